@@ -1,0 +1,35 @@
+# The README's two commands. Both make what they need in .venv and touch nothing outside this folder.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+RUN := runs/digits-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := demo
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "srnn needs Python 3.11 or newer; name one with PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo  ## train and evaluate a spiking network on real handwritten digits
+	$(BIN)/srnn train digits --out $(RUN)
+	$(BIN)/srnn evaluate $(RUN) --split test
+
+test: $(VENV)/.test  ## run the default tests
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/.test  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

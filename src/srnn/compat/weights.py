@@ -1,0 +1,110 @@
+"""Read a published network's weights from .npz, or from the authors' pickled .pth without running what it may contain.
+
+A pickle is a program. The authors saved whole modules, so ``torch.load(weights_only=True)`` refuses their files, and plain
+``torch.load`` would run anything. Here every class that a file names is looked up in a short list: tensors are rebuilt,
+modules become inert records of their attributes, and any other name is refused before anything is called.
+"""
+
+from __future__ import annotations
+
+import collections
+import pickle
+import types
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import SrnnError
+
+_ALLOWED: Mapping[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,  # type: ignore[attr-defined]
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,  # type: ignore[attr-defined]
+    ("torch", "Size"): torch.Size,
+    ("torch", "device"): torch.device,
+    ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
+}
+
+
+class _Record:
+    """Stands for a module in the file: keeps its attributes, does nothing."""
+
+    dump_patches = False  # torch's reader of the old format asks every module class for it
+
+    def __init__(self, *_: Any) -> None: ...
+
+
+def _is_module_class(module: str, name: str) -> bool:
+    """A torch layer, or a class of the authors' own script (always one of its top-level names)."""
+    return module.startswith("torch.nn.modules.") or (module == "__main__" and name.isidentifier())
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
+        if _is_module_class(module, name):
+            return _Record
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no tensor and no layer")
+
+
+def _restricted_load(file: Any, **options: Any) -> Any:
+    return _RestrictedUnpickler(file, **options).load()
+
+
+# What torch.load needs of a "pickle module".
+_RESTRICTED_PICKLE = types.SimpleNamespace(
+    Unpickler=_RestrictedUnpickler, load=_restricted_load, __name__="restricted pickle"
+)
+
+
+def _flatten(record: Any, prefix: str, found: dict[str, np.ndarray], depth: int = 0) -> None:
+    """Collect the tensors of a module record, named as ``state_dict`` would name them."""
+    attributes = vars(record)
+    for group in ("_parameters", "_buffers"):
+        for name, value in (attributes.get(group) or {}).items():
+            if isinstance(value, torch.Tensor):
+                found[prefix + str(name)] = value.detach().numpy()
+    if depth < 16:
+        for name, child in (attributes.get("_modules") or {}).items():
+            if isinstance(child, _Record):
+                _flatten(child, f"{prefix}{name}.", found, depth + 1)
+
+
+def _read_pickled(path: Path) -> dict[str, np.ndarray]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the authors' source code, which is not here and is not run
+        content = torch.load(path, map_location="cpu", pickle_module=_RESTRICTED_PICKLE, weights_only=False)
+    if isinstance(content, Mapping):
+        content = content.get("state_dict", content)
+        return {str(name): value.detach().numpy() for name, value in content.items() if isinstance(value, torch.Tensor)}
+    found: dict[str, np.ndarray] = {}
+    if isinstance(content, _Record):
+        _flatten(content, "", found)
+    return found
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """Arrays by published parameter name. Raises SrnnError: no such file, not readable, nothing in it, or code in it."""
+    if not path.is_file():
+        raise SrnnError(f"There is no weights file {path}; name a published network's .npz or .pth with --weights.")
+    try:
+        if path.suffix == ".npz":
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                weights = {name: archive[name] for name in archive.files}
+        else:
+            weights = _read_pickled(path)
+    except pickle.UnpicklingError as error:
+        raise SrnnError(f"Refused to open {path}: {error}. Only weights are read, nothing is run.") from error
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, RuntimeError, AttributeError, TypeError,
+            IndexError, AssertionError, NotImplementedError, OverflowError, MemoryError) as error:  # fmt: skip
+        raise SrnnError(f"{path} is no readable weights file ({type(error).__name__}); copy it again.") from error
+    if not weights:
+        raise SrnnError(f"{path} holds no weights.")
+    return weights

@@ -1,0 +1,42 @@
+"""The one exception for a user's mistake, and the "did you mean" that its messages end with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["SrnnError", "nearest"]
+
+
+class SrnnError(Exception):
+    """A user's mistake: bad input, a missing file, an unknown name.
+
+    The message is ONE clear line that says what is wrong and what to do about it. The command line prints it to
+    standard error and ends with exit code 2; a library user catches it. Line breaks in the message (a quoted
+    third-party error, a file name with a newline in it) are folded to spaces, so the promise of one line holds
+    whatever was put in.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
+
+def nearest(name: object, candidates: Iterable[str]) -> str:
+    """The end of an "unknown name" message, with its leading space.
+
+    Args:
+        name: what the user wrote (anything; it is compared as text).
+        candidates: the names that exist.
+
+    Returns:
+        ``" Did you mean 'x'?"`` when one of the candidates is close, otherwise ``" There are: a, b, c."``, or
+        ``" There are none."`` when there is nothing to choose from.
+    """
+    names = sorted(set(candidates))
+    if not names:
+        return " There are none."
+    folded = {candidate.casefold(): candidate for candidate in names}
+    close = difflib.get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean {folded[close[0]]!r}?"
+    return f" There are: {', '.join(names)}."

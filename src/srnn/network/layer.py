@@ -1,0 +1,131 @@
+"""One layer of neurons: weights, time constants, initial state; run over time by a kernel."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .. import kernels
+from ..errors import SrnnError
+from ..kernels.problem import LayerProblem, LayerResult, Output
+from ..neurons import Neuron, as_neuron
+from ..surrogates import Surrogate, as_surrogate
+from .parameters import NeuronParameters
+
+WeightInit = Literal["xavier", "orthogonal", "kaiming", "zero"]
+
+
+def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | None = None) -> None:
+    """Fill a weight matrix in place: "xavier" (uniform), "orthogonal", "kaiming" (uniform, 1/sqrt(fan-in)) or "zero"."""
+    if how == "xavier":
+        nn.init.xavier_uniform_(weight, generator=generator)
+    elif how == "orthogonal":
+        nn.init.orthogonal_(weight, generator=generator)
+    elif how == "kaiming":
+        nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
+    elif how == "zero":
+        nn.init.zeros_(weight)
+    else:
+        raise SrnnError(f"Unknown weight initialisation {how!r}; use xavier, orthogonal, kaiming or zero.")
+
+
+class Layer(nn.Module):
+    """A layer of ``size`` neurons, recurrent or feed-forward.
+
+    Parameters
+        weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``.
+        All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
+
+    Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T, size), final state, traces.
+    The layer keeps nothing between calls.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        size: int,
+        neuron: str | Neuron = "alif",
+        *,
+        surrogate: str | Surrogate = "multi_gaussian",
+        recurrent: bool = True,
+        bias: bool = True,
+        output: Output = "emission",
+        init_in: WeightInit = "xavier",
+        init_rec: WeightInit = "orthogonal",
+        generator: torch.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        if inputs < 1 or size < 1:
+            raise SrnnError(f"A layer needs at least one input and one neuron, not {inputs} and {size}.")
+        if output not in ("emission", "membrane"):
+            raise SrnnError(f"A layer's output is 'emission' or 'membrane', not {output!r}.")
+        self.inputs, self.size = inputs, size
+        self.output: Output = output
+        self.neuron, self.surrogate = as_neuron(neuron), as_surrogate(surrogate)
+        self.backend = kernels.check_backend(backend)
+        self.weight_in = nn.Parameter(torch.empty(size, inputs))
+        init_weight(self.weight_in, init_in, generator)
+        self.weight_rec = nn.Parameter(torch.empty(size, size)) if recurrent else None
+        if self.weight_rec is not None:
+            init_weight(self.weight_rec, init_rec, generator)
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+        self.params = NeuronParameters(self.neuron, size, generator)
+
+    @property
+    def recurrent(self) -> bool:
+        return self.weight_rec is not None
+
+    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
+        """State before the first step, each variable (batch, size), drawn as the neuron's ``initial`` says."""
+        like = {"dtype": self.weight_in.dtype, "device": self.weight_in.device}
+        initial = dict(self.neuron.initial)
+        state: dict[str, Tensor] = {}
+        for name in self.neuron.State._fields:
+            how = initial.get(name)
+            if how is None:
+                state[name] = torch.zeros(batch, self.size, **like)
+            elif isinstance(how, str):  # the very values drawn for the membrane
+                state[name] = state[how]
+            else:
+                state[name] = how.sample(batch, self.size, generator=generator, **like)
+        return self.neuron.State(**state)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: tuple[Tensor, ...] | None = None,
+        lengths: Tensor | None = None,
+        record: tuple[str, ...] = (),
+        generator: torch.Generator | None = None,
+    ) -> LayerResult:
+        """x (B, T, inputs) -> LayerResult. ``generator`` draws the initial state where no ``state`` is given."""
+        if state is None:
+            state = self.initial_state(x.shape[0], generator)
+        elif len(state) != len(self.neuron.State._fields) or any(
+            part.shape != (x.shape[0], self.size) for part in state
+        ):
+            raise SrnnError(
+                f"The state does not fit this layer: expected {self.neuron.State._fields} of shape "
+                f"({x.shape[0]}, {self.size}), got {[tuple(part.shape) for part in state]}."
+            )
+        problem = LayerProblem(
+            neuron=self.neuron,
+            surrogate=self.surrogate,
+            x=x,
+            weight_in=self.weight_in,
+            bias=self.bias,
+            weight_rec=self.weight_rec,
+            coefficients=self.params.coefficients(),
+            state=state,
+            lengths=lengths,
+            output=self.output,
+            record=record,
+        )
+        return kernels.run_layer(problem, self.backend)
+
+    def extra_repr(self) -> str:
+        kind = "recurrent" if self.recurrent else "feed-forward"
+        return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {self.surrogate.name}, output={self.output}"

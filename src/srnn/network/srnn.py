@@ -1,0 +1,165 @@
+"""SRNN: layers of spiking neurons and a readout, used like ``torch.nn.LSTM``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import SrnnError
+from ..kernels.problem import LayerResult
+from ..neurons import Neuron, as_neuron
+from ..surrogates import Surrogate, as_surrogate
+from .bidirectional import BidirectionalLayer, Merge
+from .layer import Layer, WeightInit
+from .readout import Readout, as_readout
+
+NeuronSpec = str | Mapping[str, Any] | Neuron
+State = tuple[Any, ...]
+"""One entry a layer, the readout's last; each of the neuron's State type (a pair of them for a bidirectional layer)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that a run of the network gives."""
+
+    output: Tensor
+    """(B, T, outputs): the readout's membrane, or its spikes; zero after a sequence's length."""
+    state: State
+    """Final state; pass it to the next call to go on where this one ended."""
+    layers: tuple[LayerResult, ...]
+    """What each layer gave, the readout last: ``layers[0].output`` are the first layer's spikes (B, T, size)."""
+
+
+class SRNN(nn.Module):
+    """Adaptive spiking recurrent neural network.
+
+    ::
+
+        net = SRNN(inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator")
+        out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
+        out, state = net(more, state)      # goes on where the first call ended
+
+    Arguments
+        inputs, hidden, outputs: number of input channels, of neurons in each hidden layer, of classes.
+        neuron: a model's name ("alif", "lif", "relu", "integrator"), a model object, or a list with one of these a layer.
+        readout: "integrator", "alif", "spike_count", a neuron, or a ``Readout``.
+        surrogate: name or object of the surrogate gradient.
+        recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
+        bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
+        init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
+        backend: "auto", or the name of the kernel that shall run the layers.
+        generator: draws the initial parameters (default: torch's global one).
+
+    Within a step each layer sees the layer below in the SAME step and itself one step earlier. Nothing is kept between calls.
+    Raises SrnnError, in one line, for arguments or inputs that do not fit.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int | Sequence[int],
+        outputs: int,
+        neuron: NeuronSpec | Sequence[NeuronSpec] = "alif",
+        readout: str | Mapping[str, Any] | Readout | Neuron = "integrator",
+        surrogate: str | Mapping[str, Any] | Surrogate = "multi_gaussian",
+        *,
+        recurrent: bool | Sequence[bool] = True,
+        bidirectional: bool = False,
+        merge: Merge = "mean",
+        init_in: WeightInit = "xavier",
+        init_rec: WeightInit = "orthogonal",
+        backend: str = "auto",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = [hidden] if isinstance(hidden, int) else list(hidden)
+        one_for_all = isinstance(neuron, (str, Mapping, Neuron))
+        neurons = [as_neuron(item) for item in ([neuron] * len(sizes) if one_for_all else neuron)]  # type: ignore[arg-type]
+        recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
+        for what, values in (("neuron", neurons), ("recurrent", recurrents)):
+            if len(values) != len(sizes):
+                raise SrnnError(f"{len(sizes)} hidden layers, but {len(values)} entries in {what}.")
+        if merge not in ("mean", "concat"):
+            raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
+        self.inputs, self.outputs = inputs, outputs
+        self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
+        self.bidirectional = bidirectional
+
+        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool) -> Layer:
+            return Layer(
+                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent,
+                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend,
+            )  # fmt: skip
+
+        self.layers = nn.ModuleList()
+        width = inputs
+        for size, model, is_recurrent in zip(sizes, neurons, recurrents, strict=True):
+            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent)
+            if bidirectional:
+                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent), merge)
+            self.layers.append(layer)
+            width = layer.size
+        self.readout = Layer(
+            width, outputs, self.readout_spec.neuron, surrogate=self.surrogate, recurrent=False,
+            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend,
+        )  # fmt: skip
+
+    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
+        """The state before the first step, for ``batch`` sequences; random where the neurons' ``initial`` says so."""
+        return tuple(layer.initial_state(batch, generator) for layer in [*self.layers, self.readout])  # type: ignore[operator]
+
+    def run(
+        self,
+        x: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        record: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+    ) -> Result:
+        """Run the network and return everything.
+
+        x (B, T, inputs); ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
+        ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
+        ``generator`` draws a random initial state where no ``state`` is given.
+        """
+        self._check(x, state, lengths)
+        if state is None:
+            state = self.initial_state(x.shape[0], generator)
+        results: list[LayerResult] = []
+        for layer, layer_state in zip([*self.layers, self.readout], state, strict=True):
+            results.append(layer(x, layer_state, lengths, tuple(record)))
+            x = results[-1].output
+        return Result(x, tuple(result.state for result in results), tuple(results))
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
+        result = self.run(x, state, lengths=lengths)
+        return result.output, result.state
+
+    def time_constants(self) -> dict[str, Tensor]:
+        """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""
+        found = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                values = module.params.values()
+                found |= {f"{name}.{tau}": values[tau].detach() for tau in module.neuron.taus}
+        return found
+
+    def _check(self, x: Tensor, state: State | None, lengths: Tensor | None) -> None:
+        if x.ndim != 3 or x.shape[-1] != self.inputs:
+            raise SrnnError(f"Expected an input of shape (batch, time, {self.inputs}), got {tuple(x.shape)}.")
+        dtype = self.readout.weight_in.dtype
+        if x.dtype != dtype:
+            raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
+        if state is not None and len(state) != len(self.layers) + 1:
+            raise SrnnError(f"The state has {len(state)} entries; this network needs {len(self.layers) + 1}.")
+        if lengths is not None:
+            if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
+                raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
+            if lengths.numel() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+                raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")

@@ -1,0 +1,80 @@
+"""ALIF, the adaptive leaky integrate-and-fire neuron: the paper's equations 5-8.
+
+In the order in which the published networks compute them (the reset uses the new threshold and the previous spike):
+
+    e_t     = rho e_{t-1} + (1 - rho) s_{t-1}                  (6)  adaptation, the paper's eta
+    theta_t = threshold + beta e_t                             (7)  dynamic threshold, threshold = b_0
+    u_t     = alpha u_{t-1} + (1 - alpha) I_t - theta_t s_{t-1}  (5)  membrane, soft reset
+    s_t     = 1 if u_t - theta_t > 0 else 0                    (8)
+
+    alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps, one a neuron, trained.
+
+Source: Yin, Corradi & Bohte 2021, Methods. Nothing is detached: the gradient also flows through reset and threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from .base import Init, Neuron, decay
+
+
+class ALIFState(NamedTuple):
+    """Each (B, size)."""
+
+    u: Tensor  # membrane
+    e: Tensor  # adaptation trace
+    s: Tensor  # spike of the previous step
+
+
+def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any) -> Any:
+    e = rho * e + (1.0 - rho) * s
+    theta = threshold + beta * e
+    u = alpha * u + (1.0 - alpha) * current - theta * s
+    return u, e, u - theta
+
+
+def step_adjoint(
+    g_u: Any, g_e: Any, g_v: Any,
+    u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any,
+) -> Any:  # fmt: skip
+    e_new = rho * e + (1.0 - rho) * s
+    theta = threshold + beta * e_new
+    g_u = g_u + g_v
+    g_theta = -g_v - g_u * s
+    g_e = g_e + beta * g_theta
+    return (
+        alpha * g_u,  # u
+        rho * g_e,  # e
+        (1.0 - rho) * g_e - theta * g_u,  # s
+        (1.0 - alpha) * g_u,  # current
+        (u - current) * g_u,  # alpha
+        (e - s) * g_e,  # rho
+        e_new * g_theta,  # beta
+        g_theta,  # threshold
+    )
+
+
+@dataclass(frozen=True)
+class ALIF(Neuron):
+    """Adaptive LIF. beta = 0 switches the adaptation off (the published ECG network's hidden layer)."""
+
+    name: ClassVar[str] = "alif"
+    State: ClassVar[Any] = ALIFState
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "rho", "beta", "threshold")
+    taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
+    step = staticmethod(step)
+    step_adjoint = staticmethod(step_adjoint)
+
+    tau_mem: Init = Init("normal", 20.0, 5.0)
+    tau_adp: Init = Init("normal", 150.0, 10.0)
+    beta: Init = Init("constant", 1.8)
+    threshold: Init = Init("constant", 0.01)
+    trained: tuple[str, ...] = field(default=("tau_mem", "tau_adp"), kw_only=True)
+
+    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
+        p = parameters
+        return decay(p["tau_mem"]), decay(p["tau_adp"]), p["beta"], p["threshold"]

@@ -1,0 +1,54 @@
+"""The leaky integrator: a membrane that neither spikes nor resets. The paper's non-spiking "LIF" readout.
+
+    u_t = alpha u_{t-1} + (1 - alpha) I_t,    alpha = exp(-1/tau_mem)
+
+It emits its membrane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from .base import Emission, Init, Neuron, decay
+
+
+class IntegratorState(NamedTuple):
+    """Each (B, size)."""
+
+    u: Tensor  # membrane
+    s: Tensor  # emission of the previous step: the membrane again, or the ReLU unit's activation
+
+
+def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
+    u = alpha * u + (1.0 - alpha) * current
+    return u, u
+
+
+def step_adjoint(g_u: Any, g_v: Any, u: Any, s: Any, current: Any, alpha: Any) -> Any:
+    g_u = g_u + g_v
+    return (
+        alpha * g_u,  # u
+        0.0 * s,  # s
+        (1.0 - alpha) * g_u,  # current
+        (u - current) * g_u,  # alpha
+    )
+
+
+@dataclass(frozen=True)
+class Integrator(Neuron):
+    """Leaky integrator."""
+
+    name: ClassVar[str] = "integrator"
+    State: ClassVar[Any] = IntegratorState
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha",)
+    emission: ClassVar[Emission] = "identity"
+    step = staticmethod(step)
+    step_adjoint = staticmethod(step_adjoint)
+
+    tau_mem: Init = Init("normal", 20.0, 5.0)
+
+    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
+        return (decay(parameters["tau_mem"]),)

@@ -1,0 +1,73 @@
+"""LIF, the leaky integrate-and-fire neuron with hard reset: the paper's equations 2-4.
+
+    u'_{t-1} = u_{t-1} (1 - s_{t-1}) + reset s_{t-1}           (2)  hard reset
+    u_t      = u'_{t-1} (1 - 1/tau_mem) + resistance I_t / tau_mem  (3)
+    s_t      = 1 if u_t - threshold > 0 else 0                 (4)
+
+    tau_mem in time steps, at least 1 (below, the forward-Euler factor 1 - 1/tau_mem would turn negative).
+
+The network of the paper's "LIF" ablation computes u = .618 u + I with threshold .5 and nothing trained:
+``LIF(tau_mem=1/.382, resistance=1/.382, threshold=.5, trained=())``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from .base import Init, Neuron
+
+
+class LIFState(NamedTuple):
+    """Each (B, size)."""
+
+    u: Tensor  # membrane, before the reset of the previous step's spike
+    s: Tensor  # spike of the previous step
+
+
+def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:
+    u = u * (1.0 - s) + reset * s
+    u = leak * u + gain * current
+    return u, u - threshold
+
+
+def step_adjoint(
+    g_u: Any, g_v: Any,
+    u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any,
+) -> Any:  # fmt: skip
+    u_reset = u * (1.0 - s) + reset * s
+    g_u = g_u + g_v
+    g_reset = leak * g_u
+    return (
+        (1.0 - s) * g_reset,  # u
+        (reset - u) * g_reset,  # s
+        gain * g_u,  # current
+        u_reset * g_u,  # leak
+        current * g_u,  # gain
+        -g_v,  # threshold
+        s * g_reset,  # reset
+    )
+
+
+@dataclass(frozen=True)
+class LIF(Neuron):
+    """Leaky integrate-and-fire with hard reset."""
+
+    name: ClassVar[str] = "lif"
+    State: ClassVar[Any] = LIFState
+    coefficients: ClassVar[tuple[str, ...]] = ("leak", "gain", "threshold", "reset")
+    tau_min: ClassVar[float] = 1.0
+    step = staticmethod(step)
+    step_adjoint = staticmethod(step_adjoint)
+
+    tau_mem: Init = Init("normal", 20.0, 5.0)
+    threshold: Init = Init("constant", 0.01)
+    resistance: Init = Init("constant", 1.0)
+    reset: Init = Init("constant", 0.0)
+
+    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
+        p = parameters
+        rate = 1.0 / p["tau_mem"]
+        return 1.0 - rate, p["resistance"] * rate, p["threshold"], p["reset"]

@@ -1,0 +1,230 @@
+"""The network's contracts, as properties: explicit state, padding, independence, seeds, valid time constants."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import srnn
+from srnn import SRNN, SrnnError
+from srnn.kernels import BACKENDS
+from srnn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
+
+NEURONS = ("alif", "lif", "relu")
+READOUTS = ("integrator", "alif", "spike_count")
+
+
+def make(
+    neuron: str = "alif", readout: str = "integrator", *, seed: int = 0, hidden: tuple[int, ...] = (7, 5), **options
+) -> SRNN:
+    """A small float64 network that spikes: few inputs need a larger gain than Xavier's."""
+    generator = torch.Generator().manual_seed(seed)
+    net = SRNN(3, hidden, 4, neuron=neuron, readout=readout, generator=generator, **options).double()
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith("weight_in"):
+                parameter.mul_(3)
+    return net
+
+
+def signal(batch: int, steps: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(batch, steps, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def leaves(state) -> list[torch.Tensor]:
+    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in leaves(part)]
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@settings(deadline=None, max_examples=25)
+@given(
+    neuron=st.sampled_from(NEURONS),
+    readout=st.sampled_from(READOUTS),
+    steps=st.integers(1, 30),
+    cuts=st.lists(st.integers(0, 30), max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_cut_sequence_equals_the_whole(backend, neuron, readout, steps, cuts, seed) -> None:
+    net = make(neuron, readout, seed=seed, backend=backend)
+    x = signal(2, steps, seed)
+    whole = net.run(x)
+    assert neuron == "relu" or steps < 20 or whole.layers[0].output.sum() > 0
+    state, parts, spikes = None, [], []
+    edges = sorted({0, steps, *(min(cut, steps) for cut in cuts)})
+    for start, stop in itertools.pairwise(edges):
+        part = net.run(x[:, start:stop], state)
+        state = part.state
+        parts.append(part.output)
+        spikes.append(part.layers[0].output)
+    assert torch.equal(torch.cat(spikes, 1), whole.layers[0].output) or neuron == "relu"
+    assert torch.allclose(torch.cat(parts, 1), whole.output, rtol=1e-12, atol=1e-14)
+    for left, right in zip(leaves(state), leaves(whole.state), strict=True):
+        assert torch.allclose(left, right, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@settings(deadline=None, max_examples=25)
+@given(
+    neuron=st.sampled_from(NEURONS),
+    readout=st.sampled_from(READOUTS),
+    lengths=st.lists(st.integers(0, 20), min_size=1, max_size=4),
+    bidirectional=st.booleans(),
+    merge=st.sampled_from(("mean", "concat")),
+    garbage=st.floats(-1e3, 1e3),
+)
+def test_padded_batch_equals_each_sequence_alone(
+    backend, neuron, readout, lengths, bidirectional, merge, garbage
+) -> None:
+    net = make(neuron, readout, bidirectional=bidirectional, merge=merge, backend=backend)
+    steps = max(max(lengths), 1)
+    x = signal(len(lengths), steps)
+    for row, length in enumerate(lengths):
+        x[row, length:] = garbage
+    out, state = net(x, lengths=torch.tensor(lengths))
+    for row, length in enumerate(lengths):
+        assert torch.equal(out[row, length:], torch.zeros(steps - length, 4).double())
+        alone, alone_state = net(x[row : row + 1, :length])
+        assert torch.allclose(out[row, :length], alone[0], rtol=1e-12, atol=1e-14)
+        for left, right in zip(leaves(state), leaves(alone_state), strict=True):
+            assert torch.allclose(left[row], right[0], rtol=1e-12, atol=1e-14)
+
+
+def test_padding_gets_no_gradient() -> None:
+    net, x = make(), signal(2, 12).requires_grad_()
+    out, _ = net(x, lengths=torch.tensor([5, 12]))
+    out.square().sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad[0, 5:], torch.zeros(7, 3).double()) and x.grad[0, :5].abs().sum() > 0
+
+
+def test_networks_share_no_state_and_calls_leave_none() -> None:
+    one, two, x = make(seed=1), make(seed=2), signal(2, 15)
+    alone, _ = one(x)
+    two(x * 5)
+    again, _ = one(x)
+    assert torch.equal(alone, again)
+    twin = copy.deepcopy(one)
+    with torch.no_grad():
+        twin.readout.bias += 1
+    assert torch.equal(one(x)[0], alone)
+    assert not {p.data_ptr() for p in one.parameters()} & {p.data_ptr() for p in twin.parameters()}
+
+
+def test_a_seed_fixes_everything() -> None:
+    def build(seed: int) -> SRNN:
+        neuron = srnn.ALIF(initial={"u": "uniform(0, 1)", "s": "u"})
+        return SRNN(3, [6], 2, neuron=neuron, generator=torch.Generator().manual_seed(seed))
+
+    one, same, other = build(3), build(3), build(4)
+    x = signal(2, 10).float()
+    for left, right in zip(one.state_dict().values(), same.state_dict().values(), strict=True):
+        assert torch.equal(left, right)
+    runs = [
+        net.run(x, generator=torch.Generator().manual_seed(s)).output for net, s in ((one, 5), (same, 5), (same, 6))
+    ]
+    assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[1], runs[2])
+    assert not torch.equal(one.layers[0].weight_in, other.layers[0].weight_in)
+    state = one.initial_state(2, torch.Generator().manual_seed(0))
+    assert torch.equal(state[0].u, state[0].s) and torch.equal(state[0].e, torch.zeros(2, 6))
+
+
+@given(
+    raw=st.floats(width=32, allow_nan=False),
+    kind=st.sampled_from(("linear", "log")),
+    floor=st.sampled_from((0.1, 1.0)),
+)
+def test_no_parameter_makes_a_time_constant_invalid(raw, kind, floor) -> None:
+    parameter = torch.tensor([raw], requires_grad=True)
+    tau = tau_from_raw(parameter, kind, floor)
+    assert floor * 0.999 <= float(tau.detach()) <= TAU_MAX * 1.001
+    torch.exp(-1 / tau).backward()
+    assert parameter.grad is not None and torch.isfinite(parameter.grad).all()
+
+
+@given(tau=st.floats(0.11, 1e5), kind=st.sampled_from(("linear", "log")))
+def test_time_constants_round_trip(tau, kind) -> None:
+    value = torch.tensor([tau], dtype=torch.float64)
+    assert torch.allclose(tau_from_raw(raw_from_tau(value, kind, 0.1), kind, 0.1), value, rtol=1e-9)
+    if kind == "linear" and tau >= 1.1:
+        assert torch.equal(raw_from_tau(value, kind, 0.1), value)  # the parameter is tau itself
+
+
+def test_wild_learning_rate_keeps_time_constants_valid() -> None:
+    net, x = make(), signal(4, 20)
+    optimiser = torch.optim.SGD([p for name, p in net.named_parameters() if "tau" in name], lr=1e12)
+    for _ in range(5):
+        optimiser.zero_grad()
+        net(x)[0].square().sum().backward()
+        optimiser.step()
+    for name, tau in net.time_constants().items():
+        assert torch.isfinite(tau).all() and (tau > 0).all(), name
+
+
+def test_untrained_parameters_are_buffers() -> None:
+    net = SRNN(3, [4], 2, neuron=srnn.ALIF(trained=("tau_adp",)))
+    names = {name for name, _ in net.named_parameters()}
+    assert "layers.0.params.tau_adp" in names and "layers.0.params.tau_mem" not in names
+    assert "layers.0.params.tau_mem" in net.state_dict()
+
+
+def test_used_like_lstm() -> None:
+    net = SRNN(
+        inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator", surrogate="multi_gaussian"
+    )
+    x = (torch.rand(2, 6, 700, generator=torch.Generator().manual_seed(0)) < 0.05).float()
+    out, state = net(x)
+    more, _ = net(x, state)
+    assert out.shape == more.shape == (2, 6, 20)
+    result = net.run(x, record=("u", "s"))
+    assert [layer.traces["u"].shape[-1] for layer in result.layers] == [128, 128, 20]
+    assert torch.equal(result.layers[0].traces["s"], result.layers[0].output)
+    assert set(result.layers[0].output.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_feed_forward_mixed_and_bidirectional_networks() -> None:
+    net = SRNN(3, [6, 5], 2, neuron=["lif", srnn.ALIF(beta=0)], recurrent=[False, True])  # type: ignore[arg-type,list-item]
+    assert net.layers[0].weight_rec is None and net.layers[1].weight_rec is not None
+    for merge, width in (("mean", 6), ("concat", 12)):
+        both = SRNN(3, [6], 2, bidirectional=True, merge=merge)  # type: ignore[arg-type]
+        assert both.readout.inputs == width
+        result = both.run(torch.randn(2, 9, 3), record=("u",))
+        assert result.output.shape == (2, 9, 2) and result.layers[0].traces["backward.u"].shape == (2, 9, 6)
+
+
+def test_initialisation() -> None:
+    net = SRNN(3, [64], 2, generator=torch.Generator().manual_seed(0))
+    layer = net.layers[0]
+    assert torch.allclose(layer.weight_rec @ layer.weight_rec.T, torch.eye(64), atol=1e-5)
+    assert layer.weight_in.abs().max() <= (6 / 67) ** 0.5 and layer.bias.abs().max() == 0
+    zero = SRNN(3, [64], 2, init_rec="zero")
+    assert zero.layers[0].weight_rec.abs().max() == 0
+
+
+def test_misuse_is_refused_in_one_line() -> None:
+    net, x = SRNN(3, [4], 2), torch.zeros(2, 5, 3)
+    state = net(x)[1]
+    for call in (
+        lambda: net(torch.zeros(2, 5, 4)),
+        lambda: net(torch.zeros(5, 3)),
+        lambda: net(x.double()),
+        lambda: net(x, state[:1]),
+        lambda: net(torch.zeros(3, 5, 3), state),
+        lambda: net(x, lengths=torch.tensor([6, 1])),
+        lambda: net(x, lengths=torch.tensor([1.0, 2.0])),
+        lambda: net(x, lengths=torch.tensor([1])),
+        lambda: SRNN(3, [0], 2),
+        lambda: SRNN(3, [4, 4], 2, neuron=["alif"]),
+        lambda: SRNN(3, [4], 2, readout="integrater"),
+        lambda: SRNN(3, [4], 2, readout={"name": "alif", "neurn": {}}),
+        lambda: SRNN(3, [4], 2, init_rec="orthogonl"),  # type: ignore[arg-type]
+        lambda: SRNN(3, [4], 2, backend="gpu"),
+        lambda: SRNN(3, [4], 2, merge="sum"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(SrnnError) as error:
+            call()
+        assert "\n" not in str(error.value)

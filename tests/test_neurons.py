@@ -1,0 +1,120 @@
+"""Neuron models: the contract, the hand-derived adjoints against autograd, one text for torch and numpy."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from srnn.errors import SrnnError
+from srnn.neurons import ALIF, LIF, NEURONS, Init, as_neuron
+
+MODELS = sorted(NEURONS)
+
+
+def random_arguments(name: str, seed: int = 0) -> list[torch.Tensor]:
+    """State, s, current and coefficients of ``step`` for 50 neurons, float64."""
+    model, generator = as_neuron(name), torch.Generator().manual_seed(seed)
+    count = len(model.State._fields) + 1 + len(model.coefficients)
+    return [torch.rand(50, generator=generator, dtype=torch.float64) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_contract(name: str) -> None:
+    """The signatures are what every backend relies on."""
+    model = NEURONS[name]
+    arguments = [*model.State._fields, "current", *model.coefficients]
+    assert list(inspect.signature(model.step).parameters) == arguments
+    gradients = [f"g_{variable}" for variable in model.variables()] + ["g_v"]
+    assert list(inspect.signature(model.step_adjoint).parameters) == gradients + arguments
+    assert model.State._fields[0] == "u" and model.State._fields[-1] == "s"
+    assert set(model.taus) <= set(model.parameters())
+    values = {key: torch.full((3,), 5.0) for key in model.parameters()}
+    assert len(model().derive(**values)) == len(model.coefficients)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_adjoint_is_the_derivative_of_step(name: str) -> None:
+    model = NEURONS[name]
+    arguments = [value.requires_grad_() for value in random_arguments(name)]
+    results = model.step(*arguments)
+    incoming = [
+        torch.rand(50, dtype=torch.float64, generator=torch.Generator().manual_seed(i)) for i in range(len(results))
+    ]
+    expected = torch.autograd.grad(results, arguments, incoming, allow_unused=True)
+    with torch.no_grad():
+        found = model.step_adjoint(*incoming, *arguments)
+    assert len(found) == len(arguments)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, torch.zeros(50).double() if theirs is None else theirs, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_text_for_torch_and_numpy(name: str) -> None:
+    arguments = random_arguments(name)
+    by_torch = NEURONS[name].step(*arguments)
+    by_numpy = NEURONS[name].step(*(value.numpy() for value in arguments))
+    for left, right in zip(by_torch, by_numpy, strict=True):
+        assert np.array_equal(left.numpy(), right)
+
+
+def test_alif_step_by_hand() -> None:
+    """Equations 5-8 with numbers worked out by hand: the reset uses the new threshold and the previous spike."""
+    u, e, v = ALIF.step(0.5, 0.1, 1.0, 2.0, 0.9, 0.8, 1.8, 0.01)
+    assert e == pytest.approx(0.8 * 0.1 + 0.2)  # .28
+    assert u == pytest.approx(0.9 * 0.5 + 0.1 * 2.0 - (0.01 + 1.8 * 0.28))
+    assert v == pytest.approx(u - (0.01 + 1.8 * 0.28))
+
+
+def test_lif_of_the_papers_ablation() -> None:
+    """u = .618 u + I, threshold .5, hard reset to zero."""
+    model = LIF(tau_mem=1 / 0.382, resistance=1 / 0.382, threshold=0.5, trained=())  # type: ignore[arg-type]
+    values = {name: getattr(model, name).sample(1, dtype=torch.float64) for name in model.parameters()}
+    leak, gain, threshold, reset = (float(value) for value in model.derive(**values))
+    assert (leak, gain, threshold, reset) == pytest.approx((0.618, 1.0, 0.5, 0.0))
+    assert LIF.step(0.4, 0.0, 0.3, leak, gain, threshold, reset)[0] == pytest.approx(0.618 * 0.4 + 0.3)
+    assert LIF.step(0.9, 1.0, 0.3, leak, gain, threshold, reset)[0] == pytest.approx(0.3)
+
+
+def test_distributions() -> None:
+    assert Init.parse("normal(20, 5)") == Init("normal", 20, 5)
+    assert Init.parse(3) == Init("constant", 3) and Init.parse(str(Init("uniform", -1, 2))) == Init("uniform", -1, 2)
+    assert Init.parse("constant(4)").sample(3).tolist() == [4, 4, 4]
+    drawn = Init.parse("uniform(2, 3)").sample(1000, generator=torch.Generator().manual_seed(0))
+    assert 2 <= drawn.min() < 2.05 and 2.95 < drawn.max() <= 3
+    drawn = Init.parse("normal(20, 5)").sample(4000, generator=torch.Generator().manual_seed(0))
+    assert abs(drawn.mean() - 20) < 0.3 and abs(drawn.std() - 5) < 0.3
+    for wrong in (
+        "normal(20)",
+        "gauss(1, 2)",
+        "normal(a, b)",
+        "normal(1, -2)",
+        "uniform(3, 2)",
+        "20 ms",
+        None,
+        True,
+        [],
+        float("nan"),
+    ):
+        with pytest.raises(SrnnError):
+            Init.parse(wrong)
+
+
+def test_settings() -> None:
+    model = as_neuron(
+        {"name": "alif", "beta": 0, "tau_mem": "normal(20, 1)", "trained": ["tau_mem"], "initial": {"s": "u"}}
+    )
+    assert isinstance(model, ALIF) and model.trained == ("tau_mem",)
+    assert as_neuron(model.describe()) == model
+    for wrong, hint in (
+        ("allif", "alif"),
+        ({"name": "alif", "tau_men": 3}, "tau_mem"),
+        ({"name": "alif", "trained": ["tau"]}, "tau_"),
+        ({"name": "alif", "initial": {"w": 0}}, "state variable"),
+        ({"name": "alif", "time_constants": "exp"}, "log"),
+        ({"beta": 1}, "None"),
+    ):
+        with pytest.raises(SrnnError, match=hint):
+            as_neuron(wrong)

@@ -1,0 +1,81 @@
+"""Surrogates: the published values, and one text for torch, numpy and plain floats."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srnn.errors import SrnnError
+from srnn.kernels.reference import spike
+from srnn.surrogates import SURROGATES, as_surrogate
+
+POINTS = np.array([0, 0.25, 0.5, 1, 2, 3, 5])
+PUBLISHED = {
+    "multi_gaussian": [0.439112, 0.385269, 0.258858, 0.043452, -0.015696, -0.012098, -0.005096],
+    "gaussian": [0.398942, 0.352065, 0.241971, 0.053991, 0.000134, 0, 0],
+    "linear": [0.5, 0.375, 0.25, 0, 0, 0, 0],
+    "slayer": [0.5, 0.143252, 0.041042, 0.003369, 0.000023, 0, 0],
+}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_published_values(name: str) -> None:
+    assert np.abs(as_surrogate(name)(POINTS) - PUBLISHED[name]).max() < 1e-6
+
+
+def test_multi_gaussian_zero_and_minimum() -> None:
+    psi = as_surrogate("multi_gaussian")
+    v = np.linspace(0, 6, 600_001)
+    values = psi(v)
+    assert v[np.argmax(values < 0)] == pytest.approx(1.2722, abs=1e-4)
+    assert values.min() == pytest.approx(-0.015866, abs=1e-6)
+    assert v[values.argmin()] == pytest.approx(1.864, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["arctan", "fast_sigmoid"])
+def test_shapes_of_other_libraries(name: str) -> None:
+    """arctan and fast sigmoid are the derivatives of the functions that they are named after."""
+    psi = as_surrogate(name)
+    v, dv = 0.13, 1e-6
+    smooth = {
+        "arctan": lambda x: math.atan(math.pi / 2 * 2.0 * x) / math.pi,
+        "fast_sigmoid": lambda x: x / (1 + 25.0 * abs(x)),
+    }[name]
+    assert psi(v) == pytest.approx((smooth(v + dv) - smooth(v - dv)) / (2 * dv), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(SURROGATES))
+@given(v=st.floats(-50, 50))
+def test_one_text(name: str, v: float) -> None:
+    psi = as_surrogate(name)
+    by_torch = psi(torch.tensor([v, -v], dtype=torch.float64))
+    assert np.allclose(by_torch.numpy(), psi(np.array([v, -v])), rtol=1e-12, atol=0)
+    assert by_torch[0] == by_torch[1]  # all are even
+    assert float(psi(v)) == pytest.approx(float(by_torch[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(SURROGATES))
+def test_spike_is_strict_and_its_gradient_is_psi(name: str) -> None:
+    v = torch.tensor([-1.0, 0.0, 1e-30, 2.0], dtype=torch.float64, requires_grad=True)
+    s = spike(v, as_surrogate(name))
+    assert s.tolist() == [0, 0, 1, 1]
+    s.sum().backward()
+    assert v.grad is not None and torch.equal(v.grad, as_surrogate(name)(v.detach()))
+
+
+def test_settings() -> None:
+    assert as_surrogate({"name": "slayer", "slope": 3}).parameters == (0.5, 3)
+    for wrong, hint in (
+        ("multi_gausian", "multi_gaussian"),
+        ({"name": "slayer", "slop": 3}, "slope"),
+        ({"name": "slayer", "slope": 0}, "positive"),
+        ({"name": "slayer", "slope": "steep"}, "number"),
+        ({}, "None"),
+    ):
+        with pytest.raises(SrnnError, match=hint):
+            as_surrogate(wrong)
