@@ -1,0 +1,60 @@
+"""The digits' splits: fixed, disjoint, complete, and of the real file."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from srnn.datasets.digits import load_digits, split_indices
+from srnn.errors import SrnnError
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def labels() -> np.ndarray:
+    from sklearn.datasets import load_digits as load
+
+    return np.asarray(load().target)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("splitting", ["stratified", "contiguous"])
+@pytest.mark.parametrize("fraction", [0.01, 0.15, 0.5, 0.9])
+def test_splits_are_disjoint_complete_and_stratified(labels: np.ndarray, splitting: str, fraction: float) -> None:
+    parts = split_indices(labels, fraction, splitting)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.sort(np.concatenate([parts[s] for s in SPLITS])), np.arange(1797))
+    counts = np.array([np.bincount(labels[parts[s]], minlength=10) for s in SPLITS])
+    assert (counts > 0).all()
+    rest = counts[0] + counts[1]
+    assert (np.abs(counts[1] - fraction * rest) <= 0.5).all()
+    assert np.ptp(counts[2]) <= 4
+
+
+def test_the_test_split_does_not_move(labels: np.ndarray) -> None:
+    """Results in the docs stand on these very samples."""
+    index = split_indices(labels, 0.15, "stratified")["test"]
+    assert len(index) == 355
+    np.testing.assert_array_equal(index, split_indices(labels, 0.4, "stratified")["test"])
+    assert hashlib.sha256(index.astype("<i8").tobytes()).hexdigest()[:12] == "f169ac7f88a6"
+    np.testing.assert_array_equal(split_indices(labels, 0.15, "contiguous")["test"], np.arange(1797 - 360, 1797))
+
+
+def test_values_are_the_files_sixteenths(labels: np.ndarray) -> None:
+    from sklearn.datasets import load_digits as load
+
+    images = np.asarray(load().images)  # type: ignore[union-attr]
+    split = load_digits("validation")
+    index = split_indices(labels, 0.15, "stratified")["validation"]
+    assert split.x.shape == (len(index), 64, 1) and split.x.dtype == np.float32
+    np.testing.assert_array_equal(split.x[..., 0] * 16, images[index].reshape(-1, 64))  # row after row
+    np.testing.assert_array_equal(split.y, labels[index])
+
+
+def test_bad_options_are_refused() -> None:
+    for fraction in (0, 1, -0.1, float("nan"), "half", True, 1e-6, 0.99999):
+        with pytest.raises(SrnnError, match="validation_fraction"):
+            load_digits("train", fraction)  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="Did you mean 'train'"):
+        load_digits("trian")  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="Did you mean 'contiguous'"):
+        load_digits("train", splitting="contigous")  # type: ignore[arg-type]

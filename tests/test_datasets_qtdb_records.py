@@ -1,0 +1,388 @@
+"""Raw QTDB records: labels by the rules (and as in the paper's file), windows, whole records, and damaged files."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
+from srnn.datasets.qtdb_records import (
+    LONGEST_TP,
+    MARGIN,
+    PAPER_LABEL_LAG,
+    RecordOptions,
+    annotated_stretches,
+    label_segments,
+    load_records,
+    normalise,
+    read_record,
+    record_names,
+    split_records,
+)
+from srnn.encoders import LevelCrossing
+from srnn.errors import SrnnError
+
+
+def encode_record(signal: np.ndarray, options: RecordOptions) -> np.ndarray:
+    """The whole record's spikes, (T, 4)."""
+    return options.encoder(normalise(signal, options.smoothing))[0]
+
+
+BEAT = [(0, "("), (10, "p"), (20, ")"), (35, "("), (45, "N"), (55, ")"), (100, "t"), (120, ")")]
+P, PQ, QR, RS, ST, TP = range(6)
+
+
+def beats(*starts: int) -> tuple[list[int], list[str]]:
+    marks = [(start + at, symbol) for start in starts for at, symbol in BEAT]
+    return [at for at, _ in marks], [symbol for _, symbol in marks]
+
+
+def without(marks: tuple[list[int], list[str]], *which: int) -> tuple[list[int], list[str]]:
+    return tuple([v for i, v in enumerate(part) if i not in which] for part in marks)  # type: ignore[return-value]
+
+
+def runs(labels: np.ndarray) -> list[tuple[int, int, int]]:
+    """(label, start, stop) of each run of equal labels, -1 left out."""
+    edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    return [(int(labels[a]), a, b) for a, b in pairwise(edges) if labels[a] >= 0]
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+def test_two_beats_are_labelled_by_the_rules() -> None:
+    labels = label_segments(*beats(100, 300), length=600)
+    one = [(P, 0, 20), (PQ, 20, 35), (QR, 35, 45), (RS, 45, 55), (ST, 55, 120)]
+    expected = (
+        [(c, 100 + a, 100 + b) for c, a, b in one] + [(TP, 220, 300)] + [(c, 300 + a, 300 + b) for c, a, b in one]
+    )
+    assert runs(labels) == expected
+
+
+def test_a_beat_that_was_not_annotated_is_not_called_tp() -> None:
+    near = label_segments(*beats(100, 220 + LONGEST_TP), length=900)
+    far = label_segments(*beats(100, 221 + LONGEST_TP), length=900)
+    assert (near == TP).sum() == LONGEST_TP and (far == TP).sum() == 0
+    assert (far >= 0).sum() == 2 * 120
+
+
+def test_what_is_missing_leaves_no_label() -> None:
+    marks = beats(100, 300)
+    for missing, lost in {  # index of the marks of the first beat -> labels that go with it
+        (0,): {P},  # P onset
+        (2,): {P, PQ},  # P offset
+        (3,): {PQ, QR},  # QRS onset
+        (5,): {RS, ST},  # QRS offset
+        (7,): {ST, TP},  # T offset
+        (0, 1, 2): {P, PQ},  # no P
+        (6, 7): {ST, TP},  # no T
+    }.items():
+        kept = label_segments(*without(marks, *missing), length=600)[:300]
+        full = label_segments(*marks, length=600)[:300]
+        np.testing.assert_array_equal(kept, np.where(np.isin(full, list(lost)), -1, full), err_msg=str(missing))
+
+
+def test_u_waves_belong_to_tp_and_an_onset_of_t_changes_nothing() -> None:
+    samples, symbols = beats(100, 300)
+    expected = label_segments(samples, symbols, 600)
+    at = samples.index(220) + 1
+    samples[at:at], symbols[at:at] = [230, 240], ["u", ")"]
+    np.testing.assert_array_equal(label_segments(samples, symbols, 600), expected)
+    at = symbols.index("t")
+    samples[at:at], symbols[at:at] = [180], ["("]
+    np.testing.assert_array_equal(label_segments(samples, symbols, 600), expected)
+
+
+def test_every_beat_symbol_is_an_r_mark() -> None:
+    samples, symbols = beats(100)
+    for symbol in "NAVLR/Q":
+        changed = [symbol if s == "N" else s for s in symbols]
+        np.testing.assert_array_equal(label_segments(samples, changed, 400), label_segments(samples, symbols, 400))
+
+
+def test_stretches() -> None:
+    labels = np.full(3000, -1)
+    labels[100:200] = labels[200 + LONGEST_TP - 1 : 700] = labels[2000] = 3
+    assert annotated_stretches(labels) == [(100, 700), (2000, 2001)]
+
+
+# --- splits, windows ------------------------------------------------------------------------------------------------
+
+
+def test_records_are_split_by_place_in_the_alphabet() -> None:
+    names = [f"sel{i:03d}" for i in range(28)]
+    parts = split_records(random.Random(0).sample(names, 28))
+    assert sorted(name for part in parts.values() for name in part) == names
+    assert parts["validation"] == names[1::5] and parts["test"] == names[3::5]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": 0},
+        {"window": 1.5},
+        {"stride": 0},
+        {"label_lag": -1},
+        {"smoothing": 4},
+        {"smoothing": 6},
+        {"smoothing": 3},
+        {"smoothing": -1},
+        {"smoothing": True},
+    ],
+)
+def test_bad_options_are_refused(options: dict) -> None:
+    with pytest.raises(SrnnError, match=next(iter(options))):
+        RecordOptions(**options)
+
+
+def test_a_flat_lead_has_no_spikes() -> None:
+    signal = np.stack([np.ones(50), np.sin(np.arange(50))], axis=1)
+    spikes = encode_record(signal, RecordOptions())
+    assert not spikes[:, :2].any() and spikes[:, 2:].any()
+
+
+# --- small records on disk ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wfdb() -> Iterator[object]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its dependencies
+        yield pytest.importorskip("wfdb", reason='wfdb is not installed: pip install "srnn[ecg]"')
+
+
+@pytest.fixture
+def small(wfdb: object, tmp_path: Path) -> Path:
+    """A data folder with five records of 12 s."""
+    folder = tmp_path / "data" / "qtdb" / "records"
+    folder.mkdir(parents=True)
+    for i, name in enumerate(("sel1", "sel2", "sel3", "sel4", "sel5")):
+        write_record(wfdb, folder, name, i)
+    return folder.parents[1]
+
+
+def write_record(wfdb: object, folder: Path, name: str, seed: int, **changes: object) -> None:
+    rng = np.random.default_rng(seed)
+    signal = np.clip(rng.normal(0, 1, (3000, 2)), -9, 9)
+    options = {"fs": 250, "units": ["mV"] * 2, "sig_name": ["a", "b"], "fmt": ["212"] * 2, "adc_gain": [200.0] * 2}
+    options |= {"baseline": [0, 0], "p_signal": signal} | changes
+    wfdb.wrsamp(name, write_dir=str(folder), **options)  # type: ignore[attr-defined]
+    samples, symbols = beats(*range(400 + 10 * seed, 2000, 200))
+    write_marks(wfdb, folder, name, samples, symbols)
+
+
+def write_marks(wfdb: object, folder: Path, name: str, samples: list[int], symbols: list[str]) -> None:
+    wfdb.wrann(name, "qc", np.array(samples), symbol=symbols, write_dir=str(folder))  # type: ignore[attr-defined]
+    (folder / f"{name}.qc").replace(folder / f"{name}.q1c")  # wfdb writes no names with a digit
+
+
+def test_small_records_become_windows(small: Path) -> None:
+    options = RecordOptions(window=500, stride=400)
+    split = load_records("validation", small, options)
+    assert split.groups is not None and set(split.groups) == {"sel2"}
+    record = read_record(small / "qtdb" / "records", "sel2")
+    spikes = encode_record(record.signal, options)
+    starts = range(410 - MARGIN, 10_000, 400)
+    assert 0.1 < split.x.mean() < 0.5
+    for start, x, y in zip(starts, split.x, split.y, strict=False):
+        np.testing.assert_array_equal(x, spikes[start : start + 500])
+        np.testing.assert_array_equal(y, record.labels[start : start + 500])
+    covered = starts[len(split)] + 100  # every label stands in some window
+    assert (record.labels[covered:] < 0).all()
+
+
+def test_a_lag_moves_labels_only(small: Path) -> None:
+    plain, late = (load_records("train", small, RecordOptions(window=500, stride=400, label_lag=k)) for k in (0, 19))
+    np.testing.assert_array_equal(plain.x, late.x)
+    np.testing.assert_array_equal(plain.y[:, :-19], late.y[:, 19:])
+
+
+def test_a_window_beyond_the_record_is_padded(small: Path) -> None:
+    split = load_records("train", small, RecordOptions(window=5000))
+    assert split.lengths is not None and (split.lengths < 3000).all()
+    for x, y, length in zip(split.x, split.y, split.lengths, strict=True):
+        assert not x[length:].any() and (y[length:] == -1).all() and x[length - 50 : length].any()
+
+
+def test_records_may_lie_in_qtdb_itself(small: Path, tmp_path: Path) -> None:
+    expected = load_records("test", small)
+    shutil.copytree(small / "qtdb" / "records", tmp_path / "flat" / "qtdb")
+    np.testing.assert_array_equal(load_records("test", tmp_path / "flat").x, expected.x)
+
+
+def expect_one_line(small: Path, *words: str, name: str = "sel2") -> None:
+    with pytest.raises(SrnnError) as error:
+        read_record(small / "qtdb" / "records", name, {})
+    message = str(error.value)
+    assert "\n" not in message and name in message
+    for word in words:
+        assert word in message
+
+
+def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty" / "qtdb").mkdir(parents=True)
+    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(SrnnError, match="not found") as error:
+            load_records("train", folder)
+        for word in ("physionet.org/content/qtdb/1.0.0/", "--data-dir", "SRNN_DATA"):
+            assert word in str(error.value)
+    for suffix in ("q1c", "dat", "hea"):
+        path = small / "qtdb" / "records" / f"sel2.{suffix}"
+        content = path.read_bytes()
+        path.unlink()
+        expect_one_line(small, "missing", "physionet.org", suffix)
+        path.touch()
+        expect_one_line(small, "empty", "physionet.org", suffix)
+        path.write_bytes(content)
+    read_record(small / "qtdb" / "records", "sel2")
+
+
+def test_too_few_records_for_a_split(small: Path) -> None:
+    for name in ("sel3", "sel4", "sel5"):
+        (small / "qtdb" / "records" / f"{name}.hea").unlink()
+    with pytest.raises(SrnnError, match="too few records for a test split"):
+        load_records("test", small)
+
+
+def test_without_wfdb_the_extra_is_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wfdb", None)
+    with pytest.raises(SrnnError, match=r'pip install "srnn\[ecg\]"'):
+        load_records("train", small)
+
+
+def test_records_of_another_kind_are_refused(small: Path, wfdb: object) -> None:
+    folder = small / "qtdb" / "records"
+    write_record(wfdb, folder, "sel2", 1, fs=360)
+    expect_one_line(small, "250 Hz")
+    write_record(wfdb, folder, "sel2", 1, p_signal=np.zeros((3000, 1)), units=["mV"], sig_name=["a"], fmt=["212"],
+                 adc_gain=[200.0], baseline=[0])  # fmt: skip
+    expect_one_line(small, "two leads")
+    write_record(wfdb, folder, "sel2", 1, p_signal=np.zeros((300, 2)))
+    expect_one_line(small, "outside the signal")
+
+
+def test_an_annotation_without_waves_is_refused(small: Path, wfdb: object) -> None:
+    folder = small / "qtdb" / "records"
+    write_marks(wfdb, folder, "sel2", [5, 9], ["N", "N"])
+    expect_one_line(small, "no complete wave")
+    (folder / "sel2.q1c").write_bytes(b"\0\0")
+    expect_one_line(small)
+
+
+@pytest.mark.parametrize("suffix", ["hea", "dat", "q1c"])
+def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str) -> None:
+    """Each either reads as before (a comment, a lead's name, a mark at the end) or is refused in one line."""
+    folder = small / "qtdb" / "records"
+    path = folder / f"sel2.{suffix}"
+    raw = path.read_bytes()
+    good = read_record(folder, "sel2")
+    choose = random.Random(2)
+    spoilt = [raw[: choose.randrange(len(raw))] for _ in range(25)]
+    for _ in range(60):
+        at = choose.randrange(len(raw))
+        spoilt.append(raw[:at] + bytes([raw[at] ^ (1 << choose.randrange(8))]) + raw[at + 1 :])
+    refused = []
+    for content in spoilt:
+        path.write_bytes(content)
+        try:
+            record = read_record(folder, "sel2")
+        except SrnnError as error:
+            refused.append(content)
+            assert "\n" not in str(error)
+        else:
+            assert record.signal.shape == good.signal.shape or suffix != "dat"
+            if suffix == "dat":  # the header's checksum sees to that
+                np.testing.assert_array_equal(record.signal, good.signal)
+            elif suffix == "hea":  # up to its gain and offset, which normalising takes away
+                np.testing.assert_array_equal(encode_record(record.signal, RecordOptions()).shape, (3000, 4))
+            assert record.labels.shape == good.labels.shape and record.labels.max() < len(CLASS_NAMES)
+    if suffix != "hea":  # a header may end in comments, or in a lead's name
+        assert all(content in refused for content in spoilt[:25])
+
+
+def test_checksums_beside_the_records_are_compared(small: Path) -> None:
+    folder = small / "qtdb" / "records"
+    files = sorted(folder.glob("sel*.*"))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
+    (folder / "SHA256SUMS").write_text("\n".join(lines), encoding="utf-8")
+    load_records("validation", small)
+    path = folder / "sel2.q1c"
+    raw = bytearray(path.read_bytes())
+    for at in range(0, len(raw), 7):
+        raw[at] ^= 1
+        path.write_bytes(raw)
+        with pytest.raises(SrnnError, match="SHA256SUMS"):
+            load_records("validation", small)
+        raw[at] ^= 1
+    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
+    path.write_bytes(raw)
+    load_records("validation", small)
+
+
+# --- the real records -----------------------------------------------------------------------------------------------
+
+IN_THE_PAPERS_FILE = {  # name of a record -> its number in QTDB_train.mat, found by matching labels
+    "sel100": 0, "sel103": 1, "sel14046": 5, "sel16265": 9, "sel16483": 13, "sel17453": 19, "sel31": 31, "sel34": 34,
+    "sel38": 35, "sel42": 39, "sel808": 50, "sel872": 58, "sel883": 60, "sele0104": 62, "sele0106": 63, "sele0111": 66,
+    "sele0121": 70,
+}  # fmt: skip
+
+
+def test_labels_of_real_records_are_those_of_the_papers_file(data_dir: Path, wfdb: object) -> None:
+    """Step by step, with a lag of 19, from the first annotated wave to the paper's last beats (it drops one or two)."""
+    _, y = read_paper_mat(data_dir / "qtdb" / "paper_split" / "QTDB_train.mat")
+    number = record_numbers(y)
+    for name, k in IN_THE_PAPERS_FILE.items():
+        ours = read_record(data_dir / "qtdb" / "records", name).labels
+        windows = y[number == k]
+        paper = np.concatenate([windows[0, 38:], *(window[301:] for window in windows[1:])])
+        start = int(np.flatnonzero(ours >= 0)[0]) - MARGIN + 38 - PAPER_LABEL_LAG
+        agree = ours[start : start + len(paper)] == paper
+        assert agree[:4300].all(), name
+        assert agree.mean() > 0.96, name
+
+
+def test_real_records_split_whole_and_encode_like_the_paper(data_dir: Path, wfdb: object) -> None:
+    splits = {name: load_records(name, data_dir) for name in ("train", "validation", "test")}  # type: ignore[arg-type]
+    groups = {name: set(split.groups) for name, split in splits.items() if split.groups is not None}
+    assert sorted(set.union(*groups.values())) == record_names(data_dir / "qtdb" / "records")
+    assert sum(map(len, groups.values())) == 28
+    for split in splits.values():
+        assert set(np.unique(split.x)) == {0, 1} and set(np.unique(split.y)) == {-1, 0, 1, 2, 3, 4, 5}
+        assert 0.05 < split.x.mean() < 0.09  # .077 in the paper's file
+
+
+def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_dir: Path, wfdb: object) -> None:
+    """F1 of the spikes on shared steps: two of the paper's windows .67, its window and our encoding .70."""
+    x, y = read_paper_mat(data_dir / "qtdb" / "paper_split" / "QTDB_train.mat")
+    number = record_numbers(y)
+
+    def f1(a: np.ndarray, b: np.ndarray) -> float:
+        return float(2 * (a * b).sum() / (a.sum() + b.sum()))
+
+    same = number[:-1] == number[1:]
+    within = f1(x[:-1][same, 1000:1300], x[1:][same, :300])
+    assert within == pytest.approx(0.67, abs=0.02)
+    ours, theirs = [], []
+    for name in ("sel100", "sel103", "sel31", "sel808", "sele0104", "sele0111"):
+        record = read_record(data_dir / "qtdb" / "records", name)
+        spikes = encode_record(record.signal, RecordOptions())
+        start = int(np.flatnonzero(record.labels >= 0)[0]) - MARGIN
+        for j, window in enumerate(x[number == IN_THE_PAPERS_FILE[name]][:-1]):
+            ours.append(spikes[start + 1000 * j : start + 1000 * j + 1300])
+            theirs.append(window[:1300])
+    assert f1(np.stack(ours), np.stack(theirs)) > within - 0.02
+
+
+def test_send_on_delta_is_an_option(data_dir: Path, wfdb: object) -> None:
+    split = load_records("validation", data_dir, RecordOptions(LevelCrossing("send_on_delta", 0.2, 0.2), smoothing=0))
+    assert 0.05 < split.x.mean() < 0.2

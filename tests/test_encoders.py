@@ -1,0 +1,175 @@
+"""Encoders: the rules as defined, streaming equal to the whole, and bad input in one line."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn.encoders import LevelCrossing, difference_crossing, send_on_delta, sliding_window
+from srnn.errors import SrnnError, nearest
+
+RULES = {"difference": difference_crossing, "send_on_delta": send_on_delta}
+
+
+def random_walk(seed: int, steps: int, channels: int) -> np.ndarray:
+    """Multiples of 1/4, so that differences hit thresholds exactly."""
+    steps_ = np.random.default_rng(seed).integers(-3, 4, (steps, channels)) / 4
+    return steps_.cumsum(axis=0)
+
+
+def by_hand(rule: str, x: np.ndarray, up: float, down: float) -> np.ndarray:
+    """The definition, sample by sample, in plain Python."""
+    out = np.zeros((len(x), 2 * x.shape[1]))
+    for c in range(x.shape[1]):
+        reference = x[0, c]
+        for t in range(len(x)):
+            change = x[t, c] - reference
+            out[t, 2 * c], out[t, 2 * c + 1] = change >= up, -change >= down
+            if rule == "difference" or out[t, 2 * c] or out[t, 2 * c + 1]:
+                reference = x[t, c]
+    return out
+
+
+def test_a_slow_ramp_tells_the_rules_apart() -> None:
+    ramp = np.arange(9.0)[:, None] / 4  # .25 a step
+    assert difference_crossing(ramp, 0.5, 0.5)[0].sum() == 0
+    spikes, _ = send_on_delta(ramp, 0.5, 0.5)
+    np.testing.assert_array_equal(spikes[:, 0], [0, 0, 1, 0, 1, 0, 1, 0, 1])
+    np.testing.assert_array_equal(spikes[:, 1], 0)
+
+
+def test_thresholds_are_reached_not_exceeded_and_have_a_direction() -> None:
+    x = np.array([0.0, 1.0, 0.0, 0.5, 0.0])[:, None]
+    spikes, state = difference_crossing(x, up=1.0, down=0.5)
+    np.testing.assert_array_equal(spikes.T, [[0, 1, 0, 0, 0], [0, 0, 1, 0, 1]])
+    assert spikes.dtype == np.float32 and state == 0.0
+
+
+def test_unsigned_integers_do_not_wrap_around() -> None:
+    x = np.array([[5], [3], [4]], dtype=np.uint8)
+    np.testing.assert_array_equal(difference_crossing(x, 1, 1)[0], [[0, 0], [0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    steps=st.integers(1, 40),
+    up=st.sampled_from([0.25, 0.5, 0.75, 0.3]),
+    down=st.sampled_from([0.25, 0.5, 1.0]),
+    cuts=st.lists(st.integers(0, 40), max_size=5),
+)
+@settings(max_examples=60, deadline=None)
+def test_blocks_equal_the_whole_and_both_equal_the_definition(
+    rule: str, seed: int, steps: int, up: float, down: float, cuts: list[int]
+) -> None:
+    x = random_walk(seed, steps, 2)
+    encode = RULES[rule]
+    whole, end = encode(x, up, down)
+    np.testing.assert_array_equal(whole, by_hand(rule, x, up, down))
+    assert not (whole[:, 0::2] * whole[:, 1::2]).any()  # never both directions at once
+
+    edges = [0, *sorted(max(1, min(c, steps)) for c in cuts), steps]  # only the first block may not be empty
+    pieces, state = [], None
+    for a, b in pairwise(edges):
+        spikes, state = LevelCrossing(rule, up, down)(x[a:b], state)  # type: ignore[arg-type]
+        pieces.append(spikes)
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    np.testing.assert_array_equal(state, end)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_batch_equals_each_signal_alone(rule: str) -> None:
+    batch = np.stack([random_walk(s, 30, 3) for s in range(4)])
+    spikes, state = RULES[rule](batch, 0.5, 0.25)
+    assert spikes.shape == (4, 30, 6) and state.shape == (4, 3)
+    for x, own in zip(batch, spikes, strict=True):
+        np.testing.assert_array_equal(RULES[rule](x, 0.5, 0.25)[0], own)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_input_is_not_changed_nor_kept(rule: str) -> None:
+    x = random_walk(1, 10, 1)
+    before = x.copy()
+    _, state = RULES[rule](x, 0.5, 0.5)
+    np.testing.assert_array_equal(x, before)
+    kept = state.copy()
+    x[:] = 99
+    np.testing.assert_array_equal(state, kept)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("signal", "options", "word"),
+    [
+        ([[0.0], [np.nan]], {}, "finite"),
+        ([[np.inf]], {}, "finite"),
+        ([1.0, 2.0], {}, "shape"),
+        ([["a"]], {}, "real numbers"),
+        ([[1j]], {}, "real numbers"),
+        ([[1.0], [1.0, 2.0]], {}, "regular"),
+        (np.zeros((0, 2)), {}, "empty"),
+        ([[1.0]], {"up": 0.0}, "positive"),
+        ([[1.0]], {"down": -0.1}, "positive"),
+        ([[1.0]], {"up": float("nan")}, "positive"),
+        ([[1.0]], {"up": "0.3"}, "positive"),
+        ([[1.0]], {"down": True}, "positive"),
+        ([[1.0]], {"state": [1.0, 2.0]}, "state"),
+        ([[1.0]], {"state": [np.nan]}, "finite"),
+    ],
+)
+def test_bad_input_is_one_line(rule: str, signal: object, options: dict, word: str) -> None:
+    with pytest.raises(SrnnError, match=word) as error:
+        RULES[rule](signal, **{"up": 0.3, "down": 0.3, **options})  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_rule_gets_the_nearest() -> None:
+    with pytest.raises(SrnnError, match="Did you mean 'difference'"):
+        LevelCrossing("diference")  # type: ignore[arg-type]
+
+
+def test_sliding_window_repeats_the_last_full_window() -> None:
+    out = sliding_window(np.arange(5)[None], 3)
+    np.testing.assert_array_equal(out, [[[0, 1, 2], [1, 2, 3], [2, 3, 4], [2, 3, 4], [2, 3, 4]]])
+
+
+def test_sliding_window_orders_time_before_channel() -> None:
+    x = np.arange(8).reshape(1, 4, 2)
+    np.testing.assert_array_equal(sliding_window(x, 2)[0, :2], [[0, 1, 2, 3], [2, 3, 4, 5]])
+
+
+@given(n=st.integers(0, 3), steps=st.integers(1, 12), channels=st.integers(1, 3), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_sliding_window_is_its_definition(n: int, steps: int, channels: int, data: st.DataObject) -> None:
+    width = data.draw(st.integers(1, steps))
+    x = np.random.default_rng(0).random((n, steps, channels)).astype(np.float32)
+    out = sliding_window(x, width)
+    assert out.shape == (n, steps, width * channels) and out.dtype == np.float32
+    for t in range(steps):
+        first = min(t, steps - width)
+        np.testing.assert_array_equal(out[:, t], x[:, first : first + width].reshape(n, width * channels))
+
+
+@pytest.mark.parametrize("width", [0, -1, 6, 1.5, "3", True, None])
+def test_sliding_window_refuses_a_bad_width(width: object) -> None:
+    with pytest.raises(SrnnError, match="width"):
+        sliding_window(np.zeros((1, 5)), width)  # type: ignore[arg-type]
+
+
+def test_sliding_window_refuses_a_bad_shape() -> None:
+    with pytest.raises(SrnnError, match="window needs"):
+        sliding_window(np.zeros(5), 2)
+
+
+def test_an_error_is_one_line_whatever_it_quotes() -> None:
+    assert str(SrnnError("first\n  second\r\nthird")) == "first second third"
+
+
+def test_nearest_suggests_or_lists() -> None:
+    assert nearest("digts", ["digits", "ecg"]) == " Did you mean 'digits'?"
+    assert nearest("ECG", ["digits", "ecg"]) == " Did you mean 'ecg'?"
+    assert nearest("zzz", ["ecg", "digits"]) == " There are: digits, ecg."
+    assert nearest("x", []) == " There are none."
+    assert nearest(3, ["a"]) == " There are: a."

@@ -1,0 +1,145 @@
+"""Tasks: what a recipe can name, with every wrong name and value answered in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.errors import SrnnError
+from srnn.tasks import TASKS, DigitsTask, ECGTask, Task, create_task
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_describes_itself(name: str) -> None:
+    task = create_task(name)
+    assert type(task) is TASKS[name] and task.name == name and isinstance(task, Task)
+    assert task.inputs >= 1 and task.outputs == len(task.class_names) == len(set(task.class_names)) >= 2
+    assert task.kind in ("per_sequence", "per_step")
+    assert task.step_ms is None or task.step_ms > 0
+    assert task.unlabelled_class is None or 0 <= task.unlabelled_class < task.outputs
+    assert is_dataclass(task) and task == create_task(name)
+    with pytest.raises(FrozenInstanceError):
+        setattr(task, fields(task)[0].name, 1)
+
+
+def test_the_list_of_tasks_is_read_only() -> None:
+    with pytest.raises(TypeError):
+        TASKS["mine"] = DigitsTask  # type: ignore[index]
+
+
+def test_digits() -> None:
+    task = DigitsTask()
+    splits = [task.load(name) for name in ("train", "validation", "test")]  # type: ignore[arg-type]
+    assert sum(map(len, splits)) == 1797
+    for split in splits:
+        assert split.validate("digits", task.outputs, task.inputs) is split
+        assert split.x.shape[1:] == (64, 8) and split.x.min() >= 0 and split.x.max() == 1 and split.y.ndim == 1
+    one = DigitsTask(window=1).load("test")
+    np.testing.assert_array_equal(one.x[:, :57, 0], splits[2].x[:, :57, 0])  # the same pixels, seven fewer ahead
+    np.testing.assert_array_equal(one.x[:, -8:, 0], splits[2].x[:, -1])
+    assert DigitsTask(window=64).load("test").x.shape[1:] == (64, 64)
+
+
+def test_digits_do_not_look_at_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SRNN_DATA", "/nowhere")
+    assert len(DigitsTask().load("test", Path("/nowhere/either"))) == 355
+
+
+def test_ecg_is_the_papers_task() -> None:
+    task = ECGTask()
+    assert (task.inputs, task.outputs, task.kind, task.step_ms, task.unlabelled_class) == (4, 6, "per_step", 4.0, 0)
+    assert task.class_names == ("P", "PQ", "QR", "RS", "ST", "TP")
+
+
+@pytest.mark.parametrize("source", ["paper_split", "records"])
+def test_ecg_without_data_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any) -> None:
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path))
+    for split in ("train", "validation", "test"):
+        with pytest.raises(SrnnError, match=r"not found.*get the data from (github|physionet).*--data-dir"):
+            ECGTask(source).load(split)  # type: ignore[arg-type]
+
+
+def test_the_real_ecg(data_dir: Path) -> None:
+    task = ECGTask()
+    for name, count in (("train", 531), ("validation", 87)):
+        split = task.load(name, data_dir)  # type: ignore[arg-type]
+        assert split.x.shape == (count, 1301, 4) and split.y.shape == (count, 1301)
+        assert split.validate("ecg", task.outputs, task.inputs).y.min() == -1
+    if not (data_dir / "qtdb" / "paper_split" / "QTDB_test.mat").is_file():
+        with pytest.raises(SrnnError, match=r"QTDB_test\.mat was not found"):
+            task.load("test", data_dir)
+
+
+def test_the_real_ecg_from_records(data_dir: Path) -> None:
+    pytest.importorskip("wfdb", reason='wfdb is not installed: pip install "srnn[ecg]"')
+    task = create_task("ecg", source="records", label_lag=19, rule="send_on_delta", threshold_up=0.2, stride=1301)
+    split = task.load("validation", data_dir)
+    assert split.x.shape[1:] == (1301, 4) and split.groups is not None and "sel103" in split.groups
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("digts", {}, "There is no task 'digts'. Did you mean 'digits'?"),
+        ("ECG", {}, "There is no task 'ECG'. Did you mean 'ecg'?"),
+        ("speech", {}, "There is no task 'speech'. There are: digits, ecg."),
+        (None, {}, "There is no task None. There are: digits, ecg."),
+        (["ecg"], {}, "There is no task"),
+        ("digits", {"widow": 8}, "The task 'digits' has no option 'widow'. Did you mean 'window'?"),
+        ("digits", {"name": "x"}, "The task 'digits' has no option 'name'."),
+        ("digits", {"kind": "x"}, "The task 'digits' has no option 'kind'."),
+        ("ecg", {"validation_fractions": 0.1}, "Did you mean 'validation_fraction'?"),
+        ("digits", {"window": 0}, "window must be a whole number, at least 1, not 0."),
+        ("digits", {"window": 65}, "window must be at most 64"),
+        ("digits", {"window": "8"}, "window must be a whole number"),
+        ("digits", {"window": 2.5}, "window must be a whole number"),
+        ("digits", {"window": True}, "window must be a whole number"),
+        ("digits", {"window": None}, "window must be a whole number"),
+        ("digits", {"validation_fraction": 1.0}, "validation_fraction must be a number between 0 and 1"),
+        ("digits", {"validation_fraction": float("nan")}, "validation_fraction must be a number between 0 and 1"),
+        ("digits", {"validation_fraction": [0.1]}, "validation_fraction must be a number between 0 and 1"),
+        ("digits", {"splitting": "contigous"}, "Did you mean 'contiguous'?"),
+        ("digits", {"splitting": ["contiguous"]}, "splitting cannot be"),
+        ("ecg", {"source": "record"}, "Did you mean 'records'?"),
+        ("ecg", {"source": {}}, "source cannot be"),
+        ("ecg", {"validation_blocks": 0}, "validation_blocks must be a whole number"),
+        ("ecg", {"source": "records", "rule": "delta"}, "There is no level-crossing rule 'delta'."),
+        ("ecg", {"source": "records", "rule": []}, "There is no level-crossing rule"),
+        ("ecg", {"source": "records", "threshold_up": 0}, "threshold"),
+        ("ecg", {"source": "records", "threshold_down": "x"}, "threshold"),
+        ("ecg", {"source": "records", "smoothing": 6}, "smoothing must be 0"),
+        ("ecg", {"source": "records", "validation_fraction": 0.2}, "no effect with source 'records'"),
+        ("ecg", {"label_lag": 19}, "'label_lag' has no effect with source 'paper_split'"),
+    ],
+)
+def test_every_mistake_is_one_line(name: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SrnnError) as error:
+        create_task(name, **options)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_unknown_split_is_refused(name: str, data_dir: Path) -> None:
+    with pytest.raises(SrnnError, match="Did you mean 'validation'"):
+        create_task(name).load("valid", data_dir)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", ["srnn.errors", "srnn.encoders", "srnn.datasets", "srnn.tasks"])
+def test_importing_is_cheap(module: str) -> None:
+    """Heavy libraries are imported by ``load``; and none of this needs torch (``import srnn`` itself does)."""
+    code = (
+        "import sys, types, pathlib\n"
+        "package = types.ModuleType('srnn'); package.__path__ = [sys.argv[1]]; sys.modules['srnn'] = package\n"
+        f"import {module}\n"
+        "bad = {'torch', 'sklearn', 'scipy', 'wfdb', 'pandas', 'h5py', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(bad)) or 0)"
+    )
+    root = Path(sys.modules["srnn"].__file__ or "").parent
+    done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
