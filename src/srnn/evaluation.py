@@ -1,0 +1,127 @@
+"""How good a network is on a split, and how much it fires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .batches import Sequences
+from .losses import Loss, neuron_rates
+from .network import SRNN, BidirectionalLayer, Layer
+
+if TYPE_CHECKING:
+    from .tasks import Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluating found."""
+
+    report: dict[str, Any]
+    """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only where the task has
+    unlabelled steps), firing_rate, parameters, seed."""
+    loss: float
+    """The recipe's loss, without the regulariser."""
+    confusion: np.ndarray
+    """(classes, classes) counts of labelled sequences or steps: row = true class, column = predicted."""
+
+
+def evaluate(
+    network: SRNN,
+    task: Task,
+    loss: Loss,
+    split: str = "validation",
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    batch_size: int = 128,
+) -> Evaluation:
+    """Measure ``network`` on a split of ``task``.
+
+    Accuracy of a task with a label at every step is over all steps from the loss's ``start``; unlabelled ones count as the
+    class that the task names for them (as the paper counts), ``accuracy_labelled`` leaves them out.
+    ``seed`` draws random initial states, in batches of ``batch_size``: the same two give the same numbers.
+    Raises SrnnError for data that are missing or do not fit.
+    """
+    sequences = Sequences(task, split, data_dir, network.readout.weight_in.device)
+    return evaluate_sequences(network, task, loss, sequences, split, seed=seed, batch_size=batch_size)
+
+
+@torch.no_grad()
+def evaluate_sequences(
+    network: SRNN, task: Task, loss: Loss, sequences: Sequences, split: str, *, seed: int = 0, batch_size: int = 128
+) -> Evaluation:
+    """``evaluate`` on a split that is already loaded."""
+    generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
+    confusion = np.zeros((task.outputs, task.outputs), dtype=np.int64)
+    unlabelled_predictions = np.zeros(task.outputs, dtype=np.int64)
+    loss_sum, weight, steps = 0.0, 0, 0
+    fired = [0.0] * len(network.layers)
+    was_training = network.training
+    network.eval()
+    for start in range(0, len(sequences), batch_size):
+        batch = sequences.take(np.arange(start, min(start + batch_size, len(sequences))))
+        result = network.run(batch.x, lengths=batch.lengths, generator=generator)
+        scored = loss(result.output, batch.y, batch.lengths)
+        loss_sum += float(scored.loss) * scored.weight
+        weight += scored.weight
+        steps += batch.steps
+        for index, rate in enumerate(
+            layer_rates(network, [layer.output for layer in result.layers[:-1]], batch.lengths)
+        ):
+            fired[index] += rate * batch.steps
+        predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
+        if loss.per_step:
+            counted = loss.counted_steps(result.output, batch.lengths)
+            predicted, true = predicted[counted], true[counted]
+        labelled = true >= 0
+        pairs = true[labelled] * task.outputs + predicted[labelled]
+        confusion += torch.bincount(pairs, minlength=task.outputs**2).reshape(confusion.shape).cpu().numpy()
+        unlabelled_predictions += torch.bincount(predicted[~labelled], minlength=task.outputs).cpu().numpy()
+    network.train(was_training)
+
+    right, total = int(confusion.trace()), int(confusion.sum())
+    accuracy = {"accuracy": right / max(total, 1)}
+    if task.unlabelled_class is not None:
+        all_right = right + int(unlabelled_predictions[task.unlabelled_class])
+        accuracy = {
+            "accuracy": all_right / max(total + int(unlabelled_predictions.sum()), 1),
+            "accuracy_labelled": right / max(total, 1),
+        }
+    report = {
+        "task": task.name,
+        "split": split,
+        "n_sequences": len(sequences),
+        **accuracy,
+        "firing_rate": rate_report(network, [total / max(steps, 1) for total in fired]),
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "seed": seed,
+    }
+    return Evaluation(report, loss_sum / max(weight, 1), confusion)
+
+
+def layer_rates(network: SRNN, hidden: Sequence[Tensor], lengths: Tensor | None) -> list[float]:
+    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from what the layers emitted, each (B, T, H).
+
+    For a layer that does not spike: how often its neurons emit something else than 0.
+    """
+    rates = []
+    for layer, emitted in zip(network.layers, hidden, strict=True):
+        unit = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
+        if isinstance(unit, Layer) and unit.neuron.emission != "spike":
+            emitted = (emitted != 0).to(emitted.dtype)
+        rates.append(float(neuron_rates(emitted.detach(), lengths).mean()))
+    return rates
+
+
+def rate_report(network: SRNN, rates: list[float]) -> dict[str, Any]:
+    """Rates by hidden layer, and their mean over all hidden neurons."""
+    sizes = [int(layer.size) for layer in network.layers]  # type: ignore[arg-type]
+    mean = sum(rate * size for rate, size in zip(rates, sizes, strict=True)) / max(sum(sizes), 1)
+    return {"layers": rates, "mean": mean}

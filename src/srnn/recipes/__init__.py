@@ -1,0 +1,6 @@
+"""Recipes: one YAML file a result, typed and complete. ``schema.py`` says what stands in them, ``reading.py`` reads them."""
+
+from .reading import dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from .schema import Recipe
+
+__all__ = ["Recipe", "dump_recipe", "load_recipe", "parse_recipe", "recipe_keys", "shipped_recipes"]

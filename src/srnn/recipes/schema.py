@@ -1,0 +1,244 @@
+"""What a recipe says: everything that made a number, as typed, frozen dataclasses. Read from YAML by ``reading.py``.
+
+    task      which data, and how they are encoded
+    network   layers, neurons, readout, surrogate
+    loss      how the readout's output over time is scored
+    training  optimiser, learning rates, schedule, when to stop
+
+A seed and folders are no part of a recipe: they are given to the command. This file imports nothing heavy, so that
+``srnn recipes`` and ``--help`` answer at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..network import SRNN
+    from ..tasks import Task
+
+LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
+
+
+def _require(condition: bool, key: str, rule: str, value: object) -> None:
+    if not condition:
+        raise SrnnError(f"Recipe key '{key}' must be {rule}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Which task, and its options."""
+
+    name: str = "digits"
+    """Name of the task: digits, ecg, ..."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The task's own options, for example its encoder's."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network, as the arguments of ``srnn.SRNN``; inputs and outputs are the task's."""
+
+    hidden: list[int] = field(default_factory=lambda: [64])
+    """Neurons in each hidden layer."""
+    neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
+    """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these a layer."""
+    readout: str | dict[str, Any] = "integrator"
+    """integrator, alif, spike_count, or a mapping {name: ..., neuron: {...}, output: membrane | emission}."""
+    surrogate: str | dict[str, Any] = "multi_gaussian"
+    """Name of the surrogate gradient, or a mapping {name: ..., parameter: value}."""
+    recurrent: bool | list[bool] = True
+    """Whether the hidden layers are recurrent; one answer for all, or a list."""
+    bidirectional: bool = False
+    """Read the input from both ends."""
+    merge: Literal["mean", "concat"] = "mean"
+    """How a bidirectional layer joins its two directions."""
+    init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
+    """Initial feed-forward weights."""
+    init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
+    """Initial recurrent weights."""
+    backend: str = "auto"
+    """The kernel that runs the layers; auto: the fastest that can."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
+
+
+@dataclass(frozen=True)
+class RateConfig:
+    """Firing-rate regulariser on the hidden layers: weight x mean over neurons of the squared excess.
+
+    A neuron's rate is its spikes per step over the batch. With ``target`` the excess is rate - target, with ``upper``
+    it is max(0, rate - upper); both may be given.
+    """
+
+    weight: float = 0.0
+    """0 switches the regulariser off."""
+    target: float | None = None
+    """Rate that every neuron is drawn to, spikes per step."""
+    upper: float | None = None
+    """Rate above which a neuron is penalised, spikes per step."""
+
+    def __post_init__(self) -> None:
+        _require(self.weight >= 0, "loss.rate.weight", "at least 0", self.weight)
+        for name in ("target", "upper"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value <= 1, f"loss.rate.{name}", "between 0 and 1", value)
+        if self.weight > 0 and self.target is None and self.upper is None:
+            raise SrnnError("Recipe key 'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them.")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """How the readout's output over time becomes class scores, and their loss. See ``srnn.losses``."""
+
+    name: LossName = "ce_mean"
+    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output."""
+    start: int = 0
+    """First step that counts; earlier ones are left to settle."""
+    reduction: Literal["sum", "mean"] = "mean"
+    """nll only: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
+    unlabelled: Literal["mask", "as_class"] = "mask"
+    """Steps without a label: left out of the loss, or counted as the class that the task names for them."""
+    rate: RateConfig = field(default_factory=RateConfig)
+    """Firing-rate regulariser."""
+
+    def __post_init__(self) -> None:
+        _require(self.start >= 0, "loss.start", "at least 0", self.start)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """An optimiser of torch's Adam family."""
+
+    name: Literal["adam", "adamw", "adamax", "nadam", "radam"] = "adam"
+    lr: float = 1e-2
+    """Learning rate before schedule and ``lr_scale``."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing)."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.lr < float("inf"), "training.optimizer.lr", "positive", self.lr)
+        _require(all(0 <= b < 1 for b in self.betas), "training.optimizer.betas", "two numbers in [0, 1)", self.betas)
+        _require(self.eps > 0, "training.optimizer.eps", "positive", self.eps)
+        _require(self.weight_decay >= 0, "training.optimizer.weight_decay", "at least 0", self.weight_decay)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate over the training, as a factor; ``warmup`` is a fraction of the training for all of them.
+
+    constant   1
+    step       ``factor`` to the power of (epoch // every)
+    linear     from 1 down to ``final``
+    cosine     from 1 down to ``final``, half a cosine
+    one_cycle  from 1/25 up to 1 during ``warmup`` (.3 if it is 0), then half a cosine down to ``final``
+    """
+
+    name: Literal["constant", "step", "linear", "cosine", "one_cycle"] = "constant"
+    every: int = 100
+    """step: epochs between two decays."""
+    factor: float = 0.5
+    """step: what each decay multiplies the rate with."""
+    final: float = 0.0
+    """linear, cosine, one_cycle: the factor at the end."""
+    warmup: float = 0.0
+    """Fraction of the training over which the rate first rises linearly from 0."""
+
+    def __post_init__(self) -> None:
+        _require(self.every >= 1, "training.schedule.every", "at least 1", self.every)
+        _require(self.factor > 0, "training.schedule.factor", "positive", self.factor)
+        _require(self.final >= 0, "training.schedule.final", "at least 0", self.final)
+        _require(0 <= self.warmup < 1, "training.schedule.warmup", "in [0, 1)", self.warmup)
+
+
+@dataclass(frozen=True)
+class EarlyStoppingConfig:
+    """Which validation metric chooses the best checkpoint, and when to stop."""
+
+    metric: Literal["accuracy", "accuracy_labelled", "loss"] = "accuracy"
+    """On the validation split; a tie in accuracy goes to the lower loss."""
+    patience: int | None = None
+    """Stop after this many epochs without a better one; null: never."""
+
+    def __post_init__(self) -> None:
+        _require(self.patience is None or self.patience >= 1, "training.early_stopping.patience",
+                 "at least 1", self.patience)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run."""
+
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    lr_scale: dict[str, float] = field(default_factory=dict)
+    """Multipliers of the learning rate by parameter name, a pattern with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
+    The first pattern that fits counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    clip_norm: float | None = None
+    """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    checkpoint_every: int | None = None
+    """Also write the last checkpoint every so many optimiser steps, for long epochs; null: after each epoch."""
+    max_restores: int = 5
+    """After a loss or gradient that is not finite, go back to the last checkpoint and halve the learning rate, so often."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto: a GPU when there is one."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "training.epochs", "at least 1", self.epochs)
+        _require(self.batch_size >= 1, "training.batch_size", "at least 1", self.batch_size)
+        _require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
+        _require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
+                 "at least 1", self.checkpoint_every)  # fmt: skip
+        _require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
+        for pattern, scale in self.lr_scale.items():
+            _require(0 <= scale < float("inf"), f"training.lr_scale.{pattern}", "at least 0", scale)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that made a number, but for seed and folders."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    note: str = ""
+    """Where the recipe comes from and what it is known to give."""
+
+    def create_task(self) -> Task:
+        """The task that the recipe names. SrnnError for an unknown name or option."""
+        from ..tasks import create_task
+
+        return create_task(self.task.name, **self.task.options)
+
+    def build_network(self, task: Task, seed: int) -> SRNN:
+        """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
+        import torch
+
+        from ..network import SRNN
+
+        n = self.network
+        try:
+            return SRNN(
+                task.inputs, n.hidden, task.outputs, n.neuron, n.readout, n.surrogate,
+                recurrent=n.recurrent, bidirectional=n.bidirectional, merge=n.merge,
+                init_in=n.init_in, init_rec=n.init_rec, backend=n.backend,
+                generator=torch.Generator().manual_seed(seed),
+            )  # fmt: skip
+        except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
+            raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain mappings, lists and numbers, every default written out."""
+        plain = asdict(self)
+        plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
+        return plain

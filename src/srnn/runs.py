@@ -1,0 +1,206 @@
+"""A run is a folder. What lies where, and the rules for starting and resuming one.
+
+    recipe.yaml        the resolved recipe: every default written out
+    environment.json   versions, processor, threads, seed, git commit
+    metrics.jsonl      one JSON object an epoch (or event)
+    checkpoints/       last.safetensors and best.safetensors
+    result.json        what training ended with
+
+Nothing in it is pickled; everything but the tensors can be read with a text editor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import write_atomically
+from .errors import SrnnError
+from .recipes import Recipe, dump_recipe, parse_recipe
+
+
+def default_folder(recipe_name: str, seed: int) -> Path:
+    """runs/<recipe>-s<seed>-<date and time>."""
+    name = Path(recipe_name).with_suffix("").as_posix().strip("./").replace("/", "-")
+    return Path("runs") / f"{name}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+class Run:
+    """A run's folder. Make one with ``Run.start``, ``Run.resume`` or ``Run.open``."""
+
+    def __init__(self, path: Path, recipe: Recipe, seed: int) -> None:
+        self.path, self.recipe, self.seed = path, recipe, seed
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @classmethod
+    def check(cls, path: Path, resume: bool) -> None:
+        """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing."""
+        if path.exists() and not path.is_dir():
+            raise SrnnError(f"The output {path} is a file; name a folder with --out.")
+        if path.is_dir() and not resume and _content(path):
+            raise SrnnError(
+                f"The output folder {path} is not empty; continue it with --resume, or choose another --out."
+            )
+        existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise SrnnError(f"Cannot write the output folder {path}: no permission to write in {existing}.")
+
+    @classmethod
+    def start(cls, path: Path, recipe: Recipe, seed: int) -> Run:
+        """A new run in a new or empty folder."""
+        cls.check(path, resume=False)
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
+        run = cls(path, recipe, seed)
+        run.write_json("environment.json", environment(seed))
+        write_atomically(path / "recipe.yaml", dump_recipe(recipe).encode())  # last: with it the folder is a run
+        return run
+
+    @classmethod
+    def resume(cls, path: Path, recipe: Recipe, seed: int) -> Run:
+        """The run in the folder if it is one, of this recipe and seed; a new one if training never got as far."""
+        cls.check(path, resume=True)
+        if not (path / "recipe.yaml").is_file():
+            if set(_content(path)) - {"environment.json", "checkpoints"}:
+                raise SrnnError(
+                    f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another --out."
+                )
+            _clear(path)
+            return cls.start(path, recipe, seed)
+        run = cls.open(path)
+        difference = _difference(run.recipe.to_dict(), recipe.to_dict())
+        if difference:
+            raise SrnnError(f"{path} was trained by another recipe ({difference}); resume it with its own recipe.yaml.")
+        if run.seed != seed:
+            raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with --seed {run.seed}.")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run, to be read. SrnnError when the folder is none."""
+        if not (path / "recipe.yaml").is_file():
+            raise SrnnError(f"{path} is no run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
+        try:
+            recipe = parse_recipe((path / "recipe.yaml").read_text(encoding="utf-8"), source=str(path / "recipe.yaml"))
+            seed = json.loads((path / "environment.json").read_text(encoding="utf-8"))["seed"]
+            return cls(path, recipe, int(seed))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SrnnError(f"{path} is no complete run: its environment.json cannot be read.") from error
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file of the run, whole or not at all."""
+        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        try:
+            with open(self.metrics, "ab") as file:
+                file.write((json.dumps(record) + "\n").encode())
+        except OSError as error:
+            raise SrnnError(f"Cannot write {self.metrics}: {error.strerror or error}.") from error
+
+    def metrics_size(self) -> int:
+        """Bytes in metrics.jsonl, so that a checkpoint can say how far it had got."""
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
+
+    def truncate_metrics(self, size: int) -> None:
+        """Drop the lines written after a checkpoint."""
+        if self.metrics_size() > size:
+            os.truncate(self.metrics, size)
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What a result may depend on besides recipe and data."""
+    import torch
+
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    packages = ("srnn", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
+    return {
+        "seed": seed,
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "git_commit": _git_commit(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The commit of the source tree that this package runs from, with "-dirty" after it; None for an installed one."""
+    folder = Path(__file__).parent
+    if "site-packages" in folder.parts:
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _content(path: Path) -> list[str]:
+    """Names in the folder, but for what an interrupted atomic write leaves behind."""
+    if not path.is_dir():
+        return []
+    return [item.name for item in path.iterdir() if not (item.name.startswith(".") and item.name.endswith(".tmp"))]
+
+
+def _clear(path: Path) -> None:
+    """Remove what a run left that was stopped before it had a recipe."""
+    if path.is_dir():
+        (path / "environment.json").unlink(missing_ok=True)
+        if (path / "checkpoints").is_dir() and not _content(path / "checkpoints"):
+            for leftover in (path / "checkpoints").iterdir():
+                leftover.unlink()
+            (path / "checkpoints").rmdir()
+
+
+def _difference(ours: Any, theirs: Any, key: str = "") -> str:
+    """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty when none does."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in [*ours, *(name for name in theirs if name not in ours)]:
+            found = _difference(ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name))
+            if found:
+                return found
+        return ""
+    return "" if ours == theirs else f"{key}: {ours!r} there, {theirs!r} now"

@@ -1,0 +1,337 @@
+"""Training: one loop, from data to result, top to bottom in ``train``.
+
+Two things make a run reproducible to the bit, also when it was killed and resumed. Whatever is random (the order of an
+epoch, the initial states of a batch) is drawn from a seed made of (seed, epoch, step), so no generator has a history. And
+whatever has a history (weights, moments, counters, sums so far) is written in one atomic checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import checkpoints
+from .batches import Sequences
+from .errors import SrnnError
+from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
+from .losses import Loss, Scored, rate_penalty
+from .network import SRNN
+from .optimisation import build_optimizer, schedule_factor, set_learning_rate
+from .progress import Reporter
+from .recipes import Recipe
+from .runs import Run
+
+if TYPE_CHECKING:
+    from .tasks import Task
+
+
+@dataclass
+class TrainingState:
+    """How far a training is: what a checkpoint keeps besides tensors. Plain numbers, so that JSON holds it exactly."""
+
+    epoch: int = 0
+    """Finished epochs."""
+    step: int = 0
+    """Finished batches of the current epoch."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Running sums over the current epoch: loss, weight, correct, counted, steps, rate.<layer>."""
+    seconds: float = 0.0
+    """Time spent training and validating so far."""
+    best: list[float] | None = None
+    """Score of the best epoch (greater is better, compared from left to right)."""
+    best_epoch: int = 0
+    lr_factor: float = 1.0
+    """Halved at every restore."""
+    restores: int = 0
+    metrics_size: int = 0
+    """Length of metrics.jsonl at this point."""
+
+    def finished(self, recipe: Recipe) -> bool:
+        """All epochs are done, or patience is at its end."""
+        patience = recipe.training.early_stopping.patience
+        waited = self.epoch - self.best_epoch
+        return self.epoch >= recipe.training.epochs or (patience is not None and self.step == 0 and waited >= patience)
+
+    def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
+        """Count one batch."""
+        new = {
+            "loss": float(scored.loss.detach()) * scored.weight,
+            "weight": scored.weight,
+            "correct": scored.correct,
+            "counted": scored.counted,
+            "steps": steps,
+            **{f"rate.{index}": rate * steps for index, rate in enumerate(rates)},
+        }
+        self.sums = {name: self.sums.get(name, 0) + value for name, value in new.items()}
+
+    def means(self, layers: int) -> tuple[float, float, list[float]]:
+        """Loss, accuracy and firing rate of each hidden layer, over the current epoch so far."""
+        s = self.sums
+        rates = [s[f"rate.{index}"] / s["steps"] for index in range(layers)]
+        return s["loss"] / s["weight"], s["correct"] / max(s["counted"], 1), rates
+
+
+class _Network(nn.Module):
+    """The network as Fabric wants it: a module whose forward gives tensors, the output and then each layer's emissions."""
+
+    def __init__(self, network: SRNN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, lengths: Tensor | None, generator: torch.Generator) -> tuple[Tensor, ...]:
+        result = self.network.run(x, lengths=lengths, generator=generator)
+        return result.output, *(layer.output for layer in result.layers[:-1])
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    task: Task | None = None,
+    reporter: Reporter | None = None,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Train a recipe and write a run.
+
+    Args:
+        recipe: what to train.
+        out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which goes on to the same
+            bits as if it had never stopped.
+        seed: of the initial weights, the order of the data and the initial states.
+        data_dir: where the task's files are.
+        task: the task itself, where it is none that the recipe can name.
+        reporter: what a person sees meanwhile.
+        tensorboard: also write metrics for TensorBoard into the folder.
+
+    Returns:
+        ``evaluate``'s report of the best checkpoint on the validation split, plus epochs, seconds, run. Also in result.json.
+
+    Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
+    """
+    # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
+    Run.check(out, resume)
+    config, reporter = recipe.training, reporter or Reporter()
+    fabric = _fabric(config.device)
+    task = recipe.create_task() if task is None else task
+    loss = Loss.for_task(recipe.loss, task)
+    _check_metric(config.early_stopping.metric, task)
+    network = recipe.build_network(task, seed)
+    optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
+    train_set = Sequences(task, "train", data_dir, fabric.device)
+    validation_set = Sequences(task, "validation", data_dir, fabric.device)
+    steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
+    total_steps = config.epochs * steps_per_epoch
+    module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
+    generator = torch.Generator(fabric.device)
+
+    # 2. Where it starts: from the run's last checkpoint, or from the beginning.
+    run = Run.resume(out, recipe, seed) if resume else Run.start(out, recipe, seed)
+    state = TrainingState()
+    if run.last.is_file():
+        state = _load(run, network, optimizer)
+        run.truncate_metrics(state.metrics_size)
+    else:
+        run.truncate_metrics(0)
+        _save(run, network, optimizer, state)
+    writer = _tensorboard_writer(run, state.epoch) if tensorboard else None
+    reporter.start(total_steps, state.epoch * steps_per_epoch + state.step)
+
+    # 3. The loop.
+    try:
+        while not state.finished(recipe):
+            clock, seconds_before, first_step = time.perf_counter(), state.seconds, state.step
+            order = epoch_order(seed, state.epoch, len(train_set))
+            diverged, lr, norm = "", 0.0, 0.0
+
+            while state.step < steps_per_epoch:
+                steps_done = state.epoch * steps_per_epoch + state.step
+                factor = schedule_factor(config.schedule, state.epoch, steps_done / total_steps)
+                lr = config.optimizer.lr * state.lr_factor * factor
+                set_learning_rate(optimizer, lr)
+                batch = train_set.take(order[state.step * config.batch_size :][: config.batch_size])
+                generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
+
+                output, *hidden = module(batch.x, batch.lengths, generator)
+                scored = loss(output, batch.y, batch.lengths)
+                objective = scored.loss + rate_penalty(recipe.loss.rate, hidden, batch.lengths)
+                wrapped_optimizer.zero_grad()
+                fabric.backward(objective)
+                # Without clipping the norm is still needed: it tells whether every gradient is finite.
+                norm = fabric.clip_gradients(
+                    module, wrapped_optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
+                )
+                value, norm = float(objective.detach()), float(norm)  # type: ignore[arg-type]
+                if not (math.isfinite(value) and math.isfinite(norm)):
+                    diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
+                    break
+                wrapped_optimizer.step()
+
+                state.step += 1
+                state.add(scored, batch.steps, layer_rates(network, hidden, batch.lengths))
+                state.seconds = seconds_before + time.perf_counter() - clock
+                samples = min(state.step * config.batch_size, len(train_set)) - first_step * config.batch_size
+                samples_per_s = samples / max(state.seconds - seconds_before, 1e-9)
+                train_loss, train_accuracy, rates = state.means(len(network.layers))
+                reporter.step(steps_done + 1, {
+                    "epoch": state.epoch + 1, "loss": train_loss, "accuracy": train_accuracy,
+                    "firing_rate": rate_report(network, rates)["mean"], "samples_per_s": samples_per_s,
+                })  # fmt: skip
+                every = config.checkpoint_every or steps_per_epoch
+                if state.step % every == 0 and state.step < steps_per_epoch:
+                    _save(run, network, optimizer, state)
+
+            if not diverged:
+                train_loss, train_accuracy, rates = state.means(len(network.layers))
+                validation = evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
+                if not math.isfinite(validation.loss):
+                    diverged = f"validation loss {validation.loss:.4g}"
+            if diverged:
+                state = _restore(run, network, optimizer, state, recipe, diverged, reporter)
+                continue
+
+            state.seconds = seconds_before + time.perf_counter() - clock
+            score = selection_score(validation, config.early_stopping.metric)
+            best = state.best is None or score > state.best
+            state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+            if best:
+                state.best, state.best_epoch = score, state.epoch
+            record = {
+                "epoch": state.epoch,
+                "step": state.epoch * steps_per_epoch,
+                "train": {"loss": train_loss, "accuracy": train_accuracy, "firing_rate": rate_report(network, rates)},
+                "validation": {"loss": validation.loss, **_numbers(validation)},
+                "lr": lr,
+                "gradient_norm": norm,
+                "seconds": round(state.seconds, 3),
+                "samples_per_s": round(samples_per_s, 1),
+                "best": best,
+            }
+            # The last checkpoint is written last: killed before it, the whole epoch is done again, to the same numbers.
+            run.log(record)
+            state.metrics_size = run.metrics_size()
+            if best:
+                _save(run, network, None, state)
+            _save(run, network, optimizer, state)
+            reporter.epoch(record)
+            if writer is not None:
+                _write_scalars(writer, record)
+    finally:
+        reporter.stop()
+        if writer is not None:
+            writer.close()
+
+    # 4. The result is the checkpoint that validation chose.
+    checkpoints.load_network(network, checkpoints.read_checkpoint(run.best))
+    final = evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
+    result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
+    run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
+    return result
+
+
+def derive_seed(seed: int, *place: str | int) -> int:
+    """A seed for one place in a run, such as ("batch", epoch, step): unlike for all places, and without a history."""
+    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch (from 0) sees the ``count`` training sequences."""
+    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(count)
+
+
+def selection_score(validation: Evaluation, metric: str) -> list[float]:
+    """How good an epoch is; to be compared from left to right, greater is better."""
+    if metric == "loss":
+        return [-validation.loss]
+    return [validation.report[metric], -validation.loss]
+
+
+def _check_metric(metric: str, task: Task) -> None:
+    if metric == "accuracy_labelled" and task.unlabelled_class is None:
+        raise SrnnError(
+            "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
+        )
+
+
+def _fabric(device: str) -> Any:
+    """Lightning Fabric on one device."""
+    from lightning_fabric import Fabric
+
+    try:
+        return Fabric(accelerator=device, devices=1)
+    except (RuntimeError, ValueError) as error:
+        raise SrnnError(f"training.device is '{device}', which this machine does not offer: {error}") from error
+
+
+def _save(run: Run, network: SRNN, optimizer: torch.optim.Optimizer | None, state: TrainingState) -> None:
+    """Write the last checkpoint; without the optimiser, from which nothing can go on, the best one."""
+    tensors = checkpoints.network_tensors(network)
+    if optimizer is not None:
+        tensors |= checkpoints.optimizer_tensors(optimizer)
+    info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
+    checkpoints.save_checkpoint(run.best if optimizer is None else run.last, tensors, info)
+
+
+def _load(run: Run, network: SRNN, optimizer: torch.optim.Optimizer) -> TrainingState:
+    """Put the last checkpoint's tensors into network and optimiser; return the rest."""
+    checkpoint = checkpoints.read_checkpoint(run.last)
+    checkpoints.load_network(network, checkpoint)
+    checkpoints.load_optimizer(optimizer, checkpoint)
+    try:
+        return TrainingState(**checkpoint.info["state"])
+    except (KeyError, TypeError) as error:
+        raise SrnnError(f"The checkpoint {run.last} was not written by this version's training.") from error
+
+
+def _restore(
+    run: Run, network: SRNN, optimizer: torch.optim.Optimizer, state: TrainingState, recipe: Recipe,
+    reason: str, reporter: Reporter,
+) -> TrainingState:  # fmt: skip
+    """After a loss or gradient that is not finite: the last checkpoint again, with half the learning rate.
+
+    Merely skipping the batch would not do: a network that overflows on every batch never recovers. SrnnError once
+    ``max_restores`` are used up.
+    """
+    where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
+    restores, lr_factor = state.restores + 1, state.lr_factor / 2
+    if restores > recipe.training.max_restores:
+        raise SrnnError(
+            f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
+            "lower training.optimizer.lr or set training.clip_norm."
+        )
+    restored = _load(run, network, optimizer)
+    restored.restores, restored.lr_factor = restores, lr_factor
+    run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor})
+    reporter.event(f"{where}: not finite ({reason}); back to the last checkpoint, {lr_factor:g} x the learning rate")
+    return restored
+
+
+def _numbers(validation: Evaluation) -> dict[str, Any]:
+    names = ("accuracy", "accuracy_labelled", "firing_rate")
+    return {name: validation.report[name] for name in names if name in validation.report}
+
+
+def _tensorboard_writer(run: Run, epoch: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SrnnError("TensorBoard is not installed; install srnn[tensorboard].") from error
+    return SummaryWriter(str(run.path / "tensorboard"), purge_step=epoch + 1)
+
+
+def _write_scalars(writer: Any, record: dict[str, Any]) -> None:
+    for part in ("train", "validation"):
+        for name, value in record[part].items():
+            writer.add_scalar(f"{name}/{part}", value["mean"] if name == "firing_rate" else value, record["epoch"])
+    writer.add_scalar("lr", record["lr"], record["epoch"])

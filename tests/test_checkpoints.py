@@ -1,0 +1,176 @@
+"""Checkpoints: what is written is read back to the bit; anything else on disk is one clear error, whatever happened to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from srnn import SRNN, SrnnError
+from srnn.checkpoints import (
+    architecture,
+    load_network,
+    load_optimizer,
+    network_tensors,
+    optimizer_tensors,
+    read_checkpoint,
+    save_checkpoint,
+    write_atomically,
+)
+from srnn.optimisation import OPTIMIZERS
+
+
+def _network(hidden: int = 4, seed: int = 0, **options) -> SRNN:
+    return SRNN(3, [hidden], 2, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def _write(path: Path, network: SRNN, **info) -> None:
+    save_checkpoint(path, network_tensors(network), {"architecture": architecture(network), **info})
+
+
+def test_round_trip_to_the_bit(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    network, numbers = _network(), [0.1, 1e-300, 2**60 + 1, float("inf")]
+    _write(path, network, numbers=numbers, text='"sha256":"' + "0" * 64 + '"')
+    other = _network(seed=1)
+    checkpoint = read_checkpoint(path)
+    load_network(other, checkpoint)
+    for (name, a), (_, b) in zip(network.state_dict().items(), other.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    assert checkpoint.info["numbers"] == numbers
+    assert os.listdir(tmp_path) == ["c.safetensors"]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimiser_goes_on_as_if_never_stored(name: str, tmp_path: Path) -> None:
+    def step(network: SRNN, optimizer: torch.optim.Optimizer, times: int) -> None:
+        for index in range(times):
+            generator = torch.Generator().manual_seed(index)
+            optimizer.zero_grad()
+            network(torch.randn(2, 5, 3, generator=generator))[0].square().sum().backward()
+            optimizer.step()
+
+    straight = _network()
+    optimizer = OPTIMIZERS[name](straight.parameters(), lr=1e-2)
+    step(straight, optimizer, 3)
+    save_checkpoint(
+        tmp_path / "c", {**network_tensors(straight), **optimizer_tensors(optimizer)},
+        {"architecture": architecture(straight)},
+    )  # fmt: skip
+    resumed = _network(seed=5)
+    other = OPTIMIZERS[name](resumed.parameters(), lr=1e-2)
+    load_network(resumed, read_checkpoint(tmp_path / "c"))
+    load_optimizer(other, read_checkpoint(tmp_path / "c"))
+    step(straight, optimizer, 3)
+    step(resumed, other, 3)
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, dict[str, torch.Tensor]]:
+    path = tmp_path_factory.mktemp("fuzz") / "c.safetensors"
+    network = _network()
+    _write(path, network)
+    return path, path.read_bytes(), {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _error_or_right(content: bytes, good: tuple[Path, bytes, dict[str, torch.Tensor]]) -> None:
+    path, _, weights = good
+    path.write_bytes(content)
+    network = _network(seed=1)
+    try:
+        load_network(network, read_checkpoint(path))
+    except SrnnError as error:
+        assert "\n" not in str(error) and str(path) in str(error)
+    else:
+        assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in weights.items())
+
+
+def test_every_cut_is_refused(good: tuple[Path, bytes, dict[str, torch.Tensor]]) -> None:
+    content = good[1]
+    for length in [*range(0, len(content), 37), *range(0, 40), len(content) - 1]:
+        good[0].write_bytes(content[:length])
+        with pytest.raises(SrnnError):
+            read_checkpoint(good[0])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_refused_or_harmless(
+    good: tuple[Path, bytes, dict[str, torch.Tensor]], where: float, bit: int
+) -> None:
+    content = bytearray(good[1])
+    content[int(where * len(content))] ^= 1 << bit
+    _error_or_right(bytes(content), good)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200), keep=st.integers(0, 120))
+def test_garbage_is_refused_or_harmless(
+    good: tuple[Path, bytes, dict[str, torch.Tensor]], data: bytes, keep: int
+) -> None:
+    _error_or_right(good[1][:keep] + data, good)
+    _error_or_right(good[1][:keep] + data + good[1][keep + len(data) :], good)
+
+
+def test_other_architectures_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    _write(path, _network())
+    checkpoint = read_checkpoint(path)
+    for other in (
+        _network(hidden=5),
+        _network(neuron="lif"),
+        _network(neuron={"name": "alif", "time_constants": "log"}),
+        _network(recurrent=False),
+        _network(readout="alif"),
+        SRNN(3, [4, 4], 2),
+        SRNN(3, [4], 2, bidirectional=True),
+    ):
+        before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+        with pytest.raises(SrnnError, match="another architecture"):
+            load_network(other, checkpoint)
+        assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
+
+
+def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="Cannot read"):
+        read_checkpoint(tmp_path / "none.safetensors")
+    with pytest.raises(SrnnError, match="Cannot read"):
+        read_checkpoint(tmp_path)
+    save_file({"weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(SrnnError, match="no checkpoint of srnn"):
+        read_checkpoint(tmp_path / "foreign.safetensors")
+    save_checkpoint(tmp_path / "newer", {"network.a": torch.zeros(1)}, {"format": 99})
+    with pytest.raises(SrnnError, match="format 99"):
+        read_checkpoint(tmp_path / "newer")
+    save_checkpoint(tmp_path / "bare", {"network.a": torch.zeros(1)}, {})
+    with pytest.raises(SrnnError, match="another architecture"):
+        load_network(_network(), read_checkpoint(tmp_path / "bare"))
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    _write(path, _network())
+    header = json.loads(path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")])
+    assert json.loads(header["__metadata__"]["srnn"])["format"] == 1
+    assert b"torch" not in path.read_bytes()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SrnnError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"

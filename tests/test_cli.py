@@ -1,0 +1,213 @@
+"""The command line: one JSON object or a table on standard output, one line on standard error and exit code 2 for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srnn.cli import main
+from srnn.datasets import Split
+from srnn.tasks import DigitsTask
+
+QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8]", "--network.backend=reference"]
+KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only every tenth digit, and of it every fourth step: what is tested here does not need to learn."""
+    whole = DigitsTask.load
+
+    def load(self: DigitsTask, split, data_dir=None) -> Split:
+        data = whole(self, split, data_dir)
+        return Split(data.x[::10, ::4], data.y[::10])
+
+    monkeypatch.setattr(DigitsTask, "load", load)
+    torch.set_num_threads(1)  # a network this small only waits for a second thread
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    """Run a command that is a mistake; give its one line."""
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
+    return printed.err
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert main(["train", *QUICK, "--out", str(tmp_path / "run"), "--seed", "3", "--json"]) == 0
+    capsys.readouterr()
+    return tmp_path / "run"
+
+
+def test_train_prints_one_json_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *QUICK, "--out", str(tmp_path / "run"), "--seed", "3", "--json"]) == 0
+    printed = capsys.readouterr()
+    result = json.loads(printed.out)
+    assert printed.out.count("\n") == 1 and printed.err == ""
+    assert set(result) == KEYS | {"epochs", "seconds", "run"}
+    assert (result["split"], result["seed"], result["epochs"]) == ("validation", 3, 2)
+    assert result["run"] == str(tmp_path / "run")
+    assert set(result["firing_rate"]) == {"layers", "mean"}
+
+
+def test_train_for_people_shows_epochs_and_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / ("a-rather-long-name" * 5)
+    assert main(["train", *QUICK, "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert str(out) in printed.out and "accuracy" in printed.out
+    assert printed.err.count("epoch") == 2 and "samples/s" in printed.err
+
+
+def test_train_without_out_makes_a_folder_under_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *QUICK, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"].startswith("runs/digits-s0-")
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_evaluate_repeats_trainings_number(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    trained = json.loads((run / "result.json").read_text())
+    assert set(found) == KEYS
+    assert found == {key: trained[key] for key in found}
+    assert main(["evaluate", str(run), "--json", "--split", "test", "--seed", "9"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["split"], found["seed"]) == ("test", 9)
+
+
+def test_evaluate_for_people_shows_classes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    printed = capsys.readouterr()
+    assert "recognised" in printed.out and printed.err == ""
+
+
+def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = ["train", *QUICK, "--out", str(run), "--seed", "3", "--json"]
+    assert "--resume" in _fails(capsys, *again)
+    assert main([*again, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 2
+    assert "another recipe" in _fails(capsys, *again, "--resume", "--training.epochs", "3")
+    assert "--out" in _fails(capsys, "train", *QUICK, "--resume")
+
+
+def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", tmp_path / "run"]
+    assert "'train'" in _fails(capsys, "trian")
+    assert "RECIPE" in _fails(capsys, "train")
+    assert "Did you mean 'digits'" in _fails(capsys, "train", "digit", *out)
+    assert "Did you mean '--training.epochs'" in _fails(capsys, "train", "digits", *out, "--epochs", "3")
+    assert "Did you mean '--seed'" in _fails(capsys, "train", "digits", *out, "--sede", "3")
+    assert "Did you mean 'training.epochs'" in _fails(capsys, "train", "digits", *out, "--training.epoch", "3")
+    assert "training.epochs" in _fails(capsys, "train", "digits", *out, "--training.epochs", "three")
+    assert "seed" in _fails(capsys, "train", "digits", *out, "--seed", "-1")
+    assert "no recipe settings" in _fails(capsys, "info", "--training.epochs", "3")
+    assert "Did you mean 'window'" in _fails(capsys, "train", "digits", *out, "--task.options", "{windwo: 3}")
+    assert "task" in _fails(capsys, "train", "digits", *out, "--task.name", "digitz")
+    assert "this machine" in _fails(capsys, "train", "digits", *out, "--training.device", "mps")
+    assert "no parameter fits" in _fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
+    assert "does not fit" in _fails(capsys, "train", "digits", *out, "--loss.name", "nll")
+    assert "no run" in _fails(capsys, "evaluate", tmp_path)
+    assert "--published" in _fails(capsys, "evaluate")
+    assert "--weights" in _fails(capsys, "evaluate", "--published", "ecg")
+    assert "weights file" in _fails(capsys, "evaluate", "--published", "ecg", "--weights", tmp_path / "w.npz")
+    assert "show digits" in _fails(capsys, "recipes", "list", "digits")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_data_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "paper/ecg", "--out", tmp_path / "run", "--data-dir", tmp_path / "nowhere"]
+    assert "nowhere" in _fails(capsys, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run", "/dev/null/run"):
+        _fails(capsys, "train", *QUICK, "--out", out)
+    assert (tmp_path / "file").read_text() == "mine"
+    if os.geteuid() != 0:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        assert "permission" in _fails(capsys, "train", *QUICK, "--out", tmp_path / "locked" / "run")
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("- 8", "- 9"))
+    assert "another architecture" in _fails(capsys, "evaluate", run)
+    (run / "recipe.yaml").write_text(recipe)
+    best = run / "checkpoints" / "best.safetensors"
+    best.write_bytes(best.read_bytes()[:-5])
+    assert "damaged" in _fails(capsys, "evaluate", run)
+    best.unlink()
+    assert "no checkpoint" in _fails(capsys, "evaluate", run)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_data_that_are_not_finite_are_refused(
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(self: DigitsTask, split, data_dir=None) -> Split:
+        x = np.zeros((20, 5, 8), dtype=np.float32)
+        x[4, 2, 6] = value
+        return Split(x, np.zeros(20, dtype=np.int64))
+
+    monkeypatch.setattr(DigitsTask, "load", load)
+    assert "not finite: sequence 4, step 2, channel 6" in _fails(capsys, "train", *QUICK, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    assert "digits" in capsys.readouterr().out
+    assert main(["recipes", "--json"]) == 0
+    assert {"digits", "paper/ecg"} <= set(json.loads(capsys.readouterr().out))
+    assert main(["recipes", "show", "paper/ecg", "--training.epochs", "5"]) == 0
+    assert "epochs: 5" in capsys.readouterr().out
+    assert main(["recipes", "show", "paper/ecg", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["task"]["name"] == "ecg"
+    assert main(["info", "--json"]) == 0
+    assert "reference" in json.loads(capsys.readouterr().out)["backends"]
+    assert main(["info"]) == 0
+    assert main([]) == 0
+    assert "usage: srnn" in capsys.readouterr().out
+
+
+def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], *([name, "--help"] for name in ("train", "evaluate", "recipes", "info"))):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0
+        assert "usage: srnn" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
+    """As a process: exit code 130, one line with the command, and that command works."""
+    out = tmp_path / "run"
+    words = ["train", "digits", "--network.hidden=[8]", "--network.backend=reference", "--training.epochs=500"]
+    command = [sys.executable, "-m", "srnn", *words, "--out", str(out), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoints" / "last.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.startswith("srnn: stopped") and stderr.count("\n") == 1
+    assert f"srnn train digits --out {out} --seed 0 --resume" in stderr and "--training.epochs=500" in stderr

@@ -1,0 +1,127 @@
+"""Losses: against a direct calculation; padding and missing labels count nowhere; scores serve loss and prediction."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from srnn import SrnnError
+from srnn.losses import Loss, neuron_rates, rate_penalty
+from srnn.recipes.schema import LossConfig, RateConfig
+
+CE = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
+
+
+def _batch(steps: int = 7, classes: int = 4, batch: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    output = torch.randn(batch, steps, classes, generator=generator, dtype=torch.float64)
+    per_step = torch.randint(-1, classes, (batch, steps), generator=generator)
+    return output, per_step, torch.randint(0, classes, (batch,), generator=generator)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("unlabelled", ["mask", "as_class"])
+def test_nll_against_a_loop(reduction: str, unlabelled: str) -> None:
+    output, target, _ = _batch()
+    loss = Loss(LossConfig("nll", start=2, reduction=reduction, unlabelled=unlabelled), True, 0)  # type: ignore[arg-type]
+    total, counted, correct = 0.0, 0, 0
+    for sequence in range(5):
+        for step in range(2, 7):
+            label = int(target[sequence, step])
+            if label < 0 and unlabelled == "mask":
+                continue
+            label = max(label, 0)
+            total -= float(output[sequence, step].log_softmax(-1)[label])
+            counted += 1
+            correct += int(output[sequence, step].argmax()) == label
+    scored = loss(output, target)
+    assert float(scored.loss) == pytest.approx(total / (5 if reduction == "sum" else counted))
+    assert (scored.counted, scored.correct) == (counted, correct)
+
+
+def test_scores_of_the_sequence_losses() -> None:
+    output, _, target = _batch()
+    expected = {
+        "ce_mean": output[:, 2:].mean(1),
+        "ce_last": output[:, -1],
+        "ce_sum_softmax": output[:, 2:].softmax(-1).sum(1),
+        "ce_spike_count": output[:, 2:].sum(1),
+    }
+    for name, scores in expected.items():
+        loss = Loss(LossConfig(name, start=2), False)  # type: ignore[arg-type]
+        torch.testing.assert_close(loss.scores(output), scores)
+        scored = loss(output, target)
+        torch.testing.assert_close(scored.loss, F.cross_entropy(scores, target))
+        assert scored.correct == int((scores.argmax(-1) == target).sum())
+
+
+@pytest.mark.parametrize("name", [*CE, "nll"])
+@pytest.mark.parametrize("unlabelled", ["mask", "as_class"])
+def test_padding_counts_nowhere(name: str, unlabelled: str) -> None:
+    """A padded batch gives the same as each sequence alone, whatever stands in the padding."""
+    output, per_step, per_sequence = _batch()
+    target = per_step if name == "nll" else per_sequence
+    loss = Loss(LossConfig(name, start=2, unlabelled=unlabelled), name == "nll", 0)  # type: ignore[arg-type]
+    lengths = torch.tensor([7, 1, 3, 2, 5])
+    scored = loss(output, target, lengths)
+    alone = [
+        loss(output[i : i + 1, :n], target[i : i + 1, :n] if name == "nll" else target[i : i + 1])
+        for i, n in enumerate(lengths.tolist())
+    ]
+    weights = sum(each.weight for each in alone if each.counted)
+    expected = sum(float(each.loss) * each.weight for each in alone if each.counted) / weights
+    assert float(scored.loss) == pytest.approx(expected)
+    assert scored.counted == sum(each.counted for each in alone)
+    assert scored.correct == sum(each.correct for each in alone)
+    changed = output.clone()
+    for i, n in enumerate(lengths.tolist()):
+        changed[i, n:] = 1e3
+    assert float(loss(changed, target, lengths).loss) == pytest.approx(float(scored.loss))
+
+
+def test_a_sequence_shorter_than_start_keeps_its_last_step() -> None:
+    output, _, target = _batch()
+    loss = Loss(LossConfig("ce_mean", start=5), False)
+    scores = loss.scores(output, torch.tensor([7, 3, 1, 6, 5]))
+    torch.testing.assert_close(scores[1], output[1, 2])
+    torch.testing.assert_close(scores[3], output[3, 5])
+    assert torch.isfinite(loss(output, target, torch.tensor([7, 3, 1, 6, 5])).loss)
+
+
+@pytest.mark.parametrize("name", [*CE, "nll"])
+def test_no_label_at_all_is_a_zero_loss_with_zero_gradients(name: str) -> None:
+    output, per_step, per_sequence = _batch()
+    output.requires_grad_()
+    target = torch.full_like(per_step if name == "nll" else per_sequence, -1)
+    scored = Loss(LossConfig(name), name == "nll")(output, target)  # type: ignore[arg-type]
+    scored.loss.backward()
+    assert float(scored.loss.detach()) == 0 and scored.counted == 0
+    assert output.grad is not None and not output.grad.any()
+
+
+def test_losses_that_do_not_fit_the_task_are_refused() -> None:
+    with pytest.raises(SrnnError, match="use nll"):
+        Loss(LossConfig("ce_mean"), per_step=True)
+    with pytest.raises(SrnnError, match="ce_"):
+        Loss(LossConfig("nll"), per_step=False)
+    with pytest.raises(SrnnError, match="as_class"):
+        Loss(LossConfig("nll", unlabelled="as_class"), per_step=True, unlabelled_class=None)
+
+
+def test_rate_penalty() -> None:
+    spikes = [torch.zeros(2, 4, 2, dtype=torch.float64), torch.ones(2, 4, 2, dtype=torch.float64)]
+    spikes[0][:, 0] = 1.0  # rates .25, .25, 1, 1
+    assert float(rate_penalty(RateConfig(2.0, target=0.5), spikes)) == pytest.approx(2 * (2 * 0.25**2 + 2 * 0.5**2) / 4)
+    assert float(rate_penalty(RateConfig(1.0, upper=0.5), spikes)) == pytest.approx(2 * 0.5**2 / 4)
+    assert rate_penalty(RateConfig(), spikes) == 0.0
+    # Padding emits nothing and is not counted: half the steps, twice the rate.
+    torch.testing.assert_close(neuron_rates(spikes[0], torch.tensor([2, 2])), torch.tensor([0.5, 0.5]).double())
+
+
+def test_rate_penalty_lowers_rates() -> None:
+    spikes = torch.rand(3, 5, 4, requires_grad=True)
+    penalty = rate_penalty(RateConfig(1.0, upper=0.0), [spikes])
+    assert isinstance(penalty, torch.Tensor)
+    penalty.backward()
+    assert spikes.grad is not None and (spikes.grad > 0).all()

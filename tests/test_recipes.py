@@ -1,0 +1,154 @@
+"""Recipes: all shipped ones load and build; every mistake is one line that names the key and the nearest right one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SrnnError
+from srnn.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.recipes.schema import LossConfig, OptimizerConfig
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipe_loads_builds_and_reads_back(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.note
+    assert parse_recipe(dump_recipe(recipe)) == recipe
+    task = recipe.create_task()
+    network = recipe.build_network(task, seed=0)
+    assert (network.inputs, network.outputs) == (task.inputs, task.outputs)
+
+
+def test_paper_ecg_is_the_papers_network() -> None:
+    recipe = load_recipe("paper/ecg")
+    network = recipe.build_network(recipe.create_task(), seed=0)
+    hidden, readout = network.layers[0], network.readout
+    assert [network.inputs, hidden.size, readout.size] == [4, 36, 6]
+    assert float(hidden.params.beta[0]) == 0.0 and float(readout.params.beta[0]) == pytest.approx(1.8)
+    assert [float(layer.params.threshold[0]) for layer in (hidden, readout)] == pytest.approx([0.1, 0.1])
+    state = network.initial_state(3)
+    assert (state[0].u == state[0].s).all() and 0 < state[0].u.max() <= 0.1 and (state[0].e == 0.01).all()
+    assert (recipe.training.epochs, recipe.training.batch_size) == (400, 64)
+
+
+def test_overrides_reach_any_depth() -> None:
+    words = ["--training.epochs", "7", "--training.optimizer.lr=2e-3", "--network.neuron.beta", "0.5", "--note=mine"]
+    recipe = load_recipe("digits", [*words, "--training.lr_scale", "{'*.tau_*': 3}"])
+    assert recipe.training.epochs == 7
+    assert recipe.training.optimizer.lr == 2e-3
+    assert recipe.training.lr_scale == {"*.tau_*": 3.0}
+    assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["beta"] == 0.5
+    assert recipe.note == "mine"
+
+
+def test_override_refines_a_neuron_given_by_name() -> None:
+    recipe = parse_recipe("network: {neuron: lif}", ["--network.neuron.threshold", "1"])
+    assert recipe.network.neuron == {"name": "lif", "threshold": 1}
+
+
+def test_scientific_notation_is_a_number_everywhere() -> None:
+    recipe = parse_recipe("training: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: alif, threshold: 1e-1}}")
+    assert recipe.training.optimizer.lr == 0.01
+    assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["threshold"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--training.epohcs", "5"], "Did you mean 'training.epochs'"),
+        (["--epochs", "5"], "Did you mean 'training.epochs'"),
+        (["--training.optimizer.lrr", "5"], "Did you mean 'training.optimizer.lr'"),
+        (["--netwrok.hidden", "[3]"], "Did you mean 'network'"),
+        (["--training.epochs", "many"], "'training.epochs': expected int, not many"),
+        (["--training.epochs", "2.5"], "'training.epochs': expected int, not 2.5"),
+        (["--training.epochs", "0"], "'training.epochs' must be at least 1, not 0"),
+        (["--training.optimizer.lr", "-1"], "'training.optimizer.lr' must be positive"),
+        (["--training.optimizer.lr", ".nan"], "'training.optimizer.lr' must be positive"),
+        (["--training.optimizer.name", "sgd"], "'training.optimizer.name': expected"),
+        (["--network.hidden", "[]"], "'network.hidden' must be"),
+        (["--network.hidden", "[8, a]"], "'network.hidden': expected int, not a"),
+        (["--loss.rate.weight", "1"], "'loss.rate' has a weight"),
+        (["--training", "5"], "'training' is a section"),
+        (["--training.epochs"], "needs a value"),
+        (["epochs"], "is no recipe setting"),
+        (["--training.epochs.more", "1"], "has no inner settings"),
+        (["--training.epochs", "{"], "not valid YAML"),
+    ],
+)
+def test_mistakes_are_one_line_naming_the_key(words: list[str], expected: str) -> None:
+    with pytest.raises(SrnnError) as caught:
+        load_recipe("digits", words)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["5", "[1]", "a: [", "task: {name: a, name: b}", "\x00", "training: 5", "? [1]\n: 2"])
+def test_bad_yaml_is_a_clear_error(text: str) -> None:
+    with pytest.raises(SrnnError):
+        parse_recipe(text)
+
+
+def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="Did you mean 'paper/ecg'"):
+        load_recipe("paper/egc")
+    with pytest.raises(SrnnError, match="no recipe file"):
+        load_recipe(str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))
+    assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("digits")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SrnnError):
+        load_recipe(str(tmp_path / "bytes.yaml"))
+
+
+def test_a_network_that_does_not_fit_is_a_clear_error() -> None:
+    for words in (
+        ["--network.neuron", "alfi"],
+        ["--network.neuron.bta", "1"],
+        ["--network.neuron.trained", "5"],
+        ["--network.readout", "{neuron: 5}"],
+        ["--network.surrogate", "{name: gaussian, sigma: wide}"],
+        ["--network.recurrent", "[true, false, true]"],
+        ["--network.backend", "fastest"],
+    ):
+        recipe = load_recipe("digits", words)
+        with pytest.raises(SrnnError):
+            recipe.build_network(recipe.create_task(), seed=0)
+
+
+def test_every_key_has_its_own_type_checked() -> None:
+    """No key of the schema takes a nonsensical mapping without a word."""
+    for key in recipe_keys():
+        if key not in ("task.options", "network.neuron", "network.readout", "network.surrogate"):
+            with pytest.raises(SrnnError):
+                load_recipe("digits", [f"--{key}", "{no: [such, value]}"])
+
+
+def test_defaults_are_a_valid_recipe() -> None:
+    assert parse_recipe("") == Recipe()
+    assert dataclasses.asdict(LossConfig())["name"] == "ce_mean"
+    assert OptimizerConfig().betas == (0.9, 0.999)
+
+
+_leaves = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=5)
+_names = st.sampled_from(["task", "network", "training", "loss", "name", "lr", "hidden", "neuron", "optimizer", "x"])
+_trees = st.recursive(
+    _leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names | st.text(max_size=3), inner, max_size=3),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(content=st.dictionaries(_names, _trees, max_size=4))
+def test_any_yaml_gives_a_recipe_or_an_srnn_error(content: dict) -> None:
+    try:
+        recipe = parse_recipe(yaml.safe_dump(content))
+    except SrnnError as error:
+        assert "\n" not in str(error)
+    else:
+        assert parse_recipe(dump_recipe(recipe)) == recipe
