@@ -80,6 +80,13 @@ def test_records_are_found_and_split_whole(good: Path) -> None:
     assert len(train) + len(held_out) == sum(WINDOWS)
 
 
+def test_no_validation_blocks_hold_nothing_out(good: Path) -> None:
+    data_dir = good.parents[2]
+    assert len(load_paper_split("train", data_dir, validation_blocks=0)) == sum(WINDOWS)
+    with pytest.raises(SrnnError, match="validation_blocks is 0"):
+        load_paper_split("validation", data_dir, validation_blocks=0)
+
+
 def test_a_file_at_the_top_of_the_data_folder_is_found_too(good: Path, tmp_path: Path) -> None:
     shutil.copy(good, tmp_path / "QTDB_train.mat")
     shutil.copy(good, tmp_path / "QTDB_test.mat")

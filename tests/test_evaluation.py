@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 from srnn import SRNN, SrnnError
 from srnn.evaluation import evaluate
 from srnn.losses import Loss
+from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 STEP_LOSS = ["--loss.name=nll", "--loss.start=2"]
 

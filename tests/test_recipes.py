@@ -115,6 +115,7 @@ def test_a_network_that_does_not_fit_is_a_clear_error() -> None:
         ["--network.surrogate", "{name: gaussian, sigma: wide}"],
         ["--network.recurrent", "[true, false, true]"],
         ["--network.backend", "fastest"],
+        ["--loss.name", "ce_spike_count"],
     ):
         recipe = load_recipe("digits", words)
         with pytest.raises(SrnnError):

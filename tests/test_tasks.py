@@ -108,7 +108,7 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("digits", {"splitting": ["contiguous"]}, "splitting cannot be"),
         ("ecg", {"source": "record"}, "Did you mean 'records'?"),
         ("ecg", {"source": {}}, "source cannot be"),
-        ("ecg", {"validation_blocks": 0}, "validation_blocks must be a whole number"),
+        ("ecg", {"validation_blocks": -1}, "validation_blocks must be a whole number"),
         ("ecg", {"source": "records", "rule": "delta"}, "There is no level-crossing rule 'delta'."),
         ("ecg", {"source": "records", "rule": []}, "There is no level-crossing rule"),
         ("ecg", {"source": "records", "threshold_up": 0}, "threshold"),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 from srnn import SRNN, SrnnError
 from srnn import training as training_module
@@ -19,6 +18,7 @@ from srnn.progress import Reporter
 from srnn.recipes.schema import OptimizerConfig, ScheduleConfig
 from srnn.runs import Run
 from srnn.training import derive_seed, epoch_order, train
+from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 
 def _records(folder: Path) -> list[dict]:
@@ -130,7 +130,7 @@ def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch:
 
 def test_a_hopeless_divergence_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _break_loss(monkeypatch, lambda count: count > 6)
-    with pytest.raises(SrnnError, match="Training diverged at epoch 2, batch 1 .*2 times did not help"):
+    with pytest.raises(SrnnError, match=r"Training diverged at epoch 2, batch 1 .*2 times did not help"):
         train(tiny_recipe("--training.max_restores=2"), tmp_path / "run", task=TinyTask())
     for tensor in _weights(tmp_path / "run").values():
         assert torch.isfinite(tensor).all()

@@ -13,6 +13,7 @@ from torch import Tensor
 from .errors import SrnnError
 
 if TYPE_CHECKING:
+    from .datasets import SplitName
     from .tasks import Task
 
 
@@ -44,7 +45,7 @@ class Sequences:
     """
 
     def __init__(
-        self, task: Task, split: str, data_dir: Path | None = None, device: torch.device | str = "cpu"
+        self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
         data = task.load(split, data_dir)
         self.x, self.y, self.lengths, self.device = data.x, data.y, data.lengths, device

@@ -16,6 +16,7 @@ from .losses import Loss, neuron_rates
 from .network import SRNN, BidirectionalLayer, Layer
 
 if TYPE_CHECKING:
+    from .datasets import SplitName
     from .tasks import Task
 
 
@@ -36,7 +37,7 @@ def evaluate(
     network: SRNN,
     task: Task,
     loss: Loss,
-    split: str = "validation",
+    split: SplitName = "validation",
     *,
     seed: int = 0,
     data_dir: Path | None = None,
@@ -55,7 +56,14 @@ def evaluate(
 
 @torch.no_grad()
 def evaluate_sequences(
-    network: SRNN, task: Task, loss: Loss, sequences: Sequences, split: str, *, seed: int = 0, batch_size: int = 128
+    network: SRNN,
+    task: Task,
+    loss: Loss,
+    sequences: Sequences,
+    split: SplitName,
+    *,
+    seed: int = 0,
+    batch_size: int = 128,
 ) -> Evaluation:
     """``evaluate`` on a split that is already loaded."""
     generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)

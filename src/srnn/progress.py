@@ -81,11 +81,11 @@ class BarReporter(Reporter):
 
     def epoch(self, record: dict[str, Any]) -> None:
         if self._progress is not None and record["best"]:
-            self._progress.console.print(epoch_line(record), highlight=False)
+            self._progress.console.print(epoch_line(record), highlight=False, soft_wrap=True)
 
     def event(self, text: str) -> None:
         if self._progress is not None:
-            self._progress.console.print(text, style="yellow", highlight=False)
+            self._progress.console.print(text, style="yellow", highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         if self._progress is not None:

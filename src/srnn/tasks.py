@@ -104,7 +104,7 @@ class ECGTask(Task):
     validation_fraction: float = 0.15
     """paper_split: share of the training file that is held out, in whole records."""
     validation_blocks: int = 4
-    """paper_split: contiguous blocks that are held out, spread over the file, the last at its end."""
+    """paper_split: contiguous blocks that are held out, spread over the file, the last at its end. 0: nothing is held out."""
     rule: Rule = "difference"
     """records: the level-crossing rule."""
     threshold_up: float = 0.1
@@ -123,7 +123,7 @@ class ECGTask(Task):
     def __post_init__(self) -> None:
         _check_choice("source", self.source, ("paper_split", "records"))
         check_fraction("validation_fraction", self.validation_fraction)
-        check_whole("validation_blocks", self.validation_blocks, least=1)
+        check_whole("validation_blocks", self.validation_blocks, least=0)
         self._record_options()
         other = ("validation_fraction", "validation_blocks")
         for option in fields(self):

@@ -43,8 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError(
             "Name a run folder, or a published network with --published NAME --weights FILE (one of the two)."
         )
-    if arguments.published is not None and arguments.weights is None:
-        raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
     if arguments.published is None and arguments.weights is not None:
         raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
 
@@ -52,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .show import show_result
 
     if arguments.published is not None:
+        if arguments.weights is None:
+            raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
         network, task, loss, seed = load_published_network(arguments.published, arguments.weights)
         title = f"published {arguments.published}"
     else:
@@ -95,6 +95,6 @@ def load_published_network(name: str, weights: Path) -> tuple[SRNN, Task, Loss, 
     from ..tasks import create_task
 
     published = load_published(name, weights)
-    task = create_task(published.task)
+    task = create_task(published.task, **published.task_options)
     config = build(LossConfig, published.loss, f"published {name}", "loss.")
     return published.network, task, Loss.for_task(config, task), 0

@@ -28,6 +28,8 @@ class Published:
 
     name: str
     task: str
+    task_options: Mapping[str, object]
+    """The published network was trained on all of the training file, so nothing of it is held out."""
     network: SRNN
     loss: Mapping[str, object]
     """How its output is scored, as a recipe's ``loss`` section."""
@@ -36,6 +38,7 @@ class Published:
 @dataclass(frozen=True)
 class _Recipe:
     task: str
+    task_options: Mapping[str, object]
     build: Callable[[], SRNN]
     names: Mapping[str, tuple[str, ...]]
     """Our parameter -> the published arrays whose sum it is."""
@@ -64,6 +67,7 @@ PUBLISHED: Mapping[str, _Recipe] = MappingProxyType(
     {
         "ecg": _Recipe(
             task="ecg",
+            task_options=MappingProxyType({"validation_blocks": 0}),
             build=_ecg,
             names=MappingProxyType(
                 {
@@ -112,4 +116,4 @@ def load_published(name: str, weights: Path | str) -> Published:
                     raise SrnnError(f"{path}: '{key}' holds values that are not finite; copy the file again.")
                 total = total + arrays[key].astype(np.float64)
             target.copy_(torch.from_numpy(total))
-    return Published(name, recipe.task, network.eval(), recipe.loss)
+    return Published(name, recipe.task, recipe.task_options, network.eval(), recipe.loss)

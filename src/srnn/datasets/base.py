@@ -100,7 +100,8 @@ def check_fraction(name: str, value: object) -> None:
         raise SrnnError(f"{name} must be a number between 0 and 1, both excluded, not {value!r}.")
 
 
-def check_whole(name: str, value: object, least: int) -> None:
-    """SrnnError unless ``value`` is a whole number of at least ``least``."""
+def check_whole(name: str, value: object, least: int) -> int:
+    """The value itself; SrnnError unless it is a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise SrnnError(f"{name} must be a whole number, at least {least}, not {value!r}.")
+    return value

@@ -65,7 +65,10 @@ def load_paper_split(
     records = record_numbers(y)
     everything = Split(x, y, groups=np.char.mod("record-%02d", records))
     everything.validate(str(path), classes=len(CLASS_NAMES), inputs=len(CHANNELS))
-    if split == "test":
+    whole = check_whole("validation_blocks", validation_blocks, least=0) == 0  # nothing is held out
+    if whole and split == "validation":
+        raise SrnnError("validation_blocks is 0: this task holds nothing out for validation; use split train or test.")
+    if whole or split == "test":
         return everything
     held_out = validation_mask(records, validation_fraction, validation_blocks)
     return everything.take(held_out if split == "validation" else ~held_out)

@@ -125,9 +125,9 @@ def apply_overrides(content: Any, overrides: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise SrnnError(f"The value of --{key} is not valid YAML: {text!r}.") from error
         *path, last = key.split(".")
-        section = result
+        section: dict[str, Any] = result
         for depth, part in enumerate(path):
-            inner = section.get(part)
+            inner: Any = section.get(part)
             if isinstance(inner, str) and part in ("neuron", "readout", "surrogate"):
                 inner = {"name": inner}  # --network.neuron.beta 0 refines a neuron given by its name
             if inner is not None and not isinstance(inner, dict):

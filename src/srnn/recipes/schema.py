@@ -224,10 +224,14 @@ class Recipe:
         """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
         import torch
 
-        from ..network import SRNN
+        from ..network import SRNN, as_readout
 
         n = self.network
         try:
+            if self.loss.name == "ce_spike_count" and as_readout(n.readout).output != "emission":
+                raise SrnnError(
+                    "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: spike_count."
+                )
             return SRNN(
                 task.inputs, n.hidden, task.outputs, n.neuron, n.readout, n.surrogate,
                 recurrent=n.recurrent, bidirectional=n.bidirectional, merge=n.merge,

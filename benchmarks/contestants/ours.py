@@ -1,0 +1,143 @@
+"""The project's own network: its backends, memory modes and kinds of input.
+
+Options: ``backend`` ("fast": the compiled one, an error where it cannot run, never a silent fall-back; or "reference"),
+``memory`` ("stored" or "bits"), ``input``:
+
+``spikes``   binary inputs come as the library's ``Spikes``, packed before the clock starts, as a data set would keep them
+``convert``  binary inputs come dense, and packing them is part of what is timed
+``dense``    dense inputs stay dense
+
+``stream``: "library" for the library's streaming step, "module" for the network itself, called with one step at a time.
+
+The fast backend is young: what a checkout does not have yet is reported as not supported.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srnn import SRNN
+from srnn.neurons import ALIF, Integrator
+from srnn.surrogates import MultiGaussian
+
+from ..nets import BETA, GAMMA, LOBE, SIGMA, THRESHOLD, WIDTH
+from .base import Unsupported
+from .torch_base import TorchContestant
+
+
+def spikes_class() -> Any:
+    """The library's type for binary inputs."""
+    try:
+        return import_module("srnn.kernels").Spikes
+    except (ImportError, AttributeError) as error:
+        raise Unsupported("this checkout has no Spikes (packed binary inputs)") from error
+
+
+def fast_backend() -> str:
+    """The name of the compiled CPU backend."""
+    if "cpu" not in import_module("srnn.kernels").BACKENDS:
+        raise Unsupported("this checkout has no compiled CPU backend")
+    return "cpu"
+
+
+class Ours(TorchContestant):
+    packages = ("torch", "numba", "numpy")
+
+    def make_input(self) -> Any:
+        kind = self.options.get("input", "spikes")
+        self.convert: Callable[[Any], Any] = lambda x: x
+        if not self.problem.binary or kind == "dense" or self.options["backend"] == "reference":
+            return super().make_input()
+        if kind == "convert":
+            self.convert = spikes_class().from_dense
+            return super().make_input()
+        return spikes_class().from_dense(torch.from_numpy(self.problem.x))
+
+    def build(self) -> None:
+        given: dict[str, Any] = {"backend": "reference" if self.options["backend"] == "reference" else fast_backend()}
+        memory = self.options.get("memory", "stored")
+        if "memory" in inspect.signature(SRNN.__init__).parameters:
+            given["memory"] = memory
+        elif memory != "stored":
+            raise Unsupported(f"this checkout has no memory={memory!r}")
+        neuron = ALIF(beta=BETA, threshold=THRESHOLD)  # type: ignore[arg-type]
+        surrogate = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
+        net = self.net
+        self.model = SRNN(net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given)
+        self.model.to(self.torch_dtype)
+        for number, layer in enumerate([*self.model.layers, self.model.readout]):
+            name = f"layers.{number}" if number < len(net.hidden) else "readout"
+            weights = {
+                key.removeprefix(name + "."): torch.from_numpy(value)
+                for key, value in self.problem.weights.items()
+                if key.startswith(name + ".")
+            }
+            values = {key: weights.pop(key) for key in list(weights) if key.startswith("tau")}
+            if number < len(net.hidden):
+                # Again, in this dtype: a parameter drawn before .to() is rounded to float32.
+                constants = {"beta": BETA, "threshold": THRESHOLD}
+                values |= {
+                    key: torch.full((layer.size,), value, dtype=torch.float64) for key, value in constants.items()
+                }
+            layer.params.set_values(**values)
+            with torch.no_grad():
+                for key, value in weights.items():
+                    getattr(layer, key).copy_(value)
+        self.parameters = {key.replace(".params.", "."): value for key, value in self.model.named_parameters()}
+
+    def run(self, keep_hidden: bool = False) -> Tensor:
+        x = self.convert(self.x)
+        if not keep_hidden:
+            return self.model(x)[0]
+        result = self.model.run(x)
+        self.hidden += [layer.output for layer in result.layers[:-1]]
+        return result.output
+
+    def stream(self) -> Callable[[], Any]:
+        return self.stream_library() if self.options.get("stream") == "library" else self.stream_module()
+
+    def stream_module(self) -> Callable[[], Any]:
+        x = torch.from_numpy(self.problem.x[:1]).to(self.torch_dtype)
+
+        @torch.inference_mode()
+        def walk() -> Tensor:
+            state, y = None, x
+            for t in range(x.shape[1]):
+                y, state = self.model(x[:, t : t + 1], state)
+            return y
+
+        return walk
+
+    def streaming(self) -> Any:
+        """The library's stream over this network, with a ``step`` and a ``run`` (srnn.streaming)."""
+        try:
+            return import_module("srnn.streaming").Stream(self.model)
+        except (ImportError, AttributeError) as error:
+            raise Unsupported("this checkout has no srnn.streaming.Stream") from error
+
+    def stream_library(self) -> Callable[[], Any]:
+        stream = self.streaming()
+        steps = list(np.ascontiguousarray(self.problem.x[0].astype(self.dtype)))
+
+        def walk() -> Any:
+            y = None
+            for x_t in steps:
+                y = stream.step(x_t)
+            return y
+
+        return walk
+
+    def loop(self) -> Callable[[], Any]:
+        stream = self.streaming()
+        x = np.ascontiguousarray(self.problem.x[0].astype(self.dtype))
+        return lambda: stream.run(x)
+
+
+contestant = Ours
