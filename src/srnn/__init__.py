@@ -1,9 +1,20 @@
-"""srnn: adaptive spiking recurrent neural networks for signals in time."""
+"""srnn: adaptive spiking recurrent neural networks for signals in time.
 
-from .errors import SrnnError
-from .network import SRNN, Readout
-from .neurons import ALIF, LIF, Init, Integrator, Neuron, ReLU
-from .surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
+Names are imported when they are first used (PEP 562), so that the command line can answer ``--help`` without torch, and can set
+what must be set before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import SrnnError
+    from .kernels import Spikes
+    from .network import SRNN, Readout
+    from .neurons import ALIF, LIF, Init, Integrator, Neuron, ReLU
+    from .surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
 
 __version__ = "0.1.0"
 
@@ -22,7 +33,28 @@ __all__ = [
     "ReLU",
     "Readout",
     "SLayer",
+    "Spikes",
     "SrnnError",
     "Surrogate",
-    "__version__",
 ]
+
+_HOME = {
+    "errors": ("SrnnError",),
+    "kernels": ("Spikes",),
+    "network": ("SRNN", "Readout"),
+    "neurons": ("ALIF", "LIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return import_module(f".{name}", __name__)
+    if name in _MODULE:
+        return getattr(import_module(f".{_MODULE[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from ..errors import SrnnError, nearest
-from . import reference
+from . import cpu, reference
 from .problem import LayerProblem, LayerResult
+from .spikes import Spikes
 
-BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType({"reference": reference.run_layer})
+BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType(
+    {"reference": reference.run_layer, "cpu": cpu.run_layer}
+)
 
 
 def check_backend(name: str) -> str:
@@ -19,9 +24,33 @@ def check_backend(name: str) -> str:
     return name
 
 
+@functools.cache  # so each reason is given once
+def _say(reason: str) -> None:
+    warnings.warn(f"Layers run on the slow reference backend: {reason}.", RuntimeWarning, stacklevel=4)
+
+
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
-    """Run one layer over its sequences on the named backend, or on the fastest that can ("auto")."""
-    return BACKENDS["reference" if backend == "auto" else check_backend(backend)](problem)
+    """Run one layer over its sequences on the named backend, or on the fastest that can ("auto").
+
+    "auto" falls back to the reference, with one warning for each reason; without one to record traces, which is the
+    reference's task. A backend asked for by name raises SrnnError if it cannot.
+    """
+    name = check_backend(backend)
+    if name == "reference":
+        return reference.run_layer(problem)
+    reason = cpu.why_not(problem)
+    if reason and name == "cpu":
+        raise SrnnError(f"The cpu backend cannot run this layer: {reason}.")
+    if not reason:
+        try:
+            return cpu.run_layer(problem)
+        except cpu.CannotCompile as error:
+            if name == "cpu":
+                raise
+            reason = str(error)
+    if not problem.record:
+        _say(reason)
+    return reference.run_layer(problem)
 
 
-__all__ = ["BACKENDS", "LayerProblem", "LayerResult", "check_backend", "run_layer"]
+__all__ = ["BACKENDS", "LayerProblem", "LayerResult", "Spikes", "check_backend", "run_layer"]

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from ..arithmetic import positive_part
 from ..surrogates import Surrogate
 from .problem import LayerProblem, LayerResult
+from .spikes import Spikes
 
 
 class _Spike(torch.autograd.Function):
@@ -43,13 +44,14 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
     p = problem
     neuron = p.neuron
-    steps = p.x.shape[1]
-    current_in = F.linear(p.x, p.weight_in, p.bias)
+    x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
+    steps = x.shape[1]
+    current_in = F.linear(x, p.weight_in, p.bias)
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
     # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
     valid = None
     if p.lengths is not None:
-        valid = torch.arange(steps, device=p.x.device)[:, None, None] < p.lengths.to(p.x.device)[None, :, None]
+        valid = torch.arange(steps, device=x.device)[:, None, None] < p.lengths.to(x.device)[None, :, None]
 
     *variables, s = p.state
     emitted, traces = [], {name: [] for name in p.record}
@@ -73,9 +75,9 @@ def run_layer(problem: LayerProblem) -> LayerResult:
             available = dict(zip(neuron.variables(), new, strict=True)) | {"s": s, "v": v, "current": current}
             for name in p.record:
                 traces[name].append(available[name])
-    output = torch.stack(emitted, 1) if emitted else p.x.new_zeros(*p.x.shape[:2], p.weight_in.shape[0])
+    output = torch.stack(emitted, 1) if emitted else x.new_zeros(*x.shape[:2], p.weight_in.shape[0])
     return LayerResult(
-        output=output,
+        emitted=output,
         state=neuron.State._make((*variables, s)),
         traces={name: torch.stack(values, 1) if values else output.new_zeros(output.shape)
                 for name, values in traces.items()},

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..kernels.problem import LayerResult
+from ..kernels.spikes import Spikes
 from .layer import Layer
 
 Merge = Literal["mean", "concat"]
@@ -43,13 +44,14 @@ class BidirectionalLayer(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | Spikes,
         state: tuple[tuple[Tensor, ...], ...] | None = None,
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
         generator: torch.Generator | None = None,
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
+        x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
         ahead = self.forward_layer(x, ahead_state, lengths, record)
         back = self.backward_layer(reverse_time(x, lengths), back_state, lengths, record)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from .. import kernels
 from ..errors import SrnnError
-from ..kernels.problem import LayerProblem, LayerResult, Output
+from ..kernels.problem import LayerProblem, LayerResult, Memory, Output
+from ..kernels.spikes import Spikes
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .parameters import NeuronParameters
@@ -56,6 +57,7 @@ class Layer(nn.Module):
         init_rec: WeightInit = "orthogonal",
         generator: torch.Generator | None = None,
         backend: str = "auto",
+        memory: Memory = "stored",
     ) -> None:
         super().__init__()
         if inputs < 1 or size < 1:
@@ -65,7 +67,10 @@ class Layer(nn.Module):
         self.inputs, self.size = inputs, size
         self.output: Output = output
         self.neuron, self.surrogate = as_neuron(neuron), as_surrogate(surrogate)
+        if memory not in ("stored", "bits"):
+            raise SrnnError(f"A layer's memory is 'stored' or 'bits', not {memory!r}.")
         self.backend = kernels.check_backend(backend)
+        self.memory: Memory = memory
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
         init_weight(self.weight_in, init_in, generator)
         self.weight_rec = nn.Parameter(torch.empty(size, size)) if recurrent else None
@@ -95,7 +100,7 @@ class Layer(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | Spikes,
         state: tuple[Tensor, ...] | None = None,
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
@@ -122,6 +127,7 @@ class Layer(nn.Module):
             state=state,
             lengths=lengths,
             output=self.output,
+            memory=self.memory,
             record=record,
         )
         return kernels.run_layer(problem, self.backend)

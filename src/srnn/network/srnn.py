@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SrnnError
-from ..kernels.problem import LayerResult
+from ..kernels.problem import LayerResult, Memory
+from ..kernels.spikes import Spikes
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
@@ -52,6 +53,7 @@ class SRNN(nn.Module):
         bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
         init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
         backend: "auto", or the name of the kernel that shall run the layers.
+        memory: what is kept for the gradient, "stored" (every current) or "bits" (spikes; for long sequences).
         generator: draws the initial parameters (default: torch's global one).
 
     Within a step each layer sees the layer below in the SAME step and itself one step earlier. Nothing is kept between calls.
@@ -73,6 +75,7 @@ class SRNN(nn.Module):
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         backend: str = "auto",
+        memory: Memory = "stored",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -92,7 +95,7 @@ class SRNN(nn.Module):
         def make(n_in: int, n: int, model: Neuron, is_recurrent: bool) -> Layer:
             return Layer(
                 n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent,
-                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend,
+                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, memory=memory,
             )  # fmt: skip
 
         self.layers = nn.ModuleList()
@@ -105,7 +108,7 @@ class SRNN(nn.Module):
             width = layer.size
         self.readout = Layer(
             width, outputs, self.readout_spec.neuron, surrogate=self.surrogate, recurrent=False,
-            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend,
+            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend, memory=memory,
         )  # fmt: skip
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
@@ -114,7 +117,7 @@ class SRNN(nn.Module):
 
     def run(
         self,
-        x: Tensor,
+        x: Tensor | Spikes,
         state: State | None = None,
         *,
         lengths: Tensor | None = None,
@@ -123,7 +126,8 @@ class SRNN(nn.Module):
     ) -> Result:
         """Run the network and return everything.
 
-        x (B, T, inputs); ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
+        x (B, T, inputs), dense or (binary) ``Spikes``;
+        ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
         ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
         ``generator`` draws a random initial state where no ``state`` is given.
         """
@@ -133,10 +137,12 @@ class SRNN(nn.Module):
         results: list[LayerResult] = []
         for layer, layer_state in zip([*self.layers, self.readout], state, strict=True):
             results.append(layer(x, layer_state, lengths, tuple(record)))
-            x = results[-1].output
-        return Result(x, tuple(result.state for result in results), tuple(results))
+            x = results[-1].emitted
+        return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
-    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor | Spikes, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
         result = self.run(x, state, lengths=lengths)
         return result.output, result.state
@@ -150,11 +156,11 @@ class SRNN(nn.Module):
                 found |= {f"{name}.{tau}": values[tau].detach() for tau in module.neuron.taus}
         return found
 
-    def _check(self, x: Tensor, state: State | None, lengths: Tensor | None) -> None:
+    def _check(self, x: Tensor | Spikes, state: State | None, lengths: Tensor | None) -> None:
         if x.ndim != 3 or x.shape[-1] != self.inputs:
             raise SrnnError(f"Expected an input of shape (batch, time, {self.inputs}), got {tuple(x.shape)}.")
         dtype = self.readout.weight_in.dtype
-        if x.dtype != dtype:
+        if isinstance(x, Tensor) and x.dtype != dtype:
             raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
         if state is not None and len(state) != len(self.layers) + 1:
             raise SrnnError(f"The state has {len(state)} entries; this network needs {len(self.layers) + 1}.")

@@ -91,8 +91,8 @@ class Neuron:
     Fields of every model
         trained: names of the parameters that the optimiser may change; the others stay as drawn.
         initial: distributions of the initial state by variable name (state variables and ``s``), a mapping, drawn per
-            sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (as the published
-            ECG and SHD networks start, with u and s the same tensor).
+            sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (as the
+            published ECG and SHD networks start, with u and s the same tensor).
         time_constants: how a trained time constant is kept valid: "linear" (equal to the parameter itself from one step
             upwards), "log" (the parameter is the logarithm), or "unconstrained" (as the published networks; may go wrong).
     """

@@ -1,0 +1,258 @@
+"""The backward time loop of a layer, into which Numba compiles a neuron's ``step_adjoint`` and a surrogate's ``derivative``.
+
+BLOCK sequences at a time, chunk by chunk from the end:
+
+1. The states of the chunk are recomputed from its first one, elementwise, for the spikes are known and so are the currents
+   (with ``keep = STATES`` they are summed again, in the same order, to the same bits).
+2. ``step_adjoint`` walks back through the chunk; a matrix product with the recurrent weights after each step.
+3. The weights' gradients are summed: one row of current gradients for each spike.
+
+Arrays are as in ``forward.py``; the chunk's own are (CHUNK, BLOCK, width): "place" (k, r) is step k of sequence r.
+"""
+# Numba knows tuples joined by "+", but not several stars in one call or display.
+# ruff: noqa: RUF005
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, sum_currents
+from .rows import BLOCK, add_active_rows, add_weighted_rows, lanes_of, list_spikes, multiply, transpose_bits
+from .simd import (
+    add_vectors,
+    as_vector,
+    load,
+    load_each,
+    load_first,
+    load_spikes,
+    prefetch,
+    select,
+    store,
+    store_each,
+    store_first,
+)
+
+AHEAD = 4
+"""Steps by which gradients are fetched into the cache before the walk needs them."""
+
+
+@register_jitable
+def _add_events(
+    g_weights, first_weight, words, channels, delay, block, rows, start, steps, lengths, g_currents, width, columns, active,
+):  # fmt: skip
+    """Weight gradients of a chunk from binary senders: row j of g_weights += the current gradients of the steps at which
+    j's spike arrived (``delay`` steps after it was sent).
+
+    ``columns``: scratch, for every channel a bit string over the CHUNK * BLOCK places (step, sequence) of the chunk.
+    """
+    count = (channels + 63) // 64
+    strings = BLOCK * CHUNK // 64
+    square = np.empty(64, np.uint64)
+    for w in range(count):
+        for string in range(strings):
+            for i in range(64):
+                k, r = divmod(string * 64 + i, BLOCK)
+                t = start + k
+                square[i] = np.uint64(0)
+                if r < rows and t >= delay and t < lengths[block + r]:
+                    square[i] = words[((block + r) * steps + t - delay) * count + w]
+            transpose_bits(square)
+            for i in range(64):
+                columns[(w * 64 + i) * strings + string] = square[i]
+    for j in range(channels):
+        found = list_spikes(columns, j * strings, strings, 0, active, 0)
+        if found > 0:
+            add_active_rows(g_weights, (first_weight + j) * width, g_currents, 0, width, active, found)
+
+
+def make_backward(
+    step: Callable[..., Any],
+    step_adjoint: Callable[..., Any],
+    derivative: Callable[..., Any],
+    emission: str,
+    variable_count: int,
+    fingerprint: str,
+) -> Callable[..., Any]:
+    """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See
+    ``make_forward``."""
+    spiking, rectified = emission == "spike", emission == "relu"
+    # Where the results of step_adjoint stand: (*state variables, s, current, *coefficients).
+    g_s_place, g_current_place, g_first_coefficient = variable_count, variable_count + 1, variable_count + 2
+
+    def backward(
+        first, last, lengths, steps, size, inputs, kind, current, x, x_words, bias, weights, recurrent,
+        coefficients, parameters, s_initial, words, keep, checkpoints, s_checkpoints, packed_own, packed_in,
+        wants, g_out, g_variables, g_s, wants_x, g_x, g_current, g_weights, g_bias, g_coefficients,
+        arriving, g_currents, currents, tape, s_tape,
+    ):  # fmt: skip
+        """Sequences first ... last - 1. g_variables and g_s: gradients of the final state, overwritten by the initial's.
+
+        Sums over sequences and steps go to g_weights, g_bias, g_coefficients; g_x is written if wants_x, g_current if the
+        input is PROJECTED. packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
+        Scratch: arriving (BLOCK, width), what the recurrent weights bring back to s; g_currents and currents (CHUNK, BLOCK,
+        width); tape and s_tape (CHUNK + 1, BLOCK, width), for each state variable and for the s of neurons that do not spike.
+        """
+        fingerprint  # noqa: B018
+        width, lanes = len(bias), lanes_of(bias)
+        chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
+        input_width = (inputs + lanes - 1) // lanes * lanes
+        first_own = 0 if kind == PROJECTED else inputs
+        columns = np.empty((inputs + size + 126) // 64 * BLOCK * CHUNK, np.uint64)
+        active = np.empty(max(BLOCK * CHUNK, inputs + size), np.int64)
+
+        for block in range(first, last, BLOCK):
+            rows = min(BLOCK, last - block)
+            longest = 0
+            for r in range(rows):
+                longest = max(longest, lengths[block + r])
+            arriving[:] = 0
+            for chunk in range((longest - 1) // CHUNK, -1, -1):
+                start = chunk * CHUNK
+                stop = min(start + CHUNK, longest)
+
+                # 1. The states before each step, into the tape.
+                for r in range(rows):
+                    row = block + r
+                    valid = max(0, min(stop, lengths[row]) - start)
+                    for h in range(0, width, lanes):
+                        at = (row * chunks + chunk) * width + h
+                        store_each(tape, r * width + h, load_each(checkpoints, at))
+                        if not spiking:
+                            store(s_tape, r * width + h, load(s_checkpoints, at))
+                    for k in range(valid):
+                        t, at = start + k, (k * BLOCK + r) * width
+                        here = row * steps + t
+                        if keep != CURRENTS:
+                            s_before, s_at = (s_initial, row * width) if spiking else (s_tape, at)
+                            sum_currents(
+                                currents, at, row, t, steps, size, width, inputs, kind, current, x, x_words, bias, weights,
+                                recurrent, spiking, words, s_before, s_at, active,
+                            )  # fmt: skip
+                        for h in range(0, width, lanes):
+                            place = at + h
+                            if keep == CURRENTS:
+                                store(currents, place, load_first(current, here * size + h, size - h))
+                            now = load(currents, place)
+                            if not spiking:
+                                s = load(s_tape, place)
+                            elif t > 0:
+                                s = load_spikes(words, (here - 1) * count, h, now)
+                            else:
+                                s = load(s_initial, row * width + h)
+                            result = step(*(load_each(tape, place) + (s, now) + load_each(coefficients, h)))
+                            store_each(tape, place + BLOCK * width, result[:-1])
+                            if not spiking:
+                                store(s_tape, place + BLOCK * width, emit(result[-1], spiking, rectified))
+                    for k in range(valid, CHUNK):
+                        g_currents[(k * BLOCK + r) * width : (k * BLOCK + r + 1) * width] = 0
+
+                # 2. Back through the chunk.
+                for k in range(stop - start - 1, -1, -1):
+                    t = start + k
+                    for h in range(0, width, lanes):
+                        constants = load_each(coefficients, h)
+                        sums, bias_sum = load_each(g_coefficients, h), load(g_bias, h)
+                        for r in range(rows):
+                            row = block + r
+                            if t >= lengths[row]:
+                                continue
+                            at, place = row * width + h, (k * BLOCK + r) * width + h
+                            here = row * steps + t
+                            state, now = load_each(tape, place), load(currents, place)
+                            if not spiking:
+                                s = load(s_tape, place)
+                            elif t > 0:
+                                s = load_spikes(words, (here - 1) * count, h, now)
+                            else:
+                                s = load(s_initial, at)
+                            g_emitted = load(arriving, r * width + h) + load(g_s, at)
+                            g_state = load_each(g_variables, at)
+                            prefetch(g_out, (here - AHEAD) * size + h)
+                            if wants == EMISSION:
+                                g_emitted = g_emitted + load_first(g_out, here * size + h, size - h)
+                            elif wants == MEMBRANE:
+                                g_state = (g_state[0] + load_first(g_out, here * size + h, size - h),) + g_state[1:]
+                            arguments = state + (s, now) + constants
+                            v = step(*arguments)[-1]
+                            if spiking:
+                                g_v = g_emitted * derivative(v, *parameters)
+                            elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
+                                g_v = select(v >= 0.0, g_emitted, as_vector(v, 0.0))
+                            else:
+                                g_v = g_emitted
+                            g = step_adjoint(*(g_state + (g_v,) + arguments))
+                            store_each(g_variables, at, g[:g_s_place])
+                            store(g_s, at, g[g_s_place])
+                            store(g_currents, place, g[g_current_place])
+                            bias_sum = bias_sum + g[g_current_place]
+                            sums = add_vectors(sums, g[g_first_coefficient:])
+                        store_each(g_coefficients, h, sums)
+                        store(g_bias, h, bias_sum)
+                    if recurrent:
+                        multiply(
+                            arriving, 0, width, width,
+                            g_currents, k * BLOCK * width, width, rows, size, packed_own, width,
+                        )  # fmt: skip
+                    if wants_x:
+                        multiply(
+                            g_x, (block * steps + t) * inputs, steps * inputs, inputs,
+                            g_currents, k * BLOCK * width, width, rows, size, packed_in, input_width,
+                        )  # fmt: skip
+
+                # 3. Gradients of the weights from those of the currents.
+                if kind == SPIKES:
+                    _add_events(
+                        g_weights, 0, x_words, inputs, 0, block, rows, start, steps, lengths,
+                        g_currents, width, columns, active,
+                    )  # fmt: skip
+                if recurrent and spiking:
+                    _add_events(
+                        g_weights, first_own, words, size, 1, block, rows, start, steps, lengths,
+                        g_currents, width, columns, active,
+                    )  # fmt: skip
+                for r in range(rows):
+                    row, pitch = block + r, BLOCK * width
+                    valid = max(0, min(stop, lengths[row]) - start)
+                    at = row * steps + start
+                    if kind == DENSE:
+                        for i in range(inputs):
+                            add_weighted_rows(
+                                g_weights,
+                                i * width,
+                                x,
+                                at * inputs + i,
+                                inputs,
+                                valid,
+                                g_currents,
+                                r * width,
+                                pitch,
+                                width,
+                            )
+                    if recurrent and not spiking:
+                        for j in range(size):
+                            add_weighted_rows(
+                                g_weights, (first_own + j) * width, s_tape, r * width + j, pitch, valid,
+                                g_currents, r * width, pitch, width,
+                            )  # fmt: skip
+                    if recurrent and spiking and start == 0 and valid > 0:
+                        for j in range(size):
+                            add_weighted_rows(
+                                g_weights, (first_own + j) * width, s_initial, row * width + j, 1, 1,
+                                g_currents, r * width, pitch, width,
+                            )  # fmt: skip
+                    if kind == PROJECTED:
+                        for k in range(valid):
+                            for h in range(0, width, lanes):
+                                now = load(g_currents, (k * BLOCK + r) * width + h)
+                                store_first(g_current, (at + k) * size + h, size - h, now)
+            if recurrent:  # the initial s acted through the recurrent weights too
+                for r in range(rows):
+                    for h in range(0, width, lanes):
+                        at = (block + r) * width + h
+                        store(g_s, at, load(g_s, at) + load(arriving, r * width + h))
+
+    return backward

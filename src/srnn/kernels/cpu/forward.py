@@ -1,0 +1,130 @@
+"""The forward time loop of a layer, into which Numba compiles a neuron's own ``step``.
+
+``make_forward`` takes the plain function from the neuron's file and returns a loop that calls it on SIMD vectors
+(``simd.py``), a sequence at a time: the current of a step is the input times its weights plus one row of recurrent weights for
+every neuron that spiked a step ago; then ``step``. What is not elementwise is in ``rows.py``. The way back is ``backward.py``.
+
+All arrays are flat and contiguous. B sequences of T = ``steps`` steps, H = ``size`` neurons, I = ``inputs`` channels:
+
+    current, out, g_out, g_current  (B, T, H)     x, g_x  (B, T, I)     words, x_words  (B, T, ceil(H or I / 64)) uint64
+    variables, s and their gradients (B, width)   checkpoints  (B, ceil(T / CHUNK), width)      with width = H padded
+    weights  (inputs of the loop + H, width): row j holds the weights FROM j; the first I rows (none if PROJECTED) from the
+             input, then those from the layer itself (none if feed-forward)
+
+``coefficients``, ``variables``, ``checkpoints`` are tuples with one array each; that is how a kernel knows the neuron's arity.
+"""
+# Numba knows tuples joined by "+", but not several stars in one call or display.
+# ruff: noqa: RUF005
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+from ...arithmetic import positive_part
+from .rows import add_active_rows, add_weighted_rows, lanes_of, list_spikes
+from .simd import as_vector, load, load_each, load_first, store, store_each, store_first, store_spikes
+
+CHUNK = 32
+"""Steps between two stored states; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
+
+# How the input comes: already multiplied by its weights (in ``current``), as spike bits, or as few dense numbers.
+PROJECTED, SPIKES, DENSE = 0, 1, 2
+# What is written to (or has a gradient in) the output array.
+NOTHING, EMISSION, MEMBRANE = 0, 1, 2
+# What is kept for backward beside the spikes: nothing, the state every CHUNK steps, or the current of every step as well.
+STATES, CURRENTS = 1, 2
+
+
+@register_jitable
+def sum_currents(
+    total, at, row, t, steps, size, width, inputs, kind, current, x, x_words, bias, weights, recurrent, spiking, words,
+    s, s_at, active,
+):  # fmt: skip
+    """total[at : at + width] = the current into every neuron at step t. s[s_at : s_at + width]: what they emitted a step ago."""
+    lanes = lanes_of(total)
+    step_index = row * steps + t
+    if kind == PROJECTED:
+        for h in range(0, width, lanes):
+            store(total, at + h, load_first(current, step_index * size + h, size - h))
+    else:
+        for h in range(0, width, lanes):
+            store(total, at + h, load(bias, h))
+    first_own = 0 if kind == PROJECTED else inputs
+    found = 0
+    if kind == SPIKES:
+        count = (inputs + 63) // 64
+        found = list_spikes(x_words, step_index * count, count, 0, active, 0)
+    if kind == DENSE:
+        add_weighted_rows(total, at, x, step_index * inputs, 1, inputs, weights, 0, width, width)
+    if recurrent:
+        if spiking and t > 0:
+            count = (size + 63) // 64
+            found = list_spikes(words, (step_index - 1) * count, count, first_own, active, found)
+        else:  # numbers that need not be 0 or 1: the initial s may be anything
+            add_weighted_rows(total, at, s, s_at, 1, size, weights, first_own * width, width, width)
+    add_active_rows(total, at, weights, 0, width, active, found)
+
+
+@register_jitable
+def emit(v, spiking, rectified):
+    """What a neuron of drive v emits."""
+    if spiking:
+        return as_vector(v, v > 0.0)
+    if rectified:
+        return positive_part(v)
+    return v
+
+
+def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> Callable[..., Any]:
+    """The forward loop, uncompiled, of a neuron whose ``step`` Numba knows (``register_jitable``).
+
+    ``fingerprint``: a text that changes with the source; being in the closure, it makes Numba's disk cache notice.
+    """
+    spiking, rectified = emission == "spike", emission == "relu"
+
+    def forward(
+        first, last, lengths, steps, size, inputs, kind, current, x, x_words, bias, weights, recurrent,
+        coefficients, variables, s, words, wants, out, keep, checkpoints, s_checkpoints, total,
+    ):  # fmt: skip
+        """Sequences first ... last - 1. ``variables`` and ``s``: the initial state, overwritten by the final one.
+
+        keep: what to store for ``backward``. total: scratch, (width,).
+        """
+        fingerprint  # noqa: B018
+        width, lanes = len(bias), lanes_of(bias)
+        chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
+        active = np.empty(inputs + size + 1, np.int64)
+        for row in range(first, last):
+            for t in range(lengths[row]):
+                if keep != NOTHING and t % CHUNK == 0:
+                    place = (row * chunks + t // CHUNK) * width
+                    for h in range(0, width, lanes):
+                        store_each(checkpoints, place + h, load_each(variables, row * width + h))
+                        if not spiking:
+                            store(s_checkpoints, place + h, load(s, row * width + h))
+                sum_currents(
+                    total, 0, row, t, steps, size, width, inputs, kind, current, x, x_words, bias, weights,
+                    recurrent, spiking, words, s, row * width, active,
+                )  # fmt: skip
+                here = (row * steps + t) * size
+                for h in range(0, width, lanes):
+                    at = row * width + h
+                    now = load(total, h)
+                    result = step(*(load_each(variables, at) + (load(s, at), now) + load_each(coefficients, h)))
+                    v = result[-1]
+                    store_each(variables, at, result[:-1])
+                    store(s, at, emit(v, spiking, rectified))
+                    if spiking:
+                        store_spikes(words, (row * steps + t) * count, h, size - h, v > 0.0)
+                    if keep == CURRENTS:
+                        store_first(current, here + h, size - h, now)
+                    if wants == EMISSION:
+                        store_first(out, here + h, size - h, emit(v, spiking, rectified))
+                    elif wants == MEMBRANE:
+                        store_first(out, here + h, size - h, result[0])
+
+    return forward

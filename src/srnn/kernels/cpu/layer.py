@@ -1,0 +1,348 @@
+"""One autograd function a layer: torch tensors in, compiled loops over blocks of sequences, torch tensors out."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numba.core.errors import NumbaError
+from torch import Tensor
+
+from ...errors import SrnnError
+from ...neurons import ALIF, Neuron
+from ...surrogates import Surrogate
+from ..problem import LayerProblem, LayerResult
+from ..spikes import Spikes
+from . import CannotCompile, threads
+from .compiler import backward_loop, forward_loop
+from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJECTED, SPIKES, STATES
+from .rows import BLOCK, lanes_of, pack
+
+FEW_INPUTS = 8
+"""Up to so many dense channels are multiplied inside the loops; more go through torch's matrix product, all steps at once."""
+
+SHARDS = 16
+"""Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
+of summation, and with it every bit of the result, does not depend on the threads."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What the autograd function needs besides tensors: the problem, its sizes and the spikes' words."""
+
+    neuron: Neuron
+    surrogate: Surrogate
+    spikes: Spikes | None
+    """The input, if it is binary."""
+    lengths: Array
+    padded: bool
+    """Whether any sequence is shorter than the batch."""
+    output: int
+    recurrent: bool
+    keep: int
+    """NOTHING, STATES or CURRENTS: what is stored for backward."""
+    batch: int
+    steps: int
+    inputs: int
+    size: int
+    width: int
+    """size, rounded up to whole vectors."""
+    dtype: torch.dtype
+    words: Array
+    """(B, T, ceil(H / 64)), filled by the forward loop of a spiking neuron."""
+
+    @property
+    def kind(self) -> int:
+        if self.spikes is not None:
+            return SPIKES
+        # Projected inputs are as large as the currents: where those are not to be kept, neither are these.
+        return DENSE if self.inputs <= FEW_INPUTS or self.keep == STATES else PROJECTED
+
+    @property
+    def sizes(self) -> tuple[Any, ...]:
+        """The arguments with which both loops begin, after the range of sequences."""
+        return self.lengths, self.steps, self.size, self.inputs, self.kind
+
+    @property
+    def input_rows(self) -> int:
+        """Rows of the loops' weight matrix that belong to the input."""
+        return 0 if self.kind == PROJECTED else self.inputs
+
+    def shards(self) -> list[tuple[int, int]]:
+        """Ranges of sequences, of whole blocks, that threads work on."""
+        blocks = -(-self.batch // BLOCK)
+        rows = -(-blocks // SHARDS) * BLOCK
+        return [(first, min(first + rows, self.batch)) for first in range(0, self.batch, rows or 1)]
+
+    def empty(self, *shape: int) -> Array:
+        """Uninitialised numbers, flat; from torch, which aligns them to cache lines, so that vectors do not straddle two."""
+        return torch.empty(math.prod(shape), dtype=self.dtype).numpy()
+
+    def zeros(self, *shape: int) -> Array:
+        """Zeros, filled by numpy: a parallel torch operation would leave torch's workers spinning on our cores for a while."""
+        array = self.empty(*shape)
+        array.fill(0)
+        return array
+
+    def output_array(self, width: int) -> Array:
+        """Room for (B, T, width); zero where no loop will write, after the end of short sequences."""
+        return (self.zeros if self.padded else self.empty)(self.batch, self.steps, width)
+
+    def padded_rows(self, tensor: Tensor | None) -> Array:
+        """A copy of (B, H), flat, each row padded to whole vectors; zeros for None."""
+        rows = self.zeros(self.batch, self.width)
+        if tensor is not None:
+            rows.reshape(self.batch, self.width)[:, : self.size] = tensor.detach().numpy()
+        return rows
+
+    def unpadded(self, rows: Array) -> Tensor:
+        return torch.from_numpy(rows.reshape(-1, self.width)[:, : self.size])
+
+    def constants(self, tensor: Tensor) -> Array:
+        """A neuron's constants (H,) padded with the last one, so that padding computes what some neuron computes."""
+        values, padded = tensor.detach().numpy(), self.empty(self.width)
+        padded[: self.size] = values
+        padded[self.size :] = values[-1]
+        return padded
+
+    def weights(self, weight_in: Tensor, weight_rec: Tensor | None) -> Array:
+        """The loops' weight matrix: a row for each sender."""
+        rows = self.zeros(self.input_rows + (self.size if weight_rec is not None else 0), self.width).reshape(
+            -1, self.width
+        )
+        if self.input_rows:
+            rows[: self.inputs, : self.size] = weight_in.detach().numpy().T
+        if weight_rec is not None:
+            rows[self.input_rows :, : self.size] = weight_rec.detach().numpy().T
+        return rows.reshape(-1)
+
+    def packed(self, weight: Tensor) -> Array:
+        """A weight matrix by rows of receivers, for gradients on their way back to the senders."""
+        matrix = weight.detach().numpy()
+        return pack(np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % lanes_of(matrix)))))
+
+    @property
+    def x_words(self) -> Array:
+        if self.spikes is None:
+            return np.empty(0, np.uint64)
+        return self.spikes.words.contiguous().numpy().view(np.uint64).reshape(-1)
+
+
+def _flat(tensor: Tensor) -> Array:
+    return np.ascontiguousarray(tensor.detach().numpy()).reshape(-1)
+
+
+class _Run(torch.autograd.Function):
+    """(layer, x, weight_in, bias, weight_rec, *coefficients, *state) -> (emitted, *final state).
+
+    x is the dense input, or the carrier of a binary one, or None. Where the layer emits spikes they are in ``layer.words``
+    and the first result is only their carrier.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, layer: _Layer, x: Tensor | None, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        n = len(layer.neuron.coefficients)
+        empty = layer.empty(0)
+        coefficients = tuple(layer.constants(tensor) for tensor in tensors[:n])
+        *variables, s = (layer.padded_rows(tensor) for tensor in tensors[n:])
+        s_initial = s.copy()
+        padded_bias = layer.zeros(layer.width)
+        if bias is not None:
+            padded_bias[: layer.size] = bias.detach().numpy()
+        x_values = empty
+        if layer.kind == PROJECTED:
+            assert x is not None
+            rows, weight_columns = x.reshape(-1, layer.inputs), weight_in.t()
+            current = torch.addmm(bias, rows, weight_columns) if bias is not None else rows @ weight_columns
+            current = _flat(current)
+        else:
+            current = layer.empty(layer.batch, layer.steps, layer.size) if layer.keep == CURRENTS else empty
+            if layer.kind == DENSE:
+                assert x is not None
+                x_values = _flat(x)
+        weights = layer.weights(weight_in, weight_rec)
+        chunks = -(-layer.steps // CHUNK) if layer.keep else 0
+        checkpoints = tuple(layer.empty(layer.batch, chunks, layer.width) for _ in variables)
+        spiking = layer.neuron.emission == "spike"
+        s_checkpoints = empty if spiking else layer.empty(layer.batch, chunks, layer.width)
+        wants = layer.output if not (spiking and layer.output == EMISSION) else NOTHING
+        out = layer.output_array(layer.size) if wants != NOTHING else empty
+
+        loop = forward_loop(type(layer.neuron))
+        shards = layer.shards()
+        threads.for_each(
+            lambda i: loop(
+                *shards[i], *layer.sizes, current, x_values, layer.x_words, padded_bias, weights, layer.recurrent,
+                coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, checkpoints, s_checkpoints,
+                layer.empty(layer.width),
+            ),
+            len(shards),
+        )  # fmt: skip
+
+        ctx.layer = layer
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x if layer.spikes is None else None, weight_in, bias, weight_rec)
+        ctx.arrays = (current, x_values, padded_bias, weights, coefficients, s_initial, checkpoints, s_checkpoints)
+        shape = (layer.batch, layer.steps, layer.size)
+        emitted = weight_in.new_zeros(()).expand(shape) if wants == NOTHING else torch.from_numpy(out).view(shape)
+        return emitted, *(layer.unpadded(rows) for rows in (*variables, s))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
+        layer: _Layer = ctx.layer
+        x, weight_in, bias, weight_rec = ctx.saved_tensors
+        current, x_values, padded_bias, weights, coefficients, s_initial, checkpoints, s_checkpoints = ctx.arrays
+        g_emitted, *g_final = gradients
+        empty = layer.empty(0)
+        *g_variables, g_s = (layer.padded_rows(tensor) for tensor in g_final)
+        wants_x = bool(ctx.needs_input_grad[1])
+        in_loop = wants_x and layer.kind != PROJECTED
+        g_x = layer.output_array(layer.inputs) if in_loop else empty
+        g_current = layer.output_array(layer.size) if layer.kind == PROJECTED else empty
+        packed_own = layer.packed(weight_rec) if weight_rec is not None else empty
+        packed_in = layer.packed(weight_in) if in_loop else empty
+        shards = layer.shards()
+        # Each shard's own sums: over the weight matrix, the bias, the coefficients.
+        g_weights = layer.zeros(len(shards), len(weights)).reshape(len(shards), -1)
+        g_bias = layer.zeros(len(shards), layer.width).reshape(len(shards), -1)
+        g_coefficients = layer.zeros(len(shards), len(coefficients), layer.width).reshape(len(shards), -1, layer.width)
+        loop = backward_loop(type(layer.neuron), type(layer.surrogate))
+        surrogate_parameters = layer.surrogate.parameters if layer.neuron.emission == "spike" else ()
+        x_words, g_out = layer.x_words, empty if g_emitted is None else _flat(g_emitted)
+
+        def work(i: int) -> None:
+            tape = tuple(layer.empty(CHUNK + 1, BLOCK, layer.width) for _ in checkpoints)
+            s_tape = layer.empty(CHUNK + 1, BLOCK, layer.width) if len(s_checkpoints) else empty
+            arriving = layer.empty(BLOCK, layer.width)
+            g_currents, currents = layer.zeros(CHUNK, BLOCK, layer.width), layer.empty(CHUNK, BLOCK, layer.width)
+            loop(
+                *shards[i], *layer.sizes, current, x_values, x_words, padded_bias, weights, layer.recurrent,
+                coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, checkpoints, s_checkpoints,
+                packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out, tuple(g_variables), g_s,
+                in_loop, g_x, g_current, g_weights[i], g_bias[i], tuple(g_coefficients[i]),
+                arriving, g_currents, currents, tape, s_tape,
+            )  # fmt: skip
+
+        threads.for_each(work, len(shards))
+
+        # By rows of receivers again, and contiguous, so that autograd takes the arrays as they are.
+        receivers = g_weights.sum(0).reshape(-1, layer.width)[:, : layer.size].T
+        g_input = None
+        if layer.kind == PROJECTED:
+            g_current_rows = torch.from_numpy(g_current).view(-1, layer.size)
+            g_weight_in = g_current_rows.t() @ x.reshape(-1, layer.inputs)
+            if wants_x:
+                g_input = (g_current_rows @ weight_in).view(x.shape)
+        else:
+            g_weight_in = torch.from_numpy(np.ascontiguousarray(receivers[:, : layer.inputs]))
+            if wants_x:
+                g_input = torch.from_numpy(g_x).view(layer.batch, layer.steps, layer.inputs)
+        g_weight_rec = None
+        if weight_rec is not None:
+            g_weight_rec = torch.from_numpy(np.ascontiguousarray(receivers[:, layer.input_rows :]))
+        return (
+            None,
+            g_input,
+            g_weight_in,
+            layer.unpadded(g_bias.sum(0))[0] if bias is not None else None,
+            g_weight_rec,
+            *layer.unpadded(g_coefficients.sum(0)),
+            *(layer.unpadded(rows) for rows in (*g_variables, g_s)),
+        )
+
+
+def _run(problem: LayerProblem) -> LayerResult:
+    p = problem
+    spikes = p.x if isinstance(p.x, Spikes) else None
+    x = p.x.carrier if isinstance(p.x, Spikes) else p.x
+    tensors = (x, p.weight_in, p.bias, p.weight_rec, *p.coefficients, *p.state)
+    batch, steps, inputs = p.x.shape
+    size = p.weight_in.shape[0]
+    weight = p.weight_in.detach().numpy()
+    spiking, words_per_row = p.neuron.emission == "spike", -(-size // 64)
+    differentiable = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    lengths = np.full(batch, steps, np.int64) if p.lengths is None else p.lengths.to("cpu", torch.int64).numpy()
+    layer = _Layer(
+        neuron=p.neuron,
+        surrogate=p.surrogate,
+        spikes=spikes,
+        lengths=lengths,
+        padded=bool((lengths < steps).any()),
+        output=EMISSION if p.output == "emission" else MEMBRANE,
+        recurrent=p.weight_rec is not None,
+        keep=(CURRENTS if p.memory == "stored" else STATES) if differentiable else NOTHING,
+        batch=batch,
+        steps=steps,
+        inputs=inputs,
+        size=size,
+        width=size + -size % lanes_of(weight),
+        dtype=p.weight_in.dtype,
+        words=np.zeros(batch * steps * words_per_row if spiking else 0, np.uint64),
+    )
+    emitted, *state = _Run.apply(layer, *tensors)  # type: ignore[misc]
+    if spiking and p.output == "emission":
+        words = torch.from_numpy(layer.words.view(np.int64)).view(batch, steps, words_per_row)
+        emitted = Spikes(words, size, emitted)
+    return LayerResult(emitted, p.neuron.State._make(state))
+
+
+@functools.cache
+def rehearse(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backward: bool) -> None:
+    """Compile the loops for a neuron, surrogate and dtype (or fetch them from disk) by running the smallest layer once.
+
+    Raises CannotCompile if Numba cannot: in ``forward``, where another backend can still be chosen.
+    """
+    one = torch.ones(1, dtype=dtype, requires_grad=backward)
+    problem = LayerProblem(
+        neuron=neuron,
+        surrogate=surrogate,
+        x=torch.zeros(1, 1, 1, dtype=dtype),
+        weight_in=one[None],
+        bias=None,
+        weight_rec=one[None],
+        coefficients=tuple(one for _ in neuron.coefficients),
+        state=tuple(torch.zeros(1, 1, dtype=dtype) for _ in neuron.State._fields),  # type: ignore[attr-defined]
+    )
+    try:
+        with torch.set_grad_enabled(backward):
+            result = _run(problem)
+            if backward:
+                result.output.sum().backward()
+    except NumbaError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CannotCompile(
+            f"Numba cannot compile the neuron '{neuron.name}' with '{surrogate.name}' ({reason})"
+        ) from error
+
+
+def info() -> dict[str, Any]:
+    """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
+    import llvmlite.binding as llvm
+    import numba
+
+    cache = getattr(forward_loop(ALIF), "_cache", None)
+    return {
+        "threads": torch.get_num_threads(),
+        "processor": numba.config.CPU_NAME or llvm.get_host_cpu_name(),  # type: ignore[attr-defined]
+        "register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") and not numba.config.CPU_NAME else 256,  # type: ignore[attr-defined]
+        "numba": numba.__version__,
+        "cache": getattr(cache, "cache_path", None),
+    }
+
+
+def run_layer(problem: LayerProblem) -> LayerResult:
+    """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
+    p = problem
+    rehearse(p.neuron, p.surrogate, p.weight_in.dtype, torch.is_grad_enabled())
+    return _run(p)

@@ -1,0 +1,294 @@
+"""Sums of rows, matrix products and spike lists, on top of ``simd.py``: everything in a layer that is not elementwise.
+
+Matrices are flat arrays of rows, each ``width`` numbers long, width a multiple of the vector's lanes. Sums are made in
+panels: as many vectors side by side as registers hold, so that a panel is loaded and stored once however long the sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import overload, register_jitable
+
+from .simd import (
+    INDEX,
+    VECTORS,
+    broadcast,
+    call,
+    constant,
+    first_lanes,
+    fma,
+    instruction,
+    ir,
+    load_at,
+    lowest_bit,
+    overloaded,
+    pointer,
+    store_at,
+)
+
+BLOCK = 8
+"""Rows of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
+
+
+def lanes_of(array: Any) -> int:
+    """Lanes of the vectors of an array's dtype (a compile-time constant in kernels)."""
+    return 64 // array.itemsize
+
+
+@overload(lanes_of)
+def _lanes_of(array):  # without annotations: Numba compares the signature with the implementation's
+    lanes = VECTORS[array.dtype].lanes
+    return lambda array: lanes
+
+
+# ---- panels: tuples of vectors that stay in registers -------------------------------------------------------------------
+
+
+@instruction
+def load_panel(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    """Tuple of ``count`` (a literal) successive vectors from array[index]."""
+    vector = VECTORS[array.dtype]
+    result = types.UniTuple(vector, count.literal_value)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = pointer(context, builder, array, *arguments[:2])
+        return context.make_tuple(builder, result, [load_at(builder, address, vector, i) for i in range(result.count)])
+
+    return result(array, types.intp, count), emit
+
+
+@instruction
+def zero_panel(typing: Any, array: Any, count: Any) -> Any:
+    """Tuple of ``count`` (a literal) zero vectors of the array's dtype."""
+    vector = VECTORS[array.dtype]
+    result = types.UniTuple(vector, count.literal_value)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_tuple(builder, result, [constant(vector.llvm, 0.0)] * result.count)
+
+    return result(array, count), emit
+
+
+@instruction
+def store_panel(typing: Any, array: Any, index: Any, panel: Any) -> Any:
+    """Store a panel's vectors one after the other from array[index]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = panel.dtype
+        for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[2], panel.count)):
+            at = builder.add(arguments[1], ir.Constant(INDEX, i * vector.lanes))
+            store_at(builder, value, pointer(context, builder, array, arguments[0], at), vector)
+
+    return types.void(array, types.intp, panel), emit
+
+
+@instruction
+def add_row(typing: Any, panel: Any, array: Any, index: Any) -> Any:
+    """panel + the vectors from array[index]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = pointer(context, builder, array, *arguments[1:])
+        sums = cgutils.unpack_tuple(builder, arguments[0], panel.count)
+        sums = [builder.fadd(value, load_at(builder, address, panel.dtype, i)) for i, value in enumerate(sums)]
+        return context.make_tuple(builder, panel, sums)
+
+    return panel(panel, array, types.intp), emit
+
+
+@instruction
+def add_outer(typing: Any, panel: Any, column: Any, index: Any, stride: Any, row: Any) -> Any:
+    """panel + outer product of column[index], column[index + stride], ... and the vectors of ``row`` (a panel).
+
+    The result's rows follow one another in the panel; there are len(panel) / len(row) of them.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sums = list(cgutils.unpack_tuple(builder, arguments[0], panel.count))
+        vectors = cgutils.unpack_tuple(builder, arguments[4], row.count)
+        at = arguments[2]
+        for first in range(0, panel.count, row.count):
+            scalar = builder.load(pointer(context, builder, column, arguments[1], at))
+            factor = broadcast(builder, scalar, row.dtype.llvm)
+            for i, vector in enumerate(vectors):
+                sums[first + i] = fma(builder, factor, vector, sums[first + i])
+            at = builder.add(at, arguments[3])
+        return context.make_tuple(builder, panel, sums)
+
+    return panel(panel, column, types.intp, types.intp, row), emit
+
+
+@instruction
+def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, count: Any, panel: Any, row: Any) -> Any:
+    """Store a panel of several rows (as ``add_outer`` makes them): the first ``rows`` rows, ``count`` numbers of each.
+
+    ``row``: any panel of the width of one row; only its type matters.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = panel.dtype
+        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
+        name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
+        start, zero = arguments[1], ir.Constant(INDEX, 0)
+        for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[5], panel.count)):
+            number, part = divmod(i, row.count)
+            wanted = builder.icmp_signed("<", ir.Constant(INDEX, number), arguments[3])
+            offset = ir.Constant(INDEX, part * vector.lanes)
+            lanes = builder.select(wanted, builder.sub(arguments[4], offset), zero)
+            address = pointer(context, builder, array, arguments[0], builder.add(start, offset))
+            call(builder, name, ir.VoidType(), value, address, align, first_lanes(builder, lanes, vector))
+            if part == row.count - 1:
+                start = builder.add(start, arguments[2])
+
+    return types.void(array, types.intp, types.intp, types.intp, types.intp, panel, row), emit
+
+
+# ---- sums of rows -------------------------------------------------------------------------------------------------------
+
+
+@register_jitable
+def _gather(panel, rows, column, width, active, count):
+    for i in range(count):
+        panel = add_row(panel, rows, active[i] * width + column)
+    return panel
+
+
+@register_jitable
+def add_active_rows(total, at, rows, start, width, active, count):
+    """total[at : at + width] += sum of the rows active[0], ..., active[count - 1] of the matrix at rows[start]."""
+    lanes = lanes_of(total)
+    column = 0
+    while column + 8 * lanes <= width:
+        store_panel(
+            total, at + column, _gather(load_panel(total, at + column, 8), rows, start + column, width, active, count)
+        )
+        column += 8 * lanes
+    while column + 3 * lanes <= width:
+        store_panel(
+            total, at + column, _gather(load_panel(total, at + column, 3), rows, start + column, width, active, count)
+        )
+        column += 3 * lanes
+    while column < width:
+        store_panel(
+            total, at + column, _gather(load_panel(total, at + column, 1), rows, start + column, width, active, count)
+        )
+        column += lanes
+
+
+@register_jitable
+def _weigh(panel, factors, first, stride, count, rows, start, pitch):
+    for i in range(count):
+        if factors[first + i * stride] != 0:
+            panel = add_outer(panel, factors, first + i * stride, 0, panel_at(panel, rows, start + i * pitch))
+    return panel
+
+
+@instruction
+def panel_at(typing: Any, panel: Any, array: Any, index: Any) -> Any:
+    """The vectors from array[index], as many as ``panel`` has."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = pointer(context, builder, array, *arguments[1:])
+        return context.make_tuple(
+            builder, panel, [load_at(builder, address, panel.dtype, i) for i in range(panel.count)]
+        )
+
+    return panel(panel, array, types.intp), emit
+
+
+@register_jitable
+def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pitch, width):
+    """total[at : at + width] += sum over i < count of factors[first + i stride] times rows[start + i pitch : ... + width].
+
+    Zero factors are skipped.
+    """
+    lanes = lanes_of(total)
+    column = 0
+    while column + 4 * lanes <= width:
+        panel = load_panel(total, at + column, 4)
+        store_panel(total, at + column, _weigh(panel, factors, first, stride, count, rows, start + column, pitch))
+        column += 4 * lanes
+    while column < width:
+        panel = load_panel(total, at + column, 1)
+        store_panel(total, at + column, _weigh(panel, factors, first, stride, count, rows, start + column, pitch))
+        column += lanes
+
+
+# ---- matrix product -----------------------------------------------------------------------------------------------------
+
+
+def pack(matrix: np.ndarray) -> np.ndarray:
+    """A matrix (depth, width) as ``multiply`` wants it: columns cut into panels of two vectors (a last one may have one)."""
+    depth, width = matrix.shape
+    lanes = lanes_of(matrix)
+    paired = width - width % (2 * lanes)
+    panels = matrix[:, :paired].reshape(depth, -1, 2 * lanes).transpose(1, 0, 2)
+    return np.concatenate([panels.ravel(), matrix[:, paired:].ravel()])
+
+
+@register_jitable
+def _products(panel, left, at, stride, depth, packed, start, row):
+    step = len(row) * (64 // left.itemsize)
+    for k in range(depth):
+        panel = add_outer(panel, left, at + k, stride, panel_at(row, packed, start + k * step))
+    return panel
+
+
+@register_jitable
+def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width):
+    """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
+
+    left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
+    packed: the matrix (depth, width), by ``pack``.
+    """
+    lanes = lanes_of(out)
+    two, one = zero_panel(out, 2), zero_panel(out, 1)
+    column = 0
+    while column + 2 * lanes <= width:
+        start, to, left_over = column * depth, out_at + column, columns - column
+        if rows == 1:
+            panel = _products(two, left, at, stride, depth, packed, start, two)
+            store_block(out, to, out_stride, 1, left_over, panel, two)
+        else:
+            block = _products(zero_panel(out, 16), left, at, stride, depth, packed, start, two)
+            store_block(out, to, out_stride, rows, left_over, block, two)
+        column += 2 * lanes
+    if column < width:
+        start, to, left_over = column * depth, out_at + column, columns - column
+        block = _products(zero_panel(out, 8), left, at, stride, depth, packed, start, one)
+        store_block(out, to, out_stride, rows, left_over, block, one)
+
+
+# ---- spikes as lists ----------------------------------------------------------------------------------------------------
+
+
+@register_jitable
+def list_spikes(words, first, count, offset, active, found):
+    """Append to active[found:] offset + the numbers of the set bits of words[first : first + count]; the new ``found``."""
+    for w in range(count):
+        word = words[first + w]
+        while word != np.uint64(0):
+            active[found] = offset + 64 * w + lowest_bit(word)
+            found += 1
+            word &= word - np.uint64(1)
+    return found
+
+
+@register_jitable
+def transpose_bits(square):
+    """Transpose 64 words as a 64 x 64 matrix of bits, in place (Warren, Hacker's Delight, 7-3)."""
+    size, mask = 32, np.uint64(0x00000000FFFFFFFF)
+    while size > 0:
+        shift = np.uint64(size)
+        k = 0
+        while k < 64:
+            for i in range(k, k + size):
+                swap = ((square[i] >> shift) ^ square[i + size]) & mask
+                square[i] ^= swap << shift
+                square[i + size] ^= swap
+            k += 2 * size
+        size >>= 1
+        mask ^= mask << np.uint64(size)

@@ -1,0 +1,436 @@
+"""SIMD vectors for Numba: the small language in which the CPU kernels are written.
+
+A ``Vector`` holds 16 float32 or 8 float64 numbers (64 bytes) and behaves like a number: ``+ - * /``, comparison, and the
+functions of ``srnn.arithmetic``. That is why a neuron's ``step``, plain arithmetic in its own file, compiles here unchanged.
+LLVM splits the vectors where the machine's registers are narrower, so nothing depends on AVX-512.
+
+Vectors travel between memory and registers one at a time (``load``, ``store``), cut off at the end of a row (``load_first``,
+``store_first``: so rows need no padding), or one from each of several arrays (``load_each``, ``store_each``: a neuron with
+n variables has n arrays). Spikes are bits in uint64 words: bit j of a row is neuron j.
+
+Arrays are one-dimensional and contiguous; indices count elements and are not checked.
+
+The second half of the vocabulary, loops over rows of weights, is in ``rows.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic, overload, register_model, type_callable
+from numba.np.arrayobj import make_array
+
+from ... import arithmetic
+
+VECTOR_BYTES = 64
+INDEX = ir.IntType(64)
+BIT = ir.IntType(1)
+# Lets LLVM contract a * b + c into one fused multiply-add; nothing else of IEEE arithmetic is given up.
+CONTRACT = ("contract",)
+
+
+class Vector(types.Type):
+    """Type of a vector of ``dtype`` (Numba's float32 or float64)."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        super().__init__(name=f"Vector({dtype})")
+        self.dtype = dtype
+        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        self.element = ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
+        self.llvm = ir.VectorType(self.element, self.lanes)
+
+
+class Mask(types.Type):
+    """Type of what comparing two vectors gives: one bit a lane."""
+
+    def __init__(self, lanes: int) -> None:
+        super().__init__(name=f"Mask({lanes})")
+        self.lanes = lanes
+        self.llvm = ir.VectorType(BIT, lanes)
+
+
+@register_model(Vector)
+@register_model(Mask)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, fe_type.llvm)
+
+
+VECTORS = {types.float32: Vector(types.float32), types.float64: Vector(types.float64)}
+_MASKS = {vector: Mask(vector.lanes) for vector in VECTORS.values()}
+
+
+def instruction(typing: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of compiled code whose body is LLVM instructions: Numba's ``intrinsic``.
+
+    What is decorated takes the typing context and the arguments' types; whole numbers written in the code come as literal types.
+    """
+    return intrinsic(prefer_literal=True)(typing)
+
+
+# ---- values -----------------------------------------------------------------------------------------------------------
+
+
+def constant(vector: ir.VectorType, value: float) -> ir.Constant:
+    """A vector constant with the same value in every lane."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def broadcast(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
+    """A vector with ``scalar`` (of its element type) in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+
+
+def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """Call an LLVM intrinsic by its full name."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def overloaded(name: str, vector: ir.VectorType) -> str:
+    """Name of an LLVM intrinsic for this vector type: llvm.fma -> llvm.fma.v16f32."""
+    return f"{name}.v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
+
+
+def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return call(builder, overloaded("llvm.fma", a.type), a.type, a, b, c)
+
+
+def _as_vector(context: Any, builder: Any, value: Any, of: types.Type, vector: Vector) -> Any:
+    """A lowered operand (vector, mask, float or integer) as a vector."""
+    if isinstance(of, Vector):
+        return value
+    if isinstance(of, Mask):
+        return builder.uitofp(value, vector.llvm)
+    return broadcast(builder, context.cast(builder, value, of, vector.dtype), vector.llvm)
+
+
+def _common(a: types.Type, b: types.Type) -> Vector | None:
+    """The vector type in which an operation on a and b is done, None where there is none."""
+    for one, other in ((a, b), (b, a)):
+        if isinstance(one, Vector) and (other == one or isinstance(other, (Mask, types.Number))):
+            return one
+    return None
+
+
+# ---- operators --------------------------------------------------------------------------------------------------------
+
+
+def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
+    """Teach Numba a binary operator: on two vectors, or on a vector and a number or mask."""
+
+    @type_callable(symbol)
+    def typing(context: Any) -> Any:
+        def typer(a: Any, b: Any) -> Any:
+            a, b = types.unliteral(a), types.unliteral(b)
+            vector = _common(a, b)
+            return vector and Signature(_MASKS[vector] if gives_mask else vector, (a, b), None)
+
+        return typer
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector: Any = _common(*signature.args)
+        if symbol is operator.truediv and isinstance(signature.args[1], types.Number):
+            # By a number, which rarely changes in a loop: one scalar division, and products in the loop.
+            divisor = context.cast(builder, arguments[1], signature.args[1], vector.dtype)
+            inverse = builder.fdiv(ir.Constant(vector.element, 1.0), divisor)
+            return builder.fmul(arguments[0], broadcast(builder, inverse, vector.llvm), flags=CONTRACT)
+        operands = (_as_vector(context, builder, value, of, vector)
+                    for value, of in zip(arguments, signature.args, strict=True))  # fmt: skip
+        return emit(builder, *operands)
+
+    others = (Vector, Mask, types.Number)
+    for pair in [(Vector, other) for other in others] + [(other, Vector) for other in others[1:]]:
+        lower_builtin(symbol, *pair)(lower)
+
+
+_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=CONTRACT))
+_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=CONTRACT))
+_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=CONTRACT))
+_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b, flags=CONTRACT))
+_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), gives_mask=True)
+_operator(operator.ge, lambda builder, a, b: builder.fcmp_ordered(">=", a, b), gives_mask=True)
+_operator(operator.lt, lambda builder, a, b: builder.fcmp_ordered("<", a, b), gives_mask=True)
+_operator(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b), gives_mask=True)
+
+
+def _function(symbol: Any, emit: Any) -> None:
+    """Teach Numba a function of one vector."""
+
+    @type_callable(symbol)
+    def typing(context: Any) -> Any:
+        return lambda x: x if isinstance(x, Vector) else None
+
+    @lower_builtin(symbol, Vector)
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return emit(builder, arguments[0])
+
+
+# 2^f for |f| <= 1/2 by a polynomial: minimax of degree 5 (error 9e-8) for float32, Taylor's of degree 13 for float64.
+_EXP2_SINGLE = (1.0, 0.69314698, 0.24022242, 0.055507336, 0.009671513, 0.0013264728)
+_EXP2_DOUBLE = tuple(math.log(2.0) ** k / math.factorial(k) for k in range(14))
+
+
+def _exp(builder: Any, x: Any) -> Any:
+    """exp(x) = 2^n 2^f with n whole: the polynomial, and n added to the exponent bits.
+
+    Relative error below 2e-7 + 1e-8 |x| for float32 and 3e-16 + 1e-17 |x| for float64; saturates where the result would leave
+    the range of normal numbers; NaN stays NaN.
+    """
+    vector, single = x.type, isinstance(x.type.element, ir.FloatType)
+    low, high = (-87.0, 88.0) if single else (-708.0, 709.0)
+    integers = ir.VectorType(ir.IntType(32 if single else 64), vector.count)
+    for symbol, bound in (("<", low), (">", high)):
+        limit = constant(vector, bound)
+        x = builder.select(builder.fcmp_ordered(symbol, x, limit), limit, x)
+    log2_e = constant(vector, 1.0 / math.log(2.0))
+    whole = call(builder, overloaded("llvm.rint", vector), vector, builder.fmul(x, log2_e))
+    fraction = fma(builder, x, log2_e, builder.fneg(whole))
+    if not single:  # what the constant lacks
+        fraction = fma(builder, x, constant(vector, 2.0355273740931033e-17), fraction)
+    first, *others = reversed(_EXP2_SINGLE if single else _EXP2_DOUBLE)
+    result = constant(vector, first)
+    for coefficient in others:
+        result = fma(builder, result, fraction, constant(vector, coefficient))
+    shift = ir.Constant(integers, [23 if single else 52] * vector.count)
+    exponent = builder.shl(builder.fptosi(whole, integers), shift)
+    return builder.bitcast(builder.add(builder.bitcast(result, integers), exponent), vector)
+
+
+def _positive_part(builder: Any, x: Any) -> Any:
+    zero = constant(x.type, 0.0)
+    return builder.select(builder.fcmp_ordered("<", x, zero), zero, x)
+
+
+def _heaviside(builder: Any, x: Any) -> Any:
+    return builder.uitofp(builder.fcmp_ordered(">", x, constant(x.type, 0.0)), x.type)
+
+
+_function(operator.neg, lambda builder, x: builder.fneg(x))
+_function(arithmetic.exp, _exp)
+_function(arithmetic.absolute, lambda builder, x: call(builder, overloaded("llvm.fabs", x.type), x.type, x))
+_function(arithmetic.positive_part, _positive_part)
+_function(arithmetic.heaviside, _heaviside)
+
+
+def _scalar(symbol: Any, implementation: Any) -> None:
+    """Give one of these functions its meaning for plain numbers too: surrogates may call it on their parameters."""
+    overload(symbol, strict=False)(lambda x: implementation if isinstance(x, types.Float) else None)
+
+
+_scalar(arithmetic.exp, lambda x: math.exp(x))
+_scalar(arithmetic.absolute, lambda x: abs(x))
+_scalar(arithmetic.positive_part, lambda x: max(x, 0.0))
+_scalar(arithmetic.heaviside, lambda x: 1.0 if x > 0.0 else 0.0)
+
+
+@instruction
+def as_vector(typing: Any, like: Any, value: Any) -> Any:
+    """``value`` (number, mask or vector) as a vector of the type of ``like``; a true mask lane becomes 1."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _as_vector(context, builder, arguments[1], signature.args[1], signature.return_type)
+
+    return like(like, types.unliteral(value)), emit
+
+
+@instruction
+def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Vector a where the mask is true, else vector b."""
+    return a(mask, a, a), lambda context, builder, signature, arguments: builder.select(*arguments)
+
+
+# ---- memory -----------------------------------------------------------------------------------------------------------
+
+
+def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any) -> Any:
+    """Address of an element of a lowered array of type ``of``."""
+    return builder.gep(make_array(of)(context, builder, array).data, [index], inbounds=True)
+
+
+def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
+    """The vector at an address, ``offset`` vectors further on; no alignment is assumed beyond the element's."""
+    if offset:
+        address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
+    address = builder.bitcast(address, vector.llvm.as_pointer())
+    return builder.load(address, align=vector.dtype.bitwidth // 8, typ=vector.llvm)
+
+
+def store_at(builder: Any, value: Any, address: Any, vector: Vector) -> None:
+    builder.store(value, builder.bitcast(address, vector.llvm.as_pointer()), align=vector.dtype.bitwidth // 8)
+
+
+def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
+    """Mask of the first ``count`` lanes; count may exceed the number of lanes."""
+    integers = ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.lanes)
+    if vector.dtype.bitwidth == 32:
+        count = builder.trunc(count, integers.element)
+    lanes = ir.Constant(integers, list(range(vector.lanes)))
+    return builder.icmp_signed("<", lanes, broadcast(builder, count, integers))
+
+
+@instruction
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """The vector that starts at array[index]."""
+    vector = VECTORS[array.dtype]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return load_at(builder, pointer(context, builder, array, *arguments), vector)
+
+    return vector(array, types.intp), emit
+
+
+@instruction
+def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index : index + lanes] = value."""
+    vector = VECTORS[array.dtype]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        store_at(builder, arguments[2], pointer(context, builder, array, *arguments[:2]), vector)
+
+    return types.void(array, types.intp, vector), emit
+
+
+@instruction
+def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    """The vector that starts at array[index], of which only the first ``count`` lanes are read; the others are 0."""
+    vector = VECTORS[array.dtype]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = pointer(context, builder, array, *arguments[:2])
+        mask = first_lanes(builder, arguments[2], vector)
+        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
+        name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
+        return call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
+
+    return vector(array, types.intp, types.intp), emit
+
+
+@instruction
+def store_first(typing: Any, array: Any, index: Any, count: Any, value: Any) -> Any:
+    """array[index : index + count] = value, at most the vector's lanes."""
+    vector = VECTORS[array.dtype]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = pointer(context, builder, array, *arguments[:2])
+        mask = first_lanes(builder, arguments[2], vector)
+        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
+        name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
+        call(builder, name, ir.VoidType(), arguments[3], address, align, mask)
+
+    return types.void(array, types.intp, types.intp, vector), emit
+
+
+@instruction
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index], which need not exist: walking backwards through several sequences at once is
+    more than the hardware foresees."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = builder.gep(make_array(array)(context, builder, arguments[0]).data, [arguments[1]])
+        read, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), address, read, everywhere, data)
+
+    return types.void(array, types.intp), emit
+
+
+def _each(context: Any, builder: Any, of: types.UniTuple, arrays: Any, index: Any) -> Any:
+    """Addresses of element ``index`` in every array of a lowered tuple."""
+    return [
+        pointer(context, builder, of.dtype, array, index) for array in cgutils.unpack_tuple(builder, arrays, of.count)
+    ]
+
+
+@instruction
+def load_each(typing: Any, arrays: Any, index: Any) -> Any:
+    """Tuple of the vectors that start at ``index`` in each of the arrays."""
+    vector = VECTORS[arrays.dtype.dtype]
+    result = types.UniTuple(vector, arrays.count)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        addresses = _each(context, builder, arrays, *arguments)
+        return context.make_tuple(builder, result, [load_at(builder, address, vector) for address in addresses])
+
+    return result(arrays, types.intp), emit
+
+
+@instruction
+def store_each(typing: Any, arrays: Any, index: Any, values: Any) -> Any:
+    """Store a tuple of vectors, one in each of the arrays, at ``index``."""
+    vector = VECTORS[arrays.dtype.dtype]
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        addresses = _each(context, builder, arrays, *arguments[:2])
+        for address, value in zip(addresses, cgutils.unpack_tuple(builder, arguments[2], arrays.count), strict=True):
+            store_at(builder, value, address, vector)
+
+    return types.void(arrays, types.intp, types.UniTuple(vector, arrays.count)), emit
+
+
+@instruction
+def add_vectors(typing: Any, a: Any, b: Any) -> Any:
+    """Elementwise sum of two tuples of vectors."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pairs = zip(*(cgutils.unpack_tuple(builder, value, a.count) for value in arguments), strict=True)
+        return context.make_tuple(builder, a, [builder.fadd(x, y) for x, y in pairs])
+
+    return a(a, a), emit
+
+
+# ---- spikes as bits ---------------------------------------------------------------------------------------------------
+
+
+def _spike_address(context: Any, builder: Any, of: Any, arguments: Any, lanes: int) -> Any:
+    """Address of the bits of neurons ``first`` ... in the row of words that starts at ``word`` (little-endian)."""
+    words, word, first = arguments[:3]
+    address = builder.bitcast(pointer(context, builder, of, words, word), ir.IntType(8).as_pointer())
+    address = builder.gep(address, [builder.lshr(first, ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
+    return builder.bitcast(address, ir.IntType(lanes).as_pointer())
+
+
+@instruction
+def store_spikes(typing: Any, words: Any, word: Any, first: Any, count: Any, mask: Any) -> Any:
+    """Write a mask as the bits of neurons ``first`` ...; lanes from ``count`` on (padding) are written as 0."""
+    vector = next(vector for vector, of in _MASKS.items() if of == mask)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        real = builder.and_(arguments[4], first_lanes(builder, arguments[3], vector))
+        bits = builder.bitcast(real, ir.IntType(vector.lanes))
+        builder.store(bits, _spike_address(context, builder, words, arguments, vector.lanes), align=vector.lanes // 8)
+
+    return types.void(words, types.intp, types.intp, types.intp, mask), emit
+
+
+@instruction
+def load_spikes(typing: Any, words: Any, word: Any, first: Any, like: Any) -> Any:
+    """The spikes of neurons ``first`` ... as a vector of 0 and 1, of the type of ``like``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _spike_address(context, builder, words, arguments, like.lanes)
+        bits = builder.load(address, align=like.lanes // 8, typ=ir.IntType(like.lanes))
+        mask = builder.bitcast(bits, ir.VectorType(BIT, like.lanes))
+        return builder.select(mask, constant(like.llvm, 1.0), constant(like.llvm, 0.0))
+
+    return like(words, types.intp, types.intp, like), emit
+
+
+@instruction
+def lowest_bit(typing: Any, word: Any) -> Any:
+    """Index of the lowest set bit of a uint64 that is not 0."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return call(builder, "llvm.cttz.i64", INDEX, arguments[0], ir.Constant(BIT, 1))
+
+    return types.intp(types.uint64), emit

@@ -1,0 +1,114 @@
+"""Spikes as bits: what layers pass to each other, and what a binary data set hands to the first of them.
+
+May import: torch, numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import SrnnError
+
+
+class _Unpack(torch.autograd.Function):
+    """Dense spikes from bits; the gradient goes to the carrier."""
+
+    @staticmethod
+    def forward(ctx: Any, carrier: Tensor, spikes: Spikes) -> Tensor:
+        return spikes._unpacked(carrier.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Binary signals of shape (B, T, N), 64 to a word: bit j % 64 of words[b, t, j // 64] is channel j."""
+
+    words: Tensor
+    """(B, T, ceil(N / 64)) int64; unused bits are 0."""
+    size: int
+    """N, the number of channels."""
+    carrier: Tensor | None = None
+    """(B, T, N) zeros without memory of their own, the spikes' place in autograd's graph; None if no gradient is wanted."""
+
+    @classmethod
+    def from_dense(cls, x: Tensor) -> Spikes:
+        """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
+        if x.ndim != 3:
+            raise SrnnError(f"Spikes have the shape (batch, time, channels), not {tuple(x.shape)}.")
+        if not bool(((x == 0) | (x == 1)).all()):
+            raise SrnnError("Spikes must be 0 or 1; this input has other values.")
+        bits = np.packbits((x.detach() != 0).cpu().numpy(), axis=-1, bitorder="little")
+        words = np.zeros((*x.shape[:2], (x.shape[2] + 63) // 64 * 8), np.uint8)
+        words[..., : bits.shape[-1]] = bits
+        return cls(torch.from_numpy(words.view(np.int64)).to(x.device), x.shape[2])
+
+    @classmethod
+    def from_csr(cls, starts: Any, channels: Any, shape: tuple[int, int, int]) -> Spikes:
+        """From compressed rows: row b * T + t spikes in channels[starts[row] : starts[row + 1]]; shape is (B, T, N).
+
+        Raises SrnnError where they do not fit the shape.
+        """
+        batch, steps, size = shape
+        starts, channels = np.asarray(starts, np.int64), np.asarray(channels, np.int64)
+        counts = np.diff(starts)
+        if len(starts) != batch * steps + 1 or starts[0] != 0 or starts[-1] != len(channels) or (counts < 0).any():
+            raise SrnnError(f"These row starts do not describe {batch} x {steps} rows of {len(channels)} spikes.")
+        if len(channels) and (channels.min() < 0 or channels.max() >= size):
+            raise SrnnError(f"Channels must lie between 0 and {size - 1}.")
+        width = (size + 63) // 64
+        words = np.zeros(batch * steps * width, np.uint64)
+        rows = np.repeat(np.arange(batch * steps), counts)
+        np.bitwise_or.at(words, rows * width + (channels >> 6), np.uint64(1) << (channels & 63).astype(np.uint64))
+        return cls(torch.from_numpy(words.view(np.int64).reshape(batch, steps, width)), size)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((*self.words.shape[:2], self.size))
+
+    @property
+    def ndim(self) -> int:
+        return 3
+
+    @property
+    def device(self) -> torch.device:
+        return self.words.device
+
+    def __getitem__(self, index: Any) -> Spikes:
+        """A part of the batch (and of time): sequences by slice, index array or mask, as with a tensor; detached."""
+        words = self.words[index]
+        if words.ndim != 3:
+            raise SrnnError("Index spikes so that batch and time remain, as in spikes[3:4].")
+        return Spikes(words, self.size)
+
+    def to(self, device: torch.device | str) -> Spikes:
+        """The same spikes on another device, detached."""
+        return Spikes(self.words.to(device), self.size)
+
+    def counts(self) -> Tensor:
+        """Spikes of each sequence and step, (B, T) int64."""
+        words = np.bitwise_count(self.words.cpu().numpy().view(np.uint64))
+        return torch.from_numpy(words.sum(-1, dtype=np.int64))
+
+    def rate(self, lengths: Tensor | None = None) -> float:
+        """Spikes per channel and (valid) step."""
+        steps = self.shape[0] * self.shape[1] if lengths is None else int(lengths.sum())
+        return float(self.counts().sum()) / max(1, steps * self.size)
+
+    def dense(self, dtype: torch.dtype | None = None) -> Tensor:
+        """Zeros and ones (B, T, N); through them gradients reach whatever made the spikes."""
+        if self.carrier is not None and dtype in (None, self.carrier.dtype):
+            return _Unpack.apply(self.carrier, self)  # type: ignore[return-value]
+        return self._unpacked(dtype or torch.get_default_dtype())
+
+    def _unpacked(self, dtype: torch.dtype) -> Tensor:
+        octets = self.words.cpu().contiguous().numpy().view(np.uint8)
+        bits = np.unpackbits(octets, axis=-1, count=self.size, bitorder="little")
+        return torch.from_numpy(bits).to(device=self.device, dtype=dtype)

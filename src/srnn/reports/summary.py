@@ -1,0 +1,167 @@
+"""Several runs of one recipe, seed by seed, as one result: mean and spread, the validation curve, and how to make it again.
+
+summary.json   every number, unrounded; recipe and environments
+summary.md     the table, for people
+curves.svg     validation accuracy by epoch, a line a seed
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints import write_atomically
+from ..errors import SrnnError
+from ..recipes import Recipe, dump_recipe
+from ..runs import Run
+
+_MEASURES = ("accuracy", "accuracy_labelled")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a summary takes from a run folder."""
+
+    seed: int
+    recipe: Recipe
+    result: dict[str, Any]
+    """``result.json``: the validation report of the best checkpoint."""
+    environment: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    """One record of metrics.jsonl an epoch."""
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """A finished run. SrnnError for a folder that is none, or whose training has not ended."""
+    run = Run.open(folder)
+    if not (folder / "result.json").is_file():
+        raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        records = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise SrnnError(f"{folder} cannot be summarised: {error}") from error
+    return FinishedRun(run.seed, run.recipe, result, environment, [record for record in records if "epoch" in record])
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None for a single value), extremes and the values themselves."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "min": min(values),
+        "max": max(values),
+        "values": list(values),
+    }
+
+
+def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> dict[str, Any]:
+    """Write the summary of some runs of one recipe into ``out``; return it.
+
+    command: how each run was made, with SEED in the seed's place; it stands in the summary.
+    Raises SrnnError when the runs are of several recipes, or a seed comes twice.
+    """
+    runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.seed)
+    if not runs:
+        raise SrnnError("Name at least one run folder.")
+    for run in runs[1:]:
+        if run.recipe != runs[0].recipe:
+            raise SrnnError("These runs are not of one recipe; summarise each recipe's runs on their own.")
+    seeds = [run.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise SrnnError(f"A seed comes twice among these runs ({seeds}).")
+
+    results = [run.result for run in runs]
+    summary = {
+        "title": title,
+        "command": command,
+        "split": "validation (which also chose the epoch)",
+        "seeds": seeds,
+        **{name: spread([r[name] for r in results]) for name in _MEASURES if name in results[0]},
+        "firing_rate": spread([r["firing_rate"]["mean"] for r in results]),
+        "parameters": results[0]["parameters"],
+        "best_epoch": [r["best_epoch"] for r in results],
+        "epochs": [r["epochs"] for r in results],
+        "seconds": [r["seconds"] for r in results],
+        "curves": [[record["validation"]["accuracy"] for record in run.epochs] for run in runs],
+        "environments": [run.environment for run in runs],
+        "recipe": runs[0].recipe.to_dict(),
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error
+    write_atomically(out / "recipe.yaml", dump_recipe(runs[0].recipe).encode())
+    write_atomically(out / "summary.json", (json.dumps(summary) + "\n").encode())
+    write_atomically(out / "summary.md", _page(summary).encode())
+    _plot(summary, out / "curves.svg")
+    return summary
+
+
+def _page(summary: dict[str, Any]) -> str:
+    environment = summary["environments"][0]
+    columns = [name for name in _MEASURES if name in summary]
+    head = ["seed", *(name.replace("_", ", ") for name in columns), "hidden firing rate", "best epoch", "training, s"]
+    rows = [
+        [
+            str(seed),
+            *(f"{summary[name]['values'][i]:.2%}" for name in columns),
+            f"{summary['firing_rate']['values'][i]:.4f}",
+            f"{summary['best_epoch'][i]} of {summary['epochs'][i]}",
+            f"{summary['seconds'][i]:.0f}",
+        ]
+        for i, seed in enumerate(summary["seeds"])
+    ]
+    if len(rows) > 1:
+        both = [f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns]
+        rate = summary["firing_rate"]
+        rows.append(["**mean ± std**", *both, f"{rate['mean']:.4f} ± {rate['std']:.4f}", "", ""])
+    table = [head, ["---"] * len(head), *rows]
+    lines = [
+        f"# {summary['title']}",
+        "",
+        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. The test split was not read.",
+        "",
+        *("| " + " | ".join(row) + " |" for row in table),
+        "",
+        "![validation accuracy by epoch](curves.svg)",
+        "",
+        f"Made by `{summary['command']}` for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
+        "[summary.json](summary.json).",
+        f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']},"
+        f" commit {environment['git_commit']}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _plot(summary: dict[str, Any], path: Path) -> None:
+    import io
+
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Colour-blind safe (Okabe & Ito 2008).
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+    with matplotlib.rc_context({"svg.hashsalt": "srnn"}):  # the same picture, byte for byte, from the same numbers
+        figure = Figure(figsize=(7, 3.5), layout="constrained")
+        axes = figure.subplots()
+        for i, (seed, curve) in enumerate(zip(summary["seeds"], summary["curves"], strict=True)):
+            colour = colours[i % len(colours)]
+            axes.plot(
+                range(1, len(curve) + 1), [100 * value for value in curve], lw=1, color=colour, label=f"seed {seed}"
+            )
+            best = summary["best_epoch"][i]
+            axes.plot(best, 100 * curve[best - 1], "o", ms=4, color=colour)
+        axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=summary["title"])
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="lower right")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    write_atomically(path, buffer.getvalue())

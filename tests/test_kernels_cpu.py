@@ -1,0 +1,309 @@
+"""The CPU backend against the reference: values and every gradient, over random shapes, neurons, surrogates and inputs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from srnn import SRNN, SrnnError
+from srnn.kernels import LayerProblem, LayerResult, Spikes, cpu, run_layer
+from srnn.neurons import NEURONS, as_neuron
+from srnn.surrogates import SURROGATES, as_surrogate
+
+pytest.importorskip("numba")
+
+RANGES = {  # of each coefficient: low, high
+    "alpha": (0.7, 0.98), "rho": (0.9, 0.99), "beta": (0.0, 2.0), "threshold": (0.01, 0.3),
+    "leak": (0.7, 0.95), "gain": (0.1, 0.4), "reset": (-0.2, 0.2),
+}  # fmt: skip
+
+
+def make(
+    seed: int = 0, *, neuron: str = "alif", surrogate: str = "multi_gaussian", batch: int = 5, steps: int = 40,
+    inputs: int = 3, size: int = 20, recurrent: bool = True, bias: bool = True, binary: bool = False,
+    padded: bool = False, output: str = "emission", memory: str = "stored", dtype: torch.dtype = torch.float64,
+) -> LayerProblem:  # fmt: skip
+    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    model = as_neuron(neuron)
+    x = (normal(batch, steps, inputs) > 1.0).double() if binary else normal(batch, steps, inputs)
+    coefficients = []
+    for name in model.coefficients:
+        low, high = RANGES[name]
+        coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
+    problem = LayerProblem(
+        neuron=model,
+        surrogate=as_surrogate(surrogate),
+        x=x,
+        weight_in=normal(size, inputs) * (3.0 / inputs**0.5),
+        bias=0.1 * normal(size) if bias else None,
+        weight_rec=normal(size, size) / size**0.5 if recurrent else None,
+        coefficients=tuple(coefficients),
+        state=tuple(0.3 * normal(batch, size) for _ in model.State._fields),
+        lengths=torch.randint(0, steps + 1, (batch,), generator=generator) if padded else None,
+        output=output,  # type: ignore[arg-type]
+        memory=memory,  # type: ignore[arg-type]
+    )
+    return cast(problem, dtype)
+
+
+def cast(problem: LayerProblem, dtype: torch.dtype) -> LayerProblem:
+    def to(value: torch.Tensor | None) -> torch.Tensor | None:
+        return None if value is None else value.detach().to(dtype)
+
+    p = problem
+    return replace(
+        p, x=to(p.x), weight_in=to(p.weight_in), bias=to(p.bias), weight_rec=to(p.weight_rec),
+        coefficients=tuple(to(c) for c in p.coefficients), state=tuple(to(s) for s in p.state),
+    )  # fmt: skip
+
+
+def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> dict[str, torch.Tensor]:
+    """Run and differentiate a random functional of output and final state; values and gradients by name."""
+    leaves = {"weight_in": problem.weight_in, "bias": problem.bias, "weight_rec": problem.weight_rec}
+    leaves |= dict(zip(problem.neuron.coefficients, problem.coefficients, strict=True))
+    names = [f"initial {name}" for name in problem.neuron.State._fields]
+    leaves |= dict(zip(names, problem.state, strict=True))
+    if not binary:
+        leaves["x"] = problem.x
+    leaves = {name: value.clone().requires_grad_() for name, value in leaves.items() if value is not None}
+    run = replace(
+        problem,
+        x=Spikes.from_dense(problem.x) if binary else leaves["x"],
+        weight_in=leaves["weight_in"], bias=leaves.get("bias"), weight_rec=leaves.get("weight_rec"),
+        coefficients=tuple(leaves[name] for name in problem.neuron.coefficients),
+        state=tuple(leaves[name] for name in names),
+    )  # fmt: skip
+    result = run_layer(run, backend)
+    generator = torch.Generator().manual_seed(1)
+    values = [result.output, *result.state]
+    factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.dtype) for value in values]
+    total = sum((value * factor).sum() for value, factor in zip(values, factors, strict=True))
+    total.backward()  # type: ignore[union-attr]
+    found = dict(zip(["output", *(f"final {name}" for name in problem.neuron.State._fields)], values, strict=True))
+    found |= {f"gradient of {name}": leaf.grad for name, leaf in leaves.items()}
+    return {name: torch.zeros(()) if value is None else value.detach() for name, value in found.items()}
+
+
+def assert_same(problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False) -> None:
+    expected, got = differentiate(problem, "reference", binary), differentiate(problem, "cpu", binary)
+    for name, value in expected.items():
+        if value.numel():
+            scale = float(value.abs().max())
+            assert float((got[name] - value).abs().max()) <= tolerance * scale, name
+
+
+SHAPES = {
+    "seed": st.integers(0, 10**6), "batch": st.integers(1, 19), "steps": st.integers(1, 70),
+    "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": st.integers(1, 70), "recurrent": st.booleans(),
+    "bias": st.booleans(), "binary": st.booleans(), "padded": st.booleans(),
+    "output": st.sampled_from(["emission", "membrane"]), "memory": st.sampled_from(["stored", "bits"]),
+}  # fmt: skip
+RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@RANDOM
+@given(shape=st.fixed_dictionaries(SHAPES))
+def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
+    assert_same(make(neuron=neuron, **shape), binary=shape["binary"])
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_every_surrogate_equals_the_reference(surrogate: str) -> None:
+    assert_same(make(surrogate=surrogate, batch=9, size=17))
+
+
+@pytest.mark.parametrize("size", [127, 128, 129, 257, 600])
+def test_large_layers_equal_the_reference(size: int) -> None:
+    assert_same(make(size=size, inputs=130, batch=9, steps=35, binary=True, padded=True), binary=True)
+
+
+def test_the_gradient_of_a_layer_below_passes_through_bits() -> None:
+    """Two stacked layers: between them only bits and a carrier, and whoever asks still gets dense spikes with gradients."""
+    nets = [SRNN(4, [37, 21], 3, backend=backend, generator=torch.Generator().manual_seed(3)).double()
+            for backend in ("reference", "cpu")]  # fmt: skip
+    x = torch.randn(11, 50, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    results = []
+    for net in nets:
+        for layer in net.layers:
+            layer.weight_in.data *= 8.0  # type: ignore[union-attr,operator]
+        result = net.run(x, lengths=torch.arange(40, 51))
+        dense = result.layers[0].output
+        assert dense.sum() > 100 and result.layers[0].rate() == pytest.approx(float(dense.detach().mean()))
+        (result.output.square().sum() + 0.1 * (dense * torch.linspace(0, 1, 37)).sum()).backward()
+        results.append([result.output.detach(), dense.detach(), *(p.grad for p in net.parameters())])
+    assert isinstance(result.layers[0].emitted, Spikes)
+    for expected, got in zip(*results, strict=True):
+        assert torch.allclose(got, expected, rtol=1e-9, atol=1e-12 * float(expected.abs().max()))
+
+
+def test_an_ill_behaved_first_step_is_no_exception() -> None:
+    assert_same(make(batch=1, steps=1, size=1, inputs=1))
+    problem = make(batch=2, steps=0, size=4)
+    result = run_layer(problem, "cpu")
+    assert result.output.shape == (2, 0, 4)
+    assert all(torch.equal(after, before) for after, before in zip(result.state, problem.state, strict=True))
+
+
+def test_float32_spikes_within_budget() -> None:
+    """A spike whose drive is within rounding of 0 may differ from the reference, and what it causes with it.
+
+    Budget: one in 2,000 spikes of a feed-forward layer (nothing is caused), so a step's arithmetic is right in float32.
+    """
+    problem = make(neuron="alif", batch=16, steps=200, size=100, inputs=40, recurrent=False, dtype=torch.float32)
+    expected, got = run_layer(problem, "reference").output, run_layer(problem, "cpu").output
+    spikes = int(expected.sum())
+    assert spikes > 10_000
+    assert int((expected != got).sum()) <= spikes / 2000
+
+
+def test_float32_gradients() -> None:
+    """Where spikes agree with float64, gradients do to float32's precision."""
+    problem = make(batch=8, steps=30, size=24)
+    exact, single = differentiate(problem, "reference"), differentiate(cast(problem, torch.float32), "cpu")
+    assert torch.equal(exact["output"].float(), single["output"])
+    for name, value in exact.items():
+        assert float((single[name] - value).abs().max()) <= 1e-4 * float(value.abs().max()), name
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    problem = make(batch=150, steps=20, size=33, inputs=20, padded=True, dtype=torch.float32)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            # The projection of a dense input is torch's own; hand the layer bits.
+            results.append(differentiate(replace(problem, x=(problem.x > 0).float()), "cpu", binary=True))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(value, other[name]) for name, value in results[0].items())
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_saving_memory_changes_no_bit(neuron: str) -> None:
+    problem = make(neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=True, padded=True, dtype=torch.float32)
+    stored, bits = (differentiate(replace(problem, memory=memory), "cpu", binary=True) for memory in ("stored", "bits"))
+    assert all(torch.equal(value, bits[name]) for name, value in stored.items())
+
+
+def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
+    net = SRNN(3, [40], 5, backend="cpu")
+    net.layers[0].weight_in.data *= 10.0  # type: ignore[union-attr,operator]
+    x = torch.randn(3, 90, 3)
+    whole, state = net(x)
+    first, middle = net(x[:, :41])
+    second, end = net(x[:, 41:], middle)
+    assert torch.equal(torch.cat([first, second], 1), whole)
+    assert all(
+        torch.equal(a, b) for one, other in zip(state, end, strict=True) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_gradients_can_be_taken_again_but_not_of_gradients() -> None:
+    problem = make(batch=2, steps=5, size=4)
+    weight = problem.weight_in.clone().requires_grad_()
+    output = run_layer(replace(problem, weight_in=weight), "cpu").output
+    one, two = (torch.autograd.grad(output.sum(), weight, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(one, two)
+    with pytest.raises(SrnnError, match="no second derivatives"):
+        torch.autograd.grad(output.sum(), weight, create_graph=True)
+
+
+def test_spikes_from_dense_and_from_csr() -> None:
+    x = (torch.rand(3, 7, 130) < 0.2).float()
+    spikes = Spikes.from_dense(x)
+    assert torch.equal(spikes.dense(torch.float32), x) and spikes.shape == x.shape
+    assert torch.equal(spikes.counts(), x.sum(-1).long())
+    assert spikes.rate() == pytest.approx(float(x.mean()))
+    assert torch.equal(spikes[1:, 2:4].dense(), x[1:, 2:4]) and torch.equal(spikes[[2, 0]].dense(), x[[2, 0]])
+    rows, channels = np.nonzero(x.reshape(21, 130).numpy())
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=21))])
+    assert torch.equal(Spikes.from_csr(starts, channels, (3, 7, 130)).words, spikes.words)
+    for bad in (lambda: Spikes.from_dense(2 * x), lambda: Spikes.from_csr(starts, channels + 1, (3, 7, 130)),
+                lambda: Spikes.from_csr(starts[1:], channels, (3, 7, 130)), lambda: spikes[0]):  # fmt: skip
+        with pytest.raises(SrnnError):
+            bad()
+
+
+def test_a_network_takes_spikes_like_a_dense_input() -> None:
+    net = SRNN(70, [30], 4)
+    x = (torch.rand(5, 20, 70) < 0.1).float()
+    dense, bits = net(x)[0], net(Spikes.from_dense(x))[0]
+    assert torch.allclose(bits, dense, atol=1e-5)
+
+
+def test_dispatch() -> None:
+    problem = make(batch=2, steps=5, size=4)
+    assert isinstance(run_layer(problem).emitted, Spikes)
+    with pytest.raises(SrnnError, match="recorded by the reference"):
+        run_layer(replace(problem, record=("u",)), "cpu")
+    assert set(run_layer(replace(problem, record=("u",))).traces) == {"u"}
+    half = cast(problem, torch.float16)
+    with pytest.warns(RuntimeWarning, match="float32 or float64"):
+        assert isinstance(run_layer(half), LayerResult)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run_layer(half)  # says so once
+
+
+def test_a_neuron_that_numba_does_not_understand_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = as_neuron("alif")
+
+    class Odd(type(model)):  # type: ignore[misc]
+        name = "odd"
+        step = staticmethod(lambda u, e, s, current, *c: torch.compile and type(model).step(u, e, s, current, *c))
+
+    problem = replace(make(batch=2, steps=5, size=4), neuron=Odd())
+    with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
+        assert isinstance(run_layer(problem).emitted, torch.Tensor)
+    with pytest.raises(cpu.CannotCompile):
+        run_layer(problem, "cpu")
+
+
+def _child_runs(queue: multiprocessing.SimpleQueue) -> None:
+    queue.put(float(run_layer(make(batch=33, dtype=torch.float32), "cpu").output.sum()))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_makes_its_own_threads() -> None:
+    expected = float(run_layer(make(batch=33, dtype=torch.float32), "cpu").output.sum())
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=_child_runs, args=(queue,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0 and queue.get() == expected
+
+
+def test_importing_the_library_does_not_import_numba() -> None:
+    code = "import sys, srnn; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_on_a_processor_without_avx512(tmp_path) -> None:
+    """The same kernels compiled for AVX2 only, in another process."""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+popcnt,+bmi,+lzcnt",
+                   "NUMBA_CACHE_DIR": str(tmp_path)}  # fmt: skip
+    tests = "test_every_neuron_equals_the_reference or test_large_layers or float32 or gradient"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", tests]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]

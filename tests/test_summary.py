@@ -1,0 +1,49 @@
+"""Several runs as one result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import TinyTask, tiny_recipe
+
+from srnn import SrnnError
+from srnn.reports.summary import spread, summarise
+from srnn.training import train
+
+
+def test_spread() -> None:
+    assert spread([1.0, 3.0]) == {
+        "mean": 2.0,
+        "std": pytest.approx(2**0.5),
+        "min": 1.0,
+        "max": 3.0,
+        "values": [1.0, 3.0],
+    }
+    assert spread([1.0])["std"] is None
+
+
+def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe("--training.epochs=2")
+    for seed in (0, 1):
+        train(recipe, tmp_path / f"s{seed}", seed=seed, task=TinyTask())
+    folders = [tmp_path / "s1", tmp_path / "s0"]
+    summary = summarise(folders, tmp_path / "out", "tiny", "srnn train tiny --seed SEED")
+    results = [json.loads((tmp_path / f"s{seed}" / "result.json").read_text()) for seed in (0, 1)]
+    assert summary["seeds"] == [0, 1]
+    assert summary["accuracy"]["values"] == [result["accuracy"] for result in results]
+    assert all(len(curve) == 2 for curve in summary["curves"])
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+    assert "mean ± std" in (tmp_path / "out" / "summary.md").read_text()
+    picture = (tmp_path / "out" / "curves.svg").read_bytes()
+    summarise(folders, tmp_path / "out", "tiny", "srnn train tiny --seed SEED")
+    assert (tmp_path / "out" / "curves.svg").read_bytes() == picture
+
+    train(tiny_recipe("--training.epochs=1"), tmp_path / "other", seed=5, task=TinyTask())
+    for wrong in ([], [folders[0], folders[0]], [folders[0], tmp_path / "other"], [tmp_path / "out"], [tmp_path]):
+        with pytest.raises(SrnnError):
+            summarise(wrong, tmp_path / "new", "tiny", "srnn train")
+    (tmp_path / "s0" / "result.json").unlink()
+    with pytest.raises(SrnnError, match="no result yet"):
+        summarise(folders, tmp_path / "new", "tiny", "srnn train")
