@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import TinyTask, tiny_recipe
 
 from srnn import SrnnError
 from srnn.reports.summary import spread, summarise
 from srnn.training import train
+from tiny import TinyTask, tiny_recipe
 
 
 def test_spread() -> None:

@@ -93,8 +93,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
-    # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too, spinning
-    # made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
+    # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
+    # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
