@@ -18,7 +18,7 @@ from srnn.cli import main
 from srnn.datasets import Split
 from srnn.tasks import DigitsTask
 
-QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8]", "--network.backend=reference"]
+QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
 
 
@@ -163,7 +163,7 @@ def test_data_that_are_not_finite_are_refused(
     value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def load(self: DigitsTask, split, data_dir=None) -> Split:
-        x = np.zeros((20, 5, 8), dtype=np.float32)
+        x = np.zeros((20, 5, 16), dtype=np.float32)
         x[4, 2, 6] = value
         return Split(x, np.zeros(20, dtype=np.int64))
 
@@ -200,7 +200,7 @@ def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     """As a process: exit code 130, one line with the command, and that command works."""
     out = tmp_path / "run"
-    words = ["train", "digits", "--network.hidden=[8]", "--network.backend=reference", "--training.epochs=500"]
+    words = ["train", "digits", "--network.hidden=[8,8]", "--network.backend=reference", "--training.epochs=500"]
     command = [sys.executable, "-m", "srnn", *words, "--out", str(out), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
