@@ -43,7 +43,7 @@ def make(
     x = (normal(batch, steps, inputs) > 1.0).double() if binary else normal(batch, steps, inputs)
     coefficients = []
     for name in model.coefficients:
-        low, high = RANGES[name]
+        low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs no line here
         coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
     problem = LayerProblem(
         neuron=model,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .errors import SrnnError
     from .kernels import Spikes
     from .network import SRNN, Readout
-    from .neurons import ALIF, LIF, Init, Integrator, Neuron, ReLU
+    from .neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
     from .surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ __all__ = [
     "ALIF",
     "LIF",
     "SRNN",
+    "AdLIF",
     "ArcTan",
     "FastSigmoid",
     "Gaussian",
@@ -42,7 +43,7 @@ _HOME = {
     "errors": ("SrnnError",),
     "kernels": ("Spikes",),
     "network": ("SRNN", "Readout"),
-    "neurons": ("ALIF", "LIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

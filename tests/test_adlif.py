@@ -1,0 +1,56 @@
+"""adLIF: its two discretisations, and that its parameters stay in their range."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, AdLIF, SrnnError
+from srnn.neurons import as_neuron
+
+
+def paper_loop(
+    current: np.ndarray, alpha: float, rho: float, a: float, b: float, theta: float, symplectic: bool
+) -> np.ndarray:
+    """Baronig et al. 2024 as they write it: the membrane first, then spike and reset, then w. Membranes before the reset."""
+    u, w, s = 0.0, 0.0, 0.0
+    membranes = []
+    for now in current:
+        before, spiked = u, s
+        u_hat = alpha * u + (1 - alpha) * (now - w)
+        membranes.append(u_hat)
+        s = float(u_hat > theta)
+        u = u_hat * (1 - s)
+        w = rho * w + (1 - rho) * (a * u + b * s if symplectic else a * before + b * spiked)
+    return np.array(membranes)
+
+
+@pytest.mark.parametrize("discretisation", ["symplectic", "euler"])
+def test_equals_the_papers_loop(discretisation: str) -> None:
+    current = np.random.default_rng(0).normal(1.0, 2.0, 200)
+    alpha, rho, a, b, theta = 0.9, 0.98, 3.0, 20.0, 0.5
+    u, w, s, found = 0.0, 0.0, 0.0, []
+    for now in current:
+        u, w, v = AdLIF.step(u, w, s, now, alpha, rho, a, b, theta, float(discretisation == "symplectic"))
+        s = float(v > 0)
+        found.append(u)
+    expected = paper_loop(current, alpha, rho, a, b, theta, discretisation == "symplectic")
+    assert (expected > theta).sum() > 10
+    assert np.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_settings_and_range() -> None:
+    assert as_neuron({"name": "adlif", "discretisation": "euler"}) == AdLIF(discretisation="euler")
+    with pytest.raises(SrnnError, match="discretisation"):
+        AdLIF(discretisation="implicit")  # type: ignore[arg-type]
+    net = SRNN(3, [4], 2, neuron="adlif")
+    params = net.layers[0].params
+    with torch.no_grad():
+        params.a.copy_(torch.tensor([-5.0, 0.5, 3.0, 1.0]))
+    alpha, _, a, _, threshold, symplectic = params.coefficients()
+    assert a.tolist() == [0.0, 60.0, 120.0, 120.0]
+    assert symplectic.tolist() == [1.0] * 4 and threshold.tolist() == [1.0] * 4
+    a.sum().backward()
+    assert params.a.grad.tolist() == [120.0] * 4  # it can come back from outside
+    assert ((alpha > 0) & (alpha < 1)).all()
