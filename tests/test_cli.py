@@ -189,7 +189,7 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--help"], *([name, "--help"] for name in ("train", "evaluate", "recipes", "info"))):
+    for words in (["--help"], *([name, "--help"] for name in ("train", "evaluate", "summarise", "recipes", "info"))):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 0

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from srnn import SrnnError
+from srnn.kernels import LayerResult
 from srnn.losses import Loss, neuron_rates, rate_penalty
 from srnn.recipes.schema import LossConfig, RateConfig
 
@@ -112,16 +113,17 @@ def test_losses_that_do_not_fit_the_task_are_refused() -> None:
 def test_rate_penalty() -> None:
     spikes = [torch.zeros(2, 4, 2, dtype=torch.float64), torch.ones(2, 4, 2, dtype=torch.float64)]
     spikes[0][:, 0] = 1.0  # rates .25, .25, 1, 1
-    assert float(rate_penalty(RateConfig(2.0, target=0.5), spikes)) == pytest.approx(2 * (2 * 0.25**2 + 2 * 0.5**2) / 4)
-    assert float(rate_penalty(RateConfig(1.0, upper=0.5), spikes)) == pytest.approx(2 * 0.5**2 / 4)
-    assert rate_penalty(RateConfig(), spikes) == 0.0
+    hidden = [LayerResult(layer, ()) for layer in spikes]
+    assert float(rate_penalty(RateConfig(2.0, target=0.5), hidden)) == pytest.approx(2 * (2 * 0.25**2 + 2 * 0.5**2) / 4)
+    assert float(rate_penalty(RateConfig(1.0, upper=0.5), hidden)) == pytest.approx(2 * 0.5**2 / 4)
+    assert rate_penalty(RateConfig(), hidden) == 0.0
     # Padding emits nothing and is not counted: half the steps, twice the rate.
     torch.testing.assert_close(neuron_rates(spikes[0], torch.tensor([2, 2])), torch.tensor([0.5, 0.5]).double())
 
 
 def test_rate_penalty_lowers_rates() -> None:
     spikes = torch.rand(3, 5, 4, requires_grad=True)
-    penalty = rate_penalty(RateConfig(1.0, upper=0.0), [spikes])
+    penalty = rate_penalty(RateConfig(1.0, upper=0.0), [LayerResult(spikes, ())])
     assert isinstance(penalty, torch.Tensor)
     penalty.backward()
     assert spikes.grad is not None and (spikes.grad > 0).all()

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from .batches import Sequences
+from .kernels import LayerResult
 from .losses import Loss, neuron_rates
-from .network import SRNN, BidirectionalLayer, Layer
+from .network import SRNN, BidirectionalLayer
 
 if TYPE_CHECKING:
     from .datasets import SplitName
@@ -80,9 +81,7 @@ def evaluate_sequences(
         loss_sum += float(scored.loss) * scored.weight
         weight += scored.weight
         steps += batch.steps
-        for index, rate in enumerate(
-            layer_rates(network, [layer.output for layer in result.layers[:-1]], batch.lengths)
-        ):
+        for index, rate in enumerate(layer_rates(network, result.layers[:-1], batch.lengths)):
             fired[index] += rate * batch.steps
         predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
         if loss.per_step:
@@ -114,17 +113,18 @@ def evaluate_sequences(
     return Evaluation(report, loss_sum / max(weight, 1), confusion)
 
 
-def layer_rates(network: SRNN, hidden: Sequence[Tensor], lengths: Tensor | None) -> list[float]:
-    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from what the layers emitted, each (B, T, H).
+def layer_rates(network: SRNN, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
+    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from what the hidden layers gave.
 
     For a layer that does not spike: how often its neurons emit something else than 0.
     """
     rates = []
-    for layer, emitted in zip(network.layers, hidden, strict=True):
-        unit = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
-        if isinstance(unit, Layer) and unit.neuron.emission != "spike":
-            emitted = (emitted != 0).to(emitted.dtype)
-        rates.append(float(neuron_rates(emitted.detach(), lengths).mean()))
+    for layer, result in zip(network.layers, hidden, strict=True):
+        if isinstance(layer, BidirectionalLayer) and layer.forward_layer.neuron.emission == "spike":
+            # The directions' spikes may have been averaged: then they are halves and ones, whose mean is the rate.
+            rates.append(float(neuron_rates(result.output.detach(), lengths).mean()))
+        else:
+            rates.append(result.rate(lengths))
     return rates
 
 

@@ -25,6 +25,7 @@ from .errors import SrnnError
 from .recipes.schema import LossConfig, RateConfig
 
 if TYPE_CHECKING:
+    from .kernels import LayerResult
     from .tasks import Task
 
 
@@ -120,11 +121,11 @@ def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:
     return emitted.sum((0, 1)) / max(steps, 1)
 
 
-def rate_penalty(config: RateConfig, hidden: Sequence[Tensor], lengths: Tensor | None = None) -> Tensor | float:
-    """The firing-rate regulariser over the hidden layers' emissions, each (B, T, H): a scalar, 0.0 when switched off."""
+def rate_penalty(config: RateConfig, hidden: Sequence[LayerResult], lengths: Tensor | None = None) -> Tensor | float:
+    """The firing-rate regulariser over what the hidden layers emitted: a scalar, 0.0 when switched off."""
     if config.weight == 0 or not hidden:
         return 0.0
-    rates = torch.cat([neuron_rates(layer, lengths) for layer in hidden])
+    rates = torch.cat([neuron_rates(layer.output, lengths) for layer in hidden])
     excess = torch.zeros_like(rates)
     if config.target is not None:
         excess = excess + (rates - config.target).square()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from . import checkpoints
 from .batches import Sequences
 from .errors import SrnnError
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
+from .kernels import LayerResult
 from .losses import Loss, Scored, rate_penalty
 from .network import SRNN
 from .optimisation import build_optimizer, schedule_factor, set_learning_rate
@@ -79,16 +81,23 @@ class TrainingState:
         return s["loss"] / s["weight"], s["correct"] / max(s["counted"], 1), rates
 
 
+class _Hidden:
+    """What the hidden layers gave, out of reach of Fabric, which would copy it: spikes stay bits unless someone wants them."""
+
+    def __init__(self, layers: Sequence[LayerResult]) -> None:
+        self.layers = layers
+
+
 class _Network(nn.Module):
-    """The network as Fabric wants it: a module whose forward gives tensors, the output and then each layer's emissions."""
+    """The network as Fabric wants it: a module that is called for its output."""
 
     def __init__(self, network: SRNN) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, lengths: Tensor | None, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, lengths: Tensor | None, generator: torch.Generator) -> tuple[Tensor, _Hidden]:
         result = self.network.run(x, lengths=lengths, generator=generator)
-        return result.output, *(layer.output for layer in result.layers[:-1])
+        return result.output, _Hidden(result.layers[:-1])
 
 
 def train(
@@ -162,9 +171,9 @@ def train(
                 batch = train_set.take(order[state.step * config.batch_size :][: config.batch_size])
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                output, *hidden = module(batch.x, batch.lengths, generator)
+                output, hidden = module(batch.x, batch.lengths, generator)
                 scored = loss(output, batch.y, batch.lengths)
-                objective = scored.loss + rate_penalty(recipe.loss.rate, hidden, batch.lengths)
+                objective = scored.loss + rate_penalty(recipe.loss.rate, hidden.layers, batch.lengths)
                 wrapped_optimizer.zero_grad()
                 fabric.backward(objective)
                 # Without clipping the norm is still needed: it tells whether every gradient is finite.
@@ -178,7 +187,7 @@ def train(
                 wrapped_optimizer.step()
 
                 state.step += 1
-                state.add(scored, batch.steps, layer_rates(network, hidden, batch.lengths))
+                state.add(scored, batch.steps, layer_rates(network, hidden.layers, batch.lengths))
                 state.seconds = seconds_before + time.perf_counter() - clock
                 samples = min(state.step * config.batch_size, len(train_set)) - first_step * config.batch_size
                 samples_per_s = samples / max(state.seconds - seconds_before, 1e-9)

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from typing import Any
 
 HELP = "versions, backends, threads and devices of this machine"
-DESCRIPTION = "What srnn finds on this machine. Please quote it when you report a problem."
+DESCRIPTION = """\
+What srnn finds on this machine. Please quote it when you report a problem.
+
+  srnn info           versions, backends, threads, SIMD width, where compiled code is kept
+  srnn info --warm    also compile the CPU loops of every neuron now, so that no later start waits for it
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--warm", action="store_true", help="compile the CPU loops of every neuron ahead (some minutes)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from .. import __version__
     from ..kernels import BACKENDS
+    from ..kernels.cpu.layer import info as cpu_info
     from ..neurons import NEURONS
     from ..runs import environment
     from ..surrogates import SURROGATES
 
     found = environment(seed=0)
-    info = {
+    names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
+    info: dict[str, Any] = {
         "srnn": __version__,
-        **{
-            name: found[name]
-            for name in ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
-        },
+        **{name: found[name] for name in names},
         "backends": list(BACKENDS),
+        "cpu backend": cpu_info(),
         "neurons": list(NEURONS),
         "surrogates": list(SURROGATES),
     }
+    if arguments.warm:
+        info["warmed up in"] = f"{warm_up():.1f} s"
     if arguments.json:
         print(json.dumps(info))
         return 0
@@ -39,5 +51,20 @@ def run(arguments: argparse.Namespace) -> int:
             value = ", ".join(f"{key} {inner or 'not installed'}" for key, inner in value.items())
         elif isinstance(value, list):
             value = ", ".join(value)
-        print(f"{name:<11} {value if value is not None else 'none'}")
+        print(f"{name:<12} {value if value is not None else 'none'}")
     return 0
+
+
+def warm_up() -> float:
+    """Compile the loops of every neuron, float32, with the default surrogate; returns the seconds it took."""
+    import torch
+
+    from ..kernels.cpu.layer import rehearse
+    from ..neurons import NEURONS
+    from ..surrogates import MultiGaussian
+
+    start = time.perf_counter()
+    for model in NEURONS.values():
+        for backward in (False, True):
+            rehearse(model(), MultiGaussian(), torch.float32, backward)
+    return time.perf_counter() - start
