@@ -1,6 +1,7 @@
 """The fast CPU backend: a neuron's own equations, compiled by Numba into SIMD time loops.
 
-    simd.py      vectors that behave like numbers, and bits for spikes
+    simd.py      vectors that behave like numbers
+    memory.py    how they are loaded and stored, and bits for spikes
     rows.py      sums of weight rows, matrix product, lists of spikes
     forward.py, backward.py   the two time loops, generic over neurons and surrogates
     compiler.py  from plain functions to compiled loops, cached on disk

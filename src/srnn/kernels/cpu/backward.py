@@ -21,20 +21,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, sum_currents
+from .memory import load, load_each, load_first, load_spikes, prefetch, store, store_each, store_first
 from .rows import BLOCK, add_active_rows, add_weighted_rows, lanes_of, list_spikes, multiply, transpose_bits
-from .simd import (
-    add_vectors,
-    as_vector,
-    load,
-    load_each,
-    load_first,
-    load_spikes,
-    prefetch,
-    select,
-    store,
-    store_each,
-    store_first,
-)
+from .simd import add_vectors, as_vector, select
 
 AHEAD = 4
 """Steps by which gradients are fetched into the cache before the walk needs them."""

@@ -55,7 +55,7 @@ def _fold(code: CodeType, digest: Any) -> None:
 def fingerprint(*functions: FunctionType) -> str:
     """A text that changes when the functions, or the kernels' source, do."""
     digest = hashlib.sha256()
-    for name in ("backward.py", "forward.py", "rows.py", "simd.py"):
+    for name in ("backward.py", "forward.py", "memory.py", "rows.py", "simd.py"):
         digest.update((Path(__file__).parent / name).read_bytes())
     pending, seen = list(functions), set()
     while pending:

@@ -25,8 +25,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from ...arithmetic import positive_part
+from .memory import load, load_each, load_first, store, store_each, store_first, store_spikes
 from .rows import add_active_rows, add_weighted_rows, lanes_of, list_spikes
-from .simd import as_vector, load, load_each, load_first, store, store_each, store_first, store_spikes
+from .simd import as_vector
 
 CHUNK = 32
 """Steps between two stored states; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""

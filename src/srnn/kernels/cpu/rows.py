@@ -13,22 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
-from .simd import (
-    INDEX,
-    VECTORS,
-    broadcast,
-    call,
-    constant,
-    first_lanes,
-    fma,
-    instruction,
-    ir,
-    load_at,
-    lowest_bit,
-    overloaded,
-    pointer,
-    store_at,
-)
+from .memory import first_lanes, load_at, lowest_bit, pointer, store_at
+from .simd import INDEX, VECTORS, broadcast, call, constant, fma, instruction, ir, overloaded
 
 BLOCK = 8
 """Rows of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""

@@ -4,13 +4,7 @@ A ``Vector`` holds 16 float32 or 8 float64 numbers (64 bytes) and behaves like a
 functions of ``srnn.arithmetic``. That is why a neuron's ``step``, plain arithmetic in its own file, compiles here unchanged.
 LLVM splits the vectors where the machine's registers are narrower, so nothing depends on AVX-512.
 
-Vectors travel between memory and registers one at a time (``load``, ``store``), cut off at the end of a row (``load_first``,
-``store_first``: so rows need no padding), or one from each of several arrays (``load_each``, ``store_each``: a neuron with
-n variables has n arrays). Spikes are bits in uint64 words: bit j of a row is neuron j.
-
-Arrays are one-dimensional and contiguous; indices count elements and are not checked.
-
-The second half of the vocabulary, loops over rows of weights, is in ``rows.py``.
+How vectors travel to and from memory is in ``memory.py``, loops over rows of weights are in ``rows.py``.
 """
 
 from __future__ import annotations
@@ -27,7 +21,6 @@ from numba.core.datamodel import models
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, overload, register_model, type_callable
-from numba.np.arrayobj import make_array
 
 from ... import arithmetic
 
@@ -66,7 +59,7 @@ class _Model(models.PrimitiveModel):
 
 
 VECTORS = {types.float32: Vector(types.float32), types.float64: Vector(types.float64)}
-_MASKS = {vector: Mask(vector.lanes) for vector in VECTORS.values()}
+MASKS = {vector: Mask(vector.lanes) for vector in VECTORS.values()}
 
 
 def instruction(typing: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,7 +128,7 @@ def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
         def typer(a: Any, b: Any) -> Any:
             a, b = types.unliteral(a), types.unliteral(b)
             vector = _common(a, b)
-            return vector and Signature(_MASKS[vector] if gives_mask else vector, (a, b), None)
+            return vector and Signature(MASKS[vector] if gives_mask else vector, (a, b), None)
 
         return typer
 
@@ -251,133 +244,6 @@ def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     return a(mask, a, a), lambda context, builder, signature, arguments: builder.select(*arguments)
 
 
-# ---- memory -----------------------------------------------------------------------------------------------------------
-
-
-def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any) -> Any:
-    """Address of an element of a lowered array of type ``of``."""
-    return builder.gep(make_array(of)(context, builder, array).data, [index], inbounds=True)
-
-
-def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
-    """The vector at an address, ``offset`` vectors further on; no alignment is assumed beyond the element's."""
-    if offset:
-        address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
-    address = builder.bitcast(address, vector.llvm.as_pointer())
-    return builder.load(address, align=vector.dtype.bitwidth // 8, typ=vector.llvm)
-
-
-def store_at(builder: Any, value: Any, address: Any, vector: Vector) -> None:
-    builder.store(value, builder.bitcast(address, vector.llvm.as_pointer()), align=vector.dtype.bitwidth // 8)
-
-
-def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
-    """Mask of the first ``count`` lanes; count may exceed the number of lanes."""
-    integers = ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.lanes)
-    if vector.dtype.bitwidth == 32:
-        count = builder.trunc(count, integers.element)
-    lanes = ir.Constant(integers, list(range(vector.lanes)))
-    return builder.icmp_signed("<", lanes, broadcast(builder, count, integers))
-
-
-@instruction
-def load(typing: Any, array: Any, index: Any) -> Any:
-    """The vector that starts at array[index]."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return load_at(builder, pointer(context, builder, array, *arguments), vector)
-
-    return vector(array, types.intp), emit
-
-
-@instruction
-def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """array[index : index + lanes] = value."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        store_at(builder, arguments[2], pointer(context, builder, array, *arguments[:2]), vector)
-
-    return types.void(array, types.intp, vector), emit
-
-
-@instruction
-def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
-    """The vector that starts at array[index], of which only the first ``count`` lanes are read; the others are 0."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2])
-        mask = first_lanes(builder, arguments[2], vector)
-        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
-        name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
-        return call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
-
-    return vector(array, types.intp, types.intp), emit
-
-
-@instruction
-def store_first(typing: Any, array: Any, index: Any, count: Any, value: Any) -> Any:
-    """array[index : index + count] = value, at most the vector's lanes."""
-    vector = VECTORS[array.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2])
-        mask = first_lanes(builder, arguments[2], vector)
-        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
-        name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
-        call(builder, name, ir.VoidType(), arguments[3], address, align, mask)
-
-    return types.void(array, types.intp, types.intp, vector), emit
-
-
-@instruction
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index], which need not exist: walking backwards through several sequences at once is
-    more than the hardware foresees."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = builder.gep(make_array(array)(context, builder, arguments[0]).data, [arguments[1]])
-        read, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), address, read, everywhere, data)
-
-    return types.void(array, types.intp), emit
-
-
-def _each(context: Any, builder: Any, of: types.UniTuple, arrays: Any, index: Any) -> Any:
-    """Addresses of element ``index`` in every array of a lowered tuple."""
-    return [
-        pointer(context, builder, of.dtype, array, index) for array in cgutils.unpack_tuple(builder, arrays, of.count)
-    ]
-
-
-@instruction
-def load_each(typing: Any, arrays: Any, index: Any) -> Any:
-    """Tuple of the vectors that start at ``index`` in each of the arrays."""
-    vector = VECTORS[arrays.dtype.dtype]
-    result = types.UniTuple(vector, arrays.count)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        addresses = _each(context, builder, arrays, *arguments)
-        return context.make_tuple(builder, result, [load_at(builder, address, vector) for address in addresses])
-
-    return result(arrays, types.intp), emit
-
-
-@instruction
-def store_each(typing: Any, arrays: Any, index: Any, values: Any) -> Any:
-    """Store a tuple of vectors, one in each of the arrays, at ``index``."""
-    vector = VECTORS[arrays.dtype.dtype]
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        addresses = _each(context, builder, arrays, *arguments[:2])
-        for address, value in zip(addresses, cgutils.unpack_tuple(builder, arguments[2], arrays.count), strict=True):
-            store_at(builder, value, address, vector)
-
-    return types.void(arrays, types.intp, types.UniTuple(vector, arrays.count)), emit
-
-
 @instruction
 def add_vectors(typing: Any, a: Any, b: Any) -> Any:
     """Elementwise sum of two tuples of vectors."""
@@ -387,50 +253,3 @@ def add_vectors(typing: Any, a: Any, b: Any) -> Any:
         return context.make_tuple(builder, a, [builder.fadd(x, y) for x, y in pairs])
 
     return a(a, a), emit
-
-
-# ---- spikes as bits ---------------------------------------------------------------------------------------------------
-
-
-def _spike_address(context: Any, builder: Any, of: Any, arguments: Any, lanes: int) -> Any:
-    """Address of the bits of neurons ``first`` ... in the row of words that starts at ``word`` (little-endian)."""
-    words, word, first = arguments[:3]
-    address = builder.bitcast(pointer(context, builder, of, words, word), ir.IntType(8).as_pointer())
-    address = builder.gep(address, [builder.lshr(first, ir.Constant(INDEX, 3))], source_etype=ir.IntType(8))
-    return builder.bitcast(address, ir.IntType(lanes).as_pointer())
-
-
-@instruction
-def store_spikes(typing: Any, words: Any, word: Any, first: Any, count: Any, mask: Any) -> Any:
-    """Write a mask as the bits of neurons ``first`` ...; lanes from ``count`` on (padding) are written as 0."""
-    vector = next(vector for vector, of in _MASKS.items() if of == mask)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        real = builder.and_(arguments[4], first_lanes(builder, arguments[3], vector))
-        bits = builder.bitcast(real, ir.IntType(vector.lanes))
-        builder.store(bits, _spike_address(context, builder, words, arguments, vector.lanes), align=vector.lanes // 8)
-
-    return types.void(words, types.intp, types.intp, types.intp, mask), emit
-
-
-@instruction
-def load_spikes(typing: Any, words: Any, word: Any, first: Any, like: Any) -> Any:
-    """The spikes of neurons ``first`` ... as a vector of 0 and 1, of the type of ``like``."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _spike_address(context, builder, words, arguments, like.lanes)
-        bits = builder.load(address, align=like.lanes // 8, typ=ir.IntType(like.lanes))
-        mask = builder.bitcast(bits, ir.VectorType(BIT, like.lanes))
-        return builder.select(mask, constant(like.llvm, 1.0), constant(like.llvm, 0.0))
-
-    return like(words, types.intp, types.intp, like), emit
-
-
-@instruction
-def lowest_bit(typing: Any, word: Any) -> Any:
-    """Index of the lowest set bit of a uint64 that is not 0."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return call(builder, "llvm.cttz.i64", INDEX, arguments[0], ir.Constant(BIT, 1))
-
-    return types.intp(types.uint64), emit
