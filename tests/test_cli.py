@@ -202,12 +202,20 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ["train", "digits", "--network.hidden=[8,8]", "--network.backend=reference", "--training.epochs=500"]
     command = [sys.executable, "-m", "srnn", *words, "--out", str(out), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (out / "checkpoints" / "last.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    # A shell's background job ignores the interrupt, and so would its children: the tests themselves may be such a job.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    with process:
+        try:
+            deadline = time.monotonic() + 120
+            while not (out / "checkpoints" / "last.safetensors").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, stdout) == (130, "")
     assert stderr.startswith("srnn: stopped") and stderr.count("\n") == 1
     assert f"srnn train digits --out {out} --seed 0 --resume" in stderr and "--training.epochs=500" in stderr
