@@ -32,8 +32,3 @@ def absolute(x: Any) -> Any:
 def positive_part(x: Any) -> Any:
     """max(0, x), elementwise."""
     return x.clamp(min=0) if isinstance(x, torch.Tensor) else np.maximum(x, 0.0)
-
-
-def heaviside(x: Any) -> Any:
-    """1 where x > 0, else 0 (strict, as the published networks spike), in x's own type."""
-    return (x > 0).to(x.dtype) if isinstance(x, torch.Tensor) else (np.asarray(x) > 0).astype(np.asarray(x).dtype)
