@@ -21,7 +21,18 @@ import numpy as np
 from numba.extending import register_jitable
 
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, sum_currents
-from .memory import load, load_each, load_first, load_spikes, prefetch, store, store_each, store_first
+from .memory import (
+    flat,
+    flat_each,
+    load,
+    load_each,
+    load_first,
+    load_spikes,
+    prefetch,
+    store,
+    store_each,
+    store_first,
+)  # fmt: skip
 from .rows import BLOCK, add_active_rows, add_weighted_rows, lanes_of, list_spikes, multiply, transpose_bits
 from .simd import add_vectors, as_vector, select
 
@@ -31,24 +42,26 @@ AHEAD = 4
 
 @register_jitable
 def _add_events(
-    g_weights, first_weight, words, channels, delay, block, rows, start, steps, lengths, g_currents, width, columns, active,
+    g_weights, first_weight, words, channels, delay, block, rows, start, steps, lengths, g_currents, width, columns,
+    square, active,
 ):  # fmt: skip
     """Weight gradients of a chunk from binary senders: row j of g_weights += the current gradients of the steps at which
     j's spike arrived (``delay`` steps after it was sent).
 
-    ``columns``: scratch, for every channel a bit string over the CHUNK * BLOCK places (step, sequence) of the chunk.
+    Scratch: ``columns``, for every channel a bit string over the CHUNK * BLOCK places (step, sequence) of the chunk;
+    ``square``, 64 words.
     """
-    count = (channels + 63) // 64
-    strings = BLOCK * CHUNK // 64
-    square = np.empty(64, np.uint64)
-    for w in range(count):
-        for string in range(strings):
+    count, strings = (channels + 63) // 64, BLOCK * CHUNK // 64
+    together = 64 // BLOCK  # steps in a word of a bit string
+    for string in range(strings):
+        base = start + string * together
+        for w in range(count):
             for i in range(64):
-                k, r = divmod(string * 64 + i, BLOCK)
-                t = start + k
                 square[i] = np.uint64(0)
-                if r < rows and t >= delay and t < lengths[block + r]:
-                    square[i] = words[((block + r) * steps + t - delay) * count + w]
+            for r in range(rows):
+                arrived = ((block + r) * steps + base - delay) * count + w
+                for k in range(max(0, delay - base), min(together, lengths[block + r] - base)):
+                    square[k * BLOCK + r] = words[arrived + k * count]
             transpose_bits(square)
             for i in range(64):
                 columns[(w * 64 + i) * strings + string] = square[i]
@@ -76,29 +89,40 @@ def make_backward(
         first, last, lengths, steps, size, inputs, kind, current, x, x_words, bias, weights, recurrent,
         coefficients, parameters, s_initial, words, keep, checkpoints, s_checkpoints, packed_own, packed_in,
         wants, g_out, g_variables, g_s, wants_x, g_x, g_current, g_weights, g_bias, g_coefficients,
-        arriving, g_currents, currents, tape, s_tape,
+        arriving, g_currents, currents, tape, s_tape, columns, square, active,
     ):  # fmt: skip
         """Sequences first ... last - 1. g_variables and g_s: gradients of the final state, overwritten by the initial's.
 
         Sums over sequences and steps go to g_weights, g_bias, g_coefficients; g_x is written if wants_x, g_current if the
         input is PROJECTED. packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
         Scratch: arriving (BLOCK, width), what the recurrent weights bring back to s; g_currents and currents (CHUNK, BLOCK,
-        width); tape and s_tape (CHUNK + 1, BLOCK, width), for each state variable and for the s of neurons that do not spike.
+        width); tape and s_tape (CHUNK + 1, BLOCK, width), for each state variable and for the s of neurons that do not spike;
+        columns, square and active, see ``_add_events`` and ``list_spikes``.
         """
         fingerprint  # noqa: B018
         width, lanes = len(bias), lanes_of(bias)
         chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
         input_width = (inputs + lanes - 1) // lanes * lanes
         first_own = 0 if kind == PROJECTED else inputs
-        columns = np.empty((inputs + size + 126) // 64 * BLOCK * CHUNK, np.uint64)
-        active = np.empty(max(BLOCK * CHUNK, inputs + size), np.int64)
+        lengths, current, x, x_words, bias, weights = (
+            flat(lengths), flat(current), flat(x), flat(x_words), flat(bias), flat(weights),
+        )  # fmt: skip
+        coefficients, checkpoints, tape = flat_each(coefficients), flat_each(checkpoints), flat_each(tape)
+        s_initial, words, s_checkpoints, s_tape = flat(s_initial), flat(words), flat(s_checkpoints), flat(s_tape)
+        packed_own, packed_in, g_out, g_s, g_x = flat(packed_own), flat(packed_in), flat(g_out), flat(g_s), flat(g_x)
+        g_variables, g_coefficients = flat_each(g_variables), flat_each(g_coefficients)
+        g_current, g_weights, g_bias, arriving = flat(g_current), flat(g_weights), flat(g_bias), flat(arriving)
+        g_currents, currents, columns, square, active = (
+            flat(g_currents), flat(currents), flat(columns), flat(square), flat(active),
+        )  # fmt: skip
 
         for block in range(first, last, BLOCK):
             rows = min(BLOCK, last - block)
             longest = 0
             for r in range(rows):
                 longest = max(longest, lengths[block + r])
-            arriving[:] = 0
+            for i in range(BLOCK * width):
+                arriving[i] = 0
             for chunk in range((longest - 1) // CHUNK, -1, -1):
                 start = chunk * CHUNK
                 stop = min(start + CHUNK, longest)
@@ -137,7 +161,8 @@ def make_backward(
                             if not spiking:
                                 store(s_tape, place + BLOCK * width, emit(result[-1], spiking, rectified))
                     for k in range(valid, CHUNK):
-                        g_currents[(k * BLOCK + r) * width : (k * BLOCK + r + 1) * width] = 0
+                        for i in range((k * BLOCK + r) * width, (k * BLOCK + r + 1) * width):
+                            g_currents[i] = 0
 
                 # 2. Back through the chunk.
                 for k in range(stop - start - 1, -1, -1):
@@ -196,12 +221,12 @@ def make_backward(
                 if kind == SPIKES:
                     _add_events(
                         g_weights, 0, x_words, inputs, 0, block, rows, start, steps, lengths,
-                        g_currents, width, columns, active,
+                        g_currents, width, columns, square, active,
                     )  # fmt: skip
                 if recurrent and spiking:
                     _add_events(
                         g_weights, first_own, words, size, 1, block, rows, start, steps, lengths,
-                        g_currents, width, columns, active,
+                        g_currents, width, columns, square, active,
                     )  # fmt: skip
                 for r in range(rows):
                     row, pitch = block + r, BLOCK * width

@@ -21,15 +21,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba.extending import register_jitable
 
 from ...arithmetic import positive_part
-from .memory import load, load_each, load_first, store, store_each, store_first, store_spikes
+from .memory import flat, flat_each, load, load_each, load_first, store, store_each, store_first, store_spikes
 from .rows import add_active_rows, add_weighted_rows, lanes_of, list_spikes
 from .simd import as_vector
 
-CHUNK = 32
+CHUNK = 64
 """Steps between two stored states; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
 
 # How the input comes: already multiplied by its weights (in ``current``), as spike bits, or as few dense numbers.
@@ -89,16 +88,22 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
 
     def forward(
         first, last, lengths, steps, size, inputs, kind, current, x, x_words, bias, weights, recurrent,
-        coefficients, variables, s, words, wants, out, keep, checkpoints, s_checkpoints, total,
+        coefficients, variables, s, words, wants, out, keep, checkpoints, s_checkpoints, total, active,
     ):  # fmt: skip
         """Sequences first ... last - 1. ``variables`` and ``s``: the initial state, overwritten by the final one.
 
-        keep: what to store for ``backward``. total: scratch, (width,).
+        keep: what to store for ``backward``. Scratch: total (width,), active (inputs + size + SLACK,) int64.
         """
         fingerprint  # noqa: B018
         width, lanes = len(bias), lanes_of(bias)
         chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
-        active = np.empty(inputs + size + 1, np.int64)
+        lengths, current, x, x_words, bias, weights = (
+            flat(lengths), flat(current), flat(x), flat(x_words), flat(bias), flat(weights),
+        )  # fmt: skip
+        coefficients, variables, checkpoints = flat_each(coefficients), flat_each(variables), flat_each(checkpoints)
+        s, words, out, s_checkpoints, total, active = (
+            flat(s), flat(words), flat(out), flat(s_checkpoints), flat(total), flat(active),
+        )  # fmt: skip
         for row in range(first, last):
             for t in range(lengths[row]):
                 if keep != NOTHING and t % CHUNK == 0:

@@ -20,7 +20,7 @@ from ..spikes import Spikes
 from . import CannotCompile, threads
 from .compiler import backward_loop, forward_loop
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJECTED, SPIKES, STATES
-from .rows import BLOCK, lanes_of, pack
+from .rows import BLOCK, SLACK, lanes_of, pack
 
 FEW_INPUTS = 8
 """Up to so many dense channels are multiplied inside the loops; more go through torch's matrix product, all steps at once."""
@@ -83,6 +83,10 @@ class _Layer:
     def empty(self, *shape: int) -> Array:
         """Uninitialised numbers, flat; from torch, which aligns them to cache lines, so that vectors do not straddle two."""
         return torch.empty(math.prod(shape), dtype=self.dtype).numpy()
+
+    def active(self) -> Array:
+        """Room for a list of spikes: of one step, or of one channel over a chunk."""
+        return np.empty(max(BLOCK * CHUNK, self.inputs + self.size) + SLACK, np.int64)
 
     def zeros(self, *shape: int) -> Array:
         """Zeros, filled by numpy: a parallel torch operation would leave torch's workers spinning on our cores for a while."""
@@ -183,7 +187,7 @@ class _Run(torch.autograd.Function):
             lambda i: loop(
                 *shards[i], *layer.sizes, current, x_values, layer.x_words, padded_bias, weights, layer.recurrent,
                 coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, checkpoints, s_checkpoints,
-                layer.empty(layer.width),
+                layer.empty(layer.width), layer.active(),
             ),
             len(shards),
         )  # fmt: skip
@@ -226,12 +230,15 @@ class _Run(torch.autograd.Function):
             s_tape = layer.empty(CHUNK + 1, BLOCK, layer.width) if len(s_checkpoints) else empty
             arriving = layer.empty(BLOCK, layer.width)
             g_currents, currents = layer.zeros(CHUNK, BLOCK, layer.width), layer.empty(CHUNK, BLOCK, layer.width)
+            columns = np.empty(
+                (-(-max(layer.inputs if layer.spikes else 0, layer.size) // 64)) * BLOCK * CHUNK, np.uint64
+            )
             loop(
                 *shards[i], *layer.sizes, current, x_values, x_words, padded_bias, weights, layer.recurrent,
                 coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, checkpoints, s_checkpoints,
                 packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out, tuple(g_variables), g_s,
                 in_loop, g_x, g_current, g_weights[i], g_bias[i], tuple(g_coefficients[i]),
-                arriving, g_currents, currents, tape, s_tape,
+                arriving, g_currents, currents, tape, s_tape, columns, np.empty(64, np.uint64), layer.active(),
             )  # fmt: skip
 
         threads.for_each(work, len(shards))

@@ -4,24 +4,93 @@ Vectors travel one at a time (``load``, ``store``), cut off at the end of a row 
 padding), or one from each of several arrays (``load_each``, ``store_each``: a neuron with n variables has n arrays). Spikes are
 bits in uint64 words: bit j of a row is neuron j.
 
-Arrays are one-dimensional and contiguous; indices count elements and are not checked.
+Arrays are one-dimensional and contiguous; indices count elements and are not checked. Kernels turn the arrays that they are
+given into ``Flat`` ones at once: bare addresses, which helper functions pass on without counting references, and whose indices
+are never tested for being negative.
 """
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.extending import overload, register_model
 from numba.np.arrayobj import make_array
 
 from .simd import BIT, INDEX, MASKS, VECTORS, Vector, broadcast, call, constant, instruction, overloaded
 
 
-def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any) -> Any:
-    """Address of an element of a lowered array of type ``of``."""
-    return builder.gep(make_array(of)(context, builder, array).data, [index], inbounds=True)
+class Flat(types.Type):
+    """Type of the bare address of an array's first element; whoever made the array keeps it alive."""
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__(name=f"Flat({dtype})")
+        self.dtype = dtype
+
+
+register_model(Flat)(models.PointerModel)
+
+
+def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any, exists: bool = True) -> Any:
+    """Address of an element of a lowered array of type ``of``; ``exists``: whether there surely is such an element."""
+    first = array if isinstance(of, Flat) else make_array(of)(context, builder, array).data
+    return builder.gep(first, [index], inbounds=exists)
+
+
+@instruction
+def flat(typing: Any, array: Any) -> Any:
+    """The array as a ``Flat`` one."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return make_array(array)(context, builder, arguments[0]).data
+
+    return Flat(array.dtype)(array), emit
+
+
+@instruction
+def flat_each(typing: Any, arrays: Any) -> Any:
+    """A tuple of arrays as ``Flat`` ones."""
+    result = types.UniTuple(Flat(arrays.dtype.dtype), arrays.count)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = cgutils.unpack_tuple(builder, arguments[0], arrays.count)
+        return context.make_tuple(
+            builder, result, [make_array(arrays.dtype)(context, builder, value).data for value in values]
+        )
+
+    return result(arrays), emit
+
+
+@instruction
+def _read(typing: Any, array: Any, index: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(pointer(context, builder, array, *arguments))
+
+    return array.dtype(array, types.intp), emit
+
+
+@instruction
+def _write(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], pointer(context, builder, array, *arguments[:2]))
+
+    return types.void(array, types.intp, array.dtype), emit
+
+
+@overload(operator.getitem)
+def _getitem(array, index):  # without annotations: Numba compares the signature with the implementation's
+    if isinstance(array, Flat):
+        return lambda array, index: _read(array, index)
+
+
+@overload(operator.setitem)
+def _setitem(array, index, value):
+    if isinstance(array, Flat):
+        return lambda array, index, value: _write(array, index, value)
 
 
 def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
@@ -103,7 +172,7 @@ def prefetch(typing: Any, array: Any, index: Any) -> Any:
     more than the hardware foresees."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = builder.gep(make_array(array)(context, builder, arguments[0]).data, [arguments[1]])
+        address = pointer(context, builder, array, *arguments, exists=False)
         read, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
         call(builder, "llvm.prefetch.p0", ir.VoidType(), address, read, everywhere, data)
 
@@ -182,9 +251,19 @@ def load_spikes(typing: Any, words: Any, word: Any, first: Any, like: Any) -> An
 
 @instruction
 def lowest_bit(typing: Any, word: Any) -> Any:
-    """Index of the lowest set bit of a uint64 that is not 0."""
+    """Index of the lowest set bit of a uint64; 64 if there is none."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return call(builder, "llvm.cttz.i64", INDEX, arguments[0], ir.Constant(BIT, 1))
+        return call(builder, "llvm.cttz.i64", INDEX, arguments[0], ir.Constant(BIT, 0))
+
+    return types.intp(types.uint64), emit
+
+
+@instruction
+def bit_count(typing: Any, word: Any) -> Any:
+    """Set bits of a uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return call(builder, "llvm.ctpop.i64", INDEX, arguments[0])
 
     return types.intp(types.uint64), emit

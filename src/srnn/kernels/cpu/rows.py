@@ -13,11 +13,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
-from .memory import first_lanes, load_at, lowest_bit, pointer, store_at
+from .memory import bit_count, first_lanes, load_at, lowest_bit, pointer, store_at
 from .simd import INDEX, VECTORS, broadcast, call, constant, fma, instruction, ir, overloaded
 
 BLOCK = 8
 """Rows of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
+
+UNROLLED = 4
+"""Terms of a matrix product's sums that one turn of its loop adds."""
+
+SLACK = 4
+"""Elements behind a list of spikes that ``list_spikes`` may write to."""
 
 
 def lanes_of(array: Any) -> int:
@@ -105,6 +111,33 @@ def add_outer(typing: Any, panel: Any, column: Any, index: Any, stride: Any, row
         return context.make_tuple(builder, panel, sums)
 
     return panel(panel, column, types.intp, types.intp, row), emit
+
+
+@instruction
+def add_outers(
+    typing: Any, panel: Any, columns: Any, index: Any, stride: Any, rows: Any, start: Any, row: Any, count: Any
+) -> Any:
+    """panel + the sum over k < ``count`` (a literal) of ``add_outer`` of columns[index + k ...] and the k-th row at rows[start].
+
+    Rows follow one another; they are as wide as ``row``, a panel of which only the type matters.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        sums = list(cgutils.unpack_tuple(builder, arguments[0], panel.count))
+        first_row, at, factors = pointer(context, builder, rows, *arguments[4:6]), arguments[2], []
+        for _ in range(panel.count // row.count):
+            factors.append(pointer(context, builder, columns, arguments[1], at))
+            at = builder.add(at, arguments[3])
+        for k in range(count.literal_value):
+            vectors = [load_at(builder, first_row, row.dtype, k * row.count + i) for i in range(row.count)]
+            for number, address in enumerate(factors):
+                scalar = builder.load(builder.gep(address, [ir.Constant(INDEX, k)], inbounds=True))
+                factor = broadcast(builder, scalar, row.dtype.llvm)
+                for i, vector in enumerate(vectors, number * row.count):
+                    sums[i] = fma(builder, factor, vector, sums[i])
+        return context.make_tuple(builder, panel, sums)
+
+    return panel(panel, columns, types.intp, types.intp, rows, types.intp, row, count), emit
 
 
 @instruction
@@ -217,9 +250,14 @@ def pack(matrix: np.ndarray) -> np.ndarray:
 
 @register_jitable
 def _products(panel, left, at, stride, depth, packed, start, row):
-    step = len(row) * (64 // left.itemsize)
-    for k in range(depth):
-        panel = add_outer(panel, left, at + k, stride, panel_at(row, packed, start + k * step))
+    step = len(row) * lanes_of(left)
+    k = 0
+    while k + UNROLLED <= depth:
+        panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, UNROLLED)
+        k += UNROLLED
+    while k < depth:
+        panel = add_outers(panel, left, at + k, stride, packed, start + k * step, row, 1)
+        k += 1
     return panel
 
 
@@ -253,13 +291,22 @@ def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, pa
 
 @register_jitable
 def list_spikes(words, first, count, offset, active, found):
-    """Append to active[found:] offset + the numbers of the set bits of words[first : first + count]; the new ``found``."""
+    """Append to active[found:] offset + the numbers of the set bits of words[first : first + count]; the new ``found``.
+
+    SLACK further elements of ``active`` are scratch: few bits are written as if they were four, so that no branch depends on
+    how many there are. A branch that the processor guesses wrong costs as much as adding a row.
+    """
     for w in range(count):
         word = words[first + w]
-        while word != np.uint64(0):
-            active[found] = offset + 64 * w + lowest_bit(word)
-            found += 1
-            word &= word - np.uint64(1)
+        end = found + bit_count(word)
+        while True:
+            for _ in range(4):
+                active[found] = offset + 64 * w + lowest_bit(word)
+                found += 1
+                word &= word - np.uint64(1)
+            if found >= end:
+                break
+        found = end
     return found
 
 
