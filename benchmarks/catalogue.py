@@ -53,6 +53,9 @@ _ENTRIES = (
     _ours("srnn-dense", "srnn, dense input", "binary inputs handed over as dense floats", input="dense", binary_only=True),
     _ours("srnn-convert", "srnn, packing timed", "as srnn, with the packing of dense inputs on the clock",
           input="convert", binary_only=True),
+    Entry("srnn-adlif", "srnn, adLIF neurons", "ours", options={"backend": "fast", "neuron": "adlif"}, kinds=("speed",),
+          differs="another neuron, whose file is all that was added for it: two more trained parameters; thresholds set for "
+                  "the same firing rates"),
     _ours("srnn-module", "srnn, module per step", "streaming by calling the network with one step at a time",
           kinds=("latency",), stream="module"),
     _ours("reference", "srnn reference", f"plain torch through the neuron's own step; {SAME}",

@@ -7,6 +7,8 @@ Options: ``backend`` ("fast": the compiled one, an error where it cannot run, ne
 ``convert``  binary inputs come dense, and packing them is part of what is timed
 ``dense``    dense inputs stay dense
 
+``neuron``: "alif", or "adlif", which reads the same weights with thresholds at which its layers fire at the problem's rates.
+
 ``stream``: "library" for the library's streaming step, "module" for the network itself, called with one step at a time.
 
 The fast backend is young: what a checkout does not have yet is reported as not supported.
@@ -15,6 +17,7 @@ The fast backend is young: what a checkout does not have yet is reported as not 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -24,7 +27,7 @@ import torch
 from torch import Tensor
 
 from srnn import SRNN
-from srnn.neurons import ALIF, Integrator
+from srnn.neurons import ALIF, AdLIF, Integrator
 from srnn.surrogates import MultiGaussian
 
 from ..nets import BETA, GAMMA, LOBE, SIGMA, THRESHOLD, WIDTH
@@ -67,7 +70,8 @@ class Ours(TorchContestant):
             given["memory"] = memory
         elif memory != "stored":
             raise Unsupported(f"this checkout has no memory={memory!r}")
-        neuron = ALIF(beta=BETA, threshold=THRESHOLD)  # type: ignore[arg-type]
+        self.holds_common_weights = self.options.get("neuron", "alif") == "alif"
+        neuron = ALIF(beta=BETA, threshold=THRESHOLD) if self.holds_common_weights else AdLIF()  # type: ignore[arg-type]
         surrogate = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
         net = self.net
         self.model = SRNN(net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given)
@@ -80,7 +84,7 @@ class Ours(TorchContestant):
                 if key.startswith(name + ".")
             }
             values = {key: weights.pop(key) for key in list(weights) if key.startswith("tau")}
-            if number < len(net.hidden):
+            if number < len(net.hidden) and self.holds_common_weights:
                 # Again, in this dtype: a parameter drawn before .to() is rounded to float32.
                 constants = {"beta": BETA, "threshold": THRESHOLD}
                 values |= {
@@ -91,6 +95,18 @@ class Ours(TorchContestant):
                 for key, value in weights.items():
                     getattr(layer, key).copy_(value)
         self.parameters = {key.replace(".params.", "."): value for key, value in self.model.named_parameters()}
+        if not self.holds_common_weights:
+            self.match_rates()
+
+    def match_rates(self) -> None:
+        """Set each hidden layer's threshold so that it fires at the problem's rate: speed depends on that."""
+        for number, rate in enumerate(self.net.rates):
+            low, high = 1e-3, 1e3
+            for _ in range(16):
+                threshold = math.sqrt(low * high)
+                layer: Any = self.model.layers[number]
+                layer.params.set_values(threshold=torch.full((layer.size,), threshold, dtype=torch.float64))
+                low, high = (threshold, high) if self.rates()[number] > rate else (low, threshold)
 
     def run(self, keep_hidden: bool = False) -> Tensor:
         x = self.convert(self.x)
@@ -116,7 +132,7 @@ class Ours(TorchContestant):
         return walk
 
     def streaming(self) -> Any:
-        """The library's stream over this network, with a ``step`` and a ``run`` (srnn.streaming)."""
+        """The library's stream over this network, with a ``push`` and a ``run`` (srnn.streaming)."""
         try:
             return import_module("srnn.streaming").Stream(self.model)
         except (ImportError, AttributeError) as error:
@@ -129,7 +145,7 @@ class Ours(TorchContestant):
         def walk() -> Any:
             y = None
             for x_t in steps:
-                y = stream.step(x_t)
+                y = stream.push(x_t)
             return y
 
         return walk

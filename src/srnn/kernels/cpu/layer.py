@@ -65,6 +65,10 @@ class _Layer:
         return DENSE if self.inputs <= FEW_INPUTS or self.keep == STATES else PROJECTED
 
     @property
+    def spiking(self) -> bool:
+        return self.neuron.emission == "spike"
+
+    @property
     def sizes(self) -> tuple[Any, ...]:
         """The arguments with which both loops begin, after the range of sequences."""
         return self.lengths, self.steps, self.size, self.inputs, self.kind
@@ -87,6 +91,16 @@ class _Layer:
     def active(self) -> Array:
         """Room for a list of spikes: of one step, or of one channel over a chunk."""
         return np.empty(max(BLOCK * CHUNK, self.inputs + self.size) + SLACK, np.int64)
+
+    def scratch(self) -> tuple[Any, ...]:
+        """What the backward loop wants as scratch, its last arguments."""
+        arriving = self.empty(BLOCK, self.width)
+        g_currents, currents = self.zeros(CHUNK, BLOCK, self.width), self.empty(CHUNK, BLOCK, self.width)
+        tape = tuple(self.empty(CHUNK + 1, BLOCK, self.width) for _ in self.neuron.variables())
+        s_tape = self.empty(*(() if self.spiking else (CHUNK + 1, BLOCK)), self.width)
+        channels = max(self.size, self.inputs if self.kind == SPIKES else 0)
+        columns = np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64)
+        return arriving, g_currents, currents, tape, s_tape, columns, np.empty(64, np.uint64), self.active()
 
     def zeros(self, *shape: int) -> Array:
         """Zeros, filled by numpy: a parallel torch operation would leave torch's workers spinning on our cores for a while."""
@@ -176,9 +190,8 @@ class _Run(torch.autograd.Function):
         weights = layer.weights(weight_in, weight_rec)
         chunks = -(-layer.steps // CHUNK) if layer.keep else 0
         checkpoints = tuple(layer.empty(layer.batch, chunks, layer.width) for _ in variables)
-        spiking = layer.neuron.emission == "spike"
-        s_checkpoints = empty if spiking else layer.empty(layer.batch, chunks, layer.width)
-        wants = layer.output if not (spiking and layer.output == EMISSION) else NOTHING
+        s_checkpoints = empty if layer.spiking else layer.empty(layer.batch, chunks, layer.width)
+        wants = layer.output if not (layer.spiking and layer.output == EMISSION) else NOTHING
         out = layer.output_array(layer.size) if wants != NOTHING else empty
 
         loop = forward_loop(type(layer.neuron))
@@ -222,24 +235,20 @@ class _Run(torch.autograd.Function):
         g_bias = layer.zeros(len(shards), layer.width).reshape(len(shards), -1)
         g_coefficients = layer.zeros(len(shards), len(coefficients), layer.width).reshape(len(shards), -1, layer.width)
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
-        surrogate_parameters = layer.surrogate.parameters if layer.neuron.emission == "spike" else ()
+        surrogate_parameters = layer.surrogate.parameters if layer.spiking else ()
         x_words, g_out = layer.x_words, empty if g_emitted is None else _flat(g_emitted)
 
+        unused: list[tuple[Any, ...]] = []  # scratch that no thread works in
+
         def work(i: int) -> None:
-            tape = tuple(layer.empty(CHUNK + 1, BLOCK, layer.width) for _ in checkpoints)
-            s_tape = layer.empty(CHUNK + 1, BLOCK, layer.width) if len(s_checkpoints) else empty
-            arriving = layer.empty(BLOCK, layer.width)
-            g_currents, currents = layer.zeros(CHUNK, BLOCK, layer.width), layer.empty(CHUNK, BLOCK, layer.width)
-            columns = np.empty(
-                (-(-max(layer.inputs if layer.spikes else 0, layer.size) // 64)) * BLOCK * CHUNK, np.uint64
-            )
+            scratch = unused.pop() if unused else layer.scratch()
             loop(
                 *shards[i], *layer.sizes, current, x_values, x_words, padded_bias, weights, layer.recurrent,
                 coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, checkpoints, s_checkpoints,
                 packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out, tuple(g_variables), g_s,
-                in_loop, g_x, g_current, g_weights[i], g_bias[i], tuple(g_coefficients[i]),
-                arriving, g_currents, currents, tape, s_tape, columns, np.empty(64, np.uint64), layer.active(),
+                in_loop, g_x, g_current, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
             )  # fmt: skip
+            unused.append(scratch)
 
         threads.for_each(work, len(shards))
 

@@ -1,25 +1,60 @@
-"""Threads that sleep: blocks of work claimed one by one by a few Python threads running compiled code without the GIL.
+"""Threads for blocks of work, claimed one by one: torch's own where we can get at them, else threads that sleep when idle.
 
 Numba's own parallel loops would load a second OpenMP library beside torch's, and two pools of spinning workers fight for the
-same cores (a factor of ten, measured, on two cores). These threads wait on a lock when idle. As many work as
-``torch.get_num_threads()`` says at the time of the call, the calling thread being one of them.
+same cores (a factor of ten, measured, on two cores). Threads of our own fare better, for they sleep; but torch's workers, when
+they have nothing to do, go on spinning for some milliseconds after each of torch's operations, on the cores that we want. So the
+blocks are worked on by those very workers: compiled code without the GIL, called back from a parallel region of torch's OpenMP
+library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked children, whose parent's workers are
+gone, our own threads wait on a lock for work.
+
+As many threads take part as ``torch.get_num_threads()`` says at the time of the call, the calling one being one of them.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import torch
 
 _pools: dict[int, ThreadPoolExecutor] = {}
+_in_child = False
+"""Whether this process is a fork: its parent's threads do not exist in it, OpenMP's neither."""
+_REGION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-# Threads do not survive a fork (a DataLoader's workers): the child makes its own when it needs them.
+@functools.cache
+def _torch_openmp() -> Any:
+    """GOMP_parallel of the OpenMP library that torch has loaded; None where there is none."""
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return None
+    torch_folder = str(Path(torch.__file__).parent)  # also the beginning of .../torch.libs
+    paths = {line.split(maxsplit=5)[5] for line in maps.splitlines() if "/libgomp" in line}
+    for path in paths:
+        if path.startswith(torch_folder):
+            function = ctypes.CDLL(path).GOMP_parallel
+            function.argtypes = (_REGION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+            function.restype = None
+            return function
+    return None
+
+
+def _after_fork() -> None:
+    global _in_child
+    _in_child = True
+    _pools.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _pool(helpers: int) -> ThreadPoolExecutor:
@@ -30,20 +65,28 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
 
 def for_each(task: Callable[[int], None], count: int) -> None:
     """Call task(0) ... task(count - 1), each once, in no fixed order. The first exception is raised again here."""
-    helpers = min(torch.get_num_threads(), count) - 1
-    if helpers < 1:
+    team = min(torch.get_num_threads(), count)
+    if team < 2:
         for index in range(count):
             task(index)
         return
     numbers = itertools.count()  # next() on it is atomic
+    errors: list[BaseException] = []
 
-    def work() -> None:
-        while (index := next(numbers)) < count:
-            task(index)
+    def work(_: Any = None) -> None:
+        try:
+            while (index := next(numbers)) < count:
+                task(index)
+        except BaseException as error:
+            errors.append(error)
 
-    futures = [_pool(helpers).submit(work) for _ in range(helpers)]
-    try:
+    parallel = None if _in_child else _torch_openmp()
+    if parallel is not None:
+        parallel(_REGION(work), None, team, 0)
+    else:
+        futures = [_pool(team - 1).submit(work) for _ in range(team - 1)]
         work()
-    finally:
         for future in futures:
             future.result()
+    if errors:
+        raise errors[0]
