@@ -181,25 +181,28 @@ def test_float32_gradients() -> None:
         assert float((single[name] - value).abs().max()) <= 1e-4 * float(value.abs().max()), name
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
-    problem = make(batch=150, steps=20, size=33, inputs=20, padded=True, dtype=torch.float32)
+@pytest.mark.parametrize("binary", [True, False])
+def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
+    problem = make(batch=150, steps=20, size=33, inputs=20, padded=True, dtype=torch.float32, binary=binary)
     before = torch.get_num_threads()
     try:
         results = []
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            # The projection of a dense input is torch's own; hand the layer bits.
-            results.append(differentiate(replace(problem, x=(problem.x > 0).float()), "cpu", binary=True))
+            results.append(differentiate(problem, "cpu", binary))
     finally:
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(value, other[name]) for name, value in results[0].items())
 
 
+@pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("neuron", NEURONS)
-def test_saving_memory_changes_no_bit(neuron: str) -> None:
-    problem = make(neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=True, padded=True, dtype=torch.float32)
-    stored, bits = (differentiate(replace(problem, memory=memory), "cpu", binary=True) for memory in ("stored", "bits"))
+def test_saving_memory_changes_no_bit(neuron: str, binary: bool) -> None:
+    problem = make(
+        neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=binary, padded=True, dtype=torch.float32
+    )
+    stored, bits = (differentiate(replace(problem, memory=memory), "cpu", binary) for memory in ("stored", "bits"))
     assert all(torch.equal(value, bits[name]) for name, value in stored.items())
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .kernels import Spikes
     from .network import SRNN, Readout
     from .neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
+    from .streaming import Stream
     from .surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "SLayer",
     "Spikes",
     "SrnnError",
+    "Stream",
     "Surrogate",
 ]
 
@@ -44,6 +46,7 @@ _HOME = {
     "kernels": ("Spikes",),
     "network": ("SRNN", "Readout"),
     "neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "streaming": ("Stream",),
     "surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .baselines import Network
 from .batches import Sequences
 from .kernels import LayerResult
 from .losses import Loss, neuron_rates
@@ -27,7 +28,7 @@ class Evaluation:
 
     report: dict[str, Any]
     """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only where the task has
-    unlabelled steps), firing_rate, parameters, seed."""
+    unlabelled steps), firing_rate (None for a network without spikes), parameters, seed."""
     loss: float
     """The recipe's loss, without the regulariser."""
     confusion: np.ndarray
@@ -35,7 +36,7 @@ class Evaluation:
 
 
 def evaluate(
-    network: SRNN,
+    network: Network,
     task: Task,
     loss: Loss,
     split: SplitName = "validation",
@@ -57,7 +58,7 @@ def evaluate(
 
 @torch.no_grad()
 def evaluate_sequences(
-    network: SRNN,
+    network: Network,
     task: Task,
     loss: Loss,
     sequences: Sequences,
@@ -71,7 +72,7 @@ def evaluate_sequences(
     confusion = np.zeros((task.outputs, task.outputs), dtype=np.int64)
     unlabelled_predictions = np.zeros(task.outputs, dtype=np.int64)
     loss_sum, weight, steps = 0.0, 0, 0
-    fired = [0.0] * len(network.layers)
+    fired: dict[int, float] = {}
     was_training = network.training
     network.eval()
     for start in range(0, len(sequences), batch_size):
@@ -82,7 +83,7 @@ def evaluate_sequences(
         weight += scored.weight
         steps += batch.steps
         for index, rate in enumerate(layer_rates(network, result.layers[:-1], batch.lengths)):
-            fired[index] += rate * batch.steps
+            fired[index] = fired.get(index, 0.0) + rate * batch.steps
         predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
         if loss.per_step:
             counted = loss.counted_steps(result.output, batch.lengths)
@@ -106,19 +107,22 @@ def evaluate_sequences(
         "split": split,
         "n_sequences": len(sequences),
         **accuracy,
-        "firing_rate": rate_report(network, [total / max(steps, 1) for total in fired]),
+        "firing_rate": rate_report(network, [total / max(steps, 1) for total in fired.values()]),
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "seed": seed,
     }
     return Evaluation(report, loss_sum / max(weight, 1), confusion)
 
 
-def layer_rates(network: SRNN, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
+def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
     """Mean firing rate of each hidden layer, spikes per neuron and valid step, from what the hidden layers gave.
 
-    For a layer that does not spike: how often its neurons emit something else than 0.
+    For an SRNN's layer that does not spike: how often its neurons emit something else than 0. Empty for other networks.
     """
-    rates = []
+    rates: list[float] = []
+    if not isinstance(network, SRNN):
+        return rates
+    lengths = network.hidden_lengths(lengths)
     for layer, result in zip(network.layers, hidden, strict=True):
         if isinstance(layer, BidirectionalLayer) and layer.forward_layer.neuron.emission == "spike":
             # The directions' spikes may have been averaged: then they are halves and ones, whose mean is the rate.
@@ -128,8 +132,10 @@ def layer_rates(network: SRNN, hidden: Sequence[LayerResult], lengths: Tensor | 
     return rates
 
 
-def rate_report(network: SRNN, rates: list[float]) -> dict[str, Any]:
-    """Rates by hidden layer, and their mean over all hidden neurons."""
+def rate_report(network: Network, rates: list[float]) -> dict[str, Any] | None:
+    """Rates by hidden layer, and their mean over all hidden neurons; None for a network that has none."""
+    if not rates:
+        return None
     sizes = [int(layer.size) for layer in network.layers]  # type: ignore[arg-type]
     mean = sum(rate * size for rate, size in zip(rates, sizes, strict=True)) / max(sum(sizes), 1)
     return {"layers": rates, "mean": mean}

@@ -42,6 +42,10 @@ class BidirectionalLayer(nn.Module):
             self.backward_layer.initial_state(batch, generator),
         )
 
+    def backward_input(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """What the backward layer reads, step by step: the valid part of x from its end."""
+        return reverse_time(x, lengths)
+
     def forward(
         self,
         x: Tensor | Spikes,
@@ -54,7 +58,7 @@ class BidirectionalLayer(nn.Module):
         x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
         ahead = self.forward_layer(x, ahead_state, lengths, record)
-        back = self.backward_layer(reverse_time(x, lengths), back_state, lengths, record)
+        back = self.backward_layer(self.backward_input(x, lengths), back_state, lengths, record)
         back_output = reverse_time(back.output, lengths)
         if self.merge == "mean":
             output = 0.5 * (ahead.output + back_output)

@@ -32,7 +32,8 @@ class Result:
     state: State
     """Final state; pass it to the next call to go on where this one ended."""
     layers: tuple[LayerResult, ...]
-    """What each layer gave, the readout last: ``layers[0].output`` are the first layer's spikes (B, T, size)."""
+    """What each layer gave, the readout last: ``layers[0].output`` are the first layer's spikes (B, T, size); with substeps,
+    those of a hidden layer are (B, T * substeps, size)."""
 
 
 class SRNN(nn.Module):
@@ -51,6 +52,8 @@ class SRNN(nn.Module):
         surrogate: name or object of the surrogate gradient.
         recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
         bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
+        substeps: steps of the hidden layers for each step of the input, which is held meanwhile; the readout takes one step,
+            with the mean of what the last hidden layer emitted (the published TIMIT network: 5 a frame).
         init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
         backend: "auto", or the name of the kernel that shall run the layers.
         memory: what is kept for the gradient, "stored" (every current) or "bits" (spikes; for long sequences).
@@ -72,6 +75,7 @@ class SRNN(nn.Module):
         recurrent: bool | Sequence[bool] = True,
         bidirectional: bool = False,
         merge: Merge = "mean",
+        substeps: int = 1,
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         backend: str = "auto",
@@ -88,9 +92,11 @@ class SRNN(nn.Module):
                 raise SrnnError(f"{len(sizes)} hidden layers, but {len(values)} entries in {what}.")
         if merge not in ("mean", "concat"):
             raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
+        if substeps < 1:
+            raise SrnnError(f"substeps must be at least 1, not {substeps}.")
         self.inputs, self.outputs = inputs, outputs
         self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
-        self.bidirectional = bidirectional
+        self.bidirectional, self.substeps = bidirectional, substeps
 
         def make(n_in: int, n: int, model: Neuron, is_recurrent: bool) -> Layer:
             return Layer(
@@ -135,10 +141,30 @@ class SRNN(nn.Module):
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
-        for layer, layer_state in zip([*self.layers, self.readout], state, strict=True):
-            results.append(layer(x, layer_state, lengths, tuple(record)))
+        x, hidden_lengths = self.hold(x), self.hidden_lengths(lengths)
+        for layer, layer_state in zip(self.layers, state[:-1], strict=True):
+            results.append(layer(x, layer_state, hidden_lengths, tuple(record)))
             x = results[-1].emitted
+        results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record)))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
+
+    def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
+        """The network's input as its hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
+        if self.substeps == 1:
+            return x
+        x = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        return x.repeat_interleave(self.substeps, 1)
+
+    def pool(self, emitted: Tensor | Spikes) -> Tensor | Spikes:
+        """What the last hidden layer emitted as the readout sees it: (B, T * substeps, N) -> their means (B, T, N)."""
+        if self.substeps == 1:
+            return emitted
+        emitted = emitted.dense(self.readout.weight_in.dtype) if isinstance(emitted, Spikes) else emitted
+        return emitted.unflatten(1, (emitted.shape[1] // self.substeps, self.substeps)).mean(2)
+
+    def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
+        """Valid steps of the hidden layers, (B,), from those of the input."""
+        return None if lengths is None else lengths * self.substeps
 
     def forward(
         self, x: Tensor | Spikes, state: State | None = None, lengths: Tensor | None = None

@@ -5,7 +5,7 @@ BLOCK sequences at a time, chunk by chunk from the end:
 1. The states of the chunk are recomputed from its first one, elementwise, for the spikes are known and so are the currents
    (with ``keep = STATES`` they are summed again, in the same order, to the same bits).
 2. ``step_adjoint`` walks back through the chunk; a matrix product with the recurrent weights after each step.
-3. The weights' gradients are summed: one row of current gradients for each spike.
+3. The weights' gradients are summed: one row of current gradients for each spike; a product for many dense inputs.
 
 Arrays are as in ``forward.py``; the chunk's own are (CHUNK, BLOCK, width): "place" (k, r) is step k of sequence r.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba.extending import register_jitable
 
-from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, sum_currents
+from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, project, sum_currents
 from .memory import (
     flat,
     flat_each,
@@ -31,9 +31,20 @@ from .memory import (
     prefetch,
     store,
     store_each,
-    store_first,
 )  # fmt: skip
-from .rows import BLOCK, add_active_rows, add_weighted_rows, lanes_of, list_spikes, multiply, transpose_bits
+from .rows import (
+    BLOCK,
+    add_active_rows,
+    add_outer,
+    add_weighted_rows,
+    lanes_of,
+    list_spikes,
+    multiply,
+    panel_at,
+    store_block,
+    transpose_bits,
+    zero_panel,
+)
 from .simd import add_vectors, as_vector, select
 
 AHEAD = 4
@@ -71,6 +82,43 @@ def _add_events(
             add_active_rows(g_weights, (first_weight + j) * width, g_currents, 0, width, active, found)
 
 
+@register_jitable
+def _add_dense(panel, x, i, inputs, block, rows, start, steps, lengths, g_currents, width, column, like):
+    """panel + the sum over a chunk's steps of BLOCK channels of x, from i on, times the current gradients from ``column`` on.
+
+    ``like``: a panel as wide as one row of the result; only its type matters.
+    """
+    for r in range(rows):
+        first = ((block + r) * steps + start) * inputs + i
+        for k in range(min(CHUNK, lengths[block + r] - start)):
+            g = panel_at(like, g_currents, (k * BLOCK + r) * width + column)
+            panel = add_outer(panel, x, first + k * inputs, 1, g)
+    return panel
+
+
+@register_jitable
+def _add_products(g_weights, x, inputs, block, rows, start, steps, lengths, g_currents, width, products):
+    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g.
+
+    Scratch: products (BLOCK, width).
+    """
+    lanes = lanes_of(g_weights)
+    two, one = zero_panel(g_weights, 2), zero_panel(g_weights, 1)
+    for i in range(0, inputs - BLOCK + 1, BLOCK):
+        column = 0
+        while column + 2 * lanes <= width:
+            panel = _add_dense(zero_panel(g_weights, 16), x, i, inputs, block, rows, start, steps, lengths,
+                               g_currents, width, column, two)  # fmt: skip
+            store_block(products, column, width, BLOCK, width - column, panel, two)
+            column += 2 * lanes
+        if column < width:
+            panel = _add_dense(zero_panel(g_weights, 8), x, i, inputs, block, rows, start, steps, lengths,
+                               g_currents, width, column, one)  # fmt: skip
+            store_block(products, column, width, BLOCK, width - column, panel, one)
+        for h in range(0, BLOCK * width, lanes):
+            store(g_weights, i * width + h, load(g_weights, i * width + h) + load(products, h))
+
+
 def make_backward(
     step: Callable[..., Any],
     step_adjoint: Callable[..., Any],
@@ -86,32 +134,31 @@ def make_backward(
     g_s_place, g_current_place, g_first_coefficient = variable_count, variable_count + 1, variable_count + 2
 
     def backward(
-        first, last, lengths, steps, size, inputs, kind, current, x, x_words, bias, weights, recurrent,
-        coefficients, parameters, s_initial, words, keep, checkpoints, s_checkpoints, packed_own, packed_in,
-        wants, g_out, g_variables, g_s, wants_x, g_x, g_current, g_weights, g_bias, g_coefficients,
-        arriving, g_currents, currents, tape, s_tape, columns, square, active,
+        first, last, lengths, steps, size, inputs, kind, x, x_words, packed, bias, weights, recurrent,
+        coefficients, parameters, s_initial, words, keep, current, checkpoints, s_checkpoints, packed_own, packed_in,
+        wants, g_out, g_variables, g_s, wants_x, g_x, g_weights, g_bias, g_coefficients,
+        arriving, g_currents, currents, tape, s_tape, ahead, columns, square, active,
     ):  # fmt: skip
         """Sequences first ... last - 1. g_variables and g_s: gradients of the final state, overwritten by the initial's.
 
-        Sums over sequences and steps go to g_weights, g_bias, g_coefficients; g_x is written if wants_x, g_current if the
-        input is PROJECTED. packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
+        Sums over sequences and steps go to g_weights (I rows of the input, then the layer's own), g_bias, g_coefficients; g_x
+        is written if wants_x. packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
         Scratch: arriving (BLOCK, width), what the recurrent weights bring back to s; g_currents and currents (CHUNK, BLOCK,
         width); tape and s_tape (CHUNK + 1, BLOCK, width), for each state variable and for the s of neurons that do not spike;
-        columns, square and active, see ``_add_events`` and ``list_spikes``.
+        ahead, columns, square and active, see ``project``, ``_add_events`` and ``list_spikes``.
         """
         fingerprint  # noqa: B018
         width, lanes = len(bias), lanes_of(bias)
         chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
         input_width = (inputs + lanes - 1) // lanes * lanes
-        first_own = 0 if kind == PROJECTED else inputs
-        lengths, current, x, x_words, bias, weights = (
-            flat(lengths), flat(current), flat(x), flat(x_words), flat(bias), flat(weights),
+        lengths, x, x_words, packed, bias, weights, current = (
+            flat(lengths), flat(x), flat(x_words), flat(packed), flat(bias), flat(weights), flat(current),
         )  # fmt: skip
         coefficients, checkpoints, tape = flat_each(coefficients), flat_each(checkpoints), flat_each(tape)
         s_initial, words, s_checkpoints, s_tape = flat(s_initial), flat(words), flat(s_checkpoints), flat(s_tape)
         packed_own, packed_in, g_out, g_s, g_x = flat(packed_own), flat(packed_in), flat(g_out), flat(g_s), flat(g_x)
         g_variables, g_coefficients = flat_each(g_variables), flat_each(g_coefficients)
-        g_current, g_weights, g_bias, arriving = flat(g_current), flat(g_weights), flat(g_bias), flat(arriving)
+        g_weights, g_bias, arriving, ahead = flat(g_weights), flat(g_bias), flat(arriving), flat(ahead)
         g_currents, currents, columns, square, active = (
             flat(g_currents), flat(currents), flat(columns), flat(square), flat(active),
         )  # fmt: skip
@@ -141,8 +188,10 @@ def make_backward(
                         here = row * steps + t
                         if keep != CURRENTS:
                             s_before, s_at = (s_initial, row * width) if spiking else (s_tape, at)
+                            if kind == PROJECTED and k % BLOCK == 0:
+                                project(ahead, x, here * inputs, inputs, lengths[row] - t, packed, width)
                             sum_currents(
-                                currents, at, row, t, steps, size, width, inputs, kind, current, x, x_words, bias, weights,
+                                currents, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights,
                                 recurrent, spiking, words, s_before, s_at, active,
                             )  # fmt: skip
                         for h in range(0, width, lanes):
@@ -223,17 +272,21 @@ def make_backward(
                         g_weights, 0, x_words, inputs, 0, block, rows, start, steps, lengths,
                         g_currents, width, columns, square, active,
                     )  # fmt: skip
+                elif kind == PROJECTED:
+                    _add_products(
+                        g_weights, x, inputs, block, rows, start, steps, lengths, g_currents, width, tape[0],
+                    )  # fmt: skip
                 if recurrent and spiking:
                     _add_events(
-                        g_weights, first_own, words, size, 1, block, rows, start, steps, lengths,
+                        g_weights, inputs, words, size, 1, block, rows, start, steps, lengths,
                         g_currents, width, columns, square, active,
                     )  # fmt: skip
                 for r in range(rows):
                     row, pitch = block + r, BLOCK * width
                     valid = max(0, min(stop, lengths[row]) - start)
                     at = row * steps + start
-                    if kind == DENSE:
-                        for i in range(inputs):
+                    if kind != SPIKES:  # all channels, or those that made no whole block
+                        for i in range(0 if kind == DENSE else inputs - inputs % BLOCK, inputs):
                             add_weighted_rows(
                                 g_weights,
                                 i * width,
@@ -249,20 +302,15 @@ def make_backward(
                     if recurrent and not spiking:
                         for j in range(size):
                             add_weighted_rows(
-                                g_weights, (first_own + j) * width, s_tape, r * width + j, pitch, valid,
+                                g_weights, (inputs + j) * width, s_tape, r * width + j, pitch, valid,
                                 g_currents, r * width, pitch, width,
                             )  # fmt: skip
                     if recurrent and spiking and start == 0 and valid > 0:
                         for j in range(size):
                             add_weighted_rows(
-                                g_weights, (first_own + j) * width, s_initial, row * width + j, 1, 1,
+                                g_weights, (inputs + j) * width, s_initial, row * width + j, 1, 1,
                                 g_currents, r * width, pitch, width,
                             )  # fmt: skip
-                    if kind == PROJECTED:
-                        for k in range(valid):
-                            for h in range(0, width, lanes):
-                                now = load(g_currents, (k * BLOCK + r) * width + h)
-                                store_first(g_current, (at + k) * size + h, size - h, now)
             if recurrent:  # the initial s acted through the recurrent weights too
                 for r in range(rows):
                     for h in range(0, width, lanes):

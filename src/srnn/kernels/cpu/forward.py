@@ -6,7 +6,7 @@ every neuron that spiked a step ago; then ``step``. What is not elementwise is i
 
 All arrays are flat and contiguous. B sequences of T = ``steps`` steps, H = ``size`` neurons, I = ``inputs`` channels:
 
-    current, out, g_out, g_current  (B, T, H)     x, g_x  (B, T, I)     words, x_words  (B, T, ceil(H or I / 64)) uint64
+    current, out, g_out  (B, T, H)     x, g_x  (B, T, I)     words, x_words  (B, T, ceil(H or I / 64)) uint64
     variables, s and their gradients (B, width)   checkpoints  (B, ceil(T / CHUNK), width)      with width = H padded
     weights  (inputs of the loop + H, width): row j holds the weights FROM j; the first I rows (none if PROJECTED) from the
              input, then those from the layer itself (none if feed-forward)
@@ -24,15 +24,15 @@ from typing import Any
 from numba.extending import register_jitable
 
 from ...arithmetic import positive_part
-from .memory import flat, flat_each, load, load_each, load_first, store, store_each, store_first, store_spikes
-from .rows import add_active_rows, add_weighted_rows, lanes_of, list_spikes
+from .memory import flat, flat_each, load, load_each, store, store_each, store_first, store_spikes
+from .rows import BLOCK, add_active_rows, add_weighted_rows, lanes_of, list_spikes, multiply
 from .simd import as_vector
 
 CHUNK = 64
 """Steps between two stored states; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
 
-# How the input comes: already multiplied by its weights (in ``current``), as spike bits, or as few dense numbers.
-PROJECTED, SPIKES, DENSE = 0, 1, 2
+# How the input comes: as spike bits, as few dense numbers, or as many, which are multiplied by their weights BLOCK steps at once.
+SPIKES, DENSE, PROJECTED = 0, 1, 2
 # What is written to (or has a gradient in) the output array.
 NOTHING, EMISSION, MEMBRANE = 0, 1, 2
 # What is kept for backward beside the spikes: nothing, the state every CHUNK steps, or the current of every step as well.
@@ -40,8 +40,23 @@ STATES, CURRENTS = 1, 2
 
 
 @register_jitable
+def project(ahead, x, at, inputs, steps, packed, width):
+    """The input's part of the currents of the next BLOCK steps: ahead (BLOCK, width) = x (steps, inputs) times the weights.
+
+    Behind these rows ``ahead`` has room for BLOCK steps of x: there the last steps, if fewer, are copied to, for a product reads
+    BLOCK rows however few it is asked for.
+    """
+    if steps >= BLOCK:
+        multiply(ahead, 0, width, width, x, at, inputs, BLOCK, inputs, packed, width)
+    else:
+        for i in range(steps * inputs):
+            ahead[BLOCK * width + i] = x[at + i]
+        multiply(ahead, 0, width, width, ahead, BLOCK * width, inputs, steps, inputs, packed, width)
+
+
+@register_jitable
 def sum_currents(
-    total, at, row, t, steps, size, width, inputs, kind, current, x, x_words, bias, weights, recurrent, spiking, words,
+    total, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights, recurrent, spiking, words,
     s, s_at, active,
 ):  # fmt: skip
     """total[at : at + width] = the current into every neuron at step t. s[s_at : s_at + width]: what they emitted a step ago."""
@@ -49,7 +64,7 @@ def sum_currents(
     step_index = row * steps + t
     if kind == PROJECTED:
         for h in range(0, width, lanes):
-            store(total, at + h, load_first(current, step_index * size + h, size - h))
+            store(total, at + h, load(bias, h) + load(ahead, t % BLOCK * width + h))
     else:
         for h in range(0, width, lanes):
             store(total, at + h, load(bias, h))
@@ -87,23 +102,23 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
     spiking, rectified = emission == "spike", emission == "relu"
 
     def forward(
-        first, last, lengths, steps, size, inputs, kind, current, x, x_words, bias, weights, recurrent,
-        coefficients, variables, s, words, wants, out, keep, checkpoints, s_checkpoints, total, active,
+        first, last, lengths, steps, size, inputs, kind, x, x_words, packed, bias, weights, recurrent,
+        coefficients, variables, s, words, wants, out, keep, current, checkpoints, s_checkpoints, ahead, total, active,
     ):  # fmt: skip
         """Sequences first ... last - 1. ``variables`` and ``s``: the initial state, overwritten by the final one.
 
-        keep: what to store for ``backward``. Scratch: total (width,), active (inputs + size + SLACK,) int64.
+        packed: the input weights (I, H) as ``multiply`` wants them, if PROJECTED. keep: what to store for ``backward``.
+        Scratch: ahead, see ``project``; total (width,); active (inputs + size + SLACK,) int64.
         """
         fingerprint  # noqa: B018
         width, lanes = len(bias), lanes_of(bias)
         chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
-        lengths, current, x, x_words, bias, weights = (
-            flat(lengths), flat(current), flat(x), flat(x_words), flat(bias), flat(weights),
+        lengths, x, x_words, packed, bias, weights = (
+            flat(lengths), flat(x), flat(x_words), flat(packed), flat(bias), flat(weights),
         )  # fmt: skip
         coefficients, variables, checkpoints = flat_each(coefficients), flat_each(variables), flat_each(checkpoints)
-        s, words, out, s_checkpoints, total, active = (
-            flat(s), flat(words), flat(out), flat(s_checkpoints), flat(total), flat(active),
-        )  # fmt: skip
+        s, words, out, current, s_checkpoints = flat(s), flat(words), flat(out), flat(current), flat(s_checkpoints)
+        ahead, total, active = flat(ahead), flat(total), flat(active)
         for row in range(first, last):
             for t in range(lengths[row]):
                 if keep != NOTHING and t % CHUNK == 0:
@@ -112,8 +127,10 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                         store_each(checkpoints, place + h, load_each(variables, row * width + h))
                         if not spiking:
                             store(s_checkpoints, place + h, load(s, row * width + h))
+                if kind == PROJECTED and t % BLOCK == 0:
+                    project(ahead, x, (row * steps + t) * inputs, inputs, lengths[row] - t, packed, width)
                 sum_currents(
-                    total, 0, row, t, steps, size, width, inputs, kind, current, x, x_words, bias, weights,
+                    total, 0, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights,
                     recurrent, spiking, words, s, row * width, active,
                 )  # fmt: skip
                 here = (row * steps + t) * size

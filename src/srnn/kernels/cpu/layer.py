@@ -23,7 +23,7 @@ from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJEC
 from .rows import BLOCK, SLACK, lanes_of, pack
 
 FEW_INPUTS = 8
-"""Up to so many dense channels are multiplied inside the loops; more go through torch's matrix product, all steps at once."""
+"""Up to so many dense channels are added up step by step, zeros skipped; more go through a matrix product, some steps at once."""
 
 SHARDS = 16
 """Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
@@ -61,8 +61,7 @@ class _Layer:
     def kind(self) -> int:
         if self.spikes is not None:
             return SPIKES
-        # Projected inputs are as large as the currents: where those are not to be kept, neither are these.
-        return DENSE if self.inputs <= FEW_INPUTS or self.keep == STATES else PROJECTED
+        return DENSE if self.inputs <= FEW_INPUTS else PROJECTED
 
     @property
     def spiking(self) -> bool:
@@ -75,7 +74,7 @@ class _Layer:
 
     @property
     def input_rows(self) -> int:
-        """Rows of the loops' weight matrix that belong to the input."""
+        """Rows of the forward loop's weight matrix that belong to the input."""
         return 0 if self.kind == PROJECTED else self.inputs
 
     def shards(self) -> list[tuple[int, int]]:
@@ -87,6 +86,10 @@ class _Layer:
     def empty(self, *shape: int) -> Array:
         """Uninitialised numbers, flat; from torch, which aligns them to cache lines, so that vectors do not straddle two."""
         return torch.empty(math.prod(shape), dtype=self.dtype).numpy()
+
+    def ahead(self) -> Array:
+        """Scratch for ``project``."""
+        return self.empty(BLOCK, self.width + self.inputs if self.kind == PROJECTED else 0)
 
     def active(self) -> Array:
         """Room for a list of spikes: of one step, or of one channel over a chunk."""
@@ -100,7 +103,8 @@ class _Layer:
         s_tape = self.empty(*(() if self.spiking else (CHUNK + 1, BLOCK)), self.width)
         channels = max(self.size, self.inputs if self.kind == SPIKES else 0)
         columns = np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64)
-        return arriving, g_currents, currents, tape, s_tape, columns, np.empty(64, np.uint64), self.active()
+        square = np.empty(64, np.uint64)
+        return arriving, g_currents, currents, tape, s_tape, self.ahead(), columns, square, self.active()
 
     def zeros(self, *shape: int) -> Array:
         """Zeros, filled by numpy: a parallel torch operation would leave torch's workers spinning on our cores for a while."""
@@ -141,7 +145,8 @@ class _Layer:
         return rows.reshape(-1)
 
     def packed(self, weight: Tensor) -> Array:
-        """A weight matrix by rows of receivers, for gradients on their way back to the senders."""
+        """A weight matrix as ``multiply`` wants it: by rows of receivers, for gradients on their way back to the senders;
+        transposed, for inputs on their way in."""
         matrix = weight.detach().numpy()
         return pack(np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % lanes_of(matrix)))))
 
@@ -176,17 +181,9 @@ class _Run(torch.autograd.Function):
         padded_bias = layer.zeros(layer.width)
         if bias is not None:
             padded_bias[: layer.size] = bias.detach().numpy()
-        x_values = empty
-        if layer.kind == PROJECTED:
-            assert x is not None
-            rows, weight_columns = x.reshape(-1, layer.inputs), weight_in.t()
-            current = torch.addmm(bias, rows, weight_columns) if bias is not None else rows @ weight_columns
-            current = _flat(current)
-        else:
-            current = layer.empty(layer.batch, layer.steps, layer.size) if layer.keep == CURRENTS else empty
-            if layer.kind == DENSE:
-                assert x is not None
-                x_values = _flat(x)
+        x_values = empty if x is None or layer.kind == SPIKES else _flat(x)
+        packed = layer.packed(weight_in.t()) if layer.kind == PROJECTED else empty
+        current = layer.empty(layer.batch, layer.steps, layer.size) if layer.keep == CURRENTS else empty
         weights = layer.weights(weight_in, weight_rec)
         chunks = -(-layer.steps // CHUNK) if layer.keep else 0
         checkpoints = tuple(layer.empty(layer.batch, chunks, layer.width) for _ in variables)
@@ -198,9 +195,9 @@ class _Run(torch.autograd.Function):
         shards = layer.shards()
         threads.for_each(
             lambda i: loop(
-                *shards[i], *layer.sizes, current, x_values, layer.x_words, padded_bias, weights, layer.recurrent,
-                coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, checkpoints, s_checkpoints,
-                layer.empty(layer.width), layer.active(),
+                *shards[i], *layer.sizes, x_values, layer.x_words, packed, padded_bias, weights, layer.recurrent,
+                coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, current, checkpoints,
+                s_checkpoints, layer.ahead(), layer.empty(layer.width), layer.active(),
             ),
             len(shards),
         )  # fmt: skip
@@ -208,7 +205,17 @@ class _Run(torch.autograd.Function):
         ctx.layer = layer
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x if layer.spikes is None else None, weight_in, bias, weight_rec)
-        ctx.arrays = (current, x_values, padded_bias, weights, coefficients, s_initial, checkpoints, s_checkpoints)
+        ctx.arrays = (
+            x_values,
+            packed,
+            padded_bias,
+            weights,
+            coefficients,
+            s_initial,
+            current,
+            checkpoints,
+            s_checkpoints,
+        )
         shape = (layer.batch, layer.steps, layer.size)
         emitted = weight_in.new_zeros(()).expand(shape) if wants == NOTHING else torch.from_numpy(out).view(shape)
         return emitted, *(layer.unpadded(rows) for rows in (*variables, s))
@@ -218,20 +225,21 @@ class _Run(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True
             raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
         layer: _Layer = ctx.layer
-        x, weight_in, bias, weight_rec = ctx.saved_tensors
-        current, x_values, padded_bias, weights, coefficients, s_initial, checkpoints, s_checkpoints = ctx.arrays
+        _, weight_in, bias, weight_rec = ctx.saved_tensors  # of x the flat array is used, but torch watches for changes
+        x_values, packed, padded_bias, weights, coefficients, s_initial, current, checkpoints, s_checkpoints = (
+            ctx.arrays
+        )
         g_emitted, *g_final = gradients
         empty = layer.empty(0)
         *g_variables, g_s = (layer.padded_rows(tensor) for tensor in g_final)
         wants_x = bool(ctx.needs_input_grad[1])
-        in_loop = wants_x and layer.kind != PROJECTED
-        g_x = layer.output_array(layer.inputs) if in_loop else empty
-        g_current = layer.output_array(layer.size) if layer.kind == PROJECTED else empty
+        g_x = layer.output_array(layer.inputs) if wants_x else empty
         packed_own = layer.packed(weight_rec) if weight_rec is not None else empty
-        packed_in = layer.packed(weight_in) if in_loop else empty
+        packed_in = layer.packed(weight_in) if wants_x else empty
         shards = layer.shards()
         # Each shard's own sums: over the weight matrix, the bias, the coefficients.
-        g_weights = layer.zeros(len(shards), len(weights)).reshape(len(shards), -1)
+        senders = layer.inputs + (layer.size if layer.recurrent else 0)
+        g_weights = layer.zeros(len(shards), senders * layer.width).reshape(len(shards), -1)
         g_bias = layer.zeros(len(shards), layer.width).reshape(len(shards), -1)
         g_coefficients = layer.zeros(len(shards), len(coefficients), layer.width).reshape(len(shards), -1, layer.width)
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
@@ -243,10 +251,10 @@ class _Run(torch.autograd.Function):
         def work(i: int) -> None:
             scratch = unused.pop() if unused else layer.scratch()
             loop(
-                *shards[i], *layer.sizes, current, x_values, x_words, padded_bias, weights, layer.recurrent,
-                coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, checkpoints, s_checkpoints,
-                packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out, tuple(g_variables), g_s,
-                in_loop, g_x, g_current, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
+                *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
+                coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, current, checkpoints,
+                s_checkpoints, packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out,
+                tuple(g_variables), g_s, wants_x, g_x, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
             )  # fmt: skip
             unused.append(scratch)
 
@@ -254,22 +262,13 @@ class _Run(torch.autograd.Function):
 
         # By rows of receivers again, and contiguous, so that autograd takes the arrays as they are.
         receivers = g_weights.sum(0).reshape(-1, layer.width)[:, : layer.size].T
-        g_input = None
-        if layer.kind == PROJECTED:
-            g_current_rows = torch.from_numpy(g_current).view(-1, layer.size)
-            g_weight_in = g_current_rows.t() @ x.reshape(-1, layer.inputs)
-            if wants_x:
-                g_input = (g_current_rows @ weight_in).view(x.shape)
-        else:
-            g_weight_in = torch.from_numpy(np.ascontiguousarray(receivers[:, : layer.inputs]))
-            if wants_x:
-                g_input = torch.from_numpy(g_x).view(layer.batch, layer.steps, layer.inputs)
+        g_weight_in = torch.from_numpy(np.ascontiguousarray(receivers[:, : layer.inputs]))
         g_weight_rec = None
         if weight_rec is not None:
-            g_weight_rec = torch.from_numpy(np.ascontiguousarray(receivers[:, layer.input_rows :]))
+            g_weight_rec = torch.from_numpy(np.ascontiguousarray(receivers[:, layer.inputs :]))
         return (
             None,
-            g_input,
+            torch.from_numpy(g_x).view(layer.batch, layer.steps, layer.inputs) if wants_x else None,
             g_weight_in,
             layer.unpadded(g_bias.sum(0))[0] if bias is not None else None,
             g_weight_rec,

@@ -1,0 +1,303 @@
+"""One step of a whole network in one compiled call: what streaming needs, into which Numba compiles every layer's own ``step``.
+
+Everything is event-driven: of what a layer receives (the input, the layer below, itself one step ago) the entries that are not
+zero are listed, and each adds its row of weights times its value. A spike is an event of value 1, which is exact, so that the
+sums have the order and the bits of ``forward.py``.
+
+A call from Python pays for each of its arguments; that is why a network is packed into two flat arrays (``packing.py``):
+
+    plan     int64: HEADER numbers, RECORD numbers a layer (their meanings are below), and room for a list of events
+    numbers  float: for each layer weights, bias and coefficients; room for the events' values and for sums; the state of every
+             stream. Coefficients and state variables of a layer are interleaved by vectors: all that 16 neurons (8 in float64)
+             need lies side by side.
+"""
+# Numba knows tuples joined by "+", but not several stars in one call or display.
+# ruff: noqa: RUF005
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.core.errors import NumbaError
+from numba.extending import register_jitable
+
+from ...neurons.base import Neuron
+from . import CannotCompile
+from .compiler import _compile, _teach, fingerprint
+from .forward import EMISSION, MEMBRANE, emit
+from .memory import load, load_at, load_first, lowest_bit, pointer, store, store_first
+from .rows import add_outer, lanes_of, load_panel, panel_at, store_panel
+from .simd import INDEX, VECTORS, call, constant, instruction, ir
+
+# The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events: in
+# ``plan``) things lie.
+LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, HEADER = range(10)
+# A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent, what it writes to the output
+# (nothing but for the last), where its constants lie, and, from the start of a stream's state, its variables and what it emitted.
+KIND, SENDERS, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED, RECORD = range(12)
+
+inlined: Any = register_jitable(forceinline=True)
+"""Decorator of functions for compiled code that become part of their caller: calls with arrays would take a third of the time."""
+
+TOGETHER = 4
+"""Events that are listed without asking how many there are: a wrong guess of a branch costs more than some stores."""
+
+
+@instruction
+def nonzero(typing: Any, vector: Any) -> Any:
+    """Bits of a vector's lanes that are not 0 (NaN is not), as a uint64."""
+
+    def emit_bits(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        mask = builder.fcmp_unordered("!=", arguments[0], constant(vector.llvm, 0.0))
+        return builder.zext(builder.bitcast(mask, ir.IntType(vector.lanes)), INDEX)
+
+    return types.uint64(vector), emit_bits
+
+
+@instruction
+def count_bits(typing: Any, word: Any) -> Any:
+    """How many bits of a uint64 are set."""
+
+    def emit_count(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return call(builder, "llvm.ctpop.i64", INDEX, arguments[0])
+
+    return types.intp(types.uint64), emit_count
+
+
+@inlined
+def _list_some(word, first, events, place):
+    """List the TOGETHER lowest set bits, or nonsense in place of those that are missing; the word without them."""
+    for i in range(TOGETHER):
+        events[np.uintp(place + i)] = first + lowest_bit(word)
+        word &= word - np.uint64(1)
+    return word
+
+
+@inlined
+def _list_bits(word, first, events, place):
+    """events[place:] = first + the numbers of the set bits; the place after them. Up to TOGETHER places more are overwritten."""
+    end = place + count_bits(word)
+    word = _list_some(word, first, events, place)
+    place += TOGETHER
+    while place < end:
+        word = _list_some(word, first, events, place)
+        place += TOGETHER
+    return end
+
+
+@inlined
+def list_events(senders, at, count, first, plan, numbers, found):
+    """Append the events among senders[at : at + count]: first + their indices, and their values; the new ``found``."""
+    lanes, events, values = lanes_of(senders), plan[EVENTS], plan[VALUES]
+    place = events + found
+    for w in range(0, count, 64):
+        word = np.uint64(0)
+        if count - w >= 64:
+            for j in range(0, 64, lanes):
+                word |= nonzero(load(senders, at + w + j)) << np.uint64(j)
+        else:
+            for j in range(0, count - w, lanes):
+                word |= nonzero(load_first(senders, at + w + j, count - w - j)) << np.uint64(j)
+        place = _list_bits(word, first + w, plan, place)
+    for i in range(found, place - events):
+        numbers[np.uintp(values + i)] = senders[np.uintp(at + plan[np.uintp(events + i)] - first)]
+    return place - events
+
+
+@inlined
+def list_spikes_of(words, at, count, first, plan, numbers, found):
+    """The same from ``count`` spike bits that begin at words[at]."""
+    events, values = plan[EVENTS], plan[VALUES]
+    place = events + found
+    for w in range((count + 63) // 64):
+        place = _list_bits(words[at + w], first + 64 * w, plan, place)
+    for i in range(found, place - events):
+        numbers[np.uintp(values + i)] = 1
+    return place - events
+
+
+@inlined
+def _gather(panel, numbers, weights, width, plan, found):
+    events, values = plan[EVENTS], plan[VALUES]
+    for i in range(found):
+        row = panel_at(panel, numbers, weights + plan[np.uintp(events + i)] * width)
+        panel = add_outer(panel, numbers, values + i, 0, row)
+    return panel
+
+
+@inlined
+def sum_events(numbers, bias, weights, width, plan, found):
+    """The current into every neuron, at plan[SUMS]: the bias and the events' rows, each times its event's value."""
+    lanes, sums = lanes_of(numbers), plan[SUMS]
+    column = 0
+    while column + 8 * lanes <= width:
+        panel = load_panel(numbers, bias + column, 8)
+        store_panel(numbers, sums + column, _gather(panel, numbers, weights + column, width, plan, found))
+        column += 8 * lanes
+    while column + 2 * lanes <= width:
+        panel = load_panel(numbers, bias + column, 2)
+        store_panel(numbers, sums + column, _gather(panel, numbers, weights + column, width, plan, found))
+        column += 2 * lanes
+    while column < width:
+        panel = load_panel(numbers, bias + column, 1)
+        store_panel(numbers, sums + column, _gather(panel, numbers, weights + column, width, plan, found))
+        column += lanes
+
+
+@instruction
+def load_like(typing: Any, pattern: Any, array: Any, index: Any) -> Any:
+    """As many successive vectors from array[index] as the tuple ``pattern`` is long."""
+    result = types.UniTuple(VECTORS[array.dtype], pattern.count)
+
+    def emit_loads(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = pointer(context, builder, array, *arguments[1:])
+        vectors = [load_at(builder, address, result.dtype, i) for i in range(result.count)]
+        return context.make_tuple(builder, result, vectors)
+
+    return result(pattern, array, types.intp), emit_loads
+
+
+@inlined
+def update_neurons(
+    step, spiking, rectified, variables, coefficients, numbers, plan, layer, state, out, out_at
+):  # fmt: skip
+    """The elementwise part of a layer's step: new state and emission from the currents at plan[SUMS].
+
+    ``variables``, ``coefficients``: tuples as long as the neuron has any; ``layer``, ``state``: where the layer's record and the
+    stream's state begin.
+    """
+    lanes, size, wants = lanes_of(numbers), plan[layer + SIZE], plan[layer + WANTS]
+    variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
+    for h in range(0, plan[layer + WIDTH], lanes):
+        place = variables_at + h * len(variables)
+        before = load_like(variables, numbers, place)
+        s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
+        constants = load_like(coefficients, numbers, plan[layer + COEFFICIENTS] + h * len(coefficients))
+        result = step(*(before + (s, current) + constants))
+        emitted = emit(result[-1], spiking, rectified)
+        store_panel(numbers, place, result[:-1])
+        store(numbers, emitted_at + h, emitted)
+        if wants == EMISSION:
+            store_first(out, out_at + h, size - h, emitted)
+        elif wants == MEMBRANE:
+            store_first(out, out_at + h, size - h, result[0])
+
+
+# The functions made by the next three go into Numba's disk cache by value, with all that they name; they name no instructions,
+# for these are new objects in every process and would never be found again.
+
+
+def make_update(neuron: type[Neuron]) -> Callable[..., None]:
+    """``update_neurons`` of one neuron model, uncompiled."""
+    step: Any = neuron.step
+    spiking, rectified = neuron.emission == "spike", neuron.emission == "relu"
+    variables, coefficients = (0,) * len(neuron.variables()), (0,) * len(neuron.coefficients)
+
+    def update(numbers, plan, layer, state, out, out_at):
+        update_neurons(
+            step, spiking, rectified, variables, coefficients, numbers, plan, layer, state, out, out_at
+        )  # fmt: skip
+
+    return update
+
+
+def choose(updates: Sequence[Callable[..., None]]) -> Callable[..., None]:
+    """One function with a leading number: which of the updates is meant."""
+    first: Any = inlined(updates[0])
+    if len(updates) == 1:
+
+        def last(kind, numbers, plan, layer, state, out, out_at):
+            first(numbers, plan, layer, state, out, out_at)
+
+        return last
+    others: Any = inlined(choose(updates[1:]))
+
+    def chosen(kind, numbers, plan, layer, state, out, out_at):
+        if kind == 0:
+            first(numbers, plan, layer, state, out, out_at)
+        else:
+            others(kind - 1, numbers, plan, layer, state, out, out_at)
+
+    return chosen
+
+
+@inlined
+def pool(numbers, pooled, emitted, width, substep, substeps):
+    """numbers[pooled : pooled + width] = the mean over the substeps of what a layer emitted, after the last of them."""
+    for h in range(0, width, lanes_of(numbers)):
+        total = load(numbers, emitted + h)
+        if substep > 0:
+            total = load(numbers, pooled + h) + total
+        if substep == substeps - 1:
+            total = total / substeps
+        store(numbers, pooled + h, total)
+
+
+def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str) -> Callable[..., None]:
+    """The loop over streams, steps and layers, uncompiled, for networks of these neuron models.
+
+    ``binary``: the input comes as spike bits (uint64 words), not as numbers. ``fingerprint``: see ``make_forward``.
+    """
+    update: Any = inlined(choose([make_update(neuron) for neuron in neurons]))
+    list_input = list_spikes_of if binary else list_events
+
+    def advance(x, out, which, plan, numbers):
+        """x (streams, T, inputs) and out (streams, T, outputs), flat; T follows from their lengths.
+
+        ``which``: numbers of the streams that go on; of the others neither state nor out is touched.
+        """
+        fingerprint  # noqa: B018
+        last, substeps = HEADER + (plan[LAYERS] - 1) * RECORD, plan[SUBSTEPS]
+        outputs = plan[last + SIZE]
+        steps = len(out) // (plan[STREAMS] * outputs)
+        x_width = len(x) // (plan[STREAMS] * max(1, steps))
+        for i in range(len(which)):
+            state = plan[FIRST_STATE] + which[i] * plan[STATE_SIZE]
+            for t in range(which[i] * steps, (which[i] + 1) * steps):
+                for substep in range(substeps):
+                    # Only the last substep goes as far as the readout.
+                    for layer in range(HEADER, last + (substep == substeps - 1), RECORD):
+                        senders, own = plan[layer + SENDERS], state + plan[layer + EMITTED]
+                        if layer == HEADER:
+                            found = list_input(x, t * x_width, senders, 0, plan, numbers, 0)
+                        else:
+                            below = state + plan[layer - RECORD + EMITTED]
+                            if layer == last and substeps > 1:
+                                below = plan[POOLED]
+                            found = list_events(numbers, below, senders, 0, plan, numbers, 0)
+                        if plan[layer + RECURRENT]:
+                            found = list_events(numbers, own, plan[layer + SIZE], senders, plan, numbers, found)
+                        bias, weights, width = plan[layer + BIAS], plan[layer + WEIGHTS], plan[layer + WIDTH]
+                        sum_events(numbers, bias, weights, width, plan, found)
+                        update(plan[layer + KIND], numbers, plan, layer, state, out, t * outputs)
+                        if layer == last - RECORD and substeps > 1:
+                            pool(numbers, plan[POOLED], own, width, substep, substeps)
+
+    return advance
+
+
+@functools.cache
+def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary: bool) -> Callable[..., None]:
+    """The compiled loop for networks of these neuron models (each named once): see ``make_advance`` for its arguments.
+
+    It takes arrays of this dtype only: anything else raises TypeError. Raises CannotCompile where Numba cannot.
+    """
+    functions: Any = [neuron.step for neuron in neurons]
+    for function in functions:
+        _teach(function)
+    loop: Any = _compile(make_advance(neurons, binary, fingerprint(*functions)))
+    number = types.float32 if dtype == np.float32 else types.float64
+    floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
+    x = types.Array(types.uint64, 1, "C") if binary else floats
+    try:
+        loop.compile((x, floats, integers, integers, floats))
+    except NumbaError as error:
+        names = ", ".join(f"'{neuron.name}'" for neuron in neurons)
+        reason = str(error).strip().splitlines()[0]
+        raise CannotCompile(f"Numba cannot compile a network of {names} neurons ({reason})") from error
+    loop.disable_compile()
+    return loop

@@ -1,0 +1,413 @@
+"""The streaming step: the same numbers as whole sequences, for any cut, any network, many streams, kept and restored states."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import srnn
+from srnn import SRNN, Readout, Spikes, SrnnError, Stream
+from srnn.neurons import NEURONS, as_neuron
+
+pytest.importorskip("numba")
+
+MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
+    "adlif euler": {"name": "adlif", "discretisation": "euler"}
+}
+QUICK = settings(max_examples=20, deadline=None)
+
+
+def make(
+    seed: int = 0, inputs: int = 5, hidden: Any = (37, 20), outputs: int = 3, neuron: Any = "alif", readout: Any = "integrator",
+    dtype: torch.dtype = torch.float64, gain: float = 4.0, **options: Any,
+) -> SRNN:  # fmt: skip
+    """A network that spikes."""
+    generator = torch.Generator().manual_seed(seed)
+    net = SRNN(inputs, list(hidden), outputs, neuron, readout, generator=generator, **options).to(dtype)
+    with torch.no_grad():
+        for layer in [*net.layers, net.readout]:
+            layer.weight_in *= gain  # type: ignore[operator]
+            layer.bias += 0.05 * torch.randn(layer.size, generator=generator, dtype=dtype)  # type: ignore[operator]
+    return net
+
+
+def signal(
+    *shape: int, seed: int = 1, density: float = 0.3, binary: bool = False, dtype: Any = np.float64
+) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = np.ones(shape) if binary else rng.standard_normal(shape)
+    return np.ascontiguousarray((values * (rng.random(shape) < density)).astype(dtype))
+
+
+def whole(net: SRNN, x: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
+    """The reference for a batch: (n, T, inputs) -> output and final state."""
+    with torch.no_grad():
+        output, state = net(torch.from_numpy(x), state)
+    return output.numpy(), state
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(sum(map(tuple, one), ()), sum(map(tuple, other), ()), strict=True))
+
+
+@pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count", "relu"])
+@pytest.mark.parametrize("neuron", MODELS)
+def test_every_neuron_and_readout_equals_whole_sequences(neuron: str, readout: str) -> None:
+    spec = Readout(as_neuron("relu"), "emission") if readout == "relu" else readout
+    net = make(neuron=as_neuron(MODELS[neuron]), readout=spec, recurrent=[True, False], backend="reference")
+    x = signal(1, 60, 5)
+    expected, end = whole(net, x)
+    for layer in [*net.layers, net.readout]:
+        layer.backend = "cpu"  # type: ignore[assignment]
+    stream = Stream(net)
+    got = np.stack([stream.push(x_t) for x_t in x[0]])
+    assert got.shape == (60, 3) and np.abs(expected).max() > 0
+    assert np.abs(got - expected[0]).max() <= 1e-12 * np.abs(expected).max()
+    for layer, expected_layer in zip(stream.state, end, strict=True):
+        assert type(layer) is type(expected_layer)
+        for part, value in zip(layer, expected_layer, strict=True):
+            assert part.shape == value.shape and torch.allclose(
+                part, value, rtol=0, atol=1e-12 * (1 + float(value.abs().max()))
+            )
+    if net.layers[0].neuron.emission == "spike":
+        assert torch.equal(stream.state[0].s, end[0].s)
+
+
+@QUICK
+@given(
+    seed=st.integers(0, 10**6), inputs=st.sampled_from([1, 7, 63, 64, 65, 130]), size=st.integers(1, 150),
+    layers=st.integers(0, 3), outputs=st.integers(1, 40), recurrent=st.booleans(), double=st.booleans(), binary=st.booleans(),
+    cuts=st.lists(st.integers(0, 30), max_size=4),
+)  # fmt: skip
+def test_block_size_changes_no_bit(
+    seed: int,
+    inputs: int,
+    size: int,
+    layers: int,
+    outputs: int,
+    recurrent: bool,
+    double: bool,
+    binary: bool,
+    cuts: list[int],
+) -> None:
+    dtype = np.float64 if double else np.float32
+    net = make(
+        seed, inputs, [size] * layers, outputs, recurrent=recurrent, dtype=torch.float64 if double else torch.float32
+    )
+    x = signal(30, inputs, seed=seed, density=0.2, binary=binary, dtype=dtype)
+    stream = Stream(net)
+    expected, end = stream.run(x), stream.state
+    stream.reset()
+    assert np.array_equal(np.stack([stream.push(x_t) for x_t in x]), expected) and same_bits(stream.state, end)
+    stream.reset()
+    places = [0, *sorted(cuts), 30]
+    parts = [stream.push(x[a:b]) for a, b in itertools.pairwise(places)]
+    assert np.array_equal(np.concatenate(parts), expected) and same_bits(stream.state, end)
+    if binary:  # numbers, bits and lists of channels are the same input
+        stream.reset()
+        assert np.array_equal(stream.run(Spikes.from_dense(torch.from_numpy(x[None]))), expected)
+        stream.reset()
+        assert np.array_equal(np.stack([stream.push_events(np.flatnonzero(x_t)) for x_t in x]), expected)
+    if double:
+        reference, _ = whole(net, x[None])
+        assert np.abs(reference[0] - expected).max() <= 1e-12 * (1 + np.abs(reference).max())
+
+
+@pytest.mark.parametrize("hidden", [[], [9], [20, 33]])
+def test_substeps(hidden: list[int]) -> None:
+    """Hidden layers that take several steps for each of the input, as the published TIMIT network's."""
+    net = make(hidden=hidden, substeps=3, recurrent=True, backend="reference")
+    x = signal(2, 25, 5)
+    expected, end = whole(net, x)
+    for layer in [*net.layers, net.readout]:
+        layer.backend = "cpu"  # type: ignore[assignment]
+    stream = Stream(net, streams=2)
+    got = np.stack([stream.push(x[:, t]) for t in range(25)], 1)
+    assert np.abs(got - expected).max() <= 1e-12 and np.abs(expected).max() > 0.01
+    assert all(torch.equal(a.s, b.s) for a, b in zip(stream.state[:-1], end[:-1], strict=True))
+
+
+@pytest.mark.parametrize("inputs", [4, 70])
+def test_float32_has_the_bits_of_the_cpu_backend(inputs: int) -> None:
+    """Few dense channels, or spikes: the layer's loop and the stream sum in the same order."""
+    net = make(inputs=inputs, hidden=[60, 33], dtype=torch.float32, backend="cpu", readout="spike_count")
+    x = torch.from_numpy(signal(1, 200, inputs, binary=inputs > 8, density=0.1, dtype=np.float32))
+    given = Spikes.from_dense(x) if inputs > 8 else x
+    with torch.no_grad():
+        result = net.run(given)
+    stream = Stream(net)
+    got = stream.run(x[0])
+    assert result.layers[0].rate() > 0.01 and got.sum() > 10
+    assert np.array_equal(got, result.output[0].numpy())
+    assert same_bits(stream.state, result.state)
+
+
+def test_many_streams_are_as_many_single_ones() -> None:
+    net = make()
+    x = signal(6, 40, 5)
+    expected = np.stack([Stream(net).run(sequence) for sequence in x])
+    many = Stream(net, streams=6)
+    assert np.array_equal(many.push(x), expected)
+    many.reset()
+    assert np.array_equal(np.stack([many.push(x[:, t]) for t in range(40)], 1), expected)
+    many.reset()
+    assert many.push(x[:, 0, :].tolist()).shape == (6, 3)
+    one = Stream(net, streams=1)
+    assert one.push(x[:1, 0]).shape == (1, 3) and one.push(x[:1]).shape == (1, 40, 3)
+
+
+def test_a_mask_lets_streams_wait() -> None:
+    net, rng = make(), np.random.default_rng(0)
+    x = signal(4, 30, 5)
+    expected = Stream(net, streams=4).run(x)
+    many, clock = Stream(net, streams=4), np.zeros(4, int)
+    while (clock < 30).any():
+        active = (rng.random(4) < 0.5) & (clock < 30)
+        before = many.state
+        y = many.push(x[np.arange(4), np.minimum(clock, 29)], active=active)
+        assert not y[~active].any() and same_bits([s[~active] for s in many.state[0]], [s[~active] for s in before[0]])
+        assert np.array_equal(y[active], expected[active, clock[active]])
+        clock += active
+    many.reset(np.array([True, False, False, True]))
+    zero = [bool((many.get_state(number)[0].u == 0).all()) for number in range(4)]
+    assert zero == [True, False, False, True]
+    with pytest.raises(SrnnError, match="4 booleans"):
+        many.push(x[:, 0], active=[1, 0, 1, 1])
+
+
+def test_states_are_kept_and_restored_to_the_same_bits() -> None:
+    net = make(dtype=torch.float32, hidden=[37])
+    x = signal(50, 5, dtype=np.float32)
+    stream = Stream(net)
+    stream.run(x[:20])
+    kept = stream.state
+    expected = stream.run(x[20:])
+    assert not same_bits(kept, stream.state)  # a copy, not a view
+    for other in (Stream(net), copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):
+        assert isinstance(other, Stream)
+        other.state = kept
+        assert np.array_equal(other.push(x[20:]), expected)
+        assert same_bits(other.state, stream.state)
+    assert np.array_equal(pickle.loads(pickle.dumps(stream)).push(x[0]), stream.push(x[0]))
+    many = Stream(net, streams=3)
+    many.set_state(1, kept)
+    stream.state = kept
+    stream.run(x[20:])
+    y = many.run(np.stack([x[20:]] * 3))
+    assert np.array_equal(y[1], expected) and not np.array_equal(y[0], expected)
+    assert same_bits(many.get_state(1), stream.state)
+    output, state = net(torch.from_numpy(x[None, 20:]), kept)  # a network and a stream continue each other
+    assert np.allclose(output[0].detach().numpy(), expected, atol=1e-5)
+    stream.state = state
+    assert same_bits(stream.state, [[part.detach() for part in layer] for layer in state])
+
+
+def test_an_initial_state_that_is_random() -> None:
+    """As the published networks start: u uniform, and s the very same numbers, which are no spikes."""
+    neuron = {"name": "alif", "initial": {"u": "uniform(0, 1)", "s": "u"}}
+    net = make(neuron=neuron, backend="reference")
+    x = signal(3, 20, 5)
+    with torch.no_grad():
+        expected = net.run(torch.from_numpy(x), generator=torch.Generator().manual_seed(7)).output.numpy()
+    for layer in [*net.layers, net.readout]:
+        layer.backend = "cpu"  # type: ignore[assignment]
+    stream = Stream(net, streams=3, generator=torch.Generator().manual_seed(7))
+    assert float(stream.state[0].s.min()) > 0 and torch.equal(stream.state[0].s, stream.state[0].u)
+    assert np.abs(stream.run(x) - expected).max() <= 1e-12
+    stream.reset(generator=torch.Generator().manual_seed(7))
+    assert np.abs(stream.run(x) - expected).max() <= 1e-12
+
+
+def test_what_inputs_may_be() -> None:
+    net = make(dtype=torch.float32)
+    x = signal(5, dtype=np.float32)
+    expected = Stream(net).push(x)
+    frozen, wide = x.copy(), np.repeat(x, 2)
+    frozen.flags.writeable = False
+    for same in (torch.from_numpy(x), x.astype(np.float64), x.astype(">f4"), frozen, wide[::2], x.tolist(),
+                 torch.from_numpy(x).double().requires_grad_()):  # fmt: skip
+        got = Stream(net).push(same)
+        assert got.dtype == np.float32 and np.array_equal(got, expected)
+    assert np.array_equal(Stream(net).push(np.asfortranarray(signal(9, 5))), Stream(net).run(signal(9, 5)))
+    assert np.array_equal(
+        Stream(net).push(np.array([True, False, True, True, False])), Stream(net).push_events([0, 2, 3, 0])
+    )
+    results = [stream.push(x) for stream in [Stream(net)] for _ in range(2)]
+    assert not np.shares_memory(*results)
+    assert Stream(net).push(np.empty((0, 5))).shape == (0, 3)
+    assert Stream(net, streams=2).push_events([[], [1]]).shape == (2, 3)
+
+
+def test_nan_spreads_as_in_the_network() -> None:
+    net = make(dtype=torch.float32)
+    x = np.zeros((3, 5), np.float32)
+    x[1, 2] = np.nan
+    stream = Stream(net)
+    got, (expected, end) = stream.run(x), whole(net, x[None])
+    assert np.array_equal(np.isnan(got), np.isnan(expected[0]))
+    assert torch.isnan(stream.state[0].u).all() and torch.isnan(end[0].u).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda s: s.push(np.zeros(4)), r"one step of shape \(5,\) or a block \(time, 5\), got \(4,\)"),
+        (lambda s: s.push(np.zeros((2, 3, 5))), r"got \(2, 3, 5\)"),
+        (lambda s: s.push(np.zeros((3, 4))), r"got \(3, 4\)"),
+        (lambda s: s.run(np.zeros(5)), r"block \(time, 5\), got \(5,\)"),
+        (lambda s: s.push(None), "real numbers"),
+        (lambda s: s.push("12345"), "real numbers"),
+        (lambda s: s.push(np.zeros(5, complex)), "real numbers"),
+        (lambda s: s.push([[1, 2], [3]]), "no array of numbers"),
+        (lambda s: s.push(Spikes.from_dense(torch.zeros(2, 4, 5))), r"\(1, time, 5\), got \(2, 4, 5\)"),
+        (lambda s: s.push(Spikes.from_dense(torch.zeros(1, 4, 6))), r"got \(1, 4, 6\)"),
+        (lambda s: s.push_events([5]), "between 0 and 4"),
+        (lambda s: s.push_events([-1]), "between 0 and 4"),
+        (lambda s: s.push_events([0.5]), "whole numbers"),
+        (lambda s: s.push_events([[1, 2]]), "whole numbers"),
+        (lambda s: s.push_events([True]), "whole numbers"),
+        (lambda s: s.push(np.zeros(5), active=[True, False]), "1 booleans"),
+        (lambda s: s.get_state(1), "numbered from 0 to 0"),
+        (lambda s: s.set_state(-1, s.state), "numbered from 0 to 0"),
+        (lambda s: setattr(s, "state", None), "tuple of 3 entries"),
+        (lambda s: setattr(s, "state", s.state[:2]), "tuple of 3 entries"),
+        (lambda s: setattr(s, "state", s.state[::-1]), "layer 0 does not fit"),
+        (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
+        (lambda s: Stream(s), "needs an SRNN, not Stream"),
+        (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
+        (lambda s: Stream(make(), streams=0), "positive whole number"),
+        (lambda s: Stream(make(), streams=2.0), "positive whole number"),  # type: ignore[arg-type]
+    ],
+)
+def test_mistakes_are_one_clear_line_and_change_nothing(bad: Any, message: str) -> None:
+    stream = Stream(make())
+    stream.push(np.ones(5))
+    before = stream.state
+    with pytest.raises(SrnnError, match=message):
+        bad(stream)
+    assert same_bits(before, stream.state)
+
+
+def test_a_stream_keeps_the_weights_that_it_was_made_of() -> None:
+    net, x = make(), signal(20, 5)
+    stream = Stream(net)
+    expected = stream.run(x)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    stream.reset()
+    assert np.array_equal(stream.run(x), expected)
+    new = Stream(net)
+    new.state = stream.state
+    assert same_bits(new.state, stream.state)
+
+
+class Odd(type(as_neuron("alif"))):  # type: ignore[misc]
+    """Numba knows nothing of what its step names."""
+
+    name = "odd"
+    step = staticmethod(
+        lambda u, e, s, current, *c: torch.compile and type(as_neuron("alif")).step(u, e, s, current, *c)
+    )
+
+
+@pytest.mark.parametrize("case", ["odd", "bfloat16", "reference"])
+def test_what_cannot_be_compiled_is_stepped(case: str) -> None:
+    dtype = torch.bfloat16 if case == "bfloat16" else torch.float64
+    options: dict[str, Any] = {"backend": "reference"} if case == "reference" else {}
+    net = make(neuron=Odd() if case == "odd" else "alif", hidden=[9], dtype=dtype, **options)
+    x = signal(2, 12, 5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream = Stream(net, streams=2)
+        y = stream.push(x)
+        assert [str(warning.message) for warning in caught] == [] or case != "reference"
+        assert len([w for w in caught if issubclass(w.category, RuntimeWarning)]) <= 1
+    if case != "reference":
+        for layer in [*net.layers, net.readout]:
+            layer.backend = "cpu"  # type: ignore[assignment]
+        with pytest.raises(SrnnError, match="cannot run this stream"):
+            Stream(net)
+        for layer in [*net.layers, net.readout]:
+            layer.backend = "reference"  # type: ignore[assignment]
+    expected = net(torch.from_numpy(x).to(dtype))[0].detach()
+    assert y.dtype == (np.float32 if case == "bfloat16" else np.float64)
+    assert np.array_equal(y, expected.to(torch.float32 if case == "bfloat16" else dtype).numpy())
+    stream.reset()
+    mask = np.array([False, True])
+    steps = np.stack([stream.push(x[:, t], active=mask) for t in range(12)], 1)
+    assert np.allclose(steps[1], y[1], atol=1e-2) and not steps[0].any()
+    copied = pickle.loads(pickle.dumps(stream)) if case != "odd" else copy.deepcopy(stream)
+    assert np.array_equal(copied.push(x[:, 0]), stream.push(x[:, 0]))
+
+
+def _child_pushes(stream: Stream, x: np.ndarray, queue: Any) -> None:
+    queue.put(stream.run(x))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on_with_a_copy() -> None:
+    stream, x = Stream(make()), signal(20, 5)
+    stream.push(x[0])
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=_child_pushes, args=(stream, x, queue))
+    process.start()
+    got = queue.get()
+    process.join(60)
+    assert process.exitcode == 0 and np.array_equal(got, stream.run(x))
+
+
+def test_streams_run_side_by_side_in_threads() -> None:
+    net, x = make(), signal(4, 300, 5)
+    expected = [Stream(net).run(sequence) for sequence in x]
+
+    def walk(number: int) -> np.ndarray:
+        stream = Stream(net)
+        return np.stack([stream.push(x_t) for x_t in x[number]])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(a, b) for a, b in zip(pool.map(walk, range(4)), expected, strict=True))
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
+    """Neuron models of every kind in one network, twice: the second process compiles nothing."""
+    code = (
+        "import srnn, numpy as np\n"
+        "stream = srnn.Stream(srnn.SRNN(4, [5, 6], 2, ['alif', 'lif'], 'integrator'))\n"
+        "stream.push(np.ones(4))\n"
+        "print(sum(stream._advance.stats.cache_misses.values()), sum(stream._advance.stats.cache_hits.values()))"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    found = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(done.stdout.split())
+    assert found == [["1", "0"], ["0", "1"]]
+
+
+def test_the_name_is_exported_and_says_what_it_is() -> None:
+    assert srnn.Stream is Stream and "Stream" in srnn.__all__
+    assert repr(Stream(make(), streams=2)) == "Stream(5 -> 3, streams=2, float64)"
