@@ -39,7 +39,7 @@ NOTHING, EMISSION, MEMBRANE = 0, 1, 2
 STATES, CURRENTS = 1, 2
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def project(ahead, x, at, inputs, steps, packed, width):
     """The input's part of the currents of the next BLOCK steps: ahead (BLOCK, width) = x (steps, inputs) times the weights.
 
@@ -54,7 +54,7 @@ def project(ahead, x, at, inputs, steps, packed, width):
         multiply(ahead, 0, width, width, ahead, BLOCK * width, inputs, steps, inputs, packed, width)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def sum_currents(
     total, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights, recurrent, spiking, words,
     s, s_at, active,
@@ -84,7 +84,7 @@ def sum_currents(
     add_active_rows(total, at, weights, 0, width, active, found)
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def emit(v, spiking, rectified):
     """What a neuron of drive v emits."""
     if spiking:

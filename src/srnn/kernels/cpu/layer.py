@@ -29,6 +29,9 @@ SHARDS = 16
 """Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
 of summation, and with it every bit of the result, does not depend on the threads."""
 
+SENDERS = 256
+"""Senders whose weight gradients are summed over the shards together."""
+
 Array = np.ndarray[Any, Any]
 
 
@@ -150,6 +153,25 @@ class _Layer:
         matrix = weight.detach().numpy()
         return pack(np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % lanes_of(matrix)))))
 
+    def by_receivers(self, g_weights: Array) -> tuple[Array, Array]:
+        """Gradients of input (H, I) and recurrent weights (H, H) from the shards' sums (shards, senders, width).
+
+        Contiguous, so that autograd takes them as they are; some senders at a time, so that all threads have something to do.
+        """
+        senders = g_weights.shape[1]
+        found = [np.empty((self.size, count), g_weights.dtype) for count in (self.inputs, senders - self.inputs)]
+        edges = sorted({0, self.inputs, senders, *range(0, senders, SENDERS)})
+
+        def turn(part: int) -> None:
+            first, last = edges[part], edges[part + 1]
+            own = first >= self.inputs
+            offset = self.inputs if own else 0
+            sums = g_weights[:, first:last, : self.size].sum(0)
+            found[own][:, first - offset : last - offset] = sums.T
+
+        threads.for_each(turn, len(edges) - 1)
+        return found[0], found[1]
+
     @property
     def x_words(self) -> Array:
         if self.spikes is None:
@@ -239,7 +261,7 @@ class _Run(torch.autograd.Function):
         shards = layer.shards()
         # Each shard's own sums: over the weight matrix, the bias, the coefficients.
         senders = layer.inputs + (layer.size if layer.recurrent else 0)
-        g_weights = layer.zeros(len(shards), senders * layer.width).reshape(len(shards), -1)
+        g_weights = layer.empty(len(shards), senders * layer.width).reshape(len(shards), -1)
         g_bias = layer.zeros(len(shards), layer.width).reshape(len(shards), -1)
         g_coefficients = layer.zeros(len(shards), len(coefficients), layer.width).reshape(len(shards), -1, layer.width)
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
@@ -250,6 +272,7 @@ class _Run(torch.autograd.Function):
 
         def work(i: int) -> None:
             scratch = unused.pop() if unused else layer.scratch()
+            g_weights[i].fill(0)
             loop(
                 *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
                 coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, current, checkpoints,
@@ -260,18 +283,13 @@ class _Run(torch.autograd.Function):
 
         threads.for_each(work, len(shards))
 
-        # By rows of receivers again, and contiguous, so that autograd takes the arrays as they are.
-        receivers = g_weights.sum(0).reshape(-1, layer.width)[:, : layer.size].T
-        g_weight_in = torch.from_numpy(np.ascontiguousarray(receivers[:, : layer.inputs]))
-        g_weight_rec = None
-        if weight_rec is not None:
-            g_weight_rec = torch.from_numpy(np.ascontiguousarray(receivers[:, layer.inputs :]))
+        g_weight_in, g_weight_rec = layer.by_receivers(g_weights.reshape(len(shards), senders, layer.width))
         return (
             None,
             torch.from_numpy(g_x).view(layer.batch, layer.steps, layer.inputs) if wants_x else None,
-            g_weight_in,
+            torch.from_numpy(g_weight_in),
             layer.unpadded(g_bias.sum(0))[0] if bias is not None else None,
-            g_weight_rec,
+            torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
             *layer.unpadded(g_coefficients.sum(0)),
             *(layer.unpadded(rows) for rows in (*g_variables, g_s)),
         )

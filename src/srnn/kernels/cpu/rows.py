@@ -168,14 +168,14 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
 # ---- sums of rows -------------------------------------------------------------------------------------------------------
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _gather(panel, rows, column, width, active, count):
     for i in range(count):
         panel = add_row(panel, rows, active[i] * width + column)
     return panel
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def add_active_rows(total, at, rows, start, width, active, count):
     """total[at : at + width] += sum of the rows active[0], ..., active[count - 1] of the matrix at rows[start]."""
     lanes = lanes_of(total)
@@ -197,7 +197,7 @@ def add_active_rows(total, at, rows, start, width, active, count):
         column += lanes
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _weigh(panel, factors, first, stride, count, rows, start, pitch):
     for i in range(count):
         if factors[first + i * stride] != 0:
@@ -218,7 +218,7 @@ def panel_at(typing: Any, panel: Any, array: Any, index: Any) -> Any:
     return panel(panel, array, types.intp), emit
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pitch, width):
     """total[at : at + width] += sum over i < count of factors[first + i stride] times rows[start + i pitch : ... + width].
 
@@ -248,7 +248,7 @@ def pack(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([panels.ravel(), matrix[:, paired:].ravel()])
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def _products(panel, left, at, stride, depth, packed, start, row):
     step = len(row) * lanes_of(left)
     k = 0
@@ -261,7 +261,7 @@ def _products(panel, left, at, stride, depth, packed, start, row):
     return panel
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width):
     """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
 
@@ -289,7 +289,7 @@ def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, pa
 # ---- spikes as lists ----------------------------------------------------------------------------------------------------
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def list_spikes(words, first, count, offset, active, found):
     """Append to active[found:] offset + the numbers of the set bits of words[first : first + count]; the new ``found``.
 
@@ -310,7 +310,7 @@ def list_spikes(words, first, count, offset, active, found):
     return found
 
 
-@register_jitable
+@register_jitable(forceinline=True)
 def transpose_bits(square):
     """Transpose 64 words as a 64 x 64 matrix of bits, in place (Warren, Hacker's Delight, 7-3)."""
     size, mask = 32, np.uint64(0x00000000FFFFFFFF)
