@@ -1,4 +1,7 @@
-"""Published weights: read from .npz and from the authors' pickles, refused when they are something else."""
+"""Published weights: read from .npz and from the authors' pickles, refused when they are something else.
+
+What the networks then compute is compared in ``test_golden_published.py``.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ import pytest
 import torch
 from torch import nn
 
+from restated import restate
 from srnn import SrnnError
-from srnn.compat import load_published
+from srnn.compat import PUBLISHED, describe_silent_units, load_published
+from srnn.network import Layer
 
 SHAPES = {
     "i2h.weight": (36, 4), "i2h.bias": (36,), "h2h.weight": (36, 36), "h2h.bias": (36,), "h2o.weight": (6, 36), "h2o.bias": (6,),
@@ -153,3 +158,96 @@ def test_truncated_and_flipped_files(tmp_path: Path, arrays, suffix: str) -> Non
             refused += 1
             assert "\n" not in str(error)
     assert refused > 50
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_every_parameter_has_a_published_name(name: str) -> None:
+    network = PUBLISHED[name].build()
+    assert set(PUBLISHED[name].names) == {own for own, _ in network.named_parameters()}
+    layers = [module for module in network.modules() if isinstance(module, Layer)]
+    assert len(layers) == len(PUBLISHED[name].recording.layers)
+    assert all(layer.neuron.time_constants == "unconstrained" for layer in layers)  # loaded as they are
+
+
+@pytest.fixture(scope="module")
+def speech_commands() -> dict[str, np.ndarray]:
+    """Weights in the layout of the published GSC network, unit 172 of its first layer NaN throughout."""
+    return restate("gsc")[0]
+
+
+NAN_ROWS = ("dense_1.dense.weight", "dense_1.dense.bias", "dense_1.tau_m", "dense_1.tau_adp")
+
+
+def test_the_nan_unit_of_gsc_is_loaded_silent(tmp_path: Path, speech_commands) -> None:
+    np.savez(tmp_path / "w.npz", **speech_commands)
+    loaded = load_published("gsc", tmp_path / "w.npz")
+    assert loaded.silent_units == {"layers.0": (172,)}
+    (line,) = describe_silent_units(loaded.silent_units)
+    assert "172" in line and "NaN" in line
+    assert all(torch.isfinite(parameter).all() for parameter in loaded.network.parameters())
+    x = torch.sign(torch.randn(4, 50, 120, generator=torch.Generator().manual_seed(0)))
+    spikes = loaded.network.run(x).layers[0].output
+    assert spikes[..., 172].sum() == 0 and spikes.sum() > 1000
+
+    sound = dict(speech_commands)
+    for name in NAN_ROWS:
+        sound[name] = np.nan_to_num(sound[name], nan=5.0)
+    np.savez(tmp_path / "sound.npz", **sound)
+    loaded = load_published("gsc", tmp_path / "sound.npz")
+    assert loaded.silent_units == {} and describe_silent_units(loaded.silent_units) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["dense_1.dense.weight", "dense_1.tau_m", "rnn_1.recurrent.bias", "dense_2.dense.bias"]
+)
+def test_other_values_that_are_not_finite_are_refused(tmp_path: Path, speech_commands, name: str) -> None:
+    for unit, value in ((3, np.nan), (11, np.inf)):
+        damaged = speech_commands | {name: speech_commands[name].copy()}
+        damaged[name][unit] = value
+        np.savez(tmp_path / "w.npz", **damaged)  # type: ignore[arg-type]
+        with pytest.raises(SrnnError, match="not finite") as error:
+            load_published("gsc", tmp_path / "w.npz")
+        assert name in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAN_ROWS)
+def test_a_unit_that_is_only_partly_nan_is_refused(tmp_path: Path, speech_commands, name: str) -> None:
+    partly = speech_commands | {name: np.nan_to_num(speech_commands[name], nan=1.0)}
+    np.savez(tmp_path / "w.npz", **partly)  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="not finite"):
+        load_published("gsc", tmp_path / "w.npz")
+
+
+def test_time_constants_out_of_range_are_kept(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **restate("timit")[0])  # type: ignore[arg-type]
+    network = load_published("timit", tmp_path / "w.npz").network
+    assert network.time_constants()["layers.0.forward_layer.tau_adp"][7] == pytest.approx(-55.6)
+
+
+def test_modules_of_the_authors_own_folder_of_layers(tmp_path: Path, speech_commands, monkeypatch) -> None:
+    """GSC and TIMIT were saved as modules whose classes live in a package SRNN_layers; nested, and read by attribute."""
+
+    class Part(nn.Module):
+        pass
+
+    package, script = types.ModuleType("SRNN_layers"), types.ModuleType("SRNN_layers.spike_rnn")
+    script.Part = Part  # type: ignore[attr-defined]
+    Part.__module__, Part.__qualname__ = "SRNN_layers.spike_rnn", "Part"
+    monkeypatch.setitem(sys.modules, "SRNN_layers", package)
+    monkeypatch.setitem(sys.modules, "SRNN_layers.spike_rnn", script)
+    model = Part()
+    for key, value in speech_commands.items():
+        *path, last = key.split(".")
+        module: nn.Module = model
+        for name in path:
+            if name not in module._modules:
+                module.add_module(name, Part())
+            module = module.get_submodule(name)
+        module.register_parameter(last, nn.Parameter(torch.from_numpy(value)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(model, tmp_path / "w.pth")
+    np.savez(tmp_path / "w.npz", **speech_commands)
+    monkeypatch.delitem(sys.modules, "SRNN_layers.spike_rnn")
+    one, two = (load_published("gsc", tmp_path / f"w.{suffix}").network.state_dict() for suffix in ("npz", "pth"))
+    assert all(torch.equal(one[name], two[name]) for name in one)

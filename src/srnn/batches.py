@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .datasets import Inputs, SpikeArray
 from .errors import SrnnError
+from .kernels import Spikes
 
 if TYPE_CHECKING:
     from .datasets import SplitName
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 class Batch:
     """B sequences of up to T steps."""
 
-    x: Tensor
-    """(B, T, C) float32."""
+    x: Tensor | Spikes
+    """(B, T, C): float32, or bits where the data set keeps its spikes as such."""
     y: Tensor
     """(B,) or (B, T) int64; -1: no label."""
     lengths: Tensor | None
@@ -64,7 +66,8 @@ class Sequences:
                 raise SrnnError(f"{what} should have {len(self.x)} lengths; they are {self.lengths.shape}.")
             if self.lengths.min() < 1 or self.lengths.max() > self.x.shape[1]:
                 raise SrnnError(f"{what} has a length outside 1 to {self.x.shape[1]}.")
-        for index, sequence in enumerate(self.x):  # one at a time: a split may be a file larger than memory
+        # One at a time: a split may be a file larger than memory. What is no array is finite by construction.
+        for index, sequence in enumerate(() if isinstance(self.x, Inputs) else self.x):
             if not np.isfinite(sequence).all():
                 step, channel = np.argwhere(~np.isfinite(sequence))[0]
                 raise SrnnError(
@@ -77,14 +80,21 @@ class Sequences:
 
     def take(self, indices: np.ndarray) -> Batch:
         """The batch of the sequences at ``indices``, no longer than the longest of them."""
-        x, y, lengths = self.x[indices], self.y[indices], None
+        y, lengths = self.y[indices], None
+        longest = self.x.shape[1]
         if self.lengths is not None:
             valid = self.lengths[indices]
             longest = int(valid.max())
-            x, y = x[:, :longest], y[:, :longest] if y.ndim == 2 else y
+            y = y[:, :longest] if y.ndim == 2 else y
             lengths = torch.as_tensor(valid, dtype=torch.int64, device=self.device)
-        return Batch(
-            torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32, device=self.device),
-            torch.as_tensor(np.ascontiguousarray(y), dtype=torch.int64, device=self.device),
-            lengths,
-        )
+        y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.int64, device=self.device)
+        return Batch(self._inputs(indices, longest), y, lengths)
+
+    def _inputs(self, indices: np.ndarray, steps: int) -> Tensor | Spikes:
+        """The first ``steps`` steps of the sequences at ``indices``."""
+        x = self.x[indices]
+        if isinstance(x, SpikeArray):
+            words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)
+            return Spikes(torch.from_numpy(words), x.shape[2]).to(self.device)
+        dense = x.to_dense() if isinstance(x, Inputs) else x
+        return torch.as_tensor(np.ascontiguousarray(dense[:, :steps]), dtype=torch.float32, device=self.device)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from .commands import evaluate, info, recipes, summarise, train
+from .commands import data, encode, evaluate, info, published, recipes, summarise, train
 from .errors import SrnnError, nearest
 
 COMMANDS: dict[str, ModuleType] = {
@@ -20,6 +20,9 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": evaluate,
     "summarise": summarise,
     "recipes": recipes,
+    "published": published,
+    "data": data,
+    "encode": encode,
     "info": info,
 }
 
@@ -92,7 +95,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
+    """Run a command; returns the exit code: 0, 1 for a check that failed, 2 for a user's mistake, 130 when interrupted."""
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
     # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
+    from ..baselines import Network
     from ..losses import Loss
     from ..network import SRNN
     from ..tasks import Task
@@ -26,7 +28,7 @@ Measure a trained network: accuracy, firing rates, number of parameters.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", nargs="?", type=Path, help="a run folder, written by 'srnn train'")
     parser.add_argument(
-        "--published", metavar="NAME", help="instead of a run, the published network of that name (ecg)"
+        "--published", metavar="NAME", help="instead of a run, the published network of that name (srnn published list)"
     )
     parser.add_argument("--weights", type=Path, metavar="W", help="its weights: .npz, or the authors' .pth")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
@@ -46,13 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.published is None and arguments.weights is not None:
         raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
 
+    from ..compat import describe_silent_units
     from ..evaluation import evaluate
     from .show import show_result
 
+    silent: Mapping[str, tuple[int, ...]] = {}
     if arguments.published is not None:
         if arguments.weights is None:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
-        network, task, loss, seed = load_published_network(arguments.published, arguments.weights)
+        network, task, loss, seed, silent = load_published_network(arguments.published, arguments.weights)
         title = f"published {arguments.published}"
     else:
         network, task, loss, seed = load_run_network(arguments.run_folder)
@@ -63,13 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {seed}.")
     found = evaluate(network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir)
     if arguments.json:
-        print(json.dumps(found.report))
+        print(json.dumps(found.report | ({"silent_units": dict(silent)} if silent else {})))
     else:
         show_result(found.report, title, found.confusion, task.class_names)
+        for line in describe_silent_units(silent):
+            print(line)
     return 0
 
 
-def load_run_network(folder: Path) -> tuple[SRNN, Task, Loss, int]:
+def load_run_network(folder: Path) -> tuple[Network, Task, Loss, int]:
     """(network, task, loss, seed) of a run's best checkpoint."""
     from ..checkpoints import load_network, read_checkpoint
     from ..losses import Loss
@@ -86,8 +92,8 @@ def load_run_network(folder: Path) -> tuple[SRNN, Task, Loss, int]:
     return network, task, Loss.for_task(found.recipe.loss, task), found.seed
 
 
-def load_published_network(name: str, weights: Path) -> tuple[SRNN, Task, Loss, int]:
-    """(network, task, loss, seed 0) of a published network."""
+def load_published_network(name: str, weights: Path) -> tuple[SRNN, Task, Loss, int, Mapping[str, tuple[int, ...]]]:
+    """(network, task, loss, seed 0, units that are NaN in the weights) of a published network."""
     from ..compat import load_published
     from ..losses import Loss
     from ..recipes.reading import build
@@ -97,4 +103,4 @@ def load_published_network(name: str, weights: Path) -> tuple[SRNN, Task, Loss, 
     published = load_published(name, weights)
     task = create_task(published.task, **published.task_options)
     config = build(LossConfig, published.loss, f"published {name}", "loss.")
-    return published.network, task, Loss.for_task(config, task), 0
+    return published.network, task, Loss.for_task(config, task), 0, published.silent_units

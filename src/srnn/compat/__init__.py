@@ -1,5 +1,7 @@
-"""The published networks: their weights, loaded into an ordinary SRNN."""
+"""The published networks: their weights, loaded into an ordinary SRNN, and the proof that it computes the same."""
 
-from .published import PUBLISHED, Published, load_published
+from .networks import PUBLISHED
+from .published import Published, describe_silent_units, load_published
+from .replay import Replay, verify
 
-__all__ = ["PUBLISHED", "Published", "load_published"]
+__all__ = ["PUBLISHED", "Published", "Replay", "describe_silent_units", "load_published", "verify"]

@@ -1,24 +1,18 @@
-"""The published networks as ordinary SRNNs, with the constants that their weights were trained with.
-
-Which constants these are, and how it is known, stands beside each. The published code adds two biases to a recurrent layer
-(of its input and of its recurrent projection); their sum is this library's one bias.
-
-To add a published network: one ``_Recipe`` in ``PUBLISHED``.
-"""
+"""A published network with its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import SrnnError, nearest
-from ..network import SRNN, Readout
-from ..neurons import ALIF
+from ..network import SRNN
+from .networks import PUBLISHED, Definition
 from .weights import read_weights
 
 
@@ -29,63 +23,18 @@ class Published:
     name: str
     task: str
     task_options: Mapping[str, object]
-    """The published network was trained on all of the training file, so nothing of it is held out."""
     network: SRNN
     loss: Mapping[str, object]
     """How its output is scored, as a recipe's ``loss`` section."""
+    silent_units: Mapping[str, tuple[int, ...]]
+    """Layer -> units that are NaN in the weights. Loaded with weights of 0, with which they never spike either."""
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    task: str
-    task_options: Mapping[str, object]
-    build: Callable[[], SRNN]
-    names: Mapping[str, tuple[str, ...]]
-    """Our parameter -> the published arrays whose sum it is."""
-    loss: Mapping[str, object]
-
-
-def _ecg() -> SRNN:
-    """4 - 36 recurrent - 6 ALIF. The hidden layer has beta 0, so its tau_adp (all 7) does nothing.
-
-    threshold .1 fits the weights (the released script's .01 gives 30 %); the initial membrane and the initial "spike" are the
-    same draw from U[0, .1), and e starts at .01.
-    """
-
-    def neuron(beta: float) -> ALIF:
-        return ALIF(
-            beta=beta,  # type: ignore[arg-type]
-            threshold=0.1,  # type: ignore[arg-type]
-            initial={"u": "uniform(0, 0.1)", "s": "u", "e": 0.01},
-            time_constants="unconstrained",
-        )
-
-    return SRNN(4, [36], 6, neuron=neuron(0.0), readout=Readout(neuron(1.8), "membrane"))
-
-
-PUBLISHED: Mapping[str, _Recipe] = MappingProxyType(
-    {
-        "ecg": _Recipe(
-            task="ecg",
-            task_options=MappingProxyType({"validation_blocks": 0}),
-            build=_ecg,
-            names=MappingProxyType(
-                {
-                    "layers.0.weight_in": ("i2h.weight",),
-                    "layers.0.weight_rec": ("h2h.weight",),
-                    "layers.0.bias": ("i2h.bias", "h2h.bias"),
-                    "layers.0.params.tau_mem": ("tau_m_h",),
-                    "layers.0.params.tau_adp": ("tau_adp_h",),
-                    "readout.weight_in": ("h2o.weight",),
-                    "readout.bias": ("h2o.bias",),
-                    "readout.params.tau_mem": ("tau_m_o",),
-                    "readout.params.tau_adp": ("tau_adp_o",),
-                }
-            ),
-            loss=MappingProxyType({"name": "nll", "start": 10, "unlabelled": "as_class"}),
-        ),
-    }
-)
+def definition(name: str) -> Definition:
+    """The published network of that name. Raises SrnnError for an unknown name."""
+    if name not in PUBLISHED:
+        raise SrnnError(f"There is no published network '{name}'.{nearest(name, PUBLISHED)}")
+    return PUBLISHED[name]
 
 
 def load_published(name: str, weights: Path | str) -> Published:
@@ -93,27 +42,56 @@ def load_published(name: str, weights: Path | str) -> Published:
 
     Raises SrnnError for an unknown name, an unreadable file, or weights of another network.
     """
-    if name not in PUBLISHED:
-        raise SrnnError(f"There is no published network '{name}'.{nearest(name, PUBLISHED)}")
-    recipe, path = PUBLISHED[name], Path(weights)
+    found, path = definition(name), Path(weights)
     arrays = read_weights(path)
-    network = recipe.build()
-    with torch.no_grad():
-        for own, published in recipe.names.items():
-            target = network.get_parameter(own)
-            total = np.zeros(tuple(target.shape))
-            for key in published:
-                if key not in arrays:
-                    raise SrnnError(
-                        f"{path} has no '{key}': these are not the weights of the published '{name}' network."
-                    )
-                if arrays[key].shape != total.shape or arrays[key].dtype.kind != "f":
-                    raise SrnnError(
-                        f"{path}: '{key}' is {arrays[key].dtype} {arrays[key].shape}, expected floats of shape {total.shape}; "
-                        f"these are not the weights of the published '{name}' network."
-                    )
-                if not np.isfinite(arrays[key]).all():
-                    raise SrnnError(f"{path}: '{key}' holds values that are not finite; copy the file again.")
-                total = total + arrays[key].astype(np.float64)
-            target.copy_(torch.from_numpy(total))
-    return Published(name, recipe.task, recipe.task_options, network.eval(), recipe.loss)
+    network = found.build()
+    values = {own: _total(arrays, keys, network.get_parameter(own), path, name) for own, keys in found.names.items()}
+    silent = _silence(values, found.silent_units)
+    for own, value in values.items():
+        if not np.isfinite(value).all():
+            names = " + ".join(f"'{key}'" for key in found.names[own])
+            raise SrnnError(f"{path}: {names} holds values that are not finite; copy the file again.")
+        with torch.no_grad():
+            network.get_parameter(own).copy_(torch.from_numpy(value))
+    return Published(name, found.task, found.task_options, network.eval(), found.loss, silent)
+
+
+def _total(
+    arrays: Mapping[str, np.ndarray[Any, Any]], keys: tuple[str, ...], target: torch.Tensor, path: Path, name: str
+) -> np.ndarray[Any, Any]:
+    """The sum of the published arrays of a parameter, in float64; NaN where one of them is."""
+    total = np.zeros(tuple(target.shape))
+    for key in keys:
+        if key not in arrays:
+            raise SrnnError(f"{path} has no '{key}': these are not the weights of the published '{name}' network.")
+        if arrays[key].shape != total.shape or arrays[key].dtype.kind != "f":
+            raise SrnnError(
+                f"{path}: '{key}' is {arrays[key].dtype} {arrays[key].shape}, expected floats of shape {total.shape}; "
+                f"these are not the weights of the published '{name}' network."
+            )
+        with np.errstate(invalid="ignore"):  # a damaged NaN; what is not finite is dealt with by the caller
+            total = total + arrays[key].astype(np.float64)
+    return total
+
+
+def _silence(
+    values: dict[str, np.ndarray[Any, Any]], silent_units: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Replace, in place, the parameters of the named units where all of them are NaN; says which units these were."""
+    found: dict[str, tuple[int, ...]] = {}
+    for layer, units in silent_units.items():
+        own = {name: value for name, value in values.items() if name.startswith(f"{layer}.")}
+        dead = tuple(unit for unit in units if all(np.isnan(value[unit]).all() for value in own.values()))
+        for name, value in own.items():
+            value[list(dead)] = 1.0 if "tau" in name else 0.0  # without input the membrane stays at 0, whatever tau
+        if dead:
+            found[layer] = dead
+    return found
+
+
+def describe_silent_units(silent_units: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """A line for each layer that has units which are NaN in the weights."""
+    return [
+        f"{layer}: unit {', '.join(map(str, units))} is NaN in the weights; it never spikes and is loaded with weights of 0"
+        for layer, units in silent_units.items()
+    ]

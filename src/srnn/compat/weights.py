@@ -12,6 +12,7 @@ import pickle
 import types
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ class _Record:
 
 
 def _is_module_class(module: str, name: str) -> bool:
-    """A torch layer, or a class of the authors' own script (always one of its top-level names)."""
-    return module.startswith("torch.nn.modules.") or (module == "__main__" and name.isidentifier())
+    """A torch layer, or a class of the authors' own: of a script or of their folder of layers, always a top-level name."""
+    authors = module == "__main__" or module.startswith("SRNN_layers.")
+    return module.startswith("torch.nn.modules.") or (authors and name.isidentifier())
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
@@ -90,21 +92,35 @@ def _read_pickled(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
+_DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, AttributeError, TypeError,
+            IndexError, AssertionError, NotImplementedError, OverflowError, MemoryError)  # fmt: skip
+"""What reading a damaged archive or pickle may raise."""
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file by name. ``what`` the file is stands in the message. Raises SrnnError, as ``read_weights``."""
+    if not path.is_file():
+        raise SrnnError(f"There is no {what} file {path}.")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except _DAMAGED as error:
+        raise SrnnError(f"{path} is no readable {what} file ({type(error).__name__}); copy it again.") from error
+
+
 def read_weights(path: Path) -> dict[str, np.ndarray]:
     """Arrays by published parameter name. Raises SrnnError: no such file, not readable, nothing in it, or code in it."""
     if not path.is_file():
         raise SrnnError(f"There is no weights file {path}; name a published network's .npz or .pth with --weights.")
-    try:
-        if path.suffix == ".npz":
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                weights = {name: archive[name] for name in archive.files}
-        else:
+    if path.suffix == ".npz":
+        weights = read_arrays(path, "weights")
+    else:
+        try:
             weights = _read_pickled(path)
-    except pickle.UnpicklingError as error:
-        raise SrnnError(f"Refused to open {path}: {error}. Only weights are read, nothing is run.") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, RuntimeError, AttributeError, TypeError,
-            IndexError, AssertionError, NotImplementedError, OverflowError, MemoryError) as error:  # fmt: skip
-        raise SrnnError(f"{path} is no readable weights file ({type(error).__name__}); copy it again.") from error
+        except pickle.UnpicklingError as error:
+            raise SrnnError(f"Refused to open {path}: {error}. Only weights are read, nothing is run.") from error
+        except _DAMAGED as error:
+            raise SrnnError(f"{path} is no readable weights file ({type(error).__name__}); copy it again.") from error
     if not weights:
         raise SrnnError(f"{path} holds no weights.")
     return weights

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError, nearest
+from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
@@ -22,8 +23,9 @@ UNLABELLED = -1
 class Split:
     """N sequences of one split of a data set."""
 
-    x: npt.NDArray[np.float32]
-    """(N, T, C) inputs; steps from a sequence's length on are zero."""
+    x: npt.NDArray[np.float32] | Inputs
+    """(N, T, C) inputs, an array or something smaller that stands for it (``SpikeArray``, ``WindowedArray``); steps from
+    a sequence's length on are zero."""
     y: npt.NDArray[np.int64]
     """(N,) a class for each sequence, or (N, T) one for each step; -1 where there is none."""
     lengths: npt.NDArray[np.int64] | None = None
@@ -57,13 +59,16 @@ class Split:
                 raise SrnnError(f"{where}: {problem}.")
 
         x, y, lengths, groups = self.x, self.y, self.lengths, self.groups
-        require(x.ndim == 3 and x.dtype == np.float32,
-                f"inputs must be float32 (sequences, time, channels), not {x.dtype} {x.shape}")  # fmt: skip
-        require(x.size, f"there are no sequences (inputs have the shape {x.shape})")
+        if not isinstance(x, Inputs):  # an array may hold anything
+            require(x.ndim == 3 and x.dtype == np.float32,
+                    f"inputs must be float32 (sequences, time, channels), not {x.dtype} {x.shape}")  # fmt: skip
+        require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
         require(inputs is None or x.shape[2] == inputs, f"inputs have {x.shape[2]} channels, expected {inputs}")
         require(y.shape in (x.shape[:1], x.shape[:2]) and y.dtype == np.int64,
                 f"labels must be int64 {x.shape[:1]} or {x.shape[:2]}, not {y.dtype} {y.shape}")  # fmt: skip
-        require(np.isfinite(x).all(), "inputs hold values that are not finite (NaN or infinity)")
+        require(
+            isinstance(x, Inputs) or np.isfinite(x).all(), "inputs hold values that are not finite (NaN or infinity)"
+        )
         top = "" if classes is None else f" to {classes - 1}"
         require(y.min() >= UNLABELLED and (classes is None or y.max() < classes),
                 f"labels must be 0{top}, or -1 for none, but reach from {y.min()} to {y.max()}")  # fmt: skip

@@ -1,6 +1,30 @@
 """From signals to what a network reads: spikes or currents. numpy only, and streams: state in, state out."""
 
+from .cochlea import Cochlea
+from .derivatives import difference_derivatives, smoothed_derivatives
+from .event_binning import EventBinning
+from .latency import latency_coding, rate_coding
 from .level_crossing import LevelCrossing, difference_crossing, send_on_delta
+from .mel import LogMel
+from .mfcc import MFCC
 from .sliding_window import sliding_window
+from .speech import SpeechFeatures, Statistics
+from .ternary import ternary
 
-__all__ = ["LevelCrossing", "difference_crossing", "send_on_delta", "sliding_window"]
+__all__ = [
+    "MFCC",
+    "Cochlea",
+    "EventBinning",
+    "LevelCrossing",
+    "LogMel",
+    "SpeechFeatures",
+    "Statistics",
+    "difference_crossing",
+    "difference_derivatives",
+    "latency_coding",
+    "rate_coding",
+    "send_on_delta",
+    "sliding_window",
+    "smoothed_derivatives",
+    "ternary",
+]

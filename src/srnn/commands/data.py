@@ -1,0 +1,212 @@
+"""srnn data: which data sets there are, and getting them: fetch, verify, prepare."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..datasets.catalogue import DataSet
+    from ..datasets.fetch import Watcher
+
+HELP = "list, fetch, verify and prepare data sets"
+DESCRIPTION = """\
+Data sets lie in a folder each under the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
+
+  srnn data list            which there are, and what is there already
+  srnn data info shd        licence, citation, files, where to get it
+  srnn data fetch shd       download it from its official address (goes on where it was interrupted)
+  srnn data verify shd      compare its files with their checksums
+  srnn data prepare shd     unpack it and make what is cached, so that no training waits for it
+"""
+_SHOWN = 20  # files that verify lists, those with a problem first
+ACTIONS = ("list", "info", "fetch", "verify", "prepare")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=ACTIONS, nargs="?", default="list")
+    parser.add_argument("data_set", metavar="NAME", nargs="?", help="a data set; 'srnn data list' shows them")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
+    )
+    parser.add_argument("--force", action="store_true", help="fetch, prepare: also what is there already")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..datasets.catalogue import find_data_set
+
+    action, name = arguments.action, arguments.data_set
+    if (name is None) != (action == "list"):
+        raise SrnnError(
+            f"Which data set? srnn data {action} NAME; 'srnn data list' shows them."
+            if name is None
+            else f"'list' takes no data set; to see one: srnn data info {name}."
+        )
+    if arguments.force and action not in ("fetch", "prepare"):
+        raise SrnnError(f"--force has no meaning for 'srnn data {action}'.")
+    if action == "list":
+        return _list(arguments)
+    data_set = find_data_set(name)
+    return {"info": _info, "fetch": _fetch, "verify": _verify, "prepare": _prepare}[action](data_set, arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from ..datasets.catalogue import CATALOGUE
+
+    rows = [
+        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": _state(d, arguments.data_dir)}
+        for d in CATALOGUE.values()
+    ]
+    if arguments.json:
+        print(json.dumps({"data_sets": rows}))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<20} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
+    return 0
+
+
+def _state(data_set: DataSet, data_dir: Path | None) -> str:
+    """What is there, at a glance and without checksums."""
+    from ..datasets.fetch import folder_of
+
+    folder = folder_of(data_set, data_dir)
+    if not data_set.folder:
+        return "built in"
+    if folder.is_dir() and any(path for path in folder.iterdir() if not path.name.endswith(".part")):
+        return "there"
+    return "missing" if data_set.fetchable else "ask for it"
+
+
+def _info(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..datasets.fetch import address, folder_of
+
+    folder = folder_of(data_set, arguments.data_dir)
+    found: dict[str, Any] = asdict(data_set) | {"folder": str(folder), "fetchable": data_set.fetchable}
+    found["how_to_get"] = data_set.how_to_get.format(folder=folder)
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    print(data_set.title)
+    for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
+        value = ", ".join(found[key]) if key == "tasks" else found[key]
+        if value:
+            print(f"{key.replace('_', ' '):<11} {value}")
+    for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
+        known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
+        print(
+            f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, _mirror(arguments)), *known]))}"
+        )
+    return 0
+
+
+def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..datasets.fetch import fetch
+
+    with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
+        paths = fetch(data_set, arguments.data_dir, _mirror(arguments), arguments.force, bar.watch)
+    if arguments.json:
+        print(json.dumps({"data_set": data_set.name, "files": [str(path) for path in paths]}))
+    elif not paths:
+        print(f"{data_set.name} needs no download.")
+    else:
+        print(
+            f"{data_set.name}: {len(paths)} files in {paths[0].parent}. {data_set.licence}; please cite: {data_set.citation}"
+        )
+        if data_set.unpack:
+            print(f"Now unpack it: srnn data prepare {data_set.name}")
+    return 0
+
+
+def _verify(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..datasets.fetch import verify
+
+    reports = verify(data_set, arguments.data_dir)
+    good = all(report.condition in ("whole", "readable") for report in reports)
+    if arguments.json:
+        print(json.dumps({"data_set": data_set.name, "good": good, "files": [asdict(report) for report in reports]}))
+    else:
+        bad = [report for report in reports if report.condition in ("missing", "wrong")]
+        for report in (bad or reports)[:_SHOWN]:
+            print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
+        if reports:
+            print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
+        else:
+            print(f"{data_set.name}: no files are known that could be compared.")
+        if not good:
+            print(f"srnn: not all is right; fetch it: srnn data fetch {data_set.name}", file=sys.stderr)
+    return 0 if good else 1
+
+
+def _prepare(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..datasets import SPLITS
+    from ..datasets.fetch import folder_of
+    from ..datasets.unpack import unpack_archives
+    from ..tasks import create_task
+
+    folder = folder_of(data_set, arguments.data_dir)
+    unpacked = unpack_archives(folder, data_set.strip, arguments.force) if data_set.unpack else []
+    for path in unpacked if not arguments.json else ():
+        print(f"unpacked {path}")
+    splits = []
+    for name in data_set.tasks:
+        task = create_task(name)
+        for split in SPLITS:
+            start = time.perf_counter()
+            data = task.load(split, arguments.data_dir)  # type: ignore[arg-type]
+            seconds = time.perf_counter() - start
+            splits.append({"task": name, "split": split, "shape": list(data.x.shape), "seconds": round(seconds, 2)})
+            if not arguments.json:
+                n, steps, channels = data.x.shape
+                print(f"{name} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
+    if arguments.json:
+        print(json.dumps({"data_set": data_set.name, "unpacked": [str(path) for path in unpacked], "splits": splits}))
+    elif not unpacked and not splits:
+        print(f"{data_set.name}: nothing to prepare.")
+    return 0
+
+
+def _mirror(arguments: argparse.Namespace) -> str | None:
+    return arguments.mirror or os.environ.get("SRNN_MIRROR") or None
+
+
+class _Bar:
+    """A progress bar for downloads on standard error; shows nothing where that is no terminal."""
+
+    def __init__(self, shown: bool) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"), progress.BarColumn(), progress.DownloadColumn(),
+            progress.TransferSpeedColumn(), progress.TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True, disable=not shown,
+        )  # fmt: skip
+        self._rows: dict[str, Any] = {}
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @property
+    def watch(self) -> Watcher:
+        return self._watch
+
+    def _watch(self, name: str, have: int, total: int | None) -> None:
+        if name not in self._rows:
+            self._rows[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._rows[name], completed=have, total=total)

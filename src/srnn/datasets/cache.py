@@ -1,0 +1,100 @@
+"""What is slow to make is made once: arrays kept in a file beside the data, and mapped into memory from there.
+
+The file is a plain .npz, whose parts carry checksums. Its name holds a key of everything that it depends on: the options, and the
+sources' names, sizes and times of change. So it never has to be updated: another option or file is another key. It is
+written beside its final name and put there whole, so that neither a crash, a full disk nor a second process that writes
+the same can leave half of one. One that is damaged all the same is made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[Any]]
+_LOCAL_HEADER = 30  # bytes of a zip member's header before its name (APPNOTE.TXT, 4.3.7)
+
+
+def cached(
+    folder: Path, name: str, options: Mapping[str, Any], sources: Sequence[Path], build: Callable[[], Arrays]
+) -> Arrays:
+    """The arrays that ``build`` makes, from the cache if they are there.
+
+    Args:
+        folder: where the cache file lies; made when needed.
+        name: how its name begins.
+        options: everything besides the sources that the arrays depend on, a version of the code included; JSON values.
+        sources: the files that ``build`` reads.
+        build: makes the arrays; only called when the cache has not got them.
+
+    Returns:
+        Read-only memory maps, or ``build``'s own arrays where the folder cannot be written (read-only, disk full).
+    """
+    path = folder / f"{name}-{_key(options, sources)}.npz"
+    arrays = read_arrays(path)
+    if arrays is not None:
+        return arrays
+    made = build()
+    try:
+        write_arrays(path, made)
+    except OSError:
+        return made
+    return read_arrays(path) or made
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write a .npz, whole or not at all. OSError if it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def read_arrays(path: Path) -> Arrays | None:
+    """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged in any byte."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # compares every part's checksum
+                return None
+            return {part.filename.removesuffix(".npy"): _map(path, part) for part in archive.infolist()}
+    except Exception:  # whatever a damaged file leads zipfile or numpy to
+        return None
+
+
+def _map(path: Path, part: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    if part.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("compressed")
+    with path.open("rb") as file:
+        file.seek(part.header_offset)
+        name_length, extra_length = struct.unpack("<HH", file.read(_LOCAL_HEADER)[26:])
+        file.seek(name_length + extra_length, os.SEEK_CUR)
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file)
+        if 0 in shape or dtype.hasobject:  # an empty file part cannot be mapped
+            return np.zeros(shape, dtype)
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+
+
+def _key(options: Mapping[str, Any], sources: Sequence[Path]) -> str:
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
+    return hashlib.sha256(json.dumps([dict(options), files], sort_keys=True).encode()).hexdigest()[:20]

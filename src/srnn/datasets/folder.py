@@ -1,0 +1,316 @@
+"""Data of one's own: sound files in a folder a class, a table of files, or arrays in one file.
+
+    words/{class}/*.wav                        a folder with one folder of sound files for each class
+    words.csv                                  file,label[,group][,split]; files are sound, or .npy arrays (T, C)
+    gestures.npz, gestures.h5                  x (N, T, C), y (N,) or (N, T) whole numbers, -1 for none;
+                                               optional: lengths (N,), groups (N,), split (N,), class_names
+
+Who goes where: by ``split`` (train, validation, test) where it is given; else by groups (speakers, subjects), whole; else the
+same shares of every class. No chance is involved, and the answer is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..encoders.speech import SpeechFeatures
+from ..errors import SrnnError
+from .audio import AUDIO_SUFFIXES
+from .base import SPLITS, UNLABELLED, Split, SplitName, check_split, resolve_data_dir
+from .features import Clip, load_features
+from .shd import import_h5py
+from .splitting import split_by_class, split_by_group
+
+Form = Literal["sound", "arrays"]
+_HDF5 = (".h5", ".hdf5")
+
+
+class Shares(NamedTuple):
+    """How much is held out where no split is given."""
+
+    validation: float = 0.15
+    test: float = 0.2
+
+
+class Description(NamedTuple):
+    """What is there, without reading all of it."""
+
+    form: Form
+    class_names: tuple[str, ...]
+    channels: int | None
+    """Of arrays; None for sound, whose channels the encoder decides."""
+    per_step: bool
+    """Whether every step has a label."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of a folder or a table."""
+
+    path: Path
+    name: str
+    label: str
+    group: str
+    split: str
+
+
+def find_source(path: str) -> Path:
+    """The folder or file, as it is named, or under the data folder. SrnnError if it is not there."""
+    for found in (Path(path).expanduser(), resolve_data_dir() / path):
+        if found.exists():
+            return found
+    raise SrnnError(
+        f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path'."
+    )
+
+
+def describe(source: Path, speaker: str = "") -> Description:
+    """Classes and channels of a source. SrnnError where it is not of the layout."""
+    if source.is_dir() or source.suffix.lower() == ".csv":
+        items = list_items(source, speaker)
+        arrays = items[0].path.suffix.lower() == ".npy"
+        channels = _read_npy(items[0].path).shape[1] if arrays else None
+        return Description("arrays" if arrays else "sound", _classes(items), channels, False)
+    with _open(source) as content:
+        x, y = content["x"], np.asarray(content["y"])
+        if x.ndim != 3:
+            raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
+        return Description("arrays", _class_names(source, content, y), int(x.shape[2]), y.ndim == 2)
+
+
+def load_sound(
+    split: SplitName, source: Path, encoder: SpeechFeatures, length: int | None, shares: Shares,
+    speaker: str = "", threshold: float | None = None,
+) -> Split:  # fmt: skip
+    """Features of sound files: x (N, T, channels), y (N,), lengths where they differ, groups where they are known.
+
+    Args:
+        split: train, validation or test.
+        source: a folder or table.
+        encoder: sound of another rate than its is resampled.
+        length: samples to which clips are brought; None: each as long as it is.
+        shares: how much is held out where no split is given.
+        speaker: regular expression that finds the speaker in a file's name, in its first group; "": not known.
+        threshold: makes features ternary; None: they stay as they are.
+    """
+    check_split(split)
+    items = list_items(source, speaker)
+    classes = _classes(items)
+    of = _splits(source, items, shares)
+    clips = {
+        name: [
+            Clip(i.path, i.name, classes.index(i.label), i.group) for i, s in zip(items, of, strict=True) if s == name
+        ]
+        for name in SPLITS
+    }
+    folder = source if source.is_dir() else source.parent
+    x = load_features(split, lambda name: clips[name], folder / ".cache", encoder, length, threshold)
+    chosen = clips[split]
+    lengths = None if length is not None else np.array(x.lengths)
+    groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
+    return Split(x, np.array([clip.label for clip in chosen], np.int64), lengths, groups).validate(
+        str(source), len(classes)
+    )
+
+
+def load_arrays(split: SplitName, source: Path, shares: Shares) -> Split:
+    """Arrays of a file, or .npy files of a table: x (N, T, C), y (N,) or (N, T), lengths and groups where they are given."""
+    check_split(split)
+    if source.suffix.lower() == ".csv":
+        return _load_npy(split, source, shares)
+    with _open(source) as content:
+        x, y = content["x"], np.asarray(content["y"])
+        count = x.shape[0] if x.ndim else 0
+        per_sequence = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
+        for key, values in {"y": y, **per_sequence}.items():
+            if values.shape[:1] != (count,):
+                raise SrnnError(f"{source}: {key} should have {count} entries, as x has, not {values.shape}.")
+        classes = _class_names(source, content, y)
+        groups, given = (_texts(per_sequence.get(key)) for key in ("groups", "split"))
+        if given is None:
+            numbers = [f"{index:08d}" for index in range(count)]
+            given = _shared(source, numbers, [0] * count if y.ndim == 2 else y.tolist(), groups, shares)
+        rows = np.flatnonzero(np.array(_known(source, given)) == split)
+        if not len(rows):
+            raise SrnnError(f"{source} has no sequences for the {split} split.")
+        chosen = np.asarray(x[rows], np.float32)
+    lengths = per_sequence["lengths"][rows].astype(np.int64) if "lengths" in per_sequence else None
+    names = None if groups is None else np.array(groups)[rows]
+    return Split(chosen, y[rows].astype(np.int64), lengths, names).validate(str(source), len(classes))
+
+
+def list_items(source: Path, speaker: str = "") -> list[Item]:
+    """The files of a folder or table, sorted by name (a table's in its order)."""
+    if source.suffix.lower() == ".csv" and source.is_file():
+        items = _table(source)
+    elif source.is_dir():
+        items = [
+            Item(path, path.relative_to(source).as_posix(), path.relative_to(source).parts[0], "", "")
+            for path in sorted(source.rglob("*"))
+            if path.suffix.lower() in AUDIO_SUFFIXES and len(path.relative_to(source).parts) > 1
+            and not any(part.startswith(".") for part in path.relative_to(source).parts)
+        ]  # fmt: skip
+        if not items:
+            raise SrnnError(
+                f"{source} holds no folders of sound files, one for each class ({', '.join(AUDIO_SUFFIXES)})."
+            )
+    else:
+        raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(_HDF5)} file.")
+    if not speaker:
+        return items
+    return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, speaker), i.split) for i in items]
+
+
+def _speaker(path: Path, expression: str) -> str:
+    try:
+        found = re.search(expression, path.stem)
+        speaker = None if found is None else found[1]
+    except (re.error, IndexError) as error:
+        raise SrnnError(
+            f"speaker: '{expression}' is no regular expression with one group in brackets: {error}."
+        ) from error
+    if not speaker:
+        raise SrnnError(f"The speaker was not found in the name of {path} by '{expression}'.")
+    return speaker
+
+
+def _table(source: Path) -> list[Item]:
+    try:
+        with source.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SrnnError(f"{source} cannot be read as a table: {error}") from error
+    if not rows or not {"file", "label"} <= set(rows[0]):
+        raise SrnnError(
+            f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
+        )
+    items = []
+    for number, row in enumerate(rows, 2):
+        file, label = ((row.get(key) or "").strip() for key in ("file", "label"))
+        if not file or not label:
+            raise SrnnError(f"{source}, line {number}: a row needs a file and a label.")
+        path = source.parent / file
+        if not path.is_file():
+            raise SrnnError(f"{source}, line {number}: {path} was not found.")
+        group, split = ((row.get(key) or "").strip() for key in ("group", "split"))
+        items.append(Item(path, file, label, group, split))
+    kinds = {item.path.suffix.lower() == ".npy" for item in items}
+    if len(kinds) > 1:
+        raise SrnnError(f"{source} names sound files and .npy arrays; make it one or the other.")
+    return items
+
+
+def _classes(items: Sequence[Item]) -> tuple[str, ...]:
+    """Whole numbers by value, before other names."""
+    labels = {item.label for item in items}
+    return tuple(sorted(labels, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n)))
+
+
+def _splits(source: Path, items: Sequence[Item], shares: Shares) -> list[str]:
+    given = [item.split for item in items]
+    if any(given):
+        return _known(source, given)
+    groups = [item.group for item in items]
+    if any(groups) and not all(groups):
+        raise SrnnError(f"{source}: some files have a group and some have none.")
+    classes = _classes(items)
+    labels = [classes.index(item.label) for item in items]
+    return _shared(source, [item.name for item in items], labels, groups if any(groups) else None, shares)
+
+
+def _shared(
+    source: Path, names: Sequence[str], labels: Sequence[int], groups: Sequence[str] | None, shares: Shares
+) -> list[str]:
+    """A split for everything, by groups or else by classes."""
+    try:
+        if groups is not None:
+            of = split_by_group(groups, *shares)
+            return [of[group] for group in groups]
+        return list(split_by_class(names, labels, *shares))
+    except SrnnError as error:
+        raise SrnnError(f"{source}: {error}") from error
+
+
+def _known(source: Path, given: Sequence[str]) -> list[str]:
+    for name in given:
+        if name not in SPLITS:
+            raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
+    return list(given)
+
+
+@contextlib.contextmanager
+def _open(source: Path) -> Iterator[Any]:
+    """A mapping of arrays: an .npz, or an HDF5 file whose parts are read when they are asked for."""
+    try:
+        with contextlib.ExitStack() as opened:
+            if source.suffix.lower() in _HDF5:
+                content = opened.enter_context(import_h5py().File(source, "r"))
+            elif source.suffix.lower() == ".npz":
+                file = opened.enter_context(source.open("rb"))  # numpy does not close what it cannot read
+                content = np.load(file, allow_pickle=False)
+            else:
+                raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(_HDF5)} file.")
+            missing = [key for key in ("x", "y") if key not in content]
+            if missing:
+                raise SrnnError(f"{source} has no '{missing[0]}'; it needs x (N, T, C) and y (N,) or (N, T).")
+            yield content
+    except SrnnError:
+        raise
+    except Exception as error:  # whatever a damaged file leads zipfile, numpy or h5py to
+        raise SrnnError(f"{source} is not sound: {error}") from error
+
+
+def _texts(values: npt.NDArray[Any] | None) -> list[str] | None:
+    if values is None:
+        return None
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
+
+
+def _class_names(source: Path, content: Any, y: npt.NDArray[Any]) -> tuple[str, ...]:
+    if y.ndim not in (1, 2) or y.dtype.kind not in "iu" or not y.size:
+        raise SrnnError(
+            f"{source}: y should be whole numbers (sequences,) or (sequences, time), not {y.dtype} {y.shape}."
+        )
+    if y.min() < UNLABELLED or y.max() < 0:
+        raise SrnnError(f"{source}: y should hold classes from 0 on, and -1 for none, not {y.min()} to {y.max()}.")
+    if "class_names" in content:
+        return tuple(_texts(np.asarray(content["class_names"])) or ())
+    return tuple(str(number) for number in range(int(y.max()) + 1))
+
+
+def _read_npy(path: Path) -> npt.NDArray[np.float32]:
+    try:
+        x = np.load(path, allow_pickle=False)
+    except Exception as error:
+        raise SrnnError(f"{path} is no sound .npy file: {error}") from error
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or not x.size or x.dtype.kind not in "iufb":
+        raise SrnnError(f"{path} should hold numbers (time, channels).")
+    return x.astype(np.float32)
+
+
+def _load_npy(split: SplitName, source: Path, shares: Shares) -> Split:
+    items = list_items(source)
+    classes = _classes(items)
+    chosen = [item for item, of in zip(items, _splits(source, items, shares), strict=True) if of == split]
+    if not chosen:
+        raise SrnnError(f"{source} has no sequences for the {split} split.")
+    arrays = [_read_npy(item.path) for item in chosen]
+    for item, array in zip(chosen, arrays, strict=True):
+        if array.shape[1] != arrays[0].shape[1]:
+            raise SrnnError(f"{item.path} has {array.shape[1]} channels, but {chosen[0].path} {arrays[0].shape[1]}.")
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    x = np.zeros((len(arrays), lengths.max(), arrays[0].shape[1]), np.float32)
+    for row, array in zip(x, arrays, strict=True):
+        row[: len(array)] = array
+    labels = np.array([classes.index(item.label) for item in chosen], np.int64)
+    groups = np.array([item.group for item in chosen]) if all(item.group for item in chosen) else None
+    return Split(x, labels, lengths, groups).validate(str(source), len(classes))

@@ -1,0 +1,108 @@
+"""Free Spoken Digit Dataset: ten digits in English by six speakers, fifty times each, 8 kHz.
+
+    <data_dir>/fsdd/recordings/{digit}_{speaker}_{index}.wav
+
+Two ways to split:
+
+official   index 0 to 4 for testing, as the data set's README says; validation is carved from the rest, index 5 to 9.
+           Every speaker is in all three.
+speaker    speaker-independent: one speaker for testing, another for validation, the others (four of six) for training.
+           Without a choice the speaker after the tested one, in alphabetical order, is for validation.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..encoders.speech import SpeechFeatures
+from ..errors import SrnnError, nearest
+from .base import Split, SplitName, check_split, resolve_data_dir
+from .features import Clip, load_features
+
+RATE = 8000
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+DigitSplitting = Literal["official", "speaker"]
+_NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
+_OF_INDEX: dict[int, SplitName] = {index: "test" if index < 5 else "validation" for index in range(10)}
+
+
+def load_spoken_digits(
+    split: SplitName,
+    data_dir: Path | None = None,
+    splitting: DigitSplitting = "official",
+    test_speaker: str = SPEAKERS[-1],
+    validation_speaker: str | None = None,
+    encoder: SpeechFeatures | None = None,
+    threshold: float | None = None,
+) -> Split:
+    """One split: x (N, T, channels) features, y (N,) the digit, lengths (N,), groups the speakers.
+
+    Args:
+        split: train, validation or test.
+        data_dir: where data lie.
+        splitting: official or speaker.
+        test_speaker, validation_speaker: where ``splitting`` is speaker: who is held out.
+        encoder: at 8 kHz; None: 40 log-mel and two derivatives.
+        threshold: makes features ternary; None: they stay as they are.
+
+    Raises:
+        SrnnError: recordings are missing (the message says how to get them) or cannot be read; there is no such speaker.
+    """
+    check_split(split)
+    clips = list_digits(data_dir, splitting, test_speaker, validation_speaker)
+    folder = clips[split][0].path.parent.parent
+    x = load_features(
+        split, clips.__getitem__, folder / ".cache", encoder or SpeechFeatures(rate=RATE), None, threshold
+    )
+    labels = np.array([clip.label for clip in clips[split]], np.int64)
+    groups = np.array([clip.group for clip in clips[split]])
+    return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), 10)
+
+
+def list_digits(
+    data_dir: Path | None = None,
+    splitting: DigitSplitting = "official",
+    test_speaker: str = SPEAKERS[-1],
+    validation_speaker: str | None = None,
+) -> dict[SplitName, list[Clip]]:
+    """The recordings of every split, in the order of their names. Arguments and errors as ``load_spoken_digits``."""
+    root = resolve_data_dir(data_dir)
+    folder = root / "fsdd" / "recordings"
+    paths = sorted(folder.glob("*.wav"))
+    if not paths:
+        raise SrnnError(
+            f"No spoken digits were found in {folder}: get them by 'srnn data fetch fsdd', "
+            "or name another data folder by --data-dir or SRNN_DATA."
+        )
+    held = validation_speaker or after(test_speaker)
+    clips: dict[SplitName, list[Clip]] = {"train": [], "validation": [], "test": []}
+    for path in paths:
+        found = _NAME.fullmatch(path.stem)
+        if found is None:
+            raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
+        digit, speaker, index = int(found[1]), found[2], int(found[3])
+        if splitting == "official":
+            split = _OF_INDEX.get(index, "train")
+        else:
+            split = "test" if speaker == test_speaker else "validation" if speaker == held else "train"
+        clips[split].append(Clip(path, path.name, digit, speaker))
+    for split, chosen in clips.items():
+        if not chosen:
+            raise SrnnError(f"{folder} holds no recordings for the {split} split (splitting '{splitting}').")
+    return clips
+
+
+def after(speaker: str) -> str:
+    """The next speaker in alphabetical order, the first after the last. SrnnError for one who is not there."""
+    check_speaker("test_speaker", speaker)
+    return SPEAKERS[(SPEAKERS.index(speaker) + 1) % len(SPEAKERS)]
+
+
+def check_speaker(option: str, speaker: object) -> None:
+    """SrnnError, with the nearest, for one who is not there."""
+    if speaker not in SPEAKERS:
+        raise SrnnError(f"{option} cannot be {speaker!r}.{nearest(speaker, SPEAKERS)}")

@@ -1,0 +1,86 @@
+"""The inner hair cell: velocity of the membrane -> probability that a nerve fibre fires.
+
+Transmitter moves between three reservoirs: free (q), in the cleft (c), reprocessed (w). With the membrane's velocity v:
+
+    k = g (v + A) / (v + A + B) where v + A > 0, else 0      permeability
+    dq/dt = y max(M - q, 0) + x w - k q                      replenished, returned, released
+    dc/dt = k q - (l + r) c                                  lost (l) and taken up again (r)
+    dw/dt = r c - x w
+    p = h c dt                                               probability of firing within a step
+
+by Euler steps of one sample, none below 0, from the equilibrium of silence.
+
+Source: Meddis 1986 and 1988, J. Acoust. Soc. Am. 79:702 and 83:1056.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .shared import check_constants, compiled
+
+
+@dataclass(frozen=True)
+class HairCell:
+    """The model's constants; rates per second. The defaults are those of SHD and SSC."""
+
+    replenishment: float = 5.05
+    """y."""
+    permeability: float = 2000.0
+    """g, the most transmitter released per second."""
+    loss: float = 2500.0
+    """l."""
+    uptake: float = 6580.0
+    """r."""
+    reprocessing: float = 66.3
+    """x."""
+    offset: float = 5.0
+    """A, in units of the velocity."""
+    half_release: float = 300.0
+    """B, in units of the velocity: the permeability is half its most at v + A = B."""
+    firing: float = 50000.0
+    """h."""
+    capacity: float = 1.0
+    """M, transmitter in the free reservoir when full."""
+
+    def __post_init__(self) -> None:
+        check_constants(self)
+
+    def rest(self) -> tuple[float, float, float]:
+        """(q, c, w) in silence."""
+        k = self.permeability * self.offset / (self.offset + self.half_release)
+        gone = self.loss + self.uptake
+        c = self.capacity * self.replenishment * k / (self.loss * k + self.replenishment * gone)
+        return c * gone / k, c, c * self.uptake / self.reprocessing
+
+    def firing_probability(self, velocity: npt.NDArray[np.floating], rate: float) -> npt.NDArray[np.floating]:
+        """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of firing within each sample."""
+        q, c, w = (np.full(velocity.shape[1], value) for value in self.rest())
+        compiled(_release)(
+            velocity, q, c, w, self.offset, self.half_release, self.capacity,
+            self.permeability / rate, self.replenishment / rate, (self.loss + self.uptake) / rate, self.uptake / rate,
+            self.reprocessing / rate, self.firing / rate,
+        )  # fmt: skip
+        return velocity
+
+
+def _release(
+    v: npt.NDArray, q: npt.NDArray, c: npt.NDArray, w: npt.NDArray, offset: float, half: float, capacity: float,
+    g_dt: float, y_dt: float, lr_dt: float, r_dt: float, x_dt: float, h_dt: float,
+) -> None:  # fmt: skip
+    """v (T, P) in place, reservoirs (P,): the places are the SIMD lanes."""
+    steps, places = v.shape
+    for t in range(steps):
+        for i in range(places):
+            drive = v[t, i] + offset
+            released = g_dt * drive / (drive + half) * q[i] if drive > 0 else 0.0
+            replenished = y_dt * max(capacity - q[i], 0.0)
+            returned = x_dt * w[i]
+            q_new = q[i] + replenished - released + returned
+            c_new = c[i] + released - lr_dt * c[i]
+            w_new = w[i] + r_dt * c[i] - returned
+            q[i], c[i], w[i] = max(q_new, 0.0), max(c_new, 0.0), max(w_new, 0.0)
+            v[t, i] = h_dt * c[i]

@@ -1,0 +1,234 @@
+"""Log-mel, MFCC, derivatives, ternary: against numbers that other packages gave, and what must hold for any sound.
+
+The golden numbers are librosa 0.10.2's (melspectrogram with pad_mode="reflect", delta) and python_speech_features 0.6's
+(fbank, lifter), computed as the published networks' code does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn.encoders import (
+    MFCC,
+    LogMel,
+    SpeechFeatures,
+    Statistics,
+    difference_derivatives,
+    smoothed_derivatives,
+    ternary,
+)
+from srnn.errors import SrnnError
+from srnn.network.encoding import LearnedTernary
+from srnn.surrogates import as_surrogate
+
+N = np.arange(16000)
+TIME = N / 16000
+CHIRP = (
+    0.5 * np.sin(2 * np.pi * (200 * TIME + 900 * TIME * TIME))
+    + 0.3 * np.sin(2 * np.pi * 3100 * TIME) * (TIME > 0.5)
+    + 0.01 * np.sin(12.9898 * N) ** 3
+).astype(np.float32)
+
+
+def test_log_mel_and_derivatives_are_librosas() -> None:
+    x = smoothed_derivatives(LogMel()(CHIRP))
+    assert x.shape == (101, 120) and x.dtype == np.float32
+    golden = [
+        (0, 5, 0.014909646), (3, 8, 5.926765e-07), (50, 20, 1.0358568e-04), (60, 33, 2.6434806e-11),
+        (100, 39, 2.6300509e-04), (0, 45, 0.066066042), (2, 50, -4.9888047e-05), (50, 60, 0.0081157330),
+        (98, 70, 4.0562826e-04), (100, 79, 1.8392953e-05), (0, 85, 0.037247647), (4, 90, 4.4000761e-05),
+        (50, 101, 4.0256778e-06), (97, 115, 2.0772610e-04), (100, 110, 3.5709195e-04),
+    ]  # fmt: skip
+    for frame, channel, value in golden:
+        assert x[frame, channel] == pytest.approx(value, rel=2e-3, abs=1e-7)
+    assert x.sum() == pytest.approx(91.19562, rel=1e-4) and np.abs(x).sum() == pytest.approx(125.291306, rel=1e-4)
+
+
+def test_mfcc_is_python_speech_features() -> None:
+    x = MFCC()(CHIRP)
+    assert x.shape == (99, 13)
+    golden = [
+        (0, 0, -41.02480355), (10, 3, -8.26075101), (50, 12, 2.78301604), (77, 7, -45.83009222), (98, 0, -20.02910151),
+        (98, 12, 3.00917734),
+    ]  # fmt: skip
+    for frame, channel, value in golden:
+        assert x[frame, channel] == pytest.approx(value, rel=1e-5)
+    assert np.abs(x).sum() == pytest.approx(24411.802789, rel=1e-5)
+
+
+def test_the_published_timit_input() -> None:
+    encoder = SpeechFeatures("mfcc")
+    x = encoder(CHIRP, encoder.fit(()))
+    assert x.shape == (99, 39)
+    golden = [
+        (0, 0, -3.65140632), (20, 12, 0.25705811), (50, 13, 0.28215470), (0, 20, -0.08686488), (60, 25, 0.01071832),
+        (98, 38, -0.10893030), (40, 30, 0.09430837),
+    ]  # fmt: skip
+    for frame, channel, value in golden:
+        assert x[frame, channel] == pytest.approx(value, rel=1e-4, abs=1e-5)
+
+
+def test_the_published_gsc_input_but_for_the_batch() -> None:
+    """(3, 101, 40), each derivative divided by its deviation in the clip, then by that over all clips."""
+    encoder = SpeechFeatures()
+    clips = [CHIRP * loud + np.random.default_rng(k).normal(0, 0.1, 16000) for k, loud in enumerate((0.1, 1.0, 3.0))]
+    by_hand = np.stack([smoothed_derivatives(LogMel()(clip)) for clip in clips])
+    by_hand /= by_hand.std(axis=1, keepdims=True)
+    batch = by_hand / by_hand.std(axis=(0, 1))
+    statistics = encoder.fit([encoder.expand(encoder.frames(clip)) for clip in clips])
+    assert not statistics.mean.any()
+    for clip, wanted in zip(clips, batch, strict=True):
+        np.testing.assert_allclose(encoder(clip, statistics), wanted, rtol=2e-3, atol=2e-4)
+
+
+def test_training_statistics_leave_mean_zero_and_deviation_one() -> None:
+    for kind in ("log_mel", "mfcc"):
+        encoder = SpeechFeatures(kind, normalise="training")  # type: ignore[arg-type]
+        rng = np.random.default_rng(0)
+        clips = [encoder.frames(CHIRP[: 4000 * k] + rng.normal(0, 0.1, 4000 * k)) for k in (1, 2, 4)]
+        statistics = encoder.fit(encoder.expand(clip) for clip in clips)
+        x = np.concatenate([(encoder.expand(clip) - statistics.mean) / statistics.std for clip in clips])
+        np.testing.assert_allclose(x.mean(0), 0, atol=1e-3)
+        np.testing.assert_allclose(x.std(0), 1, atol=1e-3)
+
+
+@given(st.floats(0.001, 1000))
+@settings(max_examples=10, deadline=None)
+def test_level_clip_does_not_hear_loudness(loud: float) -> None:
+    np.testing.assert_allclose(LogMel()(CHIRP * loud), LogMel()(CHIRP), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "mfcc"])
+@pytest.mark.parametrize("normalise", ["clip", "training"])
+@pytest.mark.parametrize("sound", [np.zeros(16000), np.zeros(1), np.ones(1), np.ones(500), np.eye(1, 5000, 2000)[0]])
+def test_silence_and_odd_sounds_stay_finite(kind: str, normalise: str, sound: np.ndarray) -> None:
+    encoder = SpeechFeatures(kind, normalise=normalise)  # type: ignore[arg-type]
+    x = encoder.expand(encoder.frames(sound))
+    assert np.isfinite(x).all() and len(x) >= 8
+    statistics = encoder.fit([x])
+    assert np.isfinite(encoder(sound, statistics)).all() and (statistics.std > 0).all()
+
+
+@given(st.lists(st.integers(0, 9000), max_size=8), st.integers(1500, 9000), st.integers(0, 2))
+@settings(max_examples=40, deadline=None)
+def test_sound_as_it_comes_gives_what_the_whole_gives(cuts: list[int], length: int, derivatives: int) -> None:
+    encoder = SpeechFeatures(normalise="training", derivatives=derivatives)
+    rng = np.random.default_rng(length)
+    statistics = Statistics(*(rng.uniform(0.5, 2, (2, encoder.channels)).astype(np.float32)))
+    sound = CHIRP[:length]
+    state, out = None, []
+    for part in np.split(sound, sorted(min(cut, length) for cut in cuts)):
+        frames, state = encoder.stream(part, statistics, state)
+        out.append(frames)
+    out.append(encoder.stream(sound[:0], statistics, state, last=True)[0])
+    np.testing.assert_allclose(np.concatenate(out), encoder(sound, statistics), atol=2e-4)
+
+
+def test_how_late_a_streamed_frame_comes() -> None:
+    encoder = SpeechFeatures(normalise="training")
+    statistics = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
+    late = []
+    state, known = None, 0
+    for sample in range(0, 8000, 10):
+        frames, state = encoder.stream(CHIRP[sample : sample + 10], statistics, state)
+        if len(frames):
+            known += len(frames)
+            late.append((sample + 10) / 16 - 10 * (known - 1))  # ms after the frame's centre
+    assert max(late[1:]) == pytest.approx(55, abs=1)  # four frames and half a window
+
+
+def test_only_what_needs_no_end_can_be_streamed() -> None:
+    for encoder in (SpeechFeatures(), SpeechFeatures("mfcc", normalise="training")):
+        with pytest.raises(SrnnError, match="Only features 'log_mel' with normalise 'training'"):
+            encoder.stream(CHIRP, encoder.fit([np.ones((9, encoder.channels), np.float32)]))
+
+
+def test_other_rates_have_the_same_frames() -> None:
+    slow = SpeechFeatures(rate=8000)
+    assert slow.frames(CHIRP[::2]).shape == (101, 40) and slow.front.hop == 80
+    assert SpeechFeatures("mfcc", rate=8000).frames(CHIRP[::2]).shape == (99, 13)
+
+
+def test_derivatives_of_lines_and_parabolas_are_exact() -> None:
+    t = np.arange(20.0)
+    x = np.stack([3 * t + 1, 0.5 * t**2], axis=1)
+    np.testing.assert_allclose(smoothed_derivatives(x, 1)[:, 2], 3, atol=1e-4)
+    np.testing.assert_allclose(smoothed_derivatives(x, 2)[:, 5], 1, atol=1e-4)
+    np.testing.assert_allclose(difference_derivatives(x, 1)[1:-1, 3], t[1:-1], atol=1e-4)
+    assert smoothed_derivatives(x, 0).shape == (20, 2) and difference_derivatives(x[None], 3).shape == (1, 20, 8)
+    for bad in ((x[:8], 1), (x, 5), (x, True), (x[:, 0], 1)):
+        with pytest.raises(SrnnError, match="erivatives"):
+            smoothed_derivatives(*bad)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "melspec"}, "features cannot be 'melspec'"),
+        ({"normalise": "batch"}, "normalise cannot be 'batch'"),
+        ({"rate": 4000}, "rate must be a multiple of 100"),
+        ({"rate": 16000.0}, "rate"),
+        ({"mels": 0}, "mels must be"),
+        ({"mels": 200}, "200 mels are too many"),
+        ({"derivatives": 5}, "derivatives must be"),
+        ({"kind": "mfcc", "mels": 20}, "no effect with features 'mfcc'"),
+    ],
+)
+def test_bad_options_are_one_line(options: dict, words: str) -> None:
+    with pytest.raises(SrnnError, match=words):
+        SpeechFeatures(**options)
+
+
+@pytest.mark.parametrize("sound", [np.zeros((2, 5)), np.zeros(0), np.array([0, np.inf]), np.array(["a"])])
+def test_bad_sounds_are_one_line(sound: np.ndarray) -> None:
+    for encoder in (LogMel(), MFCC()):
+        with pytest.raises(SrnnError, match="Sound"):
+            encoder(sound)
+
+
+def test_bands_outside_the_spectrum_are_one_line() -> None:
+    with pytest.raises(SrnnError, match="between 0 and 4000 Hz"):
+        LogMel(rate=8000, window=240, high=5000)
+    with pytest.raises(SrnnError, match="30 coefficients need as many filters"):
+        MFCC(coefficients=30)
+
+
+def test_ternary() -> None:
+    np.testing.assert_array_equal(ternary([-1, -0.05, 0, 0.05, 0.06]), [-1, 0, 0, 0, 1])
+    for bad in (0, -1, float("nan"), float("inf"), "x", True):
+        with pytest.raises(SrnnError, match="ternary threshold"):
+            ternary([1.0], bad)  # type: ignore[arg-type]
+
+
+def test_learned_ternary_is_ternary_forward_and_the_surrogates_backward() -> None:
+    x = torch.randn(3, 7, 5, dtype=torch.float64, requires_grad=True)
+    layer = LearnedTernary(5, 0.3).double()
+    y = layer(x)
+    np.testing.assert_array_equal(y.detach().numpy(), ternary(x.detach().numpy(), 0.3))
+    y.sum().backward()
+    psi = as_surrogate("gaussian")
+    with torch.no_grad():
+        up, down = psi(x - 0.3), psi(-x - 0.3)
+    torch.testing.assert_close(x.grad, up + down)
+    torch.testing.assert_close(layer.log_threshold.grad, 0.3 * (down - up).sum((0, 1)))
+
+
+def test_learned_ternary_learns_and_stays_positive() -> None:
+    torch.manual_seed(0)
+    layer = LearnedTernary()
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.1)
+    x = torch.randn(2000, 1)
+    target = torch.from_numpy(ternary(x.numpy(), 0.8))
+    for _ in range(150):
+        optimiser.zero_grad()
+        (layer(x) - target).square().mean().backward()
+        optimiser.step()
+    assert layer.threshold.item() == pytest.approx(0.8, abs=0.1)
+    torch.optim.SGD(layer.parameters(), lr=1e6).step()
+    assert (layer.threshold >= 0).all()
+    with pytest.raises(SrnnError, match="channels"):
+        LearnedTernary(0)

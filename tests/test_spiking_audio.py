@@ -1,0 +1,182 @@
+"""Sound files to a file of spikes: its layout, whatever the order and the workers, and bad input in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from srnn.cli import main
+from srnn.datasets.spiking_audio import convert, convert_clips, find_clips
+from srnn.encoders import Cochlea
+from srnn.encoders.cochlea import clip_key
+from srnn.errors import SrnnError
+
+
+def tone(frequency: float, seconds: float, rate: int = 8000) -> np.ndarray:
+    return np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10_ann_0.wav, 2_ann_0.wav, 2_bob_0.wav: sorted by name, 10 comes first; as a number, last."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for index, name in enumerate(("10_ann_0", "2_ann_0", "2_bob_0")):
+        x = (tone(300 * (index + 1), 0.05 + 0.02 * index) * 2e4).astype(np.int16)
+        wavfile.write(folder / f"{name}.wav", 8000, np.stack([x, x], axis=1) if index == 1 else x)
+    return folder
+
+
+SMALL = Cochlea(places=50)
+
+
+def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path: Path) -> None:
+    clips = find_clips([recordings], "{label}_{speaker}_{index}")
+    seen: list[tuple[int, int]] = []
+    done = convert_clips(clips, tmp_path / "new" / "spikes.h5", SMALL, workers=2, progress=lambda *n: seen.append(n))
+    assert done.clips == 3 and done.seconds == pytest.approx(0.21) and seen == [(1, 3), (2, 3), (3, 3)]
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["spikes.h5"]
+    with h5py.File(tmp_path / "new" / "spikes.h5") as file:
+        assert file["labels"][:].tolist() == [1, 0, 0] and file["extra/speaker"][:].tolist() == [0, 0, 1]
+        assert file["extra/keys"].asstr()[:].tolist() == ["2", "10"]
+        assert file["extra/meta_info/speaker"].asstr()[:].tolist() == ["ann", "bob"]
+        assert file["extra/meta_info/file"].asstr()[:].tolist() == [c.name for c in clips]
+        times, units = file["spikes/times"], file["spikes/units"]
+        assert sum(len(t) for t in times) == sum(len(u) for u in units) == done.spikes > 0
+        samples = wavfile.read(recordings / "2_bob_0.wav")[1]
+        when, unit = SMALL.spikes(samples, 8000, clip_key(0, "2_bob_0.wav"))
+        np.testing.assert_array_equal(times[2], when.astype(np.float32))
+        np.testing.assert_array_equal(units[2], unit)
+        assert units[2].dtype == np.uint16
+        assert json.loads(file.attrs["cochlea"])["hair_cell"]["capacity"] == 1.0 and file.attrs["seed"] == 0
+
+
+def test_order_and_workers_do_not_matter(recordings: Path, tmp_path: Path) -> None:
+    files = sorted(recordings.iterdir())
+    convert(files, [0, 1, 2], [0, 0, 0], tmp_path / "a.h5", cochlea=SMALL, workers=1)
+    convert(files[::-1], [2, 1, 0], [0, 0, 0], tmp_path / "b.h5", cochlea=Cochlea(places=50), workers=3)
+    with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+        for i in range(3):
+            np.testing.assert_array_equal(a["spikes/times"][i], b["spikes/times"][2 - i])
+            np.testing.assert_array_equal(a["spikes/units"][i], b["spikes/units"][2 - i])
+
+
+def test_the_data_set_of_spikes_reads_it(recordings: Path, tmp_path: Path) -> None:
+    shd = pytest.importorskip("srnn.datasets.shd")
+    from srnn.encoders import EventBinning
+
+    convert(sorted(recordings.iterdir()), [0, 1, 2], [0, 0, 1], tmp_path / "a.h5", cochlea=SMALL)
+    read = shd.read_recordings(tmp_path / "a.h5", EventBinning(), 3)
+    assert read.labels.tolist() == [0, 1, 2] and read.speakers.tolist() == [0, 0, 1]
+
+
+def test_labels_from_folders(recordings: Path, tmp_path: Path) -> None:
+    for word in ("yes", "no"):
+        (tmp_path / word).mkdir()
+        (tmp_path / word / "ann_nohash_0.wav").write_bytes((recordings / "2_ann_0.wav").read_bytes())
+    clips = find_clips([tmp_path], "{speaker}_nohash_{index}")
+    assert [(c.name, c.label, c.speaker) for c in clips] == [
+        ("no/ann_nohash_0.wav", "no", "ann"),
+        ("yes/ann_nohash_0.wav", "yes", "ann"),
+    ]
+    assert [c.speaker for c in find_clips([tmp_path])] == ["", ""]
+    assert find_clips([tmp_path / "no" / "ann_nohash_0.wav"])[0].label == "no"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "word"),
+    [
+        ("{word}_{index}", "each once"),
+        ("{label}{label}", "each once"),
+        ("{index}", "reads nothing"),
+        ("{label}-{index}", "fit"),
+    ],
+)
+def test_bad_patterns_are_one_line(recordings: Path, pattern: str, word: str) -> None:
+    with pytest.raises(SrnnError, match=word):
+        find_clips([recordings], pattern)
+
+
+def test_a_bad_clip_is_named_or_left_out(recordings: Path, tmp_path: Path) -> None:
+    good = recordings / "2_ann_0.wav"
+    broken, silent, cut = tmp_path / "broken.wav", tmp_path / "silent.wav", tmp_path / "cut.wav"
+    broken.write_bytes(b"RIFF0000not a wave")
+    cut.write_bytes(good.read_bytes()[:30])
+    wavfile.write(silent, 8000, np.zeros(500, np.int16))
+    out = tmp_path / "out.h5"
+    out.write_bytes(b"old")
+    for bad in (broken, silent, cut):
+        with pytest.raises(SrnnError, match=bad.name) as error:
+            convert([good, bad], [0, 1], [0, 0], out, cochlea=SMALL)
+        assert "\n" not in str(error.value) and out.read_bytes() == b"old"
+    with pytest.raises(SrnnError, match="None of the 2 clips"):
+        convert([broken, silent], [0, 1], [0, 0], out, cochlea=SMALL, leave_out_bad=True)
+    done = convert([silent, good, cut], [0, 1, 2], [0, 1, 0], out, cochlea=SMALL, leave_out_bad=True)
+    assert done.clips == 1 and [line.split(":")[0] for line in done.left_out] == [str(silent), str(cut)]
+    with h5py.File(out) as file:
+        assert file["labels"][:].tolist() == [1] and file["spikes/times"].shape == (1,)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.wav", "cut.wav", "out.h5", "silent.wav"]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"files": []}, "no clips"),
+        ({"labels": [0]}, "labels"),
+        ({"labels": [0.5, 1.0]}, "labels"),
+        ({"labels": [0, 70000]}, "labels"),
+        ({"speakers": [0, -1]}, "speakers"),
+        ({"names": ["a", "a"]}, "different names"),
+        ({"time_type": "float64"}, "float32"),
+        ({"workers": 0}, "workers"),
+        ({"out": "."}, "folder"),
+        ({"out": "/dev/null/x.h5"}, "cannot be written"),
+    ],
+)
+def test_bad_arguments_are_one_line(recordings: Path, tmp_path: Path, options: dict, word: str) -> None:
+    files = [recordings / "2_ann_0.wav", recordings / "2_bob_0.wav"]
+    given = {"files": files, "labels": [0, 1], "speakers": [0, 0], "out": tmp_path / "o.h5", "cochlea": SMALL} | options
+    given["out"] = Path(given["out"])
+    with pytest.raises(SrnnError, match=word):
+        convert(**given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_hdf5_leaves_nothing_behind(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(h5py.Dataset, "resize", full)
+    with pytest.raises(SrnnError, match="No space left"):
+        convert([recordings / "2_ann_0.wav"], [0], [0], tmp_path / "o.h5", cochlea=SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command(recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "digits.h5"
+    words = [
+        "encode",
+        "cochlea",
+        str(recordings),
+        "--pattern",
+        "{label}_{speaker}_{index}",
+        "--out",
+        str(out),
+        "--places",
+        "40",
+    ]
+    assert main([*words, "--json", "--times", "float16"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["clips"] == 3 and report["file"] == str(out) and report["left_out"] == []
+    with h5py.File(out) as file:
+        assert file["spikes/times"][0].dtype == np.float16
+    assert main(words) == 0
+    assert "3 clips" in capsys.readouterr().out
+    assert main(["encode", "cochlea", str(tmp_path / "no"), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
