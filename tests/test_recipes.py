@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layouts import WRITERS
 from srnn import SrnnError
+from srnn.network import Layer
 from srnn.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.recipes.baselines import as_baseline
 from srnn.recipes.schema import LossConfig, OptimizerConfig
+from srnn.training import train
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -23,6 +28,88 @@ def test_shipped_recipe_loads_builds_and_reads_back(name: str) -> None:
     task = recipe.create_task()
     network = recipe.build_network(task, seed=0)
     assert (network.inputs, network.outputs) == (task.inputs, task.outputs)
+
+
+def small_data(recipe: Recipe, root: Path) -> list[str]:
+    """Write the recipe's data into a folder; the settings that such small data need."""
+    task, options = recipe.task.name, recipe.task.options
+    if task == "digits":  # its data are always there, all of them
+        return ["--training.batch_size", "256"]
+    WRITERS[f"{task}, mini" if options.get("source") == "mini" else task](root)
+    few = ["--training.batch_size", "4"]
+    return [*few, "--task.options.validation_size", "4"] if task in ("smnist", "psmnist") else few
+
+
+def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) -> dict:
+    extra = small_data(load_recipe(name), root / "data")
+    recipe = load_recipe(name, ["--training.epochs", "1", *extra, *overrides], baseline)
+    result = train(recipe, root / "run", data_dir=root / "data")
+    records = [json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [record.get("event") for record in records] == [None], "training diverged"
+    assert 0 <= result["accuracy"] <= 1 and records[0]["gradient_norm"] > 0
+    return result
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipe_trains_on_small_files_of_the_official_layout(name: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    trains(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["paper/shd", "paper/timit", "paper/soli"])
+@pytest.mark.parametrize("baseline", ["lstm", "bilstm", "relu"])
+def test_any_task_is_trained_with_any_baseline(name: str, baseline: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    result = trains(name, tmp_path, "--network.hidden", "[8]" if name == "paper/timit" else "[8, 8]", baseline=baseline)
+    assert (result["firing_rate"] is None) == (baseline != "relu")
+
+
+# Table S1 of the paper; time constants by layer, the readout last. (mean, std) as its neurons are drawn.
+TABLE_S1 = {
+    "ecg": ([(20, 0.5), (20, 0.5)], [(7, 0.2), (100, 1)], 1e-2, 64, 400, None),
+    "shd": ([(20, 5)] * 3, [(150, 10)] * 2, 1e-2, 64, 20, (0.5, 20)),
+    "ssc": ([(20, 5)] * 3, [(150, 50)] * 2, 1e-2, 32, 150, (0.5, 10)),
+    "gsc": ([(20, 5)] * 3, [(150, 50)] * 2, 1e-2, 64, 70, (0.75, 20)),
+    "smnist": ([(20, 5)] * 4, [(200, 50)] * 4, 1e-2, 256, 300, "linear"),
+    "psmnist": ([(20, 5)] * 4, [(200, 50)] * 4, 1e-2, 256, 300, "linear"),
+    "soli": ([(20, 5)] * 3, [(20, 5)] * 2, 2e-2, 128, 150, (0.75, 50)),
+    "timit": ([(20, 5), (20, 5), (3, 1)], [(200, 50)] * 2, 1e-2, 16, 200, (0.5, 100)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TABLE_S1))
+def test_paper_recipes_say_what_table_s1_says(name: str) -> None:
+    taus_mem, taus_adp, lr, batch, epochs, decay = TABLE_S1[name]
+    recipe = load_recipe(f"paper/{name}")
+    network = recipe.build_network(recipe.create_task(), seed=0)
+    layers = [module for module in network.modules() if isinstance(module, Layer)]
+    drawn = [(layer.neuron.tau_mem, getattr(layer.neuron, "tau_adp", None)) for layer in layers]  # type: ignore[attr-defined]
+    assert [(tau.a, tau.b) for tau, _ in drawn] == taus_mem
+    assert [(tau.a, tau.b) for _, tau in drawn if tau is not None] == taus_adp
+    training = recipe.training
+    assert (training.optimizer.name, training.optimizer.lr) == ("adam", lr)
+    assert (training.batch_size, training.epochs) == (batch, epochs)
+    if decay == "linear":
+        assert (training.schedule.name, training.schedule.final) == ("linear", 0)
+    elif decay is not None:
+        assert (training.schedule.name, training.schedule.factor, training.schedule.every) == ("step", *decay)
+
+
+def test_paper_baselines_have_the_papers_sizes() -> None:
+    shapes = {}
+    for name in ("lstm", "gru", "rnn", "bilstm"):
+        recipe = load_recipe(f"paper/ecg-{name}")
+        network = recipe.build_network(recipe.create_task(), seed=0)
+        shapes[name] = (recipe.network.model, [str(layer.extra_repr()) for layer in network.layers])
+    assert shapes["gru"] == ("gru", ["4 -> 36 gru"]) and shapes["rnn"] == ("rnn", ["4 -> 36 rnn"])
+    assert shapes["lstm"] == ("lstm", ["4 -> 36 lstm"])
+    assert shapes["bilstm"][1] == [
+        "4 -> 120 lstm, from both ends", "240 -> 40 lstm, from both ends", "80 -> 100 ReLU", "100 -> 20 ReLU",
+    ]  # fmt: skip
+    for name in ("relu", "lif"):  # the recipes say what the generic baselines say
+        ours, generic = load_recipe(f"paper/ecg-{name}"), as_baseline(load_recipe("paper/ecg"), name)
+        assert ours.network.hidden == generic.network.hidden and ours.loss == generic.loss
+        assert ours.training == generic.training
 
 
 def test_paper_ecg_is_the_papers_network() -> None:
@@ -96,7 +183,7 @@ def test_bad_yaml_is_a_clear_error(text: str) -> None:
 
 def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="Did you mean 'paper/ecg'"):
-        load_recipe("paper/egc")
+        load_recipe("paper/eccg")
     with pytest.raises(SrnnError, match="no recipe file"):
         load_recipe(str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))

@@ -24,8 +24,9 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
+from .baselines import CellLayer, DenseLayer, Network
 from .errors import SrnnError
-from .network import SRNN, Layer
+from .network import Layer
 
 FORMAT = 1
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -93,21 +94,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, info)
 
 
-def architecture(network: SRNN) -> list[str]:
+def architecture(network: Network) -> list[str]:
     """What must agree between a checkpoint and the network that takes it, one line a layer."""
-    return [
-        f"{name}: {module.extra_repr()}, {module.neuron.time_constants} time constants"
-        for name, module in network.named_modules()
-        if isinstance(module, Layer)
-    ]
+    lines = []
+    for name, module in network.named_modules():
+        if isinstance(module, Layer):
+            lines.append(f"{name}: {module.extra_repr()}, {module.neuron.time_constants} time constants")
+        elif isinstance(module, (CellLayer, DenseLayer)):
+            lines.append(f"{name}: {module.extra_repr()}")
+    return lines
 
 
-def network_tensors(network: SRNN) -> dict[str, Tensor]:
+def network_tensors(network: Network) -> dict[str, Tensor]:
     """All parameters and constants of the network, by checkpoint name."""
     return {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
 
 
-def load_network(network: SRNN, checkpoint: Checkpoint) -> None:
+def load_network(network: Network, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's weights into the network. SrnnError when it is another architecture's."""
     own, theirs = architecture(network), checkpoint.info.get("architecture")
     if theirs != own:

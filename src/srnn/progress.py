@@ -18,8 +18,8 @@ class Reporter:
     def start(self, total_steps: int, done_steps: int) -> None:
         """Training begins, or goes on after ``done_steps``; a step is one batch."""
 
-    def step(self, done_steps: int, numbers: dict[str, float]) -> None:
-        """After a batch: running loss, accuracy, firing rate, samples/s of this epoch."""
+    def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
+        """After a batch: running loss, accuracy, firing rate (None: the network has none), samples/s of this epoch."""
 
     def epoch(self, record: dict[str, Any]) -> None:
         """After an epoch, with its line of metrics.jsonl."""
@@ -31,13 +31,19 @@ class Reporter:
         """Training has ended, in whatever way."""
 
 
+def rate_text(rate: float | None) -> str:
+    """A firing rate for people; n/a for a network that has none."""
+    return "n/a" if rate is None else f"{rate:.3f}"
+
+
 def epoch_line(record: dict[str, Any]) -> str:
     """One epoch in one line."""
     validation = record["validation"]
+    firing = validation["firing_rate"]
     return (
         f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  accuracy {record['train']['accuracy']:.2%}  "
         f"validation loss {validation['loss']:.4g}  accuracy {validation['accuracy']:.2%}  "
-        f"rate {validation['firing_rate']['mean']:.3f}  {record['samples_per_s']:.0f} samples/s"
+        f"rate {rate_text(firing['mean'] if firing else None)}  {record['samples_per_s']:.0f} samples/s"
         + ("  best" if record["best"] else "")
     )
 
@@ -71,11 +77,11 @@ class BarReporter(Reporter):
         self._task = self._progress.add_task("", total=total_steps, completed=done_steps, epoch=0, numbers="")
         self._progress.start()
 
-    def step(self, done_steps: int, numbers: dict[str, float]) -> None:
+    def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
         if self._progress is not None and self._task is not None:
             text = (
                 f"loss {numbers['loss']:.4g}  accuracy {numbers['accuracy']:.1%}  "
-                f"rate {numbers['firing_rate']:.3f}  {numbers['samples_per_s']:.0f} samples/s"
+                f"rate {rate_text(numbers['firing_rate'])}  {numbers['samples_per_s']:.0f} samples/s"
             )
             self._progress.update(self._task, completed=done_steps, epoch=int(numbers["epoch"]), numbers=text)
 

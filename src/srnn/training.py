@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoints
+from .baselines import Network
 from .batches import Sequences
 from .errors import SrnnError
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .kernels import LayerResult
 from .losses import Loss, Scored, rate_penalty
-from .network import SRNN
 from .optimisation import build_optimizer, schedule_factor, set_learning_rate
 from .progress import Reporter
 from .recipes import Recipe
@@ -74,10 +74,10 @@ class TrainingState:
         }
         self.sums = {name: self.sums.get(name, 0) + value for name, value in new.items()}
 
-    def means(self, layers: int) -> tuple[float, float, list[float]]:
-        """Loss, accuracy and firing rate of each hidden layer, over the current epoch so far."""
+    def means(self) -> tuple[float, float, list[float]]:
+        """Loss, accuracy and firing rate of each hidden layer that has one, over the current epoch so far."""
         s = self.sums
-        rates = [s[f"rate.{index}"] / s["steps"] for index in range(layers)]
+        rates = [total / s["steps"] for name, total in s.items() if name.startswith("rate.")]
         return s["loss"] / s["weight"], s["correct"] / max(s["counted"], 1), rates
 
 
@@ -91,7 +91,7 @@ class _Hidden:
 class _Network(nn.Module):
     """The network as Fabric wants it: a module that is called for its output."""
 
-    def __init__(self, network: SRNN) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -173,7 +173,9 @@ def train(
 
                 output, hidden = module(batch.x, batch.lengths, generator)
                 scored = loss(output, batch.y, batch.lengths)
-                objective = scored.loss + rate_penalty(recipe.loss.rate, hidden.layers, batch.lengths)
+                objective = scored.loss + rate_penalty(
+                    recipe.loss.rate, hidden.layers, network.hidden_lengths(batch.lengths)
+                )
                 wrapped_optimizer.zero_grad()
                 fabric.backward(objective)
                 # Without clipping the norm is still needed: it tells whether every gradient is finite.
@@ -191,17 +193,18 @@ def train(
                 state.seconds = seconds_before + time.perf_counter() - clock
                 samples = min(state.step * config.batch_size, len(train_set)) - first_step * config.batch_size
                 samples_per_s = samples / max(state.seconds - seconds_before, 1e-9)
-                train_loss, train_accuracy, rates = state.means(len(network.layers))
+                train_loss, train_accuracy, rates = state.means()
+                firing = rate_report(network, rates)
                 reporter.step(steps_done + 1, {
                     "epoch": state.epoch + 1, "loss": train_loss, "accuracy": train_accuracy,
-                    "firing_rate": rate_report(network, rates)["mean"], "samples_per_s": samples_per_s,
+                    "firing_rate": firing["mean"] if firing else None, "samples_per_s": samples_per_s,
                 })  # fmt: skip
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step % every == 0 and state.step < steps_per_epoch:
                     _save(run, network, optimizer, state)
 
             if not diverged:
-                train_loss, train_accuracy, rates = state.means(len(network.layers))
+                train_loss, train_accuracy, rates = state.means()
                 validation = evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
@@ -283,7 +286,7 @@ def _fabric(device: str) -> Any:
         raise SrnnError(f"training.device is '{device}', which this machine does not offer: {error}") from error
 
 
-def _save(run: Run, network: SRNN, optimizer: torch.optim.Optimizer | None, state: TrainingState) -> None:
+def _save(run: Run, network: Network, optimizer: torch.optim.Optimizer | None, state: TrainingState) -> None:
     """Write the last checkpoint; without the optimiser, from which nothing can go on, the best one."""
     tensors = checkpoints.network_tensors(network)
     if optimizer is not None:
@@ -292,7 +295,7 @@ def _save(run: Run, network: SRNN, optimizer: torch.optim.Optimizer | None, stat
     checkpoints.save_checkpoint(run.best if optimizer is None else run.last, tensors, info)
 
 
-def _load(run: Run, network: SRNN, optimizer: torch.optim.Optimizer) -> TrainingState:
+def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer) -> TrainingState:
     """Put the last checkpoint's tensors into network and optimiser; return the rest."""
     checkpoint = checkpoints.read_checkpoint(run.last)
     checkpoints.load_network(network, checkpoint)
@@ -304,7 +307,7 @@ def _load(run: Run, network: SRNN, optimizer: torch.optim.Optimizer) -> Training
 
 
 def _restore(
-    run: Run, network: SRNN, optimizer: torch.optim.Optimizer, state: TrainingState, recipe: Recipe,
+    run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, recipe: Recipe,
     reason: str, reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
     """After a loss or gradient that is not finite: the last checkpoint again, with half the learning rate.
@@ -342,5 +345,6 @@ def _tensorboard_writer(run: Run, epoch: int) -> Any:
 def _write_scalars(writer: Any, record: dict[str, Any]) -> None:
     for part in ("train", "validation"):
         for name, value in record[part].items():
-            writer.add_scalar(f"{name}/{part}", value["mean"] if name == "firing_rate" else value, record["epoch"])
+            if value is not None:  # a network without spikes has no firing rate
+                writer.add_scalar(f"{name}/{part}", value["mean"] if name == "firing_rate" else value, record["epoch"])
     writer.add_scalar("lr", record["lr"], record["epoch"])

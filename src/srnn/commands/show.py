@@ -52,6 +52,8 @@ def show_result(
 def _text(key: str, value: Any) -> str:
     if key.startswith("accuracy"):
         return f"{value:.2%}"
+    if value is None:
+        return "n/a"
     if key == "firing_rate":
         layers = ", ".join(f"{rate:.4f}" for rate in value["layers"])
         return f"{value['mean']:.4f} spikes per neuron and step (layers: {layers})"

@@ -18,11 +18,19 @@ Every setting of the recipe can be given here by its dotted name:
   srnn train digits --training.epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
 'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
 goes on with the same command and --resume, to the same final weights.
+
+A baseline on the same task, splits and sizes, for comparison:
+  srnn train digits --baseline lstm
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="train this baseline on it instead: rnn, gru, lstm, bilstm, relu, lif, feedforward",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
@@ -40,8 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
     if not 0 <= arguments.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
-    recipe = load_recipe(arguments.recipe, arguments.overrides)
-    out = arguments.out or default_folder(arguments.recipe, arguments.seed)
+    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+    name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
+    out = arguments.out or default_folder(name, arguments.seed)
 
     from ..progress import reporter_for
     from ..training import train
@@ -59,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         words = ["srnn", "train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed), "--resume"]
+        if arguments.baseline is not None:
+            words += ["--baseline", arguments.baseline]
         if arguments.data_dir is not None:
             words += ["--data-dir", str(arguments.data_dir)]
         print(f"srnn: stopped; go on with: {shlex.join([*words, *arguments.overrides])}", file=sys.stderr)
@@ -66,5 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result))
     else:
-        show_result(result, f"{arguments.recipe}, best checkpoint on validation")
+        as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
+        show_result(result, f"{arguments.recipe}{as_baseline}, best checkpoint on validation")
     return 0

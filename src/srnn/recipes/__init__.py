@@ -1,6 +1,16 @@
 """Recipes: one YAML file a result, typed and complete. ``schema.py`` says what stands in them, ``reading.py`` reads them."""
 
+from .baselines import BASELINES, as_baseline
 from .reading import dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
 from .schema import Recipe
 
-__all__ = ["Recipe", "dump_recipe", "load_recipe", "parse_recipe", "recipe_keys", "shipped_recipes"]
+__all__ = [
+    "BASELINES",
+    "Recipe",
+    "as_baseline",
+    "dump_recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_keys",
+    "shipped_recipes",
+]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 
 from ..errors import SrnnError, nearest
+from .baselines import as_baseline
 from .schema import Recipe
 
 _HERE = Path(__file__).parent
@@ -64,10 +65,16 @@ def recipe_path(name: str) -> Path:
     raise SrnnError(f"There is no recipe '{name}'.{nearest(name, shipped_recipes())} A file's path works too.")
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The named recipe with overrides (``["--training.epochs", "5", "--note=x"]``). SrnnError names file and key."""
-    path = recipe_path(name)
-    return parse_recipe(_read(path), overrides, source=name)
+def load_recipe(name: str, overrides: Sequence[str] = (), baseline: str | None = None) -> Recipe:
+    """The named recipe with overrides (``["--training.epochs", "5", "--note=x"]``). SrnnError names file and key.
+
+    baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
+    """
+    text = _read(recipe_path(name))
+    if baseline is None:
+        return parse_recipe(text, overrides, source=name)
+    recipe = as_baseline(parse_recipe(text, source=name), baseline)
+    return build(Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}")
 
 
 def parse_recipe(text: str, overrides: Sequence[str] = (), source: str = "the recipe") -> Recipe:

@@ -11,13 +11,13 @@ A seed and folders are no part of a recipe: they are given to the command. This 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
-    from ..network import SRNN
+    from ..baselines import Network
     from ..tasks import Task
 
 LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
@@ -40,8 +40,11 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The network, as the arguments of ``srnn.SRNN``; inputs and outputs are the task's."""
+    """The network: the arguments of ``srnn.SRNN``, or of a baseline; inputs and outputs are the task's."""
 
+    model: Literal["srnn", "rnn", "gru", "lstm"] = "srnn"
+    """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These know only
+    hidden, recurrent (false: a dense ReLU layer) and bidirectional (the directions are concatenated)."""
     hidden: list[int] = field(default_factory=lambda: [64])
     """Neurons in each hidden layer."""
     neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
@@ -56,15 +59,56 @@ class NetworkConfig:
     """Read the input from both ends."""
     merge: Literal["mean", "concat"] = "mean"
     """How a bidirectional layer joins its two directions."""
+    substeps: int = 1
+    """Steps of the hidden layers for each step of the input, which is held meanwhile."""
     init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
     """Initial feed-forward weights."""
     init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
     """Initial recurrent weights."""
     backend: str = "auto"
     """The kernel that runs the layers; auto: the fastest that can."""
+    memory: Literal["stored", "bits"] = "stored"
+    """What is kept for the gradient: every step's currents, or spikes alone (slower, for long sequences)."""
 
     def __post_init__(self) -> None:
         _require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
+        _require(self.substeps >= 1, "network.substeps", "at least 1", self.substeps)
+        default = NetworkConfig() if self.model != "srnn" else self
+        for name in self.idle_keys():
+            if getattr(self, name) != getattr(default, name):
+                raise SrnnError(
+                    f"Recipe key 'network.{name}' means nothing for network.model '{self.model}'; remove it, or let "
+                    f"--baseline {self.model} do it."
+                )
+
+    def idle_keys(self) -> list[str]:
+        """Keys that mean nothing for the model."""
+        known = ("model", "hidden", "recurrent", "bidirectional")
+        return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
+
+    def build(self, inputs: int, outputs: int, seed: int) -> Network:
+        """A new network, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        try:
+            if self.model != "srnn":
+                from ..baselines import ClassicalRNN
+
+                return ClassicalRNN(
+                    inputs, self.hidden, outputs, self.model, recurrent=self.recurrent,
+                    bidirectional=self.bidirectional, generator=generator,
+                )  # fmt: skip
+            from ..network import SRNN
+
+            return SRNN(
+                inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
+                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, substeps=self.substeps,
+                init_in=self.init_in, init_rec=self.init_rec, backend=self.backend, memory=self.memory,
+                generator=generator,
+            )  # fmt: skip
+        except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
+            raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -220,29 +264,24 @@ class Recipe:
 
         return create_task(self.task.name, **self.task.options)
 
-    def build_network(self, task: Task, seed: int) -> SRNN:
+    def build_network(self, task: Task, seed: int) -> Network:
         """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
-        import torch
-
-        from ..network import SRNN, as_readout
-
-        n = self.network
-        try:
-            if self.loss.name == "ce_spike_count" and as_readout(n.readout).output != "emission":
-                raise SrnnError(
-                    "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: spike_count."
-                )
-            return SRNN(
-                task.inputs, n.hidden, task.outputs, n.neuron, n.readout, n.surrogate,
-                recurrent=n.recurrent, bidirectional=n.bidirectional, merge=n.merge,
-                init_in=n.init_in, init_rec=n.init_rec, backend=n.backend,
-                generator=torch.Generator().manual_seed(seed),
-            )  # fmt: skip
-        except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
-            raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error
+        network = self.network.build(task.inputs, task.outputs, seed)
+        counts = getattr(network, "readout_spec", None)
+        if self.loss.name == "ce_spike_count" and (counts is None or counts.output != "emission"):
+            raise SrnnError(
+                "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: spike_count."
+                if self.network.model == "srnn"
+                else f"The loss 'ce_spike_count' needs spikes, and network.model '{self.network.model}' has none; use ce_mean."
+            )
+        if self.loss.rate.weight > 0 and self.network.model != "srnn":
+            raise SrnnError(f"loss.rate needs spikes, and network.model '{self.network.model}' has none; remove it.")
+        return network
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain mappings, lists and numbers, every default written out."""
+        """The recipe as plain mappings, lists and numbers, every default written out (but for what means nothing)."""
         plain = asdict(self)
+        for name in self.network.idle_keys():
+            del plain["network"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain

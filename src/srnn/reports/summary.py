@@ -83,7 +83,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "split": "validation (which also chose the epoch)",
         "seeds": seeds,
         **{name: spread([r[name] for r in results]) for name in _MEASURES if name in results[0]},
-        "firing_rate": spread([r["firing_rate"]["mean"] for r in results]),
+        "firing_rate": spread([r["firing_rate"]["mean"] for r in results]) if results[0]["firing_rate"] else None,
         "parameters": results[0]["parameters"],
         "best_epoch": [r["best_epoch"] for r in results],
         "epochs": [r["epochs"] for r in results],
@@ -104,14 +104,14 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
 
 
 def _page(summary: dict[str, Any]) -> str:
-    environment = summary["environments"][0]
+    environment, rate = summary["environments"][0], summary["firing_rate"]
     columns = [name for name in _MEASURES if name in summary]
     head = ["seed", *(name.replace("_", ", ") for name in columns), "hidden firing rate", "best epoch", "training, s"]
     rows = [
         [
             str(seed),
             *(f"{summary[name]['values'][i]:.2%}" for name in columns),
-            f"{summary['firing_rate']['values'][i]:.4f}",
+            f"{rate['values'][i]:.4f}" if rate else "n/a",
             f"{summary['best_epoch'][i]} of {summary['epochs'][i]}",
             f"{summary['seconds'][i]:.0f}",
         ]
@@ -119,8 +119,8 @@ def _page(summary: dict[str, Any]) -> str:
     ]
     if len(rows) > 1:
         both = [f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns]
-        rate = summary["firing_rate"]
-        rows.append(["**mean ± std**", *both, f"{rate['mean']:.4f} ± {rate['std']:.4f}", "", ""])
+        mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}" if rate else "n/a"
+        rows.append(["**mean ± std**", *both, mean_rate, "", ""])
     table = [head, ["---"] * len(head), *rows]
     lines = [
         f"# {summary['title']}",
