@@ -17,6 +17,7 @@ from .catalogue import BASE, CATALOGUE, Entry
 from .driver import Failed, Field
 from .measures.agreement import agreement
 from .measures.latency import latency
+from .measures.limit import limit
 from .measures.memory import memory
 from .measures.scaling import scaling
 from .measures.speed import Plan, compare_all
@@ -117,7 +118,7 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
         storage.write(results, options.out)
 
     for kind in kinds:
-        for net in nets if kind in ("agreement", "speed", "memory") else [shd]:
+        for net in nets if kind in ("agreement", "speed", "limit", "memory") else [shd]:
             say(f"{kind}: {net.label} {net.size}, firing rates {' / '.join(f'{rate:g}' for rate in net.rates)}")
             part(kind, one(kind, base, peers, net, field, plan, options.quick))
         if kind == "memory":
@@ -138,6 +139,8 @@ def one(
             return agreement(base, [entry for entry in here if entry.exact], net, field, say)
         if kind == "speed":
             return compare_all(base, here, net, ["train", "forward"], field, plan, say)
+        if kind == "limit":
+            return limit(net, field.threads, say)
         if kind == "memory":
             return memory([base, *here], net, field, say)
         if kind == "latency":

@@ -11,7 +11,7 @@ from .machine import IDLE
 from .nets import LONG, NETS
 
 MIB = 2**20
-KINDS = ("agreement", "speed", "memory", "latency", "scaling")
+KINDS = ("agreement", "speed", "limit", "memory", "latency", "scaling")
 Record = Mapping[str, Any]
 WHAT = {"train": "Forward and backward", "forward": "Forward only", "stream": "a call a step", "loop": "compiled loop"}
 
@@ -21,6 +21,7 @@ def render(results: Mapping[str, Any]) -> str:
     parts = ["# Benchmarks", _intro(results)]
     for what in ("train", "forward"):
         parts += _speed(results, what)
+    parts += _limit(results)
     parts += _memory(results)
     parts += _latency(results)
     parts += _scaling(results)
@@ -126,7 +127,7 @@ def _speed(results: Mapping[str, Any], what: str) -> list[str]:
         f"## {WHAT[what]}, ms per batch",
         "median [least] (**ratio** to srnn ± interquartile range); above 1: slower than srnn.",
         table(["", *(f"{net_label(net)}<br>{sizes[net]}" for net in nets)], rows),
-        _rates(records, nets) if what == "train" else "",
+        *([_rates(records, nets), _first_calls(records, nets)] if what == "train" else []),
     ]
 
 
@@ -140,6 +141,51 @@ def _rates(records: list[Record], nets: list[str]) -> str:
 
     rows = [[label(name), *(cell(name, net) for net in nets)] for name in names]
     return "Firing rates, spikes per neuron and step, layer by layer:\n\n" + table(["", *map(net_label, nets)], rows)
+
+
+def _first_calls(records: list[Record], nets: list[str]) -> str:
+    """Seconds of the first training step in a process, for those to whom it is another than the second."""
+    found = {(record["contestant"], record["net"]): record.get("first_call_s") for record in records}
+    names = [name for name in in_order(name for name, _ in found) if name in (BASE, "eager", "jax", "spyx", "lstm")]
+    rows = [[label(name), *(_seconds(found.get((name, net))) for net in nets)] for name in names]
+    return (
+        "Seconds of the first training step in a process: srnn fetches compiled loops from disk, JAX compiles.\n\n"
+        + table(["", *map(net_label, nets)], rows)
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _limit(results: Mapping[str, Any]) -> list[str]:
+    records = results.get("limit", [])
+    if not records:
+        return []
+    kinds = {"macs": "products", "adds": "additions", "neuron_steps": "neurons", "bytes": "memory traffic"}
+    rows = []
+    for record in records:
+        trained = (r for r in results.get("speed", []) if r["what"] == "train" and r["net"] == record["net"])
+        ours = base_seconds(trained)
+        rows.append([
+            net_label(record["net"]), *(milliseconds(record["parts_s"][kind]) for kind in kinds),
+            milliseconds(record["limit_s"]), milliseconds(ours[0]) if ours else "-",
+            f"{100 * record['limit_s'] / ours[0]:.0f} %" if ours else "-",
+        ])  # fmt: skip
+    rates = []
+    for record in records:
+        of = record["rates"]
+        rates.append(
+            f"{net_label(record['net'])} {2e-9 * of['macs']:.0f} GFLOP/s in products, {1e-9 * of['adds']:.1f} G additions/s, "
+            f"{1e9 / of['neuron_steps']:.2f} ns a neuron-step"
+        )
+    return [
+        "## How far from the limit",
+        "Least ms of a training step, were each kind of work done at the speed that it has alone and in cache "
+        "(benchmarks/measures/limit.py), beside what srnn takes.",
+        table(["", *kinds.values(), "sum", "srnn", "share"], rows),
+        f"Measured on one core: {'; '.join(rates)}; a copy moves {1e-9 * records[0]['rates']['bytes']:.0f} GB/s on all.",
+    ]
 
 
 def _memory(results: Mapping[str, Any]) -> list[str]:

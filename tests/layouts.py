@@ -129,6 +129,17 @@ def write_spoken_digits(root: Path) -> None:
             write_wav(root / "fsdd" / "recordings" / f"{digit}_{speaker}_10.wav", samples, 8000)
 
 
+def write_spoken_digit_spikes(root: Path) -> None:
+    write_spoken_digits(root)
+    names = sorted(path.name for path in (root / "fsdd" / "recordings").iterdir())
+    path = root / "fsdd" / "cochlea.h5"
+    _write_events(path, len(names), 10)
+    import h5py
+
+    with h5py.File(path, "a") as file:
+        file["extra/meta_info/file"] = [name.encode() for name in names]
+
+
 def write_timit(root: Path) -> None:
     """Two sentences of each of three speakers for training; SPHERE sound with phones beside it."""
     for speaker in ("FAAA0", "MBBB0", "MCCC0"):
@@ -156,6 +167,7 @@ WRITERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
         "gsc, mini": write_speech_commands_mini,
         "phones": write_speech_commands_mini,
         "spoken-digits": write_spoken_digits,
+        "spoken-digits-spikes": write_spoken_digit_spikes,
         "timit": write_timit,
     }
 )

@@ -101,3 +101,46 @@ def test_the_real_recordings(tmp_path: Path) -> None:
     task = create_task("spoken-digits", features="mfcc")
     test = task.load("test", tmp_path)
     assert np.bincount(test.y).tolist() == [30] * 10 and test.lengths.min() >= 9
+
+
+def write_spikes(root: Path, names: list[str]) -> None:
+    """A file as the cochlea writes it: of clip k, k + 1 events of channel k at 10 ms."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(root / "fsdd" / "cochlea.h5", "w") as file:
+        for name, dtype, value in (("times", np.float32, 0.01), ("units", np.uint16, None)):
+            rows = file.create_dataset(f"spikes/{name}", len(names), h5py.vlen_dtype(dtype))
+            for k in range(len(names)):
+                rows[k] = np.full(k + 1, k if value is None else value, dtype)
+        file["labels"] = np.zeros(len(names), np.uint16)
+        file["extra/meta_info/file"] = [name.encode() for name in names]
+
+
+def test_spikes_of_a_cochlea(root: Path) -> None:
+    task = create_task("spoken-digits-spikes", splitting="speaker", test_speaker="theo", mirrored=False)
+    with pytest.raises(SrnnError, match="srnn encode cochlea"):
+        task.load("test", root)
+    names = [path.name for path in sorted((root / "fsdd" / "recordings").iterdir())][::-1]  # in another order
+    write_spikes(root, names)
+    split = task.load("test", root)
+    assert split.x.shape == (26, 250, 700) and set(split.groups) == {"theo"} and set(split.y) == {0, 7}
+    channels = split.x.to_dense().sum(1).argmax(1)  # type: ignore[union-attr]
+    expected = [k for k, name in enumerate(names) if "_theo_" in name][::-1]
+    assert channels.tolist() == expected
+    assert [int(names[channel][0]) for channel in channels] == split.y.tolist()
+    write_spikes(root, names[1:])
+    with pytest.raises(SrnnError, match="lacks 1 of the recordings"):
+        for name in SPLITS:
+            task.load(name, root)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("damage", ["no names", "not HDF5"])
+def test_damaged_spikes(root: Path, damage: str) -> None:
+    path = root / "fsdd" / "cochlea.h5"
+    write_spikes(root, [p.name for p in (root / "fsdd" / "recordings").iterdir()])
+    if damage == "no names":
+        with pytest.importorskip("h5py").File(path, "a") as file:
+            del file["extra/meta_info/file"]
+    else:
+        path.write_bytes(b"no file of this kind")
+    with pytest.raises(SrnnError, match="cochlea"):
+        create_task("spoken-digits-spikes").load("train", root)

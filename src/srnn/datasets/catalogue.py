@@ -201,7 +201,7 @@ _DATA_SETS = (
             DataFile("fsdd.zip",
                      "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"),
         ),
-        tasks=("spoken-digits",),
+        tasks=("spoken-digits", "spoken-digits-spikes"),
     ),
     DataSet(
         name="qtdb",

@@ -8,22 +8,28 @@ official   index 0 to 4 for testing, as the data set's README says; validation i
            Every speaker is in all three.
 speaker    speaker-independent: one speaker for testing, another for validation, the others (four of six) for training.
            Without a choice the speaker after the tested one, in alphabetical order, is for validation.
+
+As sound features, or as the spikes of a cochlea, which are read from <data_dir>/fsdd/cochlea.h5.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from ..encoders.event_binning import EventBinning
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError, nearest
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, load_features
+from .shd import import_h5py, read_recordings
 
 RATE = 8000
+SPIKES = "cochlea.h5"
+"""The recordings through a cochlea, in SHD's layout, beside their folder."""
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DigitSplitting = Literal["official", "speaker"]
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
@@ -61,6 +67,44 @@ def load_spoken_digits(
     labels = np.array([clip.label for clip in clips[split]], np.int64)
     groups = np.array([clip.group for clip in clips[split]])
     return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), 10)
+
+
+def load_digit_spikes(
+    split: SplitName,
+    data_dir: Path | None = None,
+    splitting: DigitSplitting = "official",
+    test_speaker: str = SPEAKERS[-1],
+    validation_speaker: str | None = None,
+    binning: EventBinning | None = None,
+) -> Split:
+    """One split as spikes: x (N, steps, channels) sparse, y (N,) the digit, groups the speakers.
+
+    Other arguments and errors as ``load_spoken_digits``; also SrnnError where the spikes were not made yet (it says how), or
+    not of all recordings.
+    """
+    check_split(split)
+    clips = list_digits(data_dir, splitting, test_speaker, validation_speaker)[split]
+    recordings = clips[0].path.parent
+    path = recordings.parent / SPIKES
+    if not path.is_file():
+        raise SrnnError(
+            f"{path} was not found; make it from the recordings (minutes) by 'srnn encode cochlea {recordings} "
+            f'--pattern "{{label}}_{{speaker}}_{{index}}" --out {path}\'.'
+        )
+    found = read_recordings(path, binning or EventBinning(), 10)
+    try:
+        with import_h5py().File(path, "r") as file:
+            names = [bytes(name).decode() for name in file["extra/meta_info/file"][:]]
+    except (KeyError, OSError, UnicodeDecodeError, TypeError) as error:
+        raise SrnnError(f"{path} does not name its clips; make it anew by 'srnn encode cochlea'.") from error
+    place = {name: index for index, name in enumerate(names)}
+    missing = [clip.path.name for clip in clips if clip.path.name not in place]
+    if missing:
+        raise SrnnError(f"{path} lacks {len(missing)} of the recordings, as {missing[0]}; make it anew.")
+    order = np.array([place[clip.path.name] for clip in clips])
+    labels = np.array([clip.label for clip in clips], np.int64)
+    groups = np.array([clip.group for clip in clips])
+    return Split(found.x[order], labels, groups=groups).validate(str(path), 10)
 
 
 def list_digits(
@@ -106,3 +150,16 @@ def check_speaker(option: str, speaker: object) -> None:
     """SrnnError, with the nearest, for one who is not there."""
     if speaker not in SPEAKERS:
         raise SrnnError(f"{option} cannot be {speaker!r}.{nearest(speaker, SPEAKERS)}")
+
+
+def check_speakers(splitting: str, test_speaker: str, validation_speaker: str | None) -> None:
+    """SrnnError for a way to split that is not there, or for speakers who do not fit it."""
+    if splitting not in get_args(DigitSplitting):
+        raise SrnnError(f"splitting cannot be {splitting!r}.{nearest(splitting, get_args(DigitSplitting))}")
+    check_speaker("test_speaker", test_speaker)
+    if validation_speaker is not None:
+        check_speaker("validation_speaker", validation_speaker)
+    if validation_speaker == test_speaker:
+        raise SrnnError(f"{test_speaker} cannot be held out for testing and for validation.")
+    if splitting == "official" and (test_speaker, validation_speaker) != (SPEAKERS[-1], None):
+        raise SrnnError("test_speaker and validation_speaker have an effect only with splitting 'speaker'.")

@@ -19,7 +19,7 @@ from .audio import AudioTask, FolderTask, PhonesTask, SpeechCommandsTask, Spoken
 from .base import Kind, Task
 from .digits import DigitsTask
 from .ecg import ECGTask
-from .events import SHDTask, SoliSequenceTask, SoliTask, SSCTask
+from .events import SHDTask, SoliSequenceTask, SoliTask, SpokenDigitSpikesTask, SSCTask
 from .images import PermutedMNISTTask, SequentialMNISTTask
 
 TASKS: Mapping[str, type[Task]] = MappingProxyType(
@@ -38,6 +38,7 @@ TASKS: Mapping[str, type[Task]] = MappingProxyType(
             PhonesTask,
             TIMITTask,
             SpokenDigitsTask,
+            SpokenDigitSpikesTask,
             FolderTask,
         )
     }
@@ -72,6 +73,7 @@ __all__ = [
     "SoliSequenceTask",
     "SoliTask",
     "SpeechCommandsTask",
+    "SpokenDigitSpikesTask",
     "SpokenDigitsTask",
     "TIMITTask",
     "Task",

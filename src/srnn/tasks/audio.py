@@ -14,7 +14,7 @@ from ..datasets import timit
 from ..datasets.audio import resampled
 from ..datasets.base import Split, SplitName, check_fraction
 from ..datasets.features import FeatureArray
-from ..datasets.spoken_digits import RATE, SPEAKERS, DigitSplitting, check_speaker, load_spoken_digits
+from ..datasets.spoken_digits import RATE, SPEAKERS, DigitSplitting, check_speakers, load_spoken_digits
 from ..encoders.mel import Array, as_sound
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics
 from ..encoders.ternary import check_threshold, ternary
@@ -175,14 +175,7 @@ class SpokenDigitsTask(AudioTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("splitting", self.splitting, get_args(DigitSplitting))
-        check_speaker("test_speaker", self.test_speaker)
-        if self.validation_speaker is not None:
-            check_speaker("validation_speaker", self.validation_speaker)
-        if self.validation_speaker == self.test_speaker:
-            raise SrnnError(f"{self.test_speaker} cannot be held out for testing and for validation.")
-        if self.splitting == "official" and (self.test_speaker, self.validation_speaker) != (SPEAKERS[-1], None):
-            raise SrnnError("test_speaker and validation_speaker have an effect only with splitting 'speaker'.")
+        check_speakers(self.splitting, self.test_speaker, self.validation_speaker)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers."""

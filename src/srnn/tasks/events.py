@@ -9,6 +9,7 @@ from typing import ClassVar
 from ..datasets.base import Split, SplitName, check_whole
 from ..datasets.shd import SHD_CLASSES, SSC_CLASSES, load_shd, load_ssc
 from ..datasets.soli import GESTURES, PIXELS, RECEIVERS, load_soli
+from ..datasets.spoken_digits import SPEAKERS, DigitSplitting, check_speakers, load_digit_spikes
 from ..encoders import EventBinning
 from ..errors import SrnnError
 from .base import Kind, Task
@@ -76,6 +77,31 @@ class SSCTask(EventTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the word."""
         return load_ssc(split, data_dir, self.binning)
+
+
+@dataclass(frozen=True)
+class SpokenDigitSpikesTask(EventTask):
+    """Free Spoken Digits, 0 to 9 in English by six speakers, as the spikes of a cochlea."""
+
+    name: ClassVar[str] = "spoken-digits-spikes"
+    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+
+    splitting: DigitSplitting = "official"
+    """official: by the recordings' number, every speaker in all splits. speaker: one held out for testing, one for validation."""
+    test_speaker: str = SPEAKERS[-1]
+    """splitting speaker: who is tested on."""
+    validation_speaker: str | None = None
+    """splitting speaker: who is validated on; None: the next in alphabetical order."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_speakers(self.splitting, self.test_speaker, self.validation_speaker)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, steps, channels) sparse spikes, y (N,) the digit, groups the speakers."""
+        return load_digit_spikes(
+            split, data_dir, self.splitting, self.test_speaker, self.validation_speaker, self.binning
+        )
 
 
 @dataclass(frozen=True)

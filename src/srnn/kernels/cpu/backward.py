@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, project, sum_currents
 from .memory import (
@@ -37,6 +36,7 @@ from .rows import (
     add_active_rows,
     add_outer,
     add_weighted_rows,
+    inlined,
     lanes_of,
     list_spikes,
     multiply,
@@ -51,7 +51,7 @@ AHEAD = 4
 """Steps by which gradients are fetched into the cache before the walk needs them."""
 
 
-@register_jitable(forceinline=True)
+@inlined
 def _add_events(
     g_weights, first_weight, words, channels, delay, block, rows, start, steps, lengths, g_currents, width, columns,
     square, active,
@@ -82,7 +82,7 @@ def _add_events(
             add_active_rows(g_weights, (first_weight + j) * width, g_currents, 0, width, active, found)
 
 
-@register_jitable(forceinline=True)
+@inlined
 def _add_dense(panel, x, i, inputs, block, rows, start, steps, lengths, g_currents, width, column, like):
     """panel + the sum over a chunk's steps of BLOCK channels of x, from i on, times the current gradients from ``column`` on.
 
@@ -96,7 +96,7 @@ def _add_dense(panel, x, i, inputs, block, rows, start, steps, lengths, g_curren
     return panel
 
 
-@register_jitable(forceinline=True)
+@inlined
 def _add_products(g_weights, x, inputs, block, rows, start, steps, lengths, g_currents, width, products):
     """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g.
 

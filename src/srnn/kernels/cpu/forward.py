@@ -21,11 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba.extending import register_jitable
-
 from ...arithmetic import positive_part
 from .memory import flat, flat_each, load, load_each, store, store_each, store_first, store_spikes
-from .rows import BLOCK, add_active_rows, add_weighted_rows, lanes_of, list_spikes, multiply
+from .rows import BLOCK, add_active_rows, add_weighted_rows, inlined, lanes_of, list_spikes, multiply
 from .simd import as_vector
 
 CHUNK = 64
@@ -39,7 +37,7 @@ NOTHING, EMISSION, MEMBRANE = 0, 1, 2
 STATES, CURRENTS = 1, 2
 
 
-@register_jitable(forceinline=True)
+@inlined
 def project(ahead, x, at, inputs, steps, packed, width):
     """The input's part of the currents of the next BLOCK steps: ahead (BLOCK, width) = x (steps, inputs) times the weights.
 
@@ -54,7 +52,7 @@ def project(ahead, x, at, inputs, steps, packed, width):
         multiply(ahead, 0, width, width, ahead, BLOCK * width, inputs, steps, inputs, packed, width)
 
 
-@register_jitable(forceinline=True)
+@inlined
 def sum_currents(
     total, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights, recurrent, spiking, words,
     s, s_at, active,
@@ -84,7 +82,7 @@ def sum_currents(
     add_active_rows(total, at, weights, 0, width, active, found)
 
 
-@register_jitable(forceinline=True)
+@inlined
 def emit(v, spiking, rectified):
     """What a neuron of drive v emits."""
     if spiking:

@@ -15,7 +15,7 @@ from ..problem import Output
 from ..spikes import Spikes
 from . import stream
 from .forward import EMISSION, MEMBRANE, NOTHING
-from .rows import lanes_of
+from .rows import SLACK, lanes_of
 
 Array = np.ndarray[Any, Any]
 
@@ -77,7 +77,7 @@ class PackedNetwork:
         records[:, stream.WANTS] = NOTHING
         records[-1, stream.WANTS] = EMISSION if layers[-1].output == "emission" else MEMBRANE
 
-        most = int((records[:, stream.SENDERS] + records[:, stream.SIZE]).max()) + stream.TOGETHER
+        most = int((records[:, stream.SENDERS] + records[:, stream.SIZE]).max()) + SLACK
         header = np.zeros(stream.HEADER, np.int64)
         header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = len(layers), substeps, streams
         header[stream.STATE_SIZE] = state_size

@@ -19,6 +19,9 @@ from .simd import INDEX, VECTORS, broadcast, call, constant, fma, instruction, i
 BLOCK = 8
 """Rows of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
 
+inlined: Any = register_jitable(forceinline=True)
+"""Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
+
 UNROLLED = 4
 """Terms of a matrix product's sums that one turn of its loop adds."""
 
@@ -168,14 +171,14 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
 # ---- sums of rows -------------------------------------------------------------------------------------------------------
 
 
-@register_jitable(forceinline=True)
+@inlined
 def _gather(panel, rows, column, width, active, count):
     for i in range(count):
         panel = add_row(panel, rows, active[i] * width + column)
     return panel
 
 
-@register_jitable(forceinline=True)
+@inlined
 def add_active_rows(total, at, rows, start, width, active, count):
     """total[at : at + width] += sum of the rows active[0], ..., active[count - 1] of the matrix at rows[start]."""
     lanes = lanes_of(total)
@@ -197,7 +200,7 @@ def add_active_rows(total, at, rows, start, width, active, count):
         column += lanes
 
 
-@register_jitable(forceinline=True)
+@inlined
 def _weigh(panel, factors, first, stride, count, rows, start, pitch):
     for i in range(count):
         if factors[first + i * stride] != 0:
@@ -218,7 +221,7 @@ def panel_at(typing: Any, panel: Any, array: Any, index: Any) -> Any:
     return panel(panel, array, types.intp), emit
 
 
-@register_jitable(forceinline=True)
+@inlined
 def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pitch, width):
     """total[at : at + width] += sum over i < count of factors[first + i stride] times rows[start + i pitch : ... + width].
 
@@ -248,7 +251,7 @@ def pack(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([panels.ravel(), matrix[:, paired:].ravel()])
 
 
-@register_jitable(forceinline=True)
+@inlined
 def _products(panel, left, at, stride, depth, packed, start, row):
     step = len(row) * lanes_of(left)
     k = 0
@@ -261,7 +264,7 @@ def _products(panel, left, at, stride, depth, packed, start, row):
     return panel
 
 
-@register_jitable(forceinline=True)
+@inlined
 def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width):
     """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
 
@@ -289,28 +292,32 @@ def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, pa
 # ---- spikes as lists ----------------------------------------------------------------------------------------------------
 
 
-@register_jitable(forceinline=True)
-def list_spikes(words, first, count, offset, active, found):
-    """Append to active[found:] offset + the numbers of the set bits of words[first : first + count]; the new ``found``.
+@inlined
+def list_bits(word, offset, active, found):
+    """Append to active[found:] offset + the numbers of the set bits of a word; the new ``found``.
 
     SLACK further elements of ``active`` are scratch: few bits are written as if they were four, so that no branch depends on
     how many there are. A branch that the processor guesses wrong costs as much as adding a row.
     """
+    end = found + bit_count(word)
+    while True:
+        for i in range(SLACK):
+            active[found + i] = offset + lowest_bit(word)
+            word &= word - np.uint64(1)
+        found += SLACK
+        if found >= end:
+            return end
+
+
+@inlined
+def list_spikes(words, first, count, offset, active, found):
+    """The same for the bits of words[first : first + count]."""
     for w in range(count):
-        word = words[first + w]
-        end = found + bit_count(word)
-        while True:
-            for _ in range(4):
-                active[found] = offset + 64 * w + lowest_bit(word)
-                found += 1
-                word &= word - np.uint64(1)
-            if found >= end:
-                break
-        found = end
+        found = list_bits(words[first + w], offset + 64 * w, active, found)
     return found
 
 
-@register_jitable(forceinline=True)
+@inlined
 def transpose_bits(square):
     """Transpose 64 words as a 64 x 64 matrix of bits, in place (Warren, Hacker's Delight, 7-3)."""
     size, mask = 32, np.uint64(0x00000000FFFFFFFF)

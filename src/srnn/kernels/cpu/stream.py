@@ -23,15 +23,14 @@ from typing import Any
 import numpy as np
 from numba import types
 from numba.core.errors import NumbaError
-from numba.extending import register_jitable
 
 from ...neurons.base import Neuron
 from . import CannotCompile
 from .compiler import _compile, _teach, fingerprint
 from .forward import EMISSION, MEMBRANE, emit
-from .memory import load, load_at, load_first, lowest_bit, pointer, store, store_first
-from .rows import add_outer, lanes_of, load_panel, panel_at, store_panel
-from .simd import INDEX, VECTORS, call, constant, instruction, ir
+from .memory import flat, load, load_at, load_first, pointer, store, store_first
+from .rows import add_outer, inlined, lanes_of, list_bits, list_spikes, load_panel, panel_at, store_panel
+from .simd import INDEX, VECTORS, constant, instruction, ir
 
 # The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events: in
 # ``plan``) things lie.
@@ -39,12 +38,6 @@ LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS
 # A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent, what it writes to the output
 # (nothing but for the last), where its constants lie, and, from the start of a stream's state, its variables and what it emitted.
 KIND, SENDERS, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED, RECORD = range(12)
-
-inlined: Any = register_jitable(forceinline=True)
-"""Decorator of functions for compiled code that become part of their caller: calls with arrays would take a third of the time."""
-
-TOGETHER = 4
-"""Events that are listed without asking how many there are: a wrong guess of a branch costs more than some stores."""
 
 
 @instruction
@@ -56,37 +49,6 @@ def nonzero(typing: Any, vector: Any) -> Any:
         return builder.zext(builder.bitcast(mask, ir.IntType(vector.lanes)), INDEX)
 
     return types.uint64(vector), emit_bits
-
-
-@instruction
-def count_bits(typing: Any, word: Any) -> Any:
-    """How many bits of a uint64 are set."""
-
-    def emit_count(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return call(builder, "llvm.ctpop.i64", INDEX, arguments[0])
-
-    return types.intp(types.uint64), emit_count
-
-
-@inlined
-def _list_some(word, first, events, place):
-    """List the TOGETHER lowest set bits, or nonsense in place of those that are missing; the word without them."""
-    for i in range(TOGETHER):
-        events[np.uintp(place + i)] = first + lowest_bit(word)
-        word &= word - np.uint64(1)
-    return word
-
-
-@inlined
-def _list_bits(word, first, events, place):
-    """events[place:] = first + the numbers of the set bits; the place after them. Up to TOGETHER places more are overwritten."""
-    end = place + count_bits(word)
-    word = _list_some(word, first, events, place)
-    place += TOGETHER
-    while place < end:
-        word = _list_some(word, first, events, place)
-        place += TOGETHER
-    return end
 
 
 @inlined
@@ -102,9 +64,9 @@ def list_events(senders, at, count, first, plan, numbers, found):
         else:
             for j in range(0, count - w, lanes):
                 word |= nonzero(load_first(senders, at + w + j, count - w - j)) << np.uint64(j)
-        place = _list_bits(word, first + w, plan, place)
+        place = list_bits(word, first + w, plan, place)
     for i in range(found, place - events):
-        numbers[np.uintp(values + i)] = senders[np.uintp(at + plan[np.uintp(events + i)] - first)]
+        numbers[values + i] = senders[at + plan[events + i] - first]
     return place - events
 
 
@@ -113,10 +75,9 @@ def list_spikes_of(words, at, count, first, plan, numbers, found):
     """The same from ``count`` spike bits that begin at words[at]."""
     events, values = plan[EVENTS], plan[VALUES]
     place = events + found
-    for w in range((count + 63) // 64):
-        place = _list_bits(words[at + w], first + 64 * w, plan, place)
+    place = list_spikes(words, at, (count + 63) // 64, first, plan, place)
     for i in range(found, place - events):
-        numbers[np.uintp(values + i)] = 1
+        numbers[values + i] = 1
     return place - events
 
 
@@ -124,7 +85,7 @@ def list_spikes_of(words, at, count, first, plan, numbers, found):
 def _gather(panel, numbers, weights, width, plan, found):
     events, values = plan[EVENTS], plan[VALUES]
     for i in range(found):
-        row = panel_at(panel, numbers, weights + plan[np.uintp(events + i)] * width)
+        row = panel_at(panel, numbers, weights + plan[events + i] * width)
         panel = add_outer(panel, numbers, values + i, 0, row)
     return panel
 
@@ -255,6 +216,7 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str
         outputs = plan[last + SIZE]
         steps = len(out) // (plan[STREAMS] * outputs)
         x_width = len(x) // (plan[STREAMS] * max(1, steps))
+        x, out, plan, numbers = flat(x), flat(out), flat(plan), flat(numbers)
         for i in range(len(which)):
             state = plan[FIRST_STATE] + which[i] * plan[STATE_SIZE]
             for t in range(which[i] * steps, (which[i] + 1) * steps):
