@@ -136,6 +136,13 @@ class _Layer:
         padded[self.size :] = values[-1]
         return padded
 
+    def bias(self, tensor: Tensor | None) -> Array:
+        """The bias (H,), zeros for None, padded with zeros."""
+        padded = self.zeros(self.width)
+        if tensor is not None:
+            padded[: self.size] = tensor.detach().numpy()
+        return padded
+
     def weights(self, weight_in: Tensor, weight_rec: Tensor | None) -> Array:
         """The loops' weight matrix: a row for each sender."""
         rows = self.zeros(self.input_rows + (self.size if weight_rec is not None else 0), self.width).reshape(
@@ -200,9 +207,7 @@ class _Run(torch.autograd.Function):
         coefficients = tuple(layer.constants(tensor) for tensor in tensors[:n])
         *variables, s = (layer.padded_rows(tensor) for tensor in tensors[n:])
         s_initial = s.copy()
-        padded_bias = layer.zeros(layer.width)
-        if bias is not None:
-            padded_bias[: layer.size] = bias.detach().numpy()
+        padded_bias = layer.bias(bias)
         x_values = empty if x is None or layer.kind == SPIKES else _flat(x)
         packed = layer.packed(weight_in.t()) if layer.kind == PROJECTED else empty
         current = layer.empty(layer.batch, layer.steps, layer.size) if layer.keep == CURRENTS else empty
@@ -227,17 +232,7 @@ class _Run(torch.autograd.Function):
         ctx.layer = layer
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x if layer.spikes is None else None, weight_in, bias, weight_rec)
-        ctx.arrays = (
-            x_values,
-            packed,
-            padded_bias,
-            weights,
-            coefficients,
-            s_initial,
-            current,
-            checkpoints,
-            s_checkpoints,
-        )
+        ctx.arrays = (x_values, coefficients, s_initial, current, checkpoints, s_checkpoints)
         shape = (layer.batch, layer.steps, layer.size)
         emitted = weight_in.new_zeros(()).expand(shape) if wants == NOTHING else torch.from_numpy(out).view(shape)
         return emitted, *(layer.unpadded(rows) for rows in (*variables, s))
@@ -248,12 +243,15 @@ class _Run(torch.autograd.Function):
             raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
         layer: _Layer = ctx.layer
         _, weight_in, bias, weight_rec = ctx.saved_tensors  # of x the flat array is used, but torch watches for changes
-        x_values, packed, padded_bias, weights, coefficients, s_initial, current, checkpoints, s_checkpoints = (
-            ctx.arrays
-        )
+        x_values, coefficients, s_initial, current, checkpoints, s_checkpoints = ctx.arrays
         g_emitted, *g_final = gradients
         empty = layer.empty(0)
         *g_variables, g_s = (layer.padded_rows(tensor) for tensor in g_final)
+        # What only sums currents again, arranged anew: it is not worth being kept.
+        again = layer.keep != CURRENTS
+        packed = layer.packed(weight_in.t()) if again and layer.kind == PROJECTED else empty
+        weights = layer.weights(weight_in, weight_rec) if again else empty
+        padded_bias = layer.bias(bias)
         wants_x = bool(ctx.needs_input_grad[1])
         g_x = layer.output_array(layer.inputs) if wants_x else empty
         packed_own = layer.packed(weight_rec) if weight_rec is not None else empty
@@ -305,6 +303,8 @@ def _run(problem: LayerProblem) -> LayerResult:
     weight = p.weight_in.detach().numpy()
     spiking, words_per_row = p.neuron.emission == "spike", -(-size // 64)
     differentiable = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    # A readout of spikes adds few rows a step: they are added again rather than all its currents kept.
+    stored = p.memory == "stored" and (spikes is None or spiking or p.weight_rec is not None)
     lengths = np.full(batch, steps, np.int64) if p.lengths is None else p.lengths.to("cpu", torch.int64).numpy()
     layer = _Layer(
         neuron=p.neuron,
@@ -314,7 +314,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         padded=bool((lengths < steps).any()),
         output=EMISSION if p.output == "emission" else MEMBRANE,
         recurrent=p.weight_rec is not None,
-        keep=(CURRENTS if p.memory == "stored" else STATES) if differentiable else NOTHING,
+        keep=(CURRENTS if stored else STATES) if differentiable else NOTHING,
         batch=batch,
         steps=steps,
         inputs=inputs,
