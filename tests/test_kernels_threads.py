@@ -70,6 +70,27 @@ def test_several_threads_of_the_user_at_once(team) -> None:
     assert all(sorted(own) == list(range(50)) for own in found)
 
 
+def test_a_training_has_the_same_bits_whatever_the_threads() -> None:
+    x = (torch.rand(40, 90, 30, generator=torch.Generator().manual_seed(1)) < 0.1).float()
+    y = torch.arange(40) % 4
+    before, found = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            net = SRNN(30, [150, 60], 4, backend="cpu", generator=torch.Generator().manual_seed(0))
+            optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss = torch.nn.functional.cross_entropy(net(x)[0].mean(1), y)
+                loss.backward()
+                optimizer.step()
+            found.append([parameter.detach().clone() for parameter in net.parameters()])
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
 def _outputs() -> torch.Tensor:
     torch.manual_seed(0)
     torch.set_num_threads(2)

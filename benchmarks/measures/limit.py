@@ -63,9 +63,8 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     """Of one core: multiply-adds, additions and neuron-steps a second. Of all: bytes a second, of a copy between large arrays."""
     import numba
     import torch
-    from numba.extending import register_jitable
 
-    from srnn.kernels.cpu import rows
+    from srnn.kernels.cpu import compiler, rows
     from srnn.kernels.cpu.memory import load_each, store_each
     from srnn.neurons import ALIF
     from srnn.surrogates import MultiGaussian
@@ -90,7 +89,9 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         for _ in range(times):
             add_active_rows(total, 0, matrix, 0, width, active, count)
 
-    step, adjoint, derivative = (register_jitable(f) for f in (ALIF.step, ALIF.step_adjoint, MultiGaussian.derivative))
+    step, adjoint, derivative = functions = (ALIF.step, ALIF.step_adjoint, MultiGaussian.derivative)
+    for function in functions:
+        compiler._teach(function)
     parameters = (GAMMA, LOBE, WIDTH, SIGMA)
 
     @compiled

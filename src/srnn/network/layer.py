@@ -23,13 +23,27 @@ def init_weight(weight: Tensor, how: WeightInit, generator: torch.Generator | No
     if how == "xavier":
         nn.init.xavier_uniform_(weight, generator=generator)
     elif how == "orthogonal":
-        nn.init.orthogonal_(weight, generator=generator)
+        _orthogonal(weight, generator)
     elif how == "kaiming":
         nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
     elif how == "zero":
         nn.init.zeros_(weight)
     else:
         raise SrnnError(f"Unknown weight initialisation {how!r}; use xavier, orthogonal, kaiming or zero.")
+
+
+@torch.no_grad()
+def _orthogonal(weight: Tensor, generator: torch.Generator | None) -> None:
+    """A random (semi-)orthogonal matrix, as ``nn.init.orthogonal_`` draws it.
+
+    In double precision: the last digits of a QR decomposition depend on the number of threads, and may not reach the weights.
+    """
+    rows, columns = weight.shape
+    wide = rows < columns
+    drawn = weight.new_empty(weight.shape).normal_(generator=generator).double()
+    q, r = torch.linalg.qr(drawn.t() if wide else drawn)
+    q = q * r.diagonal().sign()
+    weight.copy_(q.t() if wide else q)
 
 
 class Layer(nn.Module):

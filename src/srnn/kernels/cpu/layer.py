@@ -29,6 +29,11 @@ SHARDS = 16
 """Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
 of summation, and with it every bit of the result, does not depend on the threads."""
 
+HUGE = 2**22
+"""Bytes from which on numpy wants huge pages."""
+
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
 SENDERS = 256
 """Senders whose weight gradients are summed over the shards together."""
 
@@ -87,8 +92,15 @@ class _Layer:
         return [(first, min(first + rows, self.batch)) for first in range(0, self.batch, rows or 1)]
 
     def empty(self, *shape: int) -> Array:
-        """Uninitialised numbers, flat; from torch, which aligns them to cache lines, so that vectors do not straddle two."""
-        return torch.empty(math.prod(shape), dtype=self.dtype).numpy()
+        """Uninitialised numbers, flat, aligned to cache lines, so that vectors do not straddle two."""
+        count = math.prod(shape)
+        size = count * self.dtype.itemsize
+        if size < HUGE:
+            return torch.empty(count, dtype=self.dtype).numpy()
+        # numpy, unlike torch, asks the system for huge pages: touching new memory then costs a quarter.
+        raw = np.empty(size + 64, np.uint8)
+        first = -raw.ctypes.data % 64
+        return raw[first : first + size].view(NUMPY[self.dtype])
 
     def ahead(self) -> Array:
         """Scratch for ``project``."""
