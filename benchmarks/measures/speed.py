@@ -26,13 +26,14 @@ class Plan:
     rounds: int = 5
     """Ratios per pair."""
     block: float = 0.5
-    """A measurement repeats the call until about so many seconds have gone by, and takes the median."""
+    """A measurement repeats the call until about so many seconds have gone by, three times at least, and takes the median."""
     most: int = 20
     """Repetitions in one measurement, at most."""
 
 
 def repetitions(seconds: float, plan: Plan) -> int:
-    return max(1, min(plan.most, round(plan.block / max(seconds, 1e-6))))
+    """At least three: the first call after a pause finds its memory and caches taken by others, and is not the median then."""
+    return max(3, min(plan.most, round(plan.block / max(seconds, 1e-6))))
 
 
 def first_calls(worker: Worker, what: str) -> tuple[float, float]:
