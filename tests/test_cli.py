@@ -126,6 +126,9 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "--published" in _fails(capsys, "evaluate")
     assert "--weights" in _fails(capsys, "evaluate", "--published", "ecg")
     assert "weights file" in _fails(capsys, "evaluate", "--published", "ecg", "--weights", tmp_path / "w.npz")
+    assert "keeps its own task" in _fails(capsys, "evaluate", tmp_path, "--task.options.rule", "difference")
+    assert "needs a value" in _fails(capsys, "evaluate", "--published", "ecg", "--task.options.rule")
+    assert "no recipe settings" in _fails(capsys, "evaluate", "--published", "ecg", "--network.hidden", "[3]")
     assert "show digits" in _fails(capsys, "recipes", "list", "digits")
     assert not (tmp_path / "run").exists()
 

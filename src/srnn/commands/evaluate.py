@@ -22,7 +22,11 @@ Measure a trained network: accuracy, firing rates, number of parameters.
 
   srnn evaluate runs/digits-s0-20260101-120000 --split test
   srnn evaluate --published ecg --weights ecg.npz --data-dir DIR --split test
+
+A published network's task takes options by their dotted names:
+  srnn evaluate --published gsc --weights gsc.npz --task.options.source mini
 """
+TASK_OPTION = "--task.options."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="of random initial states (default: the run's own, or 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.set_defaults(overrides=[])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,6 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.published is None and arguments.weights is not None:
         raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
+    options = task_options(arguments.overrides)
+    if options and arguments.published is None:
+        raise SrnnError(f"{arguments.overrides[0]} belongs to --published NAME; a run keeps its own task.")
 
     from ..compat import describe_silent_units
     from ..evaluation import evaluate
@@ -56,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.published is not None:
         if arguments.weights is None:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
-        network, task, loss, seed, silent = load_published_network(arguments.published, arguments.weights)
+        network, task, loss, seed, silent = load_published_network(arguments.published, arguments.weights, options)
         title = f"published {arguments.published}"
     else:
         network, task, loss, seed = load_run_network(arguments.run_folder)
@@ -92,8 +100,34 @@ def load_run_network(folder: Path) -> tuple[Network, Task, Loss, int]:
     return network, task, Loss.for_task(found.recipe.loss, task), found.seed
 
 
-def load_published_network(name: str, weights: Path) -> tuple[SRNN, Task, Loss, int, Mapping[str, tuple[int, ...]]]:
-    """(network, task, loss, seed 0, units that are NaN in the weights) of a published network."""
+def task_options(words: list[str]) -> dict[str, object]:
+    """{NAME: VALUE} from ``--task.options.NAME VALUE`` or ``--task.options.NAME=VALUE``, values as in YAML."""
+    import yaml
+
+    found: dict[str, object] = {}
+    rest = list(words)
+    while rest:
+        key, given, value = rest.pop(0).partition("=")
+        if not key.startswith(TASK_OPTION):
+            raise SrnnError(f"'srnn evaluate' takes no recipe settings such as {key}, only {TASK_OPTION}NAME.")
+        if not given:
+            if not rest:
+                raise SrnnError(f"{key} needs a value.")
+            value = rest.pop(0)
+        try:
+            found[key.removeprefix(TASK_OPTION)] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise SrnnError(f"{key}: {value!r} is not a value (YAML).") from error
+    return found
+
+
+def load_published_network(
+    name: str, weights: Path, options: Mapping[str, object]
+) -> tuple[SRNN, Task, Loss, int, Mapping[str, tuple[int, ...]]]:
+    """(network, task, loss, seed 0, units that are NaN in the weights) of a published network.
+
+    ``options``: of the task, where they shall differ from those that the network was published with.
+    """
     from ..compat import load_published
     from ..losses import Loss
     from ..recipes.reading import build
@@ -101,6 +135,6 @@ def load_published_network(name: str, weights: Path) -> tuple[SRNN, Task, Loss, 
     from ..tasks import create_task
 
     published = load_published(name, weights)
-    task = create_task(published.task, **published.task_options)
+    task = create_task(published.task, **{**published.task_options, **options})
     config = build(LossConfig, published.loss, f"published {name}", "loss.")
     return published.network, task, Loss.for_task(config, task), 0, published.silent_units
