@@ -20,6 +20,7 @@ from .errors import SrnnError, nearest
 from .kernels.problem import LayerResult
 from .kernels.spikes import Spikes
 from .network import SRNN, Result
+from .network.srnn import check_run
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
@@ -201,7 +202,7 @@ class ClassicalRNN(nn.Module):
             raise SrnnError(
                 f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are in layers[i].output."
             )
-        self._check(x, state, lengths)
+        check_run(self, x, state, lengths)
         signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
@@ -220,20 +221,6 @@ class ClassicalRNN(nn.Module):
         """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
         result = self.run(x, state, lengths=lengths)
         return result.output, result.state
-
-    def _check(self, x: Tensor | Spikes, state: tuple[CellState, ...] | None, lengths: Tensor | None) -> None:
-        dtype = self.readout.weight_in.dtype
-        if x.ndim != 3 or x.shape[-1] != self.inputs:
-            raise SrnnError(f"Expected an input of shape (batch, time, {self.inputs}), got {tuple(x.shape)}.")
-        if isinstance(x, Tensor) and x.dtype != dtype:
-            raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
-        if state is not None and len(state) != len(self.layers) + 1:
-            raise SrnnError(f"The state has {len(state)} entries; this network needs {len(self.layers) + 1}.")
-        if lengths is not None:
-            if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
-                raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
-            if lengths.numel() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
-                raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
 
 
 Network = SRNN | ClassicalRNN

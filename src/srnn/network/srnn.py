@@ -137,7 +137,7 @@ class SRNN(nn.Module):
         ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
         ``generator`` draws a random initial state where no ``state`` is given.
         """
-        self._check(x, state, lengths)
+        check_run(self, x, state, lengths)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
@@ -182,16 +182,18 @@ class SRNN(nn.Module):
                 found |= {f"{name}.{tau}": values[tau].detach() for tau in module.neuron.taus}
         return found
 
-    def _check(self, x: Tensor | Spikes, state: State | None, lengths: Tensor | None) -> None:
-        if x.ndim != 3 or x.shape[-1] != self.inputs:
-            raise SrnnError(f"Expected an input of shape (batch, time, {self.inputs}), got {tuple(x.shape)}.")
-        dtype = self.readout.weight_in.dtype
-        if isinstance(x, Tensor) and x.dtype != dtype:
-            raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
-        if state is not None and len(state) != len(self.layers) + 1:
-            raise SrnnError(f"The state has {len(state)} entries; this network needs {len(self.layers) + 1}.")
-        if lengths is not None:
-            if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
-                raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
-            if lengths.numel() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
-                raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
+
+def check_run(net: Any, x: Tensor | Spikes, state: tuple[Any, ...] | None, lengths: Tensor | None) -> None:
+    """SrnnError unless input (B, T, net.inputs), state (one entry a layer and the readout) and lengths (B,) fit the network."""
+    dtype = net.readout.weight_in.dtype
+    if x.ndim != 3 or x.shape[-1] != net.inputs:
+        raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
+    if isinstance(x, Tensor) and x.dtype != dtype:
+        raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
+    if state is not None and len(state) != len(net.layers) + 1:
+        raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
+    if lengths is not None:
+        if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
+            raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
+        if lengths.numel() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+            raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
