@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoints
+from .augmentation import augment
 from .baselines import Network
 from .batches import Sequences
 from .errors import SrnnError
@@ -168,7 +169,9 @@ def train(
                 factor = schedule_factor(config.schedule, state.epoch, steps_done / total_steps)
                 lr = config.optimizer.lr * state.lr_factor * factor
                 set_learning_rate(optimizer, lr)
-                batch = train_set.take(order[state.step * config.batch_size :][: config.batch_size])
+                indices = order[state.step * config.batch_size :][: config.batch_size]
+                seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices]
+                batch = augment(train_set.take(indices), config.augment, task.channel_blocks, seeds)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
                 output, hidden = module(batch.x, batch.lengths, generator)

@@ -216,6 +216,35 @@ class EarlyStoppingConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """How training sequences are changed at random, anew in every epoch. See ``srnn.augmentation``."""
+
+    time_shift: int = 0
+    """Up to so many steps, earlier or later."""
+    stretch: float = 0.0
+    """Events only: time is multiplied by exp(u), u uniform in +- stretch."""
+    channel_shift: int = 0
+    """Events only: up to so many channels, up or down."""
+    drop: float = 0.0
+    """Events only: up to this share of the events is left out."""
+    channel_mask: int = 0
+    """Values only: twice, up to so many neighbouring channels are set to zero."""
+    time_mask: int = 0
+    """Values only: twice, up to so many neighbouring steps are set to zero."""
+
+    def __post_init__(self) -> None:
+        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask"):
+            _require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
+        for name in ("stretch", "drop"):
+            _require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed at all."""
+        return any(getattr(self, item.name) for item in fields(self))
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """One training run."""
 
@@ -226,6 +255,7 @@ class TrainingConfig:
     """Multipliers of the learning rate by parameter name, a pattern with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
     The first pattern that fits counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     clip_norm: float | None = None
     """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)

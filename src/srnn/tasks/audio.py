@@ -55,6 +55,11 @@ class AudioTask(Task):
     def inputs(self) -> int:
         return self.encoder.channels
 
+    @property
+    def channel_blocks(self) -> int:  # type: ignore[override]
+        """The features and each of their derivatives."""
+        return 1 + self.derivatives
+
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """What the features are scaled by, from the training split; two numbers a channel, to be kept with a network."""
         x = self.load("train", data_dir).x
@@ -149,7 +154,7 @@ class TIMITTask(AudioTask):
         return timit.class_names(self.classes)
 
     @property
-    def silence_class(self) -> int:
+    def silence_class(self) -> int:  # type: ignore[override]
         """The class that accuracy may leave out: the pauses at a sentence's ends (of 39 classes: all closures too)."""
         return self.class_names.index("h#" if self.classes == 61 else "sil")
 

@@ -24,6 +24,10 @@ class Task:
     """Milliseconds that one time step lasts; None: the steps are not in time."""
     unlabelled_class: ClassVar[int | None] = None
     """Class as which the original work counted steps without a label; None: it has none. y keeps -1 for them."""
+    silence_class: ClassVar[int | None] = None
+    """Class that accuracy may leave out, because nothing happens there; None: there is none."""
+    channel_blocks: ClassVar[int] = 1
+    """Groups of as many channels each that show the same thing: 3 for features with two derivatives."""
 
     @property
     def inputs(self) -> int:
