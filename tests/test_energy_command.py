@@ -1,0 +1,171 @@
+"""srnn energy: runs and recipes beside baselines, as tables and as JSON; one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from srnn.cli import main
+from srnn.datasets import Split
+from srnn.energy import MODELS
+from srnn.energy.subjects import compare_energy
+from srnn.tasks import DigitsTask
+
+QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
+REFERENCE = "--network.backend=reference"  # nothing has to be compiled
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every tenth digit, every fourth step."""
+    whole = DigitsTask.load
+
+    def load(self: DigitsTask, split, data_dir=None) -> Split:
+        data = whole(self, split, data_dir)
+        return Split(data.x[::10, ::4], data.y[::10])
+
+    monkeypatch.setattr(DigitsTask, "load", load)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Path]:
+    """An SRNN of digits, and two baselines, trained for an epoch."""
+    made = {}
+    for name in ("srnn", "lstm", "lif"):
+        kind = {"srnn": [REFERENCE], "lstm": ["--baseline", "lstm"], "lif": ["--baseline", "lif", REFERENCE]}[name]
+        out = tmp_path / name
+        assert main(["train", "digits", *QUICK, *kind, "--out", str(out)]) == 0, capsys.readouterr().err
+        made[name] = out
+    capsys.readouterr()
+    return made
+
+
+def _json(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
+    assert main(["energy", *[str(word) for word in words], "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and printed.out.count("\n") == 1
+    return json.loads(printed.out)
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    assert main(["energy", *[str(word) for word in words]]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
+    return printed.err
+
+
+def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    found = _json(capsys, runs["srnn"], runs["lstm"], runs["lif"], "--baselines", "rnn,relu,lif")
+    names = [Path(network["name"]).name for network in found["networks"]]
+    assert names == ["srnn", "lstm", "lif", "rnn", "relu", "lif"]
+    result = json.loads((runs["srnn"] / "result.json").read_text())
+    first = found["networks"][0]
+    assert first["accuracy"] == result["accuracy"]
+    assert first["firing_rate"]["layers"] == pytest.approx(result["firing_rate"]["layers"])
+    assert first["firing_rate"]["mean"] == pytest.approx(result["firing_rate"]["mean"])
+    assert first["parameters"] == result["parameters"]
+    assert first["note"] == "" and "untrained" in found["networks"][3]["note"]
+    assert found["input"]["spikes"] is False and found["input"]["steps_per_sequence"] == 16
+    lstm, unmeasured = found["compared_with_first"][1], found["networks"][5]
+    assert all(lstm["energy"][name] > 1 for name in MODELS)
+    assert lstm["efficiency"]["paper"] == pytest.approx(lstm["energy"]["paper"] * lstm["error"])
+    assert unmeasured["models"] == dict.fromkeys(MODELS) and "rates not measured" in unmeasured["note"]
+    assert found["networks"][4]["models"]["neurobench"] is None  # of ReLU units the zeros are not known
+
+
+def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru"]) == 0
+    printed = capsys.readouterr()
+    for title in (
+        "networks",
+        "operations of a step",
+        "energy of a step",
+        "energy of a sequence",
+        "energy ratio",
+        "efficiency",
+    ):
+        assert title in printed.out, title
+    assert "energy of a second" not in printed.out  # the steps of digits are not in time
+    assert "gru: untrained" in printed.out and printed.err == ""
+    assert max(map(len, printed.out.splitlines())) <= 90
+
+
+def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    network = _json(capsys, "digits")["networks"][0]
+    assert network["accuracy"] is None and "untrained" in network["note"]
+    assert 0 <= network["firing_rate"]["mean"] <= 1
+
+
+def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paper's SHD network at the rate that its table implies: 788 MACs, 10,729 ACs, 3,515.7 pJ."""
+    monkeypatch.delenv("SRNN_DATA", raising=False)
+    rate = str(10729 / 141312)
+    found = _json(capsys, "paper/shd", "--rates", rate, "--input-rate", rate, "--baselines", "relu,lstm")
+    paper = found["networks"][0]["models"]["paper"]
+    assert (paper["mac"], round(paper["ac"], 6), round(paper["energy_pj"]["step"], 1)) == (788, 10729, 3515.7)
+    assert round(found["networks"][1]["models"]["paper"]["energy_pj"]["step"], 1) == 442097.2
+    assert paper["energy_pj"]["second"] == pytest.approx(250 * paper["energy_pj"]["step"])
+    assert paper["energy_pj"]["sequence"] is None and found["split"] is None
+    assert _json(capsys, "paper/shd", "--rates", rate)["input"]["spikes"] is False
+
+
+def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    rate = str(467 / 1656)
+    found = _json(capsys, "paper/ecg", "--rates", rate, "--input-rate", rate, "--baselines", "rnn,gru,lstm")
+    energies = [network["models"]["paper"]["energy_pj"]["step"] for network in found["networks"]]
+    assert [round(energy, 1) for energy in energies] == [325.7, 9597.6, 15400.8, 20422.8]
+    rate = str(497 / 1656)
+    lif = _json(capsys, "paper/ecg-lif", "--rates", rate, "--input-rate", rate)["networks"][0]["models"]["paper"]
+    assert lif["mac"] == 42 and round(lif["energy_pj"]["step"], 1) == 179.9
+
+
+def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["paper/ecg", "--rates", "0.3,", "--input-rate", "0.1"]
+    assert "between 0 and 1" in _fails(capsys, *words)
+    words[2] = "0.3"
+    mine = tmp_path / "mine.toml"
+    mine.write_text('base = "horowitz-45nm"\nname = "mine"\nac = {pj = 0.0, source = "a test"}\n')
+    usual, other = _json(capsys, *words), _json(capsys, *words, "--technology", mine)
+    assert other["technology"]["name"] == "mine" and other["technology"]["sources"]["ac"] == "a test"
+    a, b = (found["networks"][0]["models"] for found in (usual, other))
+    assert b["memory"]["parts_pj"]["operations"] < a["memory"]["parts_pj"]["operations"]
+    assert a["fp32"] == b["fp32"] and a["paper"] == b["paper"]
+
+
+def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no run" in _fails(capsys, tmp_path)
+    assert "Did you mean" in _fails(capsys, "digitz")
+    assert "Did you mean" in _fails(capsys, "digits", "--baselines", "lstn")
+    assert "another task" in _fails(capsys, "digits", "paper/ecg")
+    assert "single recipe" in _fails(capsys, runs["srnn"], "--rates", "0.1")
+    assert "single recipe" in _fails(capsys, "digits", runs["srnn"], "--rates", "0.1")
+    assert "--input-rate belongs" in _fails(capsys, "digits", "--input-rate", "0.1")
+    assert "between 0 and 1" in _fails(capsys, "digits", "--rates", "2")
+    assert "between 0 and 1" in _fails(capsys, "digits", "--rates", "0.1", "--input-rate", "x")
+    assert "hidden layer" in _fails(capsys, "digits", "--rates", "0.1,0.1,0.1,0.1")
+    assert "no firing rates" in _fails(capsys, "paper/ecg-lstm", "--rates", "0.1")
+    assert "There is no technology" in _fails(capsys, "digits", "--technology", "abacus")
+    (runs["srnn"] / "checkpoints" / "best.safetensors").unlink()
+    assert "no checkpoint yet" in _fails(capsys, runs["srnn"])
+
+
+def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _fails(capsys, "paper/shd", "--data-dir", tmp_path)
+
+
+def test_names_are_cut_only_where_they_differ() -> None:
+    from srnn.commands.energy import _short
+
+    assert _short(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
+    assert _short(["runs/a", "x/a"]) == ["runs/a", "x/a"]
+
+
+def test_from_python() -> None:
+    from srnn import SrnnError
+
+    with pytest.raises(SrnnError, match="at least one"):
+        compare_energy([])
