@@ -5,6 +5,7 @@
     metrics.jsonl      one JSON object an epoch (or event)
     checkpoints/       last.safetensors and best.safetensors
     result.json        what training ended with
+    statistics.json    what features are scaled by, where a task takes that from its training split
 
 Nothing in it is pickled; everything but the tensors can be read with a text editor.
 """
@@ -18,11 +19,17 @@ import subprocess
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .checkpoints import write_atomically
 from .errors import SrnnError
 from .recipes import Recipe, dump_recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from .baselines import Network
+    from .encoders.speech import Statistics
+    from .losses import Loss
+    from .tasks import Task
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
@@ -105,6 +112,38 @@ class Run:
             return cls(path, recipe, int(seed))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SrnnError(f"{path} is no complete run: its environment.json cannot be read.") from error
+
+    def trained(self) -> tuple[Network, Task, Loss]:
+        """The network of the best checkpoint, its task and its loss. SrnnError before the first epoch has ended."""
+        from .checkpoints import load_network, read_checkpoint
+        from .losses import Loss
+
+        if not self.best.is_file():
+            raise SrnnError(
+                f"{self.path} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
+            )
+        task = self.recipe.create_task()
+        network = self.recipe.build_network(task, self.seed)
+        load_network(network, read_checkpoint(self.best))
+        return network, task, Loss.for_task(self.recipe.loss, task)
+
+    def statistics(self) -> Statistics | None:
+        """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""
+        import numpy as np
+
+        from .encoders.speech import Statistics
+
+        path = self.path / "statistics.json"
+        if not path.is_file():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SrnnError(f"{path} cannot be read: it should hold the lists mean and std.") from error
+        if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite(mean).all() or not (std > 0).all():
+            raise SrnnError(f"{path} is damaged: mean and std must be as many numbers, std above 0.")
+        return Statistics(mean, std)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""

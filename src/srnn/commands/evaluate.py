@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
+    from ..analysis import Analysis, AnalysisOptions
     from ..baselines import Network
     from ..losses import Loss
     from ..network import SRNN
@@ -21,6 +22,11 @@ DESCRIPTION = """\
 Measure a trained network: accuracy, firing rates, number of parameters.
 
   srnn evaluate runs/digits-s0-20260101-120000 --split test
+
+With --full all that suits the task: accuracy over time, an early-exit policy (always chosen on validation), recall and
+precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and
+after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
+  srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
   srnn evaluate --published ecg --weights ecg.npz --data-dir DIR --split test
 
 A published network's task takes options by their dotted names:
@@ -42,6 +48,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="of random initial states (default: the run's own, or 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument(
+        "--full", action="store_true", help="measure all that suits the task, and write it into the run"
+    )
+    parser.add_argument(
+        "--no-exit", action="store_true", default=None,
+        help="--full: no early-exit policy; it needs a validation split, which some tasks lack",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exit-loss", type=float, metavar="P",
+        help="--full: percentage points of accuracy that deciding early may cost on validation (default: 0.5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exit-patience", type=int, metavar="N", help="--full: steps in a row to be sure for (default: chosen)"
+    )
+    parser.add_argument(
+        "--exit-margin", type=float, metavar="M",
+        help="--full: how far, 0 to 1, a class must lie above the next (default: 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tolerance", type=float, metavar="MS", help="--full, ECG: how far off a border may be, ms (default: 150)"
+    )
+    parser.add_argument(
+        "--saturated", type=float, metavar="R",
+        help="--full: spikes a step above which a neuron counts as saturated (default: 0.9)",
+    )  # fmt: skip
     parser.set_defaults(overrides=[])
 
 
@@ -55,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     options = task_options(arguments.overrides)
     if options and arguments.published is None:
         raise SrnnError(f"{arguments.overrides[0]} belongs to --published NAME; a run keeps its own task.")
+
+    check_full_options(arguments)
 
     from ..compat import describe_silent_units
     from ..evaluation import evaluate
@@ -73,31 +106,94 @@ def run(arguments: argparse.Namespace) -> int:
         seed = arguments.seed
     if not 0 <= seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {seed}.")
-    found = evaluate(network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir)
-    if arguments.json:
-        print(json.dumps(found.report | ({"silent_units": dict(silent)} if silent else {})))
+    extra = {"silent_units": dict(silent)} if silent else {}
+    if arguments.full:
+        analysis = analyse_fully(arguments, network, task, loss, seed)
+        if arguments.json:
+            print(json.dumps(analysis.to_dict() | extra))
+        else:
+            from ..analysis.show import show_analysis
+
+            show_result(analysis.evaluation.report, title)
+            show_analysis(analysis)
     else:
-        show_result(found.report, title, found.confusion, task.class_names)
+        found = evaluate(network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir)
+        if arguments.json:
+            print(json.dumps(found.report | extra))
+        else:
+            show_result(found.report, title, found.confusion, task.class_names)
+    if not arguments.json:
         for line in describe_silent_units(silent):
             print(line)
     return 0
 
 
-def load_run_network(folder: Path) -> tuple[Network, Task, Loss, int]:
-    """(network, task, loss, seed) of a run's best checkpoint."""
-    from ..checkpoints import load_network, read_checkpoint
-    from ..losses import Loss
+def check_full_options(arguments: argparse.Namespace) -> None:
+    """SrnnError for options of --full without it."""
+    for name in ("no_exit", "exit_loss", "exit_patience", "exit_margin", "tolerance", "saturated"):
+        if getattr(arguments, name) is not None and not arguments.full:
+            raise SrnnError(f"--{name.replace('_', '-')} belongs to --full; add it.")
+    for name in ("exit_loss", "exit_patience", "exit_margin"):
+        if arguments.no_exit and getattr(arguments, name) is not None:
+            raise SrnnError(f"--{name.replace('_', '-')} and --no-exit contradict each other; give one of them.")
+
+
+def analyse_fully(arguments: argparse.Namespace, network: Network, task: Task, loss: Loss, seed: int) -> Analysis:
+    """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
+    from ..analysis import analyse
     from ..runs import Run
 
-    found = Run.open(folder)
-    if not found.best.is_file():
-        raise SrnnError(
-            f"{folder} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
-        )
-    task = found.recipe.create_task()
-    network = found.recipe.build_network(task, found.seed)
-    load_network(network, read_checkpoint(found.best))
-    return network, task, Loss.for_task(found.recipe.loss, task), found.seed
+    options = analysis_options(arguments, network, task, loss)
+    run = None if arguments.published is not None else Run.open(arguments.run_folder)
+    initial = None if run is None else run.recipe.build_network(task, run.seed)
+    analysis = analyse(
+        network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir, initial=initial, options=options
+    )
+    if run is not None:
+        run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
+        if analysis.exit is not None:
+            run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
+    return analysis
+
+
+def analysis_options(arguments: argparse.Namespace, network: Network, task: Task, loss: Loss) -> AnalysisOptions:
+    """The options of --full. SrnnError for bad ones, and for those that mean nothing for the task or the network."""
+    from ..analysis import AnalysisOptions, can_exit, is_ecg
+
+    default = AnalysisOptions()
+    for name in ("exit_loss", "exit_patience", "exit_margin"):
+        if getattr(arguments, name) is not None and not can_exit(network, loss):
+            reason = "decides at every step" if loss.per_step else "is read from both ends"
+            raise SrnnError(f"--{name.replace('_', '-')} has no effect: task '{task.name}' {reason} here; remove it.")
+    if arguments.tolerance is not None and not is_ecg(task):
+        raise SrnnError(f"--tolerance is for the waves of an ECG, and the task is '{task.name}'; remove it.")
+
+    def number(name: str, fallback: float, highest: float, scale: float = 1.0) -> float:
+        value = getattr(arguments, name)
+        if value is not None and not 0 <= value <= highest:
+            raise SrnnError(f"--{name.replace('_', '-')} must be between 0 and {highest:g}, not {value}.")
+        return fallback if value is None else value * scale
+
+    if arguments.exit_patience is not None and arguments.exit_patience < 1:
+        raise SrnnError(f"--exit-patience must be at least 1, not {arguments.exit_patience}.")
+    if arguments.tolerance == 0:
+        raise SrnnError("--tolerance must be above 0 ms.")
+    return AnalysisOptions(
+        not arguments.no_exit,
+        number("exit_loss", default.exit_loss, 100, 0.01),
+        arguments.exit_patience,
+        number("exit_margin", default.exit_margin, 1),
+        number("tolerance", default.tolerance_ms, 10_000),
+        number("saturated", default.saturated_above, 1),
+    )
+
+
+def load_run_network(folder: Path) -> tuple[Network, Task, Loss, int]:
+    """(network, task, loss, seed) of a run's best checkpoint."""
+    from ..runs import Run
+
+    run = Run.open(folder)
+    return *run.trained(), run.seed
 
 
 def task_options(words: list[str]) -> dict[str, object]:

@@ -14,6 +14,7 @@ _NAMES = {
     "n_sequences": "sequences",
     "accuracy": "accuracy",
     "accuracy_labelled": "accuracy, labelled steps",
+    "accuracy_without_silence": "accuracy without silence",
     "firing_rate": "firing rate",
     "parameters": "parameters",
     "seed": "seed",

@@ -1,0 +1,50 @@
+"""A trained network, measured thoroughly: when it is right, what it confuses, what its neurons do.
+
+    found = analyse(network, task, loss, "validation", initial=recipe.build_network(task, seed))
+    found.anytime.accuracy, found.exit.policy, found.activity.layers[0].rates, found.to_dict()
+
+``analyse`` does all in one pass. Each part can be had by itself: ``anytime`` (accuracy over time), ``policy`` and ``exits``
+(early exit), ``confusion``, ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``. docs/evaluation.md
+explains them.
+"""
+
+from .analyse import Analysis, AnalysisOptions, analyse, can_exit, early_exit, exit_counts, is_ecg
+from .anytime import Anytime, AnytimeCurve, Prefixes, prefixes
+from .confusion import ClassReport
+from .delineation import BorderReport, Delineation, DelineationReport, WaveReport
+from .exits import EarlyExit, ExitCounts, ExitPoint
+from .neurons import Activity, ActivityCounts, LayerActivity
+from .policy import Deciding, Decisions, ExitPolicy
+from .scores import running_scores
+from .time_constants import TimeConstants, time_constants
+
+__all__ = [
+    "Activity",
+    "ActivityCounts",
+    "Analysis",
+    "AnalysisOptions",
+    "Anytime",
+    "AnytimeCurve",
+    "BorderReport",
+    "ClassReport",
+    "Deciding",
+    "Decisions",
+    "Delineation",
+    "DelineationReport",
+    "EarlyExit",
+    "ExitCounts",
+    "ExitPoint",
+    "ExitPolicy",
+    "LayerActivity",
+    "Prefixes",
+    "TimeConstants",
+    "WaveReport",
+    "analyse",
+    "can_exit",
+    "early_exit",
+    "exit_counts",
+    "is_ecg",
+    "prefixes",
+    "running_scores",
+    "time_constants",
+]

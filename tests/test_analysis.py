@@ -1,0 +1,305 @@
+"""Analysis: equal to evaluation where they meet, to plain loops elsewhere; activity, confusion, time constants."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from srnn import SrnnError
+from srnn.analysis import AnalysisOptions, ClassReport, analyse, exit_counts, time_constants
+from srnn.analysis.show import show_analysis, sparkline
+from srnn.baselines import Network
+from srnn.evaluation import evaluate
+from srnn.losses import Loss
+from srnn.recipes import Recipe
+from tiny import TinyStepTask, TinyTask, tiny_recipe
+
+LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
+
+
+def words_for(loss: str, start: int = 2) -> list[str]:
+    readout = ["--network.readout=spike_count"] if loss == "ce_spike_count" else []
+    return [f"--loss.name={loss}", f"--loss.start={start}", *readout]
+
+
+def made(task: TinyTask, *words: str) -> tuple[Recipe, Network, Loss]:
+    recipe = tiny_recipe(*words)
+    return recipe, recipe.build_network(task, seed=0), Loss.for_task(recipe.loss, task)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_curve_ends_where_evaluation_does(name: str, padded: bool) -> None:
+    task = TinyTask(padded=padded)
+    _, network, loss = made(task, *words_for(name))
+    plain = evaluate(network, task, loss, "test", seed=5, batch_size=7)
+    found = analyse(network, task, loss, "test", seed=5, batch_size=7)
+    assert found.evaluation.report == plain.report
+    assert found.evaluation.loss == plain.loss
+    assert (found.evaluation.confusion == plain.confusion).all()
+    assert found.anytime is not None and found.exit is not None
+    assert found.anytime.accuracy[-1] == plain.report["accuracy"]  # exactly
+    assert found.exit.waiting.accuracy == plain.report["accuracy"]
+    assert len(found.anytime.accuracy) == 12
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("padded", [False, True])
+def test_each_point_is_the_loss_on_the_prefix(name: str, padded: bool) -> None:
+    """As if each sequence had ended at step t: the very scores of the loss with shorter lengths."""
+    task = TinyTask(padded=padded)
+    _, network, loss = made(task, *words_for(name), "--network.neuron.initial={}")
+    found = analyse(network, task, loss, "validation", batch_size=11)
+    data = task.load("validation")
+    with torch.no_grad():
+        output = network.run(torch.from_numpy(data.x)).output
+    lengths = np.full(30, 12) if data.lengths is None else data.lengths
+    assert found.anytime is not None
+    for t in range(12):
+        cut = torch.from_numpy(np.minimum(lengths, t + 1))
+        predicted = loss.scores(output, cut).argmax(-1).numpy()
+        assert found.anytime.accuracy[t] == pytest.approx((predicted == data.y).mean())
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_steps(padded: bool) -> None:
+    task = TinyStepTask(padded=padded)
+    _, network, loss = made(task, "--loss.name=nll", "--loss.start=2")
+    plain = evaluate(network, task, loss, "validation", batch_size=8)
+    found = analyse(network, task, loss, "validation", batch_size=8)
+    assert found.evaluation.report == plain.report
+    curve = found.anytime
+    assert curve is not None and curve.per_step and found.exit is None and found.delineation is None
+    assert curve.accuracy[-1] == plain.report["accuracy"]
+    if not padded:  # every sequence's first counted step is number 2
+        assert curve.accuracy[:2] == [None, None]
+    assert curve.counted.sum() == sum(max(1, n - 2) for n in _lengths(task))
+    assert found.classes.frame_error_rate == pytest.approx(1 - plain.report["accuracy_labelled"])
+    assert "at_step" in found.to_dict()["anytime"]
+
+
+def _lengths(task: TinyTask) -> list[int]:
+    lengths = task.load("validation").lengths
+    return [12] * 30 if lengths is None else lengths.tolist()
+
+
+def test_after_a_change_of_class() -> None:
+    from srnn.analysis import Anytime
+    from srnn.batches import Batch
+    from srnn.recipes.schema import LossConfig
+
+    curve = Anytime(Loss(LossConfig("nll"), per_step=True), 8)
+    true = torch.tensor([[0, 0, 1, 1, 1, -1, 2, 2]])
+    predicted = torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2]])
+    curve.add_steps(Batch(torch.zeros(1, 8, 1), true, None), torch.nn.functional.one_hot(predicted, 3).float())
+    # Only 0 -> 1 at step 2 is a change that was seen: the class after the gap began nobody knows when.
+    assert curve.change_counted[:4].tolist() == [1, 1, 1, 0]
+    assert curve.change_right[:4].tolist() == [0, 1, 1, 0]
+    assert curve.curve(None, True).after_change[:4] == [0.0, 1.0, 1.0, None]
+
+
+def test_settled() -> None:
+    from srnn.analysis import AnytimeCurve
+
+    def curve(right: list[int], counted: int = 100) -> AnytimeCurve:
+        none = np.zeros(3, np.int64)
+        return AnytimeCurve(False, True, None, np.array(right), np.full(len(right), counted), none, none)
+
+    assert curve([10, 90, 50, 89, 90]).settled() == 4
+    assert curve([90, 90]).settled() == 1
+    assert curve([0, 90]).settled() == 2
+    assert curve([0, 0], counted=0).settled() is None
+
+
+def test_a_network_that_reads_from_both_ends_cannot_be_asked_early() -> None:
+    task = TinyTask(padded=True)
+    _, network, loss = made(task, "--network.bidirectional=true")
+    found = analyse(network, task, loss)
+    assert found.anytime is None and found.exit is None
+    with pytest.raises(SrnnError, match="forwards only"):
+        exit_counts(network, task, loss)
+    steps = TinyStepTask()
+    _, network, loss = made(steps, "--network.bidirectional=true", "--loss.name=nll")
+    curve = analyse(network, steps, loss).anytime
+    assert curve is not None and not curve.online
+
+
+@pytest.mark.parametrize("words", [[], ["--network.substeps=3"], ["--network.bidirectional=true"],
+                                   ["--network.bidirectional=true", "--network.merge=concat", "--network.hidden=[4, 6]"],
+                                   ["--network.hidden=[4, 6]", "--network.recurrent=[true, false]"],
+                                   ["--network.backend=auto"]])  # fmt: skip
+def test_activity_against_a_loop(words: list[str]) -> None:
+    task = TinyTask(padded=True)
+    _, network, loss = made(task, *words, "--network.neuron.initial={}")
+    activity = analyse(network, task, loss, batch_size=9).activity
+    assert activity is not None
+    data = task.load("validation")
+    both = network.bidirectional
+    hidden: list[Any] = [
+        part for layer in network.layers for part in ([layer.forward_layer, layer.backward_layer] if both else [layer])
+    ]
+    fired = [np.zeros(layer.size) for layer in hidden]
+    assert data.lengths is not None
+    for x, length in zip(data.x, data.lengths, strict=True):
+        with torch.no_grad():
+            result = network.run(torch.from_numpy(x[None, :length]), record=("s",))
+        spikes = [
+            result.layers[i].traces[name]
+            for i in range(len(network.layers))
+            for name in (("forward.s", "backward.s") if both else ("s",))
+        ]
+        for count, s in zip(fired, spikes, strict=True):
+            count += s[0].sum(0).numpy()
+    substeps = network.substeps
+    steps = int(data.lengths.sum())
+    readers = [
+        *(
+            sum(part.size for part in ([la.forward_layer, la.backward_layer] if both else [la]))
+            for la in network.layers
+        ),
+        3,
+    ]
+    per_level = 2 if both else 1
+    for i, (layer, count, own) in enumerate(zip(activity.layers, fired, hidden, strict=True)):
+        assert layer.rates == pytest.approx(count / (steps * substeps))
+        fan_out = (own.size if own.recurrent else 0) + readers[i // per_level + 1]
+        assert layer.sops == count.sum() * fan_out
+        assert layer.dead() == np.flatnonzero(count == 0).tolist()
+    assert activity.input_events == data.x.sum()
+    assert activity.input_sops == data.x.sum() * readers[0] * substeps
+    assert (activity.sequences, activity.steps) == (30, steps)
+
+
+def test_dead_and_saturated_neurons() -> None:
+    task = TinyTask()
+    _, network, loss = made(task, "--network.neuron={name: lif, threshold: 0.5, tau_mem: 2}")
+    with torch.no_grad():
+        network.layers[0].bias[:2] = torch.tensor([-1e3, 1e3])  # type: ignore[index, union-attr]
+    found = analyse(network, task, loss, options=AnalysisOptions(saturated_above=0.99)).activity
+    assert found is not None
+    assert 0 in found.layers[0].dead() and found.layers[0].saturated(0.99) == [1]
+    plain = found.to_dict()
+    assert plain["layers"][0]["saturated"] == [1] and plain["saturated_above"] == 0.99
+
+
+def test_a_baseline_has_no_spikes() -> None:
+    task = TinyTask()
+    recipe = tiny_recipe()
+    from srnn.recipes.baselines import as_baseline
+
+    recipe = as_baseline(recipe, "gru")
+    network = recipe.build_network(task, 0)
+    found = analyse(network, task, Loss.for_task(recipe.loss, task), initial=network)
+    assert found.activity is None and found.time_constants == []
+    assert found.anytime is not None and found.exit is not None
+    assert json.loads(json.dumps(found.to_dict()))["activity"] is None
+
+
+def test_time_constants_before_and_after() -> None:
+    task = TinyTask()
+    recipe, network, _ = made(task)
+    initial = recipe.build_network(task, seed=0)
+    with torch.no_grad():
+        values = network.layers[0].params.values()["tau_mem"]  # type: ignore[union-attr]
+        network.layers[0].params.set_values(tau_mem=values + 2)  # type: ignore[union-attr]
+    found = {one.name: one for one in time_constants(network, initial, 10.0)}
+    assert list(found) == ["layers.0.tau_mem", "layers.0.tau_adp", "readout.tau_mem"]
+    assert found["layers.0.tau_mem"].rms_change == pytest.approx(2, abs=1e-5)
+    assert found["readout.tau_mem"].rms_change == 0
+    assert found["layers.0.tau_mem"].is_trained
+    edges, now, before = found["layers.0.tau_mem"].histogram(5)
+    assert len(edges) == 6 and before is not None and sum(now) == sum(before) == 8
+    assert time_constants(network)[0].rms_change is None
+    other = tiny_recipe("--network.hidden=[5]").build_network(task, 0)
+    with pytest.raises(SrnnError, match="another architecture"):
+        time_constants(network, other)
+
+
+def test_time_constants_that_are_no_numbers_are_left_out() -> None:
+    task = TinyTask()
+    _, network, _ = made(task, "--network.neuron.time_constants=unconstrained")
+    with torch.no_grad():
+        network.layers[0].params.tau_mem[:3] = float("nan")  # type: ignore[index, union-attr]
+    one = time_constants(network)[0]
+    assert one.to_dict()["now"]["values"][:3] == [None] * 3
+    assert sum(one.histogram()[1]) == 5
+
+
+def test_confusion_by_hand() -> None:
+    report = ClassReport(("sil", "a", "b"), np.array([[8, 2, 0], [1, 3, 0], [0, 0, 0]]), per_step=True, silence=0)
+    assert report.recall == [0.8, 0.75, None]
+    assert report.precision == [8 / 9, 0.6, None]
+    assert report.accuracy == 11 / 14
+    assert report.frame_error_rate == pytest.approx(3 / 14)
+    assert report.accuracy_without_silence == 0.75
+    assert report.balanced_accuracy == pytest.approx(0.775)
+    empty = ClassReport(("a",), np.zeros((1, 1), np.int64), per_step=True)
+    assert (empty.balanced_accuracy, empty.frame_error_rate, empty.accuracy_without_silence) == (None, None, None)
+
+
+@dataclass(frozen=True)
+class QuietTask(TinyStepTask):
+    """The second class is silence."""
+
+    name: ClassVar[str] = "quiet"
+    silence_class: ClassVar[int | None] = 1
+    unlabelled_class: ClassVar[int | None] = None
+
+
+def test_accuracy_without_silence_is_reported() -> None:
+    task = QuietTask()
+    _, network, loss = made(task, "--loss.name=nll", "--network.neuron.initial={}")
+    found = evaluate(network, task, loss, "test")
+    data = task.load("test")
+    with torch.no_grad():
+        predicted = network.run(torch.from_numpy(data.x)).output.argmax(-1).numpy()
+    spoken = (data.y >= 0) & (data.y != 1)
+    assert found.report["accuracy_without_silence"] == pytest.approx((predicted == data.y)[spoken].mean())
+    assert list(found.report)[3:5] == ["accuracy", "accuracy_without_silence"]
+
+
+def test_options_that_make_no_sense() -> None:
+    for options in ({"exit_loss": -0.1}, {"exit_loss": float("nan")}, {"exit_margin": 2.0}, {"tolerance_ms": 0.0},
+                    {"tolerance_ms": float("inf")}, {"saturated_above": 1.5}, {"exit_patience": 0}):  # fmt: skip
+        with pytest.raises(SrnnError, match=next(iter(options))):
+            AnalysisOptions(**options)
+
+
+def test_sparkline() -> None:
+    assert sparkline([0, 1]) == "▁█"
+    assert sparkline([0.5, None, 0.5], 0, 1) == "▅ ▅"
+    assert sparkline([]) == "" and sparkline([None]) == " "
+    assert sparkline([3, 3]) == "▁▁"
+    assert len(sparkline(list(range(1000)), width=40)) == 40
+    assert sparkline([-5, 9], 0, 1) == "▁█"
+
+
+def test_tables_where_only_ascii_can_be_shown() -> None:
+    for task, words in ((TinyTask(), []), (TinyStepTask(), ["--loss.name=nll"])):
+        recipe, network, loss = made(task, *words)
+        found = analyse(network, task, loss, initial=recipe.build_network(task, 1))
+        file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        show_analysis(found, Console(file=file, width=80))
+        file.flush()
+        assert b"accuracy over time" in file.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_ecg_has_delineation(data_dir: Path) -> None:
+    from srnn.recipes import load_recipe
+
+    recipe = load_recipe("paper/ecg", ["--network.hidden=[4]"])
+    task = recipe.create_task()
+    network = recipe.build_network(task, 0)
+    found = analyse(network, task, Loss.for_task(recipe.loss, task), data_dir=data_dir)
+    assert found.delineation is not None
+    # What is labelled does not depend on the network: every QRS of the validation windows between two labelled steps.
+    assert found.delineation.waves["QRS"].reference == 443
+    assert found.delineation.waves["P"].reference == 426
