@@ -3,6 +3,8 @@
 Two things make a run reproducible to the bit, also when it was killed and resumed. Whatever is random (the order of an
 epoch, the initial states of a batch) is drawn from a seed made of (seed, epoch, step), so no generator has a history. And
 whatever has a history (weights, moments, counters, sums so far) is written in one atomic checkpoint.
+
+Several processes may train together (``distributed.py``). Alone, a ``Team`` of one hands on what it is given.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from . import checkpoints
 from .augmentation import augment
 from .baselines import Network
 from .batches import Sequences
+from .datasets.features import FeatureArray
+from .distributed import Onlooker, Team
 from .errors import SrnnError
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .kernels import LayerResult
@@ -96,8 +100,8 @@ class _Network(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, lengths: Tensor | None, generator: torch.Generator) -> tuple[Tensor, _Hidden]:
-        result = self.network.run(x, lengths=lengths, generator=generator)
+    def forward(self, x: Tensor, lengths: Tensor | None, state: tuple[Any, ...]) -> tuple[Tensor, _Hidden]:
+        result = self.network.run(x, state, lengths=lengths)
         return result.output, _Hidden(result.layers[:-1])
 
 
@@ -130,9 +134,10 @@ def train(
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
     # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
-    Run.check(out, resume)
-    config, reporter = recipe.training, reporter or Reporter()
-    fabric = _fabric(config.device)
+    config, team = recipe.training, Team(recipe.training.device)
+    fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
+    if team.first:
+        Run.check(out, resume)
     task = recipe.create_task() if task is None else task
     loss = Loss.for_task(recipe.loss, task)
     _check_metric(config.early_stopping.metric, task)
@@ -146,7 +151,10 @@ def train(
     generator = torch.Generator(fabric.device)
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
-    run = Run.resume(out, recipe, seed) if resume else Run.start(out, recipe, seed)
+    run = team.open_run(out, recipe, seed, resume)
+    if isinstance(train_set.x, FeatureArray):
+        scale = train_set.x.statistics
+        run.write_json("statistics.json", {"mean": scale.mean.tolist(), "std": scale.std.tolist()})
     state = TrainingState()
     if run.last.is_file():
         state = _load(run, network, optimizer)
@@ -154,7 +162,7 @@ def train(
     else:
         run.truncate_metrics(0)
         _save(run, network, optimizer, state)
-    writer = _tensorboard_writer(run, state.epoch) if tensorboard else None
+    writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
     reporter.start(total_steps, state.epoch * steps_per_epoch + state.step)
 
     # 3. The loop.
@@ -170,15 +178,18 @@ def train(
                 lr = config.optimizer.lr * state.lr_factor * factor
                 set_learning_rate(optimizer, lr)
                 indices = order[state.step * config.batch_size :][: config.batch_size]
-                seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices]
-                batch = augment(train_set.take(indices), config.augment, task.channel_blocks, seeds)
+                share = team.share(len(indices))
+                batch = train_set.take(indices[share.part])
+                seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
+                batch = augment(batch, config.augment, task.channel_blocks, seeds)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                output, hidden = module(batch.x, batch.lengths, generator)
-                scored = loss(output, batch.y, batch.lengths)
-                objective = scored.loss + rate_penalty(
-                    recipe.loss.rate, hidden.layers, network.hidden_lengths(batch.lengths)
-                )
+                output, hidden = module(batch.x, batch.lengths, team.initial_state(network, share, generator))
+                scored, rates = loss(output, batch.y, batch.lengths), layer_rates(network, hidden.layers, batch.lengths)
+                scored, steps, rates = team.join(loss, share, scored, batch.steps, rates)
+                lengths = network.hidden_lengths(batch.lengths)
+                layers, lengths = team.join_layers(recipe.loss.rate, share, hidden.layers, lengths)
+                objective = scored.loss + rate_penalty(recipe.loss.rate, layers, lengths)
                 wrapped_optimizer.zero_grad()
                 fabric.backward(objective)
                 # Without clipping the norm is still needed: it tells whether every gradient is finite.
@@ -192,7 +203,7 @@ def train(
                 wrapped_optimizer.step()
 
                 state.step += 1
-                state.add(scored, batch.steps, layer_rates(network, hidden.layers, batch.lengths))
+                state.add(scored, steps, rates)
                 state.seconds = seconds_before + time.perf_counter() - clock
                 samples = min(state.step * config.batch_size, len(train_set)) - first_step * config.batch_size
                 samples_per_s = samples / max(state.seconds - seconds_before, 1e-9)
@@ -208,7 +219,9 @@ def train(
 
             if not diverged:
                 train_loss, train_accuracy, rates = state.means()
-                validation = evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
+                validation = team.from_first(
+                    lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
+                )
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged:
@@ -241,14 +254,18 @@ def train(
             reporter.epoch(record)
             if writer is not None:
                 _write_scalars(writer, record)
+    except RuntimeError as error:
+        team.raise_if_broken(error, out)
+        raise
     finally:
         reporter.stop()
         if writer is not None:
             writer.close()
 
     # 4. The result is the checkpoint that validation chose.
-    checkpoints.load_network(network, checkpoints.read_checkpoint(run.best))
-    final = evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
+    if team.first:
+        checkpoints.load_network(network, checkpoints.read_checkpoint(run.best))
+    final = team.from_first(lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
     return result
@@ -279,18 +296,10 @@ def _check_metric(metric: str, task: Task) -> None:
         )
 
 
-def _fabric(device: str) -> Any:
-    """Lightning Fabric on one device."""
-    from lightning_fabric import Fabric
-
-    try:
-        return Fabric(accelerator=device, devices=1)
-    except (RuntimeError, ValueError) as error:
-        raise SrnnError(f"training.device is '{device}', which this machine does not offer: {error}") from error
-
-
 def _save(run: Run, network: Network, optimizer: torch.optim.Optimizer | None, state: TrainingState) -> None:
     """Write the last checkpoint; without the optimiser, from which nothing can go on, the best one."""
+    if isinstance(run, Onlooker):
+        return
     tensors = checkpoints.network_tensors(network)
     if optimizer is not None:
         tensors |= checkpoints.optimizer_tensors(optimizer)
@@ -333,7 +342,7 @@ def _restore(
 
 
 def _numbers(validation: Evaluation) -> dict[str, Any]:
-    names = ("accuracy", "accuracy_labelled", "firing_rate")
+    names = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "firing_rate")
     return {name: validation.report[name] for name in names if name in validation.report}
 
 

@@ -21,6 +21,9 @@ goes on with the same command and --resume, to the same final weights.
 
 A baseline on the same task, splits and sizes, for comparison:
   srnn train digits --baseline lstm
+
+Several processes on one machine or more (docs/distributed.md), with the result of one:
+  srnn train paper/shd --devices 4
 """
 
 
@@ -35,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
+    )
+    parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     parser.set_defaults(overrides=[])
@@ -52,6 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
     name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
     out = arguments.out or default_folder(name, arguments.seed)
 
+    from ..distributed import LOST, LostProcess, is_first, launch, launched, world_size
+
+    several = arguments.devices * arguments.nodes
+    if min(arguments.devices, arguments.nodes) < 1:
+        raise SrnnError("--devices and --nodes must be at least 1.")
+    if world_size() > 1 and several not in (1, world_size()):
+        raise SrnnError(
+            f"--devices {arguments.devices} --nodes {arguments.nodes}, but torchrun started {world_size()} processes."
+        )
+    if (arguments.nodes > 1 or world_size() > 1) and arguments.out is None:
+        raise SrnnError("Processes that train together need one folder, which all of them see: --out DIR.")
+    if several > 1 and world_size() == 1:
+        again = _words(arguments, out, resume=True)
+        advice = f"The run goes on from its last checkpoint: {shlex.join(['srnn', *again])}"
+        command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
+        return launch(command, arguments.devices, arguments.nodes, advice)
     from ..progress import reporter_for
     from ..training import train
     from .show import show_result
@@ -67,16 +90,32 @@ def run(arguments: argparse.Namespace) -> int:
             tensorboard=arguments.tensorboard,
         )
     except KeyboardInterrupt:
-        words = ["srnn", "train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed), "--resume"]
-        if arguments.baseline is not None:
-            words += ["--baseline", arguments.baseline]
-        if arguments.data_dir is not None:
-            words += ["--data-dir", str(arguments.data_dir)]
-        print(f"srnn: stopped; go on with: {shlex.join([*words, *arguments.overrides])}", file=sys.stderr)
+        if is_first():
+            again = shlex.join(["srnn", *_words(arguments, out, resume=True)])
+            print(f"srnn: stopped; go on with: {again}", file=sys.stderr)
         return 130
+    except LostProcess:
+        if launched():  # who started us says it once for all
+            return LOST
+        raise
+    if not is_first():
+        return 0
     if arguments.json:
         print(json.dumps(result))
     else:
         as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
         show_result(result, f"{arguments.recipe}{as_baseline}, best checkpoint on validation")
     return 0
+
+
+def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
+    """The words after "srnn" that train the same."""
+    words = ["train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed), *["--resume"] * resume]
+    if arguments.baseline is not None:
+        words += ["--baseline", arguments.baseline]
+    if arguments.data_dir is not None:
+        words += ["--data-dir", str(arguments.data_dir)]
+    if arguments.devices * arguments.nodes > 1:
+        words += ["--devices", str(arguments.devices), "--nodes", str(arguments.nodes)]
+    words += ["--json"] * arguments.json + ["--tensorboard"] * arguments.tensorboard
+    return [*words, *arguments.overrides]
