@@ -1,0 +1,68 @@
+"""Whether the worker that holds a unit is still alive.
+
+A worker renews its lease (``beat``) every so often. Clocks of several machines need not agree: a lease counts as stale when
+it has not CHANGED for a while on the watcher's own clock. On the same machine that while need not be waited for: a process is
+there or not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+
+def identity() -> dict[str, Any]:
+    """This process, so that another one on the same machine can tell whether it still runs."""
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+        "machine": _machine(),
+    }
+
+
+def is_gone(lease: dict[str, Any]) -> bool:
+    """The process of this lease ran here and runs no more. False also when it cannot be known."""
+    machine = _machine()
+    if machine is None or lease.get("machine") != machine or lease.get("started") is None:
+        return False
+    return _started(int(lease["pid"])) != lease["started"]
+
+
+class Watcher:
+    """Which leases have not changed for ``patience`` seconds, as far as this process has seen."""
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self._seen: dict[int, tuple[Any, float]] = {}
+
+    def is_stale(self, trial: int, lease: dict[str, Any]) -> bool:
+        """To be asked again and again; the first time a lease is seen, or has changed, it is fresh."""
+        beat, now = lease.get("beat"), time.monotonic()
+        known = self._seen.get(trial)
+        if known is None or known[0] != beat:
+            self._seen[trial] = (beat, now)
+            return False
+        return now - known[1] > self.patience
+
+
+def _machine() -> str | None:
+    """This boot of this machine, and the process numbers that are seen here (containers have their own); None: unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{platform.node()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> int | None:
+    """When a process was started, in the kernel's ticks, which tells it from a later one of the same number; None: it is gone."""
+    try:
+        # The name stands in parentheses and may contain anything, spaces and parentheses too.
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return None

@@ -1,0 +1,105 @@
+"""Where a sweep's state is kept: a journal file that all workers append to, or a database (optuna's storages)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+
+LOCK_GRACE = 5
+"""Seconds after which the journal's lock is taken from its holder, who is dead: a line is written in milliseconds."""
+
+
+def open_storage(address: str | None, out: Path) -> Any:
+    """The storage at an address such as postgresql://user@host/database; without one the file journal.log in ``out``.
+
+    SrnnError when optuna or the database's driver is not installed, or the database does not answer.
+    """
+    import_optuna()
+    if address is None:
+        from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+
+        path = (out / "journal.log").absolute()  # the lock links to it: a relative link would point elsewhere
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE)
+            backend = JournalFileBackend(str(path), lock)
+            _mend(path, lock)
+            storage = JournalStorage(backend)
+            storage.get_all_studies()  # reads all of it
+            return storage
+        except OSError as error:
+            raise SrnnError(f"Cannot write the sweep's journal {path}: {error.strerror or error}.") from error
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AssertionError,
+        ) as error:  # AssertionError: optuna's, of an unknown line
+            raise SrnnError(f"{path} is no journal of a sweep, or it is damaged: {error}.") from error
+    # The plain name of the database means the present driver, not the one that was the default ten years ago.
+    if address.startswith(("postgresql://", "postgres://")):
+        address = f"postgresql+psycopg://{address.partition('://')[2]}"
+    try:
+        return _open_database(address)
+    except ImportError as error:
+        raise SrnnError(
+            f"The storage {_shown(address)} needs a driver: install srnn[sweep] and {error.name}."
+        ) from error
+    except Exception as error:  # whatever the database's driver raises: SQLAlchemy's errors, ValueError for an address
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SrnnError(f"The storage {_shown(address)} cannot be used: {reason}") from error
+
+
+def import_optuna() -> Any:
+    """optuna, quiet. SrnnError when it is not installed."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise SrnnError("Sweeps need optuna; install srnn[sweep].") from error
+    optuna.logging.set_verbosity(logging.WARNING)
+    return optuna
+
+
+def _open_database(address: str, tries: int = 5) -> Any:
+    """optuna's storage in a database. Of workers that make its tables at the same moment one succeeds; the others look again."""
+    import optuna
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for _ in range(tries - 1):
+        try:
+            return optuna.storages.get_storage(address)
+        except (IntegrityError, ProgrammingError):
+            time.sleep(random.uniform(0.2, 1.0))
+    return optuna.storages.get_storage(address)
+
+
+def _mend(path: Path, lock: Any) -> None:
+    """Drop an unfinished last line, which a machine that lost its power leaves; whoever wrote it never went on.
+
+    ValueError when the file begins with something else than a journal does.
+    """
+    lock.acquire()
+    try:
+        with open(path, "r+b") as file:
+            content = file.read()
+            whole = content.rfind(b"\n") + 1
+            if content and "op_code" not in dict(json.loads(content[:whole].partition(b"\n")[0] or b"{}")):
+                raise ValueError("its first line is none of optuna's")
+            if whole < len(content):
+                file.truncate(whole)
+    finally:
+        lock.release()
+
+
+def _shown(address: str) -> str:
+    """An address without its password."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    return address.replace(f":{parts.password}@", ":***@") if parts.password else address

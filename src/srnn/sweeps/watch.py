@@ -1,0 +1,119 @@
+"""What a person sees of a sweep: a table that is refreshed from the storage, or one plain line a unit that ends."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .queue import Queue, UnitStatus
+from .schema import Sweep
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_BEST = 10
+"""Points that the table shows."""
+
+
+class Watch:
+    """Shows a sweep. ``update`` looks at the storage; ``stop`` when the sweep has ended.
+
+    Args:
+        queue: the sweep in its storage.
+        quiet: show nothing (--json).
+    """
+
+    def __init__(self, queue: Queue, quiet: bool = False) -> None:
+        self.queue, self.quiet = queue, quiet
+        self._ended = {status.unit.name for status in queue.status() if _has_ended(status)}
+        self._began, self._live = time.monotonic(), None
+        self._done_before = len(self._ended)
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False)
+            self._live.start()
+
+    def update(self) -> None:
+        """Look, and show."""
+        if self.quiet:
+            return
+        status = self.queue.status()
+        if self._live is not None:
+            self._live.update(table(self.queue.sweep, status, self._left(status)), refresh=True)
+            return
+        for unit in status:
+            if _has_ended(unit) and unit.unit.name not in self._ended:
+                self._ended.add(unit.unit.name)
+                print(line(self.queue.sweep, unit, len(self._ended), len(status)), file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """Show the end and leave it there."""
+        self.update()
+        if self._live is not None:
+            self._live.stop()
+
+    def _left(self, status: Sequence[UnitStatus]) -> float | None:
+        """Seconds to the end at the pace so far; None when nothing has ended yet."""
+        ended = sum(map(_has_ended, status))
+        pace = (ended - self._done_before) / (time.monotonic() - self._began)
+        return (len(status) - ended) / pace if pace > 0 else None
+
+
+def line(sweep: Sweep, unit: UnitStatus, ended: int, total: int) -> str:
+    """A unit that has ended, in one line."""
+    value = f"{sweep.optimise} {unit.value:.4f}" if unit.value is not None else ""
+    seconds = f"{unit.seconds:.0f} s" if unit.seconds is not None else ""
+    words = (f"{ended}/{total}", unit.unit.name, unit.state, value, seconds, unit.error or "")
+    return "  ".join(word for word in words if word)
+
+
+def table(sweep: Sweep, status: Sequence[UnitStatus], left: float | None) -> RenderableType:
+    """The whole sweep on one screen: how far it is, what runs, the best points so far."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    counts = {
+        state: sum(unit.state == state for unit in status)
+        for state in ("done", "running", "waiting", "pruned", "failed")
+    }
+    words = [f"{count} {state}" for state, count in counts.items() if count]
+    if left is not None and counts["running"] + counts["waiting"]:
+        words.append(f"about {left / 60:.0f} min left")
+    head = Text(f"{sweep.title}: ", style="bold")
+    head.append(", ".join(words), style="not bold")
+
+    running = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("running", "epoch", f"best {sweep.optimise}", "worker"):
+        running.add_column(name)
+    for unit in status:
+        if unit.state == "running":
+            value = f"{unit.value:.4f}" if unit.value is not None else ""
+            running.add_row(unit.unit.name, str(unit.epochs), value, unit.worker)
+
+    best = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("point", sweep.optimise, "seeds"):
+        best.add_column(name)
+    for point, values in _ranked(sweep, status)[:_BEST]:
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        best.add_row(point, f"{statistics.fmean(values):.4f}{spread}", str(len(values)))
+    failed = [Text(f"{unit.unit.name} failed: {unit.error}", style="red") for unit in status if unit.state == "failed"]
+    return Group(head, running, best, *failed)
+
+
+def _ranked(sweep: Sweep, status: Sequence[UnitStatus]) -> list[tuple[str, list[float]]]:
+    """Points with the values of their finished seeds, the best first."""
+    values: dict[str, list[float]] = {}
+    for unit in status:
+        for result in unit.results.values() if unit.state == "done" else ():
+            values.setdefault(unit.unit.point, []).append(result[sweep.optimise])
+    return sorted(values.items(), key=lambda item: statistics.fmean(item[1]), reverse=sweep.maximise)
+
+
+def _has_ended(status: UnitStatus) -> bool:
+    return status.state in ("done", "pruned", "failed")

@@ -1,0 +1,224 @@
+"""Sweep files: what they say, what is refused; the command; results and plots."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from srnn import SrnnError
+from srnn.cli import main
+from srnn.sweeps import Sweep, load_sweep, shipped_sweeps
+from srnn.sweeps.plots import draw
+from srnn.sweeps.queue import UnitStatus
+from srnn.sweeps.results import write_results
+from srnn.sweeps.watch import line, table
+
+BASE = "recipe: digits\nset: {network.backend: reference}\n"
+
+
+def _load(tmp_path: Path, text: str, name: str = "mine") -> Sweep:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(text)
+    return load_sweep(str(path))
+
+
+@pytest.mark.parametrize("name", shipped_sweeps())
+def test_shipped_sweeps_are_sound(name: str) -> None:
+    sweep = load_sweep(name)
+    sweep.check()
+    assert sweep.title and sweep.units()
+
+
+def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
+    sweep = _load(tmp_path, BASE + "seeds: [3, 5]\nparameters:\n  network.surrogate.h: [0.0, 0.15]\n"
+                  "  network.hidden: [[8], [4, 4]]\n")  # fmt: skip
+    names = [unit.name for unit in sweep.units()]
+    assert names[:4] == ["h=0,hidden=8/s3", "h=0,hidden=4-4/s3", "h=0.15,hidden=8/s3", "h=0.15,hidden=4-4/s3"]
+    assert len(names) == len(set(names)) == 8 and all(name.endswith("/s5") for name in names[4:])
+    recipe = sweep.recipe_for(sweep.units()[3].settings)
+    assert recipe.network.hidden == [4, 4] and recipe.network.backend == "reference"
+    assert recipe.network.surrogate == {"name": "multi_gaussian", "h": 0.15} or "h" in str(recipe.network.surrogate)
+
+
+def test_variants_may_name_recipes_and_baselines(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("network: {hidden: [5]}\n")
+    sweep = _load(tmp_path, "recipe: own.yaml\nvariants:\n  - base:\n  - lstm: {baseline: lstm}\n"
+                  "  - other: {recipe: digits, training.epochs: 2}\n")  # fmt: skip
+    sweep.check()
+    recipes = {unit.point: sweep.recipe_for(unit.settings) for unit in sweep.units()}
+    assert recipes["base"].network.hidden == recipes["lstm"].network.hidden == [5]
+    assert recipes["lstm"].network.model == "lstm" and recipes["other"].training.epochs == 2
+
+
+def test_variants_times_parameters(tmp_path: Path) -> None:
+    text = (
+        BASE + "variants:\n  - a: {}\n  - b: {network.surrogate: linear}\nparameters: {training.batch_size: [8, 16]}\n"
+    )
+    points = _load(tmp_path, text).points()
+    assert list(points) == ["a,batch_size=8", "a,batch_size=16", "b,batch_size=8", "b,batch_size=16"]
+    assert points["b,batch_size=16"] == {"network.surrogate": "linear", "training.batch_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "a sweep is a mapping"),
+        ("recipe: [", "not valid YAML"),
+        ("title: x", "'recipe' must be"),
+        (BASE + "seed: [1]", "unknown key 'seed'. Did you mean 'seeds'"),
+        (BASE + "seeds: 3", "'seeds' must be"),
+        (BASE + "seeds: []", "'seeds' must be"),
+        (BASE + "seeds: [1, 1]", "different whole numbers"),
+        (BASE + "seeds: [true]", "'seeds' must be"),
+        (BASE + "seeds: [-1]", "at least 0"),
+        ("recipe: digits\nset: [1]", "'set' must be"),
+        (BASE + "variants: {a: {}}", "'variants' must be a list"),
+        (BASE + "variants: [a]", "'variants' must be"),
+        (BASE + "variants: [{a: {}, b: {}}]", "'variants' must be"),
+        (BASE + "variants: [{a: {}}, {a: {}}]", "a name of its own"),
+        (BASE + "variants: [{'../x': {}}]", "a name of its own"),
+        (BASE + "parameters: {training.epochs: []}", "a list of different values"),
+        (BASE + "parameters: {training.epochs: [1, 1]}", "a list of different values"),
+        (BASE + "parameters: {training.epochs: 'integer(1, 2)'}", "a grid needs a list"),
+        (BASE + "parameters: {network.neuron: ['a b', 'a-b']}", "two points would be named"),
+        (BASE + "sampler: tpe\nparameters: {training.epochs: [1, 2]}", "'trials' must be"),
+        (BASE + "sampler: tpe\ntrials: 3", "'parameters' must be"),
+        (BASE + "sampler: tpe\ntrials: 3\nvariants: [{a: {}}]\nparameters: {training.epochs: [1, 2]}", "'variants' must be"),
+        (BASE + "sampler: optuna", "must be one of grid, random, tpe"),
+        (BASE + "sampler: {name: tpe, sed: 1}", "Did you mean 'seed'"),
+        (BASE + "pruner: {name: median, warmup: -1}", "at least 0"),
+        (BASE + "trials: 3", "'trials' must be left out"),
+        (BASE + "optimise: test_accuracy", "a metric of the validation split"),
+        *[
+            (BASE + f"sampler: random\ntrials: 2\nparameters: {{training.optimizer.lr: '{given}'}}", "parameters.training")
+            for given in ("uniform(1, 0)", "loguniform(0, 1)", "integer(0.5, 2)", "normal(0, 1)", "uniform(a, b)",
+                          "uniform(0, inf)", "uniform(nan, 1)")
+        ],
+    ],
+)  # fmt: skip
+def test_mistakes_in_the_file_are_one_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SrnnError) as raised:
+        _load(tmp_path, text)
+    assert message in str(raised.value) and "mine.yaml" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipe: digit\n", "no recipe 'digit'"),
+        (BASE + "variants: [{a: {training.epoch: 3}}]", "mine, a: .*training.epoch"),
+        (BASE + "variants: [{a: {network.surrogate: linar}}]", "mine, a: .*linar"),
+        (BASE + "variants: [{a: {baseline: lstn}}]", "mine, a: .*lstn"),
+        (BASE + "variants: [{a: {'training.lr_scale': {'no.such': 2}}}]", "mine, a: .*no.such"),
+        (BASE + "variants: [{a: {loss.name: nll}}]", "mine, a: .*nll"),
+        (BASE + "optimise: accuracy_labelled", "the task labels all"),
+        (
+            BASE + "sampler: random\ntrials: 1\nparameters: {training.optimizer.lr: 'uniform(-1, 1)'}",
+            "the lower ends.*lr",
+        ),
+    ],
+)
+def test_every_point_is_checked_before_anything_is_trained(text: str, message: str, tmp_path: Path) -> None:
+    sweep = _load(tmp_path, text)
+    with pytest.raises(SrnnError, match=message):
+        sweep.check()
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(SrnnError, match="Did you mean 'ecg-surrogates'"):
+        load_sweep("ecg-surrogate")
+
+
+def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ecg-surrogates"]["trainings"] == 12
+    assert main(["sweep", "list"]) == 0
+    assert "ecg-h-s" in capsys.readouterr().out
+    assert main(["sweep", "digits-surrogates", "--dry-run"]) == 0
+    assert "multi-gaussian/s0" in capsys.readouterr().out
+    path = tmp_path / "mine.yaml"
+    path.write_text(BASE)
+    for words in (["--workers", "0"], ["--patience", "nan"], ["--storage", "nonsense"], ["--storage", "x://y"]):
+        assert main(["sweep", str(path), "--out", str(tmp_path / "out"), *words]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("srnn: ") and error.count("\n") == 1
+
+
+def test_a_password_is_never_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(BASE)
+    assert main(["sweep", str(path), "--storage", "no-such-database://me:secret@host/db"]) == 2
+    assert "secret" not in capsys.readouterr().err
+
+
+def _status(sweep: Sweep, state: str = "done") -> list[UnitStatus]:
+    """Every unit with made-up results."""
+    found = []
+    for number, unit in enumerate(sweep.units()):
+        results = {
+            str(seed): {
+                "accuracy": 0.5 + 0.01 * number + 0.001 * seed, "loss": 1.0, "parameters": 10, "best_epoch": 1, "epochs": 2,
+                "seconds": 3.0, "firing_rate": 0.1, "run": f"runs/{unit.name}",
+            }
+            for seed in unit.seeds
+        }  # fmt: skip
+        settings = dict(unit.settings) or {
+            "training.optimizer.lr": 10.0 ** -(number + 1),
+            "network.hidden": [8 + number % 2],
+        }
+        found.append(UnitStatus(unit, state, settings, 0.5 + 0.01 * number, 2, "host:1", 3.0, results, None))
+    return found
+
+
+def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
+    text = (
+        BASE
+        + "title: T\nseeds: [0, 1, 2]\nparameters: {network.surrogate.h: [0.0, 0.1], network.surrogate.s: [3, 6]}\n"
+    )
+    sweep = _load(tmp_path, text)
+    status = _status(sweep)
+    status[-1] = UnitStatus(status[-1].unit, "failed", status[-1].settings, None, 0, "", None, {}, "it diverged")
+    content = write_results(sweep, status, tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    assert [(row["point"], row["seed"]) for row in rows] == [(u.unit.point, str(u.unit.seeds[0])) for u in status]
+    assert (
+        rows[0]["network.surrogate.h"] == "0.0" and rows[-1]["state"] == "failed" and rows[-1]["error"] == "it diverged"
+    )
+    assert content == json.loads((tmp_path / "out" / "results.json").read_text())
+    assert content["units"] == {"done": 11, "failed": 1}
+    best = content["points"][0]
+    assert content["best"] == best["point"] == "h=0.1,s=3" and best["seeds"] == [0, 1, 2]
+    assert best["accuracy"]["std"] > 0
+    page = (tmp_path / "out" / "results.md").read_text()
+    assert "Without a result: 1 failed." in page and "`h=0.1,s=6`" in page and "![h-s](h-s.svg)" in page
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"results.csv", "results.json", "results.md", "h.svg", "s.svg", "h-s.svg"}
+
+
+def test_plots_of_every_kind(tmp_path: Path) -> None:
+    ablation = _load(tmp_path, BASE + "seeds: [0, 1]\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n")
+    search = _load(tmp_path, BASE + "seeds: [0, 1]\nsampler: tpe\ntrials: 4\nparameters:\n"
+                   "  training.optimizer.lr: loguniform(1e-5, 1)\n  network.hidden: [[8], [9]]\n", "search")  # fmt: skip
+    for sweep, names in ((ablation, {"variants.svg"}), (search, {"lr.svg", "hidden.svg"})):
+        content = write_results(sweep, _status(sweep), tmp_path / sweep.name)
+        pictures = draw(sweep, content["points"])
+        assert set(pictures) == names
+        assert all(picture.startswith(b"<?xml") for picture in pictures.values())
+        assert pictures == draw(sweep, content["points"])  # the same bytes from the same numbers
+    assert write_results(ablation, [], tmp_path / "none")["points"] == []
+
+
+def test_what_a_person_sees(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    sweep = _load(tmp_path, BASE + "title: Mine\nvariants: [{a: {}}, {b: {network.surrogate: linear}}]\n")
+    done, running = _status(sweep)[0], _status(sweep, "running")[1]
+    console = Console(width=100, record=True, file=open(tmp_path / "log", "w"))  # noqa: SIM115
+    console.print(table(sweep, [done, running], 120.0))
+    console.file.close()
+    shown = console.export_text()
+    assert "Mine: 1 done, 1 running, about 2 min left" in shown and "b/s0" in shown and "0.5000" in shown
+    assert line(sweep, done, 1, 2) == "1/2  a/s0  done  accuracy 0.5000  3 s"
