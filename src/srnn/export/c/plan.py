@@ -1,0 +1,221 @@
+"""What is to be written, before any text of it: constants, state and operations of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..device import Array, DeviceLayer, DeviceNetwork
+from ..integer import IntegerLayer, IntegerNetwork
+from .arrays import BYTES, Constant, Matrix, index_types, number, pack_matrix
+from .translate import FixedText, FloatText, translate
+
+
+@dataclass(frozen=True)
+class StepFunction:
+    """A neuron's step in C."""
+
+    name: str
+    parameters: tuple[str, ...]
+    """Names of what it takes beyond the variables: s, current and coefficients, where the step reads them."""
+    text: str
+    adds: int
+    multiplies: int
+    """Operations of one neuron's step."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer."""
+
+    name: str
+    layer: DeviceLayer
+    matrices: tuple[Matrix, ...]
+    bias: Constant
+    scaling: Constant | None
+    """int8: what makes a current of a sum."""
+    coefficients: dict[str, Constant | str]
+    """Of the step's own parameters: an array, or one literal for all neurons."""
+    step: StepFunction
+    state: tuple[tuple[str, str], ...]
+    """(C type, name) of the arrays of ``size`` numbers."""
+
+    @property
+    def keeps_emission(self) -> bool:
+        return self.state[-1][1] == "s"
+
+    def constants(self) -> list[Constant]:
+        arrays = [constant for matrix in self.matrices for constant in matrix.constants]
+        own = [value for value in self.coefficients.values() if isinstance(value, Constant)]
+        return [*arrays, self.bias, *([self.scaling] if self.scaling else []), *own]
+
+    @property
+    def state_bytes(self) -> int:
+        """Of the layer's struct, which is aligned to its largest number."""
+        total = sum(BYTES[ctype] * self.layer.size for ctype, _ in self.state)
+        return total + -total % max(BYTES[ctype] for ctype, _ in self.state)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole network. ``number``: the C type of sums and state; ``input``: of the network's input."""
+
+    name: str
+    network: DeviceNetwork
+    layers: tuple[LayerPlan, ...]
+    number: str
+    input: str
+
+    @property
+    def integer(self) -> bool:
+        return self.number != "float"
+
+    @property
+    def index_types(self) -> tuple[str, str]:
+        return index_types([matrix for layer in self.network.layers for matrix in layer.matrices()])
+
+    @property
+    def widest(self) -> int:
+        return max(layer.layer.size for layer in self.layers)
+
+    @property
+    def flash_bytes(self) -> int:
+        """Of all constants; code is not counted."""
+        return sum(constant.bytes for layer in self.layers for constant in layer.constants())
+
+    @property
+    def ram_bytes(self) -> int:
+        """Of one state."""
+        return sum(layer.state_bytes for layer in self.layers) + self.widest * BYTES[self.number]
+
+    def operations(self) -> dict[str, int]:
+        """Of one step in the worst case, in which every sender sends."""
+        neurons = [(layer.layer.size, layer.step) for layer in self.layers]
+        # Where the input is analog, each of its weights is multiplied; spikes only add.
+        analog = self.layers[0].matrices[0].stored
+        scaled = sum(layer.layer.size for layer in self.layers) if self.integer else 0
+        return {
+            "synaptic_adds": sum(matrix.stored for layer in self.layers for matrix in layer.matrices),
+            "synaptic_multiplies_if_input_is_analog": analog,
+            "neuron_adds": sum(size * step.adds for size, step in neurons) + scaled,
+            "neuron_multiplies": sum(size * step.multiplies for size, step in neurons) + scaled,
+        }
+
+    def report(self) -> dict[str, Any]:
+        """Sizes and operations, for JSON."""
+        return {
+            "name": self.name,
+            "format": "int8" if self.integer else "float32",
+            "flash_bytes": self.flash_bytes,
+            "ram_bytes": self.ram_bytes,
+            "weights": sum(matrix.senders * matrix.size for layer in self.layers for matrix in layer.matrices),
+            "weights_not_zero": sum(matrix.kept for layer in self.layers for matrix in layer.matrices),
+            "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
+            "worst_case_operations_per_step": self.operations(),
+            "lstm_of_the_same_size": lstm_sizes(self.network, BYTES["int8_t" if self.integer else "float"]),
+        }
+
+
+def lstm_sizes(network: DeviceNetwork, weight_bytes: int) -> dict[str, int]:
+    """What an LSTM with the same layers, and a linear readout, would take in the same way; by counting, not by building one.
+
+    Each of its layers has 4 gates with one bias (biases: 4 bytes a number); it keeps a cell and an output for each unit, and
+    needs room for the gates of its largest layer.
+    """
+    weights = biases = state = widest = 0
+    for layer in network.layers[:-1]:
+        weights += 4 * layer.size * (layer.inputs + layer.size)
+        biases += 4 * layer.size
+        state += 2 * layer.size
+        widest = max(widest, 4 * layer.size)
+    readout = network.layers[-1]
+    weights, biases = weights + readout.size * readout.inputs, biases + readout.size
+    return {
+        "flash_bytes": weights * weight_bytes + biases * 4,
+        "ram_bytes": 4 * (state + widest),
+        "multiply_adds_per_step": weights,
+    }
+
+
+def make_plan(network: DeviceNetwork, name: str) -> Plan:
+    """The plan of a network, float32 or (an IntegerNetwork) int8."""
+    integer = isinstance(network, IntegerNetwork)
+    types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
+    functions: dict[str, StepFunction] = {}
+    layers = []
+    for index, layer in enumerate(network.layers):
+        own = "readout" if index == len(network.layers) - 1 else f"layer{index}"
+        layers.append(_plan_layer(layer, own, types, functions, needs_emission=index < len(network.layers) - 1))
+    input_type = "float"
+    if isinstance(network, IntegerNetwork):
+        input_type = "int8_t" if network.inputs_as.greatest == 128 else "int16_t"
+    return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type)
+
+
+def _plan_layer(
+    layer: DeviceLayer, name: str, types: tuple[str, str], functions: dict[str, StepFunction], needs_emission: bool
+) -> LayerPlan:
+    integer = isinstance(layer, IntegerLayer)
+    weight, value = ("int8_t", "int32_t") if integer else ("float", "float")
+    sources = ("input", "self") if name == "layer0" else ("below", "self")
+    matrices = tuple(
+        pack_matrix(f"{name}_from_{source}", matrix, weight, types, f"{name}, weights from {source}")
+        for source, matrix in zip(sources, layer.matrices(), strict=False)
+    )
+    bias = Constant(f"{name}_bias", value, layer.bias, f"{name}, bias")
+    scaling = None
+    if isinstance(layer, IntegerLayer):
+        about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
+        scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
+    step = _step_function(layer, functions)
+    coefficients = {
+        key: _coefficient(f"{name}_{key}", value, array, key)
+        for key, array in layer.coefficients.items()
+        if key in step.parameters
+    }
+    state = [(value, variable) for variable in layer.neuron.variables()]
+    spiking = layer.neuron.emission == "spike"
+    if "s" in step.parameters or needs_emission or layer.weight_rec is not None:
+        state.append(("uint8_t" if integer and spiking else value, "s"))
+    return LayerPlan(name, layer, matrices, bias, scaling, coefficients, step, tuple(state))
+
+
+def _coefficient(name: str, ctype: str, array: Array, what: str) -> Constant | str:
+    same = bool((array == array[0]).all())
+    return number(array[0], ctype) if same else Constant(name, ctype, array, f"{name.partition('_')[0]}, {what}")
+
+
+def _step_function(layer: DeviceLayer, functions: dict[str, StepFunction]) -> StepFunction:
+    """The layer's step, one for all layers whose step has the same text."""
+    neuron, counts = layer.neuron, {}
+    names = (*neuron.State._fields, "current", *neuron.coefficients)
+    if isinstance(layer, IntegerLayer):
+        spiking = neuron.emission == "spike"
+        bits = dict.fromkeys(names, layer.bits) | layer.coefficient_bits | {"s": 0 if spiking else layer.bits}
+        arguments: dict[str, Any] = {name: FixedText(name, bits[name], layer.bits, counts) for name in names}
+        ctype = "int32_t"
+    else:
+        arguments = {name: FloatText(name, counts) for name in names}
+        ctype = "float"
+    found = translate(neuron.step, arguments)
+    results = [r.to(layer.bits) if isinstance(layer, IntegerLayer) else r for r in found.results]
+    variables = neuron.variables()
+    parameters = tuple(name for name in ("s", "current", *neuron.coefficients) if name in found.used)
+
+    known = {*variables, *parameters}
+    body = [f"    {ctype} {variable} = *{variable}_at;" for variable in variables if variable in found.used]
+    again = [name for name, _ in found.assignments]
+    for name, expression in found.assignments:
+        declared = "" if name in known else f"{ctype} " if again.count(name) > 1 else f"const {ctype} "
+        body.append(f"    {declared}{name} = {expression};")
+        known.add(name)
+    body += [f"    *{variable}_at = {result.text};" for variable, result in zip(variables, results, strict=False)]
+    body.append(f"    return {results[-1].text};")
+    head = [*(f"{ctype} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
+    text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
+    if text not in functions:
+        taken = sum(function.name.startswith(f"{neuron.name}_step") for function in functions.values())
+        name = f"{neuron.name}_step" + (f"_{taken}" if taken else "")
+        adds, multiplies = counts.get("adds", 0), counts.get("multiplies", 0)
+        functions[text] = StepFunction(name, parameters, f"static {ctype} {name}{text}", adds, multiplies)
+    return functions[text]

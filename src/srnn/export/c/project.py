@@ -1,0 +1,118 @@
+"""Writing an exported network: all of its files, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import SrnnError
+from ..device import DeviceNetwork, device_network
+from ..integer import InputFormat, quantise
+from .plan import Plan, make_plan
+from .program import main_c, makefile
+from .source import header, source, weights
+
+if TYPE_CHECKING:
+    from ...encoders import LevelCrossing
+    from ...network import SRNN
+
+Format = Literal["float32", "int8"]
+_KEYWORDS = frozenset(
+    ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
+     "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
+     "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "main")
+)  # fmt: skip
+
+
+def export_c(
+    network: SRNN | DeviceNetwork,
+    out: Path | str,
+    name: str = "network",
+    format: Format = "float32",
+    *,
+    inputs_as: InputFormat | None = None,
+    encoder: LevelCrossing | None = None,
+    about: str = "",
+) -> dict[str, Any]:
+    """Write a trained network as a C99 library.
+
+    Args:
+        network: an SRNN, or what ``device_network`` made of one.
+        out: folder to be made; new or empty.
+        name: C identifier: prefix of files, functions and types.
+        format: "float32", or "int8" (whole numbers only; see ``srnn.export.integer``).
+        inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
+        encoder: level crossing that shall be part of the library.
+        about: one line for the header: what network this is.
+
+    Returns: sizes and operations, as written to export.json.
+    Raises SrnnError for a network that cannot be exported so, a bad name, or a folder that cannot be written.
+    """
+    out = Path(out)
+    check_name(name)
+    check_out(out)
+    if format not in ("float32", "int8"):
+        raise SrnnError(f"The C export knows the formats float32 and int8, not {format!r}.")
+    if inputs_as is not None and format != "int8":
+        raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
+    device = network if isinstance(network, DeviceNetwork) else device_network(network, encoder)
+    plan = make_plan(quantise(device, inputs_as) if format == "int8" else device, name)
+    report = plan.report()
+    # Nothing in it may end the comment that it stands in.
+    about = re.sub(r"[^ -~]|/\*|\*/", "_", about or describe(device))
+    text = f"{name}: {about}, {format}"
+    files = {
+        f"{name}.h": header(plan, text),
+        f"{name}.c": source(plan),
+        f"{name}_weights.h": weights(plan),
+        "main.c": main_c(plan),
+        "Makefile": makefile(plan),
+        "export.json": json.dumps(report, indent=2) + "\n",
+    }
+    write_folder(out, files)
+    return report
+
+
+def plan_c(network: DeviceNetwork, name: str = "network") -> Plan:
+    """What would be written: sizes and operations without the files."""
+    return make_plan(network, name)
+
+
+def describe(network: DeviceNetwork) -> str:
+    """The architecture in a few words: 4 - 36 alif, recurrent - 6 integrator."""
+    parts = [str(network.inputs)]
+    for layer in network.layers:
+        parts.append(f"{layer.size} {layer.neuron.name}" + (", recurrent" if layer.weight_rec is not None else ""))
+    return " - ".join(parts)
+
+
+def check_name(name: str) -> None:
+    """SrnnError unless it may begin C identifiers."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS:
+        raise SrnnError(f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _ (--name).")
+
+
+def check_out(out: Path) -> None:
+    """SrnnError unless the folder is new or empty."""
+    if out.exists() and not out.is_dir():
+        raise SrnnError(f"The output {out} is a file; name a folder with --out.")
+    if out.is_dir() and any(out.iterdir()):
+        raise SrnnError(f"The output folder {out} is not empty; choose another --out.")
+
+
+def write_folder(out: Path, files: dict[str, str]) -> None:
+    """All files, or no folder: it is filled under another name first."""
+    temporary = out.absolute().with_name(f".{out.absolute().name}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for file, text in files.items():
+            (temporary / file).write_text(text, encoding="utf-8")
+        os.replace(temporary, out.absolute())
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error

@@ -1,0 +1,243 @@
+"""The C of a plan: NAME.h, NAME_weights.h and NAME.c. Only text is made here."""
+
+from __future__ import annotations
+
+from .arrays import number
+from .helpers import encoder_source, folded, row_function, used_arithmetic
+from .plan import LayerPlan, Plan
+
+
+def header(plan: Plan, about: str) -> str:
+    """NAME.h: sizes, types and functions."""
+    name, upper = plan.name, plan.name.upper()
+    operations = plan.operations()
+    network = plan.network
+    score = plan.number
+    structs = "\n".join(_state_struct(layer) for layer in plan.layers)
+    lines = [
+        f"/* {about}",
+        " *",
+        f" * Flash {plan.flash_bytes} bytes of constants (code comes on top), RAM {plan.ram_bytes} bytes a state.",
+        " * One step at most (every sender sends): "
+        f"{operations['synaptic_adds']} synaptic additions, and for the neurons "
+        f"{operations['neuron_adds']} additions and",
+        f" * {operations['neuron_multiplies']} multiplications. An input that is neither 0 nor 1 also multiplies each of its "
+        f"weights (at most {operations['synaptic_multiplies_if_input_is_analog']}).",
+        " * What a step really costs is counted in a build with -DSRNN_COUNT.",
+        *_arithmetic_lines(plan),
+        " *",
+        " * Written by 'srnn export c'. Plain C99; nothing is allocated and nothing is kept outside of the state. */",
+        f"#ifndef {upper}_H",
+        f"#define {upper}_H",
+        "",
+        "#include <stdint.h>",
+        "",
+        f"#define {upper}_INPUTS {network.inputs}",
+        f"#define {upper}_OUTPUTS {network.outputs}",
+        "",
+        f"typedef {plan.input} {name}_input;",
+        f"typedef {score} {name}_score;",
+        "",
+        "/* Everything that a network remembers between two steps, and room for its sums. */",
+        "typedef struct {",
+        structs,
+        f"    {plan.number} sums[{plan.widest}];",
+        f"}} {name}_state;",
+        "",
+        "/* Set the state before the first step. Again, to begin a new signal. */",
+        f"void {name}_init({name}_state *state);",
+        "",
+        "/* One time step. scores: of the classes, the greatest is the prediction of this step. */",
+        f"void {name}_step({name}_state *state, const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS]);",
+        "",
+    ]
+    if network.encoder is not None:
+        lines += encoder_source(plan)[0]
+    lines += [
+        "#ifdef SRNN_COUNT",
+        "/* What has been computed since the program began, in all states. */",
+        "typedef struct {",
+        "    unsigned long steps, events, synaptic_adds, synaptic_multiplies, neuron_adds, neuron_multiplies;",
+        f"}} {name}_counts_type;",
+        f"extern {name}_counts_type {name}_counts;",
+        "#endif",
+        "",
+        "#endif",
+        "",
+    ]
+    return folded("\n".join(lines))
+
+
+def _arithmetic_lines(plan: Plan) -> list[str]:
+    if not plan.integer:
+        return [
+            " * Arithmetic: float32, sums in ascending order of the senders. Compile with -ffp-contract=off for the very bits of",
+            " * the reference; without, results may differ in their last digits.",
+        ]
+    layers = plan.network.layers
+    bits = ", ".join(
+        f"{layer.name} {own.bits}"  # type: ignore[attr-defined]
+        for layer, own in zip(plan.layers, layers, strict=True)
+    )
+    inputs_as, output_bits = plan.network.inputs_as, plan.network.output_bits  # type: ignore[attr-defined]
+    return [
+        " * Arithmetic: whole numbers only. Weights int8 with a scale for each neuron; state int32, with so many bits",
+        f" * behind the point: {bits}.",
+        f" * An input x is given as round(x * 2^{inputs_as.bits}); a score s stands for s / 2^{output_bits}.",
+    ]
+
+
+def _state_struct(layer: LayerPlan) -> str:
+    size = layer.layer.size
+    members = " ".join(f"{ctype} {name}[{size}];" for ctype, name in layer.state)
+    return f"    struct {{ {members} }} {layer.name};"
+
+
+def weights(plan: Plan) -> str:
+    """NAME_weights.h: all constants."""
+    constants = [constant.text for layer in plan.layers for constant in layer.constants()]
+    guard = f"{plan.name.upper()}_WEIGHTS_H"
+    note = f"/* Constants of {plan.name}: {plan.flash_bytes} bytes. To be included by {plan.name}.c only. */"
+    return "\n".join([note, f"#ifndef {guard}", f"#define {guard}", "", *constants, "#endif", ""])
+
+
+def source(plan: Plan) -> str:
+    """NAME.c: the steps of neurons, layers and network."""
+    name = plan.name
+    head = [
+        f'#include "{name}.h"\n#include "{name}_weights.h"\n',
+        "#ifdef SRNN_COUNT\n"
+        f"{name}_counts_type {name}_counts;\n#define COUNT(what, number) ({name}_counts.what += (unsigned long)(number))\n"
+        "#else\n#define COUNT(what, number) ((void)0)\n#endif\n",
+    ]
+    parts = [row_function(*kind, plan) for kind in dict.fromkeys(_row_kinds(plan))]
+    seen: set[str] = set()
+    for layer in plan.layers:
+        if layer.step.name not in seen:
+            seen.add(layer.step.name)
+            neuron = layer.layer.neuron
+            parts.append(f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n{layer.step.text}")
+    parts += [_layer_function(plan, index) for index in range(len(plan.layers))]
+    parts += [_init_function(plan), _step_function(plan)]
+    if plan.network.encoder is not None:
+        parts.append(encoder_source(plan)[1])
+    if plan.integer:
+        head.append(used_arithmetic("\n".join(parts)) + "\n")
+    return folded("\n".join([*head, *parts]))
+
+
+def _senders(plan: Plan, index: int) -> list[tuple[str, str, str]]:
+    """(C expression, C type, own name in the row function) of what each matrix of a layer reads."""
+    layer = plan.layers[index]
+    if index == 0:
+        found = [("input", plan.input, "input")]
+    else:
+        below = plan.layers[index - 1]
+        found = [(f"state->{below.name}.s", below.state[-1][0], "spike")]
+    if layer.layer.weight_rec is not None:
+        found.append((f"state->{layer.name}.s", layer.state[-1][0], "spike"))
+    if not plan.integer:  # there, both are floats
+        found = [(expression, ctype, "any") for expression, ctype, _ in found]
+    return found
+
+
+def _row_kinds(plan: Plan) -> list[tuple[str, str, bool]]:
+    return [
+        (kind, ctype, matrix.sparse)
+        for index, layer in enumerate(plan.layers)
+        for matrix, (_, ctype, kind) in zip(layer.matrices, _senders(plan, index), strict=True)
+    ]
+
+
+def _row_name(kind: str, sparse: bool) -> str:
+    words = ["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"]
+    return "_".join(words)
+
+
+def _layer_function(plan: Plan, index: int) -> str:
+    layer = plan.layers[index]
+    name, size, state = plan.name, layer.layer.size, f"state->{layer.name}"
+    last = index == len(plan.layers) - 1
+    arguments = [f"{name}_state *state"]
+    arguments += [f"const {name}_input *input"] if index == 0 else []
+    arguments += [f"{name}_score *scores"] if last else []
+    lines = [f"static void step_{layer.name}({', '.join(arguments)})", "{", "    int h;", ""]
+    start = "0" if plan.integer else f"{layer.bias.name}[h]"
+    lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] = {start};"]
+    pairs = list(zip(layer.matrices, _senders(plan, index), strict=True))
+    lift = getattr(layer.layer, "lift", 0)  # of int8
+    if lift < 0:  # the coarser sums first
+        pairs.reverse()
+    for place, (matrix, (expression, _, kind)) in enumerate(pairs):
+        arrays = ", ".join(constant.name for constant in matrix.constants)
+        width = "" if matrix.sparse else f"{size}, "
+        call = f"{_row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.senders});"
+        lines.append(f"    {call}")
+        if lift and place == 0:
+            lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
+    current = "state->sums[h]"
+    scaled = ""
+    if layer.scaling is not None:
+        shift = layer.layer.shift  # type: ignore[attr-defined]
+        scaled = f"multiply({current}, {layer.scaling.name}[h], {shift})"
+        scaled = f"        const int32_t current = add({scaled}, {layer.bias.name}[h]);"
+        current = "current"
+        lines += [f"    COUNT(neuron_adds, {size});", f"    COUNT(neuron_multiplies, {size});"]
+    call = [f"&{state}.{variable}[h]" for variable in layer.layer.neuron.variables()]
+    for parameter in layer.step.parameters:
+        if parameter == "current":
+            call.append(current)
+        elif parameter == "s":
+            call.append(f"{state}.s[h]")
+        else:
+            value = layer.coefficients[parameter]
+            call.append(value if isinstance(value, str) else f"{value.name}[h]")
+    one, zero = ("1", "0") if plan.integer else ("1.0f", "0.0f")
+    emission = {"spike": f"v > {zero} ? {one} : {zero}", "relu": f"v > {zero} ? v : {zero}", "identity": "v"}
+    emitted = emission[layer.layer.neuron.emission]
+    reads_emission = last and not layer.layer.reads_membrane
+    drive_used = layer.keeps_emission or reads_emission
+    step = f"{layer.step.name}({', '.join(call)});"
+    lines += [f"    for (h = 0; h < {size}; h++) {{", *([scaled] if scaled else [])]
+    lines.append(f"        const {plan.number} v = {step}" if drive_used else f"        (void){step}")
+    if layer.keeps_emission:
+        lines.append(f"        {state}.s[h] = {emitted};")
+    if reads_emission:
+        lines.append(f"        scores[h] = {emitted};")
+    elif last:
+        lines.append(f"        scores[h] = {state}.{layer.layer.neuron.variables()[0]}[h];")
+    lines += [
+        "    }",
+        f"    COUNT(neuron_adds, {size} * {layer.step.adds});",
+        f"    COUNT(neuron_multiplies, {size} * {layer.step.multiplies});",
+        "}\n",
+    ]
+    return "\n".join(lines)
+
+
+def _init_function(plan: Plan) -> str:
+    lines = [f"void {plan.name}_init({plan.name}_state *state)", "{", "    int h;", ""]
+    for layer in plan.layers:
+        lines.append(f"    for (h = 0; h < {layer.layer.size}; h++) {{")
+        for ctype, variable in layer.state:
+            value = layer.layer.initial[variable][0]  # one value for all neurons: see device.py
+            lines.append(f"        state->{layer.name}.{variable}[h] = {number(value, ctype)};")
+        lines.append("    }")
+    zero = "0" if plan.integer else "0.0f"
+    lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {zero};", "}\n"]
+    return "\n".join(lines)
+
+
+def _step_function(plan: Plan) -> str:
+    name, upper = plan.name, plan.name.upper()
+    lines = [
+        f"void {name}_step({name}_state *state, const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS])",
+        "{",
+    ]
+    for index, layer in enumerate(plan.layers):
+        arguments = (
+            ["state"] + (["input"] if index == 0 else []) + (["scores"] if index == len(plan.layers) - 1 else [])
+        )
+        lines.append(f"    step_{layer.name}({', '.join(arguments)});")
+    lines += ["    COUNT(steps, 1);", "}\n"]
+    return "\n".join(lines)

@@ -1,0 +1,162 @@
+"""Fixed-point numbers: what a neuron's ``step`` becomes on a device that only counts in integers.
+
+A number is an int32 n and stands for n / 2**bits. ``bits`` is known beforehand, for every operation, so that it costs nothing.
+The rules, with F = ``limit``, the bits of a layer's state:
+
+    a * b   the 64-bit product, rounded (half up) to at most F bits
+    a + b   both are brought to the finer of their formats, but to no more than F bits, first
+    1 - a   a constant takes the format of its partner, which must hold it exactly
+    always  the result is held within int32: it saturates, and never wraps around
+
+Written once, for two kinds of numbers: arrays (``FixedArray``: the integer model), and texts (``FixedText`` in
+``c/translate.py``: the C of the same operations).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from ..errors import SrnnError
+
+Array = np.ndarray[Any, Any]
+INT32_MAX = 2**31 - 1
+INT32_MIN = -(2**31)
+
+
+class Fixed:
+    """A fixed-point number; what its value is, is the subclass's. ``limit``: the most bits that results shall have."""
+
+    bits: int
+    limit: int
+
+    # ---- what a subclass defines --------------------------------------------------------------------------------------------
+
+    def _constant(self, value: int, bits: int) -> Self:
+        raise NotImplementedError
+
+    def _sum(self, other: Self, bits: int) -> Self:
+        raise NotImplementedError
+
+    def _difference(self, other: Self, bits: int) -> Self:
+        raise NotImplementedError
+
+    def _product(self, other: Self, shift: int, bits: int) -> Self:
+        """self * other / 2**shift, rounded."""
+        raise NotImplementedError
+
+    def _shifted(self, shift: int, bits: int) -> Self:
+        """self * 2**shift; rounded where shift is negative."""
+        raise NotImplementedError
+
+    # ---- the rules ----------------------------------------------------------------------------------------------------------
+
+    def to(self, bits: int) -> Self:
+        """The same number with that many bits."""
+        return self if bits == self.bits else self._shifted(bits - self.bits, bits)
+
+    def _partner(self, other: Any) -> Self:
+        """A plain number of the step's text as one of this format."""
+        if isinstance(other, Fixed):
+            return other  # type: ignore[return-value]
+        value = float(other) * 2**self.bits
+        if value != int(value) or abs(value) > INT32_MAX:
+            raise SrnnError(
+                f"The constant {other!r} of a neuron's step does not fit {self.bits} bits behind the point."
+            )
+        return self._constant(int(value), self.bits)
+
+    def _common(self, other: Any) -> tuple[Self, Self, int]:
+        partner = self._partner(other)
+        if not isinstance(other, Fixed):
+            return self, partner, self.bits
+        bits = min(max(self.bits, partner.bits), self.limit)
+        return self.to(bits), partner.to(bits), bits
+
+    def __add__(self, other: Any) -> Self:
+        a, b, bits = self._common(other)
+        return a._sum(b, bits)
+
+    def __radd__(self, other: Any) -> Self:
+        return self._partner(other) + self
+
+    def __sub__(self, other: Any) -> Self:
+        a, b, bits = self._common(other)
+        return a._difference(b, bits)
+
+    def __rsub__(self, other: Any) -> Self:
+        a, b, bits = self._common(other)
+        return b._difference(a, bits)
+
+    def __mul__(self, other: Any) -> Self:
+        b = self._partner(other)
+        bits = min(self.bits + b.bits, self.limit)
+        return self._product(b, self.bits + b.bits - bits, bits)
+
+    def __rmul__(self, other: Any) -> Self:
+        return self._partner(other) * self
+
+    def __neg__(self) -> Self:
+        return self._constant(0, self.bits)._difference(self, self.bits)
+
+
+def rounded_shift(values: Array, shift: int) -> Array:
+    """values / 2**shift, rounded half up; (B, size) int64."""
+    return (values + (1 << (shift - 1))) >> shift if shift > 0 else values << -shift
+
+
+class FixedArray(Fixed):
+    """Fixed-point numbers in an int64 array, each within int32. ``saturated`` counts, in one list for all, what was held."""
+
+    def __init__(self, values: Array, bits: int, limit: int, saturated: list[int]) -> None:
+        self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
+
+    def _held(self, values: Array, bits: int) -> Self:
+        held = np.clip(values, INT32_MIN, INT32_MAX)
+        self.saturated[0] += int(np.count_nonzero(held != values))
+        return type(self)(held, bits, self.limit, self.saturated)
+
+    def _constant(self, value: int, bits: int) -> Self:
+        return type(self)(np.int64(value), bits, self.limit, self.saturated)  # type: ignore[arg-type]
+
+    def _sum(self, other: Self, bits: int) -> Self:
+        return self._held(self.values + other.values, bits)
+
+    def _difference(self, other: Self, bits: int) -> Self:
+        return self._held(self.values - other.values, bits)
+
+    def _product(self, other: Self, shift: int, bits: int) -> Self:
+        return self._held(rounded_shift(self.values * other.values, shift), bits)
+
+    def _shifted(self, shift: int, bits: int) -> Self:
+        return self._held(rounded_shift(self.values, -shift), bits)
+
+
+class FixedUse(Fixed):
+    """A number that only notes which coefficients a step multiplies by: these are stored as finely as they can be."""
+
+    def __init__(self, name: str, multiplied: set[str]) -> None:
+        self.name, self.multiplied, self.bits, self.limit = name, multiplied, 30, 30
+
+    def _constant(self, value: int, bits: int) -> Self:
+        return type(self)("", self.multiplied)
+
+    def _sum(self, other: Self, bits: int) -> Self:
+        return type(self)("", self.multiplied)
+
+    def _difference(self, other: Self, bits: int) -> Self:
+        constant = not self.name  # 1 - alpha is as fine as alpha
+        return type(self)(other.name if constant else "", self.multiplied)
+
+    def _product(self, other: Self, shift: int, bits: int) -> Self:
+        self.multiplied |= {self.name, other.name}
+        return type(self)("", self.multiplied)
+
+
+def multiplied_coefficients(neuron: Any) -> set[str]:
+    """Names of the coefficients by which the neuron's step multiplies; the others are only added."""
+    multiplied: set[str] = set()
+    names = (*neuron.State._fields, "current", *neuron.coefficients)
+    neuron.step(*(FixedUse(name, multiplied) for name in names))
+    return multiplied & set(neuron.coefficients)

@@ -1,0 +1,74 @@
+"""Exported C, compiled and run: for the tests of the export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.export.c.plan import Plan
+
+FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off")
+SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+DTYPES = {"float": np.float32, "int32_t": np.int32, "int16_t": np.int16, "int8_t": np.int8, "uint8_t": np.uint8}
+
+
+def compilers() -> Any:
+    """Parameters of a test: every C compiler that is there, or one that skips."""
+    missing = pytest.param("none", marks=pytest.mark.skip("no C compiler (gcc, clang) on this machine"))
+    return COMPILERS or [missing]
+
+
+def state_dtype(plan: Plan) -> np.dtype[Any]:
+    """The state struct, as C lays it out."""
+    layers = [
+        (layer.name, np.dtype([(name, DTYPES[ctype], layer.layer.size) for ctype, name in layer.state], align=True))
+        for layer in plan.layers
+    ]
+    return np.dtype([*layers, ("sums", DTYPES[plan.number], plan.widest)], align=True)
+
+
+@dataclass
+class Program:
+    """A compiled main.c."""
+
+    path: Path
+    plan: Plan
+
+    def run(self, x: np.ndarray, state: np.ndarray | None = None, trace: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """x (B, T, inputs) -> scores (B, T, outputs) and, with ``trace``, the states after each step (B, T)."""
+        arguments = [str(self.path), "--binary", "--steps", str(x.shape[1]), *(["--trace"] if trace else [])]
+        if state is not None:
+            image = self.path.parent / "first.state"
+            image.write_bytes(state.tobytes())
+            arguments += ["--state", str(image)]
+        raw = np.ascontiguousarray(x, DTYPES[self.plan.input])
+        assert (raw == x).all(), "the input does not fit its C type"
+        done = subprocess.run(arguments, input=raw.tobytes(), capture_output=True, check=True)
+        score = (DTYPES[self.plan.number], self.plan.network.outputs)
+        record = np.dtype([("scores", *score), ("state", state_dtype(self.plan))] if trace else [("scores", *score)])
+        found = np.frombuffer(done.stdout, record).reshape(x.shape[:2])
+        self.counts = json.loads(done.stderr) if done.stderr else {}
+        return found["scores"], found["state"] if trace else found["scores"]
+
+    def text(self, *arguments: str, given: str) -> str:
+        """Standard output of a run on text."""
+        return subprocess.run([self.path, *arguments], input=given, capture_output=True, check=True, text=True).stdout
+
+
+def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:
+    """Compile an exported folder. Any warning fails the test, with what the compiler said."""
+    program = folder / f"program{abs(hash((compiler, flags)))}"
+    sources = [str(folder / "main.c"), str(folder / f"{plan.name}.c")]
+    done = subprocess.run(
+        [compiler, *FLAGS, *flags, "-o", str(program), *sources], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Program(program, plan)

@@ -1,0 +1,365 @@
+"""The exported C does, to the bit, what its model in Python does; and that model what the reference does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiled import SANITIZED, build, compilers
+from srnn import SRNN, SrnnError
+from srnn.cli import main
+from srnn.encoders import LevelCrossing
+from srnn.export.c import export_c
+from srnn.export.c.plan import make_plan
+from srnn.export.c.translate import FloatText, translate
+from srnn.export.device import DeviceNetwork, device_network, run_float32
+from srnn.export.integer import InputFormat, quantise
+
+torch.set_num_threads(1)
+NEURONS = ("lif", "alif", "adlif", "relu", "integrator")
+FAST = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else adLIF hardly spikes within a short test
+
+
+def network(neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options) -> SRNN:
+    generator = torch.Generator().manual_seed(seed)
+    return SRNN(5, [12, 9], 3, neuron=FAST.get(neuron, neuron), readout=readout, generator=generator, **options)  # type: ignore[arg-type]
+
+
+def signal(kind: str, seed: int = 0, batch: int = 2, steps: int = 60) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = (rng.random((batch, steps, 5)) < 0.5).astype(np.float32)
+    return x if kind == "spikes" else (x * rng.normal(size=x.shape)).astype(np.float32)
+
+
+def flags_for(kind: str) -> tuple[str, ...]:
+    """Analog inputs, which do more, with sanitizers; spikes as on the device."""
+    return SANITIZED if kind == "analog" else ()
+
+
+def exported(net, folder: Path, format: str = "float32", **options):
+    """(plan, model network) of a network that has been exported into the folder."""
+    export_c(net, folder, "net", format, **options)  # type: ignore[arg-type]
+    device = net if isinstance(net, DeviceNetwork) else device_network(net, options.get("encoder"))
+    model = quantise(device, options.get("inputs_as")) if format == "int8" else device
+    return make_plan(model, "net"), model
+
+
+def check_states(states: np.ndarray, plan, run) -> None:
+    """What every layer emitted, at every step, and all variables after the last."""
+    for layer, emitted, last in zip(plan.layers, run.emitted, run.state, strict=True):
+        if layer.keeps_emission:
+            assert (states[layer.name]["s"] == emitted).all()
+        for _, name in layer.state:
+            assert (states[layer.name][name][:, -1] == last[name]).all(), (layer.name, name)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("kind", ["spikes", "analog"])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_float32_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
+    net = network(neuron)
+    plan, model = exported(net, tmp_path / "c")
+    x = signal(kind)
+    expected = run_float32(model, x)
+    scores, states = build(tmp_path / "c", plan, compiler, *flags_for(kind)).run(x, trace=True)
+    assert (scores == expected.output).all()
+    check_states(states, plan, expected)
+    assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])  # it has something to compare
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("kind", ["spikes", "analog"])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+def test_int8_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
+    x = signal(kind)
+    inputs_as = InputFormat.measure(x)
+    plan, model = exported(network(neuron, "alif"), tmp_path / "c", "int8", inputs_as=inputs_as)
+    assert (plan.input == "int8_t") == (kind == "spikes")
+    x = inputs_as.encode(x)
+    expected = model.run(x)  # type: ignore[union-attr]
+    scores, states = build(tmp_path / "c", plan, compiler, *flags_for(kind)).run(x, trace=True)
+    assert (scores == expected.output).all()
+    check_states(states, plan, expected)
+    assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])
+    assert "float" not in re.sub(r"/\*.*?\*/", "", (tmp_path / "c" / "net.c").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_the_model_agrees_with_the_reference(neuron: str, readout: str) -> None:
+    """Sums are made in another order, so float32 may round otherwise: no spike of these short runs differs."""
+    net = network(neuron, readout, backend="reference")
+    x = signal("analog", 1, steps=25)
+    with torch.no_grad():
+        reference = net.run(torch.from_numpy(x))
+    model = run_float32(device_network(net), x)
+    for emitted, layer in zip(model.emitted, reference.layers, strict=False):
+        np.testing.assert_allclose(
+            emitted, layer.output.numpy() if layer is not reference.layers[-1] else emitted, atol=1e-4
+        )
+    np.testing.assert_allclose(model.output, reference.output.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_sizes_and_counts_are_what_the_header_says(format: str, compiler: str, tmp_path: Path) -> None:
+    plan, model = exported(network("alif", recurrent=[False, True]), tmp_path / "c", format)
+    x = signal("spikes")
+    run = run_float32(model, x) if format == "float32" else model.run(x.astype(int))  # type: ignore[union-attr]
+    program = build(tmp_path / "c", plan, compiler, "-DSRNN_COUNT")
+    program.run(x)
+    steps, sent = 2 * 60, [x, *run.emitted]
+    own = run.emitted[1].astype(int)
+    # What a recurrent layer hears of itself is what it emitted a step before.
+    adds = int(sent[0].sum()) * 12 + int(sent[1].sum()) * 9 + int(own[:, :-1].sum()) * 9 + int(own.sum()) * 3
+    assert program.counts["synaptic_adds"] == adds
+    assert program.counts["synaptic_multiplies"] == 0
+    assert program.counts["steps"] == steps
+    assert program.counts["state_bytes"] == plan.ram_bytes
+    worst = plan.operations()
+    assert program.counts["neuron_adds"] == steps * worst["neuron_adds"]
+    assert program.counts["neuron_multiplies"] == steps * worst["neuron_multiplies"]
+    assert worst["synaptic_adds"] == 5 * 12 + 12 * 9 + 9 * 9 + 9 * 3
+    text = (tmp_path / "c" / "net.h").read_text()
+    assert f"RAM {plan.ram_bytes} bytes" in text and f"Flash {plan.flash_bytes} bytes" in text
+    report = json.loads((tmp_path / "c" / "export.json").read_text())
+    assert report["flash_bytes"] == plan.flash_bytes
+    assert report["worst_case_operations_per_step"] == worst
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: Path) -> None:
+    net = network()
+    rng = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for layer in [*net.layers, net.readout]:
+            for weight in (layer.weight_in, layer.weight_rec):
+                if weight is not None:
+                    weight *= (torch.rand(weight.shape, generator=rng) < 0.2) * 3
+        net.layers[1].weight_rec.zero_()  # a matrix of which nothing is left
+    plan, model = exported(net, tmp_path / "c", format)
+    dense = make_plan(quantise(device_network(network())) if format == "int8" else device_network(network()), "net")
+    assert plan.flash_bytes < dense.flash_bytes
+    assert any(matrix.sparse for layer in plan.layers for matrix in layer.matrices)
+    x = signal("spikes")
+    run = run_float32(model, x) if format == "float32" else model.run(x.astype(int))  # type: ignore[union-attr]
+    scores, states = build(tmp_path / "c", plan, compiler, *SANITIZED).run(x, trace=True)
+    assert (scores == run.output).all()
+    check_states(states, plan, run)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_the_encoder_is_part_of_it(format: str, rule, compiler: str, tmp_path: Path) -> None:
+    net = SRNN(4, [6], 2, generator=torch.Generator().manual_seed(0))
+    encoder = LevelCrossing(rule, 0.3, 0.25)
+    plan, model = exported(net, tmp_path / "c", format, encoder=encoder)
+    wave = np.random.default_rng(0).normal(size=(40, 2)).cumsum(0).astype(np.float32) * np.float32(0.3)
+    thresholds = ("0.3", "0.25")
+    if format == "int8":  # as a converter gives it, with its thresholds
+        wave, thresholds = np.rint(wave * 1000).astype(np.int32), ("300", "250")
+        encoder = LevelCrossing(rule, 300, 250)
+    spikes, _ = encoder(wave)
+    assert 0.1 < spikes.mean() < 0.6
+    run = run_float32(model, spikes[None]) if format == "float32" else model.run(spikes[None].astype(int))  # type: ignore[union-attr]
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    lines = "\n".join(",".join(str(value) for value in row) for row in wave)
+    found = np.array([line.split(",") for line in program.text("--encode", *thresholds, given=lines).split()], float)
+    np.testing.assert_array_equal(found.astype(run.output.dtype), run.output[0])
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_text_and_resets(compiler: str, tmp_path: Path) -> None:
+    plan, model = exported(network(), tmp_path / "c", about="it ends */ nothing /* here\n?")
+    x = signal("analog", steps=4)
+    expected = run_float32(model, x).output
+    lines = "\n".join(" , ".join(f"{value:.9g}" for value in row) for row in x.reshape(-1, 5))
+    found = build(tmp_path / "c", plan, compiler).text("--steps", "4", given=lines)
+    assert (np.array([line.split(",") for line in found.split()], np.float32).reshape(expected.shape) == expected).all()
+    unfinished = build(tmp_path / "c", plan, compiler).text(given="1,2,3")
+    assert unfinished == ""
+
+
+def test_random_initial_states_become_their_mean() -> None:
+    neuron = {"name": "alif", "initial": {"u": "uniform(0, 0.1)", "s": "u", "e": 0.01}}
+    device = device_network(SRNN(2, [3], 2, neuron=neuron))
+    assert device.layers[0].initial["u"].tolist() == pytest.approx([0.05] * 3)
+    assert device.layers[0].initial["e"].tolist() == pytest.approx([0.01] * 3)
+    assert not device.layers[0].initial["s"].any()
+
+
+def test_what_cannot_be_exported(tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    broken = network()
+    with torch.no_grad():
+        broken.layers[0].bias[2] = float("nan")
+    cases = [
+        ((network(bidirectional=True), out), "forwards only"),
+        ((network(substeps=2), out), "substeps"),
+        ((broken, out), "not finite"),
+        ((network(), out, "2fast"), "C identifiers"),
+        ((network(), out, "while"), "C identifiers"),
+        ((network(), out, "net", "int4"), "float32 and int8"),
+        ((network("relu"), out, "net", "int8"), "float32"),
+        ((torch.nn.Linear(2, 2), out), "SRNN"),
+    ]
+    for arguments, words in cases:
+        with pytest.raises(SrnnError, match=words):
+            export_c(*arguments)  # type: ignore[arg-type]
+    assert not out.exists()
+    with pytest.raises(SrnnError, match="2 inputs"):
+        export_c(network(), out, encoder=LevelCrossing())
+    out.mkdir()
+    (out / "mine.txt").write_text("kept")
+    with pytest.raises(SrnnError, match="not empty"):
+        export_c(network(), out)
+    assert [path.name for path in tmp_path.rglob("*")] == ["c", "mine.txt"]
+
+
+# ---- the translator -------------------------------------------------------------------------------------------------
+
+
+def expressions(depth: int = 3):
+    names = st.sampled_from(["a", "b", "c", "0.5", "1.0"])
+    return st.recursive(
+        names,
+        lambda inner: st.one_of(
+            st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+            inner.map(lambda text: f"-({text})"),
+        ),
+        max_leaves=8,
+    )
+
+
+@given(expressions())
+def test_texts_keep_the_order_of_operations(text: str) -> None:
+    """The C text, read by Python, computes in float32 what the expression does, to the bit."""
+    values = {name: np.float32(value) for name, value in (("a", 0.1), ("b", -3.7), ("c", 12.345))}
+    translated = eval(text, {name: FloatText(name, {}) for name in values})
+    if isinstance(translated, FloatText):
+        c = re.sub(r"(\d)f\b", r"\1", translated.text)
+        assert eval(c, dict(values)) == eval(text, dict(values))
+
+
+def odd_step(u, s, current, gain):
+    u = abs(u) * gain
+    return u, u
+
+
+def halving_step(u, s, current, gain):
+    half = 0.5
+    u = half * u + (1.0 - half) * gain * current
+    return u, u - half
+
+
+def test_constants_may_have_names() -> None:
+    found = translate(halving_step, {name: FloatText(name, {}) for name in ("u", "s", "current", "gain")})
+    assert found.assignments == [("u", "0.5f * u + 0.5f * gain * current")]
+    assert [result.text for result in found.results] == ["u", "u - 0.5f"]
+    assert found.used == {"u", "current", "gain"}
+
+
+def test_steps_that_are_not_plain_arithmetic() -> None:
+    names = ("u", "s", "current", "gain")
+    with pytest.raises(SrnnError, match=r"abs\(u\)"):
+        translate(odd_step, {name: FloatText(name, {}) for name in names})
+    space: dict = {}
+    exec("def typed(u, s): return u, u", space)  # its text is nowhere to be read
+    with pytest.raises(SrnnError, match="define it in a file"):
+        translate(space["typed"], {name: FloatText(name, {}) for name in ("u", "s")})
+
+
+# ---- the published networks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("task", ["ecg", "smnist", "shd", "gsc"])
+def test_the_authors_recordings(
+    task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    """Every recorded spike of the published networks, from C."""
+    from compiled import state_dtype
+    from srnn.compat import PUBLISHED, load_published
+    from srnn.compat.recordings import Golden
+    from srnn.compat.replay import _initial_state
+
+    weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
+    if not weights.is_file() or not golden.is_file():
+        pytest.skip(f"no {weights} or no {golden}")
+    net, recording, recorded = load_published(task, weights).network, PUBLISHED[task].recording, Golden(golden, False)
+    layers = dict(zip(recording.layers, [*net.layers, net.readout], strict=True))
+    spiking = [name for name, layer in layers.items() if layer.neuron.emission == "spike"]
+    spikes = {name: recorded.spikes(name, layers[name].size) for name in spiking}
+    steps, batch, _ = spikes[spiking[0]].shape
+    x = recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32))
+    initial = _initial_state(net, recording, recorded, batch)
+    plan, _ = exported(net, tmp_path / "c")
+    program = build(tmp_path / "c", plan, compiler, *(SANITIZED if task == "ecg" else ()))
+    for b in range(batch):
+        first = np.zeros((), state_dtype(plan))
+        for layer, state in zip(plan.layers, initial, strict=True):
+            for _, name in layer.state:
+                first[layer.name][name] = getattr(state, name)[b].numpy()
+        _, states = program.run(x[b : b + 1], first, trace=True)
+        for layer, name in zip(plan.layers, spiking, strict=False):
+            if layer.keeps_emission:
+                assert (states[layer.name]["s"][0] == spikes[name][:, b]).all(), (task, name, b)
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights in the layout of the published ECG network."""
+    from restated import restate
+
+    path = tmp_path_factory.mktemp("ecg") / "weights.npz"
+    np.savez(path, **restate("ecg")[0])  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize(
+    "more", [["--format", "float32"], ["--format", "int8", "--inputs", "spikes", "--name", "heart"]]
+)
+def test_command(more: list[str], published_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = ["export", "c", "--published", "ecg", "--weights", str(published_weights), "--out", str(out)]
+    assert main([*arguments, *more, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    name = "heart" if "--name" in more else "ecg"
+    assert report["format"] == more[1] and report["name"] == name
+    files = {"Makefile", "main.c", "export.json", f"{name}.c", f"{name}.h", f"{name}_weights.h"}
+    assert {path.name for path in out.iterdir()} == files
+    assert main([*arguments, *more]) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_command_mistakes(published_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, weights = ["--out", str(tmp_path / "out")], ["--weights", str(published_weights)]
+    published = ["export", "c", "--published", "ecg", *out]
+    cases = [
+        (["export"], "srnn export FORM"),
+        (["export", "c", *out], "Name a run folder"),
+        (published, "--weights"),
+        (["export", "c", str(tmp_path), *weights, *out], "--published"),
+        (["export", "c", str(tmp_path / "nothing"), *out], "no run"),
+        ([*published, *weights, "--inputs", "3"], "int8"),
+        ([*published, *weights, "--format", "int8", "--inputs", "many"], "largest analog input"),
+        ([*published, *weights, "--name", "a-b"], "C identifiers"),
+        ([*published, *weights, "--formt", "int8"], "--format"),
+    ]
+    for words, message in cases:
+        assert main(words) == 2, words
+        found = capsys.readouterr()
+        assert message in found.err and found.err.count("\n") == 1 and not found.out
+    assert not (tmp_path / "out").exists()

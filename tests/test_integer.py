@@ -1,0 +1,217 @@
+"""Fixed-point arithmetic, and the integer model of a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srnn import SRNN, SrnnError
+from srnn.export.c.translate import FixedText, translate
+from srnn.export.device import device_network, run_float32
+from srnn.export.fixed import INT32_MAX, INT32_MIN, FixedArray, multiplied_coefficients
+from srnn.export.integer import InputFormat, IntegerLayer, quantise
+from srnn.neurons import NEURONS
+
+torch.set_num_threads(1)
+whole = st.integers(INT32_MIN, INT32_MAX)
+bits = st.integers(0, 24)
+
+
+def fixed(value: int, at: int, saturated: list[int] | None = None) -> FixedArray:
+    return FixedArray(np.array([value], np.int64), at, 24, [0] if saturated is None else saturated)
+
+
+def real(number: FixedArray) -> float:
+    return float(number.values[0]) * 2.0**-number.bits
+
+
+@given(whole, bits, whole, bits)
+def test_products_are_rounded_and_held(a: int, a_bits: int, b: int, b_bits: int) -> None:
+    product = fixed(a, a_bits) * fixed(b, b_bits)
+    exact = a * b * 2.0 ** -(a_bits + b_bits)
+    top = INT32_MAX * 2.0**-product.bits
+    assert product.bits == min(24, a_bits + b_bits)
+    if abs(exact) >= top + 1:
+        assert product.saturated[0] == 1 and abs(real(product)) >= top
+    else:
+        assert abs(real(product) - exact) <= 2.0 ** -(product.bits + 1) + 2.0**-40 * abs(exact) or product.saturated[0]
+    assert INT32_MIN <= product.values[0] <= INT32_MAX
+
+
+@given(whole, bits, whole, bits)
+def test_sums_are_held(a: int, a_bits: int, b: int, b_bits: int) -> None:
+    for sign in (1, -1):
+        saturated = [0]
+        x, y = fixed(a, a_bits, saturated), fixed(b, b_bits, saturated)
+        total, exact = (x + y if sign > 0 else x - y), a * 2.0**-a_bits + sign * b * 2.0**-b_bits
+        assert INT32_MIN <= total.values[0] <= INT32_MAX
+        if not saturated[0]:
+            assert real(total) == exact  # both have at most 24 bits: nothing is rounded
+
+
+@given(st.integers(0, 2**30))
+def test_one_minus_a_multiplier_is_exact(value: int) -> None:
+    assert real(1.0 - fixed(value, 30)) == 1.0 - value * 2.0**-30
+    assert real(-fixed(value, 30)) == -value * 2.0**-30
+
+
+def test_constants_that_do_not_fit() -> None:
+    with pytest.raises(SrnnError, match=r"0\.1"):
+        fixed(1, 10) + 0.1
+
+
+class CHelpers:
+    """The C library's arithmetic, restated in Python."""
+
+    @staticmethod
+    def held(x: int) -> int:
+        return max(INT32_MIN, min(INT32_MAX, x))
+
+    def add(self, a: int, b: int) -> int:
+        return self.held(a + b)
+
+    def subtract(self, a: int, b: int) -> int:
+        return self.held(a - b)
+
+    def multiply(self, a: int, b: int, shift: int) -> int:
+        return self.held((a * b + (1 << shift >> 1)) >> shift)
+
+    def rescale(self, a: int, shift: int) -> int:
+        return self.held(a << shift if shift >= 0 else (a + (1 << -shift >> 1)) >> -shift)
+
+
+@pytest.mark.parametrize("name", ["lif", "alif", "adlif", "integrator"])
+@given(data=st.data())
+def test_texts_and_arrays_are_the_same_arithmetic(name: str, data) -> None:
+    """A neuron's step on arrays, and as C text read by Python: the same whole numbers, for any format and any values."""
+    neuron = NEURONS[name]
+    names = (*neuron.State._fields, "current", *neuron.coefficients)
+    limit = data.draw(bits)
+    formats = {n: data.draw(st.integers(0, 30)) if n in neuron.coefficients else limit for n in names} | {"s": 0}
+    values = {n: data.draw(whole) for n in names} | {"s": data.draw(st.integers(0, 1))}
+    saturated = [0]
+    arrays = [FixedArray(np.array([values[n]], np.int64), formats[n], limit, saturated) for n in names]
+    expected = [int(result.to(limit).values[0]) for result in neuron.step(*arrays)]
+
+    translated = translate(neuron.step, {n: FixedText(n, formats[n], limit, {}) for n in names})
+    helpers = CHelpers()
+    space: dict[str, Any] = {n: getattr(helpers, n) for n in ("add", "subtract", "multiply", "rescale")} | values
+    for target, text in translated.assignments:
+        space[target] = eval(text, {}, space)
+    assert [eval(result.to(limit).text, {}, space) for result in translated.results] == expected
+
+
+def test_which_coefficients_are_multipliers() -> None:
+    assert multiplied_coefficients(NEURONS["alif"]) == {"alpha", "rho", "beta"}
+    assert multiplied_coefficients(NEURONS["lif"]) == {"leak", "gain", "reset"}
+    assert multiplied_coefficients(NEURONS["adlif"]) == {"alpha", "rho", "a", "b", "symplectic"}
+
+
+def network(neuron: Any = "alif", **options: Any) -> SRNN:
+    return SRNN(5, [12, 9], 3, neuron=neuron, generator=torch.Generator().manual_seed(0), **options)
+
+
+def matrix_scales(layer: IntegerLayer) -> list[np.ndarray]:
+    """What a step of each matrix's weights stands for."""
+    finest = layer.multiplier * 2.0 ** -(layer.shift + layer.bits)
+    return [finest * 2.0 ** max(layer.lift, 0), finest * 2.0 ** max(-layer.lift, 0)][: len(layer.matrices())]
+
+
+def test_weights_are_rounded_row_by_row() -> None:
+    net = network()
+    with torch.no_grad():
+        net.layers[0].weight_in[3] *= 50  # a row with its own scale
+        net.layers[0].weight_in[4].zero_()
+        net.layers[0].weight_rec[4].zero_()
+    device = device_network(net)
+    whole_net = quantise(device)
+    for real_layer, layer in zip(device.layers, whole_net.layers, strict=True):
+        scales = matrix_scales(layer)
+        for real_weights, weights, scale in zip(real_layer.matrices(), layer.matrices(), scales, strict=True):
+            assert np.abs(weights).max() <= 127
+            assert (np.abs(weights * scale[:, None] - real_weights) <= scale[:, None] * 0.5001).all()
+        assert np.abs(layer.bias * 2.0**-layer.bits - real_layer.bias).max() <= 2.0 ** -(layer.bits + 1)
+    assert not whole_net.layers[0].weight_in[4].any()
+    assert all(np.abs(np.concatenate(layer.matrices(), 1)).max(1)[:4].min() == 127 for layer in whole_net.layers[:2])
+
+
+@pytest.mark.parametrize("neuron", ["lif", "alif", {"name": "adlif", "threshold": 0.02, "coupling": 1.0}])
+def test_only_the_weights_lose_precision(neuron: Any) -> None:
+    """With weights that int8 holds exactly, the integer model follows the float model closely, spike by spike."""
+    net = network(neuron)
+    whole_net = quantise(device_network(net))
+    with torch.no_grad():
+        for layer, integer in zip([*net.layers, net.readout], whole_net.layers, strict=True):
+            below, *own = (torch.from_numpy(scale)[:, None] for scale in matrix_scales(integer))
+            layer.weight_in.copy_(torch.from_numpy(integer.weight_in) * below)
+            if layer.weight_rec is not None:
+                layer.weight_rec.copy_(torch.from_numpy(integer.weight_rec) * own[0])
+    x = (np.random.default_rng(0).random((2, 40, 5)) < 0.5).astype(np.float32)
+    device = device_network(net)
+    floats, integers = run_float32(device, x), quantise(device).run(x.astype(int))
+    assert integers.saturated == 0
+    for a, b in zip(floats.emitted[:-1], integers.emitted[:-1], strict=True):
+        assert a.any() and np.array_equal(a, b)
+    scores = integers.output * 2.0 ** -quantise(device).output_bits
+    np.testing.assert_allclose(scores, floats.output, atol=1e-4)
+
+
+def test_a_cut_sequence_gives_the_same() -> None:
+    model = quantise(device_network(network()))
+    x = (np.random.default_rng(0).random((3, 20, 5)) < 0.5).astype(int)
+    first = model.run(x[:, :7])
+    second = model.run(x[:, 7:], first.state)
+    np.testing.assert_array_equal(np.concatenate([first.output, second.output], 1), model.run(x).output)
+
+
+def test_input_formats() -> None:
+    assert InputFormat.measure(np.array([0.0, 1.0, -1.0])).bits == 0
+    assert InputFormat.measure(np.array([0.0, 100.0])).greatest == 128
+    analog = InputFormat.measure(np.array([0.25, -3.0]))
+    assert analog.bits == 13 and analog.greatest == 2**15
+    assert analog.encode(np.array([0.25, -3.0, 99.0])).tolist() == [2048, -24576, 32767]
+    wide = InputFormat.measure(np.array([0.0, 255.0]))  # whole, but too large for int8
+    assert wide.greatest == 2**15 and wide.encode(np.array([255.0])) <= 32767
+    for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15):
+        with pytest.raises(SrnnError, match="largest input"):
+            InputFormat(largest, whole=False)
+
+
+def test_what_int8_cannot_say() -> None:
+    for neuron in ("relu", "integrator"):
+        with pytest.raises(SrnnError, match="float32"):
+            quantise(device_network(network(neuron)))
+    with pytest.raises(SrnnError, match="overflow"):
+        quantise(device_network(SRNN(2000, [3], 2, recurrent=False)), InputFormat(1.0, whole=False))
+
+
+@pytest.mark.slow
+def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path) -> None:
+    """Int8 within half a point of float32, on the training file's validation part: the network knows it, but neither arithmetic
+    does. (The authors' test file may not be at hand.)"""
+    from srnn.batches import Sequences
+    from srnn.compat import load_published
+    from srnn.evaluation import evaluate_sequences
+    from srnn.export.evaluation import evaluate_int8
+    from srnn.losses import Loss
+    from srnn.recipes.schema import LossConfig
+    from srnn.tasks import create_task
+
+    try:
+        task = create_task("ecg")
+        sequences = Sequences(task, "validation", data_dir)
+    except SrnnError as error:
+        pytest.skip(f"no ECG data: {error}")
+    published = load_published("ecg", checkpoint_dir / "ecg.npz")
+    loss = Loss.for_task(LossConfig(**published.loss), task)  # type: ignore[arg-type]
+    floats = evaluate_sequences(published.network, task, loss, sequences, "validation").report
+    integers = evaluate_int8(published.network, task, loss, data_dir=data_dir, inputs_as=InputFormat()).report
+    assert integers["saturated"] == 0
+    assert integers["accuracy"] > floats["accuracy"] - 0.005
+    assert abs(integers["firing_rate"]["mean"] - floats["firing_rate"]["mean"]) < 0.02

@@ -1,0 +1,354 @@
+"""ONNX models compute what the network computes: outputs to 1e-5, every spike."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SRNN, Init, Neuron, Readout, SrnnError
+from srnn.arithmetic import absolute, exp, positive_part
+from srnn.baselines import ClassicalRNN
+from srnn.commands import export_onnx
+from srnn.network import BidirectionalLayer, Layer
+from srnn.neurons import as_neuron
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from srnn.export import onnx as exported  # noqa: E402  (needs the extra)
+
+NEURONS = {
+    "lif": as_neuron({"name": "lif", "threshold": 0.3, "reset": 0.1, "resistance": 2.0, "tau_mem": "normal(6, 1)"}),
+    "alif": as_neuron(
+        {
+            "name": "alif", "tau_mem": "normal(6, 1)", "threshold": 0.03, "beta": 0.5,
+            "initial": {"u": "uniform(0, 0.1)", "s": "u", "e": 0.1},
+        }
+    ),
+    "adlif": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0}),
+    "adlif-euler": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0, "discretisation": "euler"}),
+    "relu": as_neuron("relu"),
+    "integrator": as_neuron("integrator"),
+}  # fmt: skip
+FORMS: tuple[exported.Form, ...] = ("step", "sequence")
+
+
+def make_net(seed: int = 0, **options: Any) -> SRNN:
+    """5 inputs, two hidden layers, 4 outputs; weights large enough that all layers spike."""
+    generator = torch.Generator().manual_seed(seed)
+    net = SRNN(5, options.pop("hidden", [7, 6]), 4, generator=generator, backend="reference", **options)
+    with torch.no_grad():
+        for layer in net.modules():
+            if isinstance(layer, Layer):
+                layer.weight_in.mul_(3)
+                layer.bias.normal_(0.2, 0.1, generator=generator)  # type: ignore[union-attr]
+    return net.eval()
+
+
+def make_input(batch: int = 3, steps: int = 25, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(batch, steps, 5, generator=generator) < 0.4).float() * 2
+
+
+def run_both(net: SRNN, form: exported.Form, x: torch.Tensor) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
+    """(our output, the model's, our final state, the model's), the state by the model's names."""
+    initial = net.initial_state(len(x), torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        ours = net.run(x, initial)
+    model, state, outputs = exported.to_model(net, form), exported.state_arrays(net, initial), []
+    session = exported.start(model)
+    for part in x.unbind(1) if form == "step" else [x]:
+        y, state = exported.advance(session, np.ascontiguousarray(part.numpy()), state)
+        outputs.append(y)
+    found = np.stack(outputs, 1) if form == "step" else outputs[0]
+    return ours.output.numpy(), found, exported.state_arrays(net, ours.state), state
+
+
+def check_same(net: SRNN, form: exported.Form, x: torch.Tensor, tolerance: float = 1e-5) -> None:
+    expected, found, expected_state, state = run_both(net, form, x)
+    assert found.dtype == expected.dtype and found.shape == expected.shape
+    assert np.abs(found - expected).max() <= tolerance
+    assert list(state) == list(expected_state)
+    for name, values in expected_state.items():
+        assert np.abs(state[name] - values).max() <= tolerance, name
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_every_neuron(neuron: str, form: exported.Form) -> None:
+    net = make_net(neuron=NEURONS[neuron], recurrent=[True, False])
+    with torch.no_grad():
+        assert all(layer.output.any() for layer in net.run(make_input()).layers)
+    check_same(net, form, make_input())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+def test_spikes_of_every_step_are_equal(neuron: str, form: exported.Form) -> None:
+    """A readout of spikes hands on what is compared: no tolerance."""
+    net = make_net(neuron=NEURONS[neuron], readout=Readout(NEURONS[neuron], "emission"))
+    with torch.no_grad():
+        net.readout.bias.add_(0.5)  # type: ignore[union-attr]
+    expected, found, _, _ = run_both(net, form, make_input(steps=60))
+    assert expected.sum() > 10 and (expected == found).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
+@pytest.mark.parametrize("substeps", [1, 3])
+def test_readouts_and_substeps(readout: str, substeps: int, form: exported.Form) -> None:
+    check_same(make_net(readout=readout, substeps=substeps), form, make_input())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_float64(form: exported.Form) -> None:
+    check_same(make_net(neuron=NEURONS["adlif"]).double(), form, make_input().double(), 1e-12)
+
+
+@pytest.mark.parametrize("merge", ["mean", "concat"])
+@pytest.mark.parametrize("substeps", [1, 5])
+def test_bidirectional(merge: str, substeps: int) -> None:
+    check_same(make_net(bidirectional=True, merge=merge, substeps=substeps), "sequence", make_input())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    data=st.data(),
+    layers=st.integers(0, 3),
+    substeps=st.integers(1, 2),
+    batch=st.integers(1, 4),
+    steps=st.integers(1, 12),
+    seed=st.integers(0, 1000),
+)
+def test_any_architecture_in_both_forms(
+    data: st.DataObject, layers: int, substeps: int, batch: int, steps: int, seed: int
+) -> None:
+    neurons = data.draw(st.lists(st.sampled_from(list(NEURONS.values())), min_size=layers, max_size=layers))
+    sizes = data.draw(st.lists(st.integers(1, 9), min_size=layers, max_size=layers))
+    recurrent = data.draw(st.lists(st.booleans(), min_size=layers, max_size=layers))
+    net = make_net(seed, hidden=sizes, neuron=neurons, recurrent=recurrent, substeps=substeps)
+    for form in FORMS:
+        check_same(net, form, make_input(batch, steps, seed))
+
+
+def test_a_layer_without_bias_that_hands_on_its_membrane() -> None:
+    net = make_net()
+    net.layers[0] = Layer(5, 7, NEURONS["alif"], bias=False, output="membrane", backend="reference")
+    for form in FORMS:
+        check_same(net, form, make_input())
+
+
+def test_a_cut_sequence_goes_on_from_the_state() -> None:
+    net, x = make_net(), make_input(2, 20)
+    model = exported.to_model(net, "sequence")
+    state = exported.state_arrays(net, net.initial_state(2))
+    whole, _ = exported.run_model(model, x.numpy(), state)
+    first, middle = exported.run_model(model, x[:, :13].contiguous().numpy(), state)
+    second, _ = exported.run_model(model, x[:, 13:].contiguous().numpy(), middle)
+    assert np.abs(np.concatenate([first, second], 1) - whole).max() < 1e-6
+
+
+def test_any_batch_and_length_from_one_model() -> None:
+    net = make_net()
+    for form in FORMS:
+        model = exported.to_model(net, form)
+        for batch, steps in ((1, 1), (5, 3), (2, 40)):
+            assert exported.greatest_difference(model, net, make_input(batch, steps)) < 1e-5
+
+
+# ---- a neuron that the export has never seen --------------------------------------------------------------------------------
+
+
+class _OddState(NamedTuple):
+    u: Any
+    s: Any
+
+
+def _odd_step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
+    u = alpha * u / (1.0 + absolute(u)) + exp(-(current * current)) - 0.5 * s
+    return u, -positive_part(-u) + (u - 0.25)
+
+
+@dataclass(frozen=True)
+class _Odd(Neuron):
+    """All of the vocabulary of equations."""
+
+    name: ClassVar[str] = "odd"
+    State: ClassVar[Any] = _OddState
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha",)
+    step = staticmethod(_odd_step)
+    tau_mem: Init = Init("constant", 3.0)
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (torch.exp(-1.0 / parameters["tau_mem"]),)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_new_neuron_needs_no_line_of_the_export(form: exported.Form) -> None:
+    net = make_net(neuron=_Odd())
+    assert 0 < net.run(make_input()).layers[0].rate() < 1
+    check_same(net, form, make_input())
+
+
+def test_what_equations_may_not_use_is_an_error() -> None:
+    graph = exported.Graph("g", exported.Constants(np.dtype(np.float32)))
+    with pytest.raises(TypeError):
+        np.sin(graph.input("x", ["batch"]))  # type: ignore[call-overload]
+
+
+# ---- published networks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["ecg", "shd", "gsc", "smnist", "timit"])
+def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, checkpoint_dir: Path) -> None:
+    """The authors' recordings, step by step where the network is online: every spike of every layer."""
+    from srnn.compat import PUBLISHED, load_published
+    from srnn.compat.recordings import Golden
+    from srnn.compat.replay import _initial_state
+
+    weights, path = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
+    if not weights.is_file() or not path.is_file():
+        pytest.skip(f"no {weights} or no {path}")
+    net, recording, golden = (
+        load_published(task, weights).network,
+        PUBLISHED[task].recording,
+        Golden(path, double=False),
+    )
+    singles = {name: part for name, part in net.named_modules() if isinstance(part, Layer)}
+    recorded = {
+        name: golden.spikes(published, layer.size)
+        for (name, layer), published in zip(singles.items(), recording.layers, strict=True)
+        if layer.neuron.emission == "spike"
+    }
+    sub_steps, batch, _ = next(iter(recorded.values())).shape
+    steps = sub_steps // net.substeps
+    x = golden.input(recording.input, net.inputs, steps, np.dtype(np.float32))
+    initial = _initial_state(net, recording, golden, batch)
+    with torch.no_grad():
+        expected = net.run(torch.from_numpy(x), initial).output.numpy()
+    online = not any(isinstance(layer, BidirectionalLayer) for layer in net.layers)
+    state = exported.state_arrays(net, initial)
+    y, _ = exported.run_model(exported.to_model(net, "sequence"), x, state)
+    scale = max(1.0, float(np.abs(expected).max()))
+    assert np.abs(y - expected).max() <= 1e-5 * scale
+    if online:
+        session = exported.start(exported.to_model(net, "step"))
+        for t in range(steps):
+            _, state = exported.advance(session, np.ascontiguousarray(x[:, t]), state)
+            for name, spikes in recorded.items():
+                assert (state[f"{name}.s"] == spikes[t]).all(), (name, t)
+
+
+# ---- what the file says, and mistakes ---------------------------------------------------------------------------------------
+
+
+def test_names_shapes_and_metadata() -> None:
+    net = make_net(neuron=["lif", NEURONS["alif"]])
+    model = exported.to_model(
+        net, "step", name="digits", class_names=["a", "b", "c", "d"], step_ms=4.0, metadata={"task": "digits"}
+    )  # fmt: skip
+    assert [item.name for item in model.graph.input] == [
+        "x", "layers.0.u", "layers.0.s", "layers.1.u", "layers.1.e", "layers.1.s", "readout.u", "readout.s",
+    ]  # fmt: skip
+    assert [item.name for item in model.graph.output][:2] == ["y", "layers.0.u.next"]
+    assert export_onnx.shape(model.graph.input[0]) == ["batch", 5]
+    assert export_onnx.shape(exported.to_model(net, "sequence").graph.output[0]) == ["batch", "time", 4]
+    texts = {item.key: item.value for item in model.metadata_props}
+    assert texts["name"] == "digits" and texts["task"] == "digits" and texts["form"] == "step"
+    assert json.loads(texts["class_names"]) == ["a", "b", "c", "d"] and json.loads(texts["step_ms"]) == 4.0
+    assert json.loads(texts["neurons"]) == {"layers.0": "lif", "layers.1": "alif", "readout": "integrator"}
+    assert json.loads(texts["initial_state"])["layers.1.e"] == "constant(0.1)"
+    assert model.producer_name == "srnn"
+
+
+def _loses_its_past() -> SRNN:
+    class Half(BidirectionalLayer):
+        def backward_input(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+            return 0.5 * super().backward_input(x, lengths)
+
+    net = make_net(bidirectional=True)
+    net.layers[0] = Half(net.layers[0].forward_layer, net.layers[0].backward_layer)  # type: ignore[arg-type]
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "form", "hint"),
+    [
+        (lambda: make_net(bidirectional=True), "step", "sequence form"),
+        (lambda: make_net().to(torch.bfloat16), "step", "float32 or float64"),
+        (lambda: ClassicalRNN(3, [4], 2, "lstm"), "step", "torch.onnx"),
+        (make_net, "loop", "'step' or 'sequence'"),
+        (_loses_its_past, "sequence", "Half"),
+    ],
+)
+def test_mistakes(make: Callable[[], Any], form: Any, hint: str) -> None:
+    with pytest.raises(SrnnError, match=hint):
+        exported.to_model(make(), form)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SrnnError, match=r"srnn\[onnx\]"):
+        exported.to_model(make_net())
+
+
+def make_run(folder: Path, *overrides: str) -> Path:
+    """A run of the digits task with an untrained network."""
+    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.recipes import load_recipe
+    from srnn.runs import Run
+
+    run = Run.start(folder, load_recipe("digits", overrides), seed=0)
+    network = run.recipe.build_network(run.recipe.create_task(), 0)
+    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})  # type: ignore[arg-type]
+    return folder
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    parser = argparse.ArgumentParser()
+    export_onnx.add_arguments(parser)
+    assert export_onnx.run(parser.parse_args([str(word) for word in words])) == 0
+    return capsys.readouterr().out
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, out = make_run(tmp_path / "run"), tmp_path / "net.onnx"
+    found = json.loads(command(capsys, run, "--out", out, "--json"))
+    assert found["form"] == "step" and found["greatest_difference"] < 1e-5 and found["inputs"]["x"][0] == "batch"
+    model = onnx.load(out)
+    texts = {item.key: item.value for item in model.metadata_props}
+    assert len(json.loads(texts["class_names"])) == 10 and texts["name"] == "run" and "ce_mean" in texts["loss"]
+    shown = command(capsys, run, "--out", out, "--form", "sequence")
+    assert "(batch, time, 10)" in shown and "greatest difference" in shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "run"]
+    with pytest.raises(SrnnError, match="no folder"):
+        command(capsys, run, "--out", tmp_path / "none" / "net.onnx")
+    for words, hint in (
+        ([], "Name a run"),
+        ([run, "--weights", "w.npz"], "belongs to"),
+        (["--published", "ecg"], "--weights"),
+    ):
+        with pytest.raises(SrnnError, match=hint):
+            command(capsys, *words, "--out", out)
+
+
+def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.recipes import load_recipe
+    from srnn.runs import Run
+
+    run = Run.start(tmp_path / "run", load_recipe("digits", [], baseline="lstm"), seed=0)
+    network = run.recipe.build_network(run.recipe.create_task(), 0)
+    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
+    with pytest.raises(SrnnError, match="only spiking networks"):
+        command(capsys, tmp_path / "run", "--out", tmp_path / "net.onnx")
