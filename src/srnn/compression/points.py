@@ -1,0 +1,97 @@
+"""One point of a curve: how good a network is, how large, and how much it computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..batches import Sequences
+from ..energy import FP32_AC_PJ, FP32_MAC_PJ
+from ..errors import SrnnError
+from ..evaluation import evaluate_sequences, run_batches
+from ..export.c.project import plan_c
+from ..export.device import device_network
+from ..export.evaluation import evaluate_int8, measure_inputs
+from ..export.integer import quantise
+from ..kernels import Spikes
+from ..network import SRNN
+from .masks import sparsity
+from .neurons import hidden_layers
+
+if TYPE_CHECKING:
+    from ..datasets import SplitName
+    from ..losses import Loss
+    from ..tasks import Task
+
+
+def measure_point(
+    network: SRNN,
+    task: Task,
+    loss: Loss,
+    split: SplitName = "validation",
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Accuracy in float32 and in int8, bytes in C, operations and energy a step; for JSON.
+
+    The energy is that of the operations in float32 (4.6 pJ a multiply-add, 0.9 pJ an addition): additions of weights that are
+    not 0, for the spikes that were sent, and the neurons' own multiplications. Memory is not in it.
+    """
+    sequences, inputs_as = Sequences(task, split, data_dir), measure_inputs(Sequences(task, "train", data_dir))
+    found = evaluate_sequences(network, task, loss, sequences, split, seed=seed).report
+    device = device_network(network)
+    plan = plan_c(device)
+    point = {
+        "split": split,
+        "accuracy": found["accuracy"],
+        "firing_rate": found["firing_rate"]["mean"],
+        "hidden": [layer.size for layer in hidden_layers(network)],
+        "sparsity": sparsity(network),
+        "weights_not_zero": plan.report()["weights_not_zero"],
+        "float32_flash_bytes": plan.flash_bytes,
+        "float32_ram_bytes": plan.ram_bytes,
+        "neuron_multiplies_per_step": plan.operations()["neuron_multiplies"],
+        **synaptic_operations(network, sequences, seed),
+    }
+    additions, products = point["synaptic_adds_per_step"], point["synaptic_multiply_adds_per_step"]
+    neurons = point["neuron_multiplies_per_step"]
+    point["energy_pj_per_step"] = additions * FP32_AC_PJ + (products + neurons) * FP32_MAC_PJ
+    try:
+        integer = plan_c(quantise(device, inputs_as))
+        int8 = evaluate_int8(network, task, loss, split, data_dir=data_dir, inputs_as=inputs_as).report
+    except SrnnError as error:
+        return {**point, "int8": None, "why_no_int8": str(error)}
+    sizes = {"flash_bytes": integer.flash_bytes, "ram_bytes": integer.ram_bytes}
+    return {**point, "int8": {"accuracy": int8["accuracy"], "saturated": int8["saturated"], **sizes}}
+
+
+def synaptic_operations(network: SRNN, sequences: Sequences, seed: int = 0) -> dict[str, float]:
+    """Mean additions and multiply-adds of weights that are not 0, in one step: only what is not 0 is sent.
+
+    Spikes (1, and -1 in the input) add; other values multiply.
+    """
+    layers = [*hidden_layers(network), network.readout]
+    fans = [(layer.weight_in.detach() != 0).sum(0).double() for layer in layers]
+    own = [None if layer.weight_rec is None else (layer.weight_rec.detach() != 0).sum(0).double() for layer in layers]
+    adds = products = 0.0
+    steps = 0
+    for batch, result in run_batches(network, sequences, seed=seed):
+        steps += batch.steps
+        sent = [batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x]
+        sent += [layer.output for layer in result.layers[:-1]]
+        for index, values in enumerate(sent):
+            fan = fans[index].clone()
+            # A layer hears itself one step later; the last step of a sequence is counted as if there were one more.
+            to_itself = own[index - 1] if index > 0 else None
+            if to_itself is not None:
+                fan += to_itself
+            spike, other = values.abs() == 1, (values != 0) & (values.abs() != 1)
+            adds += float(spike.sum((0, 1)).double() @ fan)
+            products += float(other.sum((0, 1)).double() @ fan)
+    return {
+        "synaptic_adds_per_step": adds / max(1, steps),
+        "synaptic_multiply_adds_per_step": products / max(1, steps),
+    }
