@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import kernels
-from .errors import SrnnError
-from .kernels import Spikes
-from .kernels.cpu import DTYPES, CannotCompile
-from .network import SRNN, BidirectionalLayer
-from .network.srnn import State
+from .. import kernels
+from ..errors import SrnnError
+from ..kernels import Spikes
+from ..kernels.cpu import DTYPES, CannotCompile
+from ..network import SRNN, BidirectionalLayer
+from ..network.srnn import State
 
 Array = np.ndarray[Any, Any]
 
@@ -43,6 +43,15 @@ class _SteppedNetwork:
     def state(self, which: Any) -> State:
         return tuple(type(parts)(*(part[which].clone() for part in parts)) for parts in self._state)
 
+    def flat(self, number: int) -> Array:
+        return np.concatenate([part[number].numpy() for parts in self._state for part in parts])
+
+    def set_flat(self, number: int, values: Array) -> None:
+        start = 0
+        for part in (part for parts in self._state for part in parts):
+            part[number] = torch.from_numpy(values[start : start + part.shape[1]])
+            start += part.shape[1]
+
     def set_state(self, state: State, which: Any) -> None:
         for own, parts in zip(self._state, state, strict=True):
             for place, part in zip(own, parts, strict=True):
@@ -63,7 +72,7 @@ def _network(net: SRNN, streams: int) -> Any:
         elif any(layer.output != "emission" for layer in net.layers):
             reason = "a hidden layer hands on its membrane"
         else:
-            from .kernels.cpu.packing import PackedNetwork, StreamLayer
+            from ..kernels.cpu.packing import PackedNetwork, StreamLayer
 
             parts = [
                 StreamLayer(
@@ -274,6 +283,26 @@ class Stream:
     def set_state(self, number: int, state: State) -> None:
         """Continue stream ``number`` from a state of a batch of 1."""
         self._set_state(state, self._one(number), 1)
+
+    @property
+    def layout(self) -> str:
+        """What has to agree between two streams of a network for ``flat_state``: how the numbers lie."""
+        return f"{type(self._network).__name__} {self.dtype}"
+
+    def flat_state(self, number: int = 0) -> Array:
+        """A copy of the state of stream ``number`` as one array of numbers: what costs least to take and to give back."""
+        self._one(number)
+        if isinstance(self._network, _SteppedNetwork):
+            return self._network.flat(number)
+        return self._network._states[number].copy()
+
+    def set_flat_state(self, values: Array, number: int = 0) -> None:
+        """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
+        self._one(number)
+        if isinstance(self._network, _SteppedNetwork):
+            self._network.set_flat(number, values)
+        else:
+            self._network._states[number] = values
 
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
         """Back to the initial state, all streams or those of a mask (n,); ``generator`` draws it where it is random."""

@@ -1,0 +1,233 @@
+"""How many live streams one core carries: ``python -m benchmarks.serve_load RUN --streams 100 200 400``.
+
+Starts ``srnn serve`` (one, or one a core) and clients that send a block each ``block / rate`` seconds, as a sensor
+would, each at its own phase. Of every number of streams it tells
+
+    lost        decisions that did not come (there is one a step)
+    late        seconds by which the clients themselves fell behind their timetable, at most (then the clients were the limit)
+    delay       milliseconds from a block's sending to its last decision: median, 95 %, 99 %, most
+    cpu         of the servers, in cores
+
+A number of streams is carried where nothing is lost, the 99 % delay is below ``--allowed`` ms, and the clients kept their time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Stream(asyncio.Protocol):
+    """One client, as cheap as can be: frames are written and read here."""
+
+    def __init__(self, name: str, port: int, token: str, report: str) -> None:
+        self.name, self.port, self.token, self.report = name, port, token, report
+        self.buffer = bytearray()
+        self.ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.sent: deque[tuple[int, float]] = deque()
+        self.delays: list[float] = []
+        self.decided = 0
+        self.failed = ""
+        self._shaken = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(
+            f"GET /v1/models/{self.name}/stream HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Authorization: Bearer {self.token}\r\n\r\n".encode()
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failed = self.failed or f"the connection was lost ({exc})"
+        if not self.ready.done():
+            self.ready.set_exception(RuntimeError(self.failed))
+
+    def write(self, opcode: int, data: bytes) -> None:
+        size = len(data)
+        head = (
+            bytes([0x80 | opcode, 0x80 | size])
+            if size < 126
+            else bytes([0x80 | opcode, 0xFE]) + size.to_bytes(2, "big")
+        )
+        self.transport.write(head + b"\0\0\0\0" + data)  # masked with zeros
+
+    def send(self, block: bytes, steps: int, now: float) -> None:
+        """A block after which so many steps were sent in all."""
+        self.sent.append((steps, now))
+        self.write(2, block)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if not self._shaken:
+            end = self.buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            if not self.buffer.startswith(b"HTTP/1.1 101"):
+                self.failed = self.buffer[:200].decode("latin-1")
+                self.transport.close()
+                return
+            del self.buffer[: end + 4]
+            self._shaken = True
+            self.write(1, json.dumps({"type": "start", "report": self.report}).encode())
+        while len(self.buffer) >= 2:
+            size, at = self.buffer[1] & 0x7F, 2
+            if size == 126:
+                size, at = int.from_bytes(self.buffer[2:4], "big"), 4
+            elif size == 127:
+                size, at = int.from_bytes(self.buffer[2:10], "big"), 10
+            if len(self.buffer) < at + size:
+                return
+            opcode, content = self.buffer[0] & 15, bytes(self.buffer[at : at + size])
+            del self.buffer[: at + size]
+            if opcode == 1:
+                self.hear(json.loads(content))
+            elif opcode == 9:
+                self.write(10, content)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        if message["type"] == "ready":
+            self.ready.set_result(message)
+        elif message["type"] == "decisions":
+            self.decided = message["steps"][-1] + 1
+            now = time.perf_counter()
+            while self.sent and self.sent[0][0] <= self.decided:
+                self.delays.append(now - self.sent.popleft()[1])
+        elif message["type"] == "error":
+            self.failed = message["message"]
+
+
+def signal(channels: int, form: str, samples: int) -> np.ndarray:
+    """(samples, channels) float32: spikes with 6 % of the steps, or a beat a second with noise."""
+    rng = np.random.default_rng(0)
+    if form == "steps":
+        return (rng.random((samples, channels)) < 0.06).astype(np.float32)
+    t = np.arange(samples) / 250
+    beat = np.exp(-(((t % 1) - 0.5) ** 2) / 0.0005)
+    return (beat[:, None] + 0.05 * rng.standard_normal((samples, channels))).astype(np.float32)
+
+
+async def load(
+    port: int, token: str, name: str, streams: int, seconds: float, block: int, pids: list[int]
+) -> dict[str, Any]:
+    """Run ``streams`` clients for some seconds."""
+    loop = asyncio.get_running_loop()
+    clients: list[Stream] = []
+    for _ in range(streams):
+        _, client = await loop.create_connection(lambda: Stream(name, port, token, "step"), "127.0.0.1", port)
+        clients.append(client)
+        about = await client.ready
+    rate, channels = about["rate"] or 250.0, about["channels"]
+    waiting = round(about["latency"] * rate) if about["rate"] else round(about["latency"])
+    data = signal(channels, about["form"], block * 64).reshape(64, block, channels)
+    blocks = [piece.tobytes() for piece in data]
+    period, count = block / rate, max(1, round(seconds * rate / block))
+    used, started, late = cpu_seconds(pids), time.perf_counter(), 0.0
+
+    async def walk(client: Stream, number: int) -> None:
+        nonlocal late
+        begin = started + period * number / streams
+        for i in range(count):
+            due = begin + i * period
+            await asyncio.sleep(due - time.perf_counter())
+            now = time.perf_counter()
+            late = max(late, now - due)
+            client.send(blocks[(i + number) % 64], (i + 1) * block - waiting, now)
+
+    await asyncio.gather(*(walk(client, number) for number, client in enumerate(clients)))
+    elapsed, cpu = time.perf_counter() - started, cpu_seconds(pids) - used
+    until = time.perf_counter() + 10
+    while time.perf_counter() < until and any(client.decided < count * block - waiting for client in clients):
+        await asyncio.sleep(0.01)
+    lost = sum(max(0, count * block - waiting - client.decided) for client in clients)
+    delays = np.array([delay for client in clients for delay in client.delays]) * 1000
+    failures = sorted({client.failed for client in clients if client.failed})
+    for client in clients:
+        client.transport.abort()
+    await asyncio.sleep(0.2)
+    shown = np.percentile(delays, [50, 95, 99, 100]) if len(delays) else np.full(4, np.nan)
+    return {
+        "streams": streams, "seconds": round(elapsed, 3), "block": block, "lost": lost, "late": round(late, 4),
+        "delay_ms": dict(zip(("p50", "p95", "p99", "max"), np.round(shown, 3).tolist(), strict=True)),
+        "cpu": round(cpu / elapsed, 4), "failures": failures,
+    }  # fmt: skip
+
+
+def cpu_seconds(pids: list[int]) -> float:
+    """Processor time of some processes so far (Linux)."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in pids]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_load", description=__doc__)
+    parser.add_argument("run", help="a run folder")
+    parser.add_argument("--streams", type=int, nargs="+", default=[100, 200, 400, 800, 1600], help="how many at a time")
+    parser.add_argument("--seconds", type=float, default=10, help="for how long (default: 10)")
+    parser.add_argument(
+        "--block", type=int, default=25, help="samples a message (default: 25, a tenth of a second of ECG)"
+    )
+    parser.add_argument("--input", default="auto", help="as of srnn serve")
+    parser.add_argument("--allowed", type=float, default=100, help="ms of delay that 99 %% must keep (default: 100)")
+    parser.add_argument(
+        "--server-core", type=int, nargs="+", help="a server on each of these cores, one port (default: one)"
+    )
+    parser.add_argument("--client-core", type=int, help="pin the clients to this core (default: not pinned)")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    given = parser.parse_args()
+    token = secrets.token_urlsafe(24)
+    words = ["serve", f"model={given.run}", "--json", "--input", given.input,
+             "--max-streams", str(max(given.streams) + 10)]  # fmt: skip
+    if given.input == "signal":
+        words += ["--calibrate", "1"]
+    servers: list[subprocess.Popen[str]] = []
+    port = 0
+    try:
+        for core in given.server_core or [None]:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "srnn", *words, "--share-port", "--port", str(port)],
+                stdout=subprocess.PIPE, text=True, env=os.environ | {"SRNN_TOKEN": token, "OMP_NUM_THREADS": "1"},
+            )  # fmt: skip
+            servers.append(server)
+            if core is not None:
+                os.sched_setaffinity(server.pid, {core})
+            assert server.stdout is not None
+            port = json.loads(server.stdout.readline())["port"]
+        if given.client_core is not None:
+            os.sched_setaffinity(0, {given.client_core})
+        rows, pids = [], [server.pid for server in servers]
+        for streams in given.streams:
+            row = asyncio.run(load(port, token, "model", streams, given.seconds, given.block, pids))
+            kept = row["late"] * 1000 < given.allowed
+            row["carried"] = not row["lost"] and not row["failures"] and row["delay_ms"]["p99"] < given.allowed and kept
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+        most = max((row["streams"] for row in rows if row["carried"]), default=0)
+        print(f"carried: {most} streams ({given.block} samples a message)")
+        if given.out is not None:
+            temporary = given.out.with_suffix(".tmp")
+            temporary.write_text(
+                json.dumps({"run": given.run, "input": given.input, "carried": most, "rows": rows}, indent=2)
+            )
+            os.replace(temporary, given.out)
+    finally:
+        for server in servers:
+            server.terminate()
+        for server in servers:
+            server.wait(20)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Who may come in.
+
+token    where one is set, every request needs it: "Authorization: Bearer TOKEN", or ?token=TOKEN (browsers cannot set headers
+         of a WebSocket). Compared in constant time.
+host     a server on loopback answers only to loopback names, so that no page can reach it by a name that it has pointed here
+         (DNS rebinding)
+origin   a browser says which page a request is from; other pages than the server's own are refused
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LEAST_TOKEN = 16
+"""Characters of a token."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Access:
+    """ASGI middleware: lets in who may, and answers all others with 401 or 403."""
+
+    def __init__(self, app: App, token: str | None, loopback: bool) -> None:
+        self._app, self._loopback = app, loopback
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        problem = self.problem(scope)
+        if problem is None:
+            return await self._app(scope, receive, send)
+        status, message = problem
+        kind = "http" if scope["type"] == "http" else "websocket.http"
+        if kind == "websocket.http":
+            await receive()  # its "websocket.connect"
+        body = json.dumps({"detail": message}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
+        await send({"type": f"{kind}.response.body", "body": body})
+
+    def problem(self, scope: Scope) -> tuple[int, str] | None:
+        """(status, message) for a request that may not come in; None for one that may."""
+        headers = {name.lower(): value for name, value in reversed(scope["headers"])}  # the first of each counts
+        host = headers.get(b"host", b"").decode("latin-1")
+        name = urlsplit(f"//{host}").hostname if _parsable(host) else None
+        if self._loopback and (name is None or not is_loopback(name)):
+            return 403, "This server answers to loopback names only."
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit_netloc(origin.decode("latin-1")) != host:
+            return 403, "Requests from other pages are refused."
+        if self._token is not None and not self._has_token(headers, scope.get("query_string", b"")):
+            return 401, "This server needs its token."
+        return None
+
+    def _has_token(self, headers: dict[bytes, bytes], query: bytes) -> bool:
+        assert self._token is not None
+        given = headers.get(b"authorization", b"")
+        if given[:7].lower() == b"bearer ":
+            return hmac.compare_digest(given[7:].strip(), self._token)
+        try:
+            found = parse_qs(query.decode("ascii"), max_num_fields=20).get("token", [""])[0]
+        except (ValueError, UnicodeDecodeError):
+            return False
+        return hmac.compare_digest(found.encode("utf-8", "surrogatepass"), self._token)
+
+
+def _parsable(host: str) -> bool:
+    try:
+        return bool(urlsplit(f"//{host}").hostname)
+    except ValueError:
+        return False
+
+
+def urlsplit_netloc(origin: str) -> str | None:
+    """The host and port of an origin; None for "null" and what is none."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None

@@ -1,0 +1,90 @@
+"""Connections that say nothing, or do not read: uvicorn's protocols with some more limits.
+
+uvicorn bounds a message's size, reads no further than the application, and stops writing for a client that does not read. What it
+leaves open is how long a first request may take, how long a client may leave its answers unread, and answers to pings, which it
+writes whether they are read or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from .limits import Limits
+
+
+class Patience:
+    """Aborts a connection whose client has not read for ``seconds``. (Closing it would wait for the client.)"""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, transport: asyncio.Transport) -> None:
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, transport.abort)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def guarded_http(limits: Limits) -> type[H11Protocol]:
+    """HTTP whose first request must be there within ``start_seconds``, and whose answers are read."""
+
+    class GuardedHTTP(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._patience = Patience(limits.send_seconds)
+            self._waiting = asyncio.get_running_loop().call_later(limits.start_seconds, self._expire)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._waiting.cancel()
+            self._patience.stop()
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._patience.start(self.transport)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._patience.stop()
+
+        def _expire(self) -> None:
+            # A request has a cycle; a WebSocket has taken the connection over.
+            if self.cycle is None and self.transport.get_protocol() is self:
+                self.transport.abort()
+
+    return GuardedHTTP
+
+
+def guarded_websocket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
+    """WebSockets that are cut off when they are not read, or more than ``output_bytes`` wait for a client."""
+
+    class GuardedWebSocket(WebSocketsSansIOProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self._patience = Patience(limits.send_seconds)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._patience.stop()
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._patience.start(self.transport)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._patience.stop()
+
+        def handle_ping(self) -> None:
+            super().handle_ping()
+            if self.transport.get_write_buffer_size() > limits.output_bytes:
+                self.transport.abort()
+
+    return GuardedWebSocket

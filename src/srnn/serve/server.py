@@ -1,0 +1,59 @@
+"""uvicorn, with the limits of ``Limits`` and nothing printed for each request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import SrnnError
+from ..streaming import Decoder
+from .access import LEAST_TOKEN, is_loopback
+from .limits import Limits
+
+SPARE_CONNECTIONS = 64
+"""Beside the streams: for the page, batches, and those that are being refused."""
+
+
+def check_exposure(host: str, token: str | None) -> None:
+    """SrnnError for a server that others can reach without a token, or a token that can be guessed."""
+    if token is not None and len(token) < LEAST_TOKEN:
+        raise SrnnError(f"A token has {LEAST_TOKEN} characters or more; --new-token makes one.")
+    if token is None and not is_loopback(host):
+        raise SrnnError(
+            f"On {host} others can reach this server: give it a token (--new-token, --token-file FILE), or use 127.0.0.1."
+        )
+
+
+def check_installed() -> None:
+    """SrnnError where the extra ``serve`` is missing."""
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+        import websockets  # noqa: F401
+    except ImportError as error:
+        raise SrnnError(
+            f'Serving needs FastAPI, uvicorn and websockets ({error}): pip install "srnn[serve]".'
+        ) from error
+
+
+def make_server(
+    models: Mapping[str, Decoder], *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None,
+    limits: Limits | None = None, recordings: Sequence[Any] = (),
+) -> Any:  # fmt: skip
+    """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra ``serve`` is missing."""
+    check_installed()
+    import uvicorn
+
+    from .app import create_app
+    from .guard import guarded_http, guarded_websocket
+
+    check_exposure(host, token)
+    limits = limits or Limits()
+    app = create_app(models, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
+    config = uvicorn.Config(
+        app, host=host, port=port, http=guarded_http(limits), ws=guarded_websocket(limits), lifespan="off",
+        log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        ws_max_size=int(limits.message_bytes), ws_per_message_deflate=False,  # no small message becomes a large one
+        limit_concurrency=int(limits.streams) + SPARE_CONNECTIONS, backlog=2048, timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    return uvicorn.Server(config)

@@ -1,0 +1,8 @@
+"""Live signals: a network one step at a time (``Stream``); with its encoder and class scores, a whole ``Decoder``."""
+
+from __future__ import annotations
+
+from .decoder import Decisions, Decoder, Session
+from .stream import Stream
+
+__all__ = ["Decisions", "Decoder", "Session", "Stream"]

@@ -1,0 +1,375 @@
+"""srnn stream: every kind of source, what is printed, states kept in files, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import types
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.analysis.policy import ExitPolicy
+from srnn.cli import main
+from srnn.errors import SrnnError
+from srnn.streaming import Decoder
+from srnn.streaming.microphone import open_microphone
+from srnn.streaming.running import Chooser, Timing, decisions_of, run_source
+from srnn.streaming.sources import Source, check_rate, open_source
+from test_stream_decoder import DIGITS, make_run
+
+PIXELS = np.round(np.random.default_rng(0).random(64), 6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    make_run(folder, *DIGITS)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def ecg(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("runs") / "ecg"
+    make_run(folder, "--task.name", "ecg", "--task.options.source", "records", "--loss.name", "nll")
+    return str(folder)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["stream", *words]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("srnn: ") and shown.err.count("\n") == 1
+    return shown.err
+
+
+def write_csv(path: Path, x: np.ndarray, head: str = "") -> str:
+    rows = "\n".join(",".join(map(str, row)) for row in np.atleast_2d(x.T).T)
+    path.write_text(head + rows + "\n")
+    return str(path)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_csv(tmp_path / "x.csv", PIXELS, "pixel\n")
+    assert main(["stream", run, source, "--json", "--report", "step", "--block", "5"]) == 0
+    *found, summary = lines(capsys)
+    decoder = Decoder.from_run(run)
+    session = decoder.open()
+    expected = decisions_of(decoder, session.push(PIXELS[:, None])) + decisions_of(decoder, session.finish())
+    assert [(line["step"], line["class"], line["final"]) for line in found] == [
+        (one.step, one.number, one.final) for one in expected
+    ]
+    assert [line["probability"] for line in found] == [round(one.probability, 6) for one in expected]
+    assert found[0].keys() == {"type", "step", "seconds", "class", "label", "probability", "final"}
+    assert found[-1]["final"] and summary["type"] == "summary"
+    assert (summary["samples"], summary["steps"], summary["decisions"]) == (64, 64, 64)
+    assert summary["real_time_factor"] is None and summary["block_latency_ms"]["max"] > 0  # pixels are not in time
+
+
+def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_csv(tmp_path / "x.csv", np.tile(PIXELS, 3))
+    shown = {}
+    for report in ("step", "change", "end"):
+        assert main(["stream", run, source, "--json", "--report", report, "--segment", "64"]) == 0
+        shown[report] = lines(capsys)[:-1]
+    steps = shown["step"]
+    assert len(steps) == 192 and [line["step"] for line in shown["end"]] == [63, 127, 191]
+    changes = [
+        line for i, line in enumerate(steps)
+        if line["final"] or i == 0 or steps[i - 1]["final"] or line["class"] != steps[i - 1]["class"]
+    ]  # fmt: skip
+    assert shown["change"] == changes
+    assert [line["class"] for line in shown["end"]] == [shown["end"][0]["class"]] * 3
+
+
+def test_an_ecg_says_how_fast_it_is(ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    t = np.arange(1000) / 250
+    signal = np.stack([np.sin(7 * t), np.cos(7 * t)], 1)
+    np.savez(tmp_path / "x.npz", signal=signal, rate=250)
+    for scale in (["--mean", "0,0", "--std", "1,1"], ["--calibrate", "2"]):
+        assert main(["stream", ecg, str(tmp_path / "x.npz"), "--json", *scale]) == 0
+        *found, summary = lines(capsys)
+        assert summary["signal_seconds"] == 4 and 0 < summary["real_time_factor"] < 5
+        assert summary["encoder_latency"] == (0.012 if "--mean" in scale else 1.996 + 0.012)
+        assert found and all(line["seconds"] == round(line["step"] * 0.004, 6) for line in found)
+    assert main(["stream", ecg, str(tmp_path / "x.npz")]) == 0
+    text = capsys.readouterr().out
+    assert "1,000 samples, 1,000 steps" in text and "real-time factor" in text and "ms (median)" in text
+
+
+def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_csv(tmp_path / "x.csv", PIXELS)
+    assert "exit policy" in refused(capsys, run, source, "--exit")
+    policy = tmp_path / "policy.json"
+    ExitPolicy("ce_mean", 0, 0.0, 0.0, 4).save(policy)
+    assert main(["stream", run, source, "--json", "--exit", str(policy), "--report", "end"]) == 0
+    *found, summary = lines(capsys)
+    assert len(found) == 1 and found[0]["final"] and found[0]["step"] < 63 and summary["steps"] == 64
+
+
+def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, one, two = (tmp_path / f"{name}.csv" for name in ("whole", "one", "two"))
+    long = np.tile(PIXELS, 2)
+    write_csv(whole, long), write_csv(one, long[:50]), write_csv(two, long[50:])
+    state = tmp_path / "s.state"
+    parts = []
+    for source in (one, two):
+        assert main(["stream", run, str(source), "--json", "--report", "step", "--state", str(state)]) == 0
+        parts += lines(capsys)[:-1]
+    assert main(["stream", run, str(whole), "--json", "--report", "step"]) == 0
+    expected = lines(capsys)[:-1]
+    assert parts == expected[: len(parts)] and len(parts) == 128 - 7
+    state.write_bytes(state.read_bytes()[:-1])
+    assert "damaged" in refused(capsys, run, str(two), "--state", str(state))
+
+
+def test_a_pipe_is_answered_at_once(run: str) -> None:
+    """A decision comes out while the writer still waits, row by row."""
+    code = "import sys; from srnn.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "stream", run, "-", "--json", "--report", "step"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    for value in PIXELS[:8]:
+        process.stdin.write(f"{value}\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["step"] == 0
+    process.stdin.write(f"{PIXELS[8]}\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["step"] == 1
+    rest, _ = process.communicate()
+    assert process.returncode == 0 and json.loads(rest.splitlines()[-1])["samples"] == 9
+
+
+def test_the_live_view_draws(run: str) -> None:
+    from rich.console import Console
+
+    from srnn.commands.stream_view import LiveView
+
+    decoder = Decoder.from_run(run)
+    view = LiveView("title", decoder.classes)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(view.picture())
+    decisions = decisions_of(decoder, decoder.open().push(PIXELS[:, None]))
+    view.show(decisions, decisions[:3])
+    console.print(view.picture())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "waiting for the first step" in text and "step 2" in text and "█" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.csv"], "nowhere.csv was not found"),
+        (["empty.csv"], "is empty (0 bytes)"),
+        (["names.csv"], "holds no samples"),
+        (["two.csv"], "line 1, has 2 channels; this network reads 1"),
+        (["text.csv"], "line 2: 'b' is no row of numbers"),
+        (["nan.csv"], "sample 1 is not finite in channel 0 (nan)"),
+        (["x.mp3"], "files ending in .mp3 are not read"),
+        (["bad.npz"], "is damaged, or no NumPy file"),
+        (["object.npy"], "is damaged, or no NumPy file"),
+        (["many.npz"], "holds the arrays a, b; call the one to read 'signal'"),
+        (["flat.npy"], "(samples, channels), not float64 ()"),
+        (["none.npz"], "holds no samples"),
+        (["cut.wav"], "cut off"),
+        (["x.csv", "--block", "0"], "--block must be at least 1"),
+        (["x.csv", "--segment", "0"], "at least one step"),
+        (["x.csv", "--mean", "1"], "--mean and --std go together"),
+        (["x.csv", "--mean", "1", "--std", "x"], "numbers with commas between"),
+        (["x.csv", "--mean", "1", "--std", "1"], "this input has none"),
+        (["x.csv", "--mean", "1", "--std", "1", "--calibrate", "3"], "leave out"),
+        (["x.csv", "--input", "sound"], "invalid choice"),
+        (["mic"], "A microphone gives sound"),
+        (["record"], "was not found"),
+        (["record.hea"], "is damaged, or a file of it is missing"),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    write_csv(Path("x.csv"), PIXELS)
+    write_csv(Path("two.csv"), np.ones((3, 2)))
+    for name, text in (("empty.csv", ""), ("names.csv", "a\n\n# b\n"), ("text.csv", "1\nb\n"), ("nan.csv", "1\nnan\n"),
+                       ("x.mp3", "x"), ("bad.npz", "x"), ("record.hea", "record 1 250 10\nrecord.dat 16\n")):  # fmt: skip
+        Path(name).write_text(text)
+    np.save("object.npy", np.array([{}, 1], dtype=object))
+    np.save("flat.npy", np.array(3.0))
+    np.savez("many.npz", a=np.ones(3), b=np.ones(3))
+    np.savez("none.npz", signal=np.ones((0, 1)))
+    write_wav(Path("cut.wav"), 8000)
+    Path("cut.wav").write_bytes(Path("cut.wav").read_bytes()[:-10])
+    if words == ["record"]:
+        Path("record.hea").unlink()
+    assert message in refused(capsys, run, *words)
+
+
+def test_raw_leads_for_a_network_of_steps_get_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "run", "--task.name", "ecg", "--loss.name", "nll")
+    np.save(tmp_path / "x.npy", np.ones((5, 2)))
+    assert "try --input signal" in refused(capsys, str(tmp_path / "run"), str(tmp_path / "x.npy"))
+
+
+# ---- sources ---------------------------------------------------------------------------------------------------------
+
+
+def write_wav(path: Path, rate: int, channels: int = 1, samples: int = 100) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels), file.setsampwidth(2), file.setframerate(rate)
+        file.writeframes(np.arange(samples * channels, dtype="<i2").tobytes())
+
+
+def whole(source: Source) -> np.ndarray:
+    return np.concatenate(list(source.blocks))
+
+
+def test_sound_has_to_fit(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", 8000)
+    found = open_source(str(tmp_path / "a.wav"), 1, 8000, 7)
+    assert found.seconds == 100 / 8000
+    assert np.array_equal(whole(found)[:, 0], np.arange(100, dtype=np.float32) / 32768)
+    with pytest.raises(SrnnError, match=r"8000 samples a second; this network reads 16000\. Resample"):
+        open_source(str(tmp_path / "a.wav"), 1, 16000, 7)
+    write_wav(tmp_path / "b.wav", 8000, 2)
+    with pytest.raises(SrnnError, match=r"has 2 channels; this network reads 1\. Mix"):
+        open_source(str(tmp_path / "b.wav"), 1, 8000, 7)
+    check_rate("x", None, 5), check_rate("x", 5, None), check_rate("x", 5, 5.000001)
+
+
+def test_arrays(tmp_path: Path) -> None:
+    x = np.arange(12).reshape(6, 2)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", other=x, rate=100)
+    for name in ("x.npy", "x.npz"):
+        assert np.array_equal(whole(open_source(str(tmp_path / name), 2, 100, 4)), x)
+    with pytest.raises(SrnnError, match="100 samples a second; this network reads 250"):
+        open_source(str(tmp_path / "x.npz"), 2, 250, 4)
+
+
+def test_records(data_dir: Path) -> None:
+    pytest.importorskip("wfdb")
+    path = sorted((data_dir / "qtdb" / "records").glob("*.hea"))[0]
+    for name in (path, path.with_suffix(".dat"), path.with_suffix("")):
+        found = open_source(str(name), 2, 250, 10000)
+        assert found.seconds == 900 and next(found.blocks).shape == (10000, 2)
+    with pytest.raises(SrnnError, match="has 2 channels; this network reads 4"):
+        open_source(str(path), 4, 250, 10)
+
+
+class Slowly(io.RawIOBase):
+    """Bytes that come some at a time, as from a pipe."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        self._parts = [content[i : i + size] for i in range(0, len(content), size)]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._parts.pop(0) if self._parts else b""
+        buffer[: min(len(part), len(buffer))] = part[: len(buffer)]
+        if len(part) > len(buffer):
+            self._parts.insert(0, part[len(buffer) :])
+        return min(len(part), len(buffer))
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 64, 1000])
+def test_raw_standard_input(size: int) -> None:
+    x = np.arange(30, dtype="<i2").reshape(15, 2)
+    for raw, data, expected in (
+        ("int16", x.tobytes(), x / 32768),
+        ("float32", x.astype("<f4").tobytes(), x),
+    ):
+        stdin: Any = io.BufferedReader(Slowly(data, size))  # type: ignore[arg-type]
+        found = whole(open_source("-", 2, 250, 4, raw, stdin))  # type: ignore[arg-type]
+        assert np.array_equal(found, expected.astype(np.float32))
+    stdin = io.BufferedReader(Slowly(x.tobytes()[:-1], size))  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"):
+        whole(open_source("-", 2, 250, 4, "int16", stdin))
+    for empty in ("int16", "csv"):
+        with pytest.raises(SrnnError, match="standard input holds no samples"):
+            whole(open_source("-", 2, 250, 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
+    bad = np.array([[1, 2], [3, np.inf]], "<f4")
+    with pytest.raises(SrnnError, match=r"sample 1 is not finite in channel 1 \(inf\)"):
+        whole(open_source("-", 2, 250, 4, "float32", io.BytesIO(bad.tobytes())))
+
+
+@pytest.mark.parametrize("text", ["1,2\n3,4\n", "a;b\n1;2\n3;4", "\ufeff1 2\r\n\r\n# note\r\n3\t4\r\n"])
+def test_rows(text: str) -> None:
+    for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]
+        assert np.array_equal(whole(open_source("-", 2, 250, 1, "csv", stdin)), [[1, 2], [3, 4]])
+
+
+def test_serving_without_its_extra_is_one_line(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setitem(sys.modules, "fastapi", types.ModuleType("fastapi"))
+    assert main(["serve", run]) == 2
+    shown = capsys.readouterr().err
+    assert 'pip install "srnn[serve]"' in shown and shown.count("\n") == 1
+
+
+def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(SrnnError, match=r'needs sounddevice: pip install "srnn\[mic\]"'):
+        open_microphone(1, 8000, 80)
+
+    class Fake:
+        """A device that gives three blocks at once."""
+
+        def __init__(self, callback: Any, samplerate: float, device: Any, **_: Any) -> None:
+            if samplerate == 1:
+                raise ValueError("Invalid sample rate")
+            self.callback, self.device = callback, device
+
+        def __enter__(self) -> None:
+            for i in range(3):
+                self.callback(np.full((80, 1), i, np.float32), 80, None, None)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    module = types.SimpleNamespace(InputStream=Fake, PortAudioError=OSError)
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    blocks = open_microphone(1, 8000, 80, "2").blocks
+    assert [next(blocks)[0, 0] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(SrnnError, match="cannot be opened at 1 Hz: Invalid sample rate"):
+        open_microphone(1, 1, 80)
+    with pytest.raises(SrnnError, match="gives sound, one channel"):
+        open_microphone(2, 8000, 80)
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+
+def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:
+    decoder, slept = Decoder.from_run(ecg, scale=([0, 0], [1, 1])), []
+    source = Source("x", iter([np.zeros((250, 2))] * 3))
+    timing = Timing()
+    for _ in run_source(decoder.open(), source, timing, real_time=True, sleep=slept.append):
+        pass
+    assert timing.signal == 3 and len(slept) == 3 and slept[0] > 0.5  # the clock hardly moves while nothing sleeps
+    assert slept[0] < slept[1] < slept[2] <= 3 and len(timing.seconds) == 4
+
+
+def test_nothing_is_shown_of_nothing(run: str) -> None:
+    decoder = Decoder.from_run(run)
+    assert decisions_of(decoder, decoder.open().finish()) == []
+    assert Timing().summary()["block_latency_ms"]["max"] == 0
+    assert Chooser("end").report == "end"

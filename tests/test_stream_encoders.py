@@ -1,0 +1,296 @@
+"""Streaming encoders: what the whole signal gives, for any blocks, with states kept and restored; and clear refusals."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn.datasets.qtdb_records import normalise
+from srnn.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
+from srnn.encoders.speech import scale
+from srnn.encoders.streaming import Chain, PassThrough, StreamEncoder
+from srnn.encoders.streaming_crossing import CrossingStream
+from srnn.encoders.streaming_scaling import CalibrateStream, ScaleStream
+from srnn.encoders.streaming_smoothing import SmoothingStream
+from srnn.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
+from srnn.encoders.streaming_window import WindowStream
+from srnn.errors import SrnnError
+
+QUICK = settings(max_examples=25, deadline=None)
+CUTS = st.lists(st.floats(0, 1), max_size=6)
+FEATURES = SpeechFeatures(rate=8000, normalise="training")
+
+
+def walk(seed: int, samples: int, channels: int) -> np.ndarray:
+    """A random walk with steps on a grid, so that samples lie exactly on thresholds too."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(-2, 3, (samples, channels)).cumsum(0) * 0.125
+
+
+def statistics(channels: int) -> Statistics:
+    rng = np.random.default_rng(5)
+    return Statistics(rng.standard_normal(channels).astype(np.float32), (rng.random(channels) + 0.5).astype(np.float32))
+
+
+def streamed(encoder: StreamEncoder, x: np.ndarray, cuts: list[float], renew: Any = None) -> np.ndarray:
+    """All steps of a signal cut at these places; ``renew`` makes a new encoder, which takes over the state at each."""
+    places = [0, *sorted(round(cut * len(x)) for cut in cuts), len(x)]
+    parts = []
+    for a, b in itertools.pairwise(places):
+        parts.append(encoder.push(x[a:b]))
+        if renew is not None:
+            old, encoder = encoder, renew()
+            encoder.restore(old.state)
+    return np.concatenate([*parts, encoder.flush()])
+
+
+MAKERS: dict[str, Any] = {
+    "difference": lambda: CrossingStream(LevelCrossing("difference", 0.25, 0.125), 2),
+    "send_on_delta": lambda: CrossingStream(LevelCrossing("send_on_delta", 0.5, 0.25), 2),
+    "smoothing": lambda: SmoothingStream(2, 7),
+    "window": lambda: WindowStream(2, 5, 255),
+    "calibrate": lambda: CalibrateStream(2, 40),
+    "scale": lambda: ScaleStream([1, 2], [3, 4]),
+    "pass": lambda: PassThrough(2),
+    "ecg": lambda: Chain(
+        CalibrateStream(2, 30), SmoothingStream(2, 7), CrossingStream(LevelCrossing("difference", 0.1, 0.1), 2)
+    ),
+    "derivatives": lambda: DerivativeStream(2, 2),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@QUICK
+@given(seed=st.integers(0, 10**6), samples=st.integers(12, 120), cuts=CUTS)
+def test_blocks_and_restored_states_change_no_bit(name: str, seed: int, samples: int, cuts: list[float]) -> None:
+    x, make = walk(seed, samples, 2), MAKERS[name]
+    expected = streamed(make(), x, [])
+    assert len(expected) == samples and expected.shape[1] == make().outputs
+    assert np.array_equal(streamed(make(), x, cuts), expected)
+    assert np.array_equal(streamed(make(), x, cuts, make), expected)
+    encoder = make()  # step k is out when sample k + latency is in
+    count = sum(len(encoder.push(x[i : i + 1])) for i in range(samples))
+    assert count >= samples - encoder.latency
+    again = make()
+    streamed(again, x[::-1], cuts)  # after its end an encoder is as new
+    assert np.array_equal(streamed(again, x, cuts), expected)
+
+
+@QUICK
+@given(seed=st.integers(0, 10**6), samples=st.integers(1, 90), cuts=CUTS, single=st.booleans())
+def test_crossing_equals_the_whole_signal(seed: int, samples: int, cuts: list[float], single: bool) -> None:
+    dtype = np.float32 if single else np.float64
+    x = walk(seed, samples, 3).astype(dtype)
+    for encoder in (LevelCrossing("difference", 0.25, 0.125), LevelCrossing("send_on_delta", 0.375, 0.5)):
+        whole, _ = encoder(x)
+        assert np.array_equal(streamed(CrossingStream(encoder, 3, dtype), x, cuts), whole)
+
+
+@QUICK
+@given(seed=st.integers(0, 10**6), samples=st.integers(1, 60), cuts=CUTS)
+def test_smoothing_is_scipys_and_late_by_half_a_window(seed: int, samples: int, cuts: list[float]) -> None:
+    x = walk(seed, samples, 2)
+    whole = x  # what the records' task does to a signal that has a scale already
+    if samples >= 7:
+        from scipy.signal import savgol_filter
+
+        whole = np.asarray(savgol_filter(x, 7, 3, axis=0))
+    encoder = SmoothingStream(2, 7)
+    assert encoder.latency == 3
+    assert np.array_equal(streamed(encoder, x, cuts), whole)
+
+
+def test_an_ecg_chain_gives_the_spikes_of_the_records_task() -> None:
+    """With the record's own mean and deviation, known beforehand, the very spikes that the task makes of the record."""
+    t = np.arange(2000) / 250
+    signal = np.stack([np.sin(7 * t) ** 9 + 0.1 * np.sin(300 * t), np.cos(5 * t) ** 5], 1)
+    encoder = LevelCrossing("difference", 0.1, 0.1)
+    whole, _ = encoder(normalise(signal, 7))
+    chain = Chain(
+        ScaleStream(signal.mean(0), signal.std(0)), SmoothingStream(2, 7), CrossingStream(encoder, 2)
+    )  # fmt: skip
+    assert chain.latency == 3 and chain.hop == 1
+    got = streamed(chain, signal, [0.1, 0.11, 0.5])
+    assert np.array_equal(got, whole) and whole.any()
+
+
+def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> None:
+    from srnn.datasets.qtdb_records import read_record, record_names, records_folder
+
+    pytest.importorskip("wfdb")
+    folder = records_folder(data_dir)
+    for name in record_names(folder)[:2]:
+        signal = read_record(folder, name).signal[:20_000]
+        for encoder in (LevelCrossing("difference", 0.1, 0.1), LevelCrossing("send_on_delta", 0.2, 0.3)):
+            whole, _ = encoder(normalise(signal, 7))
+            chain = Chain(ScaleStream(signal.mean(0), signal.std(0)), SmoothingStream(2, 7), CrossingStream(encoder, 2))
+            assert np.array_equal(streamed(chain, signal, [0.001, 0.4, 0.4001, 0.9]), whole) and whole.mean() > 0.01
+
+
+def test_calibration_is_the_scale_of_the_first_samples() -> None:
+    x = walk(3, 100, 2)
+    x[:, 1] = 4.0  # flat
+    encoder = CalibrateStream(2, 25)
+    parts = [encoder.push(x[i : i + 10]) for i in range(0, 100, 10)]
+    assert [len(part) for part in parts] == [0, 0, 30, *[10] * 7] and len(encoder.flush()) == 0
+    got, first = np.concatenate(parts), x[:25]
+    assert np.allclose(got[:, 0], (x[:, 0] - first[:, 0].mean()) / first[:, 0].std()) and not got[:, 1].any()
+    assert len(encoder.push(x[:5])) == 0
+    assert np.allclose(encoder.flush().mean(0), 0)  # ended while it waited: the scale of what there was
+
+
+@QUICK
+@given(samples=st.integers(5, 40), width=st.integers(1, 5), channels=st.integers(1, 2), cuts=CUTS)
+def test_windows_equal_the_whole_signal(samples: int, width: int, channels: int, cuts: list[float]) -> None:
+    x = np.random.default_rng(samples).integers(0, 256, (samples, channels)).astype(np.float32)
+    whole = sliding_window(x[None] / np.float32(255), width)[0]
+    encoder = WindowStream(channels, width, 255)
+    assert encoder.latency == width - 1
+    assert np.array_equal(streamed(encoder, x, cuts), whole)
+
+
+# ---- speech ----------------------------------------------------------------------------------------------------------
+
+
+def sound(samples: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (0.1 * rng.standard_normal(samples) * np.linspace(0, 1, samples)).astype(np.float32)
+
+
+@QUICK
+@given(samples=st.integers(1, 3000), cuts=CUTS, order=st.integers(0, 3), seed=st.integers(0, 100))
+def test_speech_blocks_change_no_bit_and_equal_the_whole(
+    samples: int, cuts: list[float], order: int, seed: int
+) -> None:
+    features = SpeechFeatures(rate=8000, normalise="training", derivatives=order)
+    known, x = statistics(features.channels), sound(samples, seed)
+    expected = streamed(speech_stream(features, known, half=False), x[:, None], [])
+    whole = features(x, known)
+    assert expected.shape == whole.shape and np.abs(expected - whole).max() < 2e-5 * np.abs(whole).max()
+    for renew in (None, lambda: speech_stream(features, known, half=False)):
+        assert np.array_equal(streamed(speech_stream(features, known, half=False), x[:, None], cuts, renew), expected)
+
+
+def test_speech_is_late_by_what_it_says() -> None:
+    known, x = statistics(FEATURES.channels), sound(1600)
+    chain = speech_stream(FEATURES, known)
+    assert (chain.hop, chain.latency, chain.latency_steps) == (80, 4 * 80 + 120, 5.5)
+    came = list(itertools.accumulate(len(chain.push(x[i : i + 1, None])) for i in range(1600)))
+    for step in range(4, came[-1]):  # the first four come with the fifth
+        at = next(i for i, count in enumerate(came) if count > step)
+        assert at in (step * 80 + chain.latency - 1, step * 80 + chain.latency)
+    bare = speech_stream(SpeechFeatures(rate=8000, normalise="training", derivatives=0), statistics(40))
+    assert bare.latency_steps == 1.5
+
+
+def test_speech_as_a_data_set_keeps_it() -> None:
+    """Frames rounded to float16, and ternary: the input that ``FeatureArray`` cuts batches from."""
+    known, x = statistics(FEATURES.channels), sound(4000)
+    stored = FEATURES.frames(x).astype(np.float16)
+    whole = scale(FEATURES.expand(stored), known)
+    got = streamed(speech_stream(FEATURES, known), x[:, None], [0.3, 0.31])
+    differ = np.abs(got - whole) > 1e-5  # a frame on the border between two float16 may fall to either side
+    assert differ.mean() < 1e-3 and np.abs(got - whole).max() < 2e-2
+    three = streamed(speech_stream(FEATURES, known, 0.5), x[:, None], [0.5])
+    assert set(np.unique(three)) == {-1, 0, 1} and (three != ternary(whole, 0.5)).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (SpeechFeatures(rate=8000), "scaled over a whole clip and cannot be streamed"),
+        (SpeechFeatures("mfcc", 16000), "scaled over a whole clip"),
+        (SpeechFeatures("mfcc", 16000, normalise="training"), "Only features 'log_mel' can be streamed"),
+    ],
+)
+def test_what_needs_the_whole_clip_is_refused(features: SpeechFeatures, message: str) -> None:
+    with pytest.raises(SrnnError, match=message):
+        speech_stream(features, statistics(features.channels))
+    with pytest.raises(SrnnError, match="known at its end"):
+        LogMelStream(LogMel(), 1440)
+
+
+# ---- mistakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_bad_blocks_are_refused_and_change_nothing(name: str) -> None:
+    encoder, x = MAKERS[name](), walk(0, 30, 2)
+    encoder.push(x[:13])
+    before = encoder.state
+    bad = x[:3].copy()
+    bad[1, 1] = np.nan
+    for block, message in (
+        (x[:3, :1], r"2 channels, \(samples, 2\), got \(3, 1\)"),
+        (x[0], r"got \(2,\)"),
+        (bad, "Sample 1 of the block is not finite in channel 1"),
+        (bad * np.inf, "not finite"),
+        (np.array([["a", "b"]]), "real numbers"),
+        ([[1, 2], [3]], "ragged"),
+        (x[:3].astype(complex), "real numbers"),
+    ):
+        with np.errstate(all="ignore"), pytest.raises(SrnnError, match=message):
+            encoder.push(block)
+    after = encoder.state
+    assert before.keys() == after.keys() and all(np.array_equal(before[key], after[key]) for key in before)
+
+
+STATEFUL = [name for name in MAKERS if name not in ("scale", "pass")]
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> None:
+    make = MAKERS[name]
+    encoder, x = make(), walk(0, 60, 2)
+    encoder.push(x[:13])
+    good = encoder.state
+    broken: list[dict[str, Any]] = [{}]
+    for key, part in good.items():
+        broken += [
+            {**good, key: part.astype(np.float16)},
+            {**good, key: np.zeros((3, 3, 3), part.dtype)},
+            {**good, key: None},
+        ]
+        if part.dtype.kind == "f" and part.size:
+            broken += [{**good, key: part * np.nan}, {**good, key: np.zeros((1000, 2), part.dtype)}]
+    for state in broken:
+        if name.startswith(("difference", "send")) and state.get("level") is not None and len(state["level"]) == 1000:
+            continue
+        with pytest.raises(SrnnError, match="state does not fit"):
+            encoder.restore(state)
+    other = make()
+    other.restore(good)
+    assert np.array_equal(encoder.push(x[13:]), other.push(x[13:]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SmoothingStream(2, 6), "odd number"),
+        (lambda: SmoothingStream(2, 3), "above the order 3"),
+        (lambda: WindowStream(1, 0), "at least 1"),
+        (lambda: CalibrateStream(2, 1), "2 samples or more"),
+        (lambda: ScaleStream([0, 1], [1]), "for each channel"),
+        (lambda: ScaleStream([0], [0]), "above 0"),
+        (lambda: ScaleStream([np.nan], [1]), "finite"),
+        (lambda: ScaleStream(["x"], [1]), "two lists of numbers"),
+        (lambda: LevelCrossing("difference", -1, 1), "positive number"),
+    ],
+)
+def test_settings_that_make_no_sense(make: Any, message: str) -> None:
+    with pytest.raises(SrnnError, match=message):
+        make()
+
+
+def test_a_signal_shorter_than_a_window_is_an_error_at_its_end() -> None:
+    encoder = WindowStream(1, 8)
+    encoder.push(np.zeros(5))
+    with pytest.raises(SrnnError, match="ended after 5 samples; a window needs 8"):
+        encoder.flush()
+    assert len(encoder.flush()) == 0
