@@ -145,6 +145,10 @@ class Run:
             raise SrnnError(f"{path} is damaged: mean and std must be as many numbers, std above 0.")
         return Statistics(mean, std)
 
+    def keep_statistics(self, statistics: Statistics) -> None:
+        """Write what ``statistics`` reads."""
+        self.write_json("statistics.json", {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()})
+
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""
         write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())

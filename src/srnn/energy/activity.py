@@ -10,6 +10,7 @@ from ..errors import SrnnError
 from .layers import LayerShape, NetworkShape
 
 if TYPE_CHECKING:
+    from ..baselines import Network
     from ..batches import Sequences
 
 
@@ -43,17 +44,23 @@ class Activity:
                 raise SrnnError(f"A firing rate must lie between 0 and 1 spike per neuron and step, not {rate!r}.")
 
 
-def measure_input(sequences: Sequences, batch_size: int = 128) -> InputActivity:
-    """Whether a split's inputs are spikes, how dense they are, and how long its sequences are; padding is left out."""
+def measure_input(sequences: Sequences, batch_size: int = 128, network: Network | None = None) -> InputActivity:
+    """Whether a split's inputs are spikes, how dense they are, and how long its sequences are; padding is left out.
+
+    ``network``: behind its trained encoder, if it has one.
+    """
     import numpy as np
     import torch
 
     from ..kernels import Spikes
+    from ..network import SRNN
 
     nonzero, steps, channels, spikes = 0.0, 0, 1, True
     for start in range(0, len(sequences), batch_size):
         batch = sequences.take(np.arange(start, min(start + batch_size, len(sequences))))
-        x, lengths, channels = batch.x, batch.lengths, batch.x.shape[2]
+        with torch.no_grad():
+            x = network.encode(batch.x) if isinstance(network, SRNN) else batch.x
+        lengths, channels = batch.lengths, x.shape[2]
         steps += batch.steps
         if isinstance(x, Spikes):
             nonzero += x.rate(lengths) * batch.steps * channels

@@ -128,6 +128,8 @@ def _measured(found: _Found, task: Task, sequences: Sequences, split: SplitName,
     from ..losses import Loss
 
     loss = Loss.for_task(found.recipe.loss, task)
+    if getattr(found.network, "encoder", None) is not None:
+        given = measure_input(sequences, network=found.network)
     report = evaluate_sequences(found.network, task, loss, sequences, split, seed=found.seed).report
     rates = None if report["firing_rate"] is None else tuple(report["firing_rate"]["layers"])
     return Subject(

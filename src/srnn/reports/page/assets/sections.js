@@ -1,0 +1,172 @@
+// The sections of a run's page, each from its part of the data.
+
+const EVALUATION = DATA.evaluation, STEP_MS = DATA.task.step_ms;
+const MODELS = { paper: "paper's rules", fp32: "fp32", neurobench: "NeuroBench", memory: "with memory" };
+
+function tiles() {
+  const first = DATA.energy.networks[0], other = DATA.energy.networks[1], ratio = DATA.energy.compared_with_first[1];
+  const rate = EVALUATION.firing_rate, items = [];
+  const add = (name, key, value, more) => items.push(el("div", { class: "tile" }, el("dt", {}, name), el("dd", { class: "value", "data-key": key }, value), more && el("dd", { class: "more" }, more)));
+  const also = EVALUATION.accuracy_without_silence != null ? `${percent(EVALUATION.accuracy_without_silence)} without silence` : EVALUATION.accuracy_labelled != null ? `${percent(EVALUATION.accuracy_labelled)} of the labelled steps` : `of ${whole(EVALUATION.n_sequences)} sequences`;
+  add("Accuracy", "evaluation.accuracy", percent(EVALUATION.accuracy), also);
+  add("Firing rate", "evaluation.firing_rate.mean", rate ? short(rate.mean) : NONE, rate ? "spikes per neuron and step" : "it does not spike");
+  add("Parameters", "evaluation.parameters", whole(EVALUATION.parameters), `${short(first.footprint_bytes / 1024)} KiB of memory`);
+  for (const [model, what] of [["fp32", "operations"], ["memory", "with memory"]]) {
+    const own = first.models[model], its = other && other.models[model];
+    add(`Energy of a step, ${what}`, `energy.networks.0.models.${model}.energy_pj.step`, energy(own && own.energy_pj.step),
+      its ? `${other.name}: ${energy(its.energy_pj.step)}, ${times(ratio.energy[model])}` : "estimated, not measured on a device");
+  }
+  if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", `${short(EVALUATION.exit.result.mean_steps)} steps`, `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
+  else if (EVALUATION.activity) add("Synaptic operations", "evaluation.activity.sops_per_step", short(EVALUATION.activity.sops_per_step), "per step: spikes times the synapses they reach");
+  return el("dl", { class: "tiles" }, items);
+}
+
+function classes() {
+  const report = EVALUATION.classes, names = report.class_names;
+  const recall = table("Recall and precision", ["class", "labelled", "recall", "precision"], names.map((name, i) => [
+    name, whole(report.support[i]), { text: percent(report.recall[i], 1), more: el("span", { class: "bar" }, el("i", { style: `width:${100 * (report.recall[i] || 0)}%` })) }, percent(report.precision[i], 1)]), names.length > 12 ? "long" : null);
+  const words = [`Mean recall ${percent(report.balanced_accuracy)}.`];
+  if (report.frame_error_rate != null) words.push(`Frame error rate ${percent(report.frame_error_rate)}.`);
+  if (report.accuracy_without_silence != null) words.push(`Accuracy without silence ${percent(report.accuracy_without_silence)}.`);
+  section("classes", "Classes", "What is taken for what. A row is a true class, a column what the network said; shares are of the row.",
+    el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : confusionPicture(report), recall), el("p", { class: "note" }, words.join(" ")));
+}
+
+const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return row.map(n => total ? n / total : 0); };
+
+function confusionTable(report) {
+  const names = report.class_names, light = share => share > .55;
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion" }, el("caption", {}, "Confusion"),
+    el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, report.confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), shareOf(row).map((share, j) => el("td", {
+      title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}`, style: `background:color-mix(in srgb, var(${i === j ? "--c0" : "--c1"}) ${Math.round(100 * Math.min(1, share * (i === j ? 1 : 2.5)))}%, var(--grid));color:${light(share * (i === j ? 1 : 2.5)) ? "var(--card)" : "var(--ink)"}`,
+    }, row[j] ? (share >= .005 ? (100 * share).toFixed(0) : "·") : "")))))), el("p", { class: "note" }, "In percent of the row; blue is right, orange is wrong (2.5 times as strong)."));
+}
+
+/** For many classes: the matrix as a picture; the counts under the pointer. */
+function confusionPicture(report) {
+  const names = report.class_names, n = names.length, host = el("div", {}), tip = el("div", { class: "tip", hidden: true });
+  const figure = el("figure", {}, el("figcaption", {}, "Confusion", el("small", {}, `${n} classes; blue is right, orange is wrong`)), host, tip);
+  drawIn(host, () => {
+    const size = Math.min(host.clientWidth, 460), cell = size / n;
+    const root = svg("svg", { class: "plot", style: `width:${size}px`, height: size, viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": `Confusion matrix of ${n} classes; the table beside it has recall and precision` });
+    root.append(svg("rect", { width: size, height: size, fill: "var(--grid)" }));
+    report.confusion.forEach((row, i) => shareOf(row).forEach((share, j) => share && root.append(svg("rect", { x: j * cell, y: i * cell, width: cell, height: cell, fill: `var(${i === j ? "--c0" : "--c1"})`, opacity: Math.min(1, .08 + share * (i === j ? 1 : 2.5)) }))));
+    root.addEventListener("pointermove", event => {
+      const box = root.getBoundingClientRect(), i = Math.floor((event.clientY - box.top) / cell), j = Math.floor((event.clientX - box.left) / cell);
+      if (!(report.confusion[i] && report.confusion[i][j] != null)) return;
+      tip.textContent = `${names[i]} taken for ${names[j]}: ${whole(report.confusion[i][j])}`;
+      tip.hidden = false; tip.style.left = Math.min((j + 1) * cell, size - 120) + "px"; tip.style.top = (i + 1) * cell + 40 + "px";
+    });
+    root.addEventListener("pointerleave", () => { tip.hidden = true; });
+    host.replaceChildren(root);
+  });
+  return figure;
+}
+
+function overTime() {
+  const curve = EVALUATION.anytime;
+  if (!curve) return;
+  const parts = [], full = { label: "accuracy", min: 0, max: 1, text: share };
+  const axisLabel = STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps";
+  const series = [{ name: curve.per_step ? "all steps so far" : "had it ended here", x: curve.accuracy.map((_, i) => i + 1), y: curve.accuracy, colour: "var(--c0)" }];
+  if (curve.per_step) series.unshift({ name: "at this step alone", x: series[0].x, y: curve.at_step, colour: "var(--c4)", thin: true });
+  parts.push(plot({ title: "Accuracy over time", subtitle: curve.online ? null : "the network reads from both ends: these decisions know the future", x: { label: axisLabel }, y: full, series,
+    marks: curve.settled_steps && !curve.per_step ? [{ x: curve.settled_steps, text: `settled at ${curve.settled_steps}` }] : [] }));
+  if (curve.per_step && curve.after_change.some(v => v != null)) parts.push(plot({ title: "After a change of the true class", subtitle: "how fast the network follows", x: { label: `steps since the change` }, y: full, series: [{ name: "accuracy", x: curve.after_change.map((_, i) => i), y: curve.after_change, colour: "var(--c2)", area: true }] }));
+  const found = EVALUATION.exit;
+  if (found) {
+    const points = [...found.curve].sort((a, b) => a.mean_steps - b.mean_steps), chosen = found.policy.confidence != null;
+    parts.push(plot({ title: "Early exit: accuracy against time", subtitle: "a point for each confidence at which the network would decide", x: { label: "mean steps read" }, y: { label: "accuracy", text: share, max: 1 }, series: [
+      { name: "any confidence", x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: "var(--c5)" },
+      chosen && { name: "chosen on validation", x: [found.result.mean_steps], y: [found.result.accuracy], colour: "var(--c1)", points: true },
+      { name: "waiting for the end", x: [found.waiting.mean_steps], y: [found.waiting.accuracy], colour: "var(--c0)", points: true }].filter(Boolean) }));
+  }
+  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} steps in a row` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${short(found.result.mean_steps)} steps on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
+  section("time", "Accuracy over time", (curve.per_step ? "How right the network is from the first step to the last." : "How right the network would be, had it to decide earlier.") + words, el("div", { class: "columns" }, parts));
+}
+
+function waves() {
+  const found = EVALUATION.delineation;
+  if (!found) return;
+  const rows = [];
+  for (const wave of ["P", "QRS", "T"]) {
+    const one = found[wave];
+    rows.push([wave, whole(one.reference), percent(one.sensitivity, 1), percent(one.ppv, 1), "", "", ""]);
+    for (const border of ["onset", "offset"]) if (one[border]) {
+      const b = one[border];
+      rows.push(Object.assign([`${wave} ${border}`, whole(b.reference), percent(b.sensitivity, 1), percent(b.ppv, 1), b.mean_ms == null ? NONE : (b.mean_ms > 0 ? "+" : "") + b.mean_ms.toFixed(1).replace("-", "−"), b.sd_ms == null ? NONE : b.sd_ms.toFixed(1), String(b.cse_tolerance_ms)], { sub: true }));
+    }
+  }
+  section("waves", "Delineation", `Borders of the heart's waves, found within ${short(found.tolerance_ms)} ms of the cardiologist's. Errors are predicted minus true: late is positive.`,
+    table("Waves and their borders", ["", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
+    el("p", { class: "note" }, "ppv: share of the predicted ones that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
+}
+
+function activity() {
+  const found = EVALUATION.activity;
+  if (!found) return;
+  const spiking = found.layers.every(layer => layer.emission === "spike");
+  const parts = found.layers.map((layer, i) => {
+    const rates = [...layer.rates].sort((a, b) => b - a);
+    return plot({ title: `${layerName(layer.name)}: ${rates.length} neurons`, subtitle: `mean ${short(layer.rate)}; ${layer.dead.length} never fire, ${layer.saturated.length} fire in over ${percent(found.saturated_above, 0)} of all steps`, height: 190,
+      x: { label: "neurons, the busiest first", min: 0, max: rates.length }, y: { label: spiking ? "spikes per step" : "share of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(--c${[0, 2, 3, 6][i % 4]})` }] });
+  });
+  section("activity", "Activity", `What the hidden neurons do on the ${EVALUATION.split} split: ${short(found.sops_per_step)} synaptic operations a step, ${short(found.sops_per_sequence)} a sequence; of these ${short(found.inputs.sops_per_step)} a step come from the input.`, el("div", { class: "columns" }, parts));
+}
+
+const layerName = name => name.startsWith("readout") ? "Readout" : `Layer ${Number(name.split(".")[1]) + 1}` + (name.includes("forward") ? ", forwards" : name.includes("backward") ? ", backwards" : "");
+
+function timeConstants() {
+  if (!DATA.histograms.length) return;
+  const parts = DATA.histograms.map((one, i) => {
+    const about = EVALUATION.time_constants[i], kind = one.name.split(".").pop().replace("tau_mem", "membrane").replace("tau_adp", "adaptation");
+    const mean = part => part ? `${short(part.mean)} ± ${short(part.std)}` : NONE;
+    return plot({ title: `${layerName(one.name)}: ${kind}`, subtitle: `${mean(about.initial)} at the start, ${mean(about.now)} now${about.trained ? "" : "; not trained"}`, height: 170, x: { label: STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps", log: one.log, min: one.edges[0], max: one.edges[one.edges.length - 1] }, y: { label: "neurons", min: 0, whole: true }, series: [
+      one.initial && { name: "at the start", x: one.edges, y: one.initial, step: true, dash: true, colour: "var(--soft)", thin: true },
+      { name: "now", x: one.edges, y: one.now, step: true, area: true, colour: "var(--c2)" }].filter(Boolean) });
+  });
+  section("constants", "Time constants", "What training made of them, over the neurons of each layer.", el("div", { class: "columns" }, parts));
+}
+
+function energySection() {
+  const found = DATA.energy, networks = found.networks, models = Object.keys(MODELS);
+  const host = el("div", { class: "stack" });
+  const periods = ["step", "sequence", "second"].filter(period => networks.some(one => models.some(m => one.models[m] && one.models[m].energy_pj[period] != null)));
+  const show = period => host.replaceChildren(
+    table(`Energy of a ${period}`, ["network", "accuracy", ...models.map(m => MODELS[m])], networks.map((one, i) => [{ text: one.name, more: one.note }, percent(one.accuracy), ...models.map(m => ({
+      key: `energy.networks.${i}.models.${m}.energy_pj.${period}`, text: energy(one.models[m] && one.models[m].energy_pj[period]), more: i && found.compared_with_first[i].energy[m] != null ? times(found.compared_with_first[i].energy[m]) : null }))])),
+    logBars(`Energy of a ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
+  show(periods[0]);
+  section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
+    periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
+    el("p", { class: "note" }, `Paper's rules: 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at these prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are to ${networks[0].name}. The sensor, the encoder and control are in none of them.`));
+}
+
+function trainingSection() {
+  const epochs = DATA.training.epochs;
+  if (!epochs.length) return;
+  const x = epochs.map(e => e.epoch), get = (split, key) => epochs.map(e => e[split] ? e[split][key] ?? null : null);
+  const best = DATA.training.best_epoch, marks = best ? [{ x: best, text: `best: ${best}` }] : [];
+  const both = key => [{ name: "training", x, y: get("train", key), colour: "var(--c4)", thin: true }, { name: "validation", x, y: get("validation", key), colour: "var(--c0)" }].filter(one => one.y.some(v => v != null));
+  const rates = split => epochs.map(e => e[split] && e[split].firing_rate ? e[split].firing_rate.mean : null);
+  const parts = [
+    plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
+    plot({ title: "Loss", x: { label: "epoch", whole: true }, y: { label: "loss" }, series: both("loss"), marks, marksAbove: true }),
+    rates("validation").some(v => v != null) && plot({ title: "Firing rate", x: { label: "epoch", whole: true }, y: { label: "spikes per neuron and step", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
+    epochs.some(e => e.lr != null) && plot({ title: "Learning rate", x: { label: "epoch", whole: true }, y: { label: "learning rate", min: 0 }, series: [{ name: "learning rate", x, y: epochs.map(e => e.lr ?? null), colour: "var(--c3)" }] }),
+  ].filter(Boolean);
+  const took = epochs[epochs.length - 1].seconds;
+  section("training", "Training", `${whole(epochs.length)} ${epochs.length === 1 ? "epoch" : "epochs"}${took != null ? " in " + seconds(took) : ""}. Everything on this page is of ${best ? `epoch ${best}, which validation chose` : "the checkpoint that validation chose"}.`, el("div", { class: "columns" }, parts));
+}
+
+function origin() {
+  const copy = el("button", { type: "button", onclick: async () => {
+    try { await navigator.clipboard.writeText(DATA.recipe); copy.textContent = "Copied"; } catch { copy.textContent = "Select it, and copy"; }
+  } }, "Copy");
+  const facts = [], walk = (value, name) => value !== null && typeof value === "object" ? Object.entries(value).forEach(([k, v]) => walk(v, name ? `${name} ${k}` : k)) : facts.push([name.replaceAll("_", " "), value === null ? NONE : String(value)]);
+  walk(DATA.environment, "");
+  section("origin", "Recipe and environment", "What made this run, every default written out.", el("div", { class: "columns" },
+    el("div", {}, el("div", { class: "row" }, el("h3", {}, "Recipe"), copy), el("pre", { tabindex: "0", "aria-label": "Recipe" }, DATA.recipe)),
+    el("div", {}, table("Environment", null, facts, "facts"))));
+}

@@ -1,0 +1,93 @@
+"""srnn compare: runs of one task side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reporting import DIGITS, ECG, embedded, few_sequences, make_run
+from srnn.cli import main
+from srnn.errors import SrnnError
+from srnn.reports.page import comparison_content, page, report_content
+from srnn.reports.page.comparison import differences
+from srnn.reports.page.content import short_names
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_sequences(monkeypatch)
+
+
+def test_a_run_measures_the_same_beside_others(tmp_path: Path) -> None:
+    folders = [
+        make_run(tmp_path / "a", *DIGITS),
+        make_run(tmp_path / "b", *DIGITS, "--network.neuron.beta=0.1", seed=4),
+    ]
+    content = comparison_content(folders)
+    for folder, one in zip(folders, content["runs"], strict=True):
+        alone, measures = report_content(folder, samples=0, baselines=[]), one["measures"]
+        assert measures["accuracy"] == alone["evaluation"]["accuracy"] and one["name"] == folder.name
+        assert measures["firing_rate"] == alone["evaluation"]["firing_rate"]["mean"]
+        assert measures["sops_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
+        assert one["recall"] == alone["evaluation"]["classes"]["recall"]
+        assert one["anytime"] == alone["evaluation"]["anytime"]["accuracy"]
+        for model, energy in alone["energy"]["networks"][0]["models"].items():
+            assert measures[f"energy_{model}"] == energy["energy_pj"]["step"]
+    assert [row["key"] for row in content["recipes"]] == ["network.neuron.beta"]
+    assert content["recipes"][0]["values"] == [None, 0.1]
+    assert {"key": "seed", "values": [3, 4]} in content["environments"]
+    assert embedded(page(content)) == content
+
+
+def test_a_network_without_spikes_has_its_place(tmp_path: Path) -> None:
+    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.recipes import as_baseline
+    from srnn.runs import Run
+
+    ours = make_run(tmp_path / "srnn", *DIGITS)
+    recipe = as_baseline(Run.open(ours).recipe, "lstm")
+    run = Run.start(tmp_path / "lstm", recipe, 0)
+    network = recipe.build_network(recipe.create_task(), 0)
+    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
+    content = comparison_content([ours, run.path])
+    assert content["runs"][1]["measures"]["firing_rate"] is None and content["runs"][1]["epochs"] == []
+    assert content["runs"][1]["measures"]["energy_fp32"] > content["runs"][0]["measures"]["energy_fp32"]
+    alone = report_content(run.path, samples=1)
+    assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"] and embedded(page(alone)) == alone
+
+
+def test_only_what_differs_is_told() -> None:
+    rows = differences(
+        [{"a": 1, "b": {"c": [1], "d": {}}}, {"a": 1, "b": {"c": [2], "d": {"e": None}}}, {"b": {"c": [1]}}]
+    )
+    assert rows == [
+        {"key": "a", "values": [1, 1, None]}, {"key": "b.c", "values": [[1], [2], [1]]},
+        {"key": "b.d", "values": [{}, None, None]},
+    ]  # fmt: skip
+    assert differences([{"a": 1}, {"a": 1}]) == []
+
+
+def test_names_are_as_short_as_they_can_be() -> None:
+    assert short_names([Path("/x/a"), Path("/x/b")]) == ["a", "b"]
+    assert short_names([Path("/x/a/s0"), Path("/x/b/s0")]) == ["a/s0", "b/s0"]
+
+
+def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(make_run(tmp_path / name, *ECG, seed=seed)) for seed, name in enumerate(("a", "b"))]
+    out = tmp_path / "both.html"
+    assert main(["compare", *folders, "--out", str(out), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and json.loads(printed.out) == embedded(out.read_text())
+    assert main(["compare", *folders, "--out", str(out), "--no-exit"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"page: {out}"
+
+
+def test_what_cannot_be_compared(tmp_path: Path) -> None:
+    digits, ecg = make_run(tmp_path / "a", *DIGITS), make_run(tmp_path / "b", *ECG)
+    for folders, message in (
+        ([digits], "at least two"), ([digits, digits], "comes twice"), ([digits, ecg], "another task|of one task"),
+    ):  # fmt: skip
+        with pytest.raises(SrnnError, match=message):
+            comparison_content(folders)
