@@ -19,9 +19,9 @@ $(VENV)/.test: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@ $(VENV)/.demo
 
-demo: $(VENV)/.demo  ## train and evaluate a spiking network on real handwritten digits
+demo: $(VENV)/.demo  ## train a spiking network on real handwritten digits, measure it, and make a page about it
 	$(BIN)/srnn train digits --out $(RUN)
-	$(BIN)/srnn evaluate $(RUN) --split test
+	$(BIN)/srnn report $(RUN) --split test
 
 test: $(VENV)/.test  ## run the default tests
 	$(BIN)/python -m pytest $(PYTEST)

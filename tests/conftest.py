@@ -1,11 +1,20 @@
-"""Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it."""
+"""Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it.
+
+And the servers that the tests of ``srnn serve`` share, within a file.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from serving import Service
+    from srnn.streaming import Decoder
 
 
 def _data_dir() -> Path:
@@ -37,3 +46,43 @@ def checkpoint_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"no published weights at {path}")
     return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs that were never trained, digits and ecg."""
+    from test_stream_decoder import DIGITS, make_run
+
+    folder = tmp_path_factory.mktemp("runs")
+    make_run(folder / "digits", *DIGITS)
+    make_run(folder / "ecg", "--task.name", "ecg", "--task.options.source", "records", "--loss.name", "nll")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(runs: Path) -> dict[str, Decoder]:
+    """Their decoders."""
+    from srnn.streaming import Decoder
+
+    return {
+        "digits": Decoder.from_run(runs / "digits"),
+        "ecg": Decoder.from_run(runs / "ecg", scale=([0, 0], [5, 5])),
+    }
+
+
+@pytest.fixture(scope="module")
+def service(models: dict[str, Decoder]) -> Iterator[Service]:
+    """A server that lets everyone of this machine in."""
+    from serving import serving
+
+    with serving(models) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def guarded(models: dict[str, Decoder]) -> Iterator[Service]:
+    """A server with a token."""
+    from serving import TOKEN, serving
+
+    with serving(models, TOKEN) as running:
+        yield running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +39,29 @@ def write_qtdb(root: Path) -> None:
     path = root / "qtdb" / "paper_split" / "QTDB_train.mat"
     path.parent.mkdir(parents=True)
     savemat(path, {"x": x, "y": y, "t": np.arange(1301, dtype=np.uint16)}, do_compression=True)
+
+
+def write_qtdb_records(root: Path) -> None:
+    """Five raw records of PhysioNet's layout, two leads at 250 Hz, each with four annotated beats; needs wfdb."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its dependencies, when it is loaded and when it writes
+        _write_qtdb_records(root)
+
+
+def _write_qtdb_records(root: Path) -> None:
+    import wfdb
+
+    folder = root / "qtdb" / "records"
+    folder.mkdir(parents=True)
+    marks = [(0, "("), (10, "p"), (20, ")"), (35, "("), (45, "N"), (55, ")"), (100, "t"), (120, ")")]
+    where = np.array([start + at for start in (300, 500, 700, 900) for at, _ in marks])
+    for number in range(1, 6):
+        signal = np.random.default_rng(number).normal(size=(2000, 2)).cumsum(0) * 0.02
+        wfdb.wrsamp(
+            f"sel{number}", 250, ["mV", "mV"], ["one", "two"], signal, fmt=["212", "212"], write_dir=str(folder)
+        )
+        wfdb.wrann(f"sel{number}", "qc", where, symbol=[symbol for _, symbol in marks] * 4, write_dir=str(folder))
+        (folder / f"sel{number}.qc").replace(folder / f"sel{number}.q1c")  # wfdb writes no names with a digit
 
 
 def write_shd(root: Path) -> None:
@@ -157,6 +181,7 @@ def write_timit(root: Path) -> None:
 WRITERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
     {
         "ecg": write_qtdb,
+        "ecg, records": write_qtdb_records,
         "shd": write_shd,
         "ssc": write_ssc,
         "smnist": write_mnist,

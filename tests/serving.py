@@ -19,6 +19,9 @@ from srnn.serve.server import make_server
 from srnn.streaming import Decoder
 
 QUICK = Limits(start_seconds=1.0, send_seconds=1.0, idle_seconds=5.0)
+TOKEN = "a-token-that-nobody-guesses"
+PIXELS = np.random.default_rng(0).random((64, 1)).astype(np.float32)
+LEADS = np.random.default_rng(1).standard_normal((800, 2)).cumsum(0).astype(np.float32)
 
 
 class Service:
@@ -93,6 +96,12 @@ class Client:
 def told(messages: list[dict[str, Any]], key: str = "classes") -> list[Any]:
     """One column of all decisions."""
     return [value for message in messages if message["type"] == "decisions" for value in message[key]]
+
+
+def expected(decoder: Decoder, samples: np.ndarray) -> list[int]:
+    """The classes that the decoder itself gives."""
+    session = decoder.open()
+    return [*session.push(samples).winners.tolist(), *session.finish().winners.tolist()]
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from srnn.compression.masks import present_masks, weight_matrices
 from srnn.compression.neurons import same_on, smaller_recipe
 from srnn.compression.points import synaptic_operations
 from srnn.compression.pruning import TuningOptions, measure_run, prune_run, quantise_run
+from srnn.encoders import Statistics
 from srnn.export.device import device_network
 from srnn.export.integer import quantise
 from srnn.recipes import Recipe
@@ -220,7 +221,9 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
     checkpoint = read_checkpoint(run.best)
     load_network(net, checkpoint)
     save_checkpoint(run.best, network_tensors(silenced(net, 0, 7)), checkpoint.info)  # type: ignore[arg-type]
+    run.keep_statistics(Statistics(np.array([0.5], np.float32), np.array([2.0], np.float32)))  # as of a task on sound
     curve = prune_run(tiny_run, tmp_path / "out", [], what="dead")
+    assert Run.open(tmp_path / "out" / "dead").statistics() == run.statistics()
     found = curve["points"][1]
     assert found["removed"][0] >= 2 and found["different_spikes_on_train"] == 0
     assert found["accuracy"] == curve["points"][0]["accuracy"]

@@ -16,7 +16,6 @@ from srnn.encoders import (
     MFCC,
     LogMel,
     SpeechFeatures,
-    Statistics,
     difference_derivatives,
     smoothed_derivatives,
     ternary,
@@ -111,40 +110,6 @@ def test_silence_and_odd_sounds_stay_finite(kind: str, normalise: str, sound: np
     assert np.isfinite(x).all() and len(x) >= 8
     statistics = encoder.fit([x])
     assert np.isfinite(encoder(sound, statistics)).all() and (statistics.std > 0).all()
-
-
-@given(st.lists(st.integers(0, 9000), max_size=8), st.integers(1500, 9000), st.integers(0, 2))
-@settings(max_examples=40, deadline=None)
-def test_sound_as_it_comes_gives_what_the_whole_gives(cuts: list[int], length: int, derivatives: int) -> None:
-    encoder = SpeechFeatures(normalise="training", derivatives=derivatives)
-    rng = np.random.default_rng(length)
-    statistics = Statistics(*(rng.uniform(0.5, 2, (2, encoder.channels)).astype(np.float32)))
-    sound = CHIRP[:length]
-    state, out = None, []
-    for part in np.split(sound, sorted(min(cut, length) for cut in cuts)):
-        frames, state = encoder.stream(part, statistics, state)
-        out.append(frames)
-    out.append(encoder.stream(sound[:0], statistics, state, last=True)[0])
-    np.testing.assert_allclose(np.concatenate(out), encoder(sound, statistics), atol=2e-4)
-
-
-def test_how_late_a_streamed_frame_comes() -> None:
-    encoder = SpeechFeatures(normalise="training")
-    statistics = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
-    late = []
-    state, known = None, 0
-    for sample in range(0, 8000, 10):
-        frames, state = encoder.stream(CHIRP[sample : sample + 10], statistics, state)
-        if len(frames):
-            known += len(frames)
-            late.append((sample + 10) / 16 - 10 * (known - 1))  # ms after the frame's centre
-    assert max(late[1:]) == pytest.approx(55, abs=1)  # four frames and half a window
-
-
-def test_only_what_needs_no_end_can_be_streamed() -> None:
-    for encoder in (SpeechFeatures(), SpeechFeatures("mfcc", normalise="training")):
-        with pytest.raises(SrnnError, match="Only features 'log_mel' with normalise 'training'"):
-            encoder.stream(CHIRP, encoder.fit([np.ones((9, encoder.channels), np.float32)]))
 
 
 def test_other_rates_have_the_same_frames() -> None:

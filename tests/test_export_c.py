@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from srnn.export.device import DeviceNetwork, device_network, run_float32
 from srnn.export.integer import InputFormat, quantise
 
 torch.set_num_threads(1)
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
 NEURONS = ("lif", "alif", "adlif", "relu", "integrator")
 FAST = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else adLIF hardly spikes within a short test
 
@@ -76,7 +78,7 @@ def test_float32_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+@pytest.mark.parametrize("neuron", ["alif", SLOW("lif"), SLOW("adlif")])
 def test_int8_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
     x = signal(kind)
     inputs_as = InputFormat.measure(x)
@@ -282,7 +284,7 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("task", ["ecg", "smnist", "shd", "gsc"])
+@pytest.mark.parametrize("task", ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")])
 def test_the_authors_recordings(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:

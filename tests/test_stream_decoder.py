@@ -180,11 +180,17 @@ def test_a_session_has_its_own_state() -> None:
 @pytest.mark.parametrize("loss", SUMMED)
 @QUICK
 @given(
-    seed=st.integers(0, 1000), confidence=st.sampled_from([0.34, 0.36, 0.4, 0.6]), patience=st.integers(1, 5), cuts=CUTS
+    seed=st.integers(0, 1000),
+    confidence=st.sampled_from([0.34, 0.36, 0.4, 0.6]),
+    patience=st.integers(1, 5),
+    earliest=st.integers(1, 55),
+    cuts=CUTS,
 )
-def test_exits_are_the_policys(loss: str, seed: int, confidence: float, patience: int, cuts: list[float]) -> None:
+def test_exits_are_the_policys(
+    loss: str, seed: int, confidence: float, patience: int, earliest: int, cuts: list[float]
+) -> None:
     task, x = TinyTask(), (np.random.default_rng(seed).random((50, 3)) < 0.4).astype(np.float32)
-    policy = ExitPolicy(loss, 3, confidence, 0.0, patience)
+    policy = ExitPolicy(loss, 3, confidence, 0.0, patience, earliest)
     shared = decoder(task, loss, start=3, policy=policy)
     found = streamed(shared.open(), x, cuts)
     assert equal(found, streamed(shared.open(), x, cuts, b""))
@@ -205,6 +211,8 @@ def test_an_exit_rests_until_the_next_segment() -> None:
         8,
     ]
     assert np.array_equal(found.scores[:3], found.scores[3:6])
+    late = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15)
+    assert np.flatnonzero(streamed(late.open(), x, [0.1, 0.5]).final).tolist() == [9, 19, 29]  # steps 9, 24, 39
     ended = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3)).open()
     ended.push(x)
     assert len(ended.push(x).steps) == 0 and len(ended.finish().steps) == 0 and ended.steps == 80
@@ -246,7 +254,7 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
     make_run(tmp_path / "run", *task)
-    with pytest.raises(SrnnError, match="needs the training set's statistics once"):
+    with pytest.raises(SrnnError, match=r"has no statistics\.json, and to make it the training data are needed once"):
         Decoder.from_run(tmp_path / "run", data_dir=tmp_path)
     calls = []
 
@@ -258,12 +266,13 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     first = Decoder.from_run(tmp_path / "run")
     second = Decoder.from_run(tmp_path / "run")
     assert len(calls) == 1 and first.fingerprint == second.fingerprint and first.live.rate == 8000
-    file = tmp_path / "run" / "encoder.safetensors"
-    file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(SrnnError, match="remove it, and it is made anew"):
+    file = tmp_path / "run" / "statistics.json"  # as training writes it
+    assert all(map(np.array_equal, Run.open(tmp_path / "run").statistics() or (), ones(120)))
+    file.write_text(file.read_text()[:-3])
+    with pytest.raises(SrnnError, match="cannot be read"):
         Decoder.from_run(tmp_path / "run")
-    file.write_bytes(pack({"mean": np.zeros(3), "std": np.ones(3)}, {"task": "x"}))
-    with pytest.raises(SrnnError, match="of other task options"):
+    file.write_text('{"mean": [0, 0, 0], "std": [1, 1, 1]}')
+    with pytest.raises(SrnnError, match="is of 3 features, and the run reads 120; remove it"):
         Decoder.from_run(tmp_path / "run")
     assert Decoder.from_run(tmp_path / "run", form="steps").live.channels == 120  # needs none
 

@@ -114,6 +114,7 @@ for child in alive:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("storage", ["journal", "postgresql"])
 def test_killed_workers_lose_nothing_and_double_nothing(storage: str, tmp_path: Path) -> None:
@@ -150,6 +151,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(storage: str, tmp_path: 
             assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
 
 
+@pytest.mark.slow
 def test_a_search_is_pruned_resumed_and_independent_of_the_workers(tmp_path: Path) -> None:
     text = """
 recipe: tiny.yaml

@@ -36,7 +36,9 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig, lr_scale: dict[
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         scale = next((value for pattern, value in lr_scale.items() if fnmatchcase(name, pattern)), 1.0)
-        weight_decay = 0.0 if ".params." in name else config.weight_decay
+        # Time constants and thresholds must not be drawn to a number.
+        decays = ".params." not in name and not name.startswith("encoder.")
+        weight_decay = config.weight_decay if decays else 0.0
         groups.setdefault((scale, weight_decay), []).append(parameter)
     cls: Any = OPTIMIZERS[config.name]
     return cls(

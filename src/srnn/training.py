@@ -153,8 +153,7 @@ def train(
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
     if isinstance(train_set.x, FeatureArray):
-        scale = train_set.x.statistics
-        run.write_json("statistics.json", {"mean": scale.mean.tolist(), "std": scale.std.tolist()})
+        run.keep_statistics(train_set.x.statistics)
     state = TrainingState()
     if run.last.is_file():
         state = _load(run, network, optimizer)

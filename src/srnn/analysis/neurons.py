@@ -106,7 +106,8 @@ class ActivityCounts:
         """Count one batch."""
         self._sequences += batch.x.shape[0]
         self._steps += batch.steps
-        self._inputs += _events(batch.x, batch.lengths)
+        with torch.no_grad():
+            self._inputs += _events(self.network.encode(batch.x), batch.lengths)
         emitted = [item for pair in zip(self.network.layers, result.layers, strict=False) for item in _emitted(*pair)]
         lengths = self.network.hidden_lengths(batch.lengths)
         for fired, spikes in zip(self._fired, emitted, strict=True):

@@ -109,8 +109,6 @@ class ExitPolicy:
         top = np.partition(believed, -2, axis=-1)
         return in_time & (top[..., -1] >= self.confidence) & (top[..., -1] - top[..., -2] >= self.margin)
 
-    _sure = sure  # as streaming/decoder.py calls it
-
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from .export_source import add_source_arguments, load_source
 
 if TYPE_CHECKING:
     from ..encoders import LevelCrossing
@@ -28,11 +29,7 @@ int8 needs to know the inputs: it looks at the training data, or is told by --in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", type=Path, help="a run folder, written by 'srnn train'")
-    parser.add_argument(
-        "--published", metavar="NAME", help="instead of a run, the published network of that name (srnn published list)"
-    )
-    parser.add_argument("--weights", type=Path, metavar="W", help="its weights: .npz, or the authors' .pth")
+    add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, new or empty")
     parser.add_argument("--format", choices=("float32", "int8"), default="float32", help="numbers (default: float32)")
     parser.add_argument("--name", metavar="N", help="prefix of files, functions and types (default: the task's name)")
@@ -44,10 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if (arguments.run_folder is None) == (arguments.published is None):
-        raise SrnnError(
-            "Name a run folder, or a published network with --published NAME --weights FILE (one of the two)."
-        )
     if arguments.inputs is not None and arguments.format != "int8":
         raise SrnnError("--inputs belongs to --format int8; float32 takes any input.")
 
@@ -56,35 +49,21 @@ def run(arguments: argparse.Namespace) -> int:
     from ..export.device import device_network
 
     check_out(arguments.out)
-    network, task, title = load(arguments)
+    source = load_source(arguments)
+    task = source.task
     name = arguments.name or re.sub(r"\W", "_", task.name)
     check_name(name)
-    device = device_network(network, task_encoder(task))
+    device = device_network(source.network, task_encoder(task))
     inputs_as = None
     if arguments.format == "int8":
         inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
-    report = export_c(device, arguments.out, name, arguments.format, inputs_as=inputs_as, about=title)
+    report = export_c(device, arguments.out, name, arguments.format, inputs_as=inputs_as, about=source.title)
     report = {**report, "out": str(arguments.out)}
     if arguments.json:
         print(json.dumps(report))
     else:
         _show(report)
     return 0
-
-
-def load(arguments: argparse.Namespace) -> tuple[Any, Task, str]:
-    """(network, task, what it is) of a run's best checkpoint or of a published network."""
-    from .evaluate import load_published_network, load_run_network
-
-    if arguments.published is None:
-        if arguments.weights is not None:
-            raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
-        network, task, *_ = load_run_network(arguments.run_folder)
-        return network, task, f"the run {arguments.run_folder.absolute().name}, task {task.name}"
-    if arguments.weights is None:
-        raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
-    network, task, *_ = load_published_network(arguments.published, arguments.weights, {})
-    return network, task, f"the published network {arguments.published}"
 
 
 def task_encoder(task: Task) -> LevelCrossing | None:

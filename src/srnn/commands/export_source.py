@@ -25,6 +25,8 @@ class Source:
     task: Task
     task_options: dict[str, object]
     loss: Loss
+    title: str
+    """What it is, for people: "the run digits-s0, task digits"."""
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,7 @@ def load_source(arguments: argparse.Namespace) -> Source:
         raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
 
     from ..network import SRNN
-    from .evaluate import load_published_network, load_run_network
+    from .evaluate import load_published_network
 
     if arguments.published is not None:
         from ..compat.published import definition
@@ -55,15 +57,17 @@ def load_source(arguments: argparse.Namespace) -> Source:
         if arguments.weights is None:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
         network, task, loss, _, _ = load_published_network(arguments.published, arguments.weights, {})
-        name = f"published-{arguments.published}"
+        name, title = f"published-{arguments.published}", f"the published network {arguments.published}"
     else:
         from ..runs import Run
 
-        network, task, loss, _ = load_run_network(arguments.run_folder)
-        options = dict(Run.open(arguments.run_folder).recipe.task.options)
+        run = Run.open(arguments.run_folder)
+        network, task, loss = run.trained()
+        options = dict(run.recipe.task.options)
         name = arguments.run_folder.resolve().name
+        title = f"the run {name}, task {task.name}"
     if not isinstance(network, SRNN):
         raise SrnnError(
             f"{name} is a {type(network).__name__}, and only spiking networks are exported; name another run."
         )
-    return Source(name, network.eval(), task, options, loss)
+    return Source(name, network.eval(), task, options, loss, title)

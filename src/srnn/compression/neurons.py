@@ -85,6 +85,8 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
 @torch.no_grad()
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:
     """Fill ``smaller``, a network of the right sizes, with what is left of ``network``; returns it."""
+    if network.encoder is not None and smaller.encoder is not None:
+        smaller.encoder.load_state_dict(network.encoder.state_dict())
     kept_below: Tensor | None = None
     pairs = zip([*hidden_layers(network), network.readout], [*hidden_layers(smaller), smaller.readout], strict=True)
     for index, (old, new) in enumerate(pairs):

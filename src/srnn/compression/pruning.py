@@ -13,7 +13,6 @@ import torch
 from ..batches import Sequences
 from ..checkpoints import (
     architecture,
-    load_network,
     network_tensors,
     read_checkpoint,
     save_checkpoint,
@@ -33,6 +32,7 @@ from .quantisation import snap_weights, train_as_int8
 
 if TYPE_CHECKING:
     from ..datasets import SplitName
+    from ..encoders import Statistics
     from ..progress import Reporter
     from ..tasks import Task
 
@@ -62,13 +62,11 @@ class _Trained:
     @classmethod
     def open(cls, folder: Path) -> _Trained:
         run = Run.open(folder)
-        if not run.best.is_file():
-            raise SrnnError(f"{folder} has no checkpoint yet; train it to the end of its first epoch.")
-        task = run.recipe.create_task()
-        network = run.recipe.build_network(task, run.seed)
+        network, task, _ = run.trained()
         if not isinstance(network, SRNN):
             raise SrnnError(f"{folder}: only spiking networks can be pruned or quantised.")
-        load_network(network, read_checkpoint(run.best))
+        if network.encoder is not None:  # every point is measured as int8 C, too
+            raise SrnnError(f"{folder} has a trained encoder; such a network cannot be pruned or quantised yet.")
         return cls(network, run.recipe, task, run.seed)
 
     def point(self, options: TuningOptions) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def prune_run(
     now = _Trained.open(folder)
     points = [{"pruned": 0.0, "run": str(folder), **now.point(options)}]
     if what == "dead":
-        now, found = _without_dead(now, out, options)
+        now, found = _without_dead(now, Run.open(folder).statistics(), out, options)
         points.append({**found, "run": str(out / "dead"), **now.point(options)})
     before = 0.0
     for share in sorted(shares):
@@ -188,7 +186,9 @@ def _narrowed(now: _Trained, share: float, options: TuningOptions) -> tuple[Reci
     return recipe, lambda network: remove_neurons(large, network, removed)
 
 
-def _without_dead(now: _Trained, out: Path, options: TuningOptions) -> tuple[_Trained, dict[str, Any]]:
+def _without_dead(
+    now: _Trained, statistics: Statistics | None, out: Path, options: TuningOptions
+) -> tuple[_Trained, dict[str, Any]]:
     """The network without the neurons that never spike on the training split, as a run of its own, compared there."""
     sequences = Sequences(now.task, "train", options.data_dir)
     removed = dead_neurons(now.network, sequences, now.seed)
@@ -202,6 +202,8 @@ def _without_dead(now: _Trained, out: Path, options: TuningOptions) -> tuple[_Tr
             f"Without its dead neurons the network spikes otherwise {different} times; nothing was written."
         )
     run = Run.start(out / "dead", recipe, now.seed)
+    if statistics is not None:
+        run.keep_statistics(statistics)
     save_checkpoint(run.best, network_tensors(smaller), {"architecture": architecture(smaller)})
     found = {
         "removed": [int(mask.sum()) for mask in removed],

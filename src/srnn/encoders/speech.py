@@ -3,7 +3,7 @@
     sound -> front end, one frame each 10 ms -> [division within the clip] -> derivatives -> [division] -> (x - mean) / std
 
 Two ways of scaling. ``clip``, as the published networks have it, needs a clip's end before its first frame is known; with
-``training`` no more than the training set's statistics is needed, and sound can be encoded as it comes (``stream``).
+``training`` no more than the training set's statistics is needed, and sound can be encoded as it comes: ``speech_stream``.
 
     log_mel, clip       log(1 + S / max S) and each derivative divided by its standard deviation over the clip, every channel by
                         its own; then by that over the training set (the published GSC code: over the batch)
@@ -42,18 +42,6 @@ class Statistics(NamedTuple):
     """(channels,) what is subtracted."""
     std: Array
     """(channels,) what is divided by, above 0."""
-
-
-class StreamState(NamedTuple):
-    """What ``SpeechFeatures.stream`` has to remember of the past."""
-
-    sound: Array
-    """Samples of which the next frames are made."""
-    started: bool
-    frames: Array
-    """The last frames, up to nine."""
-    given: int
-    """How many of these have been given out."""
 
 
 @dataclass(frozen=True)
@@ -141,43 +129,6 @@ class SpeechFeatures:
     def __call__(self, samples: npt.ArrayLike, statistics: Statistics) -> Array:
         """(N,) samples at ``rate`` -> (T, channels), as a network reads them."""
         return scale(self.expand(self.frames(samples)), statistics)
-
-    def stream(
-        self, samples: npt.ArrayLike, statistics: Statistics, state: StreamState | None = None, last: bool = False
-    ) -> tuple[Array, StreamState]:
-        """Sound as it comes: any number of samples -> the frames that are now known, (>= 0, channels), and the state.
-
-        Together they equal what the whole sound gives at once. With derivatives a frame comes four frames late (40 ms),
-        and half a window (15 ms); ``last`` says that the sound ends here.
-
-        SrnnError: features other than log_mel with ``normalise`` training cannot be streamed.
-        """
-        front = self.front
-        if not isinstance(front, LogMel) or front.level != "absolute":
-            raise SrnnError("Only features 'log_mel' with normalise 'training' can be streamed.")
-        new = np.asarray(samples)
-        empty = np.zeros((0, front.mels), np.float32)
-        before = StreamState(np.zeros(0, np.float32), False, empty, 0) if state is None else state
-        sound = np.concatenate([before.sound, as_sound(new)]) if new.size else before.sound
-        half, started, fresh = front.window // 2, before.started, empty
-        if last and not started:
-            fresh, sound = (self.frames(sound), sound[:0]) if len(sound) else (empty, sound)
-        else:
-            if not started and len(sound) > half:
-                sound, started = np.pad(sound, (half, 0), mode="reflect"), True
-            if started and last:
-                sound = np.pad(sound, (0, half), mode="reflect")
-            if started and len(sound) >= front.window:
-                energy = front.energies(sound)
-                fresh, sound = np.log(energy + np.float32(1e-6)), sound[len(energy) * front.hop :]
-        frames = np.concatenate([before.frames, fresh])
-        needed = WIDTH if self.derivatives else 1
-        if len(frames) < needed:
-            return np.zeros((0, self.channels), np.float32), StreamState(sound, started, frames, before.given)
-        known = len(frames) if last or not self.derivatives else len(frames) - WIDTH // 2
-        out = scale(self.expand(frames), statistics)[before.given : known]
-        kept = min(len(frames), WIDTH)
-        return out, StreamState(sound, started, frames[-kept:], max(known, before.given) - (len(frames) - kept))
 
 
 def scale(expanded: Array, statistics: Statistics) -> Array:

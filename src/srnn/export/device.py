@@ -94,6 +94,8 @@ def device_network(network: Any, encoder: LevelCrossing | None = None) -> Device
         raise SrnnError(
             "A bidirectional network needs the whole sequence; a device needs one that reads forwards only."
         )
+    if network.encoder is not None:
+        raise SrnnError("A network with a trained encoder has no C form yet; export it as ONNX, or use srnn stream.")
     if network.substeps != 1:
         raise SrnnError(f"A network with substeps cannot be exported yet (this one has {network.substeps}).")
     layers = [layer for layer in [*network.layers, network.readout] if isinstance(layer, Layer)]

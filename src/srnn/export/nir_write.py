@@ -254,6 +254,8 @@ def _check(net: Any) -> None:
         raise SrnnError(f"The NIR export knows spiking networks (SRNN), not {type(net).__name__}.")
     if net.bidirectional:
         raise SrnnError("A bidirectional network reads the sequence from its end, too, which NIR cannot say.")
+    if net.encoder is not None:
+        raise SrnnError("A network with a trained encoder makes +1 and -1 of its input, which NIR cannot say.")
     for _, module in net.named_modules():
         if isinstance(module, Layer) and module.neuron.name not in _NEURONS:
             raise SrnnError(f"The NIR export does not know the neuron '{module.neuron.name}' (export/nir_write.py).")

@@ -163,7 +163,7 @@ def greatest_difference(
 def _step_form(net: SRNN, graph: Graph) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
     layers = list(_layers(net))
-    x = graph.input("x", ["batch", net.inputs])
+    x = _encode(graph, net, graph.input("x", ["batch", net.inputs]))
     before = [_state_inputs(graph, key, layer) for key, layer in layers]
     below = [_project(graph, *layers[0], x)] * net.substeps if len(layers) > 1 else [x]
     after: list[list[Value]] = []
@@ -185,7 +185,7 @@ def _step_form(net: SRNN, graph: Graph) -> None:
 def _sequence_form(net: SRNN, graph: Graph) -> None:
     """One product for the whole input and one Scan over time for each layer, or for each direction of a layer."""
     layers = list(_layers(net))
-    x = graph.input("x", ["batch", "time", net.inputs])
+    x = _encode(graph, net, graph.input("x", ["batch", "time", net.inputs]))
     before = {key: _state_inputs(graph, key, layer) for key, layer in layers}
     after: dict[str, list[Value]] = {}
 
@@ -288,6 +288,15 @@ def _scan(
     names = [f"{key}.{variable}.final" for variable in variables]
     *final, outputs = graph.add("Scan", [*state, current], attributes, [*names, f"{key}.outputs"])
     return outputs, final
+
+
+def _encode(graph: Graph, net: SRNN, x: Value) -> Value:
+    """What the network's trained encoder, if it has one, makes of the input: -1, 0 and 1."""
+    if net.encoder is None:
+        return x
+    theta = net.encoder.threshold.detach().cpu().to(net.readout.weight_in.dtype).numpy()
+    above, below = graph.one("Greater", x, theta), graph.one("Less", x, -theta)
+    return graph.one("CastLike", above, x) - graph.one("CastLike", below, x)
 
 
 def _state_inputs(graph: Graph, key: str, layer: Layer) -> list[Value]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..encoders.ternary import check_threshold
-from ..errors import SrnnError
+from ..errors import SrnnError, nearest
 from ..kernels.reference import spike
 from ..surrogates import Surrogate, as_surrogate
 
@@ -47,3 +49,29 @@ class LearnedTernary(nn.Module):
         """(..., channels) -> the same shape, -1, 0 and 1."""
         theta = self.threshold.to(x.dtype)
         return spike(x - theta, self.surrogate) - spike(-x - theta, self.surrogate)
+
+
+def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int) -> LearnedTernary | None:
+    """A network's trained encoder for so many input channels, from its name or ``{"name": "learned_ternary", ...}``.
+
+    Settings: ``threshold`` at the start, ``surrogate``, and ``per_channel``, a threshold for each channel (default: one for
+    all). None: none. SrnnError for another name or setting, and for an encoder of another number of channels.
+    """
+    if spec is None:
+        return None
+    if isinstance(spec, LearnedTernary):
+        if spec.log_threshold.numel() not in (1, inputs):
+            raise SrnnError(f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} inputs.")
+        return spec
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = options.pop("name", None)
+    if name != "learned_ternary":
+        raise SrnnError(f"There is no trained encoder {name!r}; there is 'learned_ternary'.")
+    known = ("threshold", "surrogate", "per_channel")
+    for key in options:
+        if key not in known:
+            raise SrnnError(f"The encoder '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    per_channel = options.pop("per_channel", False)
+    if not isinstance(per_channel, bool):
+        raise SrnnError(f"per_channel of the encoder '{name}' is true or false, not {per_channel!r}.")
+    return LearnedTernary(inputs if per_channel else None, **options)

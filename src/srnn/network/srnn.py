@@ -15,6 +15,7 @@ from ..kernels.spikes import Spikes
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
+from .encoding import LearnedTernary, as_encoder
 from .layer import Layer, WeightInit
 from .readout import Readout, as_readout
 
@@ -54,6 +55,8 @@ class SRNN(nn.Module):
         bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
         substeps: steps of the hidden layers for each step of the input, which is held meanwhile; the readout takes one step,
             with the mean of what the last hidden layer emitted (the published TIMIT network: 5 a frame).
+        encoder: makes spikes of an analog input, with thresholds that are trained: "learned_ternary", or a mapping with its
+            settings (``encoding.as_encoder``); None: the first layer reads the input as it is.
         init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
         backend: "auto", or the name of the kernel that shall run the layers.
         memory: what is kept for the gradient, "stored" (every current) or "bits" (spikes; for long sequences).
@@ -76,6 +79,7 @@ class SRNN(nn.Module):
         bidirectional: bool = False,
         merge: Merge = "mean",
         substeps: int = 1,
+        encoder: str | Mapping[str, Any] | LearnedTernary | None = None,
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         backend: str = "auto",
@@ -112,6 +116,7 @@ class SRNN(nn.Module):
                 layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent), merge)
             self.layers.append(layer)
             width = layer.size
+        self.encoder = as_encoder(encoder, inputs)
         self.readout = Layer(
             width, outputs, self.readout_spec.neuron, surrogate=self.surrogate, recurrent=False,
             output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend, memory=memory,
@@ -141,15 +146,21 @@ class SRNN(nn.Module):
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
-        x, hidden_lengths = self.hold(x), self.hidden_lengths(lengths)
+        x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
         for layer, layer_state in zip(self.layers, state[:-1], strict=True):
             results.append(layer(x, layer_state, hidden_lengths, tuple(record)))
             x = results[-1].emitted
         results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record)))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
+    def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
+        """The network's input after its encoder, if it has one: (B, T, inputs) -> the same shape."""
+        if self.encoder is None:
+            return x
+        return self.encoder(x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x)
+
     def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
-        """The network's input as its hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
+        """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
         if self.substeps == 1:
             return x
         x = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x

@@ -61,6 +61,9 @@ class NetworkConfig:
     """How a bidirectional layer joins its two directions."""
     substeps: int = 1
     """Steps of the hidden layers for each step of the input, which is held meanwhile."""
+    encoder: str | dict[str, Any] | None = None
+    """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
+    input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
     init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
     """Initial feed-forward weights."""
     init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
@@ -104,7 +107,7 @@ class NetworkConfig:
             return SRNN(
                 inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
                 recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, substeps=self.substeps,
-                init_in=self.init_in, init_rec=self.init_rec, backend=self.backend, memory=self.memory,
+                encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend, memory=self.memory,
                 generator=generator,
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping

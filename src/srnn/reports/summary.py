@@ -19,7 +19,7 @@ from ..errors import SrnnError
 from ..recipes import Recipe, dump_recipe
 from ..runs import Run
 
-_MEASURES = ("accuracy", "accuracy_labelled")
+_MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "command": command,
         "split": "validation (which also chose the epoch)",
         "seeds": seeds,
-        **{name: spread([r[name] for r in results]) for name in _MEASURES if name in results[0]},
+        **{name: spread([r[name] for r in results]) for name in _MEASURES if all(name in r for r in results)},
         "firing_rate": spread([r["firing_rate"]["mean"] for r in results]) if results[0]["firing_rate"] else None,
         "parameters": results[0]["parameters"],
         "best_epoch": [r["best_epoch"] for r in results],
@@ -106,7 +106,8 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
 def _page(summary: dict[str, Any]) -> str:
     environment, rate = summary["environments"][0], summary["firing_rate"]
     columns = [name for name in _MEASURES if name in summary]
-    head = ["seed", *(name.replace("_", ", ") for name in columns), "hidden firing rate", "best epoch", "training, s"]
+    titles = [name.replace("_", ", ", 1).replace("_", " ") for name in columns]
+    head = ["seed", *titles, "hidden firing rate", "best epoch", "training, s"]
     rows = [
         [
             str(seed),

@@ -103,25 +103,18 @@ class Decoder:
 
         SrnnError for a folder that is no run, or a run that cannot be streamed (it says why).
         """
-        from ..checkpoints import load_network, read_checkpoint
         from ..network import SRNN
         from ..runs import Run
         from ..tasks import AudioTask
         from .statistics import run_statistics
 
         run = Run.open(Path(folder))
-        if not run.best.is_file():
-            raise SrnnError(
-                f"{folder} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
-            )
-        task = run.recipe.create_task()
-        network = run.recipe.build_network(task, run.seed)
+        network, task, _ = run.trained()
         if not isinstance(network, SRNN):
             raise SrnnError(
                 f"{folder} is a network of kind '{run.recipe.network.model}'; only spiking ones are streamed."
             )
-        load_network(network, read_checkpoint(run.best))
-        statistics = (lambda: run_statistics(run.path, task, data_dir)) if isinstance(task, AudioTask) else None
+        statistics = (lambda: run_statistics(run, task, data_dir)) if isinstance(task, AudioTask) else None
         live = live_input(task, form, statistics=statistics, scale=scale, calibration=calibration)
         steps = None
         if segment is not None:
@@ -171,10 +164,7 @@ class Session:
         """Steps that came out of them."""
         self._position = 0  # of the next step within its segment
         self._ended = False  # the segment's decision is made: the network rests
-        self._guess, self._sure = (
-            -1,
-            0,
-        )  # the class of the last step, and for how many steps the policy has been sure of it
+        self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
         self._last: Array | None = None  # (classes,) the scores of the last step, if that was not final
 
     def push(self, block: npt.ArrayLike, probe: Callable[[int], None] | None = None) -> Decisions:
@@ -247,7 +237,8 @@ class Session:
         policy = self.decoder.policy
         if policy is None:
             return None
-        sure = policy._sure(self.decoder.probabilities(scores))
+        read = self._scores.steps - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
+        sure = policy.sure(self.decoder.probabilities(scores), read)
         for row, (guess, is_sure) in enumerate(zip(scores.argmax(-1).tolist(), sure.tolist(), strict=True)):
             same, self._guess = self._guess == guess, guess
             self._sure = (self._sure if same else 0) + 1 if is_sure else 0

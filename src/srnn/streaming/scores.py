@@ -42,6 +42,11 @@ class RunningScores:
         self._steps = 0
         self._total = np.zeros(self._classes)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the sequence that have been read."""
+        return self._steps
+
     def push(self, output: Array) -> Array:
         """The readout's output (T, classes) -> scores (T, classes) float64."""
         x = output.astype(np.float64)

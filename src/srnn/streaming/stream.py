@@ -135,6 +135,11 @@ class Stream:
         if streams is not None and (not isinstance(streams, int) or isinstance(streams, bool) or streams < 1):
             raise SrnnError(f"streams is None or a positive whole number, not {streams!r}.")
         self._net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
+        # A trained encoder is applied here, before the compiled step, which knows only layers.
+        encoder, self._net.encoder = self._net.encoder, None
+        self._threshold: Array | None = None
+        if encoder is not None:
+            self._threshold = encoder.threshold.to(net.readout.weight_in.dtype).numpy()
         self.inputs, self.outputs, self.streams = net.inputs, net.outputs, streams
         self._count = 1 if streams is None else streams
         self._network = _network(self._net, self._count)
@@ -179,6 +184,7 @@ class Stream:
             and x.shape == self._x_shape
             and x.flags.carray
             and self._advance is not None
+            and self._threshold is None
         ):
             out = np.empty(self._out_shape, self.dtype)
             if self.streams is None:
@@ -191,7 +197,7 @@ class Stream:
         x = self._array(x)
         if x.shape != self._x_shape:
             return self.run(x, active)
-        if active is None and self._advance is not None:
+        if active is None and self._advance is not None and self._threshold is None:
             return self.push(x)  # now the usual case
         return self.run(x[..., None, :], active)[..., 0, :]
 
@@ -224,6 +230,8 @@ class Stream:
             if shape[0] != self._count or shape[2] != self.inputs:
                 raise SrnnError(f"Expected spikes of shape ({self._count}, time, {self.inputs}), got {shape}.")
             block: Array | Spikes = x.to("cpu")
+            if self._threshold is not None:
+                block = x.dense(self._net.readout.weight_in.dtype).cpu().numpy()
         else:
             dense = self._array(x)
             axes = self._x_shape[:-1]
@@ -232,6 +240,8 @@ class Stream:
                 raise SrnnError(f"Expected one step of shape {self._x_shape} or a block ({names}), got {dense.shape}.")
             block = dense.reshape(self._count, -1, self.inputs)
             shape = block.shape
+        if self._threshold is not None:
+            block = (block > self._threshold).astype(self.dtype) - (block < -self._threshold).astype(self.dtype)
         which = self._which(active)
         make = np.empty if active is None else np.zeros
         out = make((self._count, shape[1], self.outputs), self.dtype)

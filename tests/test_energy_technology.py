@@ -1,0 +1,69 @@
+"""Energy: technologies, the shipped ones and malformed ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srnn import SrnnError
+from srnn.energy import (
+    load_technology,
+    technologies,
+)
+
+
+def test_shipped_technologies() -> None:
+    assert {"horowitz-45nm", "horowitz-45nm-dram", "horowitz-45nm-int8"} <= set(technologies())
+    for name in technologies():
+        found = load_technology(name)
+        assert all(source != "not said" for source in found.sources.values()), name
+    int8 = load_technology("horowitz-45nm-int8")
+    assert int8.sram_word(1) == 10 * 8 / 64 and int8.address_pj == 0.1  # from its base
+
+
+GOOD = 'base = "horowitz-45nm"\nname = "mine"\n'
+
+
+def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD + "[mac]\npj = 1.5\n")
+    found = load_technology(path)
+    assert (found.name, found.mac_pj, found.ac_pj) == ("mine", 1.5, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name =", "no technology file"),
+        ('name = "x"', '"word_bits" is missing'),
+        (GOOD + "wordbits = 8", "Did you mean 'word_bits'"),
+        (GOOD + "mac = 3", "is a table"),
+        (GOOD + "[mac]\npjs = 3", "Did you mean 'pj'"),
+        (GOOD + "[mac]\npj = -1", "mac.pj must be a number"),
+        (GOOD + "[mac]\npj = nan", "mac.pj must be a number"),
+        (GOOD + "[mac]\npj = true", "mac.pj must be a number"),
+        (GOOD + "word_bits = 0", "whole number of bits"),
+        (GOOD + 'weights = "moon"', "on_chip"),
+        (GOOD + "[on_chip]\nbytes = [1, 2]", "must rise"),
+        (GOOD + "[on_chip]\nbytes = [3, 2, 1]", "must rise"),
+        (GOOD + "[on_chip]\nbytes = []", "list of numbers"),
+        ('base = "mine.toml"\nname = "x"', "There is no technology"),
+        ('base = "no-such"', "There is no technology 'no-such'"),
+    ],
+)
+def test_malformed_technologies(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(SrnnError, match=message) as caught:
+        load_technology(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_technology_is_not_its_own_base(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'base = "{path}"\nname = "x"')
+    with pytest.raises(SrnnError, match="its own base"):
+        load_technology(path)
+    with pytest.raises(SrnnError, match="horowitz-45nm"):
+        load_technology("horowitz-45mn")

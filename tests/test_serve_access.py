@@ -1,0 +1,127 @@
+"""srnn serve: nobody gets in without the token, other pages are refused, and a wrong command line is one line."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from websockets.exceptions import InvalidStatus  # noqa: E402
+
+from serving import TOKEN, Service  # noqa: E402
+from srnn.cli import main  # noqa: E402
+from srnn.errors import SrnnError  # noqa: E402
+from srnn.serve.access import is_loopback  # noqa: E402
+from srnn.serve.server import check_exposure  # noqa: E402
+
+ROUTES = (
+    "/",
+    "/v1/models",
+    "/v1/status",
+    "/v1/recordings",
+    "/v1/recordings/0",
+    "/v1/models/ecg/classify",
+    "/nowhere",
+    "/docs",
+)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe4"]
+)
+def test_without_the_token_nobody_gets_in(guarded: Service, given: str) -> None:
+    for path in ROUTES:
+        assert guarded.ask(path, Authorization=given)[0] == 401
+        assert guarded.ask(f"{path}?token=wrong", Authorization=given)[0] == 401
+    assert guarded.ask("/v1/models/ecg/classify", b"{}", Authorization=given)[0] == 401
+    for query in (
+        "",
+        "?token=",
+        "?token=wrong",
+        f"?token={TOKEN[:-1]}",
+        f"?TOKEN={TOKEN}",
+        "?token=%ff",
+        "?" + "a&" * 50,
+    ):
+        with pytest.raises(InvalidStatus) as caught:
+            websockets.sync.client.connect(
+                f"ws://127.0.0.1:{guarded.port}/v1/models/ecg/stream{query}",
+                additional_headers={"Authorization": given},
+            )
+        assert caught.value.response.status_code == 401
+
+
+def test_with_the_token(guarded: Service) -> None:
+    assert guarded.ask("/v1/models")[0] == 200
+    assert guarded.ask(f"/v1/models?token={TOKEN}", Authorization="")[0] == 200
+    assert b"srnn live" in guarded.ask(f"/?token={TOKEN}", Authorization="")[1]
+    assert guarded.ask("/docs")[0] == guarded.ask("/openapi.json")[0] == 404
+    url = f"ws://127.0.0.1:{guarded.port}/v1/models/ecg/stream?token={TOKEN}"
+    with websockets.sync.client.connect(url) as stream:
+        stream.send('{"type": "start"}')
+        assert json.loads(stream.recv())["type"] == "ready"
+
+
+def test_other_pages_and_names_are_refused(service: Service) -> None:
+    host = f"127.0.0.1:{service.port}"
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{service.port + 1}", "http://[", ""):
+        assert service.ask("/v1/models", Origin=origin)[0] == 403
+        with pytest.raises(InvalidStatus, match="403"):
+            service.open("ecg", origin=origin or "file://")
+    assert service.ask("/v1/models", Origin=f"http://{host}")[0] == 200
+    for name in ("evil.example", "127.0.0.1.evil.example", "[", "", "10.0.0.1", "localhost@evil.example:80"):
+        assert service.ask("/v1/models", Host=name)[0] in (400, 403)
+    assert service.ask("/v1/models", Host=f"localhost:{service.port}")[0] == 200
+
+
+def test_what_is_exposed_needs_a_good_token() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):
+        with pytest.raises(SrnnError, match="others can reach this server: give it a token"):
+            check_exposure(host, None)
+        check_exposure(host, TOKEN)
+    with pytest.raises(SrnnError, match="16 characters or more"):
+        check_exposure("127.0.0.1", "short")
+    assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "[::1]", "127.9.9.9", "0.0.0.0", "x", "")] == [
+        True, True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["serve", *words]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("srnn: ") and shown.err.count("\n") == 1
+    return shown.err
+
+
+def test_mistakes_are_one_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SRNN_TOKEN", raising=False)
+    ecg, token = str(runs / "ecg"), tmp_path / "token"
+    assert "is no run" in refused(capsys, "nowhere")
+    assert "two models named 'ecg'" in refused(capsys, ecg, ecg)
+    assert "letters, digits" in refused(capsys, f"a/b={ecg}")
+    assert "others can reach this server" in refused(capsys, ecg, "--host", "0.0.0.0")
+    assert "--port is a number" in refused(capsys, ecg, "--port", "70000")
+    assert "above 0" in refused(capsys, ecg, "--max-streams", "0")
+    assert "exclude each other" in refused(capsys, ecg, "--new-token", "--token-file", "x")
+    assert "Cannot read the token" in refused(capsys, ecg, "--token-file", str(token))
+    token.write_text("\n")
+    assert "holds no token" in refused(capsys, ecg, "--token-file", str(token))
+    token.write_text("short\n")
+    assert "16 characters" in refused(capsys, ecg, "--token-file", str(token))
+    assert "fits no model" in refused(capsys, ecg, "--recording", str(token))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "Cannot listen on 127.0.0.1" in refused(capsys, ecg, "--port", str(taken.getsockname()[1]))
+    assert "Cannot listen on" in refused(capsys, ecg, "--host", "192.0.2.1", "--new-token")

@@ -1,0 +1,199 @@
+"""The streaming step in use: what inputs may be, mistakes, models that cannot be compiled, processes, threads."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, Spikes, SrnnError, Stream
+from srnn.neurons import as_neuron
+from test_streaming import make, same_bits, signal, whole
+
+pytest.importorskip("numba")
+
+
+def test_what_inputs_may_be() -> None:
+    net = make(dtype=torch.float32)
+    x = signal(5, dtype=np.float32)
+    expected = Stream(net).push(x)
+    frozen, wide = x.copy(), np.repeat(x, 2)
+    frozen.flags.writeable = False
+    for same in (torch.from_numpy(x), x.astype(np.float64), x.astype(">f4"), frozen, wide[::2], x.tolist(),
+                 torch.from_numpy(x).double().requires_grad_()):  # fmt: skip
+        got = Stream(net).push(same)
+        assert got.dtype == np.float32 and np.array_equal(got, expected)
+    assert np.array_equal(Stream(net).push(np.asfortranarray(signal(9, 5))), Stream(net).run(signal(9, 5)))
+    assert np.array_equal(
+        Stream(net).push(np.array([True, False, True, True, False])), Stream(net).push_events([0, 2, 3, 0])
+    )
+    results = [stream.push(x) for stream in [Stream(net)] for _ in range(2)]
+    assert not np.shares_memory(*results)
+    assert Stream(net).push(np.empty((0, 5))).shape == (0, 3)
+    assert Stream(net, streams=2).push_events([[], [1]]).shape == (2, 3)
+
+
+def test_nan_spreads_as_in_the_network() -> None:
+    net = make(dtype=torch.float32)
+    x = np.zeros((3, 5), np.float32)
+    x[1, 2] = np.nan
+    stream = Stream(net)
+    got, (expected, end) = stream.run(x), whole(net, x[None])
+    assert np.array_equal(np.isnan(got), np.isnan(expected[0]))
+    assert torch.isnan(stream.state[0].u).all() and torch.isnan(end[0].u).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda s: s.push(np.zeros(4)), r"one step of shape \(5,\) or a block \(time, 5\), got \(4,\)"),
+        (lambda s: s.push(np.zeros((2, 3, 5))), r"got \(2, 3, 5\)"),
+        (lambda s: s.push(np.zeros((3, 4))), r"got \(3, 4\)"),
+        (lambda s: s.run(np.zeros(5)), r"block \(time, 5\), got \(5,\)"),
+        (lambda s: s.push(None), "real numbers"),
+        (lambda s: s.push("12345"), "real numbers"),
+        (lambda s: s.push(np.zeros(5, complex)), "real numbers"),
+        (lambda s: s.push([[1, 2], [3]]), "no array of numbers"),
+        (lambda s: s.push(Spikes.from_dense(torch.zeros(2, 4, 5))), r"\(1, time, 5\), got \(2, 4, 5\)"),
+        (lambda s: s.push(Spikes.from_dense(torch.zeros(1, 4, 6))), r"got \(1, 4, 6\)"),
+        (lambda s: s.push_events([5]), "between 0 and 4"),
+        (lambda s: s.push_events([-1]), "between 0 and 4"),
+        (lambda s: s.push_events([0.5]), "whole numbers"),
+        (lambda s: s.push_events([[1, 2]]), "whole numbers"),
+        (lambda s: s.push_events([True]), "whole numbers"),
+        (lambda s: s.push(np.zeros(5), active=[True, False]), "1 booleans"),
+        (lambda s: s.get_state(1), "numbered from 0 to 0"),
+        (lambda s: s.set_state(-1, s.state), "numbered from 0 to 0"),
+        (lambda s: setattr(s, "state", None), "tuple of 3 entries"),
+        (lambda s: setattr(s, "state", s.state[:2]), "tuple of 3 entries"),
+        (lambda s: setattr(s, "state", s.state[::-1]), "layer 0 does not fit"),
+        (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
+        (lambda s: Stream(s), "needs an SRNN, not Stream"),
+        (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
+        (lambda s: Stream(make(), streams=0), "positive whole number"),
+        (lambda s: Stream(make(), streams=2.0), "positive whole number"),  # type: ignore[arg-type]
+    ],
+)
+def test_mistakes_are_one_clear_line_and_change_nothing(bad: Any, message: str) -> None:
+    stream = Stream(make())
+    stream.push(np.ones(5))
+    before = stream.state
+    with pytest.raises(SrnnError, match=message):
+        bad(stream)
+    assert same_bits(before, stream.state)
+
+
+def test_a_stream_keeps_the_weights_that_it_was_made_of() -> None:
+    net, x = make(), signal(20, 5)
+    stream = Stream(net)
+    expected = stream.run(x)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+    stream.reset()
+    assert np.array_equal(stream.run(x), expected)
+    new = Stream(net)
+    new.state = stream.state
+    assert same_bits(new.state, stream.state)
+
+
+class Odd(type(as_neuron("alif"))):  # type: ignore[misc]
+    """Numba knows nothing of what its step names."""
+
+    name = "odd"
+    step = staticmethod(
+        lambda u, e, s, current, *c: torch.compile and type(as_neuron("alif")).step(u, e, s, current, *c)
+    )
+
+
+@pytest.mark.parametrize("case", ["odd", "bfloat16", "reference"])
+def test_what_cannot_be_compiled_is_stepped(case: str) -> None:
+    dtype = torch.bfloat16 if case == "bfloat16" else torch.float64
+    options: dict[str, Any] = {"backend": "reference"} if case == "reference" else {}
+    net = make(neuron=Odd() if case == "odd" else "alif", hidden=[9], dtype=dtype, **options)
+    x = signal(2, 12, 5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stream = Stream(net, streams=2)
+        y = stream.push(x)
+        assert [str(warning.message) for warning in caught] == [] or case != "reference"
+        assert len([w for w in caught if issubclass(w.category, RuntimeWarning)]) <= 1
+    if case != "reference":
+        for layer in [*net.layers, net.readout]:
+            layer.backend = "cpu"  # type: ignore[assignment]
+        with pytest.raises(SrnnError, match="cannot run this stream"):
+            Stream(net)
+        for layer in [*net.layers, net.readout]:
+            layer.backend = "reference"  # type: ignore[assignment]
+    expected = net(torch.from_numpy(x).to(dtype))[0].detach()
+    assert y.dtype == (np.float32 if case == "bfloat16" else np.float64)
+    assert np.array_equal(y, expected.to(torch.float32 if case == "bfloat16" else dtype).numpy())
+    stream.reset()
+    mask = np.array([False, True])
+    steps = np.stack([stream.push(x[:, t], active=mask) for t in range(12)], 1)
+    assert np.allclose(steps[1], y[1], atol=1e-2) and not steps[0].any()
+    copied = pickle.loads(pickle.dumps(stream)) if case != "odd" else copy.deepcopy(stream)
+    assert np.array_equal(copied.push(x[:, 0]), stream.push(x[:, 0]))
+
+
+def _child_pushes(stream: Stream, x: np.ndarray, queue: Any) -> None:
+    queue.put(stream.run(x))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_goes_on_with_a_copy() -> None:
+    stream, x = Stream(make()), signal(20, 5)
+    stream.push(x[0])
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=_child_pushes, args=(stream, x, queue))
+    process.start()
+    got = queue.get()
+    process.join(60)
+    assert process.exitcode == 0 and np.array_equal(got, stream.run(x))
+
+
+def test_streams_run_side_by_side_in_threads() -> None:
+    net, x = make(), signal(4, 300, 5)
+    expected = [Stream(net).run(sequence) for sequence in x]
+
+    def walk(number: int) -> np.ndarray:
+        stream = Stream(net)
+        return np.stack([stream.push(x_t) for x_t in x[number]])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(a, b) for a, b in zip(pool.map(walk, range(4)), expected, strict=True))
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_found_on_disk_by_the_next_process(tmp_path) -> None:
+    """Neuron models of every kind in one network, twice: the second process compiles nothing."""
+    code = (
+        "import srnn, numpy as np\n"
+        "stream = srnn.Stream(srnn.SRNN(4, [5, 6], 2, ['alif', 'lif'], 'integrator'))\n"
+        "stream.push(np.ones(4))\n"
+        "print(sum(stream._advance.stats.cache_misses.values()), sum(stream._advance.stats.cache_hits.values()))"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    found = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(done.stdout.split())
+    assert found == [["1", "0"], ["0", "1"]]
