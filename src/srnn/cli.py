@@ -12,13 +12,44 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from .commands import data, encode, evaluate, info, published, recipes, summarise, train
+from .commands import (
+    compare,
+    data,
+    encode,
+    energy,
+    evaluate,
+    export,
+    import_nir,
+    info,
+    prune,
+    published,
+    quantise,
+    recipes,
+    report,
+    reproduce,
+    serve,
+    stream,
+    summarise,
+    sweep,
+    train,
+)
 from .errors import SrnnError, nearest
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "evaluate": evaluate,
+    "energy": energy,
+    "report": report,
+    "compare": compare,
+    "reproduce": reproduce,
     "summarise": summarise,
+    "sweep": sweep,
+    "export": export,
+    "import": import_nir,
+    "prune": prune,
+    "quantise": quantise,
+    "stream": stream,
+    "serve": serve,
     "recipes": recipes,
     "published": published,
     "data": data,
