@@ -37,7 +37,7 @@ def cases() -> dict:
         "mean": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=mask"), TinyStepTask(padded=True)),
         "sum": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=as_class", "--loss.reduction=sum"), TinyStepTask()),
         "both-ends": (
-            tiny_recipe(*COMMON, "--network.bidirectional=true", "--network.hidden=[5,4]"),
+            tiny_recipe(*COMMON, "--network.bidirectional=true", "--network.hidden=[5,4]", "--training.dropout=0.2"),
             TinyTask(padded=True),
         ),
         "lstm": (as_baseline(tiny_recipe(*COMMON), "lstm"), TinyTask()),

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from .errors import SrnnError, nearest
 from .kernels.problem import LayerResult
 from .kernels.spikes import Spikes
-from .network import SRNN, Result
+from .network import SRNN, Dropout, Result
 from .network.srnn import check_run
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -192,6 +192,7 @@ class ClassicalRNN(nn.Module):
         lengths: Tensor | None = None,
         record: Sequence[str] = (),
         generator: torch.Generator | None = None,
+        dropout: Dropout | None = None,
     ) -> Result:
         """Run the network and return everything, as ``SRNN.run`` does.
 
@@ -206,10 +207,12 @@ class ClassicalRNN(nn.Module):
         signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
-        for layer, layer_state in zip([*self.layers, self.readout], state, strict=True):
+        for index, (layer, layer_state) in enumerate(zip([*self.layers, self.readout], state, strict=True)):
             results.append(layer(signal, layer_state, lengths))
             signal = results[-1].output
-        return Result(signal, tuple(result.state for result in results), tuple(results))
+            if dropout is not None and layer is not self.readout:
+                signal, _ = dropout(index, signal)
+        return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
         """Valid steps of the hidden layers, (B,): those of the input."""

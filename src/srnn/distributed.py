@@ -32,7 +32,7 @@ from torch import Tensor
 
 from .errors import SrnnError
 from .losses import Loss, Scored, neuron_rates
-from .network import SRNN
+from .network import SRNN, Dropout
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -125,6 +125,12 @@ class Team:
         if not isinstance(network, SRNN):  # zeros
             return network.initial_state(share.part.stop - share.part.start)
         return _cut(network.initial_state(share.total, generator), share.part)
+
+    def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:
+        """Which neurons are heard, drawn for the whole batch, of this process's part."""
+        sizes = [layer.size for layer in network.layers]
+        drawn = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
+        return None if drawn is None else drawn.part(share.part)
 
     def join(
         self, loss: Loss, share: Share, scored: Scored, steps: int, rates: list[float]

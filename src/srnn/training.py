@@ -31,6 +31,7 @@ from .errors import SrnnError
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .kernels import LayerResult
 from .losses import Loss, Scored, rate_penalty
+from .network import Dropout
 from .optimisation import build_optimizer, schedule_factor, set_learning_rate
 from .progress import Reporter
 from .recipes import Recipe
@@ -100,8 +101,10 @@ class _Network(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, lengths: Tensor | None, state: tuple[Any, ...]) -> tuple[Tensor, _Hidden]:
-        result = self.network.run(x, state, lengths=lengths)
+    def forward(
+        self, x: Tensor, lengths: Tensor | None, state: tuple[Any, ...], dropout: Dropout | None
+    ) -> tuple[Tensor, _Hidden]:
+        result = self.network.run(x, state, lengths=lengths, dropout=dropout)
         return result.output, _Hidden(result.layers[:-1])
 
 
@@ -183,7 +186,9 @@ def train(
                 batch = augment(batch, config.augment, task.channel_blocks, seeds)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                output, hidden = module(batch.x, batch.lengths, team.initial_state(network, share, generator))
+                start = team.initial_state(network, share, generator)
+                dropout = team.dropout(network, share, config.dropout, generator)
+                output, hidden = module(batch.x, batch.lengths, start, dropout)
                 scored, rates = loss(output, batch.y, batch.lengths), layer_rates(network, hidden.layers, batch.lengths)
                 scored, steps, rates = team.join(loss, share, scored, batch.steps, rates)
                 lengths = network.hidden_lengths(batch.lengths)

@@ -27,6 +27,20 @@ class _Unpack(torch.autograd.Function):
         return gradients[0], None
 
 
+class _Mask(torch.autograd.Function):
+    """The carrier of spikes of which some channels are silenced: these take no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, carrier: Tensor, keep: Tensor) -> Tensor:
+        ctx.save_for_backward(keep)
+        return carrier.new_zeros(()).expand(carrier.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return gradients[0] * keep[:, None, :].to(gradients[0].dtype), None
+
+
 @dataclass(frozen=True, eq=False)
 class Spikes:
     """Binary signals of shape (B, T, N), 64 to a word: bit j % 64 of words[b, t, j // 64] is channel j."""
@@ -91,6 +105,12 @@ class Spikes:
     def to(self, device: torch.device | str) -> Spikes:
         """The same spikes on another device, detached."""
         return Spikes(self.words.to(device), self.size)
+
+    def kept(self, keep: Tensor) -> Spikes:
+        """The spikes of the channels where ``keep`` (B, N) is true; the others are silent, and take no gradient."""
+        mask = Spikes.from_dense(keep[:, None, :])
+        carrier: Any = None if self.carrier is None else _Mask.apply(self.carrier, keep)
+        return Spikes(self.words & mask.words, self.size, carrier)
 
     def counts(self) -> Tensor:
         """Spikes of each sequence and step, (B, T) int64."""

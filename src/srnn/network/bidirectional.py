@@ -53,12 +53,13 @@ class BidirectionalLayer(nn.Module):
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
         generator: torch.Generator | None = None,
+        gain: float = 1.0,
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
         x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
-        ahead = self.forward_layer(x, ahead_state, lengths, record)
-        back = self.backward_layer(self.backward_input(x, lengths), back_state, lengths, record)
+        ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
+        back = self.backward_layer(self.backward_input(x, lengths), back_state, lengths, record, gain=gain)
         back_output = reverse_time(back.output, lengths)
         if self.merge == "mean":
             output = 0.5 * (ahead.output + back_output)

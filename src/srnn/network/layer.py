@@ -119,8 +119,10 @@ class Layer(nn.Module):
         lengths: Tensor | None = None,
         record: tuple[str, ...] = (),
         generator: torch.Generator | None = None,
+        gain: float = 1.0,
     ) -> LayerResult:
-        """x (B, T, inputs) -> LayerResult. ``generator`` draws the initial state where no ``state`` is given."""
+        """x (B, T, inputs) -> LayerResult. ``generator`` draws the initial state where no ``state`` is given; ``gain`` is a
+        factor of the input weights (``Dropout``)."""
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         elif len(state) != len(self.neuron.State._fields) or any(
@@ -134,7 +136,7 @@ class Layer(nn.Module):
             neuron=self.neuron,
             surrogate=self.surrogate,
             x=x,
-            weight_in=self.weight_in,
+            weight_in=self.weight_in if gain == 1 else self.weight_in * gain,
             bias=self.bias,
             weight_rec=self.weight_rec,
             coefficients=self.params.coefficients(),

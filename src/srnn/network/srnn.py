@@ -15,6 +15,7 @@ from ..kernels.spikes import Spikes
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
+from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
 from .layer import Layer, WeightInit
 from .readout import Readout, as_readout
@@ -134,23 +135,28 @@ class SRNN(nn.Module):
         lengths: Tensor | None = None,
         record: Sequence[str] = (),
         generator: torch.Generator | None = None,
+        dropout: Dropout | None = None,
     ) -> Result:
         """Run the network and return everything.
 
         x (B, T, inputs), dense or (binary) ``Spikes``;
         ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
         ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
-        ``generator`` draws a random initial state where no ``state`` is given.
+        ``generator`` draws a random initial state where no ``state`` is given;
+        ``dropout``: which neurons the layers above hear, in training.
         """
         check_run(self, x, state, lengths)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
         x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
-        for layer, layer_state in zip(self.layers, state[:-1], strict=True):
-            results.append(layer(x, layer_state, hidden_lengths, tuple(record)))
+        gain = 1.0
+        for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
+            results.append(layer(x, layer_state, hidden_lengths, tuple(record), gain=gain))
             x = results[-1].emitted
-        results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record)))
+            if dropout is not None:
+                x, gain = dropout(index, x)
+        results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record), gain=gain))
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
 
     def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:

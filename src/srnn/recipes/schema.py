@@ -259,6 +259,8 @@ class TrainingConfig:
     The first pattern that fits counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    dropout: float = 0.0
+    """Probability that the layers above do not hear a hidden neuron, drawn for each sequence; 0: no dropout."""
     clip_norm: float | None = None
     """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
@@ -272,6 +274,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "training.epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 1, "training.batch_size", "at least 1", self.batch_size)
+        _require(0 <= self.dropout < 1, "training.dropout", "in [0, 1)", self.dropout)
         _require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
         _require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
