@@ -182,8 +182,9 @@ def train(
                 indices = order[state.step * config.batch_size :][: config.batch_size]
                 share = team.share(len(indices))
                 batch = train_set.take(indices[share.part])
-                seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
-                batch = augment(batch, config.augment, task.channel_blocks, seeds)
+                if config.augment.active:
+                    seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
+                    batch = augment(batch, config.augment, task.channel_blocks, seeds)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
                 start = team.initial_state(network, share, generator)

@@ -51,7 +51,25 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BorderReport:
+class _Found:
+    """What was to be found, and what was."""
+
+    reference: int
+    predicted: int
+    found: int
+
+    @property
+    def sensitivity(self) -> float | None:
+        return self.found / self.reference if self.reference else None
+
+    @property
+    def ppv(self) -> float | None:
+        """Positive predictive value."""
+        return self.found / self.predicted if self.predicted else None
+
+
+@dataclass(frozen=True)
+class BorderReport(_Found):
     """One border of one wave, over all sequences."""
 
     reference: int
@@ -65,15 +83,6 @@ class BorderReport:
     """Standard deviation of the error (of the sample); None for fewer than two."""
     cse_tolerance_ms: float
 
-    @property
-    def sensitivity(self) -> float | None:
-        return self.found / self.reference if self.reference else None
-
-    @property
-    def ppv(self) -> float | None:
-        """Positive predictive value."""
-        return self.found / self.predicted if self.predicted else None
-
     def to_dict(self) -> dict[str, Any]:
         return {
             "reference": self.reference, "predicted": self.predicted, "found": self.found,
@@ -83,7 +92,7 @@ class BorderReport:
 
 
 @dataclass(frozen=True)
-class WaveReport:
+class WaveReport(_Found):
     """One wave, over all sequences."""
 
     reference: int
@@ -92,15 +101,6 @@ class WaveReport:
     """Waves in the predictions, without those at the place of a reference wave whose borders cannot be seen."""
     found: int
     borders: Mapping[Border, BorderReport]
-
-    @property
-    def sensitivity(self) -> float | None:
-        return self.found / self.reference if self.reference else None
-
-    @property
-    def ppv(self) -> float | None:
-        """Positive predictive value."""
-        return self.found / self.predicted if self.predicted else None
 
     def to_dict(self) -> dict[str, Any]:
         return {

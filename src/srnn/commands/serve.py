@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from .stream import load_decoder
+from .stream import add_decoder_arguments, load_decoder
 
 if TYPE_CHECKING:
     from ..serve.app import Recording
@@ -45,19 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
         help="what clients send (default: the signal, where it can be encoded as it comes)",
     )  # fmt: skip
-    parser.add_argument("--segment", type=float, metavar="S", help="start anew every S seconds (steps, without time)")
-    parser.add_argument(
-        "--exit",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="decide early, by this policy (default: RUN/exit-policy.json)",
-    )
-    parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
-    parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
-    parser.add_argument(
-        "--calibrate", type=float, metavar="S", help="ECG: take them from the first S seconds (default: 5)"
-    )
+    add_decoder_arguments(parser)
     parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
     parser.add_argument(
         "--max-message", type=int, default=262144, metavar="B", help="bytes of a message (default: 262144)"

@@ -45,19 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a line for every step, where the class changes, or where a sequence ends (default: change)",
     )  # fmt: skip
     parser.add_argument("--block", type=int, metavar="N", help="samples a block (default: 40 ms; one, without time)")
-    parser.add_argument("--segment", type=float, metavar="S", help="start anew every S seconds (steps, without time)")
-    parser.add_argument(
-        "--exit",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="decide early, by this policy (default: RUN/exit-policy.json)",
-    )
-    parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
-    parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
-    parser.add_argument(
-        "--calibrate", type=float, metavar="S", help="ECG: take them from the first S seconds (default: 5)"
-    )
+    add_decoder_arguments(parser)
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="go on from this state if it is there; write it at the end"
     )
@@ -93,6 +81,23 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _tell(summary, decoder)
     return 0
+
+
+def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that ``load_decoder`` reads, besides the run and the input's form."""
+    parser.add_argument("--segment", type=float, metavar="S", help="start anew every S seconds (steps, without time)")
+    parser.add_argument(
+        "--exit",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="decide early, by this policy (default: RUN/exit-policy.json)",
+    )
+    parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
+    parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
+    parser.add_argument(
+        "--calibrate", type=float, metavar="S", help="ECG: take them from the first S seconds (default: 5)"
+    )
 
 
 def load_decoder(arguments: argparse.Namespace) -> Decoder:
