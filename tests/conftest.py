@@ -1,6 +1,6 @@
 """Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it.
 
-And the servers that the tests of ``srnn serve`` share, within a file.
+And the servers that the tests of ``srnn serve`` share, within a file, and the places of those of ``srnn reproduce``.
 """
 
 from __future__ import annotations
@@ -86,3 +86,17 @@ def guarded(models: dict[str, Decoder]) -> Iterator[Service]:
 
     with serving(models, TOKEN) as running:
         yield running
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """An empty folder for results."""
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real data would take seconds to read; test_examples_from_real_data names them."""
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,76 @@
+"""Summaries, sweeps and evaluations as our commands write them, for the tests of srnn reproduce."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from srnn.recipes import Recipe, load_recipe
+from srnn.reports.paper import MAKERS, Sheet, Table, gather, reproduce
+from srnn.reports.summary import spread
+
+ACCURACIES = [0.80, 0.81, 0.82]
+
+
+@cache
+def shipped(name: str) -> Recipe:
+    """Reading a recipe takes a tenth of a second."""
+    return load_recipe(name)
+
+
+def write_summary(folder: Path, name: str = "paper/ecg", **changes: Any) -> Path:
+    """A summary as srnn summarise writes it."""
+    content = {
+        "title": "t", "command": "c", "split": "validation (which also chose the epoch)", "seeds": [0, 1, 2],
+        "accuracy": spread(ACCURACIES), "firing_rate": spread([0.3, 0.3, 0.3]), "parameters": 1746,
+        "recipe": shipped(name).to_dict(), **changes,
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps(content))
+    return folder
+
+
+def write_sweep(folder: Path, points: dict[str, dict[str, Any]], **changes: Any) -> Path:
+    """A sweep's results; points: name -> settings."""
+    content = {
+        "name": folder.name, "title": "a sweep", "split": "validation", "trainings": [],
+        "recipe": {"task": {"name": "ecg"}},
+        "points": [
+            {
+                "point": name, "variant": None, "settings": given, "parameters": 100 * i, "seeds": [0, 1],
+                "accuracy": spread([0.5 + i / 100, 0.6]), "loss": spread([1.0, 2.0]), "firing_rate": spread([0.1, 0.1 + i / 100]),
+            }
+            for i, (name, given) in enumerate(points.items(), 1)
+        ],
+        **changes,
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(content))
+    return folder
+
+
+def evaluation(**changes: Any) -> str:
+    content = {
+        "accuracy": 0.8,
+        "split": "validation",
+        "seed": 3,
+        "activity": {"sops_per_sequence": 1000.0, "sops_per_step": 10.0},
+        "anytime": {"accuracy": [None, 0.2, 0.8], "step_ms": 4.0},
+        **changes,
+    }
+    return json.dumps(content)
+
+
+def table(name: str, results: Path, tmp_path: Path) -> Table:
+    made = reproduce([name], tmp_path / "out", results)[name]
+    assert isinstance(made, Table)
+    return made
+
+
+def figure(name: str, results: Path, runs: tuple[Path, ...] = (), data_dir: Path | None = None) -> Sheet:
+    """The figure, drawn but not rendered: that takes most of the time."""
+    made = MAKERS[name](gather(results, runs, data_dir))
+    assert isinstance(made, Sheet)
+    return made
