@@ -47,6 +47,9 @@ from .rows import (
 )
 from .simd import add_vectors, as_vector, select
 
+TOGETHER = 8
+"""Steps whose input gradients are multiplied together."""
+
 AHEAD = 4
 """Steps by which gradients are fetched into the cache before the walk needs them."""
 
@@ -197,8 +200,9 @@ def make_backward(
                         for h in range(0, width, lanes):
                             place = at + h
                             if keep == CURRENTS:
-                                store(currents, place, load_first(current, here * size + h, size - h))
-                            now = load(currents, place)
+                                now = load_first(current, here * size + h, size - h)
+                            else:
+                                now = load(currents, place)
                             if not spiking:
                                 s = load(s_tape, place)
                             elif t > 0:
@@ -225,7 +229,11 @@ def make_backward(
                                 continue
                             at, place = row * width + h, (k * BLOCK + r) * width + h
                             here = row * steps + t
-                            state, now = load_each(tape, place), load(currents, place)
+                            state = load_each(tape, place)
+                            if keep == CURRENTS:
+                                now = load_first(current, here * size + h, size - h)
+                            else:
+                                now = load(currents, place)
                             if not spiking:
                                 s = load(s_tape, place)
                             elif t > 0:
@@ -260,10 +268,14 @@ def make_backward(
                             arriving, 0, width, width,
                             g_currents, k * BLOCK * width, width, rows, size, packed_own, width,
                         )  # fmt: skip
-                    if wants_x:
+
+                # The gradient of the input, of some steps together.
+                if wants_x:
+                    for t in range(start, stop, TOGETHER):
                         multiply(
                             g_x, (block * steps + t) * inputs, steps * inputs, inputs,
-                            g_currents, k * BLOCK * width, width, rows, size, packed_in, input_width,
+                            g_currents, (t - start) * BLOCK * width, width, rows, size, packed_in, input_width,
+                            min(TOGETHER, stop - t), inputs, BLOCK * width,
                         )  # fmt: skip
 
                 # 3. Gradients of the weights from those of the currents.

@@ -17,7 +17,7 @@ from ...neurons import ALIF, Neuron
 from ...surrogates import Surrogate
 from ..problem import LayerProblem, LayerResult
 from ..spikes import Spikes
-from . import CannotCompile, threads
+from . import CannotCompile, buffers, threads
 from .compiler import backward_loop, forward_loop
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJECTED, SPIKES, STATES
 from .rows import BLOCK, SLACK, lanes_of, pack
@@ -28,9 +28,6 @@ FEW_INPUTS = 8
 SHARDS = 16
 """Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
 of summation, and with it every bit of the result, does not depend on the threads."""
-
-HUGE = 2**22
-"""Bytes from which on numpy wants huge pages."""
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -92,15 +89,8 @@ class _Layer:
         return [(first, min(first + rows, self.batch)) for first in range(0, self.batch, rows or 1)]
 
     def empty(self, *shape: int) -> Array:
-        """Uninitialised numbers, flat, aligned to cache lines, so that vectors do not straddle two."""
-        count = math.prod(shape)
-        size = count * self.dtype.itemsize
-        if size < HUGE:
-            return torch.empty(count, dtype=self.dtype).numpy()
-        # numpy, unlike torch, asks the system for huge pages: touching new memory then costs a quarter.
-        raw = np.empty(size + 64, np.uint8)
-        first = -raw.ctypes.data % 64
-        return raw[first : first + size].view(NUMPY[self.dtype])
+        """Uninitialised numbers, flat. See ``buffers``."""
+        return buffers.empty(math.prod(shape), NUMPY[self.dtype])
 
     def ahead(self) -> Array:
         """Scratch for ``project``."""
@@ -122,10 +112,7 @@ class _Layer:
         return arriving, g_currents, currents, tape, s_tape, self.ahead(), columns, square, self.active()
 
     def zeros(self, *shape: int) -> Array:
-        """Zeros, filled by numpy: a parallel torch operation would leave torch's workers spinning on our cores for a while."""
-        array = self.empty(*shape)
-        array.fill(0)
-        return array
+        return buffers.zeros(math.prod(shape), NUMPY[self.dtype])
 
     def output_array(self, width: int) -> Array:
         """Room for (B, T, width); zero where no loop will write, after the end of short sequences."""
@@ -333,7 +320,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         size=size,
         width=size + -size % lanes_of(weight),
         dtype=p.weight_in.dtype,
-        words=np.zeros(batch * steps * words_per_row if spiking else 0, np.uint64),
+        words=buffers.zeros(batch * steps * words_per_row if spiking else 0, np.uint64),
     )
     emitted, *state = _Run.apply(layer, *tensors)  # type: ignore[misc]
     if spiking and p.output == "emission":

@@ -265,28 +265,36 @@ def _products(panel, left, at, stride, depth, packed, start, row):
 
 
 @inlined
-def multiply(out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width):
+def multiply(
+    out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
+):
     """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
 
     left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
-    packed: the matrix (depth, width), by ``pack``.
+    packed: the matrix (depth, width), by ``pack``. With ``blocks``, as many such products, the next one of rows that stand
+    ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest cache,
+    serves them all.
     """
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)
     column = 0
     while column + 2 * lanes <= width:
-        start, to, left_over = column * depth, out_at + column, columns - column
-        if rows == 1:
-            panel = _products(two, left, at, stride, depth, packed, start, two)
-            store_block(out, to, out_stride, 1, left_over, panel, two)
-        else:
-            block = _products(zero_panel(out, 16), left, at, stride, depth, packed, start, two)
-            store_block(out, to, out_stride, rows, left_over, block, two)
+        start, left_over = column * depth, columns - column
+        for b in range(blocks):
+            first, to = at + b * further, out_at + b * out_further + column
+            if rows == 1:
+                panel = _products(two, left, first, stride, depth, packed, start, two)
+                store_block(out, to, out_stride, 1, left_over, panel, two)
+            else:
+                block = _products(zero_panel(out, 16), left, first, stride, depth, packed, start, two)
+                store_block(out, to, out_stride, rows, left_over, block, two)
         column += 2 * lanes
     if column < width:
-        start, to, left_over = column * depth, out_at + column, columns - column
-        block = _products(zero_panel(out, 8), left, at, stride, depth, packed, start, one)
-        store_block(out, to, out_stride, rows, left_over, block, one)
+        start, left_over = column * depth, columns - column
+        for b in range(blocks):
+            first, to = at + b * further, out_at + b * out_further + column
+            block = _products(zero_panel(out, 8), left, first, stride, depth, packed, start, one)
+            store_block(out, to, out_stride, rows, left_over, block, one)
 
 
 # ---- spikes as lists ----------------------------------------------------------------------------------------------------

@@ -188,7 +188,10 @@ def _exp(builder: Any, x: Any) -> Any:
         limit = constant(vector, bound)
         x = builder.select(builder.fcmp_ordered(symbol, x, limit), limit, x)
     log2_e = constant(vector, 1.0 / math.log(2.0))
-    whole = call(builder, overloaded("llvm.rint", vector), vector, builder.fmul(x, log2_e))
+    # Added to a number below 2^22 (2^51), this one leaves no room for a fraction: the sum's last bits are the whole number.
+    magic = constant(vector, 1.5 * 2.0**23 if single else 1.5 * 2.0**52)
+    shifted = fma(builder, x, log2_e, magic)
+    whole = builder.fsub(shifted, magic)
     fraction = fma(builder, x, log2_e, builder.fneg(whole))
     if not single:  # what the constant lacks
         fraction = fma(builder, x, constant(vector, 2.0355273740931033e-17), fraction)
@@ -197,7 +200,7 @@ def _exp(builder: Any, x: Any) -> Any:
     for coefficient in others:
         result = fma(builder, result, fraction, constant(vector, coefficient))
     shift = ir.Constant(integers, [23 if single else 52] * vector.count)
-    exponent = builder.shl(builder.fptosi(whole, integers), shift)
+    exponent = builder.shl(builder.bitcast(shifted, integers), shift)
     return builder.bitcast(builder.add(builder.bitcast(result, integers), exponent), vector)
 
 

@@ -1,0 +1,93 @@
+"""Large arrays that are used again: memory fresh from the system costs more to touch for the first time than the kernels take
+to fill it (a page fault every 4 KiB, and the system's zeros), and a training step wants the same few sizes again and again.
+
+``empty`` hands out a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
+the last of them is gone, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
+requests goes back to the system, so that a process holds little more than it used of late.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SMALL = 2**18
+"""Bytes below which the C library's allocator does as well."""
+
+SLACK = 1.25
+"""A slab may be so many times larger than what is asked for."""
+
+PATIENCE = 256
+"""Requests that an idle slab outlives."""
+
+LINE = 64
+"""Bytes of a cache line, and of a vector: arrays begin at one, so that no vector straddles two."""
+
+_returned: deque[Array] = deque()
+"""Slabs whose lease has ended. Only appended to by ``_Lease.__del__``, which may run at any time, also while ``_lock`` is held."""
+_idle: list[tuple[int, Array]] = []
+"""(number of the request before which it was returned, slab), oldest first."""
+_requests = 0
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)  # a thread that is not in the child may have held it
+
+
+class _Lease:
+    """Owner of a slab for as long as an array on it lives."""
+
+    def __init__(self, slab: Array, size: int) -> None:
+        self._slab = slab
+        address = slab.ctypes.data
+        self.__array_interface__ = {
+            "data": (address + -address % LINE, False), "shape": (size,), "typestr": "|u1", "version": 3,
+        }  # fmt: skip
+
+    def __del__(self, _returned: deque[Array] = _returned) -> None:  # bound: at exit the module's names may be gone
+        _returned.append(self._slab)
+
+
+def _slab(wanted: int) -> Array:
+    """The smallest idle slab that fits, or a new one."""
+    global _requests
+    with _lock:
+        _requests += 1
+        while _returned:
+            _idle.append((_requests, _returned.popleft()))
+        while _idle and _requests - _idle[0][0] > PATIENCE:
+            _idle.pop(0)
+        fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= SLACK * wanted]
+        if fitting:
+            return _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1]
+    return np.empty(wanted, np.uint8)  # numpy asks the system for huge pages from 4 MiB on
+
+
+def empty(count: int, dtype: Any) -> Array:
+    """``count`` uninitialised numbers, flat, that begin at a cache line."""
+    size = count * np.dtype(dtype).itemsize
+    wanted = size + LINE
+    if size < SMALL:
+        raw = np.empty(wanted, np.uint8)
+        first = -raw.ctypes.data % LINE
+        return raw[first : first + size].view(dtype)
+    return np.asarray(_Lease(_slab(wanted), size)).view(dtype)
+
+
+def zeros(count: int, dtype: Any) -> Array:
+    """The same, filled with zeros; by numpy, for a parallel torch operation would leave torch's workers spinning for a while."""
+    array = empty(count, dtype)
+    array.fill(0)
+    return array

@@ -1,0 +1,93 @@
+"""Arrays on reused memory: never two living ones on the same bytes, never more idle memory than was used of late."""
+
+import gc
+import multiprocessing
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from srnn.kernels.cpu import buffers
+
+LARGE = buffers.SMALL // 4  # float32 numbers
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("count", [0, 1, LARGE - 1, LARGE, 3 * LARGE + 5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint64])
+def test_arrays_are_aligned_writable_and_as_long_as_asked(count, dtype):
+    array = buffers.zeros(count, dtype)
+    assert array.shape == (count,) and array.dtype == dtype and array.flags.writeable and array.flags.c_contiguous
+    assert address(array) % buffers.LINE == 0 or count == 0
+    assert not array.any()
+
+
+def test_memory_is_used_again_only_when_the_last_view_is_gone():
+    first = buffers.empty(LARGE, np.float32)
+    place = address(first)
+    view = torch.from_numpy(first.reshape(2, -1))[1:]
+    view.fill_(7)
+    del first
+    second = buffers.empty(LARGE, np.float32)
+    second.fill(0)
+    assert address(second) != place and bool((view == 7).all())
+    del view, second
+    gc.collect()
+    again = [buffers.empty(LARGE, np.float32) for _ in range(2)]
+    assert place in [address(array) for array in again]
+    assert address(again[0]) != address(again[1])
+
+
+def test_a_much_larger_slab_is_left_for_who_needs_it():
+    large = buffers.empty(8 * LARGE, np.float32)
+    place = address(large)
+    del large
+    small = buffers.empty(LARGE, np.float32)
+    assert not place <= address(small) < place + 32 * LARGE
+
+
+def test_idle_memory_goes_back_after_a_while():
+    arrays = [buffers.empty(LARGE + i, np.float32) for i in range(4)]
+    del arrays
+    for _ in range(buffers.PATIENCE + 2):
+        buffers.empty(40 * LARGE, np.float32)
+    assert all(slab.nbytes >= 160 * LARGE for _, slab in buffers._idle)
+
+
+def test_threads_never_share_a_slab():
+    clashes = []
+
+    def work(number):
+        for turn in range(200):
+            array = buffers.empty(LARGE + number, np.float32)
+            array[::4096] = number * 1000 + turn
+            if (array[::4096] != number * 1000 + turn).any():
+                clashes.append(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not clashes
+
+
+def _child(queue):
+    queue.put(float(buffers.zeros(LARGE, np.float32).sum()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_not_stopped_by_a_lock_that_another_thread_held():
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    with buffers._lock:
+        child = context.Process(target=_child, args=(queue,))
+        child.start()
+    child.join(30)
+    assert child.exitcode == 0 and queue.get() == 0.0
