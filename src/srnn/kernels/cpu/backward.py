@@ -220,15 +220,14 @@ def make_backward(
                 # 2. Back through the chunk.
                 for k in range(stop - start - 1, -1, -1):
                     t = start + k
-                    for h in range(0, width, lanes):
-                        constants = load_each(coefficients, h)
-                        sums, bias_sum = load_each(g_coefficients, h), load(g_bias, h)
-                        for r in range(rows):
-                            row = block + r
-                            if t >= lengths[row]:
-                                continue
+                    # A sequence after the other: the processor fetches ahead along rows of memory only.
+                    for r in range(rows):
+                        row = block + r
+                        if t >= lengths[row]:
+                            continue
+                        here = row * steps + t
+                        for h in range(0, width, lanes):
                             at, place = row * width + h, (k * BLOCK + r) * width + h
-                            here = row * steps + t
                             state = load_each(tape, place)
                             if keep == CURRENTS:
                                 now = load_first(current, here * size + h, size - h)
@@ -247,7 +246,7 @@ def make_backward(
                                 g_emitted = g_emitted + load_first(g_out, here * size + h, size - h)
                             elif wants == MEMBRANE:
                                 g_state = (g_state[0] + load_first(g_out, here * size + h, size - h),) + g_state[1:]
-                            arguments = state + (s, now) + constants
+                            arguments = state + (s, now) + load_each(coefficients, h)
                             v = step(*arguments)[-1]
                             if spiking:
                                 g_v = g_emitted * derivative(v, *parameters)
@@ -259,10 +258,9 @@ def make_backward(
                             store_each(g_variables, at, g[:g_s_place])
                             store(g_s, at, g[g_s_place])
                             store(g_currents, place, g[g_current_place])
-                            bias_sum = bias_sum + g[g_current_place]
-                            sums = add_vectors(sums, g[g_first_coefficient:])
-                        store_each(g_coefficients, h, sums)
-                        store(g_bias, h, bias_sum)
+                            store(g_bias, h, load(g_bias, h) + g[g_current_place])
+                            sums = add_vectors(load_each(g_coefficients, h), g[g_first_coefficient:])
+                            store_each(g_coefficients, h, sums)
                     if recurrent:
                         multiply(
                             arriving, 0, width, width,

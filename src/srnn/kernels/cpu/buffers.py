@@ -30,7 +30,7 @@ LINE = 64
 """Bytes of a cache line, and of a vector: arrays begin at one, so that no vector straddles two."""
 
 _returned: deque[Array] = deque()
-"""Slabs whose lease has ended. Only appended to by ``_Lease.__del__``, which may run at any time, also while ``_lock`` is held."""
+"""Slabs whose lease has ended. ``_Lease.__del__`` appends to it, at any time, also while ``_lock`` is held."""
 _idle: list[tuple[int, Array]] = []
 """(number of the request before which it was returned, slab), oldest first."""
 _requests = 0

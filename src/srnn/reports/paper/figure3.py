@@ -30,7 +30,7 @@ def figure3(evidence: Evidence) -> Sheet:
     sheet.panel("c", "radar gesture (SoLi)", lambda axes: gesture_example(axes, evidence))
     sheet.panel("d", "surrogate gradients", lambda axes: _variants(axes, evidence, "-surrogates"))
     sheet.panel("e", "trained time constants", lambda axes: _variants(axes, evidence, "-time-constants"))
-    sheet.panel("f", "firing rate of hidden neurons", lambda axes: _rates(axes, evidence))
+    sheet.panel("f", "firing rates, hidden", lambda axes: _rates(axes, evidence))
     sheet.panel("g", "synaptic operations", lambda axes: _operations(axes, evidence))
     sheet.panel("h", "neuron types and sizes", lambda axes: _against_rate(axes, evidence, ("-neurons", "-size")))
     sheet.panel("i", "hidden layers", lambda axes: _against_rate(axes, evidence, ("-layers",)))
@@ -126,7 +126,7 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
     axes.plot([], [], "o", mfc="white", mec=style.ORANGE, mew=1.2, label="implied by the\npaper's Table S2")
     axes.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)], fontsize=6.5)
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="spikes per neuron and step")
+    axes.set(xlabel="spikes per step")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.24), fontsize=6.5)
     return Made(
         f"ours: results and runs (validation); rings: {source()}, AC = (energy - 3.1 MAC) / 0.1 over all weights",
