@@ -8,6 +8,8 @@ in onnxruntime, whose calls from Python cost much of its time. Told are
     operations    additions and multiplications a step that the C program counted itself, and what the theory says for the spikes
                   that were sent (srnn.compression.synaptic_operations), an LSTM's multiply-adds beside them
     bytes         of constants and of state
+    agreement     whole sequences: spikes of the float32 C that differ from those of the reference, which has float32 too but adds
+                  in another order; and the decisions that differ
 
 An x86 core is no microcontroller; ratios carry over better than nanoseconds. Needs a C compiler and the extra onnx.
 """
@@ -66,6 +68,38 @@ def count(folder: Path, name: str, inputs: Path, steps: int) -> dict[str, float]
     return {key: value / counts["steps"] for key, value in counts.items() if key not in ("steps", "state_bytes")}
 
 
+@torch.no_grad()
+def agreement(folder: Path, network: Any, device: Any, loss: Any, x: np.ndarray) -> dict[str, Any]:
+    """The float32 C on whole sequences x (N, T, inputs), beside the reference from the same initial state."""
+    from srnn.export.device import run_float32
+
+    subprocess.run(["make", "-s"], check=True, cwd=folder)
+    done = subprocess.run([folder / "network", "--binary", "--steps", str(x.shape[1])], input=x.tobytes(), check=True,
+                          capture_output=True)  # fmt: skip
+    scores = np.frombuffer(done.stdout, np.float32).reshape(*x.shape[:2], -1)
+    model = run_float32(device, x)  # what C does, with every spike in sight
+    layers = [*network.layers, network.readout]
+    for layer in layers:
+        layer.backend = "reference"
+    start = tuple(
+        layer.neuron.State._make(torch.from_numpy(part[name]) for name in layer.neuron.State._fields)
+        for layer, part in zip(layers, device.initial_state(len(x)), strict=True)
+    )
+    result = network.run(torch.from_numpy(x), start)
+    differ = [ours != layer.output.numpy() for ours, layer in zip(model.emitted[:-1], result.layers[:-1], strict=True)]
+    decisions = [loss.scores(out).argmax(-1) for out in (torch.from_numpy(scores.copy()), result.output)]
+    return {
+        "sequences": len(x),
+        "steps": x.shape[1],
+        "c_equals_its_model": bool((scores == model.output).all()),
+        "spikes": sum(float(layer.output.sum()) for layer in result.layers[:-1]),
+        "spikes_that_differ": int(sum(part.sum() for part in differ)),
+        "sequences_with_such_spikes": int(np.any([part.any((1, 2)) for part in differ], axis=0).sum()),
+        "decisions": decisions[0].numel(),
+        "decisions_that_differ": int((decisions[0] != decisions[1]).sum()),
+    }
+
+
 def time_onnx(model: Any, x: np.ndarray) -> float:
     """Nanoseconds a step, called from Python with the state handed on."""
     import onnxruntime
@@ -97,7 +131,7 @@ def time_stream(network: Any, x: np.ndarray) -> float:
     return 1e9 * statistics.median(times)
 
 
-def measure(run: Path, sequences: int, data_dir: Path | None, folder: Path) -> dict[str, Any]:
+def measure(run: Path, sequences: int, compared: int, data_dir: Path | None, folder: Path) -> dict[str, Any]:
     """Everything about one run."""
     from srnn.batches import Sequences
     from srnn.compression.points import synaptic_operations
@@ -109,13 +143,14 @@ def measure(run: Path, sequences: int, data_dir: Path | None, folder: Path) -> d
     from srnn.runs import Run
 
     opened = Run.open(run)
-    network, task, _ = opened.trained()
+    network, task, loss = opened.trained()
     network.eval()
     device, validation = device_network(network), Sequences(task, "validation", data_dir)
-    batch = validation.take(np.arange(min(sequences, len(validation))))
-    x = (batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x).numpy()
-    steps = x.shape[1] if batch.lengths is None else int(batch.lengths.min())
-    x = np.ascontiguousarray(x[:, :steps])
+    batch = validation.take(np.arange(min(max(sequences, compared), len(validation))))
+    every = (batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x).numpy()
+    steps = every.shape[1] if batch.lengths is None else int(batch.lengths.min())
+    every = np.ascontiguousarray(every[:, :steps])
+    x = every[:sequences]
     sizes, hidden = (device.inputs, device.outputs), [layer.size for layer in device.layers[:-1]]
     found: dict[str, Any] = {
         "run": run.name, "task": task.name, "seed": opened.seed, "sequences": len(x), "steps": steps,
@@ -131,6 +166,8 @@ def measure(run: Path, sequences: int, data_dir: Path | None, folder: Path) -> d
         given = folder / f"{format}.raw"
         given.write_bytes((x if kind is None else kind.encode(x)).astype(dtype).tobytes())
         counted = count(there, "network", given, steps)
+        if format == "float32":
+            found["agreement"] = agreement(there, network, device, loss, every[:compared])
         (there / "main.c").unlink()
         found[format] = {
             "ns": time_c(there, "network", sizes, given, steps), "counted": counted,
@@ -138,7 +175,7 @@ def measure(run: Path, sequences: int, data_dir: Path | None, folder: Path) -> d
         }  # fmt: skip
         lstm_sizes = report["lstm_of_the_same_size"]
         found.setdefault("lstm", {})[format] = {key: lstm_sizes[key] for key in ("flash_bytes", "ram_bytes")}
-    found["theory"] = synaptic_operations(network, _Some(x, batch.y), opened.seed)  # type: ignore[arg-type]
+    found["theory"] = synaptic_operations(network, _Some(x, batch.y[: len(x)]), opened.seed)  # type: ignore[arg-type]
     there = folder / "lstm"
     there.mkdir()
     for name, text in c_source(device.inputs, hidden, device.outputs).items():
@@ -194,13 +231,26 @@ def page(records: list[dict[str, Any]], about: dict[str, Any], command: str) -> 
         counted, theory = r["float32"]["counted"], r["theory"]
         extra = f" + {counted['synaptic_multiplies']:,.1f} multiply-adds" if counted["synaptic_multiplies"] else ""
         lines.append(
-            f"| {r['run']} | {counted['synaptic_adds']:,.1f}{extra}, {theory['synaptic_adds_per_step']:,.1f} | "
+            f"| {r['run']} | {counted['synaptic_adds'] - counted['synaptic_multiplies']:,.1f}{extra}, {theory['synaptic_adds_per_step']:,.1f} | "
             f"{counted['neuron_adds']:,.0f}, {counted['neuron_multiplies']:,.0f} | {r['lstm']['multiply_adds']:,} | "
             + ", ".join(f"{r[f]['flash_bytes']:,}" for f in ("float32", "int8"))
             + f", {r['lstm']['float32']['flash_bytes']:,} | "
             + ", ".join(f"{r[f]['ram_bytes']:,}" for f in ("float32", "int8"))
             + f", {r['lstm']['float32']['ram_bytes']:,} |"
         )
+    lines += ["", "| network | whole sequences | spikes of the reference | differ in C | in sequences | decisions that differ |",
+              "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for r in records:
+        a = r["agreement"]
+        lines.append(
+            f"| {r['run']} | {a['sequences']} of {a['steps']} steps | {a['spikes']:,.0f} | {a['spikes_that_differ']:,} | "
+            f"{a['sequences_with_such_spikes']} | {a['decisions_that_differ']:,} of {a['decisions']:,} |"
+        )
+    exact = all(r["agreement"]["c_equals_its_model"] for r in records)
+    lines += [
+        "",
+        f"The C's scores are {'' if exact else 'NOT '}those of its model in numpy (`run_float32`), to the bit.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -209,6 +259,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of spiking networks that read forwards")
     parser.add_argument("--sequences", type=int, default=16, help="of the validation split (default: 16)")
+    parser.add_argument("--compared", type=int, default=100, help="sequences to compare spikes on (default: 100)")
     parser.add_argument("--data-dir", type=Path, help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument("--out", type=Path, required=True, help="folder for device.json and device.md")
     given = parser.parse_args()
@@ -216,7 +267,7 @@ def main() -> None:
     records = []
     for run in given.runs:
         with tempfile.TemporaryDirectory() as folder:
-            records.append(measure(run, given.sequences, given.data_dir, Path(folder)))
+            records.append(measure(run, given.sequences, given.compared, given.data_dir, Path(folder)))
         print(json.dumps(records[-1]), flush=True)
     about = machine.describe()
     command = "python -m benchmarks.device " + " ".join(run.name for run in given.runs)
