@@ -228,10 +228,11 @@ def page(records: list[dict[str, Any]], about: dict[str, Any], command: str) -> 
               "LSTM's multiply-adds | flash, bytes: float32, int8, LSTM | RAM: float32, int8, LSTM |",
               "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for r in records:
-        counted, theory = r["float32"]["counted"], r["theory"]
-        extra = f" + {counted['synaptic_multiplies']:,.1f} multiply-adds" if counted["synaptic_multiplies"] else ""
+        counted, theory = r["float32"]["counted"], r["theory"]["synaptic_adds_per_step"]
+        products = counted["synaptic_multiplies"]  # of analog inputs; each of them adds, too
+        extra = f" + {products:,.1f} multiply-adds" if products else ""
         lines.append(
-            f"| {r['run']} | {counted['synaptic_adds'] - counted['synaptic_multiplies']:,.1f}{extra}, {theory['synaptic_adds_per_step']:,.1f} | "
+            f"| {r['run']} | {counted['synaptic_adds'] - products:,.1f}{extra}, {theory:,.1f} | "
             f"{counted['neuron_adds']:,.0f}, {counted['neuron_multiplies']:,.0f} | {r['lstm']['multiply_adds']:,} | "
             + ", ".join(f"{r[f]['flash_bytes']:,}" for f in ("float32", "int8"))
             + f", {r['lstm']['float32']['flash_bytes']:,} | "
