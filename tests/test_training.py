@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from srnn import SRNN, SrnnError
 from srnn import training as training_module
@@ -126,6 +127,46 @@ def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch:
     epochs = [record for record in records if "event" not in record]
     assert [record["epoch"] for record in epochs] == [1, 2, 3, 4]
     assert [record["lr"] for record in epochs] == [0.02, 0.005, 0.005, 0.005]
+
+
+def _break_gradient(monkeypatch: pytest.MonkeyPatch, when) -> None:
+    """Let the gradient overflow where ``when(count)`` says so, count being the number of training batches so far."""
+    original, count = Fabric.clip_gradients, [0]
+
+    def clip(*arguments, **named):
+        count[0] += 1
+        norm = original(*arguments, **named)
+        return torch.tensor(math.inf) if when(count[0]) else norm
+
+    monkeypatch.setattr(Fabric, "clip_gradients", clip)
+
+
+def test_a_gradient_that_overflows_makes_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_gradient(monkeypatch, lambda count: True)
+    recipe, reporter = tiny_recipe("--training.batch_size=60", "--training.epochs=1"), _Events()
+    train(recipe, tmp_path / "run", task=TinyTask(), reporter=reporter, seed=3)
+    assert len(reporter.events) == 1 and "epoch 1, batch 1" in reporter.events[0] and "inf" in reporter.events[0]
+    first, weights = recipe.build_network(TinyTask(), 3).state_dict(), _weights(tmp_path / "run")
+    for name, tensor in first.items():
+        assert torch.equal(weights[f"network.{name}" if f"network.{name}" in weights else name], tensor), name
+
+
+def test_skipped_batches_change_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_gradient(monkeypatch, lambda count: count in (6, 9))
+    reporter = _Events()
+    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=reporter)
+    assert len(reporter.events) == 2
+    records = _records(tmp_path / "run")
+    assert [record.get("event") for record in records].count("skipped") == 2
+    assert [record["lr"] for record in records if "event" not in record] == [0.02] * 4
+
+
+def test_too_many_overflows_in_an_epoch_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_gradient(monkeypatch, lambda count: count in (6, 7))
+    arguments = ("--training.schedule.name=constant", "--training.max_skipped=1")
+    train(tiny_recipe(*arguments), tmp_path / "run", task=TinyTask())
+    events = [record["event"] for record in _records(tmp_path / "run") if "event" in record]
+    assert events == ["skipped", "restored"]
 
 
 def test_a_hopeless_divergence_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

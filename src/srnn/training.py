@@ -51,6 +51,8 @@ class TrainingState:
     """Finished batches of the current epoch."""
     sums: dict[str, float] = field(default_factory=dict)
     """Running sums over the current epoch: loss, weight, correct, counted, steps, rate.<layer>."""
+    skipped: int = 0
+    """Batches of the current epoch that went without a step."""
     seconds: float = 0.0
     """Time spent training and validating so far."""
     best: list[float] | None = None
@@ -202,10 +204,14 @@ def train(
                     module, wrapped_optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
                 )
                 value, norm = float(objective.detach()), float(norm)  # type: ignore[arg-type]
-                if not (math.isfinite(value) and math.isfinite(norm)):
+                if math.isfinite(value) and math.isfinite(norm):
+                    wrapped_optimizer.step()
+                elif math.isfinite(value) and state.skipped < config.max_skipped:
+                    state.skipped += 1
+                    _tell_skipped(run, state, norm, reporter)
+                else:
                     diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
                     break
-                wrapped_optimizer.step()
 
                 state.step += 1
                 state.add(scored, steps, rates)
@@ -236,7 +242,7 @@ def train(
             state.seconds = seconds_before + time.perf_counter() - clock
             score = selection_score(validation, config.early_stopping.metric)
             best = state.best is None or score > state.best
-            state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
+            state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
             if best:
                 state.best, state.best_epoch = score, state.epoch
             record = {
@@ -323,13 +329,20 @@ def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer) -> Train
         raise SrnnError(f"The checkpoint {run.last} was not written by this version's training.") from error
 
 
+def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporter) -> None:
+    """A gradient through many steps may overflow for one batch of sequences and for no other."""
+    where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
+    run.log({"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"})
+    reporter.event(f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made")
+
+
 def _restore(
     run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, recipe: Recipe,
     reason: str, reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
-    """After a loss or gradient that is not finite: the last checkpoint again, with half the learning rate.
+    """After a loss that is not finite, or too many such gradients: the last checkpoint again, with half the learning rate.
 
-    Merely skipping the batch would not do: a network that overflows on every batch never recovers. SrnnError once
+    Merely skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once
     ``max_restores`` are used up.
     """
     where = f"epoch {state.epoch + 1}, batch {state.step + 1}"

@@ -266,8 +266,11 @@ class TrainingConfig:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     checkpoint_every: int | None = None
     """Also write the last checkpoint every so many optimiser steps, for long epochs; null: after each epoch."""
+    max_skipped: int = 10
+    """Batches of an epoch that may go without a step because their gradient overflowed, though their loss did not."""
     max_restores: int = 5
-    """After a loss or gradient that is not finite, go back to the last checkpoint and halve the learning rate, so often."""
+    """After a loss that is not finite, or more such gradients, go back to the last checkpoint and halve the learning rate, so
+    often."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto: a GPU when there is one."""
 
@@ -278,6 +281,7 @@ class TrainingConfig:
         _require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
         _require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
+        _require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
         _require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
         for pattern, scale in self.lr_scale.items():
             _require(0 <= scale < float("inf"), f"training.lr_scale.{pattern}", "at least 0", scale)
