@@ -59,6 +59,14 @@ def test_idle_memory_goes_back_after_a_while():
     assert all(slab.nbytes >= 160 * LARGE for _, slab in buffers._idle)
 
 
+def test_no_more_memory_waits_than_was_ever_in_use():
+    """Sizes that never come again, as with sequences of all lengths."""
+    for i in range(60):
+        one, two = buffers.empty(LARGE << (i % 7), np.float32), buffers.empty((LARGE << (i % 7)) + 1, np.float32)
+        del one, two
+    assert sum(slab.nbytes for _, slab in buffers._idle) <= buffers._most
+
+
 def test_threads_never_share_a_slab():
     clashes = []
 

@@ -3,7 +3,7 @@ to fill it (a page fault every 4 KiB, and the system's zeros), and a training st
 
 ``empty`` hands out a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
 the last of them is gone, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
-requests goes back to the system, so that a process holds little more than it used of late.
+requests goes back to the system, and so do the oldest where more wait than were ever in use at once.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ _returned: deque[Array] = deque()
 _idle: list[tuple[int, Array]] = []
 """(number of the request before which it was returned, slab), oldest first."""
 _requests = 0
+_in_use = 0
+"""Bytes of slabs on lease (or returned, and not yet seen to be)."""
+_most = 0
+"""The greatest number of bytes that were ever in use."""
 _lock = threading.Lock()
 
 
@@ -62,16 +66,22 @@ class _Lease:
 
 def _slab(wanted: int) -> Array:
     """The smallest idle slab that fits, or a new one."""
-    global _requests
+    global _requests, _in_use, _most
     with _lock:
         _requests += 1
         while _returned:
-            _idle.append((_requests, _returned.popleft()))
-        while _idle and _requests - _idle[0][0] > PATIENCE:
-            _idle.pop(0)
+            slab = _returned.popleft()
+            _in_use -= slab.nbytes
+            _idle.append((_requests, slab))
         fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= SLACK * wanted]
-        if fitting:
-            return _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1]
+        found = _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1] if fitting else None
+        _in_use += wanted if found is None else found.nbytes
+        _most = max(_most, _in_use)
+        waiting = sum(slab.nbytes for _, slab in _idle)
+        while _idle and (_requests - _idle[0][0] > PATIENCE or waiting > _most):
+            waiting -= _idle.pop(0)[1].nbytes
+    if found is not None:
+        return found
     return np.empty(wanted, np.uint8)  # numpy asks the system for huge pages from 4 MiB on
 
 
