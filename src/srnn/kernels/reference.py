@@ -46,7 +46,9 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     neuron = p.neuron
     x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
     steps = x.shape[1]
-    current_in = F.linear(x, p.weight_in, p.bias)
+    # All steps at once for training. Else step by step: on some processors a product of many rows rounds otherwise than one of
+    # few, and a sequence shall give the same bits however it is cut.
+    current_in = F.linear(x, p.weight_in, p.bias) if torch.is_grad_enabled() else None
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
     # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
     valid = None
@@ -56,7 +58,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     *variables, s = p.state
     emitted, traces = [], {name: [] for name in p.record}
     for t in range(steps):
-        current = current_in[:, t]
+        current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)
         if weight_rec is not None:
             current = current + s @ weight_rec
         *new, v = neuron.step(*variables, s, current, *p.coefficients)

@@ -36,13 +36,9 @@ class _SteppedNetwork:
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
         dtype = self._net.readout.weight_in.dtype
         dense = x.dense(dtype) if isinstance(x, Spikes) else torch.from_numpy(x).to(dtype)
-        chosen, state = dense[which], self.state(which)
-        # Step by step: a matrix product of many rows may round otherwise than that of one, and blocks must not matter.
-        for t in range(chosen.shape[1]):
-            result = self._net.run(chosen[:, t : t + 1], state)
-            out[which, t] = result.output[:, 0].to(torch.from_numpy(out).dtype).numpy()
-            state = result.state
-        self.set_state(state, which)
+        result = self._net.run(dense[which], self.state(which))
+        out[which] = result.output.to(torch.from_numpy(out).dtype).numpy()
+        self.set_state(result.state, which)
 
     def state(self, which: Any) -> State:
         return tuple(type(parts)(*(part[which].clone() for part in parts)) for parts in self._state)
