@@ -17,6 +17,7 @@ An x86 core is no microcontroller; ratios carry over better than nanoseconds. Ne
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import shutil
@@ -78,14 +79,15 @@ def agreement(folder: Path, network: Any, device: Any, loss: Any, x: np.ndarray)
                           capture_output=True)  # fmt: skip
     scores = np.frombuffer(done.stdout, np.float32).reshape(*x.shape[:2], -1)
     model = run_float32(device, x)  # what C does, with every spike in sight
-    layers = [*network.layers, network.readout]
+    reference = copy.deepcopy(network)
+    layers = [*reference.layers, reference.readout]
     for layer in layers:
         layer.backend = "reference"
     start = tuple(
         layer.neuron.State._make(torch.from_numpy(part[name]) for name in layer.neuron.State._fields)
         for layer, part in zip(layers, device.initial_state(len(x)), strict=True)
     )
-    result = network.run(torch.from_numpy(x), start)
+    result = reference.run(torch.from_numpy(x), start)
     differ = [ours != layer.output.numpy() for ours, layer in zip(model.emitted[:-1], result.layers[:-1], strict=True)]
     decisions = [loss.scores(out).argmax(-1) for out in (torch.from_numpy(scores.copy()), result.output)]
     return {
@@ -102,19 +104,15 @@ def agreement(folder: Path, network: Any, device: Any, loss: Any, x: np.ndarray)
 
 def time_onnx(model: Any, x: np.ndarray) -> float:
     """Nanoseconds a step, called from Python with the state handed on."""
-    import onnxruntime
+    from srnn.export.onnx import advance, start
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    names = [value.name for value in session.get_outputs()]
+    session = start(model)
     shapes = {value.name: [n if isinstance(n, int) else 1 for n in value.shape] for value in session.get_inputs()}
     state = {name: np.zeros(shape, np.float32) for name, shape in shapes.items() if name != "x"}
     times = []
     for t in range(CALLS):
         began = time.perf_counter()
-        results = dict(zip(names, session.run(names, {"x": x[t % len(x)][None], **state}), strict=True))
-        state = {name.removesuffix(".next"): value for name, value in results.items() if name != "y"}
+        _, state = advance(session, x[t % len(x)][None], state)
         times.append(time.perf_counter() - began)
     return 1e9 * statistics.median(times)
 

@@ -133,6 +133,19 @@ def test_large_layers_equal_the_reference(size: int) -> None:
     assert_same(make(size=size, inputs=130, batch=9, steps=35, binary=True, padded=True), binary=True)
 
 
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_wide_layers_over_many_steps_equal_the_reference(neuron: str, binary: bool) -> None:
+    """Several spans of states in a chunk of steps, and several chunks."""
+    assert_same(make(neuron=neuron, size=150, inputs=20, batch=9, steps=140, binary=binary, padded=True), binary=binary)
+
+
+def test_sequences_without_steps_leave_no_gradient() -> None:
+    problem = replace(make(batch=9, size=20), lengths=torch.zeros(9, dtype=torch.int64))
+    assert_same(problem)
+    assert not differentiate(problem, "cpu")["gradient of weight_rec"].any()
+
+
 def test_the_gradient_of_a_layer_below_passes_through_bits() -> None:
     """Two stacked layers: between them only bits and a carrier, and whoever asks still gets dense spikes with gradients."""
     nets = [SRNN(4, [37, 21], 3, backend=backend, generator=torch.Generator().manual_seed(3)).double()

@@ -1,11 +1,15 @@
 """The backward time loop of a layer, into which Numba compiles a neuron's ``step_adjoint`` and a surrogate's ``derivative``.
 
-BLOCK sequences at a time, chunk by chunk from the end:
+BLOCK sequences at a time, chunk by chunk from the end; for each of a chunk's spans, from its last:
 
-1. The states of the chunk are recomputed from its first one, elementwise, for the spikes are known and so are the currents
+1. The states of the span are recomputed from its first one, elementwise, for the spikes are known and so are the currents
    (with ``keep = STATES`` they are summed again, in the same order, to the same bits).
-2. ``step_adjoint`` walks back through the chunk; a matrix product with the recurrent weights after each step.
-3. The weights' gradients are summed: one row of current gradients for each spike; a product for many dense inputs.
+2. ``step_adjoint`` walks back through the span; a matrix product with the recurrent weights after each step.
+
+Then, for the whole chunk:
+
+3. The gradient of the input, some steps together: another product.
+4. The weights' gradients are summed: one row of current gradients for each spike; a product for many dense inputs.
 
 Arrays are as in ``forward.py``; the chunk's own are (CHUNK, BLOCK, width): "place" (k, r) is step k of sequence r.
 """
@@ -55,12 +59,38 @@ AHEAD = 4
 
 
 @inlined
+def _current(keep, current, here, currents, at, h, size):
+    """The current into the neurons from h on: the one that was kept of step ``here``, or the one summed again."""
+    if keep == CURRENTS:
+        return load_first(current, here * size + h, size - h)
+    return load(currents, at + h)
+
+
+@inlined
+def _emitted(spiking, words, before, t, s_initial, s_at, s_tape, at, h):
+    """What the neurons from h on emitted the step before."""
+    if not spiking:
+        return load(s_tape, at + h)
+    if t > 0:
+        return load_spikes(words, before, h, load(s_initial, s_at + h))
+    return load(s_initial, s_at + h)
+
+
+@inlined
+def _clear(array, first, last):
+    lanes = lanes_of(array)
+    for i in range(first, last, lanes):
+        store(array, i, as_vector(load(array, i), 0.0))
+
+
+@inlined
 def _add_events(
     g_weights, first_weight, words, channels, delay, block, rows, start, steps, lengths, g_currents, width, columns,
-    square, active,
+    square, active, fresh,
 ):  # fmt: skip
     """Weight gradients of a chunk from binary senders: row j of g_weights += the current gradients of the steps at which
-    j's spike arrived (``delay`` steps after it was sent).
+    j's spike arrived (``delay`` steps after it was sent). If ``fresh``, the rows begin at 0: whoever clears a row just before he
+    adds to it finds it in the nearest cache.
 
     Scratch: ``columns``, for every channel a bit string over the CHUNK * BLOCK places (step, sequence) of the chunk;
     ``square``, 64 words.
@@ -80,6 +110,8 @@ def _add_events(
             for i in range(64):
                 columns[(w * 64 + i) * strings + string] = square[i]
     for j in range(channels):
+        if fresh:
+            _clear(g_weights, (first_weight + j) * width, (first_weight + j + 1) * width)
         found = list_spikes(columns, j * strings, strings, 0, active, 0)
         if found > 0:
             add_active_rows(g_weights, (first_weight + j) * width, g_currents, 0, width, active, found)
@@ -138,21 +170,22 @@ def make_backward(
 
     def backward(
         first, last, lengths, steps, size, inputs, kind, x, x_words, packed, bias, weights, recurrent,
-        coefficients, parameters, s_initial, words, keep, current, checkpoints, s_checkpoints, packed_own, packed_in,
+        coefficients, parameters, s_initial, words, keep, span, current, checkpoints, s_checkpoints, packed_own, packed_in,
         wants, g_out, g_variables, g_s, wants_x, g_x, g_weights, g_bias, g_coefficients,
         arriving, g_currents, currents, tape, s_tape, ahead, columns, square, active,
     ):  # fmt: skip
         """Sequences first ... last - 1. g_variables and g_s: gradients of the final state, overwritten by the initial's.
 
-        Sums over sequences and steps go to g_weights (I rows of the input, then the layer's own), g_bias, g_coefficients; g_x
-        is written if wants_x. packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
+        Sums over sequences and steps are written to g_weights (I rows of the input, then the layer's own) and added to g_bias and
+        g_coefficients; g_x is written if wants_x. span: steps between two of the ``checkpoints``, a divisor of CHUNK.
+        packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
         Scratch: arriving (BLOCK, width), what the recurrent weights bring back to s; g_currents and currents (CHUNK, BLOCK,
-        width); tape and s_tape (CHUNK + 1, BLOCK, width), for each state variable and for the s of neurons that do not spike;
-        ahead, columns, square and active, see ``project``, ``_add_events`` and ``list_spikes``.
+        width); tape (span + 1, BLOCK, width) for each state variable; s_tape (CHUNK + 1, BLOCK, width) for the s of neurons that
+        do not spike; ahead, columns, square and active, see ``project``, ``_add_events`` and ``list_spikes``.
         """
         fingerprint  # noqa: B018
         width, lanes = len(bias), lanes_of(bias)
-        chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
+        spans, count = (steps + span - 1) // span, (size + 63) // 64
         input_width = (inputs + lanes - 1) // lanes * lanes
         lengths, x, x_words, packed, bias, weights, current = (
             flat(lengths), flat(x), flat(x_words), flat(packed), flat(bias), flat(weights), flat(current),
@@ -166,6 +199,7 @@ def make_backward(
             flat(g_currents), flat(currents), flat(columns), flat(square), flat(active),
         )  # fmt: skip
 
+        fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
             rows = min(BLOCK, last - block)
             longest = 0
@@ -176,98 +210,90 @@ def make_backward(
             for chunk in range((longest - 1) // CHUNK, -1, -1):
                 start = chunk * CHUNK
                 stop = min(start + CHUNK, longest)
+                for i in range((stop - start) * BLOCK * width, CHUNK * BLOCK * width):
+                    g_currents[i] = 0
+                for number in range((stop - 1) // span, start // span - 1, -1):
+                    first_k = number * span - start  # the span's place in the chunk
+                    last_k = min(first_k + span, stop - start)
 
-                # 1. The states before each step, into the tape.
-                for r in range(rows):
-                    row = block + r
-                    valid = max(0, min(stop, lengths[row]) - start)
-                    for h in range(0, width, lanes):
-                        at = (row * chunks + chunk) * width + h
-                        store_each(tape, r * width + h, load_each(checkpoints, at))
-                        if not spiking:
-                            store(s_tape, r * width + h, load(s_checkpoints, at))
-                    for k in range(valid):
-                        t, at = start + k, (k * BLOCK + r) * width
-                        here = row * steps + t
-                        if keep != CURRENTS:
-                            s_before, s_at = (s_initial, row * width) if spiking else (s_tape, at)
-                            if kind == PROJECTED and k % BLOCK == 0:
-                                project(ahead, x, here * inputs, inputs, lengths[row] - t, packed, width)
-                            sum_currents(
-                                currents, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights,
-                                recurrent, spiking, words, s_before, s_at, active,
-                            )  # fmt: skip
-                        for h in range(0, width, lanes):
-                            place = at + h
-                            if keep == CURRENTS:
-                                now = load_first(current, here * size + h, size - h)
-                            else:
-                                now = load(currents, place)
-                            if not spiking:
-                                s = load(s_tape, place)
-                            elif t > 0:
-                                s = load_spikes(words, (here - 1) * count, h, now)
-                            else:
-                                s = load(s_initial, row * width + h)
-                            result = step(*(load_each(tape, place) + (s, now) + load_each(coefficients, h)))
-                            store_each(tape, place + BLOCK * width, result[:-1])
-                            if not spiking:
-                                store(s_tape, place + BLOCK * width, emit(result[-1], spiking, rectified))
-                    for k in range(valid, CHUNK):
-                        for i in range((k * BLOCK + r) * width, (k * BLOCK + r + 1) * width):
-                            g_currents[i] = 0
-
-                # 2. Back through the chunk.
-                for k in range(stop - start - 1, -1, -1):
-                    t = start + k
-                    # A sequence after the other: the processor fetches ahead along rows of memory only.
+                    # 1. The states before each step, into the tape.
                     for r in range(rows):
                         row = block + r
-                        if t >= lengths[row]:
-                            continue
-                        here = row * steps + t
+                        valid = max(first_k, min(last_k, lengths[row] - start))
                         for h in range(0, width, lanes):
-                            at, place = row * width + h, (k * BLOCK + r) * width + h
-                            state = load_each(tape, place)
-                            if keep == CURRENTS:
-                                now = load_first(current, here * size + h, size - h)
-                            else:
-                                now = load(currents, place)
+                            at = (row * spans + number) * width + h
+                            store_each(tape, r * width + h, load_each(checkpoints, at))
                             if not spiking:
-                                s = load(s_tape, place)
-                            elif t > 0:
-                                s = load_spikes(words, (here - 1) * count, h, now)
-                            else:
-                                s = load(s_initial, at)
-                            g_emitted = load(arriving, r * width + h) + load(g_s, at)
-                            g_state = load_each(g_variables, at)
-                            prefetch(g_out, (here - AHEAD) * size + h)
-                            if wants == EMISSION:
-                                g_emitted = g_emitted + load_first(g_out, here * size + h, size - h)
-                            elif wants == MEMBRANE:
-                                g_state = (g_state[0] + load_first(g_out, here * size + h, size - h),) + g_state[1:]
-                            arguments = state + (s, now) + load_each(coefficients, h)
-                            v = step(*arguments)[-1]
-                            if spiking:
-                                g_v = g_emitted * derivative(v, *parameters)
-                            elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
-                                g_v = select(v >= 0.0, g_emitted, as_vector(v, 0.0))
-                            else:
-                                g_v = g_emitted
-                            g = step_adjoint(*(g_state + (g_v,) + arguments))
-                            store_each(g_variables, at, g[:g_s_place])
-                            store(g_s, at, g[g_s_place])
-                            store(g_currents, place, g[g_current_place])
-                            store(g_bias, h, load(g_bias, h) + g[g_current_place])
-                            sums = add_vectors(load_each(g_coefficients, h), g[g_first_coefficient:])
-                            store_each(g_coefficients, h, sums)
-                    if recurrent:
-                        multiply(
-                            arriving, 0, width, width,
-                            g_currents, k * BLOCK * width, width, rows, size, packed_own, width,
-                        )  # fmt: skip
+                                store(s_tape, (first_k * BLOCK + r) * width + h, load(s_checkpoints, at))
+                        for k in range(first_k, valid):
+                            t, at = start + k, (k * BLOCK + r) * width
+                            here, before = row * steps + t, at - first_k * BLOCK * width
+                            if keep != CURRENTS:
+                                s_before, s_at = (s_initial, row * width) if spiking else (s_tape, at)
+                                if kind == PROJECTED and k % BLOCK == 0:
+                                    project(ahead, x, here * inputs, inputs, lengths[row] - t, packed, width)
+                                sum_currents(
+                                    currents, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights,
+                                    recurrent, spiking, words, s_before, s_at, active,
+                                )  # fmt: skip
+                            for h in range(0, width, lanes):
+                                now = _current(keep, current, here, currents, at, h, size)
+                                s = _emitted(
+                                    spiking, words, (here - 1) * count, t, s_initial, row * width, s_tape, at, h
+                                )
+                                result = step(*(load_each(tape, before + h) + (s, now) + load_each(coefficients, h)))
+                                store_each(tape, before + BLOCK * width + h, result[:-1])
+                                if not spiking:
+                                    store(s_tape, at + BLOCK * width + h, emit(result[-1], spiking, rectified))
+                        for k in range(valid, last_k):
+                            for i in range((k * BLOCK + r) * width, (k * BLOCK + r + 1) * width):
+                                g_currents[i] = 0
 
-                # The gradient of the input, of some steps together.
+                    # 2. Back through the span.
+                    for k in range(last_k - 1, first_k - 1, -1):
+                        t = start + k
+                        # A sequence after the other: the processor fetches ahead along rows of memory only.
+                        for r in range(rows):
+                            row = block + r
+                            if t >= lengths[row]:
+                                continue
+                            here, place = row * steps + t, (k * BLOCK + r) * width
+                            before = place - first_k * BLOCK * width
+                            for h in range(0, width, lanes):
+                                at = row * width + h
+                                now = _current(keep, current, here, currents, place, h, size)
+                                s = _emitted(
+                                    spiking, words, (here - 1) * count, t, s_initial, row * width, s_tape, place, h
+                                )
+                                g_emitted = load(arriving, r * width + h) + load(g_s, at)
+                                g_state = load_each(g_variables, at)
+                                prefetch(g_out, (here - AHEAD) * size + h)
+                                if wants == EMISSION:
+                                    g_emitted = g_emitted + load_first(g_out, here * size + h, size - h)
+                                elif wants == MEMBRANE:
+                                    g_state = (g_state[0] + load_first(g_out, here * size + h, size - h),) + g_state[1:]
+                                arguments = load_each(tape, before + h) + (s, now) + load_each(coefficients, h)
+                                v = step(*arguments)[-1]
+                                if spiking:
+                                    g_v = g_emitted * derivative(v, *parameters)
+                                elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
+                                    g_v = select(v >= 0.0, g_emitted, as_vector(v, 0.0))
+                                else:
+                                    g_v = g_emitted
+                                g = step_adjoint(*(g_state + (g_v,) + arguments))
+                                store_each(g_variables, at, g[:g_s_place])
+                                store(g_s, at, g[g_s_place])
+                                store(g_currents, place + h, g[g_current_place])
+                                store(g_bias, h, load(g_bias, h) + g[g_current_place])
+                                sums = add_vectors(load_each(g_coefficients, h), g[g_first_coefficient:])
+                                store_each(g_coefficients, h, sums)
+                        if recurrent:
+                            multiply(
+                                arriving, 0, width, width,
+                                g_currents, k * BLOCK * width, width, rows, size, packed_own, width,
+                            )  # fmt: skip
+
+                # 3. The gradient of the input.
                 if wants_x:
                     for t in range(start, stop, TOGETHER):
                         multiply(
@@ -276,11 +302,15 @@ def make_backward(
                             min(TOGETHER, stop - t), inputs, BLOCK * width,
                         )  # fmt: skip
 
-                # 3. Gradients of the weights from those of the currents.
+                # 4. Gradients of the weights from those of the currents.
+                if fresh and kind != SPIKES:
+                    _clear(g_weights, 0, inputs * width)
+                if fresh and recurrent and not spiking:
+                    _clear(g_weights, inputs * width, (inputs + size) * width)
                 if kind == SPIKES:
                     _add_events(
                         g_weights, 0, x_words, inputs, 0, block, rows, start, steps, lengths,
-                        g_currents, width, columns, square, active,
+                        g_currents, width, columns, square, active, fresh,
                     )  # fmt: skip
                 elif kind == PROJECTED:
                     _add_products(
@@ -289,8 +319,9 @@ def make_backward(
                 if recurrent and spiking:
                     _add_events(
                         g_weights, inputs, words, size, 1, block, rows, start, steps, lengths,
-                        g_currents, width, columns, square, active,
+                        g_currents, width, columns, square, active, fresh,
                     )  # fmt: skip
+                fresh = False
                 for r in range(rows):
                     row, pitch = block + r, BLOCK * width
                     valid = max(0, min(stop, lengths[row]) - start)
@@ -326,5 +357,8 @@ def make_backward(
                     for h in range(0, width, lanes):
                         at = (block + r) * width + h
                         store(g_s, at, load(g_s, at) + load(arriving, r * width + h))
+
+        if fresh:  # no sequence has a step
+            _clear(g_weights, 0, (inputs + size if recurrent else inputs) * width)
 
     return backward

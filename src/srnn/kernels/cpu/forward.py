@@ -7,7 +7,7 @@ every neuron that spiked a step ago; then ``step``. What is not elementwise is i
 All arrays are flat and contiguous. B sequences of T = ``steps`` steps, H = ``size`` neurons, I = ``inputs`` channels:
 
     current, out, g_out  (B, T, H)     x, g_x  (B, T, I)     words, x_words  (B, T, ceil(H or I / 64)) uint64
-    variables, s and their gradients (B, width)   checkpoints  (B, ceil(T / CHUNK), width)      with width = H padded
+    variables, s and their gradients (B, width)   checkpoints  (B, ceil(T / span), width)       with width = H padded
     weights  (inputs of the loop + H, width): row j holds the weights FROM j; the first I rows (none if PROJECTED) from the
              input, then those from the layer itself (none if feed-forward)
 
@@ -27,13 +27,13 @@ from .rows import BLOCK, add_active_rows, add_weighted_rows, inlined, lanes_of, 
 from .simd import as_vector
 
 CHUNK = 64
-"""Steps between two stored states; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
+"""Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
 
 # How the input comes: as spike bits, as few dense numbers, or as many, which are multiplied by their weights BLOCK steps at once.
 SPIKES, DENSE, PROJECTED = 0, 1, 2
 # What is written to (or has a gradient in) the output array.
 NOTHING, EMISSION, MEMBRANE = 0, 1, 2
-# What is kept for backward beside the spikes: nothing, the state every CHUNK steps, or the current of every step as well.
+# What is kept for backward beside the spikes: nothing, the state every ``span`` steps, or the current of every step as well.
 STATES, CURRENTS = 1, 2
 
 
@@ -101,16 +101,16 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
 
     def forward(
         first, last, lengths, steps, size, inputs, kind, x, x_words, packed, bias, weights, recurrent,
-        coefficients, variables, s, words, wants, out, keep, current, checkpoints, s_checkpoints, ahead, total, active,
+        coefficients, variables, s, words, wants, out, keep, span, current, checkpoints, s_checkpoints, ahead, total, active,
     ):  # fmt: skip
         """Sequences first ... last - 1. ``variables`` and ``s``: the initial state, overwritten by the final one.
 
-        packed: the input weights (I, H) as ``multiply`` wants them, if PROJECTED. keep: what to store for ``backward``.
+        packed: the input weights (I, H) as ``multiply`` wants them, if PROJECTED. keep, span: what to store for ``backward``.
         Scratch: ahead, see ``project``; total (width,); active (inputs + size + SLACK,) int64.
         """
         fingerprint  # noqa: B018
         width, lanes = len(bias), lanes_of(bias)
-        chunks, count = (steps + CHUNK - 1) // CHUNK, (size + 63) // 64
+        spans, count = (steps + span - 1) // span, (size + 63) // 64
         lengths, x, x_words, packed, bias, weights = (
             flat(lengths), flat(x), flat(x_words), flat(packed), flat(bias), flat(weights),
         )  # fmt: skip
@@ -119,8 +119,8 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
         ahead, total, active = flat(ahead), flat(total), flat(active)
         for row in range(first, last):
             for t in range(lengths[row]):
-                if keep != NOTHING and t % CHUNK == 0:
-                    place = (row * chunks + t // CHUNK) * width
+                if keep != NOTHING and t % span == 0:
+                    place = (row * spans + t // span) * width
                     for h in range(0, width, lanes):
                         store_each(checkpoints, place + h, load_each(variables, row * width + h))
                         if not spiking:

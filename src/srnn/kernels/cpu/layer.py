@@ -31,6 +31,11 @@ of summation, and with it every bit of the result, does not depend on the thread
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
+TAPE = 1 << 18
+"""Bytes of states that backward may recompute at once: they should stay in a core's second cache, beside the weights."""
+
+SHORTEST_SPAN = 16
+
 SENDERS = 256
 """Senders whose weight gradients are summed over the shards together."""
 
@@ -73,6 +78,14 @@ class _Layer:
         return self.neuron.emission == "spike"
 
     @property
+    def span(self) -> int:
+        """Steps between two stored states, a divisor of CHUNK. With ``keep = STATES`` memory is what counts."""
+        span, row = CHUNK, BLOCK * self.width * len(self.neuron.variables()) * NUMPY[self.dtype]().itemsize
+        while self.keep == CURRENTS and span > SHORTEST_SPAN and span * row > TAPE:
+            span //= 2
+        return span
+
+    @property
     def sizes(self) -> tuple[Any, ...]:
         """The arguments with which both loops begin, after the range of sequences."""
         return self.lengths, self.steps, self.size, self.inputs, self.kind
@@ -104,7 +117,7 @@ class _Layer:
         """What the backward loop wants as scratch, its last arguments."""
         arriving = self.empty(BLOCK, self.width)
         g_currents, currents = self.zeros(CHUNK, BLOCK, self.width), self.empty(CHUNK, BLOCK, self.width)
-        tape = tuple(self.empty(CHUNK + 1, BLOCK, self.width) for _ in self.neuron.variables())
+        tape = tuple(self.empty(self.span + 1, BLOCK, self.width) for _ in self.neuron.variables())
         s_tape = self.empty(*(() if self.spiking else (CHUNK + 1, BLOCK)), self.width)
         channels = max(self.size, self.inputs if self.kind == SPIKES else 0)
         columns = np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64)
@@ -211,22 +224,26 @@ class _Run(torch.autograd.Function):
         packed = layer.packed(weight_in.t()) if layer.kind == PROJECTED else empty
         current = layer.empty(layer.batch, layer.steps, layer.size) if layer.keep == CURRENTS else empty
         weights = layer.weights(weight_in, weight_rec)
-        chunks = -(-layer.steps // CHUNK) if layer.keep else 0
-        checkpoints = tuple(layer.empty(layer.batch, chunks, layer.width) for _ in variables)
-        s_checkpoints = empty if layer.spiking else layer.empty(layer.batch, chunks, layer.width)
+        spans = -(-layer.steps // layer.span) if layer.keep else 0
+        checkpoints = tuple(layer.empty(layer.batch, spans, layer.width) for _ in variables)
+        s_checkpoints = empty if layer.spiking else layer.empty(layer.batch, spans, layer.width)
         wants = layer.output if not (layer.spiking and layer.output == EMISSION) else NOTHING
         out = layer.output_array(layer.size) if wants != NOTHING else empty
 
         loop = forward_loop(type(layer.neuron))
-        shards = layer.shards()
-        threads.for_each(
-            lambda i: loop(
-                *shards[i], *layer.sizes, x_values, layer.x_words, packed, padded_bias, weights, layer.recurrent,
-                coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, current, checkpoints,
-                s_checkpoints, layer.ahead(), layer.empty(layer.width), layer.active(),
-            ),
-            len(shards),
-        )  # fmt: skip
+        shards, x_words, span = layer.shards(), layer.x_words, layer.span
+        unused: list[tuple[Any, ...]] = []  # scratch that no thread works in
+
+        def work(i: int) -> None:
+            scratch = unused.pop() if unused else (layer.ahead(), layer.empty(layer.width), layer.active())
+            loop(
+                *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
+                coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, span, current, checkpoints,
+                s_checkpoints, *scratch,
+            )  # fmt: skip
+            unused.append(scratch)
+
+        threads.for_each(work, len(shards))
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
@@ -263,16 +280,15 @@ class _Run(torch.autograd.Function):
         g_coefficients = layer.zeros(len(shards), len(coefficients), layer.width).reshape(len(shards), -1, layer.width)
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
         surrogate_parameters = layer.surrogate.parameters if layer.spiking else ()
-        x_words, g_out = layer.x_words, empty if g_emitted is None else _flat(g_emitted)
+        span, x_words, g_out = layer.span, layer.x_words, empty if g_emitted is None else _flat(g_emitted)
 
         unused: list[tuple[Any, ...]] = []  # scratch that no thread works in
 
         def work(i: int) -> None:
             scratch = unused.pop() if unused else layer.scratch()
-            g_weights[i].fill(0)
             loop(
                 *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
-                coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, current, checkpoints,
+                coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, span, current, checkpoints,
                 s_checkpoints, packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out,
                 tuple(g_variables), g_s, wants_x, g_x, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
             )  # fmt: skip
