@@ -11,6 +11,7 @@ import torch
 from srnn.cli import main
 from srnn.datasets import Split
 from srnn.energy import MODELS
+from srnn.energy.page import seeds_together
 from srnn.energy.subjects import compare_energy
 from srnn.tasks import DigitsTask
 
@@ -92,6 +93,26 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     assert "energy of a second" not in printed.out  # the steps of digits are not in time
     assert "gru: untrained" in printed.out and printed.err == ""
     assert max(map(len, printed.out.splitlines())) <= 90
+
+
+def test_seeds_of_one_recipe_are_one_row(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    again, out = tmp_path / "srnn-s1", tmp_path / "energy"
+    assert main(["train", "digits", *QUICK, REFERENCE, "--seed", "1", "--out", str(again)]) == 0
+    capsys.readouterr()
+    found = _json(capsys, runs["srnn"], again, runs["lstm"], "--out", out)
+    assert json.loads((out / "energy.json").read_text()) == found
+    assert [report["group"] for report in found["networks"]] == [0, 0, 2]
+    own, lstm = seeds_together(found)
+    assert own["seeds"] == [0, 1] and own["accuracy"] == [report["accuracy"] for report in found["networks"][:2]]
+    costs = [report["models"]["memory"]["energy_pj"]["step"] for report in found["networks"]]
+    assert lstm["ratio"]["memory"] == pytest.approx(2 * costs[2] / (costs[0] + costs[1]))
+    assert lstm["efficiency"]["paper"] == pytest.approx(lstm["ratio"]["paper"] * lstm["error"])
+    page = (out / "energy.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| srnn | 0, 1 |"))
+    assert "±" in row and "Made by `srnn energy srnn srnn-s1 lstm`" in page
+    assert str(tmp_path) not in page
 
 
 def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str]) -> None:

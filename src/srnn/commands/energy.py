@@ -25,6 +25,7 @@ Operations and energy of a network, beside others on the same task and beside ba
   srnn energy runs/ecg                                     a trained network, rates measured on the validation split
   srnn energy runs/ecg runs/ecg-lstm runs/ecg-lif          others compared with it: energy, error, efficiency
   srnn energy runs/ecg --baselines rnn,gru,lstm,bilstm     baselines of the same sizes, untrained
+  srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
   srnn energy paper/shd --rates 0.076 --input-rate 0.076   a recipe with given firing rates; needs no data
 
 paper: its rules and constants (3.1 / 0.1 pJ), one average rate. fp32: each layer's rate, 4.6 / 0.9 pJ, analog input as MACs.
@@ -63,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where rates are measured (default: validation)",
     )  # fmt: skip
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="also write energy.json and energy.md, where seeds of one recipe are one row",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
@@ -82,11 +87,30 @@ def run(arguments: argparse.Namespace) -> int:
         rates=rates,
         input_rate=input_rate,
     )
+    if arguments.out is not None:
+        _write(arguments, found)
     if arguments.json:
         print(json.dumps(found))
     else:
         show_energy(found)
     return 0
+
+
+def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
+    from ..checkpoints import write_atomically
+    from ..energy.page import markdown
+
+    words = [*(Path(name).name for name in arguments.networks)]
+    for option in ("baselines", "technology", "rates", "input_rate", "split"):
+        value = getattr(arguments, option)
+        if value and str(value) not in ("horowitz-45nm", "validation"):
+            words += [f"--{option.replace('_', '-')}", str(value)]
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SrnnError(f"Cannot make the folder {arguments.out}: {error.strerror}.") from error
+    write_atomically(arguments.out / "energy.json", (json.dumps(found) + "\n").encode())
+    write_atomically(arguments.out / "energy.md", markdown(found, f"srnn energy {' '.join(words)}").encode())
 
 
 def _rate(option: str, word: str) -> float:

@@ -92,6 +92,10 @@ def compare_energy(
     subjects += [_baseline(found[0].recipe, name, task, given) for name in baselines]
     analog = task.name in ANALOG_IN_PAPER
     reports = [energy_report(subject, prices, task.step_ms, analog) for subject in subjects]
+    recipes = [item.recipe for item in found]
+    for index, report in enumerate(reports):
+        report["seed"] = found[index].seed if index < len(found) and found[index].trained else None
+        report["group"] = recipes.index(recipes[index]) if report["seed"] is not None else index
     return {
         "task": task.name,
         "split": split if rates is None else None,
