@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from srnn import SrnnError
-from srnn.analysis import AnalysisOptions, ClassReport, analyse, exit_counts, time_constants
+from srnn.analysis import AnalysisOptions, ClassReport, TimeConstants, analyse, exit_counts, spikes, time_constants
 from srnn.analysis.show import show_analysis, sparkline
 from srnn.baselines import Network
 from srnn.evaluation import evaluate
@@ -84,6 +84,7 @@ def test_steps(padded: bool) -> None:
     assert curve.counted.sum() == sum(max(1, n - 2) for n in _lengths(task))
     assert found.classes.frame_error_rate == pytest.approx(1 - plain.report["accuracy_labelled"])
     assert "at_step" in found.to_dict()["anytime"]
+    assert found.change_times is not None and found.change_times.changes == 0  # a sequence's class never changes
 
 
 def _lengths(task: TinyTask) -> list[int]:
@@ -106,12 +107,47 @@ def test_after_a_change_of_class() -> None:
     assert curve.curve(None, True).after_change[:4] == [0.0, 1.0, 1.0, None]
 
 
+def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
+    """Windows that all begin with one class, as the paper's: who says that class to everything is not right at first."""
+    from srnn.analysis import Anytime
+    from srnn.batches import Batch
+    from srnn.recipes.schema import LossConfig
+
+    true = torch.tensor([[0, 0, -1, 1, 1, 2], [0, 0, -1, -1, 2, 2], [0, 0, 0, 0, -1, -1]])
+    always = torch.nn.functional.one_hot(torch.zeros_like(true), 3).float()
+    curve = Anytime(Loss(LossConfig("nll"), per_step=True), 6, unlabelled_class=0)
+    for rows in (slice(0, 2), slice(2, 3)):  # in two batches, of which neither knows the other's labels
+        curve.add_steps(Batch(torch.zeros(1, 6, 1), true[rows], None), always[rows])
+    found = curve.curve(None, True)
+    assert found.labelled_from == 4
+    assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]
+    assert found.at_step_labelled == [None, None, None, 0.5, 0.0, 0.0]
+    assert found.accuracy[:3] == [1.0, 1.0, 1.0]  # as the paper counts, unlabelled steps as class 0
+    assert found.settled() == found.to_dict()["settled_steps"] == 4  # of the labelled steps; of all it would be 1
+
+    plain = Anytime(Loss(LossConfig("nll"), per_step=True), 6)
+    plain.add_steps(Batch(torch.zeros(1, 6, 1), true, None), always)
+    assert plain.curve(None, True).accuracy_labelled is None and plain.curve(None, True).labelled_from is None
+
+
+def test_the_labelled_curve_ends_where_evaluation_does() -> None:
+    task = TinyStepTask()
+    _, network, loss = made(task, "--loss.name=nll", "--network.neuron.initial={}")
+    found = analyse(network, task, loss, batch_size=8)
+    assert found.anytime is not None and found.anytime.accuracy_labelled is not None
+    assert found.anytime.labelled_from == 1  # classes differ from the start: nothing is left out
+    assert found.anytime.accuracy_labelled[-1] == found.evaluation.report["accuracy_labelled"]
+    assert found.anytime.accuracy[-1] == found.evaluation.report["accuracy"]
+
+
 def test_settled() -> None:
     from srnn.analysis import AnytimeCurve
 
     def curve(right: list[int], counted: int = 100) -> AnytimeCurve:
         none = np.zeros(3, np.int64)
-        return AnytimeCurve(False, True, None, np.array(right), np.full(len(right), counted), none, none)
+        return AnytimeCurve(
+            False, True, None, np.array(right), np.full(len(right), counted), None, None, None, none, none
+        )
 
     assert curve([10, 90, 50, 89, 90]).settled() == 4
     assert curve([90, 90]).settled() == 1
@@ -215,8 +251,8 @@ def test_time_constants_before_and_after() -> None:
     assert found["layers.0.tau_mem"].rms_change == pytest.approx(2, abs=1e-5)
     assert found["readout.tau_mem"].rms_change == 0
     assert found["layers.0.tau_mem"].is_trained
-    edges, now, before = found["layers.0.tau_mem"].histogram(5)
-    assert len(edges) == 6 and before is not None and sum(now) == sum(before) == 8
+    bins = found["layers.0.tau_mem"].histogram(5)
+    assert len(bins.edges) == 6 and bins.initial is not None and sum(bins.now) == sum(bins.initial) == 8
     assert time_constants(network)[0].rms_change is None
     other = tiny_recipe("--network.hidden=[5]").build_network(task, 0)
     with pytest.raises(SrnnError, match="another architecture"):
@@ -230,7 +266,17 @@ def test_time_constants_that_are_no_numbers_are_left_out() -> None:
         network.layers[0].params.tau_mem[:3] = float("nan")  # type: ignore[index, union-attr]
     one = time_constants(network)[0]
     assert one.to_dict()["now"]["values"][:3] == [None] * 3
-    assert sum(one.histogram()[1]) == 5
+    assert sum(one.histogram().now) == 5
+
+
+def test_bins_of_a_wide_range_grow_by_a_constant_factor() -> None:
+    """On a linear axis one neuron of 18,000 steps puts all others into the first bin."""
+    values = np.array([60.0, 80.0, 120.0, 250.0, 600.0, 18000.0])
+    wide = TimeConstants("layers.0.tau_adp", True, values, values / 2, None).histogram(8)
+    assert wide.log and np.allclose(wide.edges[1:] / wide.edges[:-1], 600 ** (1 / 8)) and max(wide.now) <= 3
+    assert sum(wide.now) == 6 and wide.initial is not None and sum(wide.initial) == 6
+    narrow = TimeConstants("readout.tau_mem", True, values[:4], None, None).histogram(8)
+    assert not narrow.log and np.allclose(np.diff(narrow.edges), 190 / 8) and narrow.initial is None
 
 
 def test_confusion_by_hand() -> None:
@@ -290,6 +336,32 @@ def test_tables_where_only_ascii_can_be_shown() -> None:
         show_analysis(found, Console(file=file, width=80))
         file.flush()
         assert b"accuracy over time" in file.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def shown(task: TinyTask, *words: str) -> str:
+    recipe, network, loss = made(task, *words)
+    file = io.StringIO()
+    found = analyse(network, task, loss, initial=recipe.build_network(task, 1))
+    show_analysis(found, Console(file=file, width=120))
+    return file.getvalue()
+
+
+def test_analog_neurons_are_not_said_to_spike() -> None:
+    relu = shown(TinyTask(), "--network.neuron={name: relu, tau_mem: 3}")
+    assert "spike" not in relu and "synaptic" not in relu and "share of outputs that are not 0" in relu
+    assert "spikes per neuron and step" in shown(TinyTask())
+    _, network, _ = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
+    assert not spikes(network)  # one layer that does not is enough
+
+
+def test_labelled_steps_come_first_for_people() -> None:
+    text = shown(TinyStepTask(), "--loss.name=nll")
+    first, other = (
+        text.index("of all labelled steps so far"),
+        text.index("those without a label counted as a by convention"),
+    )
+    assert first < other
+    assert "labelled" not in shown(QuietTask(), "--loss.name=nll").split("accuracy over time")[1].split("\n")[0]
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:

@@ -71,7 +71,9 @@ def test_one_object_and_two_files(run: Path, capsys: pytest.CaptureFixture[str])
     assert {key: found[key] for key in plain} == plain
     assert found["anytime"]["accuracy"][-1] == plain["accuracy"]
     assert len(found["anytime"]["accuracy"]) == 16
-    assert found["delineation"] is None
+    assert (
+        found["delineation"] is None and found["change_times"] is None and found["anytime"]["accuracy_labelled"] is None
+    )
     assert [layer["name"] for layer in found["activity"]["layers"]] == ["layers.0", "layers.1"]
     assert all(one["rms_change"] is not None for one in found["time_constants"])
     assert found["exit"]["policy"]["chosen_on"] == "validation"
@@ -144,6 +146,17 @@ def test_tables_for_people(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert printed.err == ""
 
 
+def test_analog_neurons_are_not_said_to_spike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    relu = [*QUICK, "--network.neuron={name: relu, tau_mem: 3}"]
+    assert main(["train", *relu, "--out", str(tmp_path / "relu"), "--json"]) == 0
+    for words in ([], ["--full"]):
+        capsys.readouterr()
+        assert main(["evaluate", str(tmp_path / "relu"), *words]) == 0
+        printed = capsys.readouterr().out
+        assert "of outputs are not 0" in printed and "spikes" not in printed and "firing" not in printed
+    assert evaluated(capsys, tmp_path / "relu", "--full")["activity"]["spiking"] is False
+
+
 def test_options_that_do_not_fit(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for option, value in (("--exit-loss", "1"), ("--exit-patience", "2"), ("--exit-margin", "0.1"), ("--tolerance", "40"),
                           ("--saturated", "0.5")):  # fmt: skip
@@ -178,6 +191,7 @@ def test_phones_are_reported_without_silence_and_keep_their_statistics(
         == found["classes"]["accuracy_without_silence"]
         == result["accuracy_without_silence"]
     )
+    assert [point["confidence"] for point in found["change_times"]["points"]] == [0.5, 0.8, 0.9, 0.95, 0.99]
     assert found["exit"] is None and not (tmp_path / "run" / "exit-policy.json").exists()
     assert "decides at every step" in fails(capsys, *words, "--full", "--exit-loss", "1")
     assert main(["evaluate", *map(str, words)]) == 0

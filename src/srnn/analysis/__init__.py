@@ -4,19 +4,20 @@
     found.anytime.accuracy, found.exit.policy, found.activity.layers[0].rates, found.to_dict()
 
 ``analyse`` does all in one pass. Each part can be had by itself: ``anytime`` (accuracy over time), ``policy`` and ``exits``
-(early exit), ``confusion``, ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants``. docs/evaluation.md
-explains them.
+(early exit), ``changes`` (time to decision after a change of class), ``confusion``, ``delineation`` (ECG), ``neurons`` (rates,
+operations), ``time_constants``. docs/evaluation.md explains them.
 """
 
 from .analyse import Analysis, AnalysisOptions, analyse, can_exit, early_exit, exit_counts, is_ecg
 from .anytime import Anytime, AnytimeCurve, Prefixes, prefixes
+from .changes import ChangePoint, ChangeTimes
 from .confusion import ClassReport
 from .delineation import BorderReport, Delineation, DelineationReport, WaveReport
 from .exits import EarlyExit, ExitCounts, ExitPoint
-from .neurons import Activity, ActivityCounts, LayerActivity
+from .neurons import Activity, ActivityCounts, LayerActivity, spikes
 from .policy import Deciding, Decisions, ExitPolicy
 from .scores import running_scores
-from .time_constants import TimeConstants, time_constants
+from .time_constants import Histogram, TimeConstants, time_constants
 
 __all__ = [
     "Activity",
@@ -26,6 +27,8 @@ __all__ = [
     "Anytime",
     "AnytimeCurve",
     "BorderReport",
+    "ChangePoint",
+    "ChangeTimes",
     "ClassReport",
     "Deciding",
     "Decisions",
@@ -35,6 +38,7 @@ __all__ = [
     "ExitCounts",
     "ExitPoint",
     "ExitPolicy",
+    "Histogram",
     "LayerActivity",
     "Prefixes",
     "TimeConstants",
@@ -46,5 +50,6 @@ __all__ = [
     "is_ecg",
     "prefixes",
     "running_scores",
+    "spikes",
     "time_constants",
 ]

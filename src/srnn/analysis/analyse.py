@@ -16,10 +16,12 @@ from ..evaluation import Evaluation, Tally, run_batches
 from ..losses import Loss
 from ..network import SRNN, Result
 from .anytime import Anytime, AnytimeCurve, prefixes
+from .changes import ChangeCounts, ChangeTimes
 from .confusion import ClassReport
 from .delineation import Delineation, DelineationReport
 from .exits import PATIENCES, EarlyExit, ExitCounts
 from .neurons import SATURATED, Activity, ActivityCounts, recorded
+from .scores import softmax
 from .time_constants import TimeConstants, time_constants
 
 if TYPE_CHECKING:
@@ -64,11 +66,15 @@ class Analysis:
     """None for one decision a sequence by a network that reads from both ends: it cannot be asked early."""
     exit: EarlyExit | None
     """For one decision a sequence."""
+    change_times: ChangeTimes | None
+    """Time to decision after changes of the true class, for a decision at every step."""
     delineation: DelineationReport | None
     """For the six segments of the ECG."""
     activity: Activity | None
     """For spiking (and ReLU) networks."""
     time_constants: list[TimeConstants]
+    unlabelled_name: str | None = None
+    """The class as which the task counts steps without a label; None: they do not count."""
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation's report, and the parts under their names."""
@@ -82,6 +88,7 @@ class Analysis:
             "classes": self.classes.to_dict(),
             "anytime": plain(self.anytime),
             "exit": plain(self.exit),
+            "change_times": plain(self.change_times),
             "delineation": plain(self.delineation),
             "activity": plain(self.activity),
             "time_constants": [one.to_dict() for one in self.time_constants],
@@ -143,6 +150,7 @@ def analyse(
     tally = Tally(network, task, loss)
     curve = None if not loss.per_step and is_bidirectional(network) else Anytime(loss, steps, task.unlabelled_class)
     exits = _exit_counts(loss, steps, options) if exiting else None
+    changes = ChangeCounts(steps) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if is_ecg(task) else None
     activity = ActivityCounts(network, options.saturated_above) if isinstance(network, SRNN) else None
     for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size, record=recorded(network)):
@@ -151,6 +159,8 @@ def analyse(
             activity.add(batch, result)
         if waves is not None:
             waves.add(*_step_labels(loss, batch, result))
+        if changes is not None:
+            changes.add(_step_labels(loss, batch, result)[0], softmax(result.output.double().cpu().numpy()))
         if curve is not None and loss.per_step:
             curve.add_steps(batch, result.output)
         elif curve is not None:
@@ -164,9 +174,11 @@ def analyse(
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
         None if curve is None else curve.curve(task.step_ms, not is_bidirectional(network)),
         None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
+        None if changes is None else changes.times(task.step_ms, not is_bidirectional(network)),
         None if waves is None else waves.report(),
         None if activity is None else activity.activity(),
         constants,
+        None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
     )
 
 

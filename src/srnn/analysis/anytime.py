@@ -11,12 +11,11 @@ from torch import Tensor
 
 from ..batches import Batch
 from ..losses import Loss
+from .changes import Counts, Flags, since_change
 from .scores import confidences, running_scores
 
 AFTER_CHANGE = 50
 """Steps after a change of the true class that are looked at."""
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,12 @@ class AnytimeCurve:
     """(T,) right decisions at each step. One decision a sequence: sequences that have ended keep their last one."""
     counted: Counts
     """(T,) decisions at each step."""
+    labelled_right: Counts | None
+    """(T,) as ``right``, of labelled steps alone, from ``labelled_from`` on; None where the task counts no unlabelled ones."""
+    labelled_counted: Counts | None
+    labelled_from: int | None
+    """The first step (1, 2, ...) by which labels of two classes have come. Until then all labels are alike (so the paper's ECG
+    windows are filled up), and right is who says that class to everything."""
     change_right: Counts
     """(AFTER_CHANGE,) per step: right decisions so many steps after the true class has changed."""
     change_counted: Counts
@@ -79,13 +84,30 @@ class AnytimeCurve:
         return _ratios(self.right, self.counted)
 
     @property
+    def accuracy_labelled(self) -> list[float | None] | None:
+        """(T,) ``accuracy`` of labelled steps alone, from ``labelled_from`` on. None where the task counts no unlabelled ones:
+        then ``accuracy`` is it."""
+        if self.labelled_right is None or self.labelled_counted is None:
+            return None
+        return _ratios(self.labelled_right.cumsum(), self.labelled_counted.cumsum())
+
+    @property
+    def at_step_labelled(self) -> list[float | None] | None:
+        """(T,) accuracy of the labelled steps with this number alone; None as for ``accuracy_labelled``."""
+        if self.labelled_right is None or self.labelled_counted is None:
+            return None
+        return _ratios(self.labelled_right, self.labelled_counted)
+
+    @property
     def after_change(self) -> list[float | None]:
         """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
         return _ratios(self.change_right, self.change_counted)
 
     def settled(self, within: float = 0.01) -> int | None:
-        """After how many steps the accuracy is, and stays, at most ``within`` below the last one; None: no decisions."""
-        values = np.array([np.nan if value is None else value for value in self.accuracy])
+        """After how many steps the accuracy is, and stays, at most ``within`` below the last one; None: no decisions. Where
+        unlabelled steps count too, it is the accuracy of the labelled ones."""
+        accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
+        values = np.array([np.nan if value is None else value for value in accuracy])
         if not len(values) or np.isnan(values[-1]):
             return None
         below = np.flatnonzero(~(values >= values[-1] - within))
@@ -98,8 +120,17 @@ class AnytimeCurve:
             "step_ms": self.step_ms,
             "steps": len(self.right),
             "accuracy": self.accuracy,
+            "accuracy_labelled": self.accuracy_labelled,
             "settled_steps": self.settled(),
-            **({"at_step": self.at_step, "after_change": self.after_change} if self.per_step else {}),
+            **(self._by_step() if self.per_step else {}),
+        }
+
+    def _by_step(self) -> dict[str, Any]:
+        return {
+            "at_step": self.at_step,
+            "at_step_labelled": self.at_step_labelled,
+            "labelled_from": self.labelled_from,
+            "after_change": self.after_change,
         }
 
 
@@ -109,12 +140,16 @@ class Anytime:
     Args:
         loss: of the recipe.
         steps: of the longest sequence.
-        unlabelled_class: as which steps without a label count; None: they do not count.
+        unlabelled_class: as which steps without a label count; None: they do not count. Where they do, labelled steps are also
+            counted by themselves: a stretch that nobody labelled is right or wrong by convention alone.
     """
 
     def __init__(self, loss: Loss, steps: int, unlabelled_class: int | None = None) -> None:
         self.loss, self.steps, self.unlabelled_class = loss, steps, unlabelled_class
         self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        self._first: dict[int, int] = {}
+        """The first step (0, 1, ...) at which each class is a label."""
         self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
 
     def add_decisions(self, found: Prefixes, true: Counts) -> None:
@@ -129,30 +164,45 @@ class Anytime:
         """Count B sequences with a decision at every step."""
         true, predicted = batch.y.cpu().numpy(), output.argmax(-1).cpu().numpy()
         in_time = self.loss.counted_steps(output, batch.lengths).cpu().numpy()
-        self._count_changes(np.where(in_time, true, -1), predicted)
+        labels = np.where(in_time, true, -1)
+        self._count_changes(labels, predicted)
+        _count(labels >= 0, predicted == true, self.labelled_right, self.labelled_counted)
+        for label, step in _first_steps(labels).items():
+            self._first[label] = min(step, self._first.get(label, step))
         if self.unlabelled_class is not None:
             true = np.where(true < 0, self.unlabelled_class, true)
-        counted = in_time & (true >= 0)
-        steps = true.shape[1]
-        self.right[:steps] += (counted & (predicted == true)).sum(0)
-        self.counted[:steps] += counted.sum(0)
+        _count(in_time & (true >= 0), predicted == true, self.right, self.counted)
 
     def _count_changes(self, true: Counts, predicted: Counts) -> None:
-        """By the number of steps since the true class changed; a stretch's first class began nobody knows when."""
-        step = np.arange(true.shape[1])
-        differs = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)), constant_values=True)
-        known = differs & (true >= 0) & np.pad(true[:, :-1] >= 0, ((0, 0), (1, 0)))
-        since = step - np.maximum.accumulate(np.where(differs, step, 0), axis=1)
-        from_known = np.take_along_axis(known, step - since, axis=1)
-        chosen = from_known & (true >= 0) & (since < AFTER_CHANGE)
+        since, known = since_change(true)
+        chosen = known & (since < AFTER_CHANGE)
         self.change_counted += np.bincount(since[chosen], minlength=AFTER_CHANGE)
         self.change_right += np.bincount(since[chosen & (predicted == true)], minlength=AFTER_CHANGE)
 
     def curve(self, step_ms: float | None, online: bool) -> AnytimeCurve:
         """What was counted."""
+        by_label = self.unlabelled_class is not None and self.loss.per_step
+        first = sorted(self._first.values())
+        begin = first[1] if len(first) > 1 else 0
+        late = np.arange(self.steps) >= begin
         return AnytimeCurve(
-            self.loss.per_step, online, step_ms, self.right, self.counted, self.change_right, self.change_counted
-        )
+            self.loss.per_step, online, step_ms, self.right, self.counted,
+            self.labelled_right * late if by_label else None, self.labelled_counted * late if by_label else None,
+            begin + 1 if by_label else None, self.change_right, self.change_counted,
+        )  # fmt: skip
+
+
+def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:
+    """Add which of (B, T) decisions count, and which are right, to the sums by step."""
+    steps = counts.shape[1]
+    rights[:steps] += (counts & right).sum(0)
+    counted[:steps] += counts.sum(0)
+
+
+def _first_steps(labels: Counts) -> dict[int, int]:
+    """Labels (B, T), -1 where there is none -> at which step each class comes first."""
+    classes, place = np.unique(labels.T, return_index=True)  # in the order of time
+    return {label: at // len(labels) for label, at in zip(classes.tolist(), place.tolist(), strict=True) if label >= 0}
 
 
 def _ratios(parts: Counts, wholes: Counts) -> list[float | None]:

@@ -3,7 +3,8 @@
 A synaptic operation (SOP) is one spike that arrives at one synapse: a spike of a neuron counts once for each neuron that it
 reaches, its own layer's over recurrent weights (in the next step) and the next layer's. Inputs that are not 0 count likewise, by
 themselves, for they need not be spikes; with substeps they are held, and count in each. Operations within a neuron (leak,
-threshold, adaptation) are no SOPs.
+threshold, adaptation) are no SOPs. Analog neurons (ReLU) do not spike: their rate is the share of outputs that are not 0, and
+such an output is multiplied at each synapse, where a spike is added.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ class LayerActivity:
     name: str
     """"layers.0", or "layers.0.forward_layer"."""
     emission: str
-    """"spike"; else rates are how often a neuron emits something else than 0."""
+    """"spike", or what an analog neuron emits: "relu", "identity"."""
     rates: Rates
-    """(size,) of each neuron: spikes per (sub)step."""
+    """(size,) of each neuron: spikes per (sub)step; of an analog one the share of (sub)steps in which its output is not 0."""
     sops: int
     """Of its spikes, over the whole split."""
 
     def dead(self) -> list[int]:
-        """Neurons that never fire."""
+        """Neurons that never fire, or whose output is always 0."""
         return np.flatnonzero(self.rates == 0).tolist()
 
     def saturated(self, above: float = SATURATED) -> list[int]:
-        """Neurons that fire in more than so many of the steps."""
+        """Neurons that fire, or whose output is not 0, in more than so many of the steps."""
         return np.flatnonzero(self.rates > above).tolist()
 
 
@@ -64,6 +65,11 @@ class Activity:
     saturated_above: float = SATURATED
 
     @property
+    def spiking(self) -> bool:
+        """All hidden neurons emit spikes."""
+        return all(layer.emission == "spike" for layer in self.layers)
+
+    @property
     def sops(self) -> int:
         """Of hidden spikes and inputs together."""
         return self.input_sops + sum(layer.sops for layer in self.layers)
@@ -75,6 +81,7 @@ class Activity:
             return {"sops_per_sequence": sops / per_sequence, "sops_per_step": sops / per_step}
 
         return {
+            "spiking": self.spiking,
             "sequences": self.sequences,
             "steps": self.steps,
             **counts(self.sops),
@@ -133,6 +140,11 @@ class ActivityCounts:
             self._inputs * substeps * first,
             self.saturated_above,
         )
+
+
+def spikes(network: Network) -> bool:
+    """Whether all hidden neurons emit spikes. Else a "firing rate" is the share of their outputs that are not 0."""
+    return isinstance(network, SRNN) and all(layer.neuron.emission == "spike" for _, layer in _hidden(network))
 
 
 def recorded(network: Network) -> tuple[str, ...]:

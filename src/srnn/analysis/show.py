@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from .analyse import Analysis
     from .anytime import AnytimeCurve
+    from .changes import ChangeTimes
     from .delineation import DelineationReport
     from .exits import EarlyExit, ExitPoint
     from .neurons import Activity
@@ -56,9 +57,11 @@ def show_analysis(found: Analysis, console: Console | None = None) -> None:
     symbols = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
     _classes(console, found)
     if found.anytime is not None:
-        _anytime(console, found.anytime, symbols)
+        _anytime(console, found, found.anytime, symbols)
     if found.exit is not None:
         _exit(console, found.exit, found.anytime.step_ms if found.anytime else None, symbols)
+    if found.change_times is not None and found.change_times.changes:
+        _change_times(console, found.change_times)
     if found.delineation is not None:
         _delineation(console, found.delineation)
     if found.activity is not None:
@@ -106,17 +109,22 @@ def _classes(console: Console, found: Analysis) -> None:
     _line(console, ", ".join(parts))
 
 
-def _anytime(console: Console, curve: AnytimeCurve, symbols: str) -> None:
-    accuracy, steps = curve.accuracy, len(curve.right)
+def _anytime(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+    labelled, steps = curve.accuracy_labelled, len(curve.right)
+    accuracy = curve.accuracy if labelled is None else labelled
     known = [value for value in accuracy if value is not None]
     if not known:
         return
-    what = "of all steps so far" if curve.per_step else "had it been asked then"
+    which = "steps" if labelled is None else "labelled steps"
+    begins = f", from step {curve.labelled_from} on" if (curve.labelled_from or 1) > 1 else ""
+    what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
     _line(console, f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
     _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}")
     settled = curve.settled()
     if settled is not None:
         _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
+    if labelled is not None:
+        _with_unlabelled(console, found, curve, symbols)
     if curve.per_step:
         after = curve.after_change
         _line(console, f"accuracy in the {len(after)} steps after the true class has changed:")
@@ -125,6 +133,39 @@ def _anytime(console: Console, curve: AnytimeCurve, symbols: str) -> None:
             line = sparkline(after, 0, 1, symbols=symbols)
             _line(console, f"  {line}  {_percent(shown[0])} to {_percent(shown[-1])}")
     if not curve.online:
+        _line(console, "  the network reads from both ends: these decisions know the future")
+
+
+def _with_unlabelled(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+    """The curve in which unlabelled steps count as a class, and why it is not the first."""
+    known = [value for value in curve.accuracy if value is not None]
+    begins = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
+    _line(
+        console,
+        f"the same of all steps, those without a label counted as {found.unlabelled_name} by convention{begins}:",
+    )
+    _line(
+        console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}"
+    )
+
+
+def _change_times(console: Console, found: ChangeTimes) -> None:
+    def wait(mean: float | None, median: float | None) -> str:
+        return "-" if mean is None else f"{_steps(mean, found.step_ms)}, {median:g}"
+
+    _table(
+        console, f"time to decision: steps after each of {found.changes:,} changes of the true class (mean, median)",
+        ("confidence", "sure of a class", "after", "then right", "sure and right", "after"),
+        [
+            [
+                f"{point.confidence:g}", _percent(point.reached), wait(point.mean_steps, point.median_steps),
+                _percent(point.accuracy_reached), _percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
+            ]
+            for point in found.points
+        ],
+    )  # fmt: skip
+    _line(console, "  until the class changes again; who is sure at once may still be sure of the class before")
+    if not found.online:
         _line(console, "  the network reads from both ends: these decisions know the future")
 
 
@@ -205,14 +246,17 @@ def _activity(console: Console, found: Activity, symbols: str) -> None:
         dead, saturated = len(layer.dead()), len(layer.saturated(above))
         numbers = (len(layer.rates), f"{layer.rates.mean():.4f}", f"{layer.rates.max():.3f}", dead, saturated)
         rows.append([layer.name, *map(str, numbers), f"{layer.sops / steps:,.1f}"])
-    columns = ("layer", "neurons", "rate", "highest", "dead", f"over {above:g}", "SOPs a step")
-    _table(console, "activity: spikes per neuron and step", columns, rows)
+    silent, unit = ("dead", "SOPs a step") if found.spiking else ("always 0", "operations a step")
+    columns = ("layer", "neurons", "rate", "highest", silent, f"over {above:g}", unit)
+    what = "spikes per neuron and step" if found.spiking else "share of outputs that are not 0"
+    _table(console, f"activity: {what}", columns, rows)
     for layer in found.layers:
         line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40, symbols)
         _line(console, f"  {layer.name}: {line}  neurons by rate, 0 to 1")
+    name = "synaptic operations" if found.spiking else "operations of outputs that are not 0 (analog ones multiply)"
     _line(
         console,
-        f"synaptic operations: {found.sops / steps:,.1f} a step, {found.sops / sequences:,.0f} a sequence, of which inputs "
+        f"{name}: {found.sops / steps:,.1f} a step, {found.sops / sequences:,.0f} a sequence, of which inputs "
         f"{found.input_sops / steps:,.1f} a step",
     )
 
@@ -231,10 +275,11 @@ def _time_constants(console: Console, found: Sequence[TimeConstants], symbols: s
                 change if one.is_trained else "fixed",
             ]
         )
-        edges, now, before = one.histogram(16)
-        start = "" if before is None else f"start {sparkline(before, 0, symbols=symbols)} "
-        line = f"{start}now {sparkline(now, 0, symbols=symbols)}"
-        lines.append(f"  {one.name:<{wide}} {edges[0]:7.1f} {line} {edges[-1]:.1f}")
+        bins = one.histogram(16)
+        start = "" if bins.initial is None else f"start {sparkline(bins.initial, 0, symbols=symbols)} "
+        line = f"{start}now {sparkline(bins.now, 0, symbols=symbols)}"
+        log = " (logarithmic)" if bins.log else ""
+        lines.append(f"  {one.name:<{wide}} {bins.edges[0]:7.1f} {line} {bins.edges[-1]:.1f}{log}")
     columns = ("time constant", "at the start", "now", "rms change")
     _table(console, f"time constants in steps, mean {plus_minus} deviation over neurons", columns, rows)
     for line in lines:

@@ -13,6 +13,21 @@ from ..errors import SrnnError
 from ..network import SRNN, Layer
 
 Values = npt.NDArray[np.float64]
+WIDE = 20.0
+"""Ratio of the longest to the shortest time constant from which bins grow by a constant factor."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many neurons have which time constant."""
+
+    edges: Values
+    """(bins + 1,) in steps."""
+    now: list[int]
+    initial: list[int] | None
+    """At the start; None where that is not known."""
+    log: bool
+    """Bins grow by a constant factor, because the range is wide; else they are of one width."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +49,17 @@ class TimeConstants:
         """Root of the mean squared change, in steps."""
         return None if self.initial is None else float(np.sqrt(np.square(self.values - self.initial).mean()))
 
-    def histogram(self, bins: int = 24) -> tuple[Values, list[int], list[int] | None]:
-        """(bins + 1 edges in steps, how many now, how many at the start), both over the range of both."""
-        both = self.values if self.initial is None else np.concatenate([self.values, self.initial])
-        edges = np.histogram_bin_edges(_finite(both), bins)
-        now = np.histogram(_finite(self.values), edges)[0].tolist()
-        return edges, now, None if self.initial is None else np.histogram(_finite(self.initial), edges)[0].tolist()
+    def histogram(self, bins: int = 24) -> Histogram:
+        """How many neurons have which, now and at the start, over the range of both."""
+        both = _finite(self.values if self.initial is None else np.concatenate([self.values, self.initial]))
+        log = bool(len(both) and both.min() > 0 and both.max() > WIDE * both.min())
+        edges = np.geomspace(both.min(), both.max(), bins + 1) if log else np.histogram_bin_edges(both, bins)
+
+        def counts(values: Values) -> list[int]:
+            inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded outer edge loses nobody
+            return np.histogram(inside, edges)[0].tolist()
+
+        return Histogram(edges, counts(self.values), None if self.initial is None else counts(self.initial), log)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -23,8 +23,8 @@ Measure a trained network: accuracy, firing rates, number of parameters.
 
   srnn evaluate runs/digits-s0-20260101-120000 --split test
 
-With --full all that suits the task: accuracy over time, an early-exit policy (always chosen on validation), recall and
-precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and
+With --full all that suits the task: accuracy over time, time to decision, an early-exit policy (always chosen on validation),
+recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and
 after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
   srnn evaluate --published ecg --weights ecg.npz --data-dir DIR --split test
@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--saturated", type=float, metavar="R",
-        help="--full: spikes a step above which a neuron counts as saturated (default: 0.9)",
+        help="--full: rate above which a neuron counts as saturated (default: 0.9)",
     )  # fmt: skip
     parser.set_defaults(overrides=[])
 
@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_full_options(arguments)
 
+    from ..analysis import spikes
     from ..compat import describe_silent_units
     from ..evaluation import evaluate
     from .show import show_result
@@ -114,14 +115,14 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             from ..analysis.show import show_analysis
 
-            show_result(analysis.evaluation.report, title)
+            show_result(analysis.evaluation.report, title, spiking=spikes(network))
             show_analysis(analysis)
     else:
         found = evaluate(network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir)
         if arguments.json:
             print(json.dumps(found.report | extra))
         else:
-            show_result(found.report, title, found.confusion, task.class_names)
+            show_result(found.report, title, found.confusion, task.class_names, spikes(network))
     if not arguments.json:
         for line in describe_silent_units(silent):
             print(line)

@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .energy import show_energy
     from .show import show_result
 
-    show_result(content["evaluation"], f"{content['name']}, {arguments.split} split")
+    spiking = content["network"]["spiking"]
+    show_result(content["evaluation"], f"{content['name']}, {arguments.split} split", spiking=spiking)
     show_energy(content["energy"])
     print(f"page: {out}")
     return 0

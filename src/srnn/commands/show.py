@@ -24,9 +24,16 @@ _NAMES = {
 
 
 def show_result(
-    result: Mapping[str, Any], title: str, confusion: np.ndarray | None = None, classes: Sequence[str] = ()
+    result: Mapping[str, Any],
+    title: str,
+    confusion: np.ndarray | None = None,
+    classes: Sequence[str] = (),
+    spiking: bool | None = None,
 ) -> None:
-    """Print a result to standard output, and under it, where given, how often each true class was recognised."""
+    """Print a result to standard output, and under it, where given, how often each true class was recognised.
+
+    spiking: whether all hidden neurons spike; else their rate is the share of outputs that are not 0. None: not known here.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -34,7 +41,11 @@ def show_result(
     table = Table(title=title, show_header=False, title_justify="left")
     for key, name in _NAMES.items():
         if key in result:
-            table.add_row(name, _text(key, result[key]), style="bold" if key == "accuracy" else None)
+            if key == "firing_rate":
+                name, text = ("activity" if spiking is False and result[key] else name), _rate(result[key], spiking)
+            else:
+                text = _text(key, result[key])
+            table.add_row(name, text, style="bold" if key == "accuracy" else None)
     console.print(table)
     if confusion is not None:
         by_class = Table(title="by class", title_justify="left")
@@ -50,14 +61,17 @@ def show_result(
         print(f"run folder: {result['run']}")
 
 
+def _rate(value: Mapping[str, Any] | None, spiking: bool | None) -> str:
+    if value is None:
+        return "n/a"
+    layers = ", ".join(f"{rate:.4f}" for rate in value["layers"])
+    unit = {True: "spikes per neuron and step", False: "of outputs are not 0", None: "per neuron and step"}[spiking]
+    return f"{value['mean']:.4f} {unit} (layers: {layers})"
+
+
 def _text(key: str, value: Any) -> str:
     if key.startswith("accuracy"):
         return f"{value:.2%}"
-    if value is None:
-        return "n/a"
-    if key == "firing_rate":
-        layers = ", ".join(f"{rate:.4f}" for rate in value["layers"])
-        return f"{value['mean']:.4f} spikes per neuron and step (layers: {layers})"
     if key == "seconds":
         return f"{value:.1f}"
     return f"{value:,}" if key in ("n_sequences", "parameters") else str(value)

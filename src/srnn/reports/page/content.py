@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from ...analysis import AnalysisOptions, TimeConstants, analyse, can_exit, is_ecg
+from ...analysis import AnalysisOptions, TimeConstants, analyse, can_exit, is_ecg, spikes
 from ...batches import Sequences
 from ...datasets.qtdb import CHANNELS
 from ...energy.subjects import compare_energy
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 6
 HISTOGRAM_BINS = 24
-WIDE = 20.0
-"""Ratio of the longest to the shortest time constant from which their axis is logarithmic."""
 ECG_LEADS = [{"name": name, "up": 2 * i, "down": 2 * i + 1} for i, name in enumerate(("lead 1", "lead 2"))]
 """Channels that belong together, as ``srnn.datasets.qtdb.CHANNELS`` has them."""
 
@@ -120,6 +115,7 @@ def describe_task(task: Task, run: Run) -> dict[str, Any]:
         "per_step": task.kind == "per_step",
         "inputs": task.inputs,
         "class_names": list(task.class_names),
+        "unlabelled_class": None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
         "step_ms": task.step_ms,
         "start": run.recipe.loss.start,
         "loss": run.recipe.loss.name,
@@ -135,6 +131,7 @@ def describe_network(network: Network, run: Run) -> dict[str, Any]:
         "hidden": list(config.hidden),
         "outputs": network.outputs,
         "neurons": [_neuron_name(network, number) for number in range(len(config.hidden))],
+        "spiking": spikes(network),
         "bidirectional": bool(network.bidirectional),
         "substeps": getattr(network, "substeps", 1),
         "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
@@ -159,22 +156,10 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 
 def histogram(one: TimeConstants) -> dict[str, Any]:
-    """How many neurons have which time constant, now and at the start; over a wide range bins grow by a constant factor."""
-    both = np.concatenate([one.values, one.values if one.initial is None else one.initial])
-    both = both[np.isfinite(both)]
-    log = bool(len(both) and both.min() > 0 and both.max() > WIDE * both.min())
-    edges = (
-        np.geomspace(both.min(), both.max(), HISTOGRAM_BINS + 1)
-        if log
-        else np.histogram_bin_edges(both, HISTOGRAM_BINS)
-    )
-
-    def counts(values: npt.NDArray[np.float64]) -> list[int]:
-        inside = np.clip(values[np.isfinite(values)], edges[0], edges[-1])  # a rounded outer edge loses nobody
-        return np.histogram(inside, edges)[0].tolist()
-
-    initial = None if one.initial is None else counts(one.initial)
-    return {"name": one.name, "log": log, "edges": edges.tolist(), "now": counts(one.values), "initial": initial}
+    """How many neurons have which time constant, now and at the start."""
+    found = one.histogram(HISTOGRAM_BINS)
+    edges = found.edges.tolist()
+    return {"name": one.name, "log": found.log, "edges": edges, "now": found.now, "initial": found.initial}
 
 
 def training(run: Run) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""Time to decision where there is a decision at every step: after a change of the true class, how long until the network is sure.
+
+A stretch begins where the true class changes between two labelled steps, and ends at the next change or the last labelled step in
+a row. Within it, two waits are counted for every confidence, in steps since the change (0: at the change itself):
+
+    sure            until the network believes in any class so much. It may still be sure of the class before.
+    sure and right  until it believes so much in the true one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Softmax probabilities that are asked for."""
+
+
+def since_change(true: Counts) -> tuple[Counts, Flags]:
+    """True classes (B, T), -1 where nothing counts -> steps since the class changed, and whether that change was seen, (B, T).
+
+    A stretch's first class began nobody knows when: neither at the start of a sequence nor after a gap was a change seen.
+    """
+    step = np.arange(true.shape[1])
+    differs = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    seen = differs & (true >= 0) & np.pad(true[:, :-1] >= 0, ((0, 0), (1, 0)))
+    since = step - np.maximum.accumulate(np.where(differs, step, 0), axis=1)
+    return since, np.take_along_axis(seen, step - since, axis=1)
+
+
+@dataclass(frozen=True)
+class ChangePoint:
+    """What follows the changes at one confidence; steps since the change, None where no stretch gets so far."""
+
+    confidence: float
+    reached: float | None
+    """Share of the stretches in which the network is ever so sure of a class."""
+    mean_steps: float | None
+    """Until then; of these."""
+    median_steps: float | None
+    accuracy_reached: float | None
+    """How often that class is then the true one; of these."""
+    right: float | None
+    """Share of the stretches in which it is ever so sure of the true class."""
+    right_mean_steps: float | None
+    """Until then; of these."""
+    right_median_steps: float | None
+
+
+@dataclass(frozen=True)
+class ChangeTimes:
+    """Time to decision after changes of the true class, for every confidence, ascending."""
+
+    changes: int
+    """Stretches that began with a change that was seen."""
+    points: tuple[ChangePoint, ...]
+    step_ms: float | None
+    online: bool
+    """Every decision uses the past alone."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "changes": self.changes, "step_ms": self.step_ms, "online": self.online,
+            "points": [asdict(point) for point in self.points],
+        }  # fmt: skip
+
+
+class ChangeCounts:
+    """Counts the waits, batch by batch. ``steps``: of the longest sequence."""
+
+    def __init__(self, steps: int, confidences: tuple[float, ...] = CONFIDENCES) -> None:
+        self.confidences = confidences
+        self.changes = 0
+        self.sure = np.zeros((len(confidences), steps), np.int64)  # stretches by steps since the change
+        self.right = np.zeros((len(confidences), steps), np.int64)
+        self.sure_right = np.zeros(len(confidences), np.int64)
+
+    def add(self, true: Counts, believed: npt.NDArray[np.floating[Any]]) -> None:
+        """Count B sequences: true classes (B, T), -1 where nothing counts, and what the network believes, (B, T, C)."""
+        since, known = since_change(true)
+        self.changes += int((known & (since == 0)).sum())
+        is_right = believed.argmax(-1) == true
+        in_true = np.take_along_axis(believed, np.maximum(true, 0)[..., None], axis=-1)[..., 0]
+        stretch = np.arange(true.size).reshape(true.shape) - since  # the flat place of its first step
+        for i, confidence in enumerate(self.confidences):
+            first = _first(stretch, known & (believed.max(-1) >= confidence))
+            self.sure[i] += np.bincount(since.ravel()[first], minlength=self.sure.shape[1])
+            self.sure_right[i] += int(is_right.ravel()[first].sum())
+            first = _first(stretch, known & (in_true >= confidence))
+            self.right[i] += np.bincount(since.ravel()[first], minlength=self.right.shape[1])
+
+    def times(self, step_ms: float | None, online: bool) -> ChangeTimes:
+        """What was counted."""
+
+        def share(count: int, whole: int) -> float | None:
+            return count / whole if whole else None
+
+        points = []
+        for i, confidence in enumerate(self.confidences):
+            sure, right = int(self.sure[i].sum()), int(self.right[i].sum())
+            points.append(
+                ChangePoint(
+                    confidence, share(sure, self.changes), *_mean_and_median(self.sure[i]),
+                    share(int(self.sure_right[i]), sure), share(right, self.changes), *_mean_and_median(self.right[i]),
+                )
+            )  # fmt: skip
+        return ChangeTimes(self.changes, tuple(points), step_ms, online)
+
+
+def _first(stretch: Counts, chosen: Flags) -> Counts:
+    """The flat places of each stretch's first chosen step."""
+    places = np.flatnonzero(chosen)  # in the order of time within a stretch
+    return places[np.unique(stretch.ravel()[places], return_index=True)[1]]
+
+
+def _mean_and_median(at: Counts) -> tuple[float | None, float | None]:
+    """Of waits given as how many took 0, 1, 2, ... steps; the median of an even number is the mean of the two in the middle."""
+    total = int(at.sum())
+    if not total:
+        return None, None
+    reached = at.cumsum()
+    middle = [int(np.searchsorted(reached, (total + odd) // 2)) for odd in (1, 2)]
+    return float(at @ np.arange(len(at))) / total, sum(middle) / 2
