@@ -58,15 +58,46 @@ def test_a_network_without_spikes_has_its_place(tmp_path: Path) -> None:
     assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"] and embedded(page(alone)) == alone
 
 
+def test_analog_neurons_have_rows_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What they multiply is no rival of what spikes add, and they have no firing rate."""
+    ours = make_run(tmp_path / "srnn", *DIGITS)
+    relu = make_run(tmp_path / "relu", *DIGITS, "--network.neuron={name: relu, tau_mem: 3}")
+    content = comparison_content([ours, relu])
+    spiking, analog = (run["measures"] for run in content["runs"])
+    alone = report_content(relu, samples=0, baselines=[])
+    assert [run["network"]["spiking"] for run in content["runs"]] == [True, False]
+    assert spiking["activity"] is None and spiking["analog_operations_per_step"] is None and spiking["firing_rate"] > 0
+    assert analog["firing_rate"] is None and analog["sops_per_step"] is None
+    assert analog["activity"] == alone["evaluation"]["firing_rate"]["mean"]
+    assert analog["analog_operations_per_step"] == alone["evaluation"]["activity"]["sops_per_step"]
+    assert main(["compare", str(ours), str(relu), "--out", str(tmp_path / "both.html")]) == 0
+    assert "relu: analog neurons, which do not spike" in " ".join(capsys.readouterr().out.split())
+
+
+def test_labelled_steps_are_compared(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / name, *ECG, seed=seed) for seed, name in enumerate(("a", "b"))]
+    content = comparison_content(folders)
+    assert content["task"]["unlabelled_class"] == "P"
+    for folder, one in zip(folders, content["runs"], strict=True):
+        curve = report_content(folder, samples=0, baselines=[])["evaluation"]["anytime"]
+        assert one["anytime_labelled"] == curve["accuracy_labelled"] and one["anytime"] == curve["accuracy"]
+        assert one["measures"]["settled_steps"] == curve["settled_steps"] > curve["labelled_from"]
+
+
+def test_notes_set_nothing(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / name, *DIGITS, f"--note={name}") for name in ("a", "b")]
+    assert comparison_content(folders)["recipes"] == []
+
+
 def test_only_what_differs_is_told() -> None:
     rows = differences(
         [{"a": 1, "b": {"c": [1], "d": {}}}, {"a": 1, "b": {"c": [2], "d": {"e": None}}}, {"b": {"c": [1]}}]
     )
     assert rows == [
         {"key": "a", "values": [1, 1, None]}, {"key": "b.c", "values": [[1], [2], [1]]},
-        {"key": "b.d", "values": [{}, None, None]},
     ]  # fmt: skip
-    assert differences([{"a": 1}, {"a": 1}]) == []
+    assert differences([{"a": 1}, {"a": 1}]) == differences([{"a": 1, "b": {}}, {"a": 1}]) == []
+    assert differences([{"b": {}}, {"b": {"c": 1}}]) == [{"key": "b.c", "values": [None, 1]}]
 
 
 def test_names_are_as_short_as_they_can_be() -> None:

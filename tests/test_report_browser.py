@@ -20,6 +20,11 @@ PLAY = "document.querySelector('.controls .main').textContent"
 SHOWN = "Object.fromEntries([...document.querySelectorAll('[data-key]')].map(e => [e.dataset.key, e.firstChild.textContent]))"
 CONTROLS = "button, select, input, svg.plot, canvas:not([aria-hidden])"
 NAMED = "e => e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')"
+OTHER = (
+    "--network.neuron.beta=0.1",
+    "--network.readout.neuron.time_constants=log",
+    "--training.lr_scale={layers.*.tau_*: 2}",
+)
 DRAWN = "document.getElementById('footer').textContent !== ''"
 
 
@@ -41,7 +46,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
         contents = {
             "ecg": report_content(ecg, samples=3),
             "digits": report_content(make_run(folder / "digits", *DIGITS), samples=4),
-            "both": comparison_content([ecg, make_run(folder / "other", *ECG, "--network.neuron.beta=0.1")]),
+            "relu": report_content(
+                make_run(folder / "relu", *DIGITS, "--network.neuron={name: relu, tau_mem: 3}"), samples=1
+            ),
+            "both": comparison_content([ecg, make_run(folder / "other-with-a-longer-name", *ECG, *OTHER)]),
         }
     made = {}
     for name, content in contents.items():
@@ -139,6 +147,51 @@ def test_light_dark_and_a_phone(name: str, browser: Browser, pages: dict) -> Non
     assert browser.value("document.documentElement.dataset.theme") == "dark"
     browser.value("document.getElementById('theme').click(); localStorage.clear()")
     assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_what_differs_can_be_read_on_a_phone(width: int, browser: Browser, pages: dict) -> None:
+    """The table itself: every value, and beside it the name of its run, within the screen without scrolling."""
+    page, content = pages["both"]
+    opened(browser, page, width)
+    regions = browser.value(
+        "[...document.querySelectorAll('#differences .scroll')].map(e => [e.scrollWidth, e.clientWidth])"
+    )
+    assert len(regions) == 2 and all(inner <= outer for inner, outer in regions)
+    cells = "[...document.querySelectorAll('#differences td')]"
+    boxes = browser.value(f"{cells}.map(e => e.getBoundingClientRect()).map(r => [r.left, r.right, r.height])")
+    values = sum(len(row["values"]) for block in ("recipes", "environments") for row in content[block])
+    assert len(boxes) == values and all(0 <= left < right <= width and height > 10 for left, right, height in boxes)
+    labels = browser.value(f"{cells}.map(e => getComputedStyle(e, '::before').content)")
+    names = [run["name"] for run in content["runs"]]
+    assert labels[: len(names)] == [json.dumps(name) for name in names]
+    # Of the measures at least the first run's stand beside their names.
+    right = browser.value("document.querySelector('#measures td').getBoundingClientRect().right")
+    assert right <= width and browser.errors == []
+    opened(browser, page)
+    assert browser.value("getComputedStyle(document.querySelector('#differences td'), '::before').content") == "none"
+
+
+def test_analog_neurons_are_not_said_to_spike(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["relu"][0])
+    for part in (".tiles", "#activity", "#training"):
+        text = browser.value(f"document.querySelector('{part}').textContent")
+        assert "fir" not in text.lower().replace("first", "") and "spikes" not in text and "not 0" in text, part
+    opened(browser, pages["digits"][0])
+    assert "spikes per neuron and step" in browser.value("document.querySelector('.tiles').textContent")
+    assert browser.errors == []
+
+
+def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
+    for name, place in (("ecg", "#time"), ("both", "#curves")):
+        page, _ = pages[name]
+        opened(browser, page)
+        titles = browser.value(f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)")
+        first = next(i for i, title in enumerate(titles) if title.startswith("Accuracy over time, labelled steps"))
+        assert titles[first + 1].startswith("The same of all steps") and "count as P" in titles[first + 1]
+    opened(browser, pages["ecg"][0])
+    decided = browser.value("document.querySelector('#time table').textContent")
+    assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
 
 
 def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:

@@ -62,9 +62,23 @@ def _show(content: dict[str, Any]) -> None:
     table.add_column("run", overflow="fold")
     for _, title in _MEASURES:
         table.add_column(title, justify="right")
+    console, analog = Console(), []
     for one in content["runs"]:
-        table.add_row(one["name"], *(_text(key, one["measures"].get(key)) for key, _ in _MEASURES))
-    Console().print(table)
+        measures = one["measures"]
+        if measures["activity"] is not None:
+            analog.append(one["name"])
+            measures = {
+                **measures,
+                "firing_rate": measures["activity"],
+                "sops_per_step": measures["analog_operations_per_step"],
+            }
+        table.add_row(one["name"], *(_text(key, measures.get(key)) for key, _ in _MEASURES))
+    console.print(table)
+    if analog:
+        names = f"{', '.join(analog)}: analog neurons, which do not spike; "
+        console.print(
+            f"{names}rate: share of outputs that are not 0; SOPs: their operations, which multiply.", highlight=False
+        )
 
 
 def _text(key: str, value: Any) -> str:

@@ -50,6 +50,7 @@ def comparison_content(
                 "measures": measures(name, found, report, run),
                 "recall": found.classes.recall,
                 "anytime": None if found.anytime is None else found.anytime.accuracy,
+                "anytime_labelled": None if found.anytime is None else found.anytime.accuracy_labelled,
                 "exit": None if found.exit is None else [point.to_dict() for point in found.exit.curve],
                 "epochs": [_epoch(record) for record in logged["epochs"]],
                 "best_epoch": logged["best_epoch"],
@@ -65,18 +66,24 @@ def comparison_content(
             "task": describe_task(task, runs[0]),
             "runs": described,
             "energy": energy,
-            "recipes": differences([run.recipe.to_dict() for run in runs]),
+            "recipes": differences([_settings(run) for run in runs]),
             "environments": differences([read_json(run.path / "environment.json") for run in runs]),
         }
     )
 
 
 def measures(name: str, found: Analysis, energy: dict[str, Any] | None, run: Run) -> dict[str, Any]:
-    """The numbers by which runs are compared; None where one has no meaning for a run."""
+    """The numbers by which runs are compared; None where one has no meaning for a run.
+
+    Analog neurons do not spike: of them ``activity`` is the share of outputs that are not 0, and ``analog_operations_per_step``
+    how often such an output, or an input, is multiplied at a synapse. Neither is a rival of ``firing_rate`` or ``sops_per_step``.
+    """
     report, result = found.evaluation.report, training(run)["result"] or {}
     activity = None if found.activity is None else found.activity.to_dict()
     chosen = None if found.exit is None or found.exit.policy.confidence is None else found.exit.result
     models = {} if energy is None else energy["models"]
+    rate = None if report["firing_rate"] is None else report["firing_rate"]["mean"]
+    sops, spiking = (None, True) if activity is None else (activity["sops_per_step"], activity["spiking"])
     return {
         "name": name,
         "accuracy": report["accuracy"],
@@ -86,8 +93,10 @@ def measures(name: str, found: Analysis, energy: dict[str, Any] | None, run: Run
         "settled_steps": None if found.anytime is None else found.anytime.settled(),
         "exit_accuracy": None if chosen is None else chosen.accuracy,
         "exit_mean_steps": None if chosen is None else chosen.mean_steps,
-        "firing_rate": None if report["firing_rate"] is None else report["firing_rate"]["mean"],
-        "sops_per_step": None if activity is None else activity["sops_per_step"],
+        "firing_rate": rate if spiking else None,
+        "activity": None if spiking else rate,
+        "sops_per_step": sops if spiking else None,
+        "analog_operations_per_step": None if spiking else sops,
         "parameters": report["parameters"],
         **{f"energy_{model}": None if one is None else one["energy_pj"]["step"] for model, one in models.items()},
         "training_seconds": result.get("seconds"),
@@ -95,7 +104,10 @@ def measures(name: str, found: Analysis, energy: dict[str, Any] | None, run: Run
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Only what differs: {"key": "training.optimizer.lr", "values": [...]}, a value for each; None where one has no such key."""
+    """Only what differs: {"key": "training.optimizer.lr", "values": [...]}, a value for each; None where one has no such key.
+
+    A mapping in which nothing stands says no more than one that is not there.
+    """
     flat = [_flat(one) for one in settings]
     keys = list(dict.fromkeys(key for one in flat for key in one))
     rows = [{"key": key, "values": [one.get(key) for one in flat]} for key in keys]
@@ -103,11 +115,14 @@ def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        return {
-            k: v for name, item in value.items() for k, v in _flat(item, f"{key}.{name}" if key else str(name)).items()
-        }
-    return {key: value}
+    if not isinstance(value, Mapping):
+        return {key: value}
+    return {k: v for name, item in value.items() for k, v in _flat(item, f"{key}.{name}" if key else str(name)).items()}
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """The recipe without its note, which sets nothing."""
+    return {name: value for name, value in run.recipe.to_dict().items() if name != "note"}
 
 
 def _epoch(record: dict[str, Any]) -> dict[str, Any]:

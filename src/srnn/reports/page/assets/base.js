@@ -34,16 +34,17 @@ function chips(name, legend, options, chosen, choose) {
     el("input", { type: "radio", name, value, checked: value === chosen, onchange: () => choose(value) }), el("span", {}, text))));
 }
 
-/** A table; a cell is a text, or {text, more, best, words, head}. */
+/** A table; a cell is a text, or {text, more, best, words}. On a phone the rows of kind "settings" are stacked, each value under its key. */
 function table(caption, head, rows, kind) {
-  const cell = (item, first) => {
+  const cell = (item, column) => {
+    const first = column === 0;
     const given = item !== null && typeof item === "object" && !(item instanceof Node) ? item : { text: item };
-    return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-key": given.key }, given.text, given.more && el("small", {}, given.more));
+    return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-key": given.key, "data-head": kind === "settings" && !first && head[column] }, given.text, given.more && el("small", {}, given.more));
   };
   return el("div", { class: kind === "long" ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption || kind }, el("table", { class: kind },
     caption && el("caption", {}, caption),
     head && el("thead", {}, el("tr", {}, head.map(text => el("th", { scope: "col" }, text)))),
-    el("tbody", {}, rows.map(row => el("tr", { class: row.sub && "sub" }, row.map((item, i) => cell(item, i === 0)))))));
+    el("tbody", {}, rows.map(row => el("tr", { class: row.sub && "sub" }, row.map(cell))))));
 }
 
 // ---- numbers as text ----------------------------------------------------------------------------------------------------------

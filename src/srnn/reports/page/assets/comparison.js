@@ -5,7 +5,8 @@ const RUNS = DATA.runs, TASK = DATA.task, colour = i => `var(--c${i % 9})`, dash
 const MEASURES = [
   ["accuracy", "accuracy", percent, 1], ["accuracy_labelled", "accuracy, labelled steps", percent, 1], ["accuracy_without_silence", "accuracy without silence", percent, 1],
   ["balanced_accuracy", "mean recall", percent, 1], ["settled_steps", "steps until the accuracy has settled", short, -1], ["exit_accuracy", "accuracy with early exit", percent, 1], ["exit_mean_steps", "steps read with early exit", short, -1],
-  ["firing_rate", "firing rate, spikes per neuron and step", short, -1], ["sops_per_step", "synaptic operations a step", short, -1], ["parameters", "parameters", whole, -1],
+  ["firing_rate", "firing rate, spikes per neuron and step", short, -1], ["activity", "analog neurons: share of outputs not 0", short, -1],
+  ["sops_per_step", "synaptic operations a step", short, -1], ["analog_operations_per_step", "analog neurons: operations of these a step", short, -1], ["parameters", "parameters", whole, -1],
   ["energy_paper", "energy of a step, paper's rules", energy, -1], ["energy_fp32", "energy of a step, fp32", energy, -1], ["energy_neurobench", "energy of a step, NeuroBench", energy, -1], ["energy_memory", "energy of a step, with memory", energy, -1],
   ["training_seconds", "training", seconds, 0],
 ];
@@ -27,11 +28,14 @@ function curvesSection() {
     return series.length ? plot({ title, x: { label: "epoch", whole: true }, y: { label: key, ...axis }, series, height: 260, legend: true }) : null;
   };
   const sameLoss = !DATA.recipes.some(row => row.key.startsWith("loss."));  // other losses are no rivals
-  const anytime = RUNS.map((run, i) => run.anytime && { name: run.name, x: run.anytime.map((_, t) => t + 1), y: run.anytime, colour: colour(i), dash: dashed(i) }).filter(Boolean);
+  const over = key => RUNS.map((run, i) => run[key] && { name: run.name, x: run[key].map((_, t) => t + 1), y: run[key], colour: colour(i), dash: dashed(i) }).filter(Boolean);
+  const anytime = over("anytime"), labelled = over("anytime_labelled");
+  const overTime = (title, subtitle, series) => plot({ title, subtitle, x: { label: TASK.step_ms ? `steps of ${short(TASK.step_ms)} ms` : "steps" }, y: { label: "accuracy", min: 0, max: 1, text: share }, series, height: 260, legend: true });
   const exits = RUNS.map((run, i) => { const points = run.exit && [...run.exit].sort((a, b) => a.mean_steps - b.mean_steps); return points && { name: run.name, x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: colour(i), dash: dashed(i) }; }).filter(Boolean);
   section("curves", "Curves", null, el("div", { class: "columns" }, [
     training("accuracy", "Validation accuracy over training", { text: share }), sameLoss && training("loss", "Validation loss over training", {}),
-    anytime.length && plot({ title: "Accuracy over time", subtitle: TASK.per_step ? "of all steps so far" : "had the signal ended there", x: { label: TASK.step_ms ? `steps of ${short(TASK.step_ms)} ms` : "steps" }, y: { label: "accuracy", min: 0, max: 1, text: share }, series: anytime, height: 260, legend: true }),
+    labelled.length && overTime("Accuracy over time, labelled steps", "of all labelled steps so far, from the first at which labels differ", labelled),
+    anytime.length && overTime(labelled.length ? "The same of all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: its beginning may tell nothing` : TASK.per_step ? "of all steps so far" : "had the signal ended there", anytime),
     exits.length && plot({ title: "Early exit: accuracy against time", x: { label: "mean steps read" }, y: { label: "accuracy", max: 1, text: share }, series: exits, height: 260, legend: true }),
   ].filter(Boolean)));
 }

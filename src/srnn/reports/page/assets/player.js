@@ -124,7 +124,7 @@ function makeTracks(sample, watched, substeps) {
   }
   sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units`, rows(layer.columns),
     layer.type === "bits" ? raster([layer], [`--c${[0, 2, 3, 6][i % 4]}`], substeps) : heat(layer, `--c${[0, 2, 3, 6][i % 4]}`, substeps)));
-  sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the busiest" : n === watched[i].neurons.length - 1 ? "the laziest that fires" : "in the middle") + (layer.threshold ? "; dashed: its threshold" : ""), 52,
+  sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the busiest" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the laziest that fires" : "the laziest that is ever above 0" : "in the middle") + (layer.threshold ? "; dashed: its threshold" : ""), 52,
     membrane(layer, n, sample.layers[i], neuron, `--c${[0, 2, 3, 6][i % 4]}`, substeps))));
   const many = CLASSES.length > 12;
   add("Belief in each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "had the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,

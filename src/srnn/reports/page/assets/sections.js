@@ -1,6 +1,8 @@
 // The sections of a run's page, each from its part of the data.
 
 const EVALUATION = DATA.evaluation, STEP_MS = DATA.task.step_ms;
+// Neurons that do not spike have no firing rate: it is then the share of their outputs that are not 0.
+const SPIKING = DATA.network.spiking;
 const MODELS = { paper: "paper's rules", fp32: "fp32", neurobench: "NeuroBench", memory: "with memory" };
 
 function tiles() {
@@ -9,7 +11,7 @@ function tiles() {
   const add = (name, key, value, more) => items.push(el("div", { class: "tile" }, el("dt", {}, name), el("dd", { class: "value", "data-key": key }, value), more && el("dd", { class: "more" }, more)));
   const also = EVALUATION.accuracy_without_silence != null ? `${percent(EVALUATION.accuracy_without_silence)} without silence` : EVALUATION.accuracy_labelled != null ? `${percent(EVALUATION.accuracy_labelled)} of the labelled steps` : `of ${whole(EVALUATION.n_sequences)} sequences`;
   add("Accuracy", "evaluation.accuracy", percent(EVALUATION.accuracy), also);
-  add("Firing rate", "evaluation.firing_rate.mean", rate ? short(rate.mean) : NONE, rate ? "spikes per neuron and step" : "it does not spike");
+  add(rate && !SPIKING ? "Activity" : "Firing rate", "evaluation.firing_rate.mean", rate ? short(rate.mean) : NONE, !rate ? "it does not spike" : SPIKING ? "spikes per neuron and step" : "share of outputs that are not 0; it does not spike");
   add("Parameters", "evaluation.parameters", whole(EVALUATION.parameters), `${short(first.footprint_bytes / 1024)} KiB of memory`);
   for (const [model, what] of [["fp32", "operations"], ["memory", "with memory"]]) {
     const own = first.models[model], its = other && other.models[model];
@@ -17,7 +19,7 @@ function tiles() {
       its ? `${other.name}: ${energy(its.energy_pj.step)}, ${times(ratio.energy[model])}` : "estimated, not measured on a device");
   }
   if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", `${short(EVALUATION.exit.result.mean_steps)} steps`, `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
-  else if (EVALUATION.activity) add("Synaptic operations", "evaluation.activity.sops_per_step", short(EVALUATION.activity.sops_per_step), "per step: spikes times the synapses they reach");
+  else if (EVALUATION.activity) add(SPIKING ? "Synaptic operations" : "Analog operations", "evaluation.activity.sops_per_step", short(EVALUATION.activity.sops_per_step), SPIKING ? "per step: spikes times the synapses they reach" : "per step: outputs that are not 0 times the synapses they reach; multiplications");
   return el("dl", { class: "tiles" }, items);
 }
 
@@ -69,10 +71,17 @@ function overTime() {
   if (!curve) return;
   const parts = [], full = { label: "accuracy", min: 0, max: 1, text: share };
   const axisLabel = STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps";
-  const series = [{ name: curve.per_step ? "all steps so far" : "had it ended here", x: curve.accuracy.map((_, i) => i + 1), y: curve.accuracy, colour: "var(--c0)" }];
-  if (curve.per_step) series.unshift({ name: "at this step alone", x: series[0].x, y: curve.at_step, colour: "var(--c4)", thin: true });
-  parts.push(plot({ title: "Accuracy over time", subtitle: curve.online ? null : "the network reads from both ends: these decisions know the future", x: { label: axisLabel }, y: full, series,
-    marks: curve.settled_steps && !curve.per_step ? [{ x: curve.settled_steps, text: `settled at ${curve.settled_steps}` }] : [] }));
+  const steps = curve.accuracy.map((_, i) => i + 1), labelled = curve.accuracy_labelled, later = curve.labelled_from > 1;
+  const line = (name, y, more) => ({ name, x: steps, y, colour: "var(--c0)", ...more }), alone = { colour: "var(--c4)", thin: true };
+  const marks = curve.settled_steps && !curve.per_step ? [{ x: curve.settled_steps, text: `settled at ${curve.settled_steps}` }] : [];
+  const future = curve.online ? null : "the network reads from both ends: these decisions know the future";
+  const add = (title, subtitle, series) => parts.push(plot({ title, subtitle: [subtitle, future].filter(Boolean).join("; ") || null, x: { label: axisLabel, min: 1, max: steps.length }, y: full, series, marks }));
+  if (!curve.per_step) add("Accuracy over time", null, [line("had it ended here", curve.accuracy)]);
+  else if (!labelled) add("Accuracy over time", null, [line("at this step alone", curve.at_step, alone), line("all steps so far", curve.accuracy)]);
+  else {
+    add("Accuracy over time, labelled steps", later && `from step ${curve.labelled_from} on; before it all labels are alike`, [line("at this step alone", curve.at_step_labelled, alone), line("all labelled steps so far", labelled)]);
+    add("The same of all steps", `those without a label count as ${DATA.task.unlabelled_class}, by convention${later ? `; before step ${curve.labelled_from} all labels are alike` : ""}`, [line("at this step alone", curve.at_step, alone), line("all steps so far", curve.accuracy)]);
+  }
   if (curve.per_step && curve.after_change.some(v => v != null)) parts.push(plot({ title: "After a change of the true class", subtitle: "how fast the network follows", x: { label: `steps since the change` }, y: full, series: [{ name: "accuracy", x: curve.after_change.map((_, i) => i), y: curve.after_change, colour: "var(--c2)", area: true }] }));
   const found = EVALUATION.exit;
   if (found) {
@@ -83,7 +92,17 @@ function overTime() {
       { name: "waiting for the end", x: [found.waiting.mean_steps], y: [found.waiting.accuracy], colour: "var(--c0)", points: true }].filter(Boolean) }));
   }
   const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} steps in a row` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${short(found.result.mean_steps)} steps on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
-  section("time", "Accuracy over time", (curve.per_step ? "How right the network is from the first step to the last." : "How right the network would be, had it to decide earlier.") + words, el("div", { class: "columns" }, parts));
+  section("time", "Accuracy over time", (curve.per_step ? "How right the network is from the first step to the last." : "How right the network would be, had it to decide earlier.") + words, el("div", { class: "columns" }, parts), changeTimes());
+}
+
+/** Time to decision after a change of the true class. */
+function changeTimes() {
+  const found = EVALUATION.change_times;
+  if (!found || !found.changes) return null;
+  const wait = (mean, median) => mean == null ? NONE : { text: short(mean), more: [`median ${short(median)}`, inTime(mean, STEP_MS)].filter(Boolean).join("; ") };
+  return el("div", { class: "below" }, table("Time to decision", ["confidence", "sure of a class", "steps until then", "then right", "sure and right", "steps until then"], found.points.map(one => [
+    String(one.confidence), percent(one.reached, 1), wait(one.mean_steps, one.median_steps), percent(one.accuracy_reached, 1), percent(one.right, 1), wait(one.right_mean_steps, one.right_median_steps)]), "measures"),
+    el("p", { class: "note" }, `Steps after each of ${whole(found.changes)} changes of the true class until the network believes so much in a class, and in the true class, before the class changes again. Who is sure at once may still be sure of the class before.${found.online ? "" : " The network reads from both ends: these decisions know the future."}`));
 }
 
 function waves() {
@@ -106,13 +125,12 @@ function waves() {
 function activity() {
   const found = EVALUATION.activity;
   if (!found) return;
-  const spiking = found.layers.every(layer => layer.emission === "spike");
   const parts = found.layers.map((layer, i) => {
     const rates = [...layer.rates].sort((a, b) => b - a);
-    return plot({ title: `${layerName(layer.name)}: ${rates.length} neurons`, subtitle: `mean ${short(layer.rate)}; ${layer.dead.length} never fire, ${layer.saturated.length} fire in over ${percent(found.saturated_above, 0)} of all steps`, height: 190,
-      x: { label: "neurons, the busiest first", min: 0, max: rates.length }, y: { label: spiking ? "spikes per step" : "share of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(--c${[0, 2, 3, 6][i % 4]})` }] });
+    return plot({ title: `${layerName(layer.name)}: ${rates.length} neurons`, subtitle: `mean ${short(layer.rate)}; ${layer.dead.length} ${SPIKING ? "never fire" : "are always 0"}, ${layer.saturated.length} ${SPIKING ? "fire" : "are not 0"} in over ${percent(found.saturated_above, 0)} of all steps`, height: 190,
+      x: { label: "neurons, the busiest first", min: 0, max: rates.length }, y: { label: SPIKING ? "spikes per step" : "share of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(--c${[0, 2, 3, 6][i % 4]})` }] });
   });
-  section("activity", "Activity", `What the hidden neurons do on the ${EVALUATION.split} split: ${short(found.sops_per_step)} synaptic operations a step, ${short(found.sops_per_sequence)} a sequence; of these ${short(found.inputs.sops_per_step)} a step come from the input.`, el("div", { class: "columns" }, parts));
+  section("activity", "Activity", `What the hidden neurons do on the ${EVALUATION.split} split: ${short(found.sops_per_step)} ${SPIKING ? "synaptic operations" : "operations of outputs that are not 0, which multiply,"} a step, ${short(found.sops_per_sequence)} a sequence; of these ${short(found.inputs.sops_per_step)} a step come from the input.`, el("div", { class: "columns" }, parts));
 }
 
 const layerName = name => name.startsWith("readout") ? "Readout" : `Layer ${Number(name.split(".")[1]) + 1}` + (name.includes("forward") ? ", forwards" : name.includes("backward") ? ", backwards" : "");
@@ -153,7 +171,7 @@ function trainingSection() {
   const parts = [
     plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
     plot({ title: "Loss", x: { label: "epoch", whole: true }, y: { label: "loss" }, series: both("loss"), marks, marksAbove: true }),
-    rates("validation").some(v => v != null) && plot({ title: "Firing rate", x: { label: "epoch", whole: true }, y: { label: "spikes per neuron and step", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
+    rates("validation").some(v => v != null) && plot({ title: SPIKING ? "Firing rate" : "Activity", x: { label: "epoch", whole: true }, y: { label: SPIKING ? "spikes per neuron and step" : "share of outputs not 0", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
     epochs.some(e => e.lr != null) && plot({ title: "Learning rate", x: { label: "epoch", whole: true }, y: { label: "learning rate", min: 0 }, series: [{ name: "learning rate", x, y: epochs.map(e => e.lr ?? null), colour: "var(--c3)" }] }),
   ].filter(Boolean);
   const took = epochs[epochs.length - 1].seconds;
