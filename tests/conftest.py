@@ -1,10 +1,11 @@
 """Where tests find real data: SRNN_DATA, a folder with the data sets; published weights and golden files lie beside it.
 
-And the servers that the tests of ``srnn serve`` share, within a file, and the places of those of ``srnn reproduce``.
+And the servers that the tests of ``srnn serve`` share, within a file, the places of those of ``srnn reproduce``, and a database.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,3 +101,19 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Real data would take seconds to read; test_examples_from_real_data names them."""
     monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """The address of a PostgreSQL database: SRNN_TEST_POSTGRES, or else one of a server made for the tests."""
+    from postgres import NoServer, server
+
+    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed (pip install 'srnn[postgres]')")
+    with contextlib.ExitStack() as stack:
+        address = os.environ.get("SRNN_TEST_POSTGRES")
+        if not address:
+            try:
+                address = stack.enter_context(server())
+            except NoServer as reason:
+                pytest.skip(f"{reason}, or set SRNN_TEST_POSTGRES to the address of a database that may be written")
+        yield address
