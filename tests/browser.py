@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.request
@@ -13,7 +15,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+NAMES = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def find_browser() -> str | None:
@@ -25,26 +27,27 @@ class Browser:
     """``with Browser(path, tmp_path) as browser: browser.open(url); browser.wait("document.title == 'x'")``."""
 
     def __init__(self, path: str, folder: Path, *flags: str) -> None:
-        profile = folder / "profile"
-        self._process = subprocess.Popen(
-            [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
-             f"--user-data-dir={profile}", *flags, "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        profile, log = folder / "profile", folder / "browser.log"
+        # No sandbox: as root, and in most containers, the browser would not start with one; it opens our own pages only.
+        with open(log, "wb") as said:
+            self._process = subprocess.Popen(
+                [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                 "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
+                 f"--user-data-dir={profile}", *flags, "about:blank"],
+                stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True,
+            )  # fmt: skip
         try:
             file, until = profile / "DevToolsActivePort", time.monotonic() + 60
             while not (file.exists() and file.read_text().count("\n") >= 1):
                 if time.monotonic() > until or self._process.poll() is not None:
-                    raise RuntimeError("the browser did not start")
+                    raise RuntimeError(f"{path} did not start: {log.read_text(errors='replace')[-1000:]}")
                 time.sleep(0.05)
             port = int(file.read_text().splitlines()[0])
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as reply:
                 page = next(target for target in json.load(reply) if target["type"] == "page")
             self._socket = connect(page["webSocketDebuggerUrl"], max_size=None).__enter__()
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
             raise
         self._number = 0
         self.errors: list[str] = []
@@ -57,7 +60,11 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        self._process.kill()
+        self._kill()
+
+    def _kill(self) -> None:
+        """With all that it started: some distributions' command is a script, and the browser is its child."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def call(self, method: str, **parameters: Any) -> Any:
