@@ -47,3 +47,12 @@ def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "s0" / "result.json").unlink()
     with pytest.raises(SrnnError, match="no result yet"):
         summarise(folders, tmp_path / "new", "tiny", "srnn train")
+
+
+def test_analog_neurons_have_no_firing_rate(tmp_path: Path) -> None:
+    for name, heading in (("relu", "hidden outputs not 0"), ("lif", "hidden firing rate")):
+        recipe = tiny_recipe("--training.epochs=1", f"--network.neuron={{name: {name}, tau_mem: 3}}")
+        train(recipe, tmp_path / name, task=TinyTask())
+        summary = summarise([tmp_path / name], tmp_path / "out", "tiny", "srnn train tiny")
+        assert summary["spiking"] is (name == "lif")
+        assert f"| {heading} |" in (tmp_path / "out" / "summary.md").read_text()

@@ -14,7 +14,7 @@ from .changes import ChangePoint, ChangeTimes
 from .confusion import ClassReport
 from .delineation import BorderReport, Delineation, DelineationReport, WaveReport
 from .exits import EarlyExit, ExitCounts, ExitPoint
-from .neurons import Activity, ActivityCounts, LayerActivity, spikes
+from .neurons import Activity, ActivityCounts, LayerActivity, recipe_spikes, spikes
 from .policy import Deciding, Decisions, ExitPolicy
 from .scores import running_scores
 from .time_constants import Histogram, TimeConstants, time_constants
@@ -49,6 +49,7 @@ __all__ = [
     "exit_counts",
     "is_ecg",
     "prefixes",
+    "recipe_spikes",
     "running_scores",
     "spikes",
     "time_constants",

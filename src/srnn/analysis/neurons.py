@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,10 @@ from ..baselines import Network
 from ..batches import Batch
 from ..kernels import LayerResult, Spikes
 from ..network import SRNN, BidirectionalLayer, Layer, Result
+from ..neurons import as_neuron
+
+if TYPE_CHECKING:
+    from ..recipes import Recipe
 
 Rates = npt.NDArray[np.float64]
 SATURATED = 0.9
@@ -145,6 +149,12 @@ class ActivityCounts:
 def spikes(network: Network) -> bool:
     """Whether all hidden neurons emit spikes. Else a "firing rate" is the share of their outputs that are not 0."""
     return isinstance(network, SRNN) and all(layer.neuron.emission == "spike" for _, layer in _hidden(network))
+
+
+def recipe_spikes(recipe: Recipe) -> bool:
+    """The same of the network that a recipe makes, without making it."""
+    neurons = recipe.network.neuron if isinstance(recipe.network.neuron, list) else [recipe.network.neuron]
+    return recipe.network.model == "srnn" and all(as_neuron(neuron).emission == "spike" for neuron in neurons)
 
 
 def recorded(network: Network) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..analysis import recipe_spikes
 from ..checkpoints import write_atomically
 from ..errors import SrnnError
 from ..recipes import Recipe, dump_recipe
@@ -84,6 +85,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "seeds": seeds,
         **{name: spread([r[name] for r in results]) for name in _MEASURES if all(name in r for r in results)},
         "firing_rate": spread([r["firing_rate"]["mean"] for r in results]) if results[0]["firing_rate"] else None,
+        "spiking": recipe_spikes(runs[0].recipe),
         "parameters": results[0]["parameters"],
         "best_epoch": [r["best_epoch"] for r in results],
         "epochs": [r["epochs"] for r in results],
@@ -107,7 +109,8 @@ def _page(summary: dict[str, Any]) -> str:
     environment, rate = summary["environments"][0], summary["firing_rate"]
     columns = [name for name in _MEASURES if name in summary]
     titles = [name.replace("_", ", ", 1).replace("_", " ") for name in columns]
-    head = ["seed", *titles, "hidden firing rate", "best epoch", "training, s"]
+    activity = "hidden firing rate" if summary["spiking"] else "hidden outputs not 0"
+    head = ["seed", *titles, activity, "best epoch", "training, s"]
     rows = [
         [
             str(seed),
@@ -142,27 +145,20 @@ def _page(summary: dict[str, Any]) -> str:
 
 
 def _plot(summary: dict[str, Any], path: Path) -> None:
-    import io
-
-    import matplotlib
     from matplotlib.figure import Figure
 
-    # Colour-blind safe (Okabe & Ito 2008).
-    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-    with matplotlib.rc_context({"svg.hashsalt": "srnn"}):  # the same picture, byte for byte, from the same numbers
-        figure = Figure(figsize=(7, 3.5), layout="constrained")
+    from .paper import style
+
+    with style.context():
+        figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         for i, (seed, curve) in enumerate(zip(summary["seeds"], summary["curves"], strict=True)):
-            colour = colours[i % len(colours)]
-            axes.plot(
-                range(1, len(curve) + 1), [100 * value for value in curve], lw=1, color=colour, label=f"seed {seed}"
-            )
-            best = summary["best_epoch"][i]
-            axes.plot(best, 100 * curve[best - 1], "o", ms=4, color=colour)
+            colour, dash = style.CYCLE[i % 7], style.DASHES[(i + i // 7) % 7]  # from the eighth seed on in other pairs
+            percent, best = [100 * value for value in curve], summary["best_epoch"][i]
+            axes.plot(range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}")
+            axes.plot(best, percent[best - 1], "o", color=colour)
         axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=summary["title"])
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, loc="lower right")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    write_atomically(path, buffer.getvalue())
+        axes.grid()
+        axes.legend(loc="lower right")
+        picture = style.rendered(figure, "svg")
+    write_atomically(path, picture)
