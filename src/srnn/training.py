@@ -25,6 +25,7 @@ from . import checkpoints
 from .augmentation import augment
 from .baselines import Network
 from .batches import Sequences
+from .compression.in_training import Compression, start_from
 from .datasets.features import FeatureArray
 from .distributed import Onlooker, Team
 from .errors import SrnnError
@@ -66,9 +67,10 @@ class TrainingState:
 
     def finished(self, recipe: Recipe) -> bool:
         """All epochs are done, or patience is at its end."""
-        patience = recipe.training.early_stopping.patience
-        waited = self.epoch - self.best_epoch
-        return self.epoch >= recipe.training.epochs or (patience is not None and self.step == 0 and waited >= patience)
+        config = recipe.training
+        patience = config.early_stopping.patience
+        waited = self.epoch - max(self.best_epoch, config.prune.last_epoch(config.epochs))
+        return self.epoch >= config.epochs or (patience is not None and self.step == 0 and waited >= patience)
 
     def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
         """Count one batch."""
@@ -147,12 +149,15 @@ def train(
     loss = Loss.for_task(recipe.loss, task)
     _check_metric(config.early_stopping.metric, task)
     network = recipe.build_network(task, seed)
-    optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     train_set = Sequences(task, "train", data_dir, fabric.device)
+    if config.start_from is not None:
+        start_from(network, Path(config.start_from), task, train_set, fabric.device)
+    optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     validation_set = Sequences(task, "validation", data_dir, fabric.device)
     steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
     total_steps = config.epochs * steps_per_epoch
     module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
+    compression = Compression(network, config)
     generator = torch.Generator(fabric.device)
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
@@ -161,11 +166,11 @@ def train(
         run.keep_statistics(train_set.x.statistics)
     state = TrainingState()
     if run.last.is_file():
-        state = _load(run, network, optimizer)
+        state = _load(run, network, optimizer, compression)
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
-        _save(run, network, optimizer, state)
+        _save(run, network, optimizer, state, compression)
     writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
     reporter.start(total_steps, state.epoch * steps_per_epoch + state.step)
 
@@ -175,6 +180,8 @@ def train(
             clock, seconds_before, first_step = time.perf_counter(), state.seconds, state.step
             order = epoch_order(seed, state.epoch, len(train_set))
             diverged, lr, norm = "", 0.0, 0.0
+            if state.step == 0:
+                compression.begin_epoch(state.epoch)
 
             while state.step < steps_per_epoch:
                 steps_done = state.epoch * steps_per_epoch + state.step
@@ -206,6 +213,7 @@ def train(
                 value, norm = float(objective.detach()), float(norm)  # type: ignore[arg-type]
                 if math.isfinite(value) and math.isfinite(norm):
                     wrapped_optimizer.step()
+                    compression.after_step()
                 elif math.isfinite(value) and state.skipped < config.max_skipped:
                     state.skipped += 1
                     _tell_skipped(run, state, norm, reporter)
@@ -226,7 +234,7 @@ def train(
                 })  # fmt: skip
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step % every == 0 and state.step < steps_per_epoch:
-                    _save(run, network, optimizer, state)
+                    _save(run, network, optimizer, state, compression)
 
             if not diverged:
                 train_loss, train_accuracy, rates = state.means()
@@ -236,12 +244,13 @@ def train(
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged:
-                state = _restore(run, network, optimizer, state, recipe, diverged, reporter)
+                state = _restore(run, network, optimizer, state, compression, recipe, diverged, reporter)
                 continue
 
             state.seconds = seconds_before + time.perf_counter() - clock
             score = selection_score(validation, config.early_stopping.metric)
-            best = state.best is None or score > state.best
+            # An epoch that has pruned is the best so far: earlier networks still have what is gone.
+            best = state.best is None or score > state.best or compression.prunes(state.epoch)
             state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
             if best:
                 state.best, state.best_epoch = score, state.epoch
@@ -260,8 +269,8 @@ def train(
             run.log(record)
             state.metrics_size = run.metrics_size()
             if best:
-                _save(run, network, None, state)
-            _save(run, network, optimizer, state)
+                _save(run, network, None, state, compression)
+            _save(run, network, optimizer, state, compression)
             reporter.epoch(record)
             if writer is not None:
                 _write_scalars(writer, record)
@@ -276,6 +285,7 @@ def train(
     # 4. The result is the checkpoint that validation chose.
     if team.first:
         checkpoints.load_network(network, checkpoints.read_checkpoint(run.best))
+    compression.finish()
     final = team.from_first(lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
@@ -307,22 +317,28 @@ def _check_metric(metric: str, task: Task) -> None:
         )
 
 
-def _save(run: Run, network: Network, optimizer: torch.optim.Optimizer | None, state: TrainingState) -> None:
+def _save(
+    run: Run, network: Network, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression
+) -> None:
     """Write the last checkpoint; without the optimiser, from which nothing can go on, the best one."""
     if isinstance(run, Onlooker):
         return
-    tensors = checkpoints.network_tensors(network)
-    if optimizer is not None:
-        tensors |= checkpoints.optimizer_tensors(optimizer)
+    if optimizer is None:
+        tensors = compression.best_tensors()
+    else:
+        tensors = (
+            checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | compression.tensors()
+        )
     info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
     checkpoints.save_checkpoint(run.best if optimizer is None else run.last, tensors, info)
 
 
-def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer) -> TrainingState:
+def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression) -> TrainingState:
     """Put the last checkpoint's tensors into network and optimiser; return the rest."""
     checkpoint = checkpoints.read_checkpoint(run.last)
     checkpoints.load_network(network, checkpoint)
     checkpoints.load_optimizer(optimizer, checkpoint)
+    compression.load(checkpoint)
     try:
         return TrainingState(**checkpoint.info["state"])
     except (KeyError, TypeError) as error:
@@ -337,8 +353,8 @@ def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporte
 
 
 def _restore(
-    run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, recipe: Recipe,
-    reason: str, reporter: Reporter,
+    run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, compression: Compression,
+    recipe: Recipe, reason: str, reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
     """After a loss that is not finite, or too many such gradients: the last checkpoint again, with half the learning rate.
 
@@ -352,7 +368,7 @@ def _restore(
             f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
             "lower training.optimizer.lr or set training.clip_norm."
         )
-    restored = _load(run, network, optimizer)
+    restored = _load(run, network, optimizer, compression)
     restored.restores, restored.lr_factor = restores, lr_factor
     run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor})
     reporter.event(f"{where}: not finite ({reason}); back to the last checkpoint, {lr_factor:g} x the learning rate")

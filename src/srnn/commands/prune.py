@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ DESCRIPTION = """\
   srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
 
 Every share is trained on from the one before, in a run of its own (DIR/weights-0.9); DIR/curve.json has accuracy in float32
-and int8, bytes in C, operations and energy of all of them. An interrupted command goes on with --resume.
+and int8, bytes in C, operations and energy of all of them, curve.md a table of it and curve.svg a plot. An interrupted command
+goes on with --resume. To prune while training from the beginning, see training.prune in a recipe.
 """
 
 
@@ -32,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scope", choices=("layer", "network"), default="layer",
         help="weights: drop the share of each matrix (default), or of all together",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gradual", type=float, default=0.0, metavar="F",
+        help="weights: let them go little by little over this fraction of the training on (default: 0, at once)",
     )  # fmt: skip
     add_tuning_arguments(parser)
 
@@ -55,8 +61,17 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
     from ..compression.pruning import TuningOptions
 
     return TuningOptions(
-        arguments.epochs, arguments.lr_factor, arguments.split, arguments.data_dir, resume=arguments.resume
-    )
+        arguments.epochs, arguments.lr_factor, getattr(arguments, "gradual", 0.0), arguments.split, arguments.data_dir,
+        resume=arguments.resume,
+    )  # fmt: skip
+
+
+def written(arguments: argparse.Namespace, *words: str) -> str:
+    """The command as it can be given again, ``words`` being its own options; without --json, --resume and --data-dir."""
+    out = ["--out", str(arguments.out)]
+    tuning = ["--epochs", str(arguments.epochs), "--lr-factor", f"{arguments.lr_factor:g}"]
+    split = ["--split", arguments.split] if arguments.split != "validation" else []
+    return shlex.join(["srnn", arguments.command, str(arguments.run_folder), *words, *tuning, *split, *out])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,14 +83,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     curve = prune_run(
         arguments.run_folder, arguments.out, arguments.sparsity, what=arguments.what, scope=arguments.scope,
-        options=tuning_options(arguments), reporter=reporter_for(arguments.json),
+        options=tuning_options(arguments), reporter=reporter_for(arguments.json), command=_command(arguments),
     )  # fmt: skip
     if arguments.json:
         print(json.dumps(curve))
     else:
         show_points([(f"{point.get('pruned', 'dead')}", point) for point in curve["points"]])
-        print(f"curve: {arguments.out / 'curve.json'}")
+        print(f"curve: {arguments.out / 'curve.json'}, curve.md, curve.svg")
     return 0
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    words = ["--what", arguments.what] if arguments.what != "weights" else []
+    if arguments.sparsity:
+        words += ["--sparsity", *(f"{share:g}" for share in arguments.sparsity)]
+    if arguments.what == "weights":
+        words += ["--scope", arguments.scope, *(["--gradual", f"{arguments.gradual:g}"] if arguments.gradual else [])]
+    return written(arguments, *words)
 
 
 def check_folder(arguments: argparse.Namespace) -> None:
@@ -88,23 +112,30 @@ def check_folder(arguments: argparse.Namespace) -> None:
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
-    """A table of points for people."""
+    """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"measured on {points[0][1]['split']}", title_justify="left")
-    for column in ("pruned", "accuracy", "int8", "weights", "flash", "int8", "additions a step", "energy a step"):
-        table.add_column(column, justify="right")
+    console = Console()
+    table = Table(title=f"measured on {points[0][1]['split']}", title_justify="left", padding=(0, 0))
+    table.add_column("network")
+    table.add_column("", no_wrap=True)
+    for column in ("accuracy", "weights", "flash bytes", "adds/step", "energy/step"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, point in points:
-        int8 = point["int8"]
-        table.add_row(
-            name,
-            f"{point['accuracy']:.2%}",
-            f"{int8['accuracy']:.2%}" if int8 else "-",
-            f"{point['weights_not_zero']:,}",
-            f"{point['float32_flash_bytes']:,}",
-            f"{int8['flash_bytes']:,}" if int8 else "-",
-            f"{point['synaptic_adds_per_step']:,.1f}",
-            f"{point['energy_pj_per_step'] / 1000:,.3f} nJ",
-        )
-    Console().print(table)
+        weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
+        for kind, found, flash in (
+            ("float32", point, point["float32_flash_bytes"]),
+            ("int8", point["int8"], point["int8"] and point["int8"]["flash_bytes"]),
+        ):
+            first = kind == "float32"
+            if found is None:
+                table.add_row("", kind, "none", end_section=True)
+                continue
+            table.add_row(
+                name if first else "", kind, f"{found['accuracy']:.2%}", weights if first else "", f"{flash:,}",
+                adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ", end_section=not first,
+            )  # fmt: skip
+    console.print(table)
+    for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
+        console.print(f"no int8: {reason}", soft_wrap=True, markup=False, highlight=False)

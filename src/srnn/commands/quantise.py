@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 from ..errors import SrnnError
-from .prune import add_tuning_arguments, check_folder, show_points, tuning_options
+from .prune import add_tuning_arguments, check_folder, show_points, tuning_options, written
 
 HELP = "measure a trained network in int8, or train it on for int8"
 DESCRIPTION = """\
   srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, beside float32
   srnn quantise RUN --epochs 20 --out DIR    train on with rounded weights; DIR is a run whose weights int8 holds exactly
+
+DIR/compression.json has both points, compression.md a table of them and compression.svg a plot. To train with rounded weights
+from the beginning, see training.quantise in a recipe.
 
 What is measured is the integer model, which the int8 C equals bit for bit (srnn export c --format int8).
 """
@@ -35,9 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
         found = {"run": str(arguments.run_folder), "before": measure_run(arguments.run_folder, options)}
     else:
         check_folder(arguments)
-        found = quantise_run(arguments.run_folder, arguments.out, options, reporter_for(arguments.json))
+        reporter = reporter_for(arguments.json)
+        found = quantise_run(arguments.run_folder, arguments.out, options, reporter, written(arguments))
     if arguments.json:
         print(json.dumps(found))
     else:
         show_points([(when, found[when]) for when in ("before", "after") if when in found])
+        if arguments.out is not None:
+            print(f"written: {arguments.out / 'compression.json'}, compression.md, compression.svg")
     return 0

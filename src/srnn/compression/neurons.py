@@ -55,19 +55,28 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
 
 def least_used_neurons(network: SRNN, sequences: Sequences, share: float, seed: int = 0) -> list[Tensor]:
     """Which share of each hidden layer's neurons is used least: booleans (size,). At least one neuron of a layer stays."""
+    return least_used(network, sequences, to_drop([layer.size for layer in hidden_layers(network)], share), seed)
+
+
+def to_drop(sizes: Sequence[int], share: float) -> list[int]:
+    """How many neurons of layers of these sizes that share is; never all."""
     check_share("share of neurons", share)
+    return [min(round(share * size), size - 1) for size in sizes]
+
+
+def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0) -> list[Tensor]:
+    """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on the CPU."""
     counts, steps = spike_counts(network, sequences, seed)
     layers = hidden_layers(network)
     chosen = []
-    for index, (layer, count) in enumerate(zip(layers, counts, strict=True)):
+    for index, (layer, count, number) in enumerate(zip(layers, counts, dropped, strict=True)):
         above = layers[index + 1] if index + 1 < len(layers) else network.readout
         outgoing = above.weight_in.detach().abs().sum(0)
         if layer.weight_rec is not None:
             outgoing = outgoing + layer.weight_rec.detach().abs().sum(0)
         use = count / max(1, steps) * outgoing.double().cpu()
-        dropped = min(round(share * layer.size), layer.size - 1)
         mask = torch.zeros(layer.size, dtype=torch.bool)
-        mask[use.argsort(stable=True)[:dropped]] = True
+        mask[use.argsort(stable=True)[:number]] = True
         chosen.append(mask)
     return chosen
 

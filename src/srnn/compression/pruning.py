@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from ..batches import Sequences
 from ..checkpoints import (
     architecture,
     network_tensors,
-    read_checkpoint,
     save_checkpoint,
     write_atomically,
 )
@@ -22,13 +19,13 @@ from ..errors import SrnnError
 from ..losses import Loss
 from ..network import SRNN
 from ..recipes import Recipe
+from ..recipes.schema import PruneConfig
 from ..runs import Run
 from ..training import train
-from .finetuning import FineTuning, shortened
-from .masks import Scope, apply_masks, check_share, magnitude_masks, present_masks
-from .neurons import dead_neurons, least_used_neurons, remove_neurons, same_on, smaller_recipe
+from .curve import write_curve
+from .masks import Scope, check_share
+from .neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from .points import measure_point
-from .quantisation import snap_weights, train_as_int8
 
 if TYPE_CHECKING:
     from ..datasets import SplitName
@@ -44,6 +41,8 @@ class TuningOptions:
     epochs: int = 20
     lr_factor: float = 0.5
     """Of the recipe's learning rate."""
+    gradual: float = 0.0
+    """Pruning of weights: the fraction of the training on over which they go; 0: all at its start."""
     split: SplitName = "validation"
     """What points are measured on; training always chooses its best epoch on validation."""
     data_dir: Path | None = None
@@ -54,6 +53,7 @@ class TuningOptions:
 class _Trained:
     """A network, and the recipe that builds one of its sizes."""
 
+    folder: Path
     network: SRNN
     recipe: Recipe
     task: Task
@@ -67,27 +67,32 @@ class _Trained:
             raise SrnnError(f"{folder}: only spiking networks can be pruned or quantised.")
         if network.encoder is not None:  # every point is measured as int8 C, too
             raise SrnnError(f"{folder} has a trained encoder; such a network cannot be pruned or quantised yet.")
-        return cls(network, run.recipe, task, run.seed)
+        return cls(folder, network, run.recipe, task, run.seed)
 
     def point(self, options: TuningOptions) -> dict[str, Any]:
         loss = Loss.for_task(self.recipe.loss, self.task)
         return measure_point(self.network, self.task, loss, options.split, seed=self.seed, data_dir=options.data_dir)
 
-    def tune(
-        self,
-        folder: Path,
-        recipe: Recipe,
-        prepare: Callable[[SRNN], object],
-        options: TuningOptions,
-        reporter: Reporter | None,
-    ) -> _Trained:
-        """Train on in a run of its own, and open its best checkpoint."""
-        short = shortened(recipe, options.epochs, options.lr_factor)
-        train(
-            FineTuning(short, prepare), folder, seed=self.seed, data_dir=options.data_dir, resume=options.resume,
-            reporter=reporter,
-        )  # fmt: skip
-        return _Trained.open(folder)
+    def tune(self, out: Path, recipe: Recipe, options: TuningOptions, reporter: Reporter | None) -> _Trained:
+        """Train on, from this network, in a run of its own, and open its best checkpoint."""
+        train(recipe, out, seed=self.seed, data_dir=options.data_dir, resume=options.resume, reporter=reporter)
+        return _Trained.open(out)
+
+
+def tuning_recipe(recipe: Recipe, folder: Path, options: TuningOptions, note: str) -> Recipe:
+    """The recipe that trains on from the run ``folder``: fewer epochs, a lower learning rate, and a note of why."""
+    if options.epochs < 1:
+        raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
+    if not 0 < options.lr_factor < float("inf"):
+        raise SrnnError(f"The factor on the learning rate must be positive, not {options.lr_factor!r}.")
+    if not 0 <= options.gradual < 1:
+        raise SrnnError(f"The part of the training in which weights go is from 0 to below 1, not {options.gradual!r}.")
+    optimizer = replace(recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor)
+    training = replace(
+        recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
+        prune=replace(recipe.training.prune, begin=0.0, end=0.0),
+    )  # fmt: skip
+    return replace(recipe, training=training, note=f"{recipe.note} {note}".strip())
 
 
 def prune_run(
@@ -99,15 +104,17 @@ def prune_run(
     scope: Scope = "layer",
     options: TuningOptions | None = None,
     reporter: Reporter | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Prune a run's network to each of the ``shares`` in turn, each time training on from the one before.
 
     Args:
         folder: the run; it is not changed.
-        out: folder for the new runs, one for each share, and for curve.json.
+        out: folder for the new runs, one for each share, and for curve.json, curve.md and curve.svg.
         shares: of all weights (or of each hidden layer's neurons) that shall be gone, each from 0 to below 1.
         what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead": the neurons that never spike
             on the training split are removed, exactly and without training; ``shares`` is empty then.
+        command: what makes the curve again, told with it.
 
     Returns: curve.json's content: the points, the unpruned network's first.
     Raises SrnnError for a run, a share or a folder that does not fit.
@@ -118,6 +125,7 @@ def prune_run(
     if what not in ("weights", "neurons", "dead") or (what == "dead") != (not shares):
         raise SrnnError("Prune 'weights' or 'neurons' by some shares, or 'dead' neurons without a share.")
     now = _Trained.open(folder)
+    note = now.recipe.note
     points = [{"pruned": 0.0, "run": str(folder), **now.point(options)}]
     if what == "dead":
         now, found = _without_dead(now, Run.open(folder).statistics(), out, options)
@@ -125,18 +133,36 @@ def prune_run(
     before = 0.0
     for share in sorted(shares):
         place = out / f"{what}-{share:g}"
+        how = f", scope {scope}" if what == "weights" else ""
+        recipe = tuning_recipe(
+            replace(now.recipe, note=note), now.folder, options, f"Pruned: {share:g} of the {what}{how}."
+        )
         if what == "weights":
-            recipe, prepare = now.recipe, _masked(now.network, magnitude_masks(now.network, share, scope))
+            recipe = _with_prune(recipe, PruneConfig(share, scope, 0.0, options.gradual))
         else:
-            recipe, prepare = _narrowed(now, 1 - (1 - share) / (1 - before), options)
-        now, before = now.tune(place, recipe, prepare, options, reporter), share
+            sizes = recipe.network.hidden
+            left = [size - n for size, n in zip(sizes, to_drop(sizes, 1 - (1 - share) / (1 - before)), strict=True)]
+            recipe = replace(recipe, network=replace(recipe.network, hidden=left))
+        now, before = now.tune(place, recipe, options, reporter), share
         point = {"pruned": share, "run": str(place), **now.point(options)}
         _write(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
         points.append(point)
-    curve = {"task": now.task.name, "what": what, "from": str(folder), "seed": now.seed, "points": points}
+    curve = {
+        "task": now.task.name, "what": what, "scope": scope, "from": str(folder), "seed": now.seed,
+        "command": command, "points": points,
+    }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "curve.json", curve)
+    write_curve(out, curve, [(_share_name(point), point) for point in points])
     return curve
+
+
+def _share_name(point: dict[str, Any]) -> str:
+    return f"{point['pruned']:.4g}" if "pruned" in point else "dead neurons"
+
+
+def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
+    return replace(recipe, training=replace(recipe.training, prune=prune))
 
 
 def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
@@ -145,45 +171,29 @@ def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str,
 
 
 def quantise_run(
-    folder: Path, out: Path, options: TuningOptions | None = None, reporter: Reporter | None = None
+    folder: Path,
+    out: Path,
+    options: TuningOptions | None = None,
+    reporter: Reporter | None = None,
+    command: str = "",
 ) -> dict[str, Any]:
     """Train a run's network on with int8 weights, in a new run ``out``, whose best checkpoint then holds exactly such weights.
 
-    Weights that are 0 stay 0. Returns {"before": point, "after": point}, as written to compression.json.
+    Weights that are 0 stay 0. Returns {"before": point, "after": point, ...}, as written to compression.json; a table and a
+    plot lie beside it. ``command`` is what makes them again.
     """
     options = options or TuningOptions()
     start = _Trained.open(folder)
-    masked = _masked(start.network, present_masks(start.network))
-
-    def prepare(network: SRNN) -> None:
-        masked(network)
-        train_as_int8(network)
-
-    tuned = start.tune(out, start.recipe, prepare, options, reporter)
-    best = Run.open(out).best
-    snap_weights(tuned.network)
-    save_checkpoint(best, network_tensors(tuned.network), read_checkpoint(best).info)
-    found = {"from": str(folder), "run": str(out), "before": start.point(options), "after": tuned.point(options)}
+    recipe = tuning_recipe(start.recipe, folder, options, "Trained on with int8 weights.")
+    recipe = replace(recipe, training=replace(recipe.training, quantise="int8"))
+    tuned = start.tune(out, recipe, options, reporter)
+    found = {
+        "task": start.task.name, "what": "int8", "from": str(folder), "seed": start.seed, "command": command,
+        "run": str(out), "before": start.point(options), "after": tuned.point(options),
+    }  # fmt: skip
     _write(out / "compression.json", found)
+    write_curve(out, found, [("as it was", found["before"]), ("trained on for int8", found["after"])])
     return found
-
-
-def _masked(source: SRNN, masks: dict[str, torch.Tensor]) -> Callable[[SRNN], None]:
-    """What puts the source's weights into a new network, and the masks on it."""
-    tensors = {name: tensor.clone() for name, tensor in source.state_dict().items()}
-
-    def prepare(network: SRNN) -> None:
-        network.load_state_dict(tensors)
-        apply_masks(network, masks)
-
-    return prepare
-
-
-def _narrowed(now: _Trained, share: float, options: TuningOptions) -> tuple[Recipe, Callable[[SRNN], object]]:
-    """Without the least used share of each hidden layer's neurons: the recipe, and what fills a network of its sizes."""
-    removed = least_used_neurons(now.network, Sequences(now.task, "train", options.data_dir), share, now.seed)
-    recipe, large = smaller_recipe(now.recipe, removed), now.network
-    return recipe, lambda network: remove_neurons(large, network, removed)
 
 
 def _without_dead(
@@ -193,6 +203,8 @@ def _without_dead(
     sequences = Sequences(now.task, "train", options.data_dir)
     removed = dead_neurons(now.network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)
+    training = replace(recipe.training, start_from=str(now.folder))
+    recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not trained on.".strip())
     smaller = recipe.build_network(now.task, now.seed)
     assert isinstance(smaller, SRNN)
     remove_neurons(now.network, smaller, removed)
@@ -211,7 +223,7 @@ def _without_dead(
         "greatest_output_difference_on_train": greatest,
     }
     _write(run.path / "compression.json", found)
-    return _Trained(smaller, recipe, now.task, now.seed), found
+    return _Trained(run.path, smaller, recipe, now.task, now.seed), found
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Training for int8 weights: the network computes with rounded weights, and training moves the exact ones behind them.
 
 Rounding has no useful gradient; the straight-through estimator takes that of the identity (Bengio, Leonard & Courville 2013,
-arXiv 1308.3432). Scales are those of the int8 export, found anew at every step. The checkpoints of such a training hold the
-exact weights; ``snap_weights`` rounds them for good, so that a network and its int8 export have the same weights.
+arXiv 1308.3432). Scales are those of the int8 export, found anew at every step. The last checkpoint of such a training holds
+the exact weights, with which it goes on; the best one the rounded weights, which the int8 export has too.
 """
 
 from __future__ import annotations
@@ -52,6 +52,16 @@ def train_as_int8(network: SRNN) -> SRNN:
         if type(module) is Layer:
             module.__class__ = Int8Layer
     return network
+
+
+def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
+    """What the Int8Layers of a network show, by parameter name."""
+    found: dict[str, Tensor] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, Int8Layer):
+            below, own = as_int8(module)
+            found |= {f"{name}.weight_in": below, **({} if own is None else {f"{name}.weight_rec": own})}
+    return found
 
 
 @torch.no_grad()

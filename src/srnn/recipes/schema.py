@@ -248,6 +248,39 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class PruneConfig:
+    """Weights that go during training, the smallest first, a few more at the start of each epoch; see ``share``."""
+
+    sparsity: float = 0.0
+    """Share of all weights that is gone at the end; 0: no pruning."""
+    scope: Literal["network", "layer"] = "network"
+    """The share is that of all weights together, or of every matrix."""
+    begin: float = 0.1
+    """When the first weights go, as a fraction of the training."""
+    end: float = 0.6
+    """When the last ones have gone; the rest of the training is without them."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.sparsity < 1, "training.prune.sparsity", "in [0, 1)", self.sparsity)
+        _require(0 <= self.end < 1, "training.prune.end", "in [0, 1)", self.end)
+        _require(0 <= self.begin <= self.end, "training.prune.begin", "between 0 and 'end'", self.begin)
+
+    def last_epoch(self, epochs: int) -> int:
+        """The epoch (from 0) from whose start on all that shall go is gone; never after the last one."""
+        return int(self.end * epochs) if self.sparsity > 0 else 0
+
+    def share(self, epoch: int, epochs: int) -> float:
+        """Share of the weights that is gone in ``epoch`` (from 0): fast at first, ever slower (a cubic; Zhu & Gupta 2017,
+        arXiv 1710.01878)."""
+        first, last = int(self.begin * epochs), self.last_epoch(epochs)
+        if epoch >= last:
+            return self.sparsity
+        if epoch < first:
+            return 0.0
+        return self.sparsity * (1 - (1 - (epoch - first + 1) / (last - first + 1)) ** 3)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """One training run."""
 
@@ -264,6 +297,12 @@ class TrainingConfig:
     clip_norm: float | None = None
     """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    start_from: str | None = None
+    """Folder of a run whose best network this training starts from; null: new weights. Its weights that are 0 stay 0; where its
+    hidden layers are larger, the neurons that are used least are left out."""
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    quantise: Literal["none", "int8"] = "none"
+    """int8: the network computes with weights rounded to int8, and the best checkpoint holds such weights."""
     checkpoint_every: int | None = None
     """Also write the last checkpoint every so many optimiser steps, for long epochs; null: after each epoch."""
     max_skipped: int = 10
@@ -298,6 +337,17 @@ class Recipe:
     note: str = ""
     """Where the recipe comes from and what it is known to give."""
 
+    def __post_init__(self) -> None:
+        for name, used in (
+            ("prune", self.training.prune.sparsity > 0),
+            ("quantise", self.training.quantise != "none"),
+        ):
+            if used and self.network.model != "srnn":
+                raise SrnnError(
+                    f"Recipe key 'training.{name}' means nothing for network.model '{self.network.model}': only spiking "
+                    "networks can be pruned or quantised; remove it."
+                )
+
     def create_task(self) -> Task:
         """The task that the recipe names. SrnnError for an unknown name or option."""
         from ..tasks import create_task
@@ -323,5 +373,7 @@ class Recipe:
         plain = asdict(self)
         for name in self.network.idle_keys():
             del plain["network"][name]
+        if self.network.model != "srnn":
+            del plain["training"]["prune"], plain["training"]["quantise"]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain
