@@ -17,6 +17,8 @@ _MEASURES = (
     ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs a step"), ("parameters", "parameters"),
     ("energy_fp32", "energy a step, fp32"), ("energy_memory", "with memory"),
 )  # fmt: skip
+_OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per_step"}
+"""What stands in a column for neurons that do not spike."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,21 +60,22 @@ def _show(content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{content['task']['name']}, {content['split']} split", title_justify="left")
-    table.add_column("run", overflow="fold")
-    for _, title in _MEASURES:
-        table.add_column(title, justify="right")
-    console, analog = Console(), []
+    rows, analog = {}, []
     for one in content["runs"]:
         measures = one["measures"]
         if measures["activity"] is not None:
             analog.append(one["name"])
-            measures = {
-                **measures,
-                "firing_rate": measures["activity"],
-                "sops_per_step": measures["analog_operations_per_step"],
-            }
-        table.add_row(one["name"], *(_text(key, measures.get(key)) for key, _ in _MEASURES))
+            measures = measures | {key: measures[other] for key, other in _OF_ANALOG.items()}
+        rows[one["name"]] = measures
+    shown = [key for key, _ in _MEASURES if any(row[key] is not None for row in rows.values())]
+    table = Table(title=f"{content['task']['name']}, {content['split']} split", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for key, title in _MEASURES:
+        if key in shown:
+            table.add_column(title, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(_text(key, row[key]) for key in shown))
+    console = Console()
     console.print(table)
     if analog:
         names = f"{', '.join(analog)}: analog neurons, which do not spike; "
