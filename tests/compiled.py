@@ -60,7 +60,13 @@ class Program:
 
     def text(self, *arguments: str, given: str) -> str:
         """Standard output of a run on text."""
-        return subprocess.run([self.path, *arguments], input=given, capture_output=True, check=True, text=True).stdout
+        done = self.tried(*arguments, given=given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def tried(self, *arguments: str, given: str) -> subprocess.CompletedProcess[str]:
+        """A run on text that may fail."""
+        return subprocess.run([self.path, *arguments], input=given, capture_output=True, check=False, text=True)
 
 
 def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compiled import SANITIZED, build, compilers
+from compiled import COMPILERS, SANITIZED, build, compilers
 from srnn import SRNN, SrnnError
 from srnn.cli import main
 from srnn.encoders import LevelCrossing
@@ -159,27 +159,6 @@ def test_few_weights_are_stored_sparsely(format: str, compiler: str, tmp_path: P
 
 
 @pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
-@pytest.mark.parametrize("format", ["float32", "int8"])
-def test_the_encoder_is_part_of_it(format: str, rule, compiler: str, tmp_path: Path) -> None:
-    net = SRNN(4, [6], 2, generator=torch.Generator().manual_seed(0))
-    encoder = LevelCrossing(rule, 0.3, 0.25)
-    plan, model = exported(net, tmp_path / "c", format, encoder=encoder)
-    wave = np.random.default_rng(0).normal(size=(40, 2)).cumsum(0).astype(np.float32) * np.float32(0.3)
-    thresholds = ("0.3", "0.25")
-    if format == "int8":  # as a converter gives it, with its thresholds
-        wave, thresholds = np.rint(wave * 1000).astype(np.int32), ("300", "250")
-        encoder = LevelCrossing(rule, 300, 250)
-    spikes, _ = encoder(wave)
-    assert 0.1 < spikes.mean() < 0.6
-    run = run_float32(model, spikes[None]) if format == "float32" else model.run(spikes[None].astype(int))  # type: ignore[union-attr]
-    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
-    lines = "\n".join(",".join(str(value) for value in row) for row in wave)
-    found = np.array([line.split(",") for line in program.text("--encode", *thresholds, given=lines).split()], float)
-    np.testing.assert_array_equal(found.astype(run.output.dtype), run.output[0])
-
-
-@pytest.mark.parametrize("compiler", compilers())
 def test_text_and_resets(compiler: str, tmp_path: Path) -> None:
     plan, model = exported(network(), tmp_path / "c", about="it ends */ nothing /* here\n?")
     x = signal("analog", steps=4)
@@ -187,8 +166,78 @@ def test_text_and_resets(compiler: str, tmp_path: Path) -> None:
     lines = "\n".join(" , ".join(f"{value:.9g}" for value in row) for row in x.reshape(-1, 5))
     found = build(tmp_path / "c", plan, compiler).text("--steps", "4", given=lines)
     assert (np.array([line.split(",") for line in found.split()], np.float32).reshape(expected.shape) == expected).all()
-    unfinished = build(tmp_path / "c", plan, compiler).text(given="1,2,3")
-    assert unfinished == ""
+
+
+BAD = [
+    ("1,0\n0,1\n1,1\n0,0\n1,1\n", "line 1: too few numbers"),
+    ("1,0,0,0,0\n\n1,x,0,0,0\n", "line 3: something is not"),
+    ("1 0 0 0 0\r\nnan,0,0,0,0\n", "line 2: something is not"),
+    ("1e99,0,0,0,0\n", "line 1: something is not"),
+    ("0,0,0,0,0,0\n", "line 1: too many numbers"),
+    ("0,0,0,0,", "line 1: too few numbers"),
+    ("1" * 80, "line 1: a number is too long"),
+    ("0,0,0,0,0\0\n", "line 1: something is not"),
+]
+BAD_INT8 = [
+    ("0,0,300,0,0\n", "line 1: something is not a whole"),
+    ("0,0,0.5,0,0\n", "line 1: something is not a whole"),
+]
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_bad_input_is_named_by_its_line(format: str, compiler: str, tmp_path: Path) -> None:
+    plan, _ = exported(network(), tmp_path / "c", format)
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    for text, message in BAD + (BAD_INT8 if format == "int8" else []):
+        done = program.tried(given=text)
+        assert done.returncode == 2, text
+        assert done.stderr.startswith(message) and done.stderr.count("\n") == 1, (text, done.stderr)
+        assert done.stdout.count("\n") == message.count("line 3") + message.count("line 2"), (
+            "good lines before are answered"
+        )
+    assert program.text(given="") == program.text(given="\n \n") == ""
+    assert program.text(given="1.0 0 0 1e0 0") == program.text(given="1,0,0,1,0\n") != ""
+    for words in (["--steps", "many"], ["--steps"], ["--encode", "1"], ["--state", str(tmp_path / "none")]):
+        done = program.tried(*words, given="")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, words
+    done = program.tried("--binary", given="abc")
+    assert done.returncode == 2 and done.stderr.startswith("step 1: the input ends within it")
+
+
+@pytest.mark.parametrize("kind", ["spikes", "analog"])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_no_step_costs_more_than_promised(neuron: str, kind: str, tmp_path: Path) -> None:
+    """What analog neurons send is multiplied, too."""
+    if not COMPILERS:
+        pytest.skip("no C compiler")
+    plan, _ = exported(network(neuron), tmp_path / "c")
+    program = build(tmp_path / "c", plan, COMPILERS[0], "-DSRNN_COUNT")
+    x, worst = signal(kind, batch=1), plan.operations()
+    program.run(x)
+    promised = "synaptic_multiplies" + ("_if_input_is_analog" if kind == "analog" else "")
+    assert program.counts["synaptic_multiplies"] <= worst[promised] * x.shape[1]
+    assert program.counts["synaptic_adds"] <= worst["synaptic_adds"] * x.shape[1]
+    silent = neuron in ("lif", "alif", "adlif")
+    assert (worst["synaptic_multiplies"] == 0) == silent
+    if not silent:
+        assert worst["synaptic_multiplies"] == 12 * 12 + 12 * 9 + 9 * 9 + 9 * 3
+        assert program.counts["synaptic_multiplies"] > 0
+    assert f"and {worst['synaptic_multiplies']} multiplications" in re.sub(
+        r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text()
+    )
+
+
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_comments_are_whole(format: str, tmp_path: Path) -> None:
+    """Long lines are broken: within a comment, every line begins with its star, and is filled."""
+    exported(network("alif"), tmp_path / "c", format)
+    for name in ("net.h", "net.c"):
+        text = (tmp_path / "c" / name).read_text()
+        assert max(map(len, text.split("\n"))) <= 118
+        for comment in re.findall(r"^/\* .*?\*/", text, flags=re.DOTALL | re.MULTILINE):
+            assert all(line.startswith(" *") and line != " * being" for line in comment.split("\n")[1:]), comment
+        assert not re.search(r"^ \* \w+\n \* \w+\n", text, flags=re.MULTILINE)
 
 
 def test_random_initial_states_become_their_mean() -> None:

@@ -12,8 +12,8 @@ from ..errors import SrnnError
 from .export_source import add_source_arguments, load_source
 
 if TYPE_CHECKING:
-    from ..encoders import LevelCrossing
     from ..export.integer import InputFormat
+    from ..export.signal import SignalEncoder
     from ..tasks import Task
 
 HELP = "C99 for a device: float32, or int8 in whole numbers only"
@@ -25,6 +25,8 @@ Write a trained network as a C99 library without allocation or dependencies, a p
   srnn export c --published ecg --weights ecg.npz --out ecg_c
 
 int8 needs to know the inputs: it looks at the training data, or is told by --inputs.
+A network trained on raw ECG records brings its encoder; --std tells it the standard deviation of each lead, in the signal's unit
+(int8: in units of the converter), or your program does.
 """
 
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", metavar="R", help="int8: 'spikes' for whole numbers up to 127, or the largest analog input"
     )
+    parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -53,7 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     task = source.task
     name = arguments.name or re.sub(r"\W", "_", task.name)
     check_name(name)
-    device = device_network(source.network, task_encoder(task))
+    encoder = task_encoder(task)
+    if arguments.std is not None:
+        if encoder is None:
+            raise SrnnError(
+                f"--std belongs to networks trained on raw ECG records; this one (task {task.name}) has no encoder in C."
+            )
+        encoder = encoder.with_std(arguments.std)
+    device = device_network(source.network, encoder)
     inputs_as = None
     if arguments.format == "int8":
         inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
@@ -66,13 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def task_encoder(task: Task) -> LevelCrossing | None:
-    """The level crossing that makes the task's inputs, where it has one."""
+def task_encoder(task: Task) -> SignalEncoder | None:
+    """What makes the task's inputs of a raw signal, where C has it."""
     from ..encoders import LevelCrossing
+    from ..export.signal import SignalEncoder
     from ..tasks.ecg import ECGTask
 
     if isinstance(task, ECGTask) and task.source == "records":
-        return LevelCrossing(task.rule, task.threshold_up, task.threshold_down)
+        return SignalEncoder(LevelCrossing(task.rule, task.threshold_up, task.threshold_down), task.smoothing)
     return None
 
 
@@ -104,8 +115,17 @@ def _show(report: dict[str, Any]) -> None:
     )
     print(f"RAM        {report['ram_bytes']:,} bytes a state (LSTM: {lstm['ram_bytes']:,})")
     print(
-        f"at most    {worst['synaptic_adds']:,} additions for spikes; {worst['neuron_adds']:,} additions and "
-        f"{worst['neuron_multiplies']:,} multiplications for neurons, a step (LSTM, always: "
-        f"{lstm['multiply_adds_per_step']:,} multiply-adds)"
+        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} multiplications for what is sent "
+        f"({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog); {worst['neuron_adds']:,} and "
+        f"{worst['neuron_multiplies']:,} for neurons, a step (LSTM, always: {lstm['multiply_adds_per_step']:,} multiply-adds)"
     )
+    encoder = report.get("encoder")
+    if encoder is not None:
+        late = f"{encoder['latency_samples']} samples late" if encoder["smoothing"] else "without latency"
+        print(f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
+              f"{worst['encoder_multiplies']:,} a step")  # fmt: skip
+        if encoder["std"] is None:
+            print(
+                f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"
+            )
     print(f"try it     make -C {report['out']} && {report['out']}/{report['name']} < input.csv")

@@ -22,6 +22,7 @@ from ..neurons.base import Init
 if TYPE_CHECKING:
     from ..encoders import LevelCrossing
     from ..network import Layer
+    from .signal import SignalEncoder
 
 Array = np.ndarray[Any, Any]
 States = Sequence[Mapping[str, Array]]
@@ -64,7 +65,7 @@ class DeviceNetwork:
     """Layers in their order, the readout last."""
 
     layers: tuple[DeviceLayer, ...]
-    encoder: LevelCrossing | None = field(default=None, kw_only=True)
+    encoder: SignalEncoder | None = field(default=None, kw_only=True)
     """What turns a signal of half as many channels as there are inputs into the network's input."""
 
     @property
@@ -80,13 +81,14 @@ class DeviceNetwork:
         return [{name: np.tile(value, (batch, 1)) for name, value in layer.initial.items()} for layer in self.layers]
 
 
-def device_network(network: Any, encoder: LevelCrossing | None = None) -> DeviceNetwork:
-    """A trained SRNN as a device runs it.
+def device_network(network: Any, encoder: LevelCrossing | SignalEncoder | None = None) -> DeviceNetwork:
+    """A trained SRNN as a device runs it, with what makes its input of a signal (a bare level crossing: of one as it is).
 
     Random initial values become their mean; the initial ``s`` of a spiking neuron becomes 0 where it is no spike (0 or 1).
     Raises SrnnError for networks that no device can run step by step, and for weights that are not finite.
     """
     from ..network import SRNN, Layer
+    from .signal import as_encoder
 
     if not isinstance(network, SRNN):
         raise SrnnError(f"Only spiking networks (SRNN) can be exported, not {type(network).__name__}.")
@@ -104,7 +106,8 @@ def device_network(network: Any, encoder: LevelCrossing | None = None) -> Device
             raise SrnnError(f"Hidden layer {number} hands on its membrane; only what neurons emit can be exported.")
     if encoder is not None and network.inputs % 2:
         raise SrnnError(f"A level-crossing encoder makes 2 inputs of every channel; this network has {network.inputs}.")
-    return DeviceNetwork(tuple(_device_layer(layer, number) for number, layer in enumerate(layers)), encoder=encoder)
+    parts = tuple(_device_layer(layer, number) for number, layer in enumerate(layers))
+    return DeviceNetwork(parts, encoder=None if encoder is None else as_encoder(encoder, network.inputs // 2))
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 from ..device import Array, DeviceLayer, DeviceNetwork
 from ..integer import IntegerLayer, IntegerNetwork
 from .arrays import BYTES, Constant, Matrix, index_types, number, pack_matrix
+from .encoder import EncoderPlan
 from .translate import FixedText, FloatText, translate
 
 
@@ -79,27 +80,61 @@ class Plan:
         return max(layer.layer.size for layer in self.layers)
 
     @property
+    def encoder(self) -> EncoderPlan | None:
+        """What makes the input of a signal, where the network brings that along."""
+        network = self.network
+        if network.encoder is None:
+            return None
+        one = str(2**network.inputs_as.bits) if isinstance(network, IntegerNetwork) else "1.0f"
+        return EncoderPlan(self.name, network.encoder, network.inputs // 2, self.integer, one)
+
+    def constants(self) -> list[Constant]:
+        found = [constant for layer in self.layers for constant in layer.constants()]
+        return [*found, self.encoder.table] if self.encoder and self.encoder.table else found
+
+    @property
     def flash_bytes(self) -> int:
         """Of all constants; code is not counted."""
-        return sum(constant.bytes for layer in self.layers for constant in layer.constants())
+        return sum(constant.bytes for constant in self.constants())
+
+    @property
+    def state_bytes(self) -> int:
+        """Of one state."""
+        return sum(layer.state_bytes for layer in self.layers) + self.widest * BYTES[self.number]
 
     @property
     def ram_bytes(self) -> int:
-        """Of one state."""
-        return sum(layer.state_bytes for layer in self.layers) + self.widest * BYTES[self.number]
+        """Of one state, and of one encoder where there is one."""
+        return self.state_bytes + (self.encoder.ram_bytes if self.encoder else 0)
+
+    @property
+    def counted(self) -> list[str]:
+        """What a build with -DSRNN_COUNT counts."""
+        found = ["steps", "events", "synaptic_adds", "synaptic_multiplies", "neuron_adds", "neuron_multiplies"]
+        return [*found, *(["encoder_adds", "encoder_multiplies"] if self.encoder else [])]
 
     def operations(self) -> dict[str, int]:
         """Of one step in the worst case, in which every sender sends."""
         neurons = [(layer.layer.size, layer.step) for layer in self.layers]
-        # Where the input is analog, each of its weights is multiplied; spikes only add.
-        analog = self.layers[0].matrices[0].stored
+        # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does not spike is multiplied.
+        sending = [layer.layer.neuron.emission != "spike" for layer in self.layers]
+        multiplied = [
+            matrix.stored
+            for index, layer in enumerate(self.layers)
+            for matrix, analog in zip(layer.matrices, (index > 0 and sending[index - 1], sending[index]), strict=False)
+            if analog
+        ]
         scaled = sum(layer.layer.size for layer in self.layers) if self.integer else 0
-        return {
+        found = {
             "synaptic_adds": sum(matrix.stored for layer in self.layers for matrix in layer.matrices),
-            "synaptic_multiplies_if_input_is_analog": analog,
+            "synaptic_multiplies": sum(multiplied),
+            "synaptic_multiplies_if_input_is_analog": sum(multiplied) + self.layers[0].matrices[0].stored,
             "neuron_adds": sum(size * step.adds for size, step in neurons) + scaled,
             "neuron_multiplies": sum(size * step.multiplies for size, step in neurons) + scaled,
         }
+        if self.encoder is not None:
+            found["encoder_adds"], found["encoder_multiplies"] = self.encoder.operations
+        return found
 
     def report(self) -> dict[str, Any]:
         """Sizes and operations, for JSON."""
@@ -112,8 +147,17 @@ class Plan:
             "weights_not_zero": sum(matrix.kept for layer in self.layers for matrix in layer.matrices),
             "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
             "worst_case_operations_per_step": self.operations(),
+            **self._encoder_report(),
             "lstm_of_the_same_size": lstm_sizes(self.network, BYTES["int8_t" if self.integer else "float"]),
         }
+
+    def _encoder_report(self) -> dict[str, Any]:
+        if self.encoder is None:
+            return {}
+        encoder = self.encoder.encoder
+        about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
+        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.latency, "std": encoder.std}
+        return {"encoder": {**about, **more, "ram_bytes": self.encoder.ram_bytes}}
 
 
 def lstm_sizes(network: DeviceNetwork, weight_bytes: int) -> dict[str, int]:
@@ -149,6 +193,8 @@ def make_plan(network: DeviceNetwork, name: str) -> Plan:
     input_type = "float"
     if isinstance(network, IntegerNetwork):
         input_type = "int8_t" if network.inputs_as.greatest == 128 else "int16_t"
+    if network.encoder is not None:
+        network.encoder.check(network.inputs // 2, integer)
     return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type)
 
 

@@ -19,6 +19,7 @@ from .source import header, source, weights
 if TYPE_CHECKING:
     from ...encoders import LevelCrossing
     from ...network import SRNN
+    from ..signal import SignalEncoder
 
 Format = Literal["float32", "int8"]
 _KEYWORDS = frozenset(
@@ -35,7 +36,7 @@ def export_c(
     format: Format = "float32",
     *,
     inputs_as: InputFormat | None = None,
-    encoder: LevelCrossing | None = None,
+    encoder: LevelCrossing | SignalEncoder | None = None,
     about: str = "",
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
@@ -46,7 +47,8 @@ def export_c(
         name: C identifier: prefix of files, functions and types.
         format: "float32", or "int8" (whole numbers only; see ``srnn.export.integer``).
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
-        encoder: level crossing that shall be part of the library.
+        encoder: what makes the inputs of a signal, to be part of the library: a ``SignalEncoder`` (smoothing, and level
+            crossing of standardised channels), or a bare level crossing, with thresholds in the signal's unit.
         about: one line for the header: what network this is.
 
     Returns: sizes and operations, as written to export.json.

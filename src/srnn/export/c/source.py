@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arrays import number
-from .helpers import encoder_source, folded, row_function, used_arithmetic
+from .helpers import folded, row_function, used_arithmetic
 from .plan import LayerPlan, Plan
 
 
@@ -14,15 +14,19 @@ def header(plan: Plan, about: str) -> str:
     network = plan.network
     score = plan.number
     structs = "\n".join(_state_struct(layer) for layer in plan.layers)
+    encoder = plan.encoder
+    analog, spikes = operations["synaptic_multiplies_if_input_is_analog"], operations["synaptic_multiplies"]
+    ram = f"RAM {plan.state_bytes} bytes a state" + (f" and {encoder.ram_bytes} an encoder" if encoder else "")
+    encoding = ""
+    if encoder is not None:
+        encoding = f"; for the encoder {operations['encoder_adds']} and {operations['encoder_multiplies']}"
     lines = [
         f"/* {about}",
         " *",
-        f" * Flash {plan.flash_bytes} bytes of constants (code comes on top), RAM {plan.ram_bytes} bytes a state.",
-        " * One step at most (every sender sends): "
-        f"{operations['synaptic_adds']} synaptic additions, and for the neurons "
-        f"{operations['neuron_adds']} additions and",
-        f" * {operations['neuron_multiplies']} multiplications. An input that is neither 0 nor 1 also multiplies each of its "
-        f"weights (at most {operations['synaptic_multiplies_if_input_is_analog']}).",
+        f" * Flash {plan.flash_bytes} bytes of constants (code comes on top), {ram}.",
+        f" * One step at most (every sender sends): {operations['synaptic_adds']} synaptic additions and {spikes} "
+        f"multiplications ({analog} where inputs are neither 0 nor 1); for the neurons {operations['neuron_adds']} additions and "
+        f"{operations['neuron_multiplies']} multiplications{encoding}.",
         " * What a step really costs is counted in a build with -DSRNN_COUNT.",
         *_arithmetic_lines(plan),
         " *",
@@ -51,13 +55,13 @@ def header(plan: Plan, about: str) -> str:
         f"void {name}_step({name}_state *state, const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS]);",
         "",
     ]
-    if network.encoder is not None:
-        lines += encoder_source(plan)[0]
+    if encoder is not None:
+        lines += encoder.header()
     lines += [
         "#ifdef SRNN_COUNT",
         "/* What has been computed since the program began, in all states. */",
         "typedef struct {",
-        "    unsigned long steps, events, synaptic_adds, synaptic_multiplies, neuron_adds, neuron_multiplies;",
+        f"    unsigned long {', '.join(plan.counted)};",
         f"}} {name}_counts_type;",
         f"extern {name}_counts_type {name}_counts;",
         "#endif",
@@ -95,7 +99,7 @@ def _state_struct(layer: LayerPlan) -> str:
 
 def weights(plan: Plan) -> str:
     """NAME_weights.h: all constants."""
-    constants = [constant.text for layer in plan.layers for constant in layer.constants()]
+    constants = [constant.text for constant in plan.constants()]
     guard = f"{plan.name.upper()}_WEIGHTS_H"
     note = f"/* Constants of {plan.name}: {plan.flash_bytes} bytes. To be included by {plan.name}.c only. */"
     return "\n".join([note, f"#ifndef {guard}", f"#define {guard}", "", *constants, "#endif", ""])
@@ -119,8 +123,8 @@ def source(plan: Plan) -> str:
             parts.append(f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n{layer.step.text}")
     parts += [_layer_function(plan, index) for index in range(len(plan.layers))]
     parts += [_init_function(plan), _step_function(plan)]
-    if plan.network.encoder is not None:
-        parts.append(encoder_source(plan)[1])
+    if plan.encoder is not None:
+        parts.append(plan.encoder.source())
     if plan.integer:
         head.append(used_arithmetic("\n".join(parts)) + "\n")
     return folded("\n".join([*head, *parts]))
