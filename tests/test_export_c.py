@@ -329,43 +329,6 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
         translate(space["typed"], {name: FloatText(name, {}) for name in ("u", "s")})
 
 
-# ---- the published networks -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("compiler", compilers())
-@pytest.mark.parametrize("task", ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")])
-def test_the_authors_recordings(
-    task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
-) -> None:
-    """Every recorded spike of the published networks, from C."""
-    from compiled import state_dtype
-    from srnn.compat import PUBLISHED, load_published
-    from srnn.compat.recordings import Golden
-    from srnn.compat.replay import _initial_state
-
-    weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
-    if not weights.is_file() or not golden.is_file():
-        pytest.skip(f"no {weights} or no {golden}")
-    net, recording, recorded = load_published(task, weights).network, PUBLISHED[task].recording, Golden(golden, False)
-    layers = dict(zip(recording.layers, [*net.layers, net.readout], strict=True))
-    spiking = [name for name, layer in layers.items() if layer.neuron.emission == "spike"]
-    spikes = {name: recorded.spikes(name, layers[name].size) for name in spiking}
-    steps, batch, _ = spikes[spiking[0]].shape
-    x = recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32))
-    initial = _initial_state(net, recording, recorded, batch)
-    plan, _ = exported(net, tmp_path / "c")
-    program = build(tmp_path / "c", plan, compiler, *(SANITIZED if task == "ecg" else ()))
-    for b in range(batch):
-        first = np.zeros((), state_dtype(plan))
-        for layer, state in zip(plan.layers, initial, strict=True):
-            for _, name in layer.state:
-                first[layer.name][name] = getattr(state, name)[b].numpy()
-        _, states = program.run(x[b : b + 1], first, trace=True)
-        for layer, name in zip(plan.layers, spiking, strict=False):
-            if layer.keeps_emission:
-                assert (states[layer.name]["s"][0] == spikes[name][:, b]).all(), (task, name, b)
-
-
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
