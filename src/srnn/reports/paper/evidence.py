@@ -2,8 +2,10 @@
 
     results/NAME/summary.json            several seeds of one recipe (srnn summarise)
     results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
+    results/NAME/run                     a run of it, if one was kept (srnn train)
     results/NAME/results.json            a sweep (srnn sweep)
-    RUN                                  a run folder (srnn train)
+    results/*.json                       lists of results: records.py
+    RUN                                  a run folder that the user names
 
 A file that is not what it should be is an SrnnError with one line; a folder without any of these is passed over.
 """
@@ -20,10 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...datasets.base import SPLITS
 from ...errors import SrnnError
+from .kinds import spiking
+from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
 if TYPE_CHECKING:
     from ...recipes import Recipe
 
+LABELLED = "accuracy_labelled"
+"""Key of an evaluation's curve over the labelled steps alone, where it has one."""
 Spread = dict[str, Any]
 """mean, std (None for one value), min, max, values; as ``srnn.reports.summary.spread`` makes it."""
 
@@ -38,16 +44,24 @@ class Entry:
     accuracy: Spread
     """Shares of 1."""
     firing_rate: Spread | None
-    """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured."""
+    """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured. What summaries and runs of
+    ReLU units call a firing rate, the share of outputs that are not 0, is not taken for one."""
     seeds: list[int]
     split: str
     parameters: int | None
-    layer_rates: list[float] | None = None
-    """Each hidden layer's, of the first run; None where only the mean is known."""
+    command: str | None = None
+    """What trained it, with SEED in the seed's place; None where nothing says so."""
     runs: list[Path] = field(default_factory=list)
     """Run folders, where these were named."""
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     """What srnn evaluate --full wrote."""
+    tested: dict[int, float] = field(default_factory=dict)
+    """Accuracy on the test split by seed, where a list of results has it."""
+
+    @property
+    def spiking(self) -> bool:
+        """Whether its hidden neurons spike."""
+        return spiking(self.recipe.to_dict()["network"])
 
     @property
     def task(self) -> str:
@@ -57,7 +71,7 @@ class Entry:
         """(accuracy, split, seeds): on the test split where every seed was evaluated there, as the paper is; else as trained."""
         from ..summary import spread
 
-        tested = {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
+        tested = self.tested | {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
         if set(tested) == set(self.seeds):
             return spread(list(tested.values())), "test", len(tested)
         return self.accuracy, self.split.partition(" ")[0], len(self.seeds)
@@ -72,8 +86,9 @@ class SweepResult:
     split: str
     folder: Path
     task: str
+    recipe: dict[str, Any]
     points: list[dict[str, Any]]
-    """point, variant, settings, seeds, and spreads of accuracy, firing_rate and loss."""
+    """point, variant, settings, seeds, spiking, and spreads of accuracy, loss and, where it spikes, firing_rate."""
     trainings: list[dict[str, Any]]
     """point, seed, state, run (its folder, from the sweep's)."""
 
@@ -85,6 +100,8 @@ class Evidence:
     entries: list[Entry]
     sweeps: list[SweepResult]
     data_dir: Path | None
+    published: list[PublishedRun] = field(default_factory=list)
+    """The authors' weights, run here."""
 
     def sweep(self, ending: str) -> list[SweepResult]:
         """Sweeps whose name ends so ("-surrogates")."""
@@ -100,7 +117,8 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
 
     Args:
         results: a folder of folders; None: "results" if it is there, else nothing.
-        runs: run folders; those of a recipe that a summary has lend it their details, others count by themselves.
+        runs: run folders, before those that lie in ``results``; those of a recipe that a summary has lend it their details,
+            others count by themselves.
         data_dir: where data lie; None: SRNN_DATA.
 
     Raises SrnnError for a folder that is missing, or a file that is damaged.
@@ -109,29 +127,54 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
         raise SrnnError(f"There is no results folder {results}; name one with --results.")
     folder = Path("results") if results is None else results
     entries, sweeps = [], []
+    found = [_run(path) for path in runs]
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if (path / "summary.json").is_file():
             entries.append(_summary(path))
         if (path / "results.json").is_file():
-            sweeps.append(_sweep(path))
-    return Evidence(_with_runs(entries, [_run(path) for path in runs]), sweeps, data_dir)
+            sweeps.append(read_sweep(path))
+        if (path / "run" / "recipe.yaml").is_file():
+            kept = replace(_run(path / "run"), name=path.name)
+            if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in found):
+                found.append(kept)
+    with _sound(folder / "test-splits.json", "srnn evaluate --split test"):
+        entries = _with_tests(entries, read_tested(folder))
+    with _sound(folder / "published.json", "srnn evaluate --published"):
+        published = read_published(folder)
+    return Evidence(_with_runs(entries, found), sweeps, data_dir, published)
 
 
 def _summary(folder: Path) -> Entry:
     path = folder / "summary.json"
     content = read_json(path)
     with _sound(path, "srnn summarise"):
+        recipe = _recipe(content["recipe"], path)
         rate = content["firing_rate"]
+        rate = None if rate is None else _spread(rate)
         return Entry(
             name=folder.name,
-            recipe=_recipe(content["recipe"], path),
+            recipe=recipe,
             accuracy=_spread(content["accuracy"]),
-            firing_rate=None if rate is None else _spread(rate),
+            firing_rate=rate if spiking(recipe.to_dict()["network"]) else None,
             seeds=[int(seed) for seed in content["seeds"]],
             split=str(content["split"]),
             parameters=int(content["parameters"]),
+            command=None if content.get("command") is None else str(content["command"]),
             evaluations=_evaluations(folder),
         )
+
+
+def _with_tests(entries: list[Entry], tests: list[TestedSplit]) -> list[Entry]:
+    """What lists of results say of the test split, for the entries that the same command trained."""
+    found = []
+    for entry in entries:
+        words = None if entry.command is None else command_words(entry.command)[0]
+        told = (entry.task, entry.parameters)
+        mine = [
+            one for one in tests if one.recipe == words and (one.task, one.parameters) == told and one.split == "test"
+        ]
+        found.append(replace(entry, tested={one.seed: one.accuracy for one in mine if one.seed in entry.seeds}))
+    return found
 
 
 def _run(folder: Path) -> Entry:
@@ -143,15 +186,15 @@ def _run(folder: Path) -> Entry:
     result = read_json(folder / "result.json")
     with _sound(folder / "result.json", "srnn train"):
         rate = result.get("firing_rate")
+        rate = None if rate is None else _one(rate["mean"])
         return Entry(
             name=folder.name,
             recipe=run.recipe,
             accuracy=_one(result["accuracy"]),
-            firing_rate=None if rate is None else _one(rate["mean"]),
+            firing_rate=rate if spiking(run.recipe.to_dict()["network"]) else None,
             seeds=[run.seed],
             split=f"{result.get('split', 'validation')} (which also chose the epoch)",
             parameters=result.get("parameters"),
-            layer_rates=None if rate is None else [float(value) for value in rate["layers"]],
             runs=[folder],
             evaluations=_evaluations(folder),
         )
@@ -161,7 +204,7 @@ def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
     """Runs of one recipe as one entry; where a summary has that recipe, it keeps its numbers and takes their details."""
     found = list(entries)
     for run in runs:
-        place = next((i for i, entry in enumerate(found) if entry.recipe == run.recipe), None)
+        place = next((i for i, entry in enumerate(found) if _same(entry.recipe, run.recipe)), None)
         if place is None:
             taken = any(entry.name == run.name for entry in found)
             found.append(replace(run, name=str(run.runs[0])) if taken else run)
@@ -171,11 +214,15 @@ def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
             entry,
             runs=[*entry.runs, *run.runs],
             evaluations=[*entry.evaluations, *run.evaluations],
-            layer_rates=entry.layer_rates or run.layer_rates,
         )
         summarised = place < len(entries)
         found[place] = details if summarised else _joined(details, run)
     return found
+
+
+def _same(one: Recipe, other: Recipe) -> bool:
+    """Whether they train the same, whatever their notes say."""
+    return replace(one, note=other.note) == other
 
 
 def _joined(entry: Entry, run: Entry) -> Entry:
@@ -193,20 +240,26 @@ def _joined(entry: Entry, run: Entry) -> Entry:
     return replace(entry, accuracy=accuracy, firing_rate=rate, seeds=[*entry.seeds, *run.seeds])
 
 
-def _sweep(folder: Path) -> SweepResult:
+def read_sweep(folder: Path) -> SweepResult:
+    """A sweep's ``results.json``."""
     path = folder / "results.json"
     content = read_json(path)
     with _sound(path, "srnn sweep"):
+        recipe = dict(content["recipe"])
         points = []
         for point in content["points"]:
             measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
             if "accuracy" not in measured or not isinstance(point["settings"], dict):
                 raise ValueError("a point without accuracy or settings")
-            points.append({**point, **measured, "parameters": int(point["parameters"])})
+            spikes = spiking(recipe.get("network", {}), point["settings"])
+            kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
+            if not spikes:  # as in Entry: what ReLU units give is no firing rate
+                measured.pop("firing_rate", None)
+            points.append({**kept, **measured, "parameters": int(point["parameters"]), "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
         return SweepResult(
-            str(content["name"]), str(content["title"]), str(content["split"]), folder,
-            str(content["recipe"]["task"]["name"]), points, trainings,
+            str(content["name"]), str(content["title"]), str(content["split"]), folder, str(recipe["task"]["name"]),
+            recipe, points, trainings,
         )  # fmt: skip
 
 
@@ -230,7 +283,21 @@ def _check_evaluation(content: dict[str, Any]) -> None:
         for name in ("sops_per_sequence", "sops_per_step"):
             _one(activity[name])
     if anytime is not None:
-        _spread({"mean": 0, "std": None, "values": [value for value in anytime["accuracy"] if value is not None]})
+        _numbers(anytime["accuracy"])
+        _numbers(anytime.get(LABELLED) or [])
+    for one in content.get("time_constants") or []:
+        for name in ("now", "initial"):
+            _numbers([] if one[name] is None else one[name]["values"])
+        if not isinstance(one["name"], str) or not isinstance(one["trained"], bool):
+            raise ValueError("time constants without a name")
+
+
+def _numbers(values: Any) -> None:
+    """Raises for a list of something else than numbers and None."""
+    if not isinstance(values, list) or not all(
+        value is None or (isinstance(value, (int, float)) and math.isfinite(value)) for value in values
+    ):
+        raise ValueError("a list of something else than finite numbers")
 
 
 def read_json(path: Path) -> dict[str, Any]:

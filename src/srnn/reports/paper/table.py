@@ -15,12 +15,15 @@ from .published import number
 class Number:
     """A number with the text that people read."""
 
-    value: float
+    value: float | None
+    """None: there is none, for the reason that the text says."""
     text: str
 
 
 PUBLISHED, OURS = "published", "ours"
 """Whose a row is."""
+NOT_SPIKING = Number(None, "n/a")
+"""The firing rate of a network without spikes."""
 NO_RUN = "no run"
 """Method of a row that says that nothing was measured here."""
 _FILE_WIDTH = 140

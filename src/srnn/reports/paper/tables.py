@@ -5,18 +5,21 @@ from __future__ import annotations
 from itertools import groupby
 
 from ...energy import PAPER_AC_PJ, PAPER_MAC_PJ
+from ..summary import spread
 from .evidence import Entry, Evidence
 from .matching import beside, cost, describe, differences, energy, same_data
 from .published import TASKS, PublishedRow, published_rows, source
-from .table import NO_RUN, OURS, PUBLISHED, Cell, Number, Table, printed, rounded, share
+from .records import PublishedRun
+from .table import NO_RUN, NOT_SPIKING, OURS, PUBLISHED, Cell, Number, Table, printed, rounded, share
 
 _ALL = {
     "task": "task", "whose": "whose", "method": "method", "network": "network", "accuracy": "accuracy, %", "on": "on",
+    "weights": "published weights, run here, %",
     "rate": "firing rate", "mac": "MAC", "ac": "AC", "energy": "energy, pJ", "ratio": "energy ratio",
     "error_ratio": "error ratio", "efficiency": "efficiency", "remark": "remark",
 }  # fmt: skip
 _COLUMNS = {
-    "table1": ("task", "whose", "network", "method", "accuracy", "on", "remark"),
+    "table1": ("task", "whose", "network", "method", "accuracy", "on", "weights", "remark"),
     "table2": ("task", "whose", "method", "network", "accuracy", "on", "rate", "mac", "ac", "ratio", "remark"),
     "tableS2": (
         "task", "whose", "method", "accuracy", "on", "rate", "energy", "ratio", "error_ratio", "efficiency", "remark",
@@ -33,13 +36,14 @@ _SHOWN = 3
 
 def accuracy_table(name: str, evidence: Evidence) -> Table:
     """table1, table2 or tableS2, with everything that was measured here in its place."""
-    table = Table(name, _TITLES[name], {key: _ALL[key] for key in _COLUMNS[name]})
+    columns = [key for key in _COLUMNS[name] if key != "weights" or evidence.published]
+    table = Table(name, _TITLES[name], {key: _ALL[key] for key in columns})
     placed: set[str] = set()
     for task, group in groupby(published_rows(name), key=lambda row: row.task):
         rows = list(group)
         own = _reference(rows, evidence)
         for row in rows:
-            _add(table, _published(row))
+            _add(table, {**_published(row), "weights": _weights(row, evidence.published)})
             found = beside(row, evidence.entries)
             for entry in found:
                 placed.add(entry.name)
@@ -49,7 +53,7 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
         for entry in _others(evidence, task, rows, placed):
             placed.add(entry.name)
             _add(table, {"task": task, **_ours(entry, own), "remark": _other_remark(entry, rows)})
-    table.notes = _notes(name)
+    table.notes = [*_notes(name), *(map(_weights_note, evidence.published) if "weights" in columns else [])]
     return table
 
 
@@ -75,6 +79,22 @@ def _published(row: PublishedRow) -> dict[str, Cell]:
     }  # fmt: skip
 
 
+def _weights(row: PublishedRow, published: list[PublishedRun]) -> Cell:
+    """Beside the paper's own network: what its weights gave here, with "*" where that is of other sequences than the paper's."""
+    found = next((one for one in published if one.task == TASKS[row.task]), None)
+    if found is None or row.method != "paper's SRNN":
+        return None
+    accuracy = share(spread(found.accuracy))
+    return Number(accuracy.value, f"{accuracy.text} ({found.split}){'' if found.comparable else ' *'}")
+
+
+def _weights_note(one: PublishedRun) -> str:
+    task = next((paper for paper, own in TASKS.items() if own == one.task), one.task)
+    seeds = f", seeds {', '.join(map(str, one.seeds))} of its initial states" if one.seeds else ""
+    mark = "" if one.comparable else "* "
+    return f"{mark}The published weights of {task}, run here: {one.data}{seeds} ({one.command})."
+
+
 def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
     """own: our run of the paper's SRNN on this task, with which others are compared; None: there is none."""
     rate = None if entry.firing_rate is None else entry.firing_rate["mean"]
@@ -95,7 +115,7 @@ def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
         "network": describe(entry.recipe),
         "accuracy": share(accuracy),
         "on": f"{split}, {seeds} seed{'s' if seeds > 1 else ''}",
-        "rate": None if rate is None else Number(rate, f"{rate:.3f}"),
+        "rate": NOT_SPIKING if not entry.spiking else None if rate is None else Number(rate, f"{rate:.3f}"),
         "mac": None if operations is None else rounded(operations.mac, 4),
         "ac": None if operations is None else rounded(operations.ac, 4),
         "energy": None if operations is None else rounded(energy(operations), 4),
