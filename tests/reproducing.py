@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srnn.recipes import Recipe, load_recipe
-from srnn.reports.paper import MAKERS, Sheet, Table, gather, reproduce
+from srnn.reports.paper import MAKERS, Panel, Sheet, Table, gather, reproduce
 from srnn.reports.summary import spread
 
 ACCURACIES = [0.80, 0.81, 0.82]
@@ -63,6 +63,26 @@ def evaluation(**changes: Any) -> str:
     return json.dumps(content)
 
 
+def time_constants(**changes: Any) -> list[dict[str, Any]]:
+    """Those of a layer of three, as srnn evaluate --full has them: membranes of tens of steps, adaptation of hundreds."""
+    found = []
+    for name, start in (("layers.0.tau_mem", 10.0), ("layers.0.tau_adp", 200.0)):
+        initial = {"values": [start, start, 2 * start]}
+        now = {"values": [start / 2, start, None]}
+        found.append(
+            {
+                "name": name,
+                "trained": True,
+                "step_ms": 1.0,
+                "rms_change": 1.0,
+                "now": now,
+                "initial": initial,
+                **changes,
+            }
+        )
+    return found
+
+
 def table(name: str, results: Path, tmp_path: Path) -> Table:
     made = reproduce([name], tmp_path / "out", results)[name]
     assert isinstance(made, Table)
@@ -74,3 +94,8 @@ def figure(name: str, results: Path, runs: tuple[Path, ...] = (), data_dir: Path
     made = MAKERS[name](gather(results, runs, data_dir))
     assert isinstance(made, Sheet)
     return made
+
+
+def panel(sheet: Sheet, letter: str) -> Panel:
+    """What became of a panel."""
+    return next(one for one in sheet.panels if one.letter == letter)

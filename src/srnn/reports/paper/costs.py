@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ...energy import LayerShape, NetworkShape, paper_operations, total
 from . import style
 from .evidence import Evidence
+from .kinds import kind, published_kind
 from .matching import cost, energy, same_data
 from .published import TASKS, number, published_rows, source
-from .sheet import Made, MissingError, Sheet
+from .sheet import Made, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +34,15 @@ _KINDS = {
     "GRU": "gru",
 }
 _NEURON_MACS = {"lif": 1, "alif": 3, "integrator": 1}
+_METHODS = ("SRNN", "SE-adLIF SRNN", "LIF SRNN", "ReLU SRNN", "LSTM", "Bi-LSTM", "GRU", "RNN", "CNN")
+"""As ``kind`` and ``published_kind`` name them."""
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 _RATES = (0.3, 0.1, 0.03)
 
 
 def figure2(evidence: Evidence) -> Sheet:
     """The paper's rules and what follows from them."""
-    sheet = Sheet("fig2", "Figure 2: the cost of a time step", ["ac", "dd"], 5.8, heights=(1, 1.35), widths=(1, 1))
+    sheet = Sheet("fig2", "Figure 2: the cost of a time step", ["ac", "d"], 6.1, by_row=True, heights=(1, 1.5))
     layers = ("LIF", "ALIF", "integrator", "ReLU", "LSTM")
     sheet.panel("a", "operations of a layer, m inputs, n units", lambda axes: _rules(axes, layers))
     sheet.drawing("b", "operations within LIF, ALIF and LSTM units")
@@ -112,29 +115,30 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
 
 
 def _accuracy(axes: Axes, evidence: Evidence) -> Made:
-    """Published networks as open symbols, the same networks of ours filled; a colour and shape a task."""
+    """A colour a task, a shape a method; published networks open, ours filled."""
     from matplotlib.lines import Line2D
 
     numbers: dict[str, Any] = {"published": [], "ours": []}
-    handles = []
     colours = (*style.CYCLE, style.GREY)
-    shapes = ("o", "s", "^", "D", "v", "p", "h", "*")
+    shapes: dict[str, str] = dict(zip(_METHODS, ("o", "*", "s", "X", "^", "v", "D", "P", "p"), strict=True))
+    shown: set[str] = set()
     for index, (task, own_name) in enumerate(TASKS.items()):
-        look: dict[str, Any] = {"color": colours[index], "marker": shapes[index], "ls": "none"}
         for row in published_rows("tableS2"):
             if row.task != task or row.energy is None or row.accuracy is None:
                 continue
-            x, y = number(row.energy), number(row.accuracy)
+            x, y, method = number(row.energy), number(row.accuracy), published_kind(row.method)
             axes.plot(
                 x,
                 y,
-                **look,
-                mfc="white" if not row.own else "none",
-                ms=5 if not row.own else 7,
-                mew=1.1 if not row.own else 1.8,
+                color=colours[index],
+                marker=shapes[method],
+                ls="none",
+                mfc="white",
+                ms=_size(method, 5.5),
+                mew=1.1,
             )
             numbers["published"].append({"task": task, "method": row.method, "energy_pj": x, "accuracy": y})
-        measured = 0
+            shown.add(method)
         paper = next(row for row in published_rows("tableS2") if row.task == task and row.own).load_recipe()
         assert paper is not None  # every task has one
         for entry in evidence.of_task(own_name):
@@ -146,22 +150,37 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             accuracy, split, _ = entry.measured()
             x, y = energy(operations), 100 * accuracy["mean"]
             error = None if accuracy["std"] is None else 100 * accuracy["std"]
-            axes.errorbar(x, y, yerr=error, **look, ms=4.5, elinewidth=0.8)
-            numbers["ours"].append({"task": task, "run": entry.name, "energy_pj": x, "accuracy": y, "on": split})
-            measured += 1
-        handles.append(Line2D([], [], **look, mfc=colours[index] if measured else "white", label=task))
-    if not numbers["published"] and not numbers["ours"]:
-        raise MissingError("nothing published and nothing measured")
-    first = axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.62), title="task")
-    axes.add_artist(first)
-    kinds = [
-        Line2D([], [], color=style.GREY, marker="o", ls="none", mfc="white", ms=5, label="published"),
-        Line2D(
-            [], [], color=style.GREY, marker="o", ls="none", mfc="none", ms=7, mew=1.8, label="published,\nits SRNN"
-        ),
-        Line2D([], [], color=style.GREY, marker="o", ls="none", ms=4.5, label="ours"),
+            method = kind(entry.recipe.to_dict()["network"])
+            axes.errorbar(
+                x, y, yerr=error, color=colours[index], marker=shapes[method], ls="none", ms=_size(method, 4.5),
+                elinewidth=0.8,
+            )  # fmt: skip
+            numbers["ours"].append(
+                {"task": task, "run": entry.name, "method": method, "energy_pj": x, "accuracy": y, "on": split}
+            )
+            shown.add(method)
+    tasks = [
+        Line2D([], [], color=colour, marker="s", ls="none", label=task)
+        for task, colour in zip(TASKS, colours, strict=True)
     ]
-    axes.legend(handles=kinds, loc="center left", bbox_to_anchor=(1.0, 0.14))
+    look: dict[str, Any] = {"color": style.GREY, "ls": "none"}
+    methods = [
+        Line2D([], [], **look, marker=shape, ms=_size(method, 5), label=method)
+        for method, shape in shapes.items() if method in shown
+    ]  # fmt: skip
+    whose = [
+        Line2D([], [], **look, marker="o", mfc="white", label="published"),
+        Line2D([], [], **look, marker="o", label="ours"),
+    ]
+    below = style.legend_below(axes, 8, handles=tasks, handletextpad=0.0, columnspacing=1.0)
+    axes.add_artist(below)  # or the next legend would take its place
+    below.set_clip_on(False)  # what is clipped gets no room in the layout
+    axes.legend(handles=[*methods, *whose], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.6)
     axes.set(xscale="log", xlabel="energy of a time step by the paper's rules, pJ", ylabel="accuracy, %")
     axes.grid(alpha=0.6)
     return Made(f"published: {source()}, Table S2, test splits; ours: results and runs, on the split named", numbers)
+
+
+def _size(method: str, points: float) -> float:
+    """A star looks smaller than it is."""
+    return points * (1.5 if method == "SE-adLIF SRNN" else 1.0)

@@ -63,8 +63,8 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     axes.plot(lead, color=style.BLACK, lw=0.8)
     segments(axes, labels, top + height, top + 2.2 * height, room=12)
     for channel in range(4):
-        at = low - (1.2 + 0.9 * channel) * height
-        axes.vlines(np.flatnonzero(spikes[:, channel]), at - 0.35 * height, at + 0.35 * height, lw=0.6,
+        at = low - (1.5 + 1.7 * channel) * height
+        axes.vlines(np.flatnonzero(spikes[:, channel]), at - 0.6 * height, at + 0.6 * height, lw=0.6,
                     color=style.BLUE if channel % 2 == 0 else style.ORANGE)  # fmt: skip
         axes.text(-6, at, ("1↑", "1↓", "2↑", "2↓")[channel], ha="right", va="center", fontsize=6)
     seconds = np.arange(0, len(lead), SAMPLE_RATE)
@@ -72,9 +72,8 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     axes.set(xlabel="time, s", yticks=[], xlim=(0, len(lead)))
     axes.spines["left"].set_visible(False)
     patches = [Patch(color=colour, label=name) for name, colour in zip(CLASS_NAMES, style.SEGMENTS, strict=True)]
-    axes.legend(
-        handles=patches, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=6, fontsize=6, handlelength=0.8,
-        handletextpad=0.3, columnspacing=0.7,
+    style.legend_below(
+        axes, 6, handles=patches, fontsize=6, handlelength=0.8, handletextpad=0.3, columnspacing=0.7,
     )  # fmt: skip
     return Made(
         f"QTDB record {names[0]}, lead 1 normalised; labels by the cardiologist (q1c); level crossing at 0.1 standard deviations",
@@ -84,10 +83,12 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
 
 def spikes_example(axes: Axes, evidence: Evidence) -> Made:
     """A spoken seven as spikes: of SHD where it is; else a recording of the spoken digits through our cochlea."""
+    data = "SHD"
     try:
         times, units, source = _shd_seven(evidence)
     except SrnnError:
         times, units, source = _cochlea_seven(evidence)
+        data = "spoken digits, not SHD"
     last = 1000 * float(times.max(initial=0.001)) + 10
     axes.plot(1000 * times, units, ",", color=style.BLUE, alpha=0.9, rasterized=True)
     axes.set(
@@ -96,7 +97,7 @@ def spikes_example(axes: Axes, evidence: Evidence) -> Made:
         ylim=(700, 0),
         xlim=(0, last),
     )
-    return Made(source, {"spikes": len(times)})
+    return Made(source, {"spikes": len(times)}, f"“seven” ({data})")
 
 
 def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:

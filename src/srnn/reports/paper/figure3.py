@@ -8,23 +8,25 @@ from . import style
 from .evidence import Entry, Evidence, SweepResult
 from .examples import ecg_example, gesture_example, pixels_example, spikes_example
 from .matching import beside, shape_of
-from .published import TASKS, number, published_rows, source
+from .published import number, published_rows, source
 from .sheet import Made, MissingError, Sheet
+from .sweeps import against_rate, point_name, sources, sweeps_or_missing, task_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
 
-_NAMES = {"ecg": "ECG", "spoken-digits": "spoken digits", "digits": "digits"}
 _MISFITS = ("GSC", "TIMIT")
 """Tasks whose published MAC or AC fit no rule, so that no firing rate follows from them."""
+_ROW = 0.125
+"""Inches that a name on an axis takes."""
 
 
 def figure3(evidence: Evidence) -> Sheet:
-    """Panels a to i are the paper's, j is ours."""
-    sheet = Sheet("fig3", "Figure 3: tasks, surrogates, time constants, sparsity", ["abc", "def", "ghi", "jjj"], 9.6,
-                  heights=(1, 1, 1.15, 0.7))  # fmt: skip
+    """Panels a to i are the paper's, j is ours. The row of panel f is as high as its names need."""
+    names = max(2.0, 0.75 + _ROW * len(_rate_rows(evidence)))
+    heights = (2.1, names, 2.9, 1.5)
+    sheet = Sheet("fig3", "Figure 3: tasks, surrogates, time constants, sparsity",
+                  ["abc", "dddeeeffff", "ghi", "j"], sum(heights) + 0.4, by_row=True, heights=heights)  # fmt: skip
     sheet.panel("a", "ECG: lead, waves, spikes", lambda axes: ecg_example(axes, evidence))
     sheet.panel("b", "“seven” as spikes", lambda axes: spikes_example(axes, evidence))
     sheet.panel("c", "radar gesture (SoLi)", lambda axes: gesture_example(axes, evidence))
@@ -32,26 +34,10 @@ def figure3(evidence: Evidence) -> Sheet:
     sheet.panel("e", "trained time constants", lambda axes: _variants(axes, evidence, "-time-constants"))
     sheet.panel("f", "firing rates, hidden", lambda axes: _rates(axes, evidence))
     sheet.panel("g", "synaptic operations", lambda axes: _operations(axes, evidence))
-    sheet.panel("h", "neuron types and sizes", lambda axes: _against_rate(axes, evidence, ("-neurons", "-size")))
-    sheet.panel("i", "hidden layers", lambda axes: _against_rate(axes, evidence, ("-layers",)))
+    sheet.panel("h", "neuron types and sizes", lambda axes: _types_and_sizes(axes, evidence))
+    sheet.panel("i", "hidden layers", lambda axes: against_rate(axes, sweeps_or_missing(evidence, ("-layers",)), []))
     sheet.panel("j", "pixels as a sequence (not in the paper's figure)", lambda axes: pixels_example(axes, evidence))
     return sheet
-
-
-def sweeps_or_missing(evidence: Evidence, endings: Sequence[str]) -> list[SweepResult]:
-    """Sweeps with results whose names end so. MissingError, with the command for ECG, when there are none."""
-    found = [sweep for ending in endings for sweep in evidence.sweep(ending) if sweep.points]
-    if not found:
-        raise MissingError(
-            f"No sweep with a name like ecg{endings[0]} is among the results.",
-            f"srnn sweep ecg{endings[0]} --out results/ecg{endings[0]}",
-        )
-    return found
-
-
-def task_name(task: str) -> str:
-    """For people."""
-    return _NAMES.get(task) or {own: paper for paper, own in TASKS.items()}.get(task, task.replace("_", " "))
 
 
 def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
@@ -59,47 +45,58 @@ def _variants(axes: Axes, evidence: Evidence, ending: str) -> Made:
     sweeps = sweeps_or_missing(evidence, (ending,))
     names, y = [], 0
     numbers: dict[str, Any] = {}
+    twins = []
     for index, sweep in enumerate(sweeps):
         colour = style.CYCLE[index]
-        points = sorted(sweep.points, key=lambda point: point["accuracy"]["mean"])
-        for point in points:
-            spread = point["accuracy"]
-            axes.plot(
-                [100 * v for v in spread["values"]],
-                [y] * len(spread["values"]),
-                "o",
-                ms=3,
-                color=colour,
-                alpha=0.55,
-                mew=0,
-            )
+        rows = [(point_name(point), point["accuracy"]) for point in sweep.points]
+        twin = _relu_twin(evidence, sweep) if ending == "-time-constants" else None
+        if twin is not None:
+            rows.append(("ReLU, no spikes", twin[1]))
+            twins.append(f"ReLU: {twin[0].folder.name}/results.json")
+        rows.sort(key=lambda row: row[1]["mean"])
+        for name, spread in rows:
+            axes.plot([100 * v for v in spread["values"]], [y] * len(spread["values"]), "o", ms=3, color=colour, alpha=0.55,
+                      mew=0)  # fmt: skip
             axes.errorbar(100 * spread["mean"], y, xerr=None if spread["std"] is None else 100 * spread["std"], fmt="|", ms=9,
                           mew=1.8, capsize=2, color=colour, elinewidth=0.9)  # fmt: skip
-            names.append(str(point["variant"] or point["point"]).replace("_", " "))
+            names.append(name)
             y += 1
-        axes.text(
-            0.02,
-            y - 0.45,
-            task_name(sweep.task),
-            transform=axes.get_yaxis_transform(),
-            fontsize=7,
-            color=colour,
-            fontweight="bold",
-        )
-        numbers[sweep.name] = {point["point"]: point["accuracy"] for point in points}
+        axes.text(0.02, y - 0.45, task_name(sweep.task), transform=axes.get_yaxis_transform(), fontsize=7, color=colour,
+                  fontweight="bold")  # fmt: skip
+        numbers[sweep.name] = dict(rows)
         names.append("")
         y += 1
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="validation accuracy, %", ylim=(-0.6, y - 0.1))
     axes.grid(axis="x")
-    return Made(_sources(sweeps), numbers)
+    return Made("; ".join([sources(sweeps), *twins]), numbers)
 
 
-def _rates(axes: Axes, evidence: Evidence) -> Made:
-    """A bar a training; where the paper's energies imply a rate, an open ring."""
-    numbers: dict[str, Any] = {"ours": {}, "implied by published energy": {}}
-    rows: list[tuple[str, Entry | None, float | None]] = []
+def _relu_twin(evidence: Evidence, sweep: SweepResult) -> tuple[SweepResult, dict[str, Any]] | None:
+    """The paper sets a ReLU network beside trained time constants: that of a sweep of neurons, as long on the same data."""
+    if any(not point["spiking"] for point in sweep.points):
+        return None
+    for other in evidence.sweep("-neurons"):
+        if other.recipe["task"] == sweep.recipe["task"] and _epochs(other) == _epochs(sweep):
+            found = next((point for point in other.points if not point["spiking"]), None)
+            if found is not None:
+                return other, found["accuracy"]
+    return None
+
+
+def _epochs(sweep: SweepResult) -> Any:
+    training = sweep.recipe.get("training")
+    return training.get("epochs") if isinstance(training, dict) else None
+
+
+RateRow = tuple[str, "Entry | None", "float | None"]
+"""Name, our training, and the rate that the published energy implies."""
+
+
+def _rate_rows(evidence: Evidence) -> list[RateRow]:
+    """The paper's tasks, then our other trainings that spike."""
+    rows: list[RateRow] = []
     seen: set[str] = set()
     for row in (row for row in published_rows("tableS2") if row.own):
         implied = None if row.task in _MISFITS else _implied_rate(row)
@@ -108,7 +105,13 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
         seen.update(entry.name for entry in found)
     others = [entry for entry in evidence.entries if entry.firing_rate is not None and entry.name not in seen]
     rows += [(entry.name, entry, None) for entry in others]
-    rows = [row for row in rows if row[1] is not None or row[2] is not None]
+    return [row for row in rows if row[1] is not None or row[2] is not None]
+
+
+def _rates(axes: Axes, evidence: Evidence) -> Made:
+    """A bar a training; where the paper's energies imply a rate, an open ring."""
+    numbers: dict[str, Any] = {"ours": {}, "implied by published energy": {}}
+    rows = _rate_rows(evidence)
     if not any(entry for _, entry, _ in rows):
         raise MissingError(
             "No trained spiking network is among the results.", "srnn train paper/ecg --out RUN; then --runs RUN"
@@ -123,13 +126,14 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
             axes.plot(implied, y, "o", mfc="white", mec=style.ORANGE, mew=1.2, ms=4.5)
             numbers["implied by published energy"][name] = implied
     axes.plot([], [], "s", color=style.BLUE, label="ours")
-    axes.plot([], [], "o", mfc="white", mec=style.ORANGE, mew=1.2, label="implied by the\npaper's Table S2")
+    axes.plot([], [], "o", mfc="white", mec=style.ORANGE, mew=1.2, label="implied by the paper's Table S2")
     axes.set_yticks(range(len(rows)), [name for name, _, _ in reversed(rows)], fontsize=6.5)
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="spikes per step")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.24), fontsize=6.5)
+    axes.set(xlabel="spikes per neuron and step", ylim=(-0.7, len(rows) - 0.3))
+    style.legend_below(axes, 2, centre=0.3, fontsize=6.5)
     return Made(
-        f"ours: results and runs (validation); rings: {source()}, AC = (energy - 3.1 MAC) / 0.1 over all weights",
+        f"ours: results and runs (validation), ReLU units and torch's cells left out, which do not spike; rings: {source()},"
+        " AC = (energy - 3.1 MAC) / 0.1 over all weights",
         numbers,
     )
 
@@ -147,11 +151,11 @@ def _implied_rate(row: Any) -> float | None:
 
 
 def _operations(axes: Axes, evidence: Evidence) -> Made:
-    """Synaptic operations per sequence and per step of each training that was evaluated in full."""
+    """Synaptic operations per sequence and per step of each spiking training that was evaluated in full."""
     found = []
     for entry in evidence.entries:
         report = next((one for one in reversed(entry.evaluations) if one.get("activity")), None)
-        if report is not None:
+        if report is not None and entry.spiking:
             activity = report["activity"]
             found.append((entry.name, float(activity["sops_per_sequence"]), float(activity["sops_per_step"])))
     if not found:
@@ -164,53 +168,28 @@ def _operations(axes: Axes, evidence: Evidence) -> Made:
     axes.barh([y - 0.19 for y in places], per_step, height=0.34, color=style.YELLOW, label="per step")
     for y, (_, a, b) in enumerate(found):
         for value, at in ((a, y + 0.19), (b, y - 0.19)):
-            axes.text(value * 1.15, at, f"{value:,.0f}", va="center", fontsize=6.5)
+            axes.text(value * 1.3, at, _short(value), va="center", fontsize=6)
     axes.set_yticks(list(places), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
-    axes.set(xscale="log", xlabel="spikes × synapses reached", ylim=(-0.6, len(found) - 0.1),
-             xlim=(min(per_step) / 3, max(per_sequence) * 30))  # fmt: skip
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+    # Bars of one training alone would fill the panel.
+    axes.set(xscale="log", xlabel="spikes × synapses reached", ylim=(-0.6, max(len(found), 3) - 0.3),
+             xlim=(min(per_step) / 3, max(per_sequence) * 60))  # fmt: skip
+    style.legend_below(axes, 2, centre=0.4, handlelength=1.0)
     return Made("srnn evaluate --full", {name: {"per_sequence": a, "per_step": b} for name, a, b in found})
 
 
-def _against_rate(axes: Axes, evidence: Evidence, endings: tuple[str, ...]) -> Made:
-    """Accuracy against firing rate, a symbol a variant, larger with the number of parameters."""
-    from matplotlib.lines import Line2D
-
-    sweeps = sweeps_or_missing(evidence, endings)
-    tasks = {sweep.task for sweep in sweeps}
-    numbers: dict[str, Any] = {}
-    handles = []
-    for sweep in sweeps:
-        for point in sorted(sweep.points, key=lambda point: (point["parameters"], str(point["point"]))):
-            if "firing_rate" not in point:  # a network that does not spike
-                continue
-            rate, accuracy = point["firing_rate"], point["accuracy"]
-            index = len(handles)
-            marker = style.MARKERS[(index + index // 7) % 7]
-            look: dict[str, Any] = {"color": style.CYCLE[index % 7], "marker": marker, "ls": "none"}
-            axes.errorbar(
-                rate["mean"], 100 * accuracy["mean"], xerr=rate["std"],
-                yerr=None if accuracy["std"] is None else 100 * accuracy["std"],
-                ms=max(3.0, min(9.0, point["parameters"] ** 0.5 / 12)), elinewidth=0.7, **look,
-            )  # fmt: skip
-            name = str(point["variant"] or point["point"]).replace("_", " ")
-            handles.append(
-                Line2D([], [], ms=4, label=name if len(tasks) == 1 else f"{name}, {task_name(sweep.task)}", **look)
-            )
-            numbers[f"{sweep.name}: {point['point']}"] = {
-                "firing_rate": rate, "accuracy": accuracy, "parameters": point["parameters"],
-            }  # fmt: skip
-    if not handles:
-        raise MissingError("The sweep has no network that spikes.")
-    axes.set(xlabel="spikes per neuron and step", ylabel="validation accuracy, %")
-    axes.grid()
-    axes.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.45, -0.22), ncols=2, fontsize=6, handletextpad=0.2,
-        columnspacing=0.8, title=", ".join(map(task_name, sorted(tasks))), title_fontsize=6.5,
-    )  # fmt: skip
-    return Made(_sources(sweeps), numbers)
+def _short(value: float) -> str:
+    """ "14.7 M", "390"."""
+    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= factor:
+            return f"{value / factor:.3g}{unit}"
+    return f"{value:.3g}"
 
 
-def _sources(sweeps: Sequence[SweepResult]) -> str:
-    return "; ".join(f"{sweep.folder.name}/results.json ({sweep.title}; {sweep.split})" for sweep in sweeps)
+def _types_and_sizes(axes: Axes, evidence: Evidence) -> Made:
+    sweeps_or_missing(evidence, ("-neurons", "-size"))
+    types, sizes = ([one for one in evidence.sweep(ending) if one.points] for ending in ("-neurons", "-size"))
+    made = against_rate(axes, types, sizes)
+    return Made(
+        made.source, made.numbers, "neuron types and sizes" if types and sizes else "neuron types" if types else "sizes"
+    )

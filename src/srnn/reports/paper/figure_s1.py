@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SrnnError
 from . import style
+from .curves import read_curves
 from .evidence import Evidence, SweepResult
-from .figure3 import sweeps_or_missing, task_name
 from .sheet import Made, Sheet
+from .sweeps import no_sweep, task_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,24 +16,27 @@ if TYPE_CHECKING:
 _TRAINED = {
     "accuracy": "training accuracy, %", "loss": "training loss", "firing_rate": "spikes per step, training",
 }  # fmt: skip
-_MEASURES = {
-    "a": ("accuracy", "accuracy"),
-    "b": ("loss", "loss"),
-    "c": ("firing rate", "firing_rate"),
-}
+_MEASURES = {"accuracy": "accuracy", "loss": "loss", "firing_rate": "firing rate"}
+_LETTERS = "abcdefghijklmnopqrstuvwx"
 
 
 def figure_s1(evidence: Evidence) -> Sheet:
-    """Curves of every epoch where the sweep's run folders are there, else what each training ended with on validation."""
-    sheet = Sheet("figS1", "Figure S1: initial time constants", ["abc"], 3.0)
-    for letter, (title, measure) in _MEASURES.items():
-        sheet.panel(letter, title, lambda axes, measure=measure: _panel(axes, evidence, measure))
+    """Curves of every epoch where the sweep has them, else what each training ended with on validation; a row a sweep."""
+    sweeps: list[SweepResult | None] = [*evidence.sweep("-initialisation")] or [None]
+    rows = [_LETTERS[3 * i : 3 * i + 3] for i in range(len(sweeps))]
+    sheet = Sheet("figS1", "Figure S1: initial time constants", rows, 2.8 * len(rows))
+    for letters, sweep in zip(rows, sweeps, strict=True):
+        for letter, (measure, title) in zip(letters, _MEASURES.items(), strict=True):
+            told = title if sweep is None else f"{title} ({task_name(sweep.task)})"
+            sheet.panel(letter, told, lambda axes, measure=measure, sweep=sweep: _panel(axes, sweep, measure))
     return sheet
 
 
-def _panel(axes: Axes, evidence: Evidence, measure: str) -> Made:
-    sweep = sweeps_or_missing(evidence, ("-initialisation",))[0]
-    curves = {str(point["point"]): _curve(sweep, str(point["point"]), measure) for point in sweep.points}
+def _panel(axes: Axes, sweep: SweepResult | None, measure: str) -> Made:
+    if sweep is None or not sweep.points:
+        raise no_sweep("-initialisation")
+    found = read_curves(sweep)
+    curves = {str(point["point"]): found.mean(str(point["point"]), measure) for point in sweep.points}
     if all(curves.values()):
         for index, (name, curve) in enumerate(curves.items()):
             axes.plot(
@@ -43,11 +44,8 @@ def _panel(axes: Axes, evidence: Evidence, measure: str) -> Made:
             )
         axes.set(xlabel="epoch", ylabel=_TRAINED[measure])
         axes.grid()
-        if measure == "accuracy":
-            axes.legend(loc="lower right", fontsize=6)
-        return Made(
-            f"{sweep.folder.name}, run folders: mean over seeds on the training split ({task_name(sweep.task)})", curves
-        )
+        style.legend_below(axes, 2, fontsize=6)
+        return Made(f"{sweep.folder.name}, {found.source}: mean over seeds on the training split", curves)
     return _ends(axes, sweep, measure)
 
 
@@ -78,36 +76,6 @@ def _ends(axes: Axes, sweep: SweepResult, measure: str) -> Made:
     )
     axes.grid(axis="x")
     return Made(
-        f"{sweep.folder.name}/results.json: ends of training, validation ({task_name(sweep.task)}); curves need its runs",
+        f"{sweep.folder.name}/results.json: what training ended with, validation; curves need its runs, or curves.json",
         numbers,
     )
-
-
-def _curve(sweep: SweepResult, point: str, measure: str) -> list[float]:
-    """Mean over seeds, epoch by epoch, of what was measured in training; empty when a run folder is not there."""
-    curves = []
-    for training in sweep.trainings:
-        if training.get("point") != point or training.get("state") != "done":
-            continue
-        path = sweep.folder / Path(str(training.get("run", ""))) / "metrics.jsonl"
-        if not path.is_file():
-            return []
-        curves.append(_epochs(path, measure))
-    if not curves:
-        return []
-    return [sum(values) / len(values) for values in zip(*curves, strict=False)]
-
-
-def _epochs(path: Path, measure: str) -> list[float]:
-    found = []
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            if "epoch" in record:
-                value = record["train"][measure]
-                found.append(
-                    100 * value if measure == "accuracy" else value["mean"] if measure == "firing_rate" else value
-                )
-        return [float(value) for value in found]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SrnnError(f"{path} cannot be read ({error}); take it away, or train again.") from error

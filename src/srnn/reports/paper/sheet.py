@@ -32,6 +32,8 @@ class Made:
     """Where its numbers are from."""
     numbers: Mapping[str, Any] = field(default_factory=dict)
     """What is drawn, for programs."""
+    title: str | None = None
+    """Where what is shown decides the panel's title."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,42 @@ class Panel:
 
 
 class Sheet:
-    """A figure with lettered panels; ``layout`` as in matplotlib's ``subplot_mosaic``."""
+    """A figure with lettered panels.
 
-    def __init__(self, name: str, title: str, layout: Sequence[str], height: float, **ratios: Sequence[float]) -> None:
+    Args:
+        layout: as in matplotlib's ``subplot_mosaic``, a space where nothing stands.
+        height: in inches.
+        by_row: lay out each row by itself, with letters repeated as their panels are wide: "aab". Rows whose panels differ in the
+            room that their names need would else take it from each other.
+        heights, widths: ratios of the rows and of the columns.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        layout: Sequence[str],
+        height: float,
+        by_row: bool = False,
+        heights: Sequence[float] | None = None,
+        widths: Sequence[float] | None = None,
+    ) -> None:
         from matplotlib.figure import Figure
 
         self.name, self.title = name, title
         self.figure: Figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
         self.figure.get_layout_engine().set(w_pad=0.06, h_pad=0.07, hspace=0.04, wspace=0.03)  # type: ignore[union-attr]
-        self.axes: dict[str, Axes] = self.figure.subplot_mosaic(  # type: ignore[assignment]
-            [list(row) for row in layout], height_ratios=ratios.get("heights"), width_ratios=ratios.get("widths")
-        )
+        self.axes: dict[str, Axes] = {}
+        if by_row:
+            rows = self.figure.subfigures(len(layout), 1, height_ratios=heights, squeeze=False)[:, 0]
+            for row, letters in zip(rows, layout, strict=True):
+                each = dict.fromkeys(letters)
+                found = row.subplots(1, len(each), width_ratios=[letters.count(one) for one in each], squeeze=False)
+                self.axes |= dict(zip(each, found[0], strict=True))
+        else:
+            self.axes |= self.figure.subplot_mosaic(  # type: ignore[arg-type]
+                [list(row) for row in layout], empty_sentinel=" ", height_ratios=heights, width_ratios=widths
+            )
         self.panels: list[Panel] = []
         self._notes: list[tuple[Axes, MissingError]] = []
 
@@ -73,7 +100,9 @@ class Sheet:
             self._notes.append((axes, missing))
             self.panels.append(Panel(letter, title, "missing", missing.why, missing.command))
         else:
-            self.panels.append(Panel(letter, title, "made", made.source, numbers=made.numbers))
+            told = made.title or title
+            style.title(axes, told)
+            self.panels.append(Panel(letter, told, "made", made.source, numbers=made.numbers))
 
     def drawing(self, letter: str, title: str) -> None:
         """Name a panel of the paper that is a drawing."""

@@ -13,6 +13,7 @@ from ...errors import SrnnError, nearest
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 BLACK, GREY, LIGHT = "#1c2024", "#6b7280", "#d4d7dc"
@@ -29,6 +30,8 @@ SEGMENTS = (BLUE, SKY, ORANGE, PINK, GREEN, YELLOW)
 WIDTH = 7.2
 """Inches, 183 mm: two columns of a journal."""
 FORMATS = ("svg", "pdf", "png")
+_AXIS_POINTS = 27
+"""Points that the numbers and the label of an axis take below it."""
 SHEET: dict[Any, Any] = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5,
     "axes.titlesize": 8, "axes.titlelocation": "left", "axes.titlepad": 5, "axes.labelsize": 7.5,
@@ -67,13 +70,18 @@ def rendered(figure: Figure, form: str) -> bytes:
     return buffer.getvalue()
 
 
-def label(axes: Axes, letter: str, title: str) -> None:
+def label(axes: Axes, letter: str, text: str) -> None:
     """The panel's letter, bold, and its title."""
-    axes.set_title(title, pad=6)
+    title(axes, text)
     axes.annotate(
         letter, (0, 1), (-17, 5), xycoords="axes fraction", textcoords="offset points", fontsize=10, fontweight="bold",
         ha="center", va="bottom", annotation_clip=False,
     )  # fmt: skip
+
+
+def title(axes: Axes, text: str) -> None:
+    """The panel's title."""
+    axes.set_title(text, pad=6)
 
 
 def frame(axes: Axes) -> None:
@@ -84,20 +92,43 @@ def frame(axes: Axes) -> None:
 
 
 def note(axes: Axes, text: str, command: str | None = None) -> None:
-    """Say in words what would stand here, and the command that would make it; after the figure's layout is known."""
+    """Say in words what would stand here, and the command that would make it; after the figure's layout is known.
+
+    All of it stands in the middle of the panel, in smaller letters where there is little room.
+    """
     import textwrap
 
-    points = 72 * axes.get_window_extent().width / axes.figure.dpi
-    characters = max(16, int(points / 4.1) - 1)
-    told = "\n".join(textwrap.wrap(text, characters, break_on_hyphens=False))
-    look: dict[str, Any] = {"ha": "center", "linespacing": 1.3, "transform": axes.transAxes, "in_layout": False}
-    if command is None:
-        axes.text(0.5, 0.5, told, va="center", fontsize=7, **look)
-        return
-    axes.text(0.5, 0.55, told, va="bottom", fontsize=7, **look)
-    steps = [
-        textwrap.wrap(step.strip(), characters, break_long_words=False, break_on_hyphens=False)
-        for step in command.split(";")
-    ]
-    broken = "\n".join(line for step in steps for line in step)
-    axes.text(0.5, 0.47, broken, va="top", fontsize=6.5, color=BLUE, family="monospace", **look)
+    extent = axes.get_window_extent()
+    width, height = (72 * size / axes.figure.dpi for size in (extent.width, extent.height))
+    steps = [] if command is None else [step.strip() for step in command.split(";")]
+    for size in (7.0, 6.0, 5.0):
+        characters = max(16, int(width / (0.62 * size)) - 1)
+        told = textwrap.wrap(text, characters, break_on_hyphens=False)
+        words = [
+            line
+            for step in steps
+            for line in textwrap.wrap(step, characters, break_long_words=False, break_on_hyphens=False)
+        ]
+        line = 1.35 * size
+        needed = line * (len(told) + len(words) + (1 if words else 0))
+        if needed < height:
+            break
+    look: dict[str, Any] = {
+        "xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top", "in_layout": False,
+        "linespacing": 1.12, "fontsize": size, "annotation_clip": False,
+    }  # fmt: skip
+    axes.annotate("\n".join(told), (0.5, 0.5), (0, needed / 2), **look)
+    if words:
+        place = (0, needed / 2 - line * (len(told) + 1))
+        axes.annotate("\n".join(words), (0.5, 0.5), place, color=BLUE, family="monospace", **look)
+
+
+def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any) -> Legend:
+    """A legend under the panel's axis label, wherever the layout puts that.
+
+    centre: in shares of the axes' width; left of the middle where names on the left leave more room there.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    below = axes.transAxes + ScaledTranslation(0, -_AXIS_POINTS / 72, axes.figure.dpi_scale_trans)
+    return axes.legend(loc="upper center", bbox_to_anchor=(centre, 0), bbox_transform=below, ncols=columns, **look)
