@@ -12,27 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.export.c.arrays import DTYPES
 from srnn.export.c.plan import Plan
 
 FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off")
 SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
-DTYPES = {"float": np.float32, "int32_t": np.int32, "int16_t": np.int16, "int8_t": np.int8, "uint8_t": np.uint8}
 
 
 def compilers() -> Any:
     """Parameters of a test: every C compiler that is there, or one that skips."""
     missing = pytest.param("none", marks=pytest.mark.skip("no C compiler (gcc, clang) on this machine"))
     return COMPILERS or [missing]
-
-
-def state_dtype(plan: Plan) -> np.dtype[Any]:
-    """The state struct, as C lays it out."""
-    layers = [
-        (layer.name, np.dtype([(name, DTYPES[ctype], layer.layer.size) for ctype, name in layer.state], align=True))
-        for layer in plan.layers
-    ]
-    return np.dtype([*layers, ("sums", DTYPES[plan.number], plan.widest)], align=True)
 
 
 @dataclass
@@ -53,7 +44,7 @@ class Program:
         assert (raw == x).all(), "the input does not fit its C type"
         done = subprocess.run(arguments, input=raw.tobytes(), capture_output=True, check=True)
         score = (DTYPES[self.plan.number], self.plan.network.outputs)
-        record = np.dtype([("scores", *score), ("state", state_dtype(self.plan))] if trace else [("scores", *score)])
+        record = np.dtype([("scores", *score), ("state", self.plan.state_dtype())] if trace else [("scores", *score)])
         found = np.frombuffer(done.stdout, record).reshape(x.shape[:2])
         self.counts = json.loads(done.stderr) if done.stderr else {}
         return found["scores"], found["state"] if trace else found["scores"]

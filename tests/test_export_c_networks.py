@@ -6,6 +6,7 @@ The published networks on the authors' recordings, and this project's own ECG ne
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from compiled import SANITIZED, build, compilers, state_dtype
+from compiled import SANITIZED, build, compilers
 from srnn import SRNN, SrnnError
 from srnn.encoders import LevelCrossing
 from srnn.export.c import export_c
@@ -73,7 +74,7 @@ def test_the_authors_recordings(
     plan, _ = exported(net, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     for b in range(len(x)):
-        first = np.zeros((), state_dtype(plan))
+        first = np.zeros((), plan.state_dtype())
         for layer, state in zip(plan.layers, initial, strict=True):
             for _, name in layer.state:
                 first[layer.name][name] = getattr(state, name)[b].numpy()
@@ -156,3 +157,40 @@ def test_our_ecg_network_on_whole_sequences(
     scores, states = build(tmp_path / "int8", plan, compiler, *SANITIZED).run(whole, trace=True)
     expected = model.run(whole)
     assert (scores == expected.output).all() and (states["layer0"]["s"] == expected.emitted[0]).all()
+
+
+# ---- the benchmark ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_page_of_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says its whole command, and that what the C counted is what the theory says has been heard; on a network of digits."""
+    pytest.importorskip("onnxruntime")
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    from benchmarks import device
+
+    from test_onnx import make_run
+
+    if not device.COMPILERS:
+        pytest.skip("no C compiler (gcc, clang) on this machine")
+    monkeypatch.setattr(device, "CALLS", 20)
+    monkeypatch.setattr(device, "PASSES", 1)
+    run = make_run(tmp_path / "digits")
+    monkeypatch.setattr(
+        "sys.argv", ["device", f"{run}:test", "--sequences", "2", "--compared", "11", "--out", str(tmp_path / "out")]
+    )
+    device.main()
+    (found,) = json.loads((tmp_path / "out" / "device.json").read_text())["networks"]
+    counted, theory, told = found["float32"]["counted"], found["theory"], found["agreement"]
+    heard = theory["synaptic_adds_per_step"] + theory["synaptic_multiply_adds_per_step"] - theory["unheard_per_step"]
+    assert counted["synaptic_adds"] == pytest.approx(heard, rel=1e-9) and theory["unheard_per_step"] > 0
+    assert told["sequences"] == 11 and told["spikes"] > 100 and told["onnx_greatest_difference"] < 1e-4
+    for row in told["by_compiler"].values():
+        assert row["c_equals_its_model"] and row["int8_equals_its_model"] and row["spikes_that_differ"] == 0
+    page = (tmp_path / "out" / "device.md").read_text()
+    assert "`python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR`" in page
+    assert str(tmp_path) not in page and f"{found['lstm']['int8']['flash_bytes']:,}" in page

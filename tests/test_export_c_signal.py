@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from compiled import DTYPES, SANITIZED, Program, build, compilers
+from compiled import SANITIZED, Program, build, compilers
 from srnn import SRNN, SrnnError
 from srnn.encoders import LevelCrossing
 from srnn.encoders.streaming import Chain
@@ -20,6 +20,7 @@ from srnn.encoders.streaming_crossing import CrossingStream
 from srnn.encoders.streaming_scaling import ScaleStream
 from srnn.encoders.streaming_smoothing import SmoothingStream
 from srnn.export.c import export_c
+from srnn.export.c.arrays import DTYPES
 from srnn.export.c.plan import Plan, make_plan
 from srnn.export.device import DeviceNetwork, device_network, run_float32
 from srnn.export.integer import IntegerNetwork, quantise

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..device import Array, DeviceLayer, DeviceNetwork
 from ..integer import IntegerLayer, IntegerNetwork
-from .arrays import BYTES, Constant, Matrix, index_types, number, pack_matrix
+from .arrays import BYTES, DTYPES, Constant, Matrix, index_types, number, pack_matrix
 from .encoder import EncoderPlan
 from .translate import FixedText, FloatText, translate
 
@@ -101,6 +103,14 @@ class Plan:
     def state_bytes(self) -> int:
         """Of one state."""
         return sum(layer.state_bytes for layer in self.layers) + self.widest * BYTES[self.number]
+
+    def state_dtype(self) -> np.dtype[Any]:
+        """The state struct as numpy reads it: main.c's --state and --trace."""
+        layers = [
+            (layer.name, np.dtype([(name, DTYPES[ctype], layer.layer.size) for ctype, name in layer.state], align=True))
+            for layer in self.layers
+        ]
+        return np.dtype([*layers, ("sums", DTYPES[self.number], self.widest)], align=True)
 
     @property
     def ram_bytes(self) -> int:
