@@ -180,6 +180,11 @@ def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["import", "nir", str(file), "--json"]) == 0
     exported, imported = map(json.loads, capsys.readouterr().out.splitlines())
     assert exported["dt"] == imported["dt"] and imported["report"]["exact"] is True
+    told = [
+        list(dict.fromkeys(entry["where"] for entry in report["entries"])) for report in (exported, imported["report"])
+    ]
+    assert told[0] == told[1] == ["layers.0", "layers.1", "readout"] == [layer["name"] for layer in imported["layers"]]
+    assert "node 'layer0.neuron'" in imported["report"]["entries"][0]["detail"]
     assert main(["import", "nir", str(tmp_path)]) == 2
     assert main(["import", "onnx", str(file)]) == 2
     assert capsys.readouterr().err.count("\n") == 2

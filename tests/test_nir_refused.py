@@ -86,6 +86,29 @@ def test_files_that_are_no_nir(tmp_path: Path) -> None:
             exchange.load(path)
 
 
+def test_why_the_extension_is_no_node(tmp_path: Path) -> None:
+    """A node of a type that nir does not know makes a file that no reader opens; metadata is passed over by all."""
+    from typing import ClassVar
+
+    import nir
+
+    class AdaptiveLIF(nir.LIF):
+        type: ClassVar[str] = "AdaptiveLIF"
+
+        def to_dict(self) -> dict[str, Any]:
+            return {**super().to_dict(), "type": "AdaptiveLIF"}
+
+    ones, path = np.ones(3), tmp_path / "net.nir"
+    node = {"in": nir.Input({"input": np.array([3])}), "n": AdaptiveLIF(ones, ones, ones, ones, ones)}
+    graph = nir.NIRGraph({**node, "out": nir.Output({"output": np.array([3])})}, [("in", "n"), ("n", "out")])
+    nir.write(path, graph)
+    with pytest.raises(AssertionError):
+        nir.read(path)
+    node["n"] = nir.LIF(ones, ones, ones, ones, ones, metadata={"srnn": "{}"})
+    nir.write(path, nir.NIRGraph({**node, "out": nir.Output({"output": np.array([3])})}, [("in", "n"), ("n", "out")]))
+    assert nir.read(path).nodes["n"].metadata == {"srnn": "{}"}  # type: ignore[union-attr]
+
+
 def test_damaged_files_are_one_line(tmp_path: Path) -> None:
     """Whatever was overwritten: a network (of other numbers), or a SrnnError."""
     path, whole, rng = tmp_path / "net.nir", (FILES / "norse.nir").read_bytes(), np.random.default_rng(4)

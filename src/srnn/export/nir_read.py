@@ -30,6 +30,7 @@ from .nir_report import (
     Report,
     check_discretisation,
     check_dt,
+    layer_names,
     to_steps,
 )
 from .nir_wiring import Wiring, flatten, kind_of, size_of
@@ -142,7 +143,10 @@ def from_graph(
     check_discretisation(how)
     reader = _Reader(Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension)
     parts = [reader.part(before, name) for before, name in reader.wiring.chain()]
-    report = Report(tuple(Entry(part.where, "neuron", "exact", part.finding) for part in parts))
+    names = layer_names(len(parts))
+    report = Report(
+        tuple(Entry(name, "neuron", "exact", part.finding) for name, part in zip(names, parts, strict=True))
+    )
     return Imported(
         network=_build(parts, reader.entries, source),
         report=report,
@@ -230,7 +234,7 @@ class _Reader:
                 f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s ({self.discretisation}); "
                 "name the writer's step with dt."
             )
-        part.finding = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
+        part.finding = f"node '{part.where}': NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
         if kind == "LI":
             part.scale(r)
             part.bias = part.bias + leak
@@ -274,14 +278,16 @@ class _Reader:
             )
         if scaling != "keep":
             part.scale(1.0 / scale)
-        part.finding = f"{part.neuron.name}, from the extension"
+        part.finding = f"node '{part.where}': {part.neuron.name}, from the extension"
 
 
 def _hand_on(part: _Part) -> None:
     """A readout for weights after the last neuron."""
     part.neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
     part.output = "membrane"
-    part.finding = "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
+    part.finding = (
+        f"node '{part.where}': weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
+    )
 
 
 def _settings(steps: Array, leak: Array) -> dict[str, Any]:

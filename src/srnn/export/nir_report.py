@@ -25,7 +25,7 @@ class Entry:
     """One finding."""
 
     where: str
-    """Layer's name, or "network"."""
+    """Layer's name as in the network (layers.0, readout), or "network"; an import names the node in the detail."""
     what: str
     verdict: Verdict
     detail: str
@@ -53,6 +53,11 @@ class Report:
             f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  {entry.detail}"
             for entry in self.entries
         ]
+
+
+def layer_names(count: int) -> list[str]:
+    """Names of a network's layers, as in the network and in every report; the readout last."""
+    return [*(f"layers.{index}" for index in range(count - 1)), "readout"]
 
 
 def check_discretisation(name: str) -> None:

@@ -33,6 +33,7 @@ from .nir_report import (
     Verdict,
     check_discretisation,
     check_dt,
+    layer_names,
     to_seconds,
 )
 
@@ -133,9 +134,9 @@ def to_graph(
     _check(net)
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([net.inputs])})}
     edges, below, entries = [], "input", _of_the_network(net)
-    for index, layer in enumerate([*net.layers, net.readout]):
-        where = f"layers.{index}" if index < len(net.layers) else "readout"
-        key = f"layer{index}" if index < len(net.layers) else "readout"
+    layers = [*net.layers, net.readout]
+    for index, (layer, where) in enumerate(zip(layers, layer_names(len(layers)), strict=True)):
+        key = where if layer is net.readout else f"layer{index}"  # readers may split a node's name at its dots
         assert isinstance(layer, Layer)
         made, found = _layer_nodes(layer, where, dt, discretisation, scaling)
         nodes |= {f"{key}{suffix}": node for suffix, node in made.items()}
