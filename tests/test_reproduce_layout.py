@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.legend import Legend
 
 from reproducing import evaluation, time_constants, write_summary, write_sweep
 from srnn.reports.paper import MAKERS, Evidence, Sheet, gather, style
@@ -79,7 +80,7 @@ def words(sheet: Sheet) -> list[Any]:
     found = []
     for axes in sheet.axes.values():
         found += [axes.get_title(loc="left") and axes._left_title, *axes.texts]  # type: ignore[attr-defined]
-        legends = [legend for legend in (axes.get_legend(), *axes.artists) if legend is not None]
+        legends = [one for one in (axes.get_legend(), *axes.artists) if isinstance(one, Legend)]
         found += [text for legend in legends for text in (*legend.get_texts(), legend.get_title())]
         if axes.axison:
             for axis in (axes.xaxis, axes.yaxis):

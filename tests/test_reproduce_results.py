@@ -12,8 +12,7 @@ from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
 from srnn.errors import SrnnError
 from srnn.recipes import load_recipe
-from srnn.reports.paper import gather
-from srnn.reports.paper.curves import write_curves
+from srnn.reports.paper import gather, write_curves
 from srnn.reports.paper.kinds import kind, spiking
 from srnn.reports.paper.records import command_words
 from srnn.reports.summary import spread
@@ -178,7 +177,8 @@ class TestAccuracyOverTime:
         [
             ({"accuracy": [None, 0.2, 0.8]}, "if the sequence ended there", 80),
             ({"accuracy": [0.2, 0.8], "per_step": True}, "of all steps so far, where a step without a label counts", 80),
-            ({"accuracy": [0.2, 0.8], "accuracy_labelled": [None, 0.7], "per_step": True}, "of all labelled steps so far", 70),
+            ({"accuracy": [0.2, 0.8], "accuracy_labelled": [None, 0.7], "labelled_from": 2, "per_step": True},
+             "of all labelled steps so far, from step 2 on", 70),
             ({"accuracy": [0.2, 0.8], "accuracy_labelled": None, "per_step": True}, "of all steps so far", 80),
         ],
     )  # fmt: skip

@@ -14,8 +14,8 @@ Make tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PD
   srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
   srnn reproduce all --out reproduced
 
-Results are folders that 'srnn summarise' and 'srnn sweep' wrote. What no run or data allow is said in its place, with the command
-that would make it. docs/reproduce.md says what each table and panel is made from.
+Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. What no run or data
+allow is said in its place, with the command that would make it. docs/reproduce.md says what each table and panel is made from.
 """
 
 

@@ -5,6 +5,7 @@
 What no run or data allow is said in words in its place; no number is made up. docs/reproduce.md explains each.
 """
 
+from .curves import write_curves
 from .evidence import Entry, Evidence, SweepResult, gather
 from .make import MAKERS, file_names, reproduce
 from .published import PublishedRow, published_rows, published_settings
@@ -26,4 +27,5 @@ __all__ = [
     "published_rows",
     "published_settings",
     "reproduce",
+    "write_curves",
 ]

@@ -157,6 +157,8 @@ class Curve:
     """(T,) at each step; NaN where nothing counts yet."""
     meaning: str
     """What the accuracy at a step is."""
+    steps: str = ""
+    """With a label at every step: over which, in two words."""
 
 
 def anytime_curve(entry: Entry) -> Curve | None:
@@ -168,16 +170,17 @@ def anytime_curve(entry: Entry) -> Curve | None:
     anytime = report["anytime"]
     labelled = anytime.get(LABELLED)
     values = anytime["accuracy"] if labelled is None else labelled
-    meaning = "accuracy if the sequence ended there"
+    meaning, steps = "accuracy if the sequence ended there", ""
     if anytime.get("per_step"):
-        meaning = "accuracy of all labelled steps so far"
+        steps = "all steps" if labelled is None else "labelled steps"
+        meaning = f"accuracy of all labelled steps so far, from step {anytime.get('labelled_from', 1)} on"
         if labelled is None:
             meaning = "accuracy of all steps so far"
             if entry.recipe.loss.unlabelled == "as_class":
                 meaning += (
                     ", where a step without a label counts as one of a class (of an ECG's first steps all have none)"
                 )
-    return Curve(report["split"], [float("nan") if value is None else 100 * value for value in values], meaning)
+    return Curve(report["split"], [float("nan") if value is None else 100 * value for value in values], meaning, steps)
 
 
 def _anytime(axes: Axes, evidence: Evidence, task: str) -> Made:
@@ -202,7 +205,8 @@ def _curves(axes: Axes, entries: list[Entry], command: str, several: bool = Fals
     for index, (entry, curve) in enumerate(found):
         length = len(curve.percent)
         x = np.linspace(0, 100, length) if several else np.arange(1, length + 1)
-        name = f"{entry.name} ({task_name(entry.task)})" if several else f"{entry.name} ({curve.split})"
+        about = [task_name(entry.task) if several else curve.split, *([curve.steps] if curve.steps else [])]
+        name = f"{entry.name} ({', '.join(about)})"
         axes.plot(x, curve.percent, color=style.CYCLE[index % 7], ls=style.DASHES[index % 7], label=name)
         numbers[entry.name] = [None if value != value else value for value in curve.percent]
         told.setdefault(curve.meaning, []).append(f"{entry.name}, {curve.split}")
