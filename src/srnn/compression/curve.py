@@ -66,9 +66,9 @@ def _cells(name: str, point: dict[str, Any]) -> list[str]:
     return [
         name,
         f"{point['weights_not_zero']:,}",
-        f"{point['accuracy']:.2%}",
-        f"{int8['accuracy']:.2%}" if int8 else "-",
-        f"{int8['accuracy_of_its_weights']:.2%}" if int8 else "-",
+        f"{100 * point['accuracy']:.2f} %",
+        f"{100 * int8['accuracy']:.2f} %" if int8 else "-",
+        f"{100 * int8['accuracy_of_its_weights']:.2f} %" if int8 else "-",
         f"{point['float32_flash_bytes']:,}",
         f"{int8['flash_bytes']:,}" if int8 else "-",
         f"{point['synaptic_adds_per_step']:,.1f}",
@@ -88,7 +88,7 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
         _panel(right, points, "b", "accuracy against energy", "operations of a step, nJ", _energy)
         left.set_ylabel(f"{points[0][1]['split']} accuracy, %")
-        left.legend(loc="best")
+        left.legend(loc="lower right")
         return style.rendered(figure, "svg")
 
 
@@ -108,9 +108,11 @@ def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across:
         x = [across(point, int8) for _, point in known]
         y = [100 * (point["int8"] if int8 else point)["accuracy"] for _, point in known]
         axes.plot(x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32")
+        # int8 is the smaller one, and its names stand on its left.
+        place: dict[str, Any] = {"xytext": (-5 if int8 else 5, -3), "ha": "right" if int8 else "left", "va": "top"}
         for at, height, (what, _) in zip(x, y, known, strict=True):
-            axes.annotate(what, (at, height), (0, 5), textcoords="offset points", ha="center", fontsize=6, color=colour)
-    axes.set_xscale("log")
-    axes.margins(0.12, 0.18)
+            axes.annotate(what, (at, height), **place, textcoords="offset points", fontsize=6, color=colour)
+    axes.margins(0.1, 0.15)
+    axes.set_xlim(left=0)
     axes.set_xlabel(label)
     axes.grid(True, axis="y")

@@ -158,7 +158,9 @@ def prune_run(
 
 
 def _share_name(point: dict[str, Any]) -> str:
-    return f"{point['pruned']:.4g}" if "pruned" in point else "dead neurons"
+    if "pruned" not in point:
+        return "without dead neurons"
+    return f"{point['pruned']:.4g} gone" if point["pruned"] else "whole"
 
 
 def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
