@@ -41,7 +41,8 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
     source = run.recipe.build_network(task, run.seed)
     load_network(source, checkpoint)
     if isinstance(source, SRNN) and isinstance(network, SRNN) and len(source.layers) == len(network.layers):
-        dropped = [a.size - b.size for a, b in zip(source.layers, network.layers, strict=True)]  # type: ignore[operator]
+        pairs = zip(source.layers, network.layers, strict=True)
+        dropped: list[int] = [a.size - b.size for a, b in pairs]  # type: ignore[operator, assignment]
         if any(dropped) and min(dropped) >= 0:
             removed = least_used(source.to(device), train_set, dropped, run.seed)
             remove_neurons(source.cpu(), network, removed)
