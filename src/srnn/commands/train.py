@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         advice = f"The run goes on from its last checkpoint: {shlex.join(['srnn', *again])}"
         command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
         return launch(command, arguments.devices, arguments.nodes, advice)
+    from ..analysis import recipe_spikes
     from ..progress import reporter_for
     from ..training import train
     from .show import show_result
@@ -104,7 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(result))
     else:
         as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
-        show_result(result, f"{arguments.recipe}{as_baseline}, best checkpoint on validation")
+        title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
+        show_result(result, title, spiking=recipe_spikes(recipe))
     return 0
 
 

@@ -129,6 +129,8 @@ def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]], pictures: list[str]) -> str:
+    from ..analysis import recipe_spikes
+
     def cell(point: dict[str, Any], metric: str) -> str:
         found = point.get(metric)
         if found is None:
@@ -149,6 +151,7 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
     counts = {
         state: sum(row["state"] == state for row in missing) for state in dict.fromkeys(r["state"] for r in missing)
     }
+    analog = "firing_rate" in metrics and not all(recipe_spikes(sweep.recipe_for(p["settings"])) for p in points)
     lines = [
         f"# {sweep.title}",
         "",
@@ -161,6 +164,7 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
         *([f"Without a result: {', '.join(f'{n} {state}' for state, n in counts.items())}.", ""] if missing else []),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         *([""] if pictures else []),
+        *(["The firing rate of analog neurons is the share of their outputs that are not 0.", ""] if analog else []),
         f"Made by `srnn sweep {sweep.name}`; every training in [results.csv](results.csv), all numbers in",
         "[results.json](results.json).",
         "",
