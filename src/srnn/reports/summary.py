@@ -129,7 +129,7 @@ def _page(summary: dict[str, Any]) -> str:
     lines = [
         f"# {summary['title']}",
         "",
-        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. The test split was not read.",
+        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here is of the test split.",
         "",
         *("| " + " | ".join(row) + " |" for row in table),
         "",

@@ -157,7 +157,7 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
         "",
         *([sweep.note, ""] if sweep.note else []),
         f"Recipe `{sweep.recipe}`; mean ± sample standard deviation over seeds, on the validation split, which also chose each",
-        "training's epoch. The test split was not read.",
+        "training's epoch. No number here is of the test split.",
         "",
         *("| " + " | ".join(row) + " |" for row in table),
         "",
