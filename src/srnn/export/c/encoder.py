@@ -163,7 +163,8 @@ void {name}_encoder_init({name}_encoder *encoder, const {ctype} up[{upper}_CHANN
 }}
 """
         encode = f"int {name}_encode({name}_encoder *encoder, {name}_input spikes[{upper}_INPUTS])\n{{"
-        if not self.encoder.smoothing:
+        table = self.table
+        if table is None:
             return f"""\
 {head}void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS])
 {{
@@ -212,7 +213,7 @@ void {name}_encoder_end({name}_encoder *encoder)
 
 /* A signal that ended before the window was full is left as it is. */
 {encode}
-    const {self.table.ctype} *row = smoothing + {window} * encoder->next;
+    const {table.ctype} *row = smoothing + {window} * encoder->next;
     int c, k;
 
     if (encoder->next == encoder->stop)
