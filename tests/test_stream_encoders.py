@@ -16,7 +16,7 @@ from srnn.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sli
 from srnn.encoders.speech import scale
 from srnn.encoders.streaming import Chain, PassThrough, StreamEncoder
 from srnn.encoders.streaming_crossing import CrossingStream
-from srnn.encoders.streaming_scaling import CalibrateStream, ScaleStream
+from srnn.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
 from srnn.encoders.streaming_smoothing import SmoothingStream
 from srnn.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
 from srnn.encoders.streaming_window import WindowStream
@@ -118,6 +118,31 @@ def test_an_ecg_chain_gives_the_spikes_of_the_records_task() -> None:
     assert chain.latency == 3 and chain.hop == 1
     got = streamed(chain, signal, [0.1, 0.11, 0.5])
     assert np.array_equal(got, whole) and whole.any()
+
+
+@QUICK
+@given(silent=st.integers(0, 30), seed=st.integers(0, 100), cuts=CUTS)
+def test_a_loudness_is_that_of_the_first_samples_after_silence(silent: int, seed: int, cuts: list[float]) -> None:
+    x = np.concatenate([np.zeros(silent), 1.0 + np.random.default_rng(seed).random(60)])[:, None]
+    make = lambda: LoudnessStream(25, 0.3)  # noqa: E731
+    expected = x * (0.3 / np.sqrt(np.mean(x[silent : silent + 25] ** 2)))
+    got = streamed(make(), x, cuts)
+    assert np.allclose(got, expected, rtol=1e-12) and np.array_equal(streamed(make(), x, cuts, make), got)
+    assert np.array_equal(streamed(make(), x, []), got)
+    encoder = make()
+    assert len(encoder.push(np.zeros((9, 1)))) == 9 and len(encoder.push(x[silent : silent + 24])) == 0
+    assert len(encoder.push(x[-1:])) == 25 and len(encoder.push(x[-1:])) == 1
+    held = make()
+    held.push(x[: silent + 5])
+    assert len(held.flush()) == 5  # ended while it waited
+    assert np.array_equal(GainStream(2.0).push(x), 2 * x)
+    for bad in (
+        {"held": np.ones((30, 1)), "gain": np.array(0.0)},
+        {"held": np.ones((3, 1)), "gain": np.array(1.0)},
+        {},
+    ):
+        with pytest.raises(SrnnError, match="does not fit"):
+            make().restore(bad)
 
 
 def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> None:
@@ -278,6 +303,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
         (lambda: CalibrateStream(2, 1), "2 samples or more"),
         (lambda: ScaleStream([0, 1], [1]), "for each channel"),
         (lambda: ScaleStream([0], [0]), "above 0"),
+        (lambda: GainStream(0.0), "number above 0"),
+        (lambda: LoudnessStream(0, 0.3), "1 sample or more"),
         (lambda: ScaleStream([np.nan], [1]), "finite"),
         (lambda: ScaleStream(["x"], [1]), "two lists of numbers"),
         (lambda: LevelCrossing("difference", -1, 1), "positive number"),

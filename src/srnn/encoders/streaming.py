@@ -6,7 +6,7 @@
 
 How a signal is cut into blocks changes no bit of the result. Each encoder of a whole signal has a streaming form in a file of its
 own (``streaming_*.py``), which is tested against it. What no bounded look-ahead can give, such as a level that is taken over
-a whole clip, is refused.
+a whole clip, is refused, or replaced by what a stream can know (a level of the first seconds), and the task's page says so.
 """
 
 from __future__ import annotations

@@ -101,6 +101,84 @@ class CalibrateStream(StreamEncoder):
         self._held, self._scale = held, scale if fixed else None
 
 
+class GainStream(StreamEncoder):
+    """Sound (samples, 1), times one number, in float64."""
+
+    channels = outputs = 1
+
+    def __init__(self, gain: float) -> None:
+        number = isinstance(gain, (int, float)) and not isinstance(gain, bool)
+        if not number or not 0 < gain < float("inf"):
+            raise SrnnError(f"A gain is a number above 0, not {gain!r}.")
+        self._gain = float(gain)
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        return check_block(block, 1, np.float64) * self._gain
+
+    def reset(self) -> None:
+        pass
+
+    @property
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        pass
+
+
+class LoudnessStream(StreamEncoder):
+    """Sound (samples, 1), times the gain that brings its first samples to a root mean square of ``level``, in float64.
+
+    These count from the first that is not 0: silence before them needs no gain and passes at once. They are held back until all
+    are in (or the sound ends), then come at once; from there on nothing waits, and the gain stays. Pauses among them count.
+    """
+
+    channels = outputs = 1
+
+    def __init__(self, samples: int, level: float) -> None:
+        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise SrnnError(f"A loudness is taken from 1 sample or more, not {samples!r}.")
+        self.latency = int(samples) - 1  # of the first step; the later ones wait for less
+        self._samples, self._level = int(samples), level
+        self.reset()
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x = check_block(block, 1, np.float64)
+        if self._gain:
+            return x * self._gain
+        silent = 0 if len(self._held) else int(x.any(axis=1).argmax()) if x.any() else len(x)
+        self._held = np.concatenate([self._held, x[silent:]])
+        if len(self._held) < self._samples:
+            return x[:silent]
+        return np.concatenate([x[:silent], self._fix()])
+
+    def flush(self) -> Array:
+        rest = self._fix() if len(self._held) else self._held
+        self.reset()
+        return rest
+
+    def _fix(self) -> Array:
+        """Set the gain; the samples that waited for it."""
+        held, first = self._held, self._held[: self._samples]
+        peak = np.abs(first).max()  # no square overflows or vanishes
+        self._gain = float(self._level / np.sqrt(np.mean((first / peak) ** 2)) / peak)
+        self._held = held[:0]
+        return held * self._gain
+
+    def reset(self) -> None:
+        self._held, self._gain = np.zeros((0, 1)), 0.0
+
+    @property
+    def state(self) -> State:
+        return {"held": self._held.copy(), "gain": np.array(self._gain)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        held, gain = take(state, "held", (None, 1), np.float64), float(take(state, "gain", (), np.float64))
+        if gain < 0 or len(held) >= self._samples or (len(held) and (gain or held[0, 0] == 0)):
+            raise SrnnError("The encoder's state does not fit: its gain is not one of this encoder.")
+        self._held, self._gain = held, gain
+
+
 def check_scale(mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike) -> tuple[Array, Array]:
     """(mean, std), each (channels,) of ``dtype``. SrnnError unless all is finite and std above 0."""
     try:

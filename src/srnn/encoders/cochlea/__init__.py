@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from .basilar import BasilarMembrane, TransferTables, velocity
-from .bushy import BushyCell
+from .bushy import BushyCell, BushyState
 from .hair_cell import HairCell
 
-__all__ = ["BasilarMembrane", "BushyCell", "Cochlea", "HairCell", "clip_key"]
+__all__ = ["BasilarMembrane", "BushyCell", "BushyState", "Cochlea", "HairCell", "clip_key"]
 
 BLOCK = 100
 """Places computed together: their arrays stay in the processor's cache."""
@@ -46,8 +46,10 @@ class Cochlea:
     """Spike trains; unit 0 is at the base (high tones)."""
     rate: int = 48000
     """Sampling rate of the sound inside, Hz; sound of another rate is resampled. Spikes have half this rate."""
-    level: float = 0.3
-    """Root mean square to which a clip is brought."""
+    level: float | None = 0.3
+    """Root mean square to which a clip is brought; None: it is heard as loud as it is."""
+    ramps: bool = True
+    """Fade a clip in over its first half, and out over its second."""
     pad: bool = True
     """Compute clips at a few common lengths, with silence appended: transfer functions are then shared by many clips."""
     precision: str = "float32"
@@ -62,8 +64,8 @@ class Cochlea:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
                 raise SrnnError(f"A cochlea's {name} is a whole number from {low} to {high}, not {value!r}.")
-        if not 0 < self.level < math.inf:
-            raise SrnnError(f"A cochlea's level is a positive number, not {self.level!r}.")
+        if self.level is not None and not 0 < self.level < math.inf:
+            raise SrnnError(f"A cochlea's level is a positive number, or None, not {self.level!r}.")
         if self.precision not in ("float32", "float64"):
             raise SrnnError(f"A cochlea's precision is 'float32' or 'float64', not {self.precision!r}.")
 
@@ -118,15 +120,17 @@ class Cochlea:
         from scipy.fft import rfft
 
         x = _resample(_mono(samples, rate), rate, self.rate)
-        peak = np.abs(x).max()
-        if not peak > 0:
-            raise SrnnError("A clip of silence has no loudness to adjust; leave it out.")
-        x /= peak  # no square overflows or vanishes
-        x *= self.level / np.sqrt(np.mean(x**2))
-        half = len(x) // 2
-        ramps = np.hanning(2 * half)
-        x[:half] *= ramps[:half]
-        x[len(x) - half :] *= ramps[half:]
+        if self.level is not None:
+            peak = np.abs(x).max()
+            if not peak > 0:
+                raise SrnnError("A clip of silence has no loudness to adjust; leave it out.")
+            x /= peak  # no square overflows or vanishes
+            x *= self.level / np.sqrt(np.mean(x**2))
+        if self.ramps:
+            half = len(x) // 2
+            ramps = np.hanning(2 * half)
+            x[:half] *= ramps[:half]
+            x[len(x) - half :] *= ramps[half:]
         steps = len(x) // 2 + 1
         padded = steps
         if self.pad:

@@ -17,12 +17,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
 from .shared import check_constants, compiled
+
+
+class BushyState(NamedTuple):
+    """Of the cells of P places, in the middle of a sound."""
+
+    recent: npt.NDArray[np.int32]
+    """(refractory steps, P): how many copies fired in each of the last steps, in a ring: step t is row t % rows."""
+    current: npt.NDArray[np.float64]
+    """(P,) I."""
+    potential: npt.NDArray[np.float64]
+    """(P,) V."""
+    pause: npt.NDArray[np.int32]
+    """(P,) steps of the cell's refractory period that are left."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +56,19 @@ class BushyCell:
         if not isinstance(self.copies, int):
             raise SrnnError(f"BushyCell: copies is a whole number, not {self.copies!r}.")
 
+    def wait(self, rate: float) -> int:
+        """Steps of the refractory period at ``rate`` steps per second."""
+        return math.ceil(self.refractory * rate - 1e-9)  # 1e-9: 0.001 * rate may lie just above a whole number
+
+    def rest(self, places: int, rate: float) -> BushyState:
+        """The cells before any sound."""
+        recent = np.zeros((max(self.wait(rate), 1), places), np.int32)
+        return BushyState(recent, np.zeros(places), np.zeros(places), np.zeros(places, np.int32))
+
     def spikes(
-        self, probability: npt.NDArray[np.floating], rate: float, key: int, first_place: int = 0
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        self, probability: npt.NDArray[np.floating], rate: float, key: int, first_place: int = 0, first_step: int = 0,
+        state: BushyState | None = None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # fmt: skip
         """Spikes of one cell a place.
 
         Args:
@@ -52,16 +76,20 @@ class BushyCell:
             rate: samples per second.
             key: of the random numbers, 0 to 2^64 - 1.
             first_place: place of column 0, so that a block of places gets the draws that it has in the whole.
+            first_step: step of row 0, likewise.
+            state: to go on from, overwritten by that at the end; None: no sound has been before.
 
         Returns:
             (steps, columns) of the spikes, (S,) each, by step and then column.
         """
         steps, places = probability.shape
-        wait = math.ceil(self.refractory * rate - 1e-9)  # steps; 1e-9: 0.001 * rate may lie just above a whole number
+        wait = self.wait(rate)
+        recent, current, potential, pause = self.rest(places, rate) if state is None else state
         most = places * (steps // (wait + 1) + 1)
         out_t, out_i = np.empty(most, np.int64), np.empty(most, np.int64)
         count = compiled(_integrate)(
-            probability, np.uint64(key), first_place, self.copies, self.copies.bit_length(), wait,
+            probability, recent, current, potential, pause,
+            np.uint64(key), first_place, first_step, self.copies, self.copies.bit_length(), wait,
             math.exp(-1 / (rate * self.tau_syn)), math.exp(-1 / (rate * self.tau_mem)), self.weight / self.copies / rate,
             out_t, out_i,
         )  # fmt: skip
@@ -69,20 +97,22 @@ class BushyCell:
 
 
 def _integrate(
-    p: npt.NDArray, key: np.uint64, first_place: int, copies: int, bits: int, wait: int,
+    p: npt.NDArray, recent: npt.NDArray, current: npt.NDArray, potential: npt.NDArray, pause: npt.NDArray,
+    key: np.uint64, first_place: int, first_step: int, copies: int, bits: int, wait: int,
     keep_syn: float, keep_mem: float, gain: float, out_t: npt.NDArray, out_i: npt.NDArray,
 ) -> int:  # fmt: skip
     """Number of spikes written. Short loops over places, each one SIMD code; only draws of 1 or more branch."""
     steps, places = p.shape
-    recent = np.zeros((max(wait, 1), places), np.int32)  # how many copies fired in each of the last steps
     free = np.full(places, copies, np.int32)
-    current, potential = np.zeros(places), np.zeros(places)
-    pause = np.zeros(places, np.int32)  # steps of the cell's refractory period that are left
+    for k in range(len(recent)):
+        for i in range(places):
+            free[i] -= recent[k, i]
     draw, none, power = np.empty(places), np.empty(places), np.empty(places)
     fired = np.empty(places, np.int32)
     count = 0
     for t in range(steps):
-        row = recent[t % len(recent)]
+        step = first_step + t
+        row = recent[step % len(recent)]
         for i in range(places):
             free[i] += row[i]
         # Probability that none fires: (1 - p)^free, by squaring.
@@ -95,7 +125,7 @@ def _integrate(
                 none[i] *= power[i] if (free[i] >> bit) & 1 else 1.0
         # One uniform draw a place, SplitMix64 of its index. A row of indices holds 2^16 places.
         for i in range(places):
-            index = np.uint64((t << 16) + first_place + i + 1)
+            index = np.uint64((step << 16) + first_place + i + 1)
             z = key + index * np.uint64(0x9E3779B97F4A7C15)
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -56,11 +56,20 @@ class HairCell:
         c = self.capacity * self.replenishment * k / (self.loss * k + self.replenishment * gone)
         return c * gone / k, c, c * self.uptake / self.reprocessing
 
-    def firing_probability(self, velocity: npt.NDArray[np.floating], rate: float) -> npt.NDArray[np.floating]:
-        """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of firing within each sample."""
-        q, c, w = (np.full(velocity.shape[1], value) for value in self.rest())
+    def reservoirs(self, places: int) -> npt.NDArray[np.float64]:
+        """(3, places): q, c and w of as many cells in silence."""
+        return np.repeat(np.array(self.rest())[:, None], places, axis=1)
+
+    def firing_probability(
+        self, velocity: npt.NDArray[np.floating], rate: float, reservoirs: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.floating]:
+        """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of firing within each sample.
+
+        ``reservoirs`` (3, P): to go on from, overwritten by those at the end; None: the cells have been in silence.
+        """
+        held = self.reservoirs(velocity.shape[1]) if reservoirs is None else reservoirs
         compiled(_release)(
-            velocity, q, c, w, self.offset, self.half_release, self.capacity,
+            velocity, held[0], held[1], held[2], self.offset, self.half_release, self.capacity,
             self.permeability / rate, self.replenishment / rate, (self.loss + self.uptake) / rate, self.uptake / rate,
             self.reprocessing / rate, self.firing / rate,
         )  # fmt: skip
