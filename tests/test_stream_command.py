@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -17,8 +18,9 @@ import pytest
 
 from srnn.analysis.policy import ExitPolicy
 from srnn.cli import main
+from srnn.encoders import Statistics
 from srnn.errors import SrnnError
-from srnn.streaming import Decoder
+from srnn.streaming import Decoder, Session
 from srnn.streaming.microphone import open_microphone
 from srnn.streaming.running import Chooser, Timing, decisions_of, run_source
 from srnn.streaming.sources import Source, check_rate, open_source
@@ -127,10 +129,13 @@ def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: 
     parts = []
     for source in (one, two):
         assert main(["stream", run, str(source), "--json", "--report", "step", "--state", str(state)]) == 0
-        parts += lines(capsys)[:-1]
+        *found, summary = lines(capsys)
+        parts += found
     assert main(["stream", run, str(whole), "--json", "--report", "step"]) == 0
     expected = lines(capsys)[:-1]
     assert parts == expected[: len(parts)] and len(parts) == 128 - 7
+    assert (summary["samples"], summary["steps"]) == (78, 78)  # of this call, as the times are
+    assert (summary["samples_in_all"], summary["steps_in_all"]) == (128, 121)
     state.write_bytes(state.read_bytes()[:-1])
     assert "damaged" in refused(capsys, run, str(two), "--state", str(state))
 
@@ -192,6 +197,16 @@ def test_the_live_view_draws(run: str) -> None:
         (["x.csv", "--mean", "1", "--std", "x"], "numbers with commas between"),
         (["x.csv", "--mean", "1", "--std", "1"], "this input has none"),
         (["x.csv", "--mean", "1", "--std", "1", "--calibrate", "3"], "leave out"),
+        (["x.csv", "--calibrate", "3"], "Nothing of this input is calibrated"),
+        (["x.csv", "--gain", "3"], "A gain belongs to sound that a cochlea hears"),
+        (["x.csv", "--gain", "1", "--calibrate", "3"], "leave out --gain"),
+        (["x.csv", "--format", "int16"], "--format is of standard input (-)"),
+        (["x.csv", "--device", "3"], "--device chooses a microphone; the source is x.csv"),
+        (["x.csv", "--real-time"], "--real-time needs a signal in time; this network reads pixels"),
+        (["-", "--real-time"], "--real-time is for files"),
+        (["x.csv", "--state", "nowhere/s"], "--state: nowhere/s cannot be written"),
+        (["x.csv", "--state", "."], "--state: . is a folder"),
+        (["late.csv"], "line 3: 'b' is no row of numbers"),
         (["x.csv", "--input", "sound"], "invalid choice"),
         (["mic"], "A microphone gives sound"),
         (["record"], "was not found"),
@@ -205,7 +220,8 @@ def test_mistakes_are_one_line(
     monkeypatch.chdir(tmp_path)
     write_csv(Path("x.csv"), PIXELS)
     write_csv(Path("two.csv"), np.ones((3, 2)))
-    for name, text in (("empty.csv", ""), ("names.csv", "a\n\n# b\n"), ("text.csv", "1\nb\n"), ("nan.csv", "1\nnan\n"),
+    for name, text in (("late.csv", "a\n1\nb\n"), ("empty.csv", ""),
+                       ("names.csv", "a\n\n# b\n"), ("text.csv", "1\nb\n"), ("nan.csv", "1\nnan\n"),
                        ("x.mp3", "x"), ("bad.npz", "x"), ("record.hea", "record 1 250 10\nrecord.dat 16\n")):  # fmt: skip
         Path(name).write_text(text)
     np.save("object.npy", np.array([{}, 1], dtype=object))
@@ -223,6 +239,28 @@ def test_raw_leads_for_a_network_of_steps_get_a_hint(tmp_path: Path, capsys: pyt
     make_run(tmp_path / "run", "--task.name", "ecg", "--loss.name", "nll")
     np.save(tmp_path / "x.npy", np.ones((5, 2)))
     assert "try --input signal" in refused(capsys, str(tmp_path / "run"), str(tmp_path / "x.npy"))
+
+
+def test_int16_is_scaled_for_signals_only(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are numbers already: a spike of 1 is a 1."""
+    pushed: list[np.ndarray] = []
+    push = Session.push
+    for words, value in ((["--input", "steps"], 1.0), ([], 1 / 32768)):
+        data = io.BufferedReader(io.BytesIO(np.ones(64, "<i2").tobytes()))  # type: ignore[arg-type]
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=data))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Session, "push", lambda self, block, *more: (pushed.append(block), push(self, block, *more))[1]
+            )
+            assert main(["stream", run, "-", "--format", "int16", "--json", *words]) == 0
+        assert pushed[-1].max() == np.float32(value)
+
+
+def test_hints_for_sound_are_for_sound(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sox" not in refused(capsys, run, write_csv(tmp_path / "two.csv", np.ones((3, 2))))
+    np.savez(tmp_path / "x.npz", signal=np.ones((9, 1)), rate=7)
+    with pytest.raises(SrnnError, match=r"reads 5\. Resample it first\.$"):
+        open_source(str(tmp_path / "x.npz"), 1, 5, 9)
 
 
 # ---- sources ---------------------------------------------------------------------------------------------------------
@@ -296,7 +334,7 @@ def test_raw_standard_input(size: int) -> None:
         ("float32", x.astype("<f4").tobytes(), x),
     ):
         stdin: Any = io.BufferedReader(Slowly(data, size))  # type: ignore[arg-type]
-        found = whole(open_source("-", 2, 250, 4, raw, stdin))  # type: ignore[arg-type]
+        found = whole(open_source("-", 2, 250, 4, raw, stdin, int16_scale=32768))  # type: ignore[arg-type]
         assert np.array_equal(found, expected.astype(np.float32))
     stdin = io.BufferedReader(Slowly(x.tobytes()[:-1], size))  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"):
@@ -309,7 +347,20 @@ def test_raw_standard_input(size: int) -> None:
         whole(open_source("-", 2, 250, 4, "float32", io.BytesIO(bad.tobytes())))
 
 
-@pytest.mark.parametrize("text", ["1,2\n3,4\n", "a;b\n1;2\n3;4", "\ufeff1 2\r\n\r\n# note\r\n3\t4\r\n"])
+def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
+    x = np.arange(30, dtype="<i2").reshape(15, 2)
+    text = "\n".join(f"{a},{b}" for a, b in x).encode()
+    for raw, data in (("csv", text), ("int16", x.tobytes())):
+        for at_once, sizes in ((False, [6, 6, 3]), (True, [1] * 15)):
+            stdin: Any = io.BufferedReader(Slowly(data, 4), 4)  # type: ignore[arg-type]
+            source = open_source("-", 2, 250, 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
+            blocks = list(source.blocks)
+            assert [len(block) for block in blocks] == sizes and np.array_equal(np.concatenate(blocks), x)
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2\n3,4\n", "a;b\n1;2\n3;4", "\ufeff1 2\r\n\r\n# note\r\n3\t4\r\n", "# note\n\na,b\n1,2\n3,4"]
+)
 def test_rows(text: str) -> None:
     for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]
         assert np.array_equal(whole(open_source("-", 2, 250, 1, "csv", stdin)), [[1, 2], [3, 4]])
@@ -365,7 +416,56 @@ def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:
     for _ in run_source(decoder.open(), source, timing, real_time=True, sleep=slept.append):
         pass
     assert timing.signal == 3 and len(slept) == 3 and slept[0] > 0.5  # the clock hardly moves while nothing sleeps
-    assert slept[0] < slept[1] < slept[2] <= 3 and len(timing.seconds) == 4
+    assert slept[0] < slept[1] < slept[2] <= 3 and timing.blocks == 4
+
+
+def test_times_are_counted_not_kept() -> None:
+    """An endless stream takes no more memory, and percentiles are true to 1 %, never too good."""
+    rng, timing = np.random.default_rng(0), Timing()
+    seconds = np.concatenate([rng.lognormal(-7, 1, 5000), [0.0, 1e-9, 3.5]])
+    size = len(pickle.dumps(timing))
+    for value in seconds:
+        timing.add(float(value))
+    assert abs(len(pickle.dumps(timing)) - size) < 64
+    for percent in (1, 50, 95, 99, 100):
+        true = np.percentile(seconds, percent, method="inverted_cdf")
+        assert true <= timing.percentile(percent) * (1 + 1e-9) <= max(1.0101 * true, 1.1e-7)
+    told = timing.summary()
+    assert told["work_seconds"] == pytest.approx(seconds.sum(), abs=1e-6) and told["block_latency_ms"]["max"] == 3500
+    timing.add(1e6)
+    assert timing.percentile(100) == 1e6
+
+
+COLD = """
+import sys
+import numpy as np
+from pathlib import Path
+from srnn.streaming import Decoder
+decoder = Decoder.from_run(Path(sys.argv[1]), form=sys.argv[2])
+rng, before = np.random.default_rng(0), set(sys.modules)
+session = decoder.open()
+for _ in range(2):
+    found = session.push(0.1 * rng.random((round(decoder.live.rate or 64), decoder.live.channels)))
+    decoder.probabilities(found.scores)
+session.finish()
+print(sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize("kind", ["digits", "ecg", "speech", "cochlea"])
+def test_no_push_imports_anything(kind: str, run: str, ecg: str, tmp_path: Path) -> None:
+    """What is loaded at its first use would stall every other stream of a server: a decoder is made warm."""
+    folder = {"digits": run, "ecg": ecg}.get(kind, str(tmp_path / kind))
+    if kind == "speech":
+        made = make_run(Path(folder), "--task.name", "spoken-digits", "--task.options.normalise", "training",
+                        "--loss.name", "ce_mean")  # fmt: skip
+        made.keep_statistics(Statistics(np.zeros(120, np.float32), np.ones(120, np.float32)))
+    if kind == "cochlea":
+        make_run(
+            Path(folder), "--task.name", "spoken-digits-spikes", "--task.options.pool", "50", "--loss.name", "ce_mean"
+        )
+    done = subprocess.run([sys.executable, "-c", COLD, folder, "signal"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_nothing_is_shown_of_nothing(run: str) -> None:

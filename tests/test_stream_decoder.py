@@ -288,12 +288,22 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
             "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
     refused("needs the whole sequence", *DIGITS, "--network.bidirectional", "true")
     refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")
-    refused("the cochlea brings a whole clip", "--task.name", "shd", "--loss.name", "ce_mean", form="signal")
     refused("anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal")
     refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
     refused("this input has none", *DIGITS, scale=([0], [1]))
     refused("at least one step", *DIGITS, segment=0)
     refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
+    refused("A gain belongs to sound that a cochlea hears", *DIGITS, gain=1.0)
+    refused(
+        "A gain is a number above 0",
+        "--task.name",
+        "spoken-digits-spikes",
+        "--loss.name",
+        "ce_mean",
+        form="signal",
+        gain=-1.0,
+    )
+    refused("Nothing of this input is calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0)
     refused("up to 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
     refused("nothing to end early", "--task.name", "ecg", "--loss.name", "nll", policy=ExitPolicy("ce_mean"))
     refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from .stream import add_decoder_arguments, load_decoder
+from .stream import add_decoder_arguments, load_decoder, without_others
 
 if TYPE_CHECKING:
     from ..serve.app import Recording
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
-    models = load_models(arguments)
+    models, notes = load_models(arguments)
     recordings = [load_recording(path, models) for path in arguments.recording] if arguments.recording else []
     listening = _listen(arguments.host, arguments.port, arguments.share_port)
     try:
@@ -93,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             listening.getsockname()[1],
             token if arguments.new_token else None,
             token is not None,
+            notes,
         )
         server.run(sockets=[listening])
     finally:
@@ -100,19 +101,39 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def load_models(arguments: argparse.Namespace) -> dict[str, Decoder]:
-    """The decoders by name; a run's name is its folder's, where none is given."""
-    models: dict[str, Decoder] = {}
+def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list[str]]:
+    """The decoders by name, and lines that say which options do not apply to which of them.
+
+    A run's name is its folder's, where none is given. Of several models each takes the options that it can have; one that none
+    of them can have is refused, as it is for a single model.
+    """
+    from ..runs import Run
+
+    folders: dict[str, Path] = {}
     for words in arguments.models:
         name, given, folder = words.rpartition("=")
         name = name if given else Path(folder).resolve().name
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(f"A model's name has letters, digits, and - _ . only, not {name!r}: give NAME=RUN.")
-        if name in models:
+        if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
-        options = argparse.Namespace(**{**vars(arguments), "run_folder": Path(folder)})
-        models[name] = load_decoder(options)
-    return models
+        folders[name] = Path(folder)
+    own: dict[str, argparse.Namespace] = {}
+    left_out: dict[str, list[str]] = {}
+    for name, folder in folders.items():
+        own[name] = arguments
+        if len(folders) > 1:
+            own[name], others = without_others(arguments, Run.open(folder).recipe.create_task())
+            for option in others:
+                left_out.setdefault(option, []).append(name)
+    for option, names in left_out.items():
+        if len(names) == len(folders):
+            raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
+    models = {
+        name: load_decoder(argparse.Namespace(**{**vars(own[name]), "run_folder": folder}))
+        for name, folder in folders.items()
+    }
+    return models, [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]
 
 
 def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
@@ -175,14 +196,17 @@ def _listen(host: str, port: int, shared: bool) -> Any:
     return listening
 
 
-def _say(arguments: argparse.Namespace, models: list[str], port: int, token: str | None, needed: bool) -> None:
+def _say(
+    arguments: argparse.Namespace, models: list[str], port: int, token: str | None, needed: bool, notes: list[str]
+) -> None:
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     url = f"http://{host}:{port}/"
     if arguments.json:
-        print(
-            json.dumps({"url": url, "port": port, "models": models, "token": token, "token_needed": needed}), flush=True
-        )
+        said = {"url": url, "port": port, "models": models, "token": token, "token_needed": needed, "notes": notes}
+        print(json.dumps(said), flush=True)
         return
+    for note in notes:
+        print(note, flush=True)
     print(f"serving {', '.join(models)} at {url}{f'?token={token}' if token else ''}", flush=True)
     if needed and token is None:
         print("clients need the token; the page too: add ?token=... to its address", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..streaming import Decoder, Session
     from ..streaming.running import Decision
     from ..streaming.sources import Source
+    from ..tasks import Task
 
 HELP = "run a live signal through a trained network"
 DESCRIPTION = """\
@@ -37,14 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
         help="what the source gives (default: the signal, where it can be encoded as it comes)",
     )  # fmt: skip
-    parser.add_argument(
-        "--format", choices=("csv", "float32", "int16"), default="csv", help="of standard input (default: csv)"
-    )
+    parser.add_argument("--format", choices=("csv", "float32", "int16"), help="of standard input (default: csv)")
     parser.add_argument(
         "--report", choices=("step", "change", "end"), default="change",
         help="a line for every step, where the class changes, or where a sequence ends (default: change)",
     )  # fmt: skip
-    parser.add_argument("--block", type=int, metavar="N", help="samples a block (default: 40 ms; one, without time)")
+    parser.add_argument(
+        "--block",
+        type=int,
+        metavar="N",
+        help="samples a block (default: 40 ms, or one without time; of a pipe what has come)",
+    )
     add_decoder_arguments(parser)
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="go on from this state if it is there; write it at the end"
@@ -58,7 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.block is not None and arguments.block < 1:
         raise SrnnError(f"--block must be at least 1 sample, not {arguments.block}.")
+    _check_source_options(arguments)
+    if arguments.state is not None:
+        _check_writable(arguments.state)
     decoder = load_decoder(arguments)
+    if arguments.real_time and decoder.live.rate is None:
+        raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.live.what}.")
     source = _open(arguments, decoder)
     session = decoder.open()
     if arguments.state is not None and arguments.state.exists():
@@ -67,14 +77,16 @@ def run(arguments: argparse.Namespace) -> int:
         except (OSError, SrnnError) as error:
             raise SrnnError(f"{arguments.state}: {error}") from error
     show = _json_lines if arguments.json else _view if sys.stdout.isatty() else _text_lines
+    samples, steps = session.samples, session.steps  # of earlier calls
     timing, count, interrupted = show(arguments, session, source)
     if arguments.state is not None:
         from ..checkpoints import write_atomically
 
         write_atomically(arguments.state, session.save())
     summary = {
-        "samples": session.samples, "steps": session.steps, "decisions": count, "interrupted": interrupted,
-        "encoder_latency": decoder.latency, **timing,
+        "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
+        "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,
+        "encoder_latency": decoder.latency, "unlike_training": decoder.live.unlike_training or None, **timing,
     }  # fmt: skip
     if arguments.json:
         print(json.dumps({"type": "summary", **summary}))
@@ -96,8 +108,12 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
     parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
     parser.add_argument(
-        "--calibrate", type=float, metavar="S", help="ECG: take them from the first S seconds (default: 5)"
+        "--gain", type=float, metavar="G", help="cochlea: what sound of full scale 1 is multiplied by (docs/cochlea.md)"
     )
+    parser.add_argument(
+        "--calibrate", type=float, metavar="S",
+        help="ECG, cochlea: take scale or gain from the first S seconds (default: 5)",
+    )  # fmt: skip
 
 
 def load_decoder(arguments: argparse.Namespace) -> Decoder:
@@ -111,6 +127,10 @@ def load_decoder(arguments: argparse.Namespace) -> Decoder:
         if arguments.calibrate is not None:
             raise SrnnError("--calibrate takes the scale from the signal; leave out --mean and --std, or it.")
         options["scale"] = _numbers("--mean", arguments.mean), _numbers("--std", arguments.std)
+    if arguments.gain is not None:
+        if arguments.calibrate is not None:
+            raise SrnnError("--calibrate takes the gain from the signal; leave out --gain, or it.")
+        options["gain"] = arguments.gain
     if arguments.calibrate is not None:
         options["calibration"] = arguments.calibrate
     if arguments.exit is not None:
@@ -123,11 +143,52 @@ def load_decoder(arguments: argparse.Namespace) -> Decoder:
     return Decoder.from_run(arguments.run_folder, segment=arguments.segment, **options)
 
 
+def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:
+    """The options without those that cannot apply to a task's networks, and the names of these that were given."""
+    from ..streaming.inputs import resolved_form, settings
+
+    possible = settings(task, resolved_form(task, arguments.form)) | (
+        {"exit"} if task.kind == "per_sequence" else set()
+    )
+    left, others = argparse.Namespace(**vars(arguments)), []
+    for name, setting in (
+        ("mean", "scale"),
+        ("std", "scale"),
+        ("gain", "gain"),
+        ("calibrate", "calibration"),
+        ("exit", "exit"),
+    ):
+        if setting not in possible and getattr(arguments, name) is not None:
+            setattr(left, name, None)
+            others.append(f"--{name}")
+    return left, others
+
+
 def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise SrnnError(f"{option} takes numbers with commas between, such as 0.1,0.2, not {text!r}.") from None
+
+
+def _check_source_options(arguments: argparse.Namespace) -> None:
+    """SrnnError for options that belong to another kind of source."""
+    source = arguments.source
+    if arguments.format is not None and source != "-":
+        raise SrnnError(f"--format is of standard input (-); {source} says itself what it is.")
+    if arguments.device is not None and source != "mic":
+        raise SrnnError(f"--device chooses a microphone; the source is {source}.")
+    if arguments.real_time and source in ("-", "mic"):
+        raise SrnnError("--real-time is for files; what comes live has its own pace.")
+
+
+def _check_writable(path: Path) -> None:
+    """SrnnError before anything runs, if the file could not be written at the end."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise SrnnError(f"--state: {path} is a folder; name a file.")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SrnnError(f"--state: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
 
 
 def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
@@ -139,7 +200,10 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
     if arguments.source == "mic":
         return open_microphone(live.channels, live.rate if live.form == "signal" else None, block, arguments.device)
     try:
-        return open_source(arguments.source, live.channels, live.rate, block, arguments.format)
+        return open_source(
+            arguments.source, live.channels, live.rate, block, arguments.format or "csv",
+            int16_scale=live.int16_scale, at_once=arguments.block is None,
+        )  # fmt: skip
     except SrnnError as error:
         if live.form == "steps" and arguments.form == "auto" and "channel" in str(error):
             raise SrnnError(f"{error} It reads {live.what}; if this is the raw signal, try --input signal.") from error
@@ -201,10 +265,13 @@ def as_json(decision: Decision) -> dict[str, Any]:
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
     latency = summary["block_latency_ms"]
     unit = "s" if decoder.live.rate else "samples"
+    if summary["unlike_training"]:
+        print(f"unlike in training: {summary['unlike_training']}")
     print(f"{summary['samples']:,} samples, {summary['steps']:,} steps, {summary['decisions']:,} decisions shown")
     if summary["real_time_factor"]:
         factor = summary["real_time_factor"]
-        print(f"real-time factor {factor:.5f}: {1 / factor:,.0f} times faster than the signal")
+        pace = f"{1 / factor:,.0f} times faster" if factor < 0.5 else f"{1 / factor:.2f} times as fast"
+        print(f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the signal")
     print(
         f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
         f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (most)"

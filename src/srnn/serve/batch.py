@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.audio import decode_wav
 from ..errors import SrnnError
 from ..streaming import Decisions, Decoder
 from ..streaming.sources import check_rate
@@ -38,8 +39,6 @@ def read_body(body: bytes, content_type: str, decoder: Decoder) -> list[Array]:
     elif kind == "application/x-npy":
         sequences = _read_npy(body, channels)
     elif kind in ("audio/wav", "audio/x-wav", "audio/wave"):
-        from ..datasets.audio import decode_wav
-
         if channels != 1 or decoder.live.form != "signal" or decoder.live.rate is None:
             raise SrnnError(f"This model reads {decoder.live.what}, not sound.")
         samples, rate = decode_wav(body)

@@ -3,8 +3,8 @@
 From the client, first of all:
 
     {"type": "start"}   with, where wished,
-        "format"        of binary messages: "float32" (default) or "int16" (full scale is -1 to 1); little-endian, channels side
-                        by side
+        "format"        of binary messages: "float32" (default) or "int16"; little-endian, channels side by side. int16 of full
+                        scale is -1 to 1 for a signal, and the numbers themselves for steps and for pixels up to 255
         "report"        "step" (default), "change" or "end": which decisions are told
         "probabilities" true: of all classes, beside each decision
         "trace"         true: also the input, spikes and membranes of every step, to be drawn
@@ -33,7 +33,6 @@ import numpy.typing as npt
 from ..errors import SrnnError, nearest
 from ..streaming import Decisions, Decoder
 from ..streaming.running import Report
-from ..streaming.sources import INT16_SCALE
 
 SampleFormat = Literal["float32", "int16"]
 Array = npt.NDArray[Any]
@@ -89,14 +88,14 @@ def read_start(message: dict[str, Any]) -> Start:
     return Start(**options)
 
 
-def read_samples(data: bytes, channels: int, format: SampleFormat) -> Array:
+def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: float) -> Array:
     """A binary message -> (samples, channels) float32. SrnnError if it ends within a sample."""
     dtype = np.dtype("<f4" if format == "float32" else "<i2")
     size = channels * dtype.itemsize
     if len(data) % size:
         raise SrnnError(f"A message of {len(data)} bytes ends within a sample of {size} ({channels} of {format}).")
     x = np.frombuffer(data, dtype).reshape(-1, channels)
-    return x if format == "float32" else (x / INT16_SCALE).astype(np.float32)
+    return x if format == "float32" else (x / int16_scale).astype(np.float32)
 
 
 def read_rows(rows: object, channels: int) -> Array:

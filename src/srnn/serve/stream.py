@@ -97,7 +97,8 @@ class StreamConnection:
     async def _answer(self, message: dict[str, Any]) -> bool:
         """Deal with a message; False: it was the last."""
         if "text" not in message:
-            samples = read_samples(message["bytes"], self._decoder.live.channels, self._start.format)
+            live = self._decoder.live
+            samples = read_samples(message["bytes"], live.channels, self._start.format, live.int16_scale)
             await self._push(samples)
             return True
         said = read_text(message["text"])

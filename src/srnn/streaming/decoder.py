@@ -26,7 +26,7 @@ import torch
 from ..analysis.scores import confidences
 from ..encoders.streaming import StreamEncoder
 from ..errors import SrnnError
-from .inputs import CALIBRATION, Form, LiveInput, live_input
+from .inputs import Form, LiveInput, live_input
 from .saved import pack, unpack
 from .scores import RunningScores
 from .stream import Stream
@@ -90,14 +90,15 @@ class Decoder:
         self._initial = self.stream.flat_state()
         summary = json.dumps([task.name, loss.name, loss.start, live.key, segment, policy and policy.to_dict()])
         self.fingerprint = _fingerprint(network, f"{summary} {self.stream.layout}")
+        self._warm_up()
 
     @classmethod
     def from_run(
         cls, folder: Path | str, *, form: Form = "auto", data_dir: Path | None = None,
-        scale: tuple[npt.ArrayLike, npt.ArrayLike] | None = None, calibration: float = CALIBRATION,
+        scale: tuple[npt.ArrayLike, npt.ArrayLike] | None = None, calibration: float | None = None, gain: float | None = None,
         segment: float | None = None, policy: ExitPolicy | None = None,
     ) -> Decoder:  # fmt: skip
-        """The best checkpoint of a run. ``form``, ``scale``, ``calibration``: see ``live_input``.
+        """The best checkpoint of a run. ``form``, ``scale``, ``calibration``, ``gain``: see ``live_input``.
 
         ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time.
 
@@ -115,7 +116,7 @@ class Decoder:
                 f"{folder} is a network of kind '{run.recipe.network.model}'; only spiking ones are streamed."
             )
         statistics = (lambda: run_statistics(run, task, data_dir)) if isinstance(task, AudioTask) else None
-        live = live_input(task, form, statistics=statistics, scale=scale, calibration=calibration)
+        live = live_input(task, form, statistics=statistics, scale=scale, calibration=calibration, gain=gain)
         steps = None
         if segment is not None:
             length = task.step_ms / 1000 if task.step_ms else 1.0
@@ -123,6 +124,17 @@ class Decoder:
                 raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")
             steps = round(segment / length)
         return cls(network, task, run.recipe.loss, live, seed=run.seed, segment=steps, policy=policy)
+
+    def _warm_up(self) -> None:
+        """Push something: what is imported or compiled at its first use is there before the first client comes."""
+        session, rng = self.open(), np.random.default_rng(0)
+        encoder = session.encoder
+        # A second where much is held back for a scale: the end lets it go.
+        count = min(encoder.latency, round(self.live.rate or encoder.latency)) + 12 * encoder.hop
+        for part in (1, count, 2):
+            self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
+        session.finish()
+        self.stream.set_flat_state(self._initial)
 
     def open(self) -> Session:
         """A new stream, at its beginning."""

@@ -3,7 +3,7 @@
     form "steps"    what the network itself reads, encoded elsewhere: (steps, inputs)
     form "signal"   what a sensor gives: (samples, channels) at ``rate`` samples a second
 
-A task whose encoder needs a whole clip is refused as a signal, with the reason.
+A task whose encoder needs a whole clip is refused as a signal, with the reason. A cochlea hears a stream with one gain.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders import LevelCrossing, Statistics
+from ..encoders import Cochlea, LevelCrossing, Statistics
+from ..encoders.cochlea import clip_key
 from ..encoders.speech import SpeechFeatures
 from ..encoders.streaming import Chain, PassThrough, StreamEncoder
+from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_crossing import CrossingStream
-from ..encoders.streaming_scaling import CalibrateStream, ScaleStream
+from ..encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
 from ..encoders.streaming_smoothing import SmoothingStream
 from ..encoders.streaming_speech import speech_stream
 from ..encoders.streaming_window import WindowStream
@@ -29,8 +31,13 @@ from ..tasks.events import EventTask
 
 Form = Literal["auto", "signal", "steps"]
 CALIBRATION = 5.0
-"""Seconds of ECG from which each lead's mean and deviation are taken where no scale is given."""
+"""Seconds from which the scale of a signal is taken where none is given: mean and deviation of an ECG, the gain of a cochlea."""
+LONGEST_CALIBRATION = 60.0
 ECG_RATE, LEADS = 250, 2
+COCHLEA_RATES = {"spoken-digits-spikes": 8000, "shd": 48000, "ssc": 16000}
+"""Of the recordings behind the spikes of a data set."""
+INT16_SCALE = 32768.0
+"""int16 of full scale becomes -1 to 1."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ class LiveInput:
     """A new encoder, for one stream."""
     key: str
     """Tells inputs apart that a saved state must not be carried between."""
+    int16_scale: float = INT16_SCALE
+    """What int16 samples are divided by; 1 where they are numbers already: steps, and pixels up to 255."""
+    unlike_training: str = ""
+    """How what the network reads differs from what it was trained on, for people; empty where it does not."""
 
 
 def live_input(
@@ -55,7 +66,8 @@ def live_input(
     *,
     statistics: Callable[[], Statistics] | None = None,
     scale: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    calibration: float = CALIBRATION,
+    calibration: float | None = None,
+    gain: float | None = None,
 ) -> LiveInput:
     """How a task's networks are fed.
 
@@ -64,16 +76,25 @@ def live_input(
         form: auto is "signal" where the task's encoder is known and can be streamed, else "steps".
         statistics: gives those of the training set; called for sound only.
         scale: ECG: (mean, std) of each lead, in the unit of the signal; None: of its first ``calibration`` seconds.
-        calibration: seconds.
+        calibration: seconds; None: ``CALIBRATION``, where the input is scaled.
+        gain: cochlea: what sound of full scale 1 is multiplied by; None: what brings its first ``calibration`` seconds to the
+            level that training brought each clip to.
 
     SrnnError where the form is not possible.
     """
     if form not in ("auto", "signal", "steps"):
         raise SrnnError(f"The form of the input is 'auto', 'signal' or 'steps', not {form!r}.")
-    if scale is not None and (form == "steps" or not isinstance(task, ECGTask)):
+    form = resolved_form(task, form)
+    allowed = settings(task, form)
+    if scale is not None and "scale" not in allowed:
         raise SrnnError("A scale belongs to an ECG signal; this input has none.")
-    if form == "auto":
-        form = "signal" if _has_signal(task) else "steps"
+    if gain is not None and "gain" not in allowed:
+        raise SrnnError("A gain belongs to sound that a cochlea hears; this input has none.")
+    if calibration is not None and "calibration" not in allowed:
+        raise SrnnError("Nothing of this input is calibrated: only an ECG's scale and a cochlea's gain can be.")
+    seconds = CALIBRATION if calibration is None else calibration
+    if not 0 < seconds <= LONGEST_CALIBRATION:
+        raise SrnnError(f"A scale is taken from up to {LONGEST_CALIBRATION:g} seconds, not {seconds!r}.")
     if form == "steps":
         rate = 1000 / task.step_ms if task.step_ms else None
         every = f", one each {task.step_ms:g} ms" if task.step_ms else ""
@@ -84,9 +105,12 @@ def live_input(
             f"steps of {task.inputs} inputs{every}",
             lambda: PassThrough(task.inputs),
             "steps",
+            1.0,
         )
     if isinstance(task, ECGTask):
-        return _ecg(task, scale, calibration)
+        return _ecg(task, scale, seconds)
+    if isinstance(task, EventTask):
+        return _cochlea(task, gain, seconds)
     if isinstance(task, AudioTask) and not (isinstance(task, FolderTask) and task._content.form == "arrays"):
         return _sound(task, statistics)
     if isinstance(task, DigitsTask):
@@ -94,8 +118,24 @@ def live_input(
         return LiveInput("signal", 1, None, "pixels from 0 to 1", lambda: WindowStream(1, width), "pixels")
     if isinstance(task, SequentialMNISTTask) and not isinstance(task, PermutedMNISTTask):
         width = task.window
-        return LiveInput("signal", 1, None, "pixels from 0 to 255", lambda: WindowStream(1, width, 255), "pixels 255")
+        return LiveInput(
+            "signal", 1, None, "pixels from 0 to 255", lambda: WindowStream(1, width, 255), "pixels 255", 1.0
+        )
     raise SrnnError(f"The signal of task '{task.name}' cannot be encoded as it comes: {_why_not(task)}.")
+
+
+def resolved_form(task: Task, form: Form) -> Literal["signal", "steps"]:
+    """What "auto" means for a task."""
+    return form if form != "auto" else "signal" if _has_signal(task) else "steps"
+
+
+def settings(task: Task, form: Literal["signal", "steps"]) -> set[str]:
+    """Which of "scale", "gain" and "calibration" an input can be given."""
+    if form == "steps":
+        return set()
+    if isinstance(task, ECGTask):
+        return {"scale", "calibration"}
+    return {"gain", "calibration"} if isinstance(task, EventTask) else set()
 
 
 def _has_signal(task: Task) -> bool:
@@ -109,11 +149,6 @@ def _has_signal(task: Task) -> bool:
 
 
 def _why_not(task: Task) -> str:
-    if isinstance(task, EventTask):
-        return (
-            "the cochlea brings a whole clip to one loudness and fades it in and out over its halves, so that no spike is "
-            "known before the clip's end; make spikes by 'srnn encode cochlea' and give them as steps"
-        )
     if isinstance(task, PermutedMNISTTask):
         return "the first step needs pixels from anywhere in the image; give steps"
     return "it has none; give steps"
@@ -123,8 +158,6 @@ def _ecg(task: ECGTask, scale: tuple[npt.ArrayLike, npt.ArrayLike] | None, calib
     # How the paper's own arrays were encoded is not known exactly; the records' default comes nearest (docs/tasks/ecg.md).
     encoder = LevelCrossing(task.rule, task.threshold_up, task.threshold_down)
     samples = round(calibration * ECG_RATE)
-    if scale is None and not 2 <= samples <= 60 * ECG_RATE:
-        raise SrnnError(f"The scale of an ECG is taken from up to 60 seconds, not {calibration!r}.")
 
     def make() -> StreamEncoder:
         first = CalibrateStream(LEADS, samples) if scale is None else ScaleStream(*scale)
@@ -135,6 +168,25 @@ def _ecg(task: ECGTask, scale: tuple[npt.ArrayLike, npt.ArrayLike] | None, calib
         raise SrnnError(f"The scale of an ECG has a mean and a deviation for each of {LEADS} leads.")
     key = f"ecg {encoder} {task.smoothing} {samples if scale is None else scale}"
     return LiveInput("signal", LEADS, ECG_RATE, f"{LEADS} leads of ECG at {ECG_RATE} Hz", make, key)
+
+
+def _cochlea(task: EventTask, gain: float | None, calibration: float) -> LiveInput:
+    """Unlike in training no clip is brought to one loudness (but all by one gain), none is faded, and silence is heard too."""
+    if gain is not None:
+        GainStream(gain)  # SrnnError for one that is none, before the work
+    cochlea, rate = Cochlea(), COCHLEA_RATES[task.name]
+    frames, seed, level = CochleaFrames(cochlea, rate), clip_key(0, "stream"), cochlea.level or 1.0
+    samples = max(1, round(calibration * rate))
+
+    def make() -> StreamEncoder:
+        first = LoudnessStream(samples, level) if gain is None else GainStream(gain)
+        return Chain(first, CochleaStream(frames, task.binning, seed))
+
+    key = f"cochlea {cochlea.parameters()} {rate} {task.binning} {samples if gain is None else float(gain)} {gain is None}"
+    unlike = (
+        "one gain for the whole stream instead of one loudness a clip, no fades, and silence is heard (docs/cochlea.md)"
+    )
+    return LiveInput("signal", 1, rate, f"sound at {rate} Hz", make, key, unlike_training=unlike)
 
 
 def _sound(task: AudioTask, statistics: Callable[[], Statistics] | None) -> LiveInput:

@@ -27,8 +27,7 @@ from ..errors import SrnnError
 Array = npt.NDArray[Any]
 RawFormat = Literal["csv", "float32", "int16"]
 FORMATS: tuple[RawFormat, ...] = ("csv", "float32", "int16")
-INT16_SCALE = 32768.0
-"""int16 sound of full scale becomes -1 to 1."""
+SOUND = (".wav", ".flac", ".sph", ".nist")
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,9 @@ class Source:
 
 
 def open_source(
-    source: str, channels: int, rate: float | None, block: int, raw: RawFormat = "csv", stdin: IO[bytes] | None = None
-) -> Source:
+    source: str, channels: int, rate: float | None, block: int, raw: RawFormat = "csv", stdin: IO[bytes] | None = None,
+    *, int16_scale: float = 1.0, at_once: bool = True,
+) -> Source:  # fmt: skip
     """Open a signal.
 
     Args:
@@ -55,14 +55,17 @@ def open_source(
         block: samples in a block, at most.
         raw: how standard input is written.
         stdin: what to read for "-"; None: standard input.
+        int16_scale: what raw int16 is divided by.
+        at_once: give on what has come through a pipe without waiting for a full block.
 
     SrnnError, here or while it is read: missing, empty, truncated, another format, rate or number of channels, not finite.
     """
     if source == "-":
         stream = stdin or sys.stdin.buffer
         name = "standard input"
-        blocks = _rows(stream, name, channels, block) if raw == "csv" else _raw(stream, name, channels, block, raw)
-        return Source(name, blocks)
+        if raw == "csv":
+            return Source(name, _rows(stream, name, channels, block, at_once))
+        return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     path = Path(source)
     suffix = path.suffix.lower()
     if suffix in (".hea", ".dat") or (not suffix and path.with_suffix(".hea").is_file()):
@@ -75,7 +78,7 @@ def open_source(
         return Source(source, _file_rows(path, source, channels, block))
     if suffix in (".npz", ".npy"):
         return _whole(source, *_numpy(path), channels, rate, block)
-    if suffix in (".wav", ".flac", ".sph", ".nist"):
+    if suffix in SOUND:
         from ..datasets.audio import decode
 
         try:
@@ -92,8 +95,8 @@ def check_rate(name: str, found: float | None, wanted: float | None) -> None:
     """SrnnError unless the rates agree, or one is not known."""
     if found is not None and wanted is not None and not math.isclose(found, wanted, rel_tol=1e-6):
         raise SrnnError(
-            f"{name} has {found:g} samples a second; this network reads {wanted:g}. Resample it first, for example: "
-            f"sox in.wav -r {wanted:g} out.wav"
+            f"{name} has {found:g} samples a second; this network reads {wanted:g}. Resample it first"
+            + (f", for example: sox in.wav -r {wanted:g} out.wav" if Path(name).suffix.lower() in SOUND else ".")
         )
 
 
@@ -122,7 +125,8 @@ def _whole(
 def _check_channels(name: str, found: int, channels: int) -> None:
     if found != channels:
         plural = "" if found == 1 else "s"
-        hint = " Mix it to one first, for example: sox in.wav out.wav remix -" if channels == 1 and found == 2 else ""
+        sound = channels == 1 and found == 2 and Path(name).suffix.lower() in SOUND
+        hint = " Mix it to one first, for example: sox in.wav out.wav remix -" if sound else ""
         raise SrnnError(f"{name} has {found} channel{plural}; this network reads {channels}.{hint}")
 
 
@@ -135,23 +139,25 @@ def _finite(name: str, x: Array, start: int) -> Array:
 
 def _file_rows(path: Path, name: str, channels: int, block: int) -> Iterator[Array]:
     with open(path, "rb") as file:
-        yield from _rows(file, name, channels, block)
+        yield from _rows(file, name, channels, block, False)
 
 
-def _rows(stream: IO[bytes], name: str, channels: int, block: int) -> Iterator[Array]:
-    """Blocks from rows of text. From a pipe a row is given on as soon as it is there, from a file in full blocks."""
+def _rows(stream: IO[bytes], name: str, channels: int, block: int, at_once: bool) -> Iterator[Array]:
+    """Blocks from rows of text. ``at_once``: from a pipe a row is given on as soon as it is there."""
     rows: list[list[float]] = []
     count = 0
-    size = block if stream.seekable() else 1
+    size = 1 if at_once and not stream.seekable() else block
+    first = True  # of the rows that are no comment
     for number, line in enumerate(iter(stream.readline, b""), 1):
         text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
         if not text or text.startswith("#"):
             continue
         fields = text.replace(";", ",").split(",") if "," in text or ";" in text else text.split()
+        names, first = first, False
         try:
             row = [float(field) for field in fields]
         except ValueError:
-            if number == 1:  # names of columns
+            if names:
                 continue
             raise SrnnError(f"{name}, line {number}: {text[:40]!r} is no row of numbers.") from None
         _check_channels(f"{name}, line {number},", len(row), channels)
@@ -165,11 +171,13 @@ def _rows(stream: IO[bytes], name: str, channels: int, block: int) -> Iterator[A
         raise SrnnError(f"{name} holds no samples.")
 
 
-def _raw(stream: IO[bytes], name: str, channels: int, block: int, raw: RawFormat) -> Iterator[Array]:
-    """Blocks from raw samples, as they come."""
+def _raw(
+    stream: IO[bytes], name: str, channels: int, block: int, raw: RawFormat, int16_scale: float, at_once: bool
+) -> Iterator[Array]:
+    """Blocks from raw samples; ``at_once``: as they come."""
     dtype = np.dtype("<f4" if raw == "float32" else "<i2")
     size = channels * dtype.itemsize
-    read = getattr(stream, "read1", stream.read)  # what is there, without waiting for more
+    read = getattr(stream, "read1", stream.read) if at_once else stream.read  # read1 does not wait for more
     rest, count = b"", 0
     while data := read(block * size - len(rest)):
         data = rest + data
@@ -177,7 +185,7 @@ def _raw(stream: IO[bytes], name: str, channels: int, block: int, raw: RawFormat
         data, rest = data[:whole], data[whole:]
         if data:
             x = np.frombuffer(data, dtype).reshape(-1, channels)
-            yield _finite(name, x if raw == "float32" else (x / INT16_SCALE).astype(np.float32), count)
+            yield _finite(name, x if raw == "float32" else (x / int16_scale).astype(np.float32), count)
             count += len(x)
     if rest:
         raise SrnnError(f"{name} is cut off: it ends {len(rest)} bytes into a sample of {size} ({channels} of {raw}).")
