@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
 import socket
 from pathlib import Path
 
@@ -12,13 +14,16 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
-from websockets.exceptions import InvalidStatus  # noqa: E402
+from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from serving import TOKEN, Service  # noqa: E402
+from srnn.analysis.policy import ExitPolicy  # noqa: E402
 from srnn.cli import main  # noqa: E402
+from srnn.commands import serve  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
 from srnn.serve.access import is_loopback  # noqa: E402
 from srnn.serve.server import check_exposure  # noqa: E402
+from srnn.streaming import Decoder  # noqa: E402
 
 ROUTES = (
     "/",
@@ -90,6 +95,59 @@ def test_what_is_exposed_needs_a_good_token() -> None:
     assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "[::1]", "127.9.9.9", "0.0.0.0", "x", "")] == [
         True, True, True, True, False, False, False,
     ]  # fmt: skip
+
+
+def test_refusals_leave_nothing_in_the_log(guarded: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Anyone could fill it."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    try:
+        for path, status in (
+            (f"ecg/stream?token={TOKEN}x", 401),
+            (f"nothing/stream?token={TOKEN}", 404),
+            ("ecg/stream", 401),
+        ):
+            with pytest.raises(InvalidStatus) as caught:
+                websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
+            assert caught.value.response.status_code == status and b"detail" in caught.value.response.body
+        with socket.create_connection(("127.0.0.1", guarded.port), 10) as raw:
+            raw.sendall(b"\x00\x01 nonsense\r\n\r\n")
+            raw.recv(1000)
+        stream = guarded.open("ecg")
+        stream.send(b"\xff\xff", text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv(timeout=20)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007
+        assert guarded.ask("/v1/models")[0] == 200  # it has dealt with all of them
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_options_go_to_the_models_that_can_have_them(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.json"
+    ExitPolicy("ce_mean", 0, 0.9).save(policy)
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+
+    def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
+        return serve.load_models(parser.parse_args([str(runs / "ecg"), str(runs / "digits"), *words]))
+
+    models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
+    assert models["ecg"].policy is None and models["digits"].policy is not None and models["ecg"].latency == 0.012
+    assert sorted(notes) == [
+        "--exit does not apply to ecg",
+        "--mean does not apply to digits",
+        "--std does not apply to digits",
+    ]
+    assert load()[1] == []
+    both = [str(runs / "ecg"), str(runs / "digits")]
+    assert "--gain applies to none of the models" in refused(capsys, *both, "--gain", "2")
+    for words, message in ((["--mean", "1,1", "--std", "1,1"], "A scale belongs to an ECG signal"),
+                           (["--calibrate", "3"], "Nothing of this input is calibrated")):  # fmt: skip
+        assert message in refused(capsys, both[0], "--input", "steps", *words)
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

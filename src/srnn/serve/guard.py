@@ -2,12 +2,13 @@
 
 uvicorn bounds a message's size, reads no further than the application, and stops writing for a client that does not read. What it
 leaves open is how long a first request may take, how long a client may leave its answers unread, and answers to pings, which it
-writes whether they are read or not.
+writes whether they are read or not. And what a client did wrong is no error of the server: nobody can fill its log from outside.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -81,6 +82,23 @@ def guarded_websocket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
         def resume_writing(self) -> None:
             super().resume_writing()
             self._patience.stop()
+
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            # A refusal (401, 404, ...) is an answer too; uvicorn would log it as a handshake that was forgotten.
+            if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+                self.handshake_complete = True
+
+        def send_receive_event_to_app(self) -> None:
+            if self.curr_msg_data_type == "text":
+                try:
+                    b"".join(self.frames).decode()
+                except UnicodeDecodeError:  # uvicorn would log it, with a traceback
+                    self.frames = []
+                    self.conn.send_close(1007)
+                    self.handle_parser_exception()
+                    return
+            super().send_receive_event_to_app()
 
         def handle_ping(self) -> None:
             super().handle_ping()

@@ -52,7 +52,7 @@ def make_server(
     app = create_app(models, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
     config = uvicorn.Config(
         app, host=host, port=port, http=guarded_http(limits), ws=guarded_websocket(limits), lifespan="off",
-        log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        log_level="error", access_log=False, server_header=False, proxy_headers=False,
         ws_max_size=int(limits.message_bytes), ws_per_message_deflate=False,  # no small message becomes a large one
         limit_concurrency=int(limits.streams) + SPARE_CONNECTIONS, backlog=2048, timeout_graceful_shutdown=2,
     )  # fmt: skip
