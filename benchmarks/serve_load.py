@@ -1,4 +1,4 @@
-"""How many live streams one core carries: ``python -m benchmarks.serve_load RUN --streams 100 200 400``.
+"""How many live streams one core carries: ``python -m benchmarks.serve_load RUN --input signal --find``.
 
 Starts ``srnn serve`` (one, or one a core) and clients that send a block each ``block / rate`` seconds, as a sensor
 would, each at its own phase. Of every number of streams it tells
@@ -9,6 +9,10 @@ would, each at its own phase. Of every number of streams it tells
     cpu         of the servers, in cores
 
 A number of streams is carried where nothing is lost, the 99 % delay is below ``--allowed`` ms, and the clients kept their time.
+``--find`` steps up until a number is not carried, and then halves what lies between: the largest number that is.
+
+ECG of two leads is a record of the QT database under SRNN_DATA where it is there, else made: a beat a second with noise. Every
+client sends it from another place on. The JSON says which it was, and on which machine, load and commit.
 """
 
 from __future__ import annotations
@@ -22,10 +26,16 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .machine import describe
+
+BLOCKS = 64
+"""Different blocks that a client sends, again and again."""
 
 
 class Stream(asyncio.Protocol):
@@ -109,14 +119,26 @@ class Stream(asyncio.Protocol):
             self.failed = message["message"]
 
 
-def signal(channels: int, form: str, samples: int) -> np.ndarray:
-    """(samples, channels) float32: spikes with 6 % of the steps, or a beat a second with noise."""
+def signal(channels: int, form: str, rate: float, samples: int) -> tuple[str, np.ndarray]:
+    """What it is, and (samples, channels) float32: spikes with 6 % of the steps, an ECG, or sound."""
     rng = np.random.default_rng(0)
     if form == "steps":
-        return (rng.random((samples, channels)) < 0.06).astype(np.float32)
-    t = np.arange(samples) / 250
+        return "random spikes, 6 % of the steps", (rng.random((samples, channels)) < 0.06).astype(np.float32)
+    t = np.arange(samples) / rate
+    if (channels, rate) != (2, 250.0):
+        return "a tone with noise", (
+            0.1 * np.sin(2000 * t)[:, None] + 0.01 * rng.standard_normal((samples, channels))
+        ).astype("f4")
+    records = sorted(Path(os.environ.get("SRNN_DATA", "data")).glob("qtdb/records/*.hea"))
+    if records:
+        from srnn.streaming.sources import open_source
+
+        found = np.concatenate(list(open_source(str(records[0]), 2, 250, 10**6).blocks))
+        return f"record {records[0].stem} of the QT database", np.resize(found, (samples, 2)).astype(np.float32)
     beat = np.exp(-(((t % 1) - 0.5) ** 2) / 0.0005)
-    return (beat[:, None] + 0.05 * rng.standard_normal((samples, channels))).astype(np.float32)
+    return "made: a beat a second with noise", (beat[:, None] + 0.05 * rng.standard_normal((samples, 2))).astype(
+        np.float32
+    )
 
 
 async def load(
@@ -131,8 +153,8 @@ async def load(
         about = await client.ready
     rate, channels = about["rate"] or 250.0, about["channels"]
     waiting = round(about["latency"] * rate) if about["rate"] else round(about["latency"])
-    data = signal(channels, about["form"], block * 64).reshape(64, block, channels)
-    blocks = [piece.tobytes() for piece in data]
+    what, data = signal(channels, about["form"], rate, block * BLOCKS)
+    blocks = [piece.tobytes() for piece in data.reshape(BLOCKS, block, channels)]
     period, count = block / rate, max(1, round(seconds * rate / block))
     used, started, late = cpu_seconds(pids), time.perf_counter(), 0.0
 
@@ -144,7 +166,7 @@ async def load(
             await asyncio.sleep(due - time.perf_counter())
             now = time.perf_counter()
             late = max(late, now - due)
-            client.send(blocks[(i + number) % 64], (i + 1) * block - waiting, now)
+            client.send(blocks[(i + number) % BLOCKS], (i + 1) * block - waiting, now)
 
     await asyncio.gather(*(walk(client, number) for number, client in enumerate(clients)))
     elapsed, cpu = time.perf_counter() - started, cpu_seconds(pids) - used
@@ -159,7 +181,8 @@ async def load(
     await asyncio.sleep(0.2)
     shown = np.percentile(delays, [50, 95, 99, 100]) if len(delays) else np.full(4, np.nan)
     return {
-        "streams": streams, "seconds": round(elapsed, 3), "block": block, "lost": lost, "late": round(late, 4),
+        "streams": streams, "signal": what, "form": about["form"], "seconds": round(elapsed, 3),
+        "block": block, "lost": lost, "late": round(late, 4),
         "delay_ms": dict(zip(("p50", "p95", "p99", "max"), np.round(shown, 3).tolist(), strict=True)),
         "cpu": round(cpu / elapsed, 4), "failures": failures,
     }  # fmt: skip
@@ -171,10 +194,26 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
 
 
+def largest(carried: Callable[[int], bool], first: int, most: int) -> int:
+    """The largest number that is carried, to 5 %: doubled until one is not (or ``most`` is reached), then halved between."""
+    good, bad = 0, first
+    while carried(bad):
+        good = bad
+        if good >= most:
+            return good
+        bad = min(2 * bad, most)
+    while bad - good > max(1, 0.05 * good):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if carried(middle) else (good, middle)
+    return good
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_load", description=__doc__)
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 200, 400, 800, 1600], help="how many at a time")
+    parser.add_argument("--find", action="store_true", help="the largest number that is carried, from the first one on")
+    parser.add_argument("--most", type=int, default=8000, help="with --find: no more than these (default: 8000)")
     parser.add_argument("--seconds", type=float, default=10, help="for how long (default: 10)")
     parser.add_argument(
         "--block", type=int, default=25, help="samples a message (default: 25, a tenth of a second of ECG)"
@@ -189,9 +228,9 @@ def main() -> None:
     given = parser.parse_args()
     token = secrets.token_urlsafe(24)
     words = ["serve", f"model={given.run}", "--json", "--input", given.input,
-             "--max-streams", str(max(given.streams) + 10)]  # fmt: skip
+             "--max-streams", str(max([*given.streams, given.most]) + 10)]  # fmt: skip
     if given.input == "signal":
-        words += ["--calibrate", "1"]
+        words += ["--mean", "0,0", "--std", "0.5,0.5"]  # in mV: a calibration would hold back the first seconds
     servers: list[subprocess.Popen[str]] = []
     port = 0
     try:
@@ -207,20 +246,30 @@ def main() -> None:
             port = json.loads(server.stdout.readline())["port"]
         if given.client_core is not None:
             os.sched_setaffinity(0, {given.client_core})
-        rows, pids = [], [server.pid for server in servers]
-        for streams in given.streams:
+        rows: list[dict[str, Any]] = []
+        machine, pids = describe(), [server.pid for server in servers]
+
+        def carried(streams: int) -> bool:
             row = asyncio.run(load(port, token, "model", streams, given.seconds, given.block, pids))
             kept = row["late"] * 1000 < given.allowed
             row["carried"] = not row["lost"] and not row["failures"] and row["delay_ms"]["p99"] < given.allowed and kept
             rows.append(row)
             print(json.dumps(row), flush=True)
-        most = max((row["streams"] for row in rows if row["carried"]), default=0)
+            return bool(row["carried"])
+
+        if given.find:
+            most = largest(carried, given.streams[0], given.most)
+        else:
+            most = max((streams for streams in given.streams if carried(streams)), default=0)
         print(f"carried: {most} streams ({given.block} samples a message)")
         if given.out is not None:
             temporary = given.out.with_suffix(".tmp")
-            temporary.write_text(
-                json.dumps({"run": given.run, "input": given.input, "carried": most, "rows": rows}, indent=2)
-            )
+            found = {
+                "run": Path(given.run).name, "input": given.input, "block": given.block, "allowed_ms": given.allowed,
+                "server_cores": given.server_core, "client_core": given.client_core, "searched": given.find,
+                "carried": most, "machine": machine, "rows": rows,
+            }  # fmt: skip
+            temporary.write_text(json.dumps(found, indent=2) + "\n")
             os.replace(temporary, given.out)
     finally:
         for server in servers:
