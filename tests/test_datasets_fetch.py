@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from loopback import CONTENT, Server, md5, plain_network, server
+from loopback import CONTENT, Server, md5, plain_network, server, zipped
 from srnn.datasets import fetch as fetching
 from srnn.datasets.catalogue import CATALOGUE, DataFile, DataSet, find_data_set
-from srnn.datasets.fetch import check, download, fetch, verify
+from srnn.datasets.fetch import download, fetch
+from srnn.datasets.verifying import check, verify
 from srnn.errors import SrnnError
 
 __all__ = ["plain_network", "server"]  # fixtures
@@ -236,6 +237,17 @@ def test_a_file_packed_anew_is_right_by_its_content(tmp_path: Path) -> None:
     assert (check(file, path).condition, check(file, path).note) == ("wrong", "it cannot be unpacked")
     path.write_bytes(gzip.compress(b"other"))
     assert check(file, path).condition == "wrong"
+
+
+def test_an_archive_without_a_checksum_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(zipped({"x": CONTENT}))
+    assert check(DataFile("a.zip"), path).condition == "readable"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    for bad in (bytes(content), b"junk"):
+        path.write_bytes(bad)
+        assert check(DataFile("a.zip"), path).note == "it cannot be unpacked"
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -110,3 +110,35 @@ def test_archives_are_unpacked_once(tmp_path: Path) -> None:
     archive.write_bytes(zipped({"x.h5": b"22"}))
     assert unpack_archives(tmp_path) == [archive] and (tmp_path / "x.h5").read_bytes() == b"22"
     assert unpack_archives(tmp_path / "nowhere") == []
+
+
+def test_a_full_disk_while_the_note_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "a.zip").write_bytes(zipped({"x.h5": b"1"}))
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SrnnError, match="The disk is full"):
+        unpack_archives(tmp_path)
+    monkeypatch.undo()
+    assert unpack_archives(tmp_path) == [tmp_path / "a.zip"]
+    (tmp_path / ".cache" / "a.zip.unpacked").write_text("not a note")
+    assert unpack_archives(tmp_path) == [tmp_path / "a.zip"] and unpack_archives(tmp_path) == []
+
+
+def test_what_was_lost_is_unpacked_again(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(zipped({"in/x.h5": b"1", "in/y.h5": b"2"}))
+    unpack_archives(tmp_path)
+    (tmp_path / "in" / "y.h5").unlink()
+    assert unpack_archives(tmp_path) == [archive] and (tmp_path / "in" / "y.h5").read_bytes() == b"2"
+
+
+def test_what_is_refused_is_not_unpacked(tmp_path: Path) -> None:
+    def refuse(archive: Path) -> None:
+        raise SrnnError(f"{archive} is another")
+
+    (tmp_path / "a.zip").write_bytes(zipped({"x.h5": b"1"}))
+    with pytest.raises(SrnnError, match="is another"):
+        unpack_archives(tmp_path, check=refuse)
+    assert not (tmp_path / "x.h5").exists()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
-    from ..datasets.catalogue import DataSet
+    from ..datasets.catalogue import DataSet, Use
     from ..datasets.fetch import Watcher
 
 HELP = "list, fetch, verify and prepare data sets"
@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from ..datasets.catalogue import CATALOGUE
+    from ..datasets.verifying import state
 
     rows = [
-        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": _state(d, arguments.data_dir)}
+        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, arguments.data_dir)}
         for d in CATALOGUE.values()
     ]
     if arguments.json:
@@ -77,30 +78,23 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _state(data_set: DataSet, data_dir: Path | None) -> str:
-    """What is there, at a glance and without checksums."""
-    from ..datasets.fetch import folder_of
-
-    folder = folder_of(data_set, data_dir)
-    if not data_set.folder:
-        return "built in"
-    if folder.is_dir() and any(path for path in folder.iterdir() if not path.name.endswith(".part")):
-        return "there"
-    return "missing" if data_set.fetchable else "ask for it"
-
-
 def _info(data_set: DataSet, arguments: argparse.Namespace) -> int:
-    from ..datasets.fetch import address, folder_of
+    from ..datasets.fetch import address
+    from ..datasets.verifying import folder_of
 
     folder = folder_of(data_set, arguments.data_dir)
-    found: dict[str, Any] = asdict(data_set) | {"folder": str(folder), "fetchable": data_set.fetchable}
+    found: dict[str, Any] = asdict(data_set) | {
+        "folder": str(folder),
+        "fetchable": data_set.fetchable,
+        "tasks": data_set.tasks,
+    }
     found["how_to_get"] = data_set.how_to_get.format(folder=folder)
     if arguments.json:
         print(json.dumps(found))
         return 0
     print(data_set.title)
     for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
-        value = ", ".join(found[key]) if key == "tasks" else found[key]
+        value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else found[key]
         if value:
             print(f"{key.replace('_', ' '):<11} {value}")
     for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
@@ -111,6 +105,11 @@ def _info(data_set: DataSet, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _use(use: Use) -> str:
+    options = ", ".join(f"{key}: {value}" for key, value in use.options.items())
+    return f"{use.task} ({options})" if options else use.task
+
+
 def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
     from ..datasets.fetch import fetch
 
@@ -119,7 +118,7 @@ def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"data_set": data_set.name, "files": [str(path) for path in paths]}))
     elif not paths:
-        print(f"{data_set.name} needs no download.")
+        print(f"{data_set.name} needs no download{': it is there, unpacked' if data_set.files else ''}.")
     else:
         print(
             f"{data_set.name}: {len(paths)} files in {paths[0].parent}. {data_set.licence}; please cite: {data_set.citation}"
@@ -130,49 +129,80 @@ def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
 
 
 def _verify(data_set: DataSet, arguments: argparse.Namespace) -> int:
-    from ..datasets.fetch import verify
+    from ..datasets.verifying import folder_of, verify
 
     reports = verify(data_set, arguments.data_dir)
-    good = all(report.condition in ("whole", "readable") for report in reports)
+    bad = [report for report in reports if not report.good]
     if arguments.json:
-        print(json.dumps({"data_set": data_set.name, "good": good, "files": [asdict(report) for report in reports]}))
+        files = [asdict(report) for report in reports]
+        print(json.dumps({"data_set": data_set.name, "good": not bad, "files": files}))
+        return 1 if bad else 0
+    for report in (bad or reports)[:_SHOWN]:
+        print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
+    if len(bad) > _SHOWN:
+        print(f"... and {len(bad) - _SHOWN:,} more")
+    if reports:
+        print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
     else:
-        bad = [report for report in reports if report.condition in ("missing", "wrong")]
-        for report in (bad or reports)[:_SHOWN]:
-            print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
-        if reports:
-            print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
-        else:
-            print(f"{data_set.name}: no files are known that could be compared.")
-        if not good:
-            print(f"srnn: not all is right; fetch it: srnn data fetch {data_set.name}", file=sys.stderr)
-    return 0 if good else 1
+        print(f"{data_set.name}: no files are known that could be compared.")
+    if bad:
+        folder = folder_of(data_set, arguments.data_dir)
+        how = f"fetch it: srnn data fetch {data_set.name}"
+        archives = [folder / file.name for file in data_set.files]
+        if not data_set.fetchable:
+            how = data_set.how_to_get.format(folder=folder)
+        elif (
+            data_set.unpack
+            and all(r.name not in {f.name for f in data_set.files} for r in bad)
+            and any(path.is_file() for path in archives)
+        ):
+            how = f"unpack it anew: srnn data prepare {data_set.name} --force"
+        print(f"srnn: not all is right; {how}", file=sys.stderr)
+    return 1 if bad else 0
 
 
 def _prepare(data_set: DataSet, arguments: argparse.Namespace) -> int:
     from ..datasets import SPLITS
-    from ..datasets.fetch import folder_of
+    from ..datasets.base import resolve_data_dir
     from ..datasets.unpack import unpack_archives
+    from ..datasets.verifying import check, folder_of
     from ..tasks import create_task
 
+    def check_archive(archive: Path) -> None:
+        for file in data_set.files:
+            if archive == folder / file.name and not (report := check(file, archive)).good:
+                raise SrnnError(
+                    f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by "
+                    f"'srnn data fetch {data_set.name}', or, if you trust it, unpack it into {folder} yourself."
+                )
+
     folder = folder_of(data_set, arguments.data_dir)
-    unpacked = unpack_archives(folder, data_set.strip, arguments.force) if data_set.unpack else []
+    unpacked = unpack_archives(folder, data_set.strip, arguments.force, check_archive) if data_set.unpack else []
     for path in unpacked if not arguments.json else ():
-        print(f"unpacked {path}")
-    splits = []
-    for name in data_set.tasks:
-        task = create_task(name)
+        print(f"unpacked {path}", flush=True)
+    if data_set.recordings and not any(folder.glob(data_set.recordings)):
+        raise SrnnError(f"Nothing of {data_set.name} is in {folder}: get it by 'srnn data fetch {data_set.name}'.")
+    splits, skipped = [], []
+    for use in data_set.uses:
+        how = use.missing(resolve_data_dir(arguments.data_dir))
+        if how is not None:
+            skipped.append({"task": use.task, "needs": use.needs, "how": how})
+            if not arguments.json:
+                print(f"{_use(use)}: skipped, {use.needs} is not there; to make it: {how}")
+            continue
+        task = create_task(use.task, **use.options)
         for split in SPLITS:
             start = time.perf_counter()
             data = task.load(split, arguments.data_dir)  # type: ignore[arg-type]
             seconds = time.perf_counter() - start
-            splits.append({"task": name, "split": split, "shape": list(data.x.shape), "seconds": round(seconds, 2)})
+            splits.append({"task": use.task, "split": split, "shape": list(data.x.shape), "seconds": round(seconds, 2)})
             if not arguments.json:
                 n, steps, channels = data.x.shape
-                print(f"{name} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
+                print(f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
     if arguments.json:
-        print(json.dumps({"data_set": data_set.name, "unpacked": [str(path) for path in unpacked], "splits": splits}))
-    elif not unpacked and not splits:
+        names = [str(path) for path in unpacked]
+        print(json.dumps({"data_set": data_set.name, "unpacked": names, "splits": splits, "skipped": skipped}))
+    elif not unpacked and not splits and not skipped:
         print(f"{data_set.name}: nothing to prepare.")
     return 0
 

@@ -7,9 +7,12 @@ To add one: an entry in ``CATALOGUE``.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import SrnnError, nearest
 
@@ -28,6 +31,25 @@ class DataFile:
     """``md5:...`` or ``sha256:...`` of the file, where known."""
     content_checksum: str | None = None
     """The same of what is in it, for a .gz that may have been compressed anew."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A task that reads a data set."""
+
+    task: str
+    options: dict[str, Any] = field(default_factory=dict)
+    """With which it reads this one; the others have their defaults."""
+    needs: str = ""
+    """A file or folder under the data folder that it reads too, and that is not of this data set."""
+    how: str = ""
+    """The command that makes it; {data} is the data folder."""
+
+    def missing(self, root: Path) -> str | None:
+        """How to make what it needs, where that is not there. ``root``: the data folder."""
+        if not self.needs or (root / self.needs).exists():
+            return None
+        return " ".join(shlex.quote(word.replace("{data}", str(root))) for word in shlex.split(self.how))
 
 
 @dataclass(frozen=True)
@@ -55,8 +77,17 @@ class DataSet:
     """Regular expression for the files in ``sums`` that are wanted."""
     how_to_get: str = ""
     """For a data set that cannot be fetched: where to ask, and what to put where."""
-    tasks: tuple[str, ...] = ()
-    """The tasks that read it; ``prepare`` loads each once, with its default options."""
+    uses: tuple[Use, ...] = ()
+    """The tasks that read it; ``prepare`` loads each once."""
+    recordings: str = ""
+    """Of sound: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
+    count: int = 0
+    """How many recordings there are at least."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that read it."""
+        return tuple(use.task for use in self.uses)
 
     @property
     def fetchable(self) -> bool:
@@ -82,7 +113,7 @@ _DATA_SETS = (
         citation="Alpaydin, Kaynak: Optical recognition of handwritten digits. UCI Machine Learning Repository (1998)",
         size="comes with scikit-learn, no download",
         homepage="https://archive.ics.uci.edu/dataset/80",
-        tasks=("digits",),
+        uses=(Use("digits"),),
     ),
     DataSet(
         name="mnist",
@@ -107,7 +138,7 @@ _DATA_SETS = (
                      checksum="md5:ec29112dd5afa0611ce80d1b7f02629c",
                      content_checksum="md5:27ae3e4e09519cfbb04c329615203637"),
         ),
-        tasks=("smnist", "psmnist"),
+        uses=(Use("smnist"), Use("psmnist")),
     ),
     DataSet(
         name="shd",
@@ -122,7 +153,7 @@ _DATA_SETS = (
             DataFile("shd_train.h5.zip", _ZENKE + "shd_train.h5.zip", checksum="md5:f3252aeb598ac776c1b526422d90eecb"),
             DataFile("shd_test.h5.zip", _ZENKE + "shd_test.h5.zip", checksum="md5:1503a5064faa34311c398fb0a1ed0a6f"),
         ),
-        tasks=("shd",),
+        uses=(Use("shd"),),
     ),
     DataSet(
         name="ssc",
@@ -138,7 +169,7 @@ _DATA_SETS = (
             DataFile("ssc_valid.h5.zip", _ZENKE + "ssc_valid.h5.zip", checksum="md5:b4eee3516a4a90dd0c71a6ac23a8ae43"),
             DataFile("ssc_test.h5.zip", _ZENKE + "ssc_test.h5.zip", checksum="md5:a35ff1e9cffdd02a20eb850c17c37748"),
         ),
-        tasks=("ssc",),
+        uses=(Use("ssc"),),
     ),
     DataSet(
         name="speech-commands-v1",
@@ -155,6 +186,9 @@ _DATA_SETS = (
                 checksum="sha256:743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
             ),
         ),
+        uses=(Use("gsc", {"version": 1}),),
+        recordings="[!_.]*/*.wav",
+        count=64_721,  # of words; six of background noise come with them
     ),
     DataSet(
         name="speech-commands-v2",
@@ -171,7 +205,9 @@ _DATA_SETS = (
                 checksum="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
             ),
         ),
-        tasks=("gsc",),
+        uses=(Use("gsc"),),
+        recordings="[!_.]*/*.wav",
+        count=105_829,
     ),
     DataSet(
         name="speech-commands-test-v2",
@@ -185,6 +221,11 @@ _DATA_SETS = (
         files=(
             DataFile("speech_commands_test_set_v0.02.tar.gz", _SPEECH + "speech_commands_test_set_v0.02.tar.gz"),
         ),
+        uses=(
+            Use("gsc", {"test_set": "official"}, needs="speech_commands_v0.02/yes",
+                how="srnn data prepare speech-commands-v2 --data-dir {data}"),
+        ),
+        recordings="[!.]*/*.wav",
     ),
     DataSet(
         name="fsdd",
@@ -201,7 +242,14 @@ _DATA_SETS = (
             DataFile("fsdd.zip",
                      "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"),
         ),
-        tasks=("spoken-digits", "spoken-digits-spikes"),
+        uses=(
+            Use("spoken-digits"),
+            Use("spoken-digits-spikes", needs="fsdd/cochlea.h5",
+                how="srnn encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
+                "--out {data}/fsdd/cochlea.h5"),
+        ),
+        recordings="recordings/*.wav",
+        count=3000,
     ),
     DataSet(
         name="qtdb",
@@ -230,7 +278,7 @@ _DATA_SETS = (
         ),
         how_to_get="ask its authors (github.com/simonwsw/deep-soli leads to them) and put the files "
         "GESTURE_SUBJECT_INSTANCE.h5 into {folder}",
-        tasks=("soli", "soli_sequence"),
+        uses=(Use("soli"), Use("soli_sequence")),
     ),
     DataSet(
         name="timit",
@@ -243,7 +291,7 @@ _DATA_SETS = (
         homepage="https://catalog.ldc.upenn.edu/LDC93S1",
         how_to_get="buy it from the Linguistic Data Consortium (catalog.ldc.upenn.edu/LDC93S1) and put its folders "
         "TRAIN and TEST into {folder}",
-        tasks=("timit",),
+        uses=(Use("timit"),),
     ),
 )  # fmt: skip
 

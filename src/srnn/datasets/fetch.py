@@ -7,25 +7,18 @@ for the whole file. What fails its checksum is deleted.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import gzip
-import hashlib
 import http.client
 import os
-import re
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ..errors import SrnnError
-from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet
+from .verifying import check, folder_of, read_sums, usable
 
 _CHUNK = 1 << 20
 TIMEOUT = 30.0
@@ -34,26 +27,10 @@ ATTEMPTS = 5
 """How many broken connections in a row, each without anything new, end a download."""
 Watcher = Callable[[str, int, int | None], None]
 """Is told a file's name, the bytes there so far, and of how many if that is known."""
-Condition = Literal["whole", "readable", "missing", "wrong"]
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """What verifying found about a file."""
-
-    name: str
-    condition: Condition
-    """whole: its checksum is right; readable: it is there and no checksum is known; missing; wrong."""
-    note: str = ""
 
 
 class _Interrupted(Exception):
     """The connection broke; what has come so far is kept."""
-
-
-def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:
-    """The data set's folder under the data folder."""
-    return resolve_data_dir(data_dir) / data_set.folder
 
 
 def address(file: DataFile, data_set: DataSet, mirror: str | None = None) -> str:
@@ -74,6 +51,8 @@ def fetch(
 ) -> list[Path]:
     """Download what is not there yet (with ``force``: everything), and return the files.
 
+    An archive that was deleted once it was unpacked is not downloaded again while what came out of it is there.
+
     Raises SrnnError: no network, not found, disk full, wrong checksum; or a data set that only its owner gives, none of
     whose own files are there.
     """
@@ -81,9 +60,10 @@ def fetch(
     done = []
     for file in wanted_files(data_set, data_dir, mirror, watch):
         path = folder / file.name
-        if force or check(file, path).condition not in ("whole", "readable"):
+        if force or not usable(file, folder, data_set):
             download(address(file, data_set, mirror), path, file, watch)
-        done.append(path)
+        if path.is_file():
+            done.append(path)
     here = folder.iterdir() if folder.is_dir() else ()
     if not data_set.fetchable and all(path in done or path.name.startswith(".") for path in here):
         rest = f"{', '.join(path.name for path in done)} is there; the rest of " if done else ""
@@ -103,76 +83,6 @@ def wanted_files(
             download(address(data_set.sums, data_set, mirror), path, data_set.sums, watch)
         files += read_sums(data_set, path)
     return files
-
-
-def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
-    """The wanted files in a file of lines "SHA256 NAME"; they lie beside it. SrnnError if there are none."""
-    assert data_set.sums is not None and data_set.sums.url is not None
-    source = data_set.sums.url.rpartition("/")[0]
-    folder = Path(data_set.sums.name).parent
-    files = []
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            checksum, _, name = line.partition(" ")
-            name = name.strip()
-            if re.fullmatch(data_set.sums_pattern, name) and re.fullmatch(r"[0-9a-f]{64}", checksum):
-                files.append(DataFile((folder / name).as_posix(), f"{source}/{name}", checksum=f"sha256:{checksum}"))
-    if not files:
-        raise SrnnError(f"{path} lists no files of {data_set.name}; delete it and fetch again.")
-    return files
-
-
-def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
-    """What is there of a data set, file by file. Downloads nothing."""
-    folder = folder_of(data_set, data_dir)
-    files = list(data_set.files)
-    if data_set.sums is not None:
-        sums = folder / data_set.sums.name
-        if not sums.is_file():
-            return [FileReport(data_set.sums.name, "missing")]
-        files += read_sums(data_set, sums)
-    return [_check_packed(file, folder, data_set) for file in files]
-
-
-def check(file: DataFile, path: Path) -> FileReport:
-    """Whether the file at ``path`` is what the catalogue says."""
-    if not path.is_file():
-        return FileReport(file.name, "missing")
-    size = path.stat().st_size
-    if size == 0:
-        return FileReport(file.name, "wrong", "it is empty")
-    if file.checksum and digest(path, file.checksum) == file.checksum:
-        return FileReport(file.name, "whole")
-    if file.content_checksum:
-        try:
-            if digest(path, file.content_checksum, gzip.open) == file.content_checksum:
-                return FileReport(file.name, "whole", "packed anew, its content is right")
-        except (OSError, EOFError, zlib.error):
-            return FileReport(file.name, "wrong", "it cannot be unpacked")
-    if file.checksum or file.content_checksum:
-        return FileReport(file.name, "wrong", "its checksum is another")
-    if file.bytes is not None and size != file.bytes:
-        return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
-    return FileReport(file.name, "readable", "no checksum is known")
-
-
-def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> FileReport:
-    """``check``, but where only what was in an archive is left, that is something."""
-    report = check(file, folder / file.name)
-    unpacked = folder / Path(file.name).stem
-    if report.condition == "missing" and data_set.unpack and unpacked.is_file() and unpacked.stat().st_size:
-        return FileReport(file.name, "readable", f"{unpacked.name} is there, unpacked; no checksum is known for it")
-    return report
-
-
-def digest(path: Path, like: str, opener: Callable[..., object] = open) -> str:
-    """The file's checksum, of the kind (md5, sha256) that ``like`` begins with."""
-    kind = like.partition(":")[0]
-    found = hashlib.new(kind, usedforsecurity=False)
-    with opener(path, "rb") as content:  # type: ignore[attr-defined]
-        while chunk := content.read(_CHUNK):
-            found.update(chunk)
-    return f"{kind}:{found.hexdigest()}"
 
 
 def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None, pause: float = 1.0) -> None:

@@ -121,6 +121,19 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
     )
 
 
+def check_file(path: Path) -> int:
+    """How many recordings a file of this layout has. SrnnError if it cannot be opened or lacks a part; events are not read."""
+    try:
+        with import_h5py().File(path, "r") as file:
+            count = len(_whole_numbers(file, "labels", path))
+            _check_events(file, path, count)
+            return count
+    except SrnnError:
+        raise
+    except Exception as error:  # whatever a damaged file leads HDF5 to
+        raise SrnnError(f"{path} is not a sound HDF5 file (download it anew): {error}") from error
+
+
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
     """All recordings of a file of this layout, binned, by way of a cache in the folder .cache beside it.
 
@@ -162,11 +175,7 @@ def _events(
     file: Any, path: Path, binning: EventBinning, count: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """(step, channel) of the events of each recording."""
-    for name in ("spikes/times", "spikes/units"):
-        if name not in file:
-            raise SrnnError(f"{path} has no '{name}': it is not of the layout of SHD and SSC.")
-        if file[name].shape[:1] != (count,):
-            raise SrnnError(f"{path} has {count} labels, but '{name}' has the shape {file[name].shape}.")
+    _check_events(file, path, count)
     times, units = file["spikes/times"], file["spikes/units"]
     for index in range(count):
         time, unit = np.asarray(times[index]), np.asarray(units[index])
@@ -178,6 +187,14 @@ def _events(
             yield binning(time, unit)
         except SrnnError as error:
             raise SrnnError(f"{path}, recording {index}: {error}.") from error
+
+
+def _check_events(file: Any, path: Path, count: int) -> None:
+    for name in ("spikes/times", "spikes/units"):
+        if name not in file:
+            raise SrnnError(f"{path} has no '{name}': it is not of the layout of SHD and SSC.")
+        if file[name].shape[:1] != (count,):
+            raise SrnnError(f"{path} has {count} labels, but '{name}' has the shape {file[name].shape}.")
 
 
 def _whole_numbers(file: Any, name: str, path: Path) -> npt.NDArray[np.int64]:

@@ -98,6 +98,16 @@ def find_folder(data_dir: Path | None = None) -> Path:
 
 def list_recordings(folder: Path, half: str) -> list[Recording]:
     """The recordings of a half of the official split, "train" or "eval", ordered by gesture, subject and instance."""
+    path, keys = read_names(folder, half)
+    found = [Recording(folder / f"{g}_{s}_{i}.h5", g, s) for g, s, i in keys]
+    missing = [recording.path.name for recording in found if not recording.path.is_file()]
+    if missing:
+        raise SrnnError(f"{folder} lacks {len(missing)} recordings that {path.name} names, such as {missing[0]}.")
+    return found
+
+
+def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]]]:
+    """The file of the official split, and (gesture, subject, instance) of the recordings in a half of it, sorted."""
     for path in (folder / "file_half.json", folder.parent / "file_half.json"):
         if path.is_file():
             break
@@ -108,14 +118,10 @@ def list_recordings(folder: Path, half: str) -> list[Recording]:
     try:
         halves = json.loads(path.read_text(encoding="utf-8"))
         names = [str(name) for name in halves[half]]
-        keys = sorted(tuple(map(int, _NAME.fullmatch(name).groups())) for name in names)  # type: ignore[union-attr]
+        keys = sorted((int(g), int(s), int(i)) for g, s, i in (_NAME.fullmatch(name).groups() for name in names))  # type: ignore[union-attr]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SrnnError(f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.') from error
-    found = [Recording(folder / f"{g}_{s}_{i}.h5", g, s) for g, s, i in keys]
-    missing = [recording.path.name for recording in found if not recording.path.is_file()]
-    if missing:
-        raise SrnnError(f"{folder} lacks {len(missing)} recordings that {path.name} names, such as {missing[0]}.")
-    return found
+    return path, keys
 
 
 def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:

@@ -124,7 +124,10 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommands) -> list[Clip
         return [_clip(folder, name, words.index(_word(name))) for name in _names(folder, split, which.version)]
     if split == "test" and which.test_set == "official":
         official = root / f"speech_commands_test_set_v0.0{which.version}"
-        return _keyword_folders(official, f"unpack speech_commands_test_set_v0.0{which.version}.tar.gz into it")
+        return _keyword_folders(
+            official,
+            "get it by 'srnn data fetch speech-commands-test-v2' and 'srnn data prepare speech-commands-test-v2'",
+        )
     names = _names(folder, split, which.version)
     wanted = [name for name in names if _word(name) in KEYWORDS]
     count = math.ceil(len(wanted) * _EXTRA)
@@ -148,12 +151,15 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     """The recordings of a split, as word/file.wav, sorted."""
     if not folder.is_dir():
         raise SrnnError(
-            f"{folder} was not found: get it by 'srnn data fetch speech-commands-v{version}', "
-            "or name another data folder by --data-dir or SRNN_DATA."
+            f"{folder} was not found: get it by 'srnn data fetch speech-commands-v{version}' and "
+            f"'srnn data prepare speech-commands-v{version}', or name another data folder by --data-dir or SRNN_DATA."
         )
     missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
     if missing:
-        raise SrnnError(f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'.")
+        raise SrnnError(
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it by "
+            f"'srnn data prepare speech-commands-v{version}'."
+        )
     present = {path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("*.wav")}
     if not present:
         raise SrnnError(f"{folder} holds no recordings; unpack it anew.")

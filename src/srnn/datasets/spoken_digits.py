@@ -24,6 +24,7 @@ from ..encoders.event_binning import EventBinning
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError, nearest
 from .base import Split, SplitName, check_split, resolve_data_dir
+from .catalogue import CATALOGUE
 from .features import Clip, load_features
 from .shd import import_h5py, read_recordings
 
@@ -84,13 +85,10 @@ def load_digit_spikes(
     """
     check_split(split)
     clips = list_digits(data_dir, splitting, test_speaker, validation_speaker)[split]
-    recordings = clips[0].path.parent
-    path = recordings.parent / SPIKES
+    path = clips[0].path.parent.parent / SPIKES
     if not path.is_file():
-        raise SrnnError(
-            f"{path} was not found; make it from the recordings (minutes) by 'srnn encode cochlea {recordings} "
-            f'--pattern "{{label}}_{{speaker}}_{{index}}" --out {path}\'.'
-        )
+        how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
+        raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
     found = read_recordings(path, binning or EventBinning(), 10)
     try:
         with import_h5py().File(path, "r") as file:
@@ -119,8 +117,8 @@ def list_digits(
     paths = sorted(folder.glob("*.wav"))
     if not paths:
         raise SrnnError(
-            f"No spoken digits were found in {folder}: get them by 'srnn data fetch fsdd', "
-            "or name another data folder by --data-dir or SRNN_DATA."
+            f"No spoken digits were found in {folder}: get them by 'srnn data fetch fsdd' and "
+            "'srnn data prepare fsdd', or name another data folder by --data-dir or SRNN_DATA."
         )
     held = validation_speaker or after(test_speaker)
     clips: dict[SplitName, list[Clip]] = {"train": [], "validation": [], "test": []}

@@ -44,6 +44,10 @@ _DEVELOPMENT = (
 )
 CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
 TRAINING_SHARE = 0.1
+SPEAKERS = {"TRAIN": 462, "TEST": 168}
+"""How many there are in each folder."""
+SENTENCES = 10
+"""Of each speaker."""
 _ALL_PHONES = (
     "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv ih ix iy jh k kcl l m "
     "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
@@ -134,9 +138,20 @@ def find_corpus(data_dir: Path | None = None) -> Path:
     )
 
 
+def glance(root: Path) -> bool:
+    """Whether TRAIN and TEST are there, each with a sound file at least. ``root``: the data folder."""
+    try:
+        speakers = [list_speakers(find_corpus(root), part.lower()) for part in SPEAKERS]
+    except SrnnError:
+        return False
+    return all(
+        any(path.suffix.lower() == ".wav" for folder in of.values() for path in folder.iterdir()) for of in speakers
+    )
+
+
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Clip]:
     """The sentences of a split, without SA, in the order of their speakers' names."""
-    speakers = _speakers(
+    speakers = list_speakers(
         folder, "test" if split == "test" or (split, validation) == ("validation", "standard") else "train"
     )
     if split == "test" or (split == "validation" and validation == "standard"):
@@ -214,7 +229,7 @@ def _child(folder: Path, name: str) -> Path | None:
     return next((path for path in sorted(folder.iterdir()) if path.name.lower() == name and path.is_dir()), None)
 
 
-def _speakers(folder: Path, part: str) -> dict[str, Path]:
+def list_speakers(folder: Path, part: str) -> dict[str, Path]:
     """Speaker -> folder, of TRAIN or TEST. SrnnError where there are none."""
     dialects: Iterable[Path] = sorted((_child(folder, part) or folder).iterdir())
     speakers = {

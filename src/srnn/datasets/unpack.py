@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
 import os
 import shutil
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -31,48 +33,148 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     Raises:
         SrnnError: a damaged archive, one with names that lead out of the folder, or a full disk.
     """
-    name = archive.name
+    one = archive.name.endswith(".gz") and not archive.name.endswith(".tar.gz")
+    return _open(archive, lambda members: _write_all(members, archive, folder, 0 if one else strip))
+
+
+def _open(archive: Path, use: Callable[[Iterator[tuple[str, IO[bytes]]]], list[Path]], name: str = "") -> list[Path]:
+    """What ``use`` makes of an archive's names and contents. SrnnError for whatever is wrong with it, or with the disk."""
+    name = name or archive.name
     try:
         if archive.stat().st_size == 0:
             raise SrnnError(f"{archive} is empty; fetch it again.")
         if name.endswith(".zip"):
             with zipfile.ZipFile(archive) as opened:
-                return _write_all(_zip_members(opened), archive, folder, strip)
+                return use(_zip_members(opened))
         if name.endswith((".tar", ".tar.gz", ".tgz")):
             with archive.open("rb") if name.endswith(".tar") else gzip.open(archive) as stream:
-                return _write_all(_tar_members(stream), archive, folder, strip)
+                return use(_tar_members(stream))
         if name.endswith(".gz"):
             with gzip.open(archive) as stream:
-                return _write_all(_one_member(name.removesuffix(".gz"), stream), archive, folder, 0)
+                return use(_one_member(name.removesuffix(".gz"), stream))
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, NotImplementedError,
             RuntimeError) as error:  # fmt: skip
         raise SrnnError(f"{archive} is damaged ({error}); fetch it again.") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SrnnError(f"The disk is full: {archive} could not be unpacked; free some space.") from error
-        raise SrnnError(f"{archive} could not be unpacked: {error}.") from error
+        raise _not_written(archive, error) from error
     raise SrnnError(f"{archive} is no .zip, .tar, .tar.gz, .tgz or .gz.")
 
 
-def unpack_archives(folder: Path, strip: int = 0, force: bool = False) -> list[Path]:
+def read_through(archive: Path, name: str = "") -> None:
+    """Read an archive to its end, by its checksums. SrnnError, as of ``unpack``, if it is damaged or empty.
+
+    ``name`` tells its kind where the file has another name yet.
+    """
+    members = 0
+
+    def count(opened: Iterator[tuple[str, IO[bytes]]]) -> list[Path]:
+        nonlocal members
+        for _, stream in opened:
+            members += 1
+            while stream.read(_CHUNK):
+                pass
+        return []
+
+    _open(archive, count, name)
+    if not members:
+        raise SrnnError(f"{archive} is empty; fetch it again.")
+
+
+def unpack_archives(
+    folder: Path, strip: int = 0, force: bool = False, check: Callable[[Path], None] | None = None
+) -> list[Path]:
     """Unpack every archive that lies in a folder into it, unless that was done before; returns the archives unpacked now.
 
-    What was done is noted in FOLDER/.cache, with the archive's size and time of change: another archive of the same name is
-    unpacked anew, and so is everything with ``force``. The note is written last.
+    What was done is noted (``Note``): another archive of the same name is unpacked anew, and so is one whose files are not all
+    there any more, and everything with ``force``. The note is written last. ``check`` is called before an archive is unpacked,
+    and raises SrnnError for one that must not be.
     """
     done = []
     for archive in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not archive.is_file() or not archive.name.endswith(_ARCHIVES) or archive.name.startswith("."):
             continue
-        note = folder / ".cache" / f"{archive.name}.unpacked"
-        state = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
-        if not force and note.is_file() and note.read_text(encoding="utf-8") == state:
+        note = Note.read(folder, archive.name)
+        if not force and note is not None and note.archive == state_of(archive) and not note.lost(folder):
             continue
-        unpack(archive, folder, strip)
-        note.parent.mkdir(exist_ok=True)
-        note.write_text(state, encoding="utf-8")
+        if check is not None:
+            check(archive)
+        state = state_of(archive)
+        paths = unpack(archive, folder, strip)
+        root = folder.resolve()
+        try:
+            Note(state, {path.relative_to(root).as_posix(): _measure(path) for path in paths}).write(
+                folder, archive.name
+            )
+        except OSError as error:
+            raise _not_written(archive, error) from error
         done.append(archive)
     return done
+
+
+@dataclass(frozen=True)
+class Note:
+    """What was unpacked from an archive: FOLDER/.cache/NAME.unpacked, JSON."""
+
+    archive: str
+    """The archive's size and time of change."""
+    files: dict[str, tuple[int, int]]
+    """Name under the folder -> size and CRC-32."""
+
+    @staticmethod
+    def read(folder: Path, name: str) -> Note | None:
+        """The note of an archive; None if there is none, or none that can be read."""
+        try:
+            found = json.loads(_note_path(folder, name).read_text(encoding="utf-8"))
+            files = {str(file): (int(size), int(crc)) for file, (size, crc) in found["files"].items()}
+            return Note(str(found["archive"]), files) if files else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self, folder: Path, name: str) -> None:
+        """Whole or not at all. OSError if it cannot."""
+        path = _note_path(folder, name)
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps({"archive": self.archive, "files": self.files}), encoding="utf-8")
+        os.replace(part, path)
+
+    def lost(self, folder: Path) -> list[str]:
+        """The files that are not there any more, or of another size."""
+        return [name for name, (size, _) in self.files.items() if _size(folder / name) != size]
+
+    def changed(self, folder: Path) -> list[str]:
+        """The files that are there, but hold something else."""
+        return [
+            name for name, noted in self.files.items() if (folder / name).is_file() and _measure(folder / name) != noted
+        ]
+
+
+def _note_path(folder: Path, name: str) -> Path:
+    return folder / ".cache" / f"{name}.unpacked"
+
+
+def state_of(archive: Path) -> str:
+    """Its size and time of change."""
+    return f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _measure(path: Path) -> tuple[int, int]:
+    """Size and CRC-32."""
+    size = crc = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+    return size, crc
+
+
+def _not_written(archive: Path, error: OSError) -> SrnnError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SrnnError(f"The disk is full: {archive} could not be unpacked; free some space.")
+    return SrnnError(f"{archive} could not be unpacked: {error}.")
 
 
 def _zip_members(opened: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
