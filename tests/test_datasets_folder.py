@@ -29,10 +29,15 @@ def words(tmp_path: Path) -> Path:
     return tmp_path / "words"
 
 
+short = pytest.mark.filterwarnings("ignore:.*clips shorter than 1 s:RuntimeWarning")
+"""The words last less than a second; what is said about that is tested below."""
+
+
 def load(task: Any) -> dict[str, Any]:
     return {split: task.load(split) for split in SPLITS}
 
 
+@short
 def test_sound_by_class(words: Path) -> None:
     task = create_task("folder", path=str(words))
     assert (task.kind, task.class_names, task.step_ms, task.inputs) == ("per_sequence", ("high", "low"), 10.0, 120)
@@ -51,6 +56,7 @@ def test_sound_by_speaker_and_as_long_as_it_is(words: Path) -> None:
     assert sorted(set(splits["train"].lengths)) == [29, 39]
 
 
+@short
 def test_a_table_says_everything(words: Path) -> None:
     rows = ["file, label, group, split"]
     for k, path in enumerate(sorted(words.rglob("*.wav"))):
@@ -135,6 +141,9 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"y": np.full(30, -1)}, "y should hold classes from 0 on"),
         ({"lengths": np.ones(7, int)}, "lengths should have 30 entries"),
         ({"lengths": np.full(30, 9)}, "lengths must be 1 to 8"),
+        ({"lengths": np.full(30, 7.9)}, "lengths should be whole numbers, not float64"),
+        ({"x": np.zeros((0, 8, 2)), "y": np.zeros(0, int), "lengths": None, "groups": None}, "it holds no sequences"),
+        ({"x": None, "y": None, "lengths": None, "groups": None}, "is empty: it holds no arrays"),
         ({"groups": np.array(["a"] * 30)}, "1 groups .* are too few"),
         ({"split": np.array(["tain"] * 30)}, "split must be train, validation or test"),
         ({"split": np.array(["test"] * 30)}, "has no sequences for the train split"),
@@ -149,6 +158,50 @@ def test_bad_arrays_are_one_line(tmp_path: Path, changed: dict, words: str) -> N
     with pytest.raises(SrnnError, match=words) as caught:
         create_task("folder", path=str(path)).load("train")
     assert "a.npz" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["x", "y", "lengths"])
+def test_a_group_is_no_array(tmp_path: Path, key: str) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
+    path = write(tmp_path / "a.h5", **numbers(**{key: None}))
+    with h5py.File(path, "a") as file:
+        file.create_group(key)
+    with pytest.raises(SrnnError, match=rf"a\.h5: {key} is a group, it should be an array"):
+        create_task("folder", path=str(path)).load("train")
+
+
+def test_an_empty_file_says_so(tmp_path: Path) -> None:
+    for name in ("a.npz", "a.h5"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(SrnnError, match=r"is empty \(0 bytes\)"):
+            create_task("folder", path=str(tmp_path / name))
+
+
+def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
+    write_wav(words / "low" / "long-0.wav", tone(6.0, 8000), 8000)
+    write_wav(words / "high" / "mute-0.wav", np.zeros(8000, np.int16), 8000)
+    write_wav(words / "loose.wav", tone(1.0, 8000), 8000)
+    (words / "hum").mkdir()
+    for name in ("hum/a.mp3", "hum/b.MP3", "low/notes.txt", "README.md"):
+        (words / name).write_bytes(b"x")
+    with pytest.warns(RuntimeWarning) as said:
+        load(create_task("folder", path=str(words)))
+    (message,) = [str(warning.message) for warning in said]
+    assert message == (
+        f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest has 6.0 s; option 'seconds'); "
+        "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest has 0.30 s); "
+        "clips of silence alone: 1 of 22, such as high/mute-0.wav; "
+        "files of kinds that are not read: 2 .mp3, 1 .txt (.wav, .flac, .sph, .nist are); "
+        "folders without sound that is read, no classes: hum; "
+        "sound files in no class's folder, not read: 1."
+    )
+
+
+def test_a_folder_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "hum").mkdir()
+    (tmp_path / "hum" / "a.mp3").write_bytes(b"x")
+    with pytest.raises(SrnnError, match=r"holds no folders of sound files.*not read: 1 \.mp3"):
+        create_task("folder", path=str(tmp_path))
 
 
 @given(st.data())
@@ -176,6 +229,12 @@ def test_a_damaged_file_never_ends_in_a_traceback(
         ("file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n", "some files have a group and some have none"),
         ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
         ("file,label\nhigh/ann-0.wav,a\n", "Class 0 has 1 sequences"),
+        (
+            "file,label\nhigh/ann-0.wav,a\nhigh/ann-1.wav,a\nlow/../high/ann-0.wav,b\n",
+            "line 4: .* is named in line 2 already",
+        ),
+        ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-0.wav,a,test\n", "one label and one split"),
+        ("file,label,split\nhigh/ann-0.wav,a,test\nhigh/ann-1.wav,b,test\n", "has no clips for the train split"),
     ],
 )
 def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:

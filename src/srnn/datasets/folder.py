@@ -12,10 +12,7 @@ same shares of every class. No chance is involved, and the answer is the same on
 from __future__ import annotations
 
 import contextlib
-import csv
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,14 +21,14 @@ import numpy.typing as npt
 
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
-from .audio import AUDIO_SUFFIXES
 from .base import SPLITS, UNLABELLED, Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, load_features
+from .files import HDF5, Item, list_items
 from .shd import import_h5py
 from .splitting import split_by_class, split_by_group
+from .survey import report
 
 Form = Literal["sound", "arrays"]
-_HDF5 = (".h5", ".hdf5")
 
 
 class Shares(NamedTuple):
@@ -50,17 +47,6 @@ class Description(NamedTuple):
     """Of arrays; None for sound, whose channels the encoder decides."""
     per_step: bool
     """Whether every step has a label."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file of a folder or a table."""
-
-    path: Path
-    name: str
-    label: str
-    group: str
-    split: str
 
 
 def find_source(path: str) -> Path:
@@ -101,6 +87,8 @@ def load_sound(
         shares: how much is held out where no split is given.
         speaker: regular expression that finds the speaker in a file's name, in its first group; "": not known.
         threshold: makes features ternary; None: they stay as they are.
+
+    What is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.
     """
     check_split(split)
     items = list_items(source, speaker)
@@ -112,8 +100,12 @@ def load_sound(
         ]
         for name in SPLITS
     }
-    folder = source if source.is_dir() else source.parent
-    x = load_features(split, lambda name: clips[name], folder / ".cache", encoder, length, threshold)
+    for name in (split, "train") if encoder.fitted else (split,):
+        if not clips[name]:
+            raise SrnnError(f"{source} has no clips for the {name} split.")
+    folder = (source if source.is_dir() else source.parent) / ".cache"
+    report(source, items, folder, None if length is None else length / encoder.rate)
+    x = load_features(split, lambda name: clips[name], folder, encoder, length, threshold)
     chosen = clips[split]
     lengths = None if length is not None else np.array(x.lengths)
     groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
@@ -134,6 +126,8 @@ def load_arrays(split: SplitName, source: Path, shares: Shares) -> Split:
         for key, values in {"y": y, **per_sequence}.items():
             if values.shape[:1] != (count,):
                 raise SrnnError(f"{source}: {key} should have {count} entries, as x has, not {values.shape}.")
+        if "lengths" in per_sequence and per_sequence["lengths"].dtype.kind not in "iu":
+            raise SrnnError(f"{source}: lengths should be whole numbers, not {per_sequence['lengths'].dtype}.")
         classes = _class_names(source, content, y)
         groups, given = (_texts(per_sequence.get(key)) for key in ("groups", "split"))
         if given is None:
@@ -146,67 +140,6 @@ def load_arrays(split: SplitName, source: Path, shares: Shares) -> Split:
     lengths = per_sequence["lengths"][rows].astype(np.int64) if "lengths" in per_sequence else None
     names = None if groups is None else np.array(groups)[rows]
     return Split(chosen, y[rows].astype(np.int64), lengths, names).validate(str(source), len(classes))
-
-
-def list_items(source: Path, speaker: str = "") -> list[Item]:
-    """The files of a folder or table, sorted by name (a table's in its order)."""
-    if source.suffix.lower() == ".csv" and source.is_file():
-        items = _table(source)
-    elif source.is_dir():
-        items = [
-            Item(path, path.relative_to(source).as_posix(), path.relative_to(source).parts[0], "", "")
-            for path in sorted(source.rglob("*"))
-            if path.suffix.lower() in AUDIO_SUFFIXES and len(path.relative_to(source).parts) > 1
-            and not any(part.startswith(".") for part in path.relative_to(source).parts)
-        ]  # fmt: skip
-        if not items:
-            raise SrnnError(
-                f"{source} holds no folders of sound files, one for each class ({', '.join(AUDIO_SUFFIXES)})."
-            )
-    else:
-        raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(_HDF5)} file.")
-    if not speaker:
-        return items
-    return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, speaker), i.split) for i in items]
-
-
-def _speaker(path: Path, expression: str) -> str:
-    try:
-        found = re.search(expression, path.stem)
-        speaker = None if found is None else found[1]
-    except (re.error, IndexError) as error:
-        raise SrnnError(
-            f"speaker: '{expression}' is no regular expression with one group in brackets: {error}."
-        ) from error
-    if not speaker:
-        raise SrnnError(f"The speaker was not found in the name of {path} by '{expression}'.")
-    return speaker
-
-
-def _table(source: Path) -> list[Item]:
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SrnnError(f"{source} cannot be read as a table: {error}") from error
-    if not rows or not {"file", "label"} <= set(rows[0]):
-        raise SrnnError(
-            f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
-        )
-    items = []
-    for number, row in enumerate(rows, 2):
-        file, label = ((row.get(key) or "").strip() for key in ("file", "label"))
-        if not file or not label:
-            raise SrnnError(f"{source}, line {number}: a row needs a file and a label.")
-        path = source.parent / file
-        if not path.is_file():
-            raise SrnnError(f"{source}, line {number}: {path} was not found.")
-        group, split = ((row.get(key) or "").strip() for key in ("group", "split"))
-        items.append(Item(path, file, label, group, split))
-    kinds = {item.path.suffix.lower() == ".npy" for item in items}
-    if len(kinds) > 1:
-        raise SrnnError(f"{source} names sound files and .npy arrays; make it one or the other.")
-    return items
 
 
 def _classes(items: Sequence[Item]) -> tuple[str, ...]:
@@ -250,18 +183,25 @@ def _known(source: Path, given: Sequence[str]) -> list[str]:
 @contextlib.contextmanager
 def _open(source: Path) -> Iterator[Any]:
     """A mapping of arrays: an .npz, or an HDF5 file whose parts are read when they are asked for."""
+    needed = "it needs x (N, T, C) and y (N,) or (N, T)"
     try:
+        if source.stat().st_size == 0:
+            raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
         with contextlib.ExitStack() as opened:
-            if source.suffix.lower() in _HDF5:
+            if source.suffix.lower() in HDF5:
                 content = opened.enter_context(import_h5py().File(source, "r"))
             elif source.suffix.lower() == ".npz":
                 file = opened.enter_context(source.open("rb"))  # numpy does not close what it cannot read
                 content = np.load(file, allow_pickle=False)
             else:
-                raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(_HDF5)} file.")
-            missing = [key for key in ("x", "y") if key not in content]
-            if missing:
-                raise SrnnError(f"{source} has no '{missing[0]}'; it needs x (N, T, C) and y (N,) or (N, T).")
+                raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
+            if not len(content):
+                raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
+            for key in ("x", "y", "lengths", "groups", "split", "class_names"):
+                if key in ("x", "y") and key not in content:
+                    raise SrnnError(f"{source} has no '{key}'; {needed}.")
+                if source.suffix.lower() in HDF5 and key in content and not hasattr(content[key], "shape"):
+                    raise SrnnError(f"{source}: {key} is a group, it should be an array (a dataset of HDF5); {needed}.")
             yield content
     except SrnnError:
         raise
@@ -276,7 +216,9 @@ def _texts(values: npt.NDArray[Any] | None) -> list[str] | None:
 
 
 def _class_names(source: Path, content: Any, y: npt.NDArray[Any]) -> tuple[str, ...]:
-    if y.ndim not in (1, 2) or y.dtype.kind not in "iu" or not y.size:
+    if not y.size:
+        raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
+    if y.ndim not in (1, 2) or y.dtype.kind not in "iu":
         raise SrnnError(
             f"{source}: y should be whole numbers (sequences,) or (sequences, time), not {y.dtype} {y.shape}."
         )

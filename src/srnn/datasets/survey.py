@@ -1,0 +1,68 @@
+"""What reading one's own sound does to it: how many clips are cut, filled up, silent, and what is not read; said once."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .audio import read_audio
+from .cache import Arrays, cached
+from .files import Item, list_unread
+
+_CODE = 1
+_TOLERANCE = 1e-3  # seconds by which a clip may miss the length that is wanted
+
+
+def report(source: Path, items: Sequence[Item], cache: Path, seconds: float | None) -> None:
+    """One RuntimeWarning for a source, if anything is to be said: of all its clips, whatever split they are in.
+
+    Args:
+        source: the folder or table.
+        items: its files.
+        cache: where it is kept how long they are.
+        seconds: to which they are brought; None: each stays as long as it is.
+
+    Raises:
+        SrnnError: a file that cannot be read, with its name.
+    """
+    found = [*_changes(items, cache, seconds), *list_unread(source, items)]
+    if found:
+        _say(f"{source}: {'; '.join(found)}.")
+
+
+@functools.cache  # so it is said once, not for every split
+def _say(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def _changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
+    def measure() -> Arrays:
+        lasting, swing = np.zeros(len(items)), np.zeros(len(items))
+        for index, item in enumerate(items):
+            samples, rate = read_audio(item.path)
+            lasting[index], swing[index] = len(samples) / rate, np.ptp(samples)
+        return {"seconds": lasting, "swing": swing}
+
+    options = {"clips": [item.name for item in items], "code": _CODE}
+    arrays = cached(cache, "clips", options, [item.path for item in items], measure)
+    lasting, silent = np.array(arrays["seconds"]), np.flatnonzero(np.array(arrays["swing"]) == 0)
+    lines = []
+    if seconds is not None:
+        cut, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()
+        if cut:
+            lines.append(
+                f"clips longer than {seconds:g} s, cut to their middle: {cut} of {len(items)} "
+                f"(the longest has {lasting.max():.1f} s; option 'seconds')"
+            )
+        if filled:
+            lines.append(
+                f"clips shorter than {seconds:g} s, filled up with silence: {filled} of {len(items)} "
+                f"(the shortest has {lasting.min():.2f} s)"
+            )
+    if len(silent):
+        lines.append(f"clips of silence alone: {len(silent)} of {len(items)}, such as {items[silent[0]].name}")
+    return lines
