@@ -122,6 +122,47 @@ def test_a_bad_clip_is_named_or_left_out(recordings: Path, tmp_path: Path) -> No
     assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.wav", "cut.wav", "out.h5", "silent.wav"]
 
 
+def test_a_bad_clip_is_found_before_the_first_is_converted(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no(*_: object) -> None:
+        raise AssertionError("converted")
+
+    for name in ("broken.wav", "late.wav"):
+        (tmp_path / name).write_bytes(b"RIFF0000not a wave")
+    monkeypatch.setattr(Cochlea, "spikes", no)
+    files = [recordings / "2_ann_0.wav", tmp_path / "broken.wav", tmp_path / "late.wav"]
+    with pytest.raises(SrnnError, match=r"broken\.wav: .*and 1 more of 3 files are bad.; nothing was converted"):
+        convert(files, [0, 1, 2], [0, 0, 0], tmp_path / "o.h5", cochlea=SMALL)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.wav", "late.wav"]
+
+
+def test_the_same_name_in_two_folders(recordings: Path, tmp_path: Path) -> None:
+    for folder in ("a/in", "b/in"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "2_ann_0.wav").write_bytes((recordings / "2_ann_0.wav").read_bytes())
+    (tmp_path / "b" / "in" / "2_bob_0.wav").write_bytes((recordings / "2_bob_0.wav").read_bytes())
+    names = [clip.name for clip in find_clips([tmp_path / "a" / "in", tmp_path / "b" / "in"])]
+    assert names == ["a/in/2_ann_0.wav", "b/in/2_ann_0.wav", "b/in/2_bob_0.wav"]
+    again = find_clips([tmp_path / "b", tmp_path / "b" / "in" / "2_ann_0.wav"])
+    assert [clip.name for clip in again] == ["in/2_ann_0.wav", "in/2_bob_0.wav"]
+
+
+def test_a_misnamed_clip_is_left_out_when_asked(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("2_ann_0.wav", "odd.wav"):
+        (tmp_path / name).write_bytes((recordings / "2_ann_0.wav").read_bytes())
+    out = tmp_path / "o.h5"
+    words = ["encode", "cochlea", str(tmp_path), "--pattern", "{label}_{speaker}_{index}", "--out", str(out)]
+    assert main(words) == 2 and "odd.wav does not fit the pattern" in capsys.readouterr().err and not out.exists()
+    assert main([*words, "--places", "40", "--leave-out-bad", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["clips"] == 1 and "odd.wav does not fit" in report["left_out"][0]
+    (tmp_path / "2_ann_0.wav").unlink()
+    assert main([*words, "--leave-out-bad"]) == 2 and "odd.wav" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -18,8 +18,9 @@ Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in th
   srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
 
 --pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
-folder that the file lies in. The output file appears when it is whole. A clip's spikes depend on --seed, its name and its
-sound alone.
+folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
+whole. A clip's spikes depend on --seed, its name and its sound alone. Its name is relative to the folder IN; where two
+would have the same, all are relative to the folder that all IN have in common.
 """
 
 
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--times", choices=("float32", "float16"), default="float32", help="of spikes (SHD: float16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default: 0)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
-    parser.add_argument("--leave-out-bad", action="store_true", help="go on after a clip that is damaged or silent")
+    parser.add_argument(
+        "--leave-out-bad", action="store_true", help="go on without clips that are damaged, silent or misnamed"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
@@ -43,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
     cochlea = Cochlea(places=arguments.places)
-    clips = find_clips(arguments.inputs, arguments.pattern)
+    misnamed: list[str] = []
+    clips = find_clips(arguments.inputs, arguments.pattern, misnamed if arguments.leave_out_bad else None)
     start = time.perf_counter()
     with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
         done = convert_clips(
@@ -51,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.leave_out_bad, bar.update,
         )  # fmt: skip
     took = time.perf_counter() - start
+    done = done._replace(left_out=[*misnamed, *done.left_out])
     if arguments.json:
         report = done._asdict()
         report["sound_seconds"] = report.pop("seconds")

@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.cochlea import Cochlea, clip_key
+from ..encoders.cochlea import RATES, Cochlea, clip_key
 from ..errors import SrnnError
 from .audio import AUDIO_SUFFIXES, read_audio
 from .shd import import_h5py
@@ -57,37 +57,55 @@ class Conversion(NamedTuple):
     """One line for each clip that could not be converted."""
 
 
-def find_clips(inputs: Sequence[Path], pattern: str | None = None) -> list[Clip]:
-    """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name.
+def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: list[str] | None = None) -> list[Clip]:
+    """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name, each once.
+
+    A clip's name is relative to the folder that was given; where two would have the same name, all names are relative to the
+    folder that all inputs have in common.
 
     Args:
         inputs: folders and files.
         pattern: how labels and speakers are read from a file's name, without its suffix: ``{label}_{speaker}_{index}``.
             {label} and {speaker} stand for what has to be read, {index} for anything else. Where it has no
             {label}, or without a pattern, the label is the name of the folder in which a file lies.
+        misnamed: gets a line for each file whose name does not fit the pattern, and which is left out; None: it is an error.
 
     Raises:
-        SrnnError: a folder or file that is not there, no sound files, or a name that does not fit the pattern.
+        SrnnError: a folder or file that is not there, no sound files, or names that do not fit the pattern.
     """
     expression = _expression(pattern)
-    clips: list[Clip] = []
+    clips: dict[Path, Clip] = {}
+    wrong: list[str] = []
     for where in inputs:
-        if where.is_dir():
-            found = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-            if not found:
-                raise SrnnError(f"{where} holds no sound files ({', '.join(AUDIO_SUFFIXES)}).")
-        elif where.is_file():
-            found = [where]
-        else:
-            raise SrnnError(f"{where} is not there: name folders or sound files.")
-        for path in found:
+        for path in _sound_files(where):
             fits = expression.fullmatch(path.stem)
             if fits is None:
-                raise SrnnError(f"The name of {path} does not fit the pattern '{pattern}'.")
+                wrong.append(f"The name of {path} does not fit the pattern '{pattern}'.")
+                continue
             read = fits.groupdict()
             name = path.relative_to(where).as_posix() if path != where else path.name
-            clips.append(Clip(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", "")))
-    return clips
+            clip = Clip(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
+            clips.setdefault(path.resolve(), clip)
+    if wrong and (misnamed is None or not clips):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.")
+    if misnamed is not None:
+        misnamed += wrong
+    if len({clip.name for clip in clips.values()}) < len(clips):
+        common = Path(os.path.commonpath([path.parent for path in clips]))
+        return [clip._replace(name=path.relative_to(common).as_posix()) for path, clip in clips.items()]
+    return list(clips.values())
+
+
+def _sound_files(where: Path) -> list[Path]:
+    if where.is_file():
+        return [where]
+    if not where.is_dir():
+        raise SrnnError(f"{where} is not there: name folders or sound files.")
+    found = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+    if not found:
+        raise SrnnError(f"{where} holds no sound files ({', '.join(AUDIO_SUFFIXES)}).")
+    return found
 
 
 def convert_clips(
@@ -130,6 +148,7 @@ def convert(
 ) -> Conversion:
     """Write the spikes of sound files, in their order, to ``out``: the whole file or none.
 
+    All files are read once before the first is converted (which takes far longer), so that a bad one is found at the start.
     A clip's spikes depend on the seed, its name and its sound: not on the other clips, their order or the workers.
 
     Args:
@@ -157,6 +176,8 @@ def convert(
     left_out: list[str] = []
     spikes, seconds = 0, 0.0
     with _whole_file(out, h5py) as file:
+        if not leave_out_bad:
+            _refuse_bad(files, ear)
         of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
         times = file.create_dataset("spikes/times", (len(files),), of_times, maxshape=(None,))
         units = file.create_dataset("spikes/units", (len(files),), of_units, maxshape=(None,))
@@ -191,6 +212,29 @@ def convert(
         file.attrs["seed"] = seed
         file.attrs["cochlea"] = json.dumps(ear.parameters())
     return Conversion(len(heard), spikes, seconds, left_out)
+
+
+def _refuse_bad(files: Sequence[Path], ear: Cochlea) -> None:
+    """SrnnError if there are files that cannot be read or heard, with their number and the first of them."""
+    bad = [problem for path in files if (problem := _problem(Path(path), ear))]
+    if bad:
+        more = f" (and {len(bad) - 1} more of {len(files)} files are bad)" if len(bad) > 1 else ""
+        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
+
+
+def _problem(path: Path, ear: Cochlea) -> str:
+    """Why a file cannot be heard; "" if it can."""
+    try:
+        samples, rate = read_audio(path)
+    except SrnnError as error:
+        return str(error)
+    if len(samples) < 2:
+        return f"{path} holds a single sample; leave it out."
+    if not RATES[0] <= rate <= RATES[1]:
+        return f"{path} has {rate} samples a second; {RATES[0]} to {RATES[1]} can be heard."
+    if ear.level is not None and not samples.any():
+        return f"{path} holds only silence; leave it out."
+    return ""
 
 
 def _in_threads(
