@@ -27,11 +27,12 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 
 def test_list_and_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     layouts.write_spoken_digits(tmp_path)
-    for name in ("mnist", "shd", "ssc", "timit/TRAIN", "timit/TEST"):
+    for name in ("mnist", "shd", "ssc", "timit/TRAIN", "timit/TEST", "qtdb/paper_split"):
         (tmp_path / name).mkdir(parents=True)
     for file in CATALOGUE["mnist"].files:
         (tmp_path / "mnist" / file.name).write_bytes(gzip.compress(b"1"))
     (tmp_path / "shd" / "shd_train.h5.zip").write_text("junk")
+    (tmp_path / "qtdb" / "paper_split" / "QTDB_train.mat").write_text("1")
     for file in CATALOGUE["ssc"].files:
         (tmp_path / "ssc" / file.name).write_bytes(zipped({"x": b"1"}))
     code, out, err = run(capsys, "list", "--data-dir", str(tmp_path), "--json")
@@ -40,7 +41,7 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     found = {name: states[name] for name in ("mnist", "ssc", "shd", "fsdd", "timit", "qtdb", "soli", "digits")}
     assert found == {
         "mnist": "there", "ssc": "packed", "shd": "incomplete", "fsdd": "incomplete", "timit": "incomplete",
-        "qtdb": "missing", "soli": "ask for it", "digits": "built in",
+        "qtdb": "there", "soli": "ask for it", "digits": "built in",
     }  # fmt: skip
     assert "MNIST" in run(capsys)[1]
     for name in CATALOGUE:
@@ -188,6 +189,8 @@ def test_what_only_its_owner_gives_is_looked_at(capsys: pytest.CaptureFixture[st
     (tmp_path / "soli" / "0_2_0.h5").write_bytes(b"junk")
     code, out, _ = run(capsys, "verify", "soli", *where)
     assert code == 1 and "wrong     0_2_0.h5 (is not a sound Soli recording" in out and "missing   1_2_0.h5" in out
+    (tmp_path / "soli" / "file_half.json").write_text("[]")
+    assert "wrong     file_half.json (is not a split" in run(capsys, "verify", "soli", *where)[1]
 
 
 @pytest.mark.parametrize(

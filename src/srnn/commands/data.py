@@ -146,38 +146,32 @@ def _verify(data_set: DataSet, arguments: argparse.Namespace) -> int:
     else:
         print(f"{data_set.name}: no files are known that could be compared.")
     if bad:
-        folder = folder_of(data_set, arguments.data_dir)
-        how = f"fetch it: srnn data fetch {data_set.name}"
-        archives = [folder / file.name for file in data_set.files]
-        if not data_set.fetchable:
-            how = data_set.how_to_get.format(folder=folder)
-        elif (
-            data_set.unpack
-            and all(r.name not in {f.name for f in data_set.files} for r in bad)
-            and any(path.is_file() for path in archives)
-        ):
-            how = f"unpack it anew: srnn data prepare {data_set.name} --force"
+        how = _remedy(data_set, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
         print(f"srnn: not all is right; {how}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _remedy(data_set: DataSet, folder: Path, bad: set[str]) -> str:
+    """What to do about bad files."""
+    if not data_set.fetchable:
+        return data_set.how_to_get.format(folder=folder)
+    archives = {file.name for file in data_set.files if data_set.unpack}
+    if not bad & archives and any((folder / name).is_file() for name in archives):
+        return f"unpack it anew: srnn data prepare {data_set.name} --force"
+    return f"fetch it: srnn data fetch {data_set.name}"
 
 
 def _prepare(data_set: DataSet, arguments: argparse.Namespace) -> int:
     from ..datasets import SPLITS
     from ..datasets.base import resolve_data_dir
     from ..datasets.unpack import unpack_archives
-    from ..datasets.verifying import check, folder_of
+    from ..datasets.verifying import folder_of
     from ..tasks import create_task
 
-    def check_archive(archive: Path) -> None:
-        for file in data_set.files:
-            if archive == folder / file.name and not (report := check(file, archive)).good:
-                raise SrnnError(
-                    f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by "
-                    f"'srnn data fetch {data_set.name}', or, if you trust it, unpack it into {folder} yourself."
-                )
-
     folder = folder_of(data_set, arguments.data_dir)
-    unpacked = unpack_archives(folder, data_set.strip, arguments.force, check_archive) if data_set.unpack else []
+    unpacked: list[Path] = []
+    if data_set.unpack:
+        unpacked = unpack_archives(folder, data_set.strip, arguments.force, lambda path: _check_archive(data_set, path))
     for path in unpacked if not arguments.json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
@@ -205,6 +199,18 @@ def _prepare(data_set: DataSet, arguments: argparse.Namespace) -> int:
     elif not unpacked and not splits and not skipped:
         print(f"{data_set.name}: nothing to prepare.")
     return 0
+
+
+def _check_archive(data_set: DataSet, archive: Path) -> None:
+    """SrnnError for an archive of the catalogue that is not what it should be."""
+    from ..datasets.verifying import check
+
+    for file in data_set.files:
+        if archive.name == file.name and not (report := check(file, archive)).good:
+            raise SrnnError(
+                f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by 'srnn data fetch "
+                f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
+            )
 
 
 def _mirror(arguments: argparse.Namespace) -> str | None:

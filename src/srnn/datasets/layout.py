@@ -41,9 +41,12 @@ def check_soli(root: Path) -> list[FileReport]:
     """Every recording that the official split names."""
     try:
         folder = soli.find_folder(root)
+    except SrnnError:
+        return [FileReport("GESTURE_SUBJECT_INSTANCE.h5", "missing")]
+    try:
         named = [name for half in ("train", "eval") for name in soli.read_names(folder, half)[1]]
     except SrnnError as error:
-        return [FileReport("GESTURE_SUBJECT_INSTANCE.h5", "missing", _why(error, root))]
+        return [FileReport("file_half.json", "wrong", _why(error, folder / "file_half.json"))]
     reports = []
     for g, s, i in named:
         path = folder / f"{g}_{s}_{i}.h5"
