@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -124,8 +125,8 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
 
 def _visible(source: Path) -> list[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an editor's)."""
-    return [
-        path
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts)
-    ]
+    found: list[Path] = []
+    for folder, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(found)
