@@ -90,7 +90,7 @@ class CochleaFrames:
         from scipy.signal import firwin
 
         half = 10 * max(up, down)  # its filter has these taps, on both sides of the middle one
-        taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))
+        taps = firwin(2 * half + 1, 1 / max(up, down), window=("kaiser", 5.0))  # pyright: ignore[reportArgumentType]
         angle = 2 * np.pi * frequency[:, None] / (self.rate * up) * np.arange(1, half + 1)
         gain = taps[half] + 2 * (np.cos(angle) * taps[half + 1 :]).sum(axis=1)
         return gain * up / down  # as long a sound has so many more samples
@@ -220,7 +220,11 @@ class CochleaStream(StreamEncoder):
         if not sound_fits or not cells_fit or reservoirs.min() < 0 or not np.isin(pending, (0, 1)).all():
             raise SrnnError("The encoder's state does not fit: it is of no cochlea like this one.")
         self._sound, self._steps, self._pending = sound, steps, pending
+        current, potential = membrane
         self._cells = [
-            (reservoirs[:, at].copy(), BushyState(recent[:, at].copy(), *membrane[:, at].copy(), pause[at].copy()))
+            (
+                reservoirs[:, at].copy(),
+                BushyState(recent[:, at].copy(), current[at].copy(), potential[at].copy(), pause[at].copy()),
+            )
             for at in (slice(first, first + BLOCK) for first in range(0, places, BLOCK))
-        ]  # fmt: skip
+        ]

@@ -42,9 +42,9 @@ def seeds_together(found: dict[str, Any]) -> list[dict[str, Any]]:
         row["ratio"] = {model: _ratio(row["energy"][model], first["energy"][model]) for model in MODELS}
         errors = [None if r["accuracy"] is None else [1 - value for value in r["accuracy"]] for r in (row, first)]
         row["error"] = _ratio(*errors)
+        error = row["error"]
         row["efficiency"] = {
-            model: None if None in (row["error"], ratio) else row["error"] * ratio
-            for model, ratio in row["ratio"].items()
+            model: None if error is None or ratio is None else error * ratio for model, ratio in row["ratio"].items()
         }
     return rows
 
