@@ -77,7 +77,7 @@ def markdown(found: dict[str, Any], command: str) -> str:
                     _spread(row["accuracy"], "{:.2%}"),
                     _spread(row["firing_rate"], "{:.3f}"),
                     f"{row['parameters']:,}",
-                    *(_spread(row["energy"][model], "{:.3g}") for model in MODELS),
+                    *(_spread(row["energy"][model], None) for model in MODELS),
                 ]
                 for row in rows
             ],
@@ -127,15 +127,21 @@ def _ratio(own: list[float] | None, first: list[float] | None) -> float | None:
     return statistics.fmean(own) / statistics.fmean(first)
 
 
-def _spread(values: list[float] | None, form: str) -> str:
+def _spread(values: list[float] | None, form: str | None) -> str:
     if values is None:
         return NOTHING
-    mean = form.format(statistics.fmean(values))
-    return mean if len(set(values)) == 1 else f"{mean} ± {form.format(statistics.stdev(values))}"
+    write = _digits if form is None else form.format
+    mean = write(statistics.fmean(values))
+    return mean if len(set(values)) == 1 else f"{mean} ± {write(statistics.stdev(values))}"
 
 
 def _times(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}x" if value >= 100 else f"{value:.3g}x"
+    return NOTHING if value is None else f"{_digits(value)}x"
+
+
+def _digits(value: float) -> str:
+    """Three digits, or all of a number of more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
