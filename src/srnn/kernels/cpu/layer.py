@@ -31,7 +31,7 @@ of summation, and with it every bit of the result, does not depend on the thread
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
-TAPE = 1 << 18
+TAPE = 1 << 19
 """Bytes of states that backward may recompute at once: they should stay in a core's second cache, beside the weights."""
 
 SHORTEST_SPAN = 16
