@@ -153,14 +153,8 @@ class Chain(StreamEncoder):
             raise
 
 
-class PassThrough(StreamEncoder):
-    """For input that is encoded already: steps in, the same steps out."""
-
-    def __init__(self, channels: int) -> None:
-        self.channels = self.outputs = channels
-
-    def push(self, block: npt.ArrayLike) -> Array:
-        return check_block(block, self.channels, np.float32)
+class Memoryless(StreamEncoder):
+    """An encoder whose every step depends on its own sample alone: there is no state."""
 
     def reset(self) -> None:
         pass
@@ -171,3 +165,13 @@ class PassThrough(StreamEncoder):
 
     def restore(self, state: Mapping[str, Array]) -> None:
         pass
+
+
+class PassThrough(Memoryless):
+    """For input that is encoded already: steps in, the same steps out."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = self.outputs = channels
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        return check_block(block, self.channels, np.float32)

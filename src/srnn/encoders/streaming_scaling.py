@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from .streaming import Array, State, StreamEncoder, check_block, take
+from .streaming import Array, Memoryless, State, StreamEncoder, check_block, take
 
 
-class ScaleStream(StreamEncoder):
+class ScaleStream(Memoryless):
     """(x - mean) / std, channel by channel, in ``dtype``.
 
     Args:
@@ -29,16 +29,6 @@ class ScaleStream(StreamEncoder):
 
     def push(self, block: npt.ArrayLike) -> Array:
         return (check_block(block, self.channels, self._dtype) - self._mean) / self._std
-
-    def reset(self) -> None:
-        pass
-
-    @property
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        pass
 
 
 class CalibrateStream(StreamEncoder):
@@ -101,7 +91,7 @@ class CalibrateStream(StreamEncoder):
         self._held, self._scale = held, scale if fixed else None
 
 
-class GainStream(StreamEncoder):
+class GainStream(Memoryless):
     """Sound (samples, 1), times one number, in float64."""
 
     channels = outputs = 1
@@ -114,16 +104,6 @@ class GainStream(StreamEncoder):
 
     def push(self, block: npt.ArrayLike) -> Array:
         return check_block(block, 1, np.float64) * self._gain
-
-    def reset(self) -> None:
-        pass
-
-    @property
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        pass
 
 
 class LoudnessStream(StreamEncoder):

@@ -18,7 +18,7 @@ from ..errors import SrnnError
 from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
 from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics
-from .streaming import Array, Chain, State, StreamEncoder, check_block, take, take_count
+from .streaming import Array, Chain, Memoryless, State, StreamEncoder, check_block, take, take_count
 from .streaming_scaling import ScaleStream
 from .ternary import check_threshold, ternary
 
@@ -131,7 +131,7 @@ class DerivativeStream(StreamEncoder):
         self._last = last
 
 
-class TernaryStream(StreamEncoder):
+class TernaryStream(Memoryless):
     """``ternary`` of every step."""
 
     def __init__(self, channels: int, threshold: float) -> None:
@@ -141,16 +141,6 @@ class TernaryStream(StreamEncoder):
 
     def push(self, block: npt.ArrayLike) -> Array:
         return ternary(check_block(block, self.channels, np.float32), self._threshold)
-
-    def reset(self) -> None:
-        pass
-
-    @property
-    def state(self) -> State:
-        return {}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        pass
 
 
 def speech_stream(
