@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..energy.estimate import MODELS
+from ..energy.page import NOTHING, digits, markdown, times
+from ..energy.technology import DEFAULT
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 """In pJ, the largest first."""
-NOTHING = "-"
-"""Not measured, or without meaning here."""
 
 HELP = "tell the energy of networks, by the paper's rules and by more honest ones"
 DESCRIPTION = """\
@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="baselines of its sizes, with commas: rnn, gru, lstm, bilstm, relu, lif, feedforward",
     )  # fmt: skip
     parser.add_argument(
-        "--technology", metavar="NAME|FILE", default="horowitz-45nm",
-        help="prices of the memory model: a shipped technology, or a TOML file (default: horowitz-45nm)",
+        "--technology", metavar="NAME|FILE", default=DEFAULT,
+        help="prices of the memory model: a shipped technology, or a TOML file (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--rates",
@@ -98,12 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
     from ..checkpoints import write_atomically
-    from ..energy.page import markdown
 
     words = [*(Path(name).name for name in arguments.networks)]
     for option in ("baselines", "technology", "rates", "input_rate", "split"):
         value = getattr(arguments, option)
-        if value and str(value) not in ("horowitz-45nm", "validation"):
+        if value and str(value) not in (DEFAULT, "validation"):
             words += [f"--{option.replace('_', '-')}", str(value)]
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -143,7 +142,7 @@ def show_energy(found: dict[str, Any]) -> None:
             console.print(_by_model(f"energy of a {period}", names, cells))
     if len(reports) > 1:
         for title, key in (("energy ratio", "energy"), ("efficiency: energy ratio x error ratio", "efficiency")):
-            cells = [[_times(row[key][name]) for name in MODELS] for row in rows]
+            cells = [[times(row[key][name]) for name in MODELS] for row in rows]
             known = [index for index, row in enumerate(cells) if any(cell != NOTHING for cell in row)]
             if len(known) > 1:
                 chosen = [names[index] for index in known], [cells[index] for index in known]
@@ -182,7 +181,7 @@ def _network_table(names: list[str], reports: list[dict[str, Any]], rows: list[d
         table.add_row(
             name,
             NOTHING if report["accuracy"] is None else f"{report['accuracy']:.2%}",
-            _times(row["error"]),
+            times(row["error"]),
             NOTHING if rate is None else f"{rate['mean']:.4f}",
             NOTHING if spikes is None else f"{spikes['per_step']:.4g}",
             f"{report['parameters']:,}",
@@ -217,13 +216,4 @@ def _energy(model: dict[str, Any] | None, period: str) -> str:
         return NOTHING
     pj = model["energy_pj"][period]
     factor, unit = next(((f, u) for f, u in UNITS if pj >= f), (1.0, "pJ"))
-    return f"{_digits(pj / factor)} {unit}"
-
-
-def _times(ratio: float | None) -> str:
-    return NOTHING if ratio is None else f"{_digits(ratio)}x"
-
-
-def _digits(value: float) -> str:
-    """Three digits, or all of a number of more, never as 1e+03."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{digits(pj / factor)} {unit}"

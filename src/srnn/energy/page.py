@@ -15,6 +15,7 @@ from .estimate import MODELS
 
 HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
 NOTHING = "-"
+"""Not measured, or without meaning here."""
 
 
 def seeds_together(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -95,9 +96,9 @@ def markdown(found: dict[str, Any], command: str) -> str:
                 [
                     [
                         row["name"],
-                        *(_times(row["ratio"][model]) for model in MODELS),
-                        _times(row["error"]),
-                        *(_times(row["efficiency"][model]) for model in MODELS),
+                        *(times(row["ratio"][model]) for model in MODELS),
+                        times(row["error"]),
+                        *(times(row["efficiency"][model]) for model in MODELS),
                     ]
                     for row in rows
                 ],
@@ -130,17 +131,17 @@ def _ratio(own: list[float] | None, first: list[float] | None) -> float | None:
 def _spread(values: list[float] | None, form: str | None) -> str:
     if values is None:
         return NOTHING
-    write = _digits if form is None else form.format
+    write = digits if form is None else form.format
     mean = write(statistics.fmean(values))
     return mean if len(set(values)) == 1 else f"{mean} ± {write(statistics.stdev(values))}"
 
 
-def _times(value: float | None) -> str:
-    return NOTHING if value is None else f"{_digits(value)}x"
+def times(value: float | None) -> str:
+    return NOTHING if value is None else f"{digits(value)}x"
 
 
-def _digits(value: float) -> str:
-    """Three digits, or all of a number of more."""
+def digits(value: float) -> str:
+    """Three digits, or all of a number of more, never as 1e+03."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
