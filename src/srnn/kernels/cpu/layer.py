@@ -232,18 +232,18 @@ class _Run(torch.autograd.Function):
 
         loop = forward_loop(type(layer.neuron))
         shards, x_words, span = layer.shards(), layer.x_words, layer.span
-        unused: list[tuple[Any, ...]] = []  # scratch that no thread works in
 
-        def work(i: int) -> None:
-            scratch = unused.pop() if unused else (layer.ahead(), layer.empty(layer.width), layer.active())
+        def scratch() -> tuple[Any, ...]:
+            return layer.ahead(), layer.empty(layer.width), layer.active()
+
+        def work(i: int, scratch: tuple[Any, ...]) -> None:
             loop(
                 *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
                 coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, span, current, checkpoints,
                 s_checkpoints, *scratch,
             )  # fmt: skip
-            unused.append(scratch)
 
-        threads.for_each(work, len(shards))
+        threads.for_each_with(scratch, work, len(shards))
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
@@ -282,19 +282,15 @@ class _Run(torch.autograd.Function):
         surrogate_parameters = layer.surrogate.parameters if layer.spiking else ()
         span, x_words, g_out = layer.span, layer.x_words, empty if g_emitted is None else _flat(g_emitted)
 
-        unused: list[tuple[Any, ...]] = []  # scratch that no thread works in
-
-        def work(i: int) -> None:
-            scratch = unused.pop() if unused else layer.scratch()
+        def work(i: int, scratch: tuple[Any, ...]) -> None:
             loop(
                 *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
                 coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, span, current, checkpoints,
                 s_checkpoints, packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out,
                 tuple(g_variables), g_s, wants_x, g_x, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
             )  # fmt: skip
-            unused.append(scratch)
 
-        threads.for_each(work, len(shards))
+        threads.for_each_with(layer.scratch, work, len(shards))
 
         g_weight_in, g_weight_rec = layer.by_receivers(g_weights.reshape(len(shards), senders, layer.width))
         return (

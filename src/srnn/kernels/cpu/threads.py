@@ -19,9 +19,11 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 _in_child = False
@@ -90,3 +92,15 @@ def for_each(task: Callable[[int], None], count: int) -> None:
             future.result()
     if errors:
         raise errors[0]
+
+
+def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: int) -> None:
+    """The same with scratch: task(i, what ``make`` gave), made once for each thread that works, not for each task."""
+    unused: list[T] = []
+
+    def work(index: int) -> None:
+        scratch = unused.pop() if unused else make()
+        task(index, scratch)
+        unused.append(scratch)
+
+    for_each(work, count)
