@@ -96,6 +96,34 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(
                 torch.testing.assert_close(a[row], b[0])
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    bidirectional=st.booleans(),
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5),
+)
+def test_padded_values_and_gradients_are_those_of_torchs_packed_sequences(
+    cell: str, bidirectional: bool, lengths: list[int]
+) -> None:
+    layer = make(cell, bidirectional=bidirectional).layers[0]
+    x = signal(len(lengths), 6)
+    start = tuple(torch.rand_like(part) for part in layer.initial_state(len(lengths)))  # type: ignore[operator]
+    found = []
+    for run in (layer, layer._packed):
+        inputs = (x.clone().requires_grad_(), *(part.clone().requires_grad_() for part in start))
+        result = run(inputs[0], inputs[1:], torch.tensor(lengths))
+        loss = result.output.square().sum() + sum((part * 3).sum() for part in result.state)
+        found.append(
+            (
+                result.output,
+                *result.state,
+                *torch.autograd.grad(loss, (*inputs, *layer.parameters()), materialize_grads=True),
+            )
+        )
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_cut_sequence_goes_on_and_the_past_is_all_that_counts(cell: str) -> None:
     net, x = make(cell), signal(2, 9)
