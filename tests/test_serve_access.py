@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import socket
@@ -22,7 +23,7 @@ from srnn.cli import main  # noqa: E402
 from srnn.commands import serve  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
 from srnn.serve.access import is_loopback  # noqa: E402
-from srnn.serve.server import check_exposure  # noqa: E402
+from srnn.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.streaming import Decoder  # noqa: E402
 
 ROUTES = (
@@ -183,3 +184,20 @@ def test_mistakes_are_one_line(
         taken.listen()
         assert "Cannot listen on 127.0.0.1" in refused(capsys, ecg, "--port", str(taken.getsockname()[1]))
     assert "Cannot listen on" in refused(capsys, ecg, "--host", "192.0.2.1", "--new-token")
+
+
+def test_small_messages_leave_at_once() -> None:
+    """asyncio sets TCP_NODELAY where a socket names its protocol only; what it accepts inherits the name."""
+    with serve._listen("127.0.0.1", 0, False) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_what_is_loaded_is_left_out_of_garbage_collections() -> None:
+    before, thresholds = gc.get_freeze_count(), gc.get_threshold()
+    try:
+        spare_collections()
+        assert gc.get_freeze_count() > before + 1000
+        assert gc.get_threshold()[2] > thresholds[2]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from srnn import SRNN, SrnnError
 from srnn import training as training_module
 from srnn.checkpoints import read_checkpoint
-from srnn.optimisation import build_optimizer, schedule_factor, set_learning_rate
+from srnn.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
 from srnn.progress import Reporter
 from srnn.recipes.schema import OptimizerConfig, ScheduleConfig
 from srnn.runs import Run
@@ -261,3 +261,25 @@ def test_recipe_is_untouched_by_training(tmp_path: Path) -> None:
     before = dataclasses.asdict(recipe)
     train(recipe, tmp_path / "run", task=TinyTask())
     assert dataclasses.asdict(recipe) == before
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_subnormal_numbers_are_zero_while_training_on_every_thread(number: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        many = torch.full((1_000_000,), 1e-40)  # enough for torch to share it out among its threads
+        if torch.set_flush_denormal(False):
+            with subnormals_as_zero():
+                assert not (many * 1).view(torch.int32).any()
+            assert (many * 1).view(torch.int32).all()
+            with pytest.raises(ValueError), subnormals_as_zero():
+                raise ValueError
+            assert (many * 1).view(torch.int32).all()
+            torch.set_flush_denormal(True)  # whoever had it so keeps it
+            with subnormals_as_zero():
+                pass
+            assert not (many[:10] * 1).view(torch.int32).any()
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)

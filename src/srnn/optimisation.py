@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, and its learning rate as a pure function of how far the training is.
+"""The optimiser of a recipe, its learning rate as a pure function of how far the training is, and how small a gradient can be.
 
 Nothing here has a history: a resumed run computes the same rates as one that was never stopped.
 """
@@ -6,6 +6,8 @@ Nothing here has a history: a resumed run computes the same rates as one that wa
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 from .errors import SrnnError
+from .kernels.cpu import threads
 from .recipes.schema import OptimizerConfig, ScheduleConfig
 
 OPTIMIZERS = {
@@ -69,3 +72,19 @@ def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
     left = 1.0 - (done - warmup) / (1.0 - warmup)
     shape = left if config.name == "linear" else 0.5 * (1.0 - math.cos(math.pi * left))
     return config.final + (1.0 - config.final) * shape
+
+
+@contextmanager
+def subnormals_as_zero() -> Iterator[None]:
+    """Meanwhile what is smaller than 1e-38 (float32) is 0, on all of torch's threads on the CPU.
+
+    A gradient that fades on its way back through hundreds of steps is full of such numbers, and a processor takes up to a hundred
+    times as long for each: an LSTM that learns from S-MNIST's last rows took nine times as long for a training step.
+    """
+    smallest = torch.tensor(1e-40)
+    before = float(smallest * 1) == 0
+    threads.on_each(lambda: torch.set_flush_denormal(True))
+    try:
+        yield
+    finally:
+        threads.on_each(lambda: torch.set_flush_denormal(before))

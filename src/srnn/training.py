@@ -33,7 +33,7 @@ from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .kernels import LayerResult
 from .losses import Loss, Scored, rate_penalty
 from .network import Dropout
-from .optimisation import build_optimizer, schedule_factor, set_learning_rate
+from .optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
 from .progress import Reporter
 from .recipes import Recipe
 from .runs import Run
@@ -112,6 +112,7 @@ class _Network(nn.Module):
         return result.output, _Hidden(result.layers[:-1])
 
 
+@subnormals_as_zero()
 def train(
     recipe: Recipe,
     out: Path,

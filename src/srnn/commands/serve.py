@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..serve.limits import Limits
-    from ..serve.server import check_exposure, check_installed, make_server
+    from ..serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()
     if not 0 <= arguments.port < 65536:
@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             token is not None,
             notes,
         )
+        spare_collections()
         server.run(sockets=[listening])
     finally:
         listening.close()
@@ -180,7 +181,8 @@ def _listen(host: str, port: int, shared: bool) -> Any:
     import socket
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends small messages at once (TCP_NODELAY) only where the protocol is named; the kernel else keeps them up to .2 s.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

@@ -104,3 +104,22 @@ def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: 
         unused.append(scratch)
 
     for_each(work, count)
+
+
+def on_each(task: Callable[[], object]) -> None:
+    """Call task() on every one of torch's threads; where we cannot get at them, on the calling one alone."""
+    parallel = None if _in_child else _torch_openmp()
+    if parallel is None:
+        task()
+        return
+    errors: list[BaseException] = []
+
+    def work(_: Any = None) -> None:
+        try:
+            task()
+        except BaseException as error:
+            errors.append(error)
+
+    parallel(_REGION(work), None, torch.get_num_threads(), 0)
+    if errors:
+        raise errors[0]
