@@ -191,6 +191,12 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: srnn" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_info_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--warm", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warmed up in"].endswith(" s")
+
+
 def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--help"], *([name, "--help"] for name in ("train", "evaluate", "summarise", "recipes", "info"))):
         with pytest.raises(SystemExit) as ended:

@@ -107,9 +107,11 @@ def assert_same(problem: LayerProblem, tolerance: float = 1e-9, binary: bool = F
             assert float((got[name] - value).abs().max()) <= tolerance * scale, name
 
 
+SIZES = st.one_of(st.integers(1, 70), st.integers(71, 600))
+"""Hidden sizes: as often within a vector or few as wide."""
 SHAPES = {
     "seed": st.integers(0, 10**6), "batch": st.integers(1, 19), "steps": st.integers(1, 70),
-    "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": st.integers(1, 70), "recurrent": st.booleans(),
+    "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": SIZES, "recurrent": st.booleans(),
     "bias": st.booleans(), "binary": st.booleans(), "padded": st.booleans(),
     "output": st.sampled_from(["emission", "membrane"]), "memory": st.sampled_from(["stored", "bits"]),
 }  # fmt: skip

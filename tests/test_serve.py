@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 from websockets.exceptions import ConnectionClosed
 
 from serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
+from srnn.encoders.streaming import Chain, PassThrough
+from srnn.encoders.streaming_cochlea import CochleaStream
 from srnn.streaming import Decoder
 
 
@@ -98,6 +101,46 @@ def test_two_models_and_many_streams_side_by_side(service: Service, models: dict
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(walk, range(16)))
+
+
+def test_an_encoder_that_takes_long_keeps_nobody_waiting(
+    service: Service, models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = models["ecg"].live.make_encoder
+    release, begun = threading.Event(), threading.Event()
+
+    class Slow(Chain):
+        def push(self, block: Any) -> Any:
+            begun.set()
+            assert release.wait(20)
+            return super().push(block)
+
+    def make_slow() -> Slow:
+        encoder = Slow(make())
+        encoder.heavy = True
+        return encoder
+
+    quick = service.stream("ecg")
+    with monkeypatch.context() as patch:
+        patch.setattr(models["ecg"], "live", replace(models["ecg"].live, make_encoder=make_slow))
+        slow = service.stream("ecg")
+    slow.push(LEADS[:50])
+    assert begun.wait(20)
+    quick.push(LEADS[:50])
+    assert told(quick.finish(), "steps") == list(range(50))  # while the other is still at work
+    release.set()
+    slow.push(LEADS[50:])
+    assert told(slow.finish()) == expected(models["ecg"], LEADS)
+
+
+def test_the_cochlea_says_that_it_takes_long() -> None:
+    assert CochleaStream.heavy and Chain(PassThrough(1), _heavy()).heavy and not Chain(PassThrough(1)).heavy
+
+
+def _heavy() -> PassThrough:
+    encoder = PassThrough(1)
+    encoder.heavy = True
+    return encoder
 
 
 def _parts(decoder: Decoder) -> dict[str, Any]:

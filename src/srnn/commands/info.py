@@ -12,14 +12,13 @@ DESCRIPTION = """\
 What srnn finds on this machine. Please quote it when you report a problem.
 
   srnn info           versions, backends, threads, SIMD width, where compiled code is kept
-  srnn info --warm    also compile the CPU loops of every neuron now, so that no later start waits for it
+  srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
+                      start waits for it
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--warm", action="store_true", help="compile the CPU loops of every neuron ahead (some minutes)"
-    )
+    parser.add_argument("--warm", action="store_true", help="compile the CPU loops ahead (a minute or two)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
@@ -56,15 +55,27 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def warm_up() -> float:
-    """Compile the loops of every neuron, float32, with the default surrogate; returns the seconds it took."""
+    """Compile, float32: the loops of every neuron, and of ALIF with every surrogate; one live step of each neuron's network; the cochlea.
+
+    Returns the seconds it took.
+    """
+    import numpy as np
     import torch
 
+    from ..encoders.cochlea import Cochlea
     from ..kernels.cpu.layer import rehearse
-    from ..neurons import NEURONS
-    from ..surrogates import MultiGaussian
+    from ..kernels.cpu.stream import advance_loop
+    from ..neurons import ALIF, NEURONS, Integrator
+    from ..surrogates import SURROGATES, MultiGaussian
 
     start = time.perf_counter()
     for model in NEURONS.values():
         for backward in (False, True):
             rehearse(model(), MultiGaussian(), torch.float32, backward)
+    for surrogate in SURROGATES.values():
+        rehearse(ALIF(), surrogate(), torch.float32, True)
+    for model in NEURONS.values():
+        for binary in (False, True):
+            advance_loop(tuple(dict.fromkeys((model, Integrator))), np.dtype(np.float32), binary)
+    Cochlea().spikes(np.sin(np.arange(1600.0)), 16000, seed=0)
     return time.perf_counter() - start

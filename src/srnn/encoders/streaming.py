@@ -37,6 +37,9 @@ class StreamEncoder(ABC):
     latency: int = 0
     """Samples that a step waits for after its own: step k is out, at the latest, when sample k * hop + latency is in."""
 
+    heavy: bool = False
+    """Whether a push may take tens of milliseconds: who has others to serve runs it in a thread."""
+
     @property
     def latency_steps(self) -> float:
         """The latency in steps."""
@@ -117,6 +120,7 @@ class Chain(StreamEncoder):
         self.stages = stages
         self.channels, self.outputs = stages[0].channels, stages[-1].outputs
         self.hop, self.latency = 1, 0
+        self.heavy = any(stage.heavy for stage in stages)
         for stage in stages:
             self.latency += stage.latency * self.hop
             self.hop *= stage.hop

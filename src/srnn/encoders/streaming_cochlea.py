@@ -106,6 +106,7 @@ class CochleaStream(StreamEncoder):
     """
 
     channels = 1
+    heavy = True
 
     def __init__(self, frames: CochleaFrames, binning: EventBinning, key: int) -> None:
         if binning.units != frames.cochlea.places:

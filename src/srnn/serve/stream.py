@@ -1,7 +1,8 @@
 """One WebSocket stream: its own session, its own pace. Whatever its client does ends this stream at worst.
 
 All streams are computed in the event loop, in turns of a few hundred samples (a millisecond or so), so that a client who sends
-much waits for itself. What comes in is read only when the last message is dealt with; what goes out waits until it is taken.
+much waits for itself; only encoders that take longer have a thread. What comes in is read only when the last message is dealt
+with; what goes out waits until it is taken.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class StreamConnection:
             self._session.reset()
             self._told, self._before = 0, -1
         elif said["type"] == "finish":
-            await self._tell(self._session.finish())
+            await self._tell(self._session.decide_last(await self._encode(None)))
             return False
         else:
             raise SrnnError("A stream is started once.")
@@ -123,12 +124,18 @@ class StreamConnection:
             if self._start.trace:
                 await self._push_traced(block)
             else:
-                await self._tell(self._session.push(block))
+                await self._tell(self._session.decide(await self._encode(block)))
             every = self._start.state_every
             if every is not None and self._session.samples - self._told >= every:
                 await self._tell_state()
             if first + turn < len(samples):
                 await asyncio.sleep(0)  # the others' turn
+
+    async def _encode(self, block: Array | None) -> Array:
+        """The steps that are now known, computed beside the other streams where they take long (a cochlea's)."""
+        if self._session.encoder.heavy:
+            return await asyncio.to_thread(self._session.encode, block)
+        return self._session.encode(block)
 
     async def _push_traced(self, block: Array) -> None:
         stream = self._decoder.stream
@@ -142,7 +149,7 @@ class StreamConnection:
             membranes.append([] if first is None else [round(v, 4) for v in first.u[0, :DRAWN].tolist()])
 
         first, before = self._session.steps, self._session.samples
-        found = self._session.push(block, probe)
+        found = self._session.decide(await self._encode(block), probe)
         shown = np.round(block.astype(np.float64), 5).tolist()
         await self._send(
             {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}

@@ -68,7 +68,7 @@ class Decoder:
         policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
             sequence has one label.
 
-    Use a decoder and its sessions from one thread at a time: they share the network's working memory.
+    Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
     """
 
     def __init__(
@@ -186,16 +186,30 @@ class Session:
 
         SrnnError, and nothing has changed, for a block that does not fit or is not finite.
         """
-        steps = self.encoder.push(block)
-        self.samples += len(np.asarray(block))
-        return self._advance(steps, probe)
+        return self.decide(self.encode(block), probe)
 
     def finish(self) -> Decisions:
         """The signal ends: decisions of the steps that were held back; the last one is final.
 
         Where a sequence has one label and no step was held back, the last step's decision is given again, as final.
         """
-        rest = self._advance(self.encoder.flush())
+        return self.decide_last(self.encode(None))
+
+    def encode(self, block: npt.ArrayLike | None) -> Array:
+        """The first half of ``push``, or with None of ``finish``: the steps that are now known, (steps, inputs).
+
+        It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
+        that pays).
+        """
+        if block is None:
+            return self.encoder.flush()
+        steps = self.encoder.push(block)
+        self.samples += len(np.asarray(block))
+        return steps
+
+    def decide_last(self, steps: Array) -> Decisions:
+        """The second half of ``finish``."""
+        rest = self.decide(steps)
         if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
             rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
         if len(rest.steps):
@@ -203,8 +217,8 @@ class Session:
         self._last = None
         return rest
 
-    def _advance(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
-        """Steps (T, inputs), already encoded -> their decisions."""
+    def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
+        """The second half of ``push``: steps (T, inputs), already encoded -> their decisions."""
         decoder = self.decoder
         stream, segment = decoder.stream, decoder.segment
         stream.set_flat_state(self._network)

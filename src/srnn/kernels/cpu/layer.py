@@ -376,10 +376,12 @@ def info() -> dict[str, Any]:
     import numba
 
     cache = getattr(forward_loop(ALIF), "_cache", None)
+    named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
+    features = {} if named else {"register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") else 256}
     return {
         "threads": torch.get_num_threads(),
-        "processor": numba.config.CPU_NAME or llvm.get_host_cpu_name(),  # type: ignore[attr-defined]
-        "register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") and not numba.config.CPU_NAME else 256,  # type: ignore[attr-defined]
+        "processor": named or llvm.get_host_cpu_name(),
+        **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
         "numba": numba.__version__,
         "cache": getattr(cache, "cache_path", None),
     }
