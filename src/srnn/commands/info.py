@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def warm_up() -> float:
-    """Compile, float32: the loops of every neuron, and of ALIF with every surrogate; one live step of each neuron's network; the cochlea.
+    """Compile, float32: every neuron's loops, ALIF's with every surrogate, live steps of each neuron's network, the cochlea.
 
     Returns the seconds it took.
     """
