@@ -16,18 +16,27 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from .limits import Limits
 
 
-class Patience:
-    """Aborts a connection whose client has not read for ``seconds``. (Closing it would wait for the client.)"""
+class Patient(asyncio.Protocol):
+    """Stands before a protocol, and aborts a connection whose client has not read for ``seconds``: closing it would wait."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._timer: asyncio.TimerHandle | None = None
+    seconds: float
+    transport: Any
+    _timer: asyncio.TimerHandle | None = None
 
-    def start(self, transport: asyncio.Transport) -> None:
-        self.stop()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, transport.abort)
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop()
+        self._timer = asyncio.get_running_loop().call_later(self.seconds, self.transport.abort)
 
-    def stop(self) -> None:
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -36,24 +45,16 @@ class Patience:
 def guarded_http(limits: Limits) -> type[H11Protocol]:
     """HTTP whose first request must be there within ``start_seconds``, and whose answers are read."""
 
-    class GuardedHTTP(H11Protocol):
+    class GuardedHTTP(Patient, H11Protocol):  # type: ignore[misc]
+        seconds = limits.send_seconds
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._patience = Patience(limits.send_seconds)
             self._waiting = asyncio.get_running_loop().call_later(limits.start_seconds, self._expire)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._waiting.cancel()
-            self._patience.stop()
             super().connection_lost(exc)
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._patience.start(self.transport)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._patience.stop()
 
         def _expire(self) -> None:
             # A request has a cycle; a WebSocket has taken the connection over.
@@ -66,22 +67,8 @@ def guarded_http(limits: Limits) -> type[H11Protocol]:
 def guarded_websocket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
     """WebSockets that are cut off when they are not read, or more than ``output_bytes`` wait for a client."""
 
-    class GuardedWebSocket(WebSocketsSansIOProtocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            self._patience = Patience(limits.send_seconds)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._patience.stop()
-            super().connection_lost(exc)
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._patience.start(self.transport)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._patience.stop()
+    class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):  # type: ignore[misc]
+        seconds = limits.send_seconds
 
         async def send(self, message: Any) -> None:
             await super().send(message)
