@@ -55,6 +55,28 @@ def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path
         assert json.loads(file.attrs["cochlea"])["hair_cell"]["capacity"] == 1.0 and file.attrs["seed"] == 0
 
 
+def test_clips_as_a_stream_hears_them(recordings: Path, tmp_path: Path) -> None:
+    words = ["encode", "cochlea", str(recordings), "--pattern", "{label}_{speaker}_{index}", "--places", "50"]
+    for length in (0.04, 0.2):  # cut, and followed by silence
+        out = tmp_path / f"{length}.h5"
+        assert main([*words, "--as-stream", "3", "--length", str(length), "--out", str(out)]) == 0
+        ear = Cochlea(places=50, level=None, ramps=False)
+        for name in ("2_ann_0.wav", "2_bob_0.wav"):
+            samples = np.atleast_2d(wavfile.read(recordings / name)[1].T)[0] / 32768
+            heard = np.concatenate([3 * samples, np.zeros(2000)])[: round(length * 8000)]
+            when, unit = ear.spikes(heard, 8000, clip_key(0, name))
+            with h5py.File(out) as file:
+                assert json.loads(file.attrs["cochlea"])["gain"] == 3
+                names = file["extra/meta_info/file"].asstr()[:].tolist()
+                np.testing.assert_allclose(file["spikes/times"][names.index(name)], when, rtol=1e-6)
+                np.testing.assert_array_equal(file["spikes/units"][names.index(name)], unit)
+    for bad in (0, -1, float("nan")):
+        with pytest.raises(SrnnError, match="gain"):
+            Cochlea(level=None, gain=bad)
+    with pytest.raises(SrnnError, match="level"):
+        Cochlea(gain=2)
+
+
 def test_order_and_workers_do_not_matter(recordings: Path, tmp_path: Path) -> None:
     files = sorted(recordings.iterdir())
     convert(files, [0, 1, 2], [0, 0, 0], tmp_path / "a.h5", cochlea=SMALL, workers=1)
@@ -174,6 +196,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
         ({"names": ["a", "a"]}, "different names"),
         ({"time_type": "float64"}, "float32"),
         ({"workers": 0}, "workers"),
+        ({"length": 0.001}, "0.01 to 3,600 seconds"),
         ({"out": "."}, "folder"),
         ({"out": "/dev/null/x.h5"}, "cannot be written"),
     ],

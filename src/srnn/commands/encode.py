@@ -16,6 +16,7 @@ Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in th
 
   srnn encode cochlea recordings/ --pattern "{label}_{speaker}_{index}" --out digits.h5
   srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
+  srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 hears them
 
 --pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
 folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
@@ -30,6 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the file to write")
     parser.add_argument("--pattern", metavar="P", help="such as {label}_{speaker}_{index}; default: labels are folders")
     parser.add_argument("--places", type=int, default=700, metavar="N", help="spike trains (default: 700)")
+    parser.add_argument(
+        "--as-stream",
+        type=float,
+        metavar="GAIN",
+        help="one gain for all clips and no fades, instead of one loudness and fades",
+    )
+    parser.add_argument(
+        "--length",
+        type=float,
+        metavar="S",
+        help="cut clips to S seconds, and let silence follow shorter ones (default: neither)",
+    )
     parser.add_argument("--times", choices=("float32", "float16"), default="float32", help="of spikes (SHD: float16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default: 0)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
@@ -45,14 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not 0 <= arguments.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
-    cochlea = Cochlea(places=arguments.places)
+    gain = arguments.as_stream
+    heard = {} if gain is None else {"level": None, "gain": gain, "ramps": False}
+    cochlea = Cochlea(places=arguments.places, **heard)
     misnamed: list[str] = []
     clips = find_clips(arguments.inputs, arguments.pattern, misnamed if arguments.leave_out_bad else None)
     start = time.perf_counter()
     with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
         done = convert_clips(
             clips, arguments.out, cochlea, arguments.seed, arguments.workers, arguments.times,
-            arguments.leave_out_bad, bar.update,
+            arguments.leave_out_bad, bar.update, arguments.length,
         )  # fmt: skip
     took = time.perf_counter() - start
     done = done._replace(left_out=[*misnamed, *done.left_out])

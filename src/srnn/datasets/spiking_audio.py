@@ -117,6 +117,7 @@ def convert_clips(
     time_type: Literal["float32", "float16"] = "float32",
     leave_out_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    length: float | None = None,
 ) -> Conversion:
     """Convert clips; labels and speakers are numbered by the order of their names (whole numbers by value).
 
@@ -126,7 +127,7 @@ def convert_clips(
     return convert(
         [c.path for c in clips], [labels.index(c.label) for c in clips], [speakers.index(c.speaker) for c in clips], out,
         names=[c.name for c in clips], label_names=labels, speaker_names=speakers, cochlea=cochlea, seed=seed,
-        workers=workers, time_type=time_type, leave_out_bad=leave_out_bad, progress=progress,
+        workers=workers, time_type=time_type, leave_out_bad=leave_out_bad, progress=progress, length=length,
     )  # fmt: skip
 
 
@@ -145,6 +146,7 @@ def convert(
     time_type: Literal["float32", "float16"] = "float32",
     leave_out_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    length: float | None = None,
 ) -> Conversion:
     """Write the spikes of sound files, in their order, to ``out``: the whole file or none.
 
@@ -161,6 +163,7 @@ def convert(
         time_type: float16 is what SHD has; it rounds times above half a second to 0.5 ms.
         leave_out_bad: go on after a clip that cannot be read or holds only silence, instead of an error.
         progress: called with (clips done, clips) after each.
+        length: seconds to which a clip is cut, or after which its silence ends; None: as long as it is.
 
     Raises:
         SrnnError: a clip that cannot be read or heard (with its name), nothing to convert, names that are not
@@ -168,6 +171,8 @@ def convert(
     """
     h5py = import_h5py()
     _check(files, labels, speakers, time_type, workers)
+    if length is not None and not 0.01 <= length <= 3600:
+        raise SrnnError(f"A clip lasts 0.01 to 3,600 seconds, not {length:g}.")
     names = [Path(f).name for f in files] if names is None else list(names)
     if len(names) != len(files) or len(set(names)) != len(names):
         raise SrnnError("Clips need different names, one each: their random numbers are made from them. Give 'names'.")
@@ -181,7 +186,7 @@ def convert(
         of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
         times = file.create_dataset("spikes/times", (len(files),), of_times, maxshape=(None,))
         units = file.create_dataset("spikes/units", (len(files),), of_units, maxshape=(None,))
-        for index, heard_now in enumerate(_in_threads(files, names, ear, seed, workers)):
+        for index, heard_now in enumerate(_in_threads(files, names, ear, seed, workers, length)):
             if isinstance(heard_now, SrnnError):
                 if not leave_out_bad:
                     raise heard_now
@@ -238,7 +243,7 @@ def _problem(path: Path, ear: Cochlea) -> str:
 
 
 def _in_threads(
-    files: Sequence[Path], names: Sequence[str], ear: Cochlea, seed: int, workers: int | None
+    files: Sequence[Path], names: Sequence[str], ear: Cochlea, seed: int, workers: int | None, length: float | None
 ) -> Iterator[tuple[Spikes, float] | SrnnError]:
     """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages leave the GIL alone."""
 
@@ -247,6 +252,10 @@ def _in_threads(
             samples, rate = read_audio(Path(path))
         except SrnnError as error:
             return error
+        if length is not None:
+            count = round(length * rate)
+            silence = np.zeros((max(0, count - len(samples)), *samples.shape[1:]), samples.dtype)
+            samples = np.concatenate([samples[:count], silence])
         try:
             return ear.spikes(samples, rate, clip_key(seed, name)), len(samples) / rate
         except SrnnError as error:

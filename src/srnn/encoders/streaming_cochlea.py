@@ -33,7 +33,7 @@ class CochleaFrames:
     """What streams through one cochlea share: where frames lie, and the membrane's response to them.
 
     Args:
-        cochlea: its level and ramps are not applied.
+        cochlea: its level, gain and ramps are not applied.
         rate: samples of sound per second, at most the cochlea's own.
     """
 

@@ -47,7 +47,9 @@ class Cochlea:
     rate: int = 48000
     """Sampling rate of the sound inside, Hz; sound of another rate is resampled. Spikes have half this rate."""
     level: float | None = 0.3
-    """Root mean square to which a clip is brought; None: it is heard as loud as it is."""
+    """Root mean square to which a clip is brought; None: it is heard as loud as it is, times ``gain``."""
+    gain: float = 1.0
+    """What sound is multiplied by where ``level`` is None."""
     ramps: bool = True
     """Fade a clip in over its first half, and out over its second."""
     pad: bool = True
@@ -66,6 +68,8 @@ class Cochlea:
                 raise SrnnError(f"A cochlea's {name} is a whole number from {low} to {high}, not {value!r}.")
         if self.level is not None and not 0 < self.level < math.inf:
             raise SrnnError(f"A cochlea's level is a positive number, or None, not {self.level!r}.")
+        if not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
+            raise SrnnError(f"A cochlea's gain is a positive number, and 1 where there is a level, not {self.gain!r}.")
         if self.precision not in ("float32", "float64"):
             raise SrnnError(f"A cochlea's precision is 'float32' or 'float64', not {self.precision!r}.")
 
@@ -126,6 +130,8 @@ class Cochlea:
                 raise SrnnError("A clip of silence has no loudness to adjust; leave it out.")
             x /= peak  # no square overflows or vanishes
             x *= self.level / np.sqrt(np.mean(x**2))
+        else:
+            x *= self.gain
         if self.ramps:
             half = len(x) // 2
             ramps = np.hanning(2 * half)
