@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class StreamConnection:
             self._session.reset()
             self._told, self._before = 0, -1
         elif said["type"] == "finish":
-            await self._tell(self._session.decide_last(await self._encode(None)))
+            await self._tell(self._session.decide_last(await self._aside(self._session.encode_last)))
             return False
         else:
             raise SrnnError("A stream is started once.")
@@ -124,18 +125,18 @@ class StreamConnection:
             if self._start.trace:
                 await self._push_traced(block)
             else:
-                await self._tell(self._session.decide(await self._encode(block)))
+                await self._tell(self._session.decide(await self._aside(self._session.encode, block)))
             every = self._start.state_every
             if every is not None and self._session.samples - self._told >= every:
                 await self._tell_state()
             if first + turn < len(samples):
                 await asyncio.sleep(0)  # the others' turn
 
-    async def _encode(self, block: Array | None) -> Array:
-        """The steps that are now known, computed beside the other streams where they take long (a cochlea's)."""
+    async def _aside(self, encode: Callable[..., Array], *block: Array) -> Array:
+        """What the session's encoder gives, computed beside the other streams where it takes long (a cochlea's)."""
         if self._session.encoder.heavy:
-            return await asyncio.to_thread(self._session.encode, block)
-        return self._session.encode(block)
+            return await asyncio.to_thread(encode, *block)
+        return encode(*block)
 
     async def _push_traced(self, block: Array) -> None:
         stream = self._decoder.stream
@@ -149,7 +150,7 @@ class StreamConnection:
             membranes.append([] if first is None else [round(v, 4) for v in first.u[0, :DRAWN].tolist()])
 
         first, before = self._session.steps, self._session.samples
-        found = self._session.decide(await self._encode(block), probe)
+        found = self._session.decide(await self._aside(self._session.encode, block), probe)
         shown = np.round(block.astype(np.float64), 5).tolist()
         await self._send(
             {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}

@@ -193,19 +193,21 @@ class Session:
 
         Where a sequence has one label and no step was held back, the last step's decision is given again, as final.
         """
-        return self.decide_last(self.encode(None))
+        return self.decide_last(self.encode_last())
 
-    def encode(self, block: npt.ArrayLike | None) -> Array:
-        """The first half of ``push``, or with None of ``finish``: the steps that are now known, (steps, inputs).
+    def encode(self, block: npt.ArrayLike) -> Array:
+        """The first half of ``push``: the steps that are now known, (steps, inputs).
 
         It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
         that pays).
         """
-        if block is None:
-            return self.encoder.flush()
         steps = self.encoder.push(block)
         self.samples += len(np.asarray(block))
         return steps
+
+    def encode_last(self) -> Array:
+        """The first half of ``finish``, likewise."""
+        return self.encoder.flush()
 
     def decide_last(self, steps: Array) -> Decisions:
         """The second half of ``finish``."""
