@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import secrets
@@ -34,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from srnn.serve.server import spare_collections
 
 from .machine import describe
 
@@ -153,8 +154,6 @@ async def load(
     """Run ``streams`` clients for some seconds."""
     loop = asyncio.get_running_loop()
     clients: list[Stream] = []
-    gc.collect()
-    gc.freeze()  # no garbage collection of the clients' shall pass for a delay of the server's
     for _ in range(streams):
         _, client = await loop.create_connection(lambda: Stream(name, port, token, "step"), "127.0.0.1", port)
         clients.append(client)
@@ -257,6 +256,8 @@ def main() -> None:
             os.sched_setaffinity(0, {given.client_core})
         rows: list[dict[str, Any]] = []
         machine, pids = describe(), [server.pid for server in servers]
+
+        spare_collections()  # none of the clients' shall pass for a delay of the server's
 
         def carried(streams: int) -> bool:
             row = asyncio.run(load(port, token, "model", streams, given.seconds, given.block, pids))
