@@ -17,7 +17,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,23 +73,35 @@ def for_each(task: Callable[[int], None], count: int) -> None:
             task(index)
         return
     numbers = itertools.count()  # next() on it is atomic
-    errors: list[BaseException] = []
 
-    def work(_: Any = None) -> None:
-        try:
-            while (index := next(numbers)) < count:
-                task(index)
-        except BaseException as error:
-            errors.append(error)
+    def work() -> None:
+        while (index := next(numbers)) < count:
+            task(index)
 
     parallel = None if _in_child else _torch_openmp()
     if parallel is not None:
-        parallel(_REGION(work), None, team, 0)
-    else:
-        futures = [_pool(team - 1).submit(work) for _ in range(team - 1)]
+        _in_region(parallel, work, team)
+        return
+    futures = [_pool(team - 1).submit(work) for _ in range(team - 1)]
+    try:
         work()
-        for future in futures:
-            future.result()
+    finally:
+        wait(futures)
+    for future in futures:
+        future.result()
+
+
+def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
+    """work() on each thread of a parallel region of OpenMP's. No exception may leave one: the first is raised after it."""
+    errors: list[BaseException] = []
+
+    def caught(_: Any = None) -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    parallel(_REGION(caught), None, team, 0)
     if errors:
         raise errors[0]
 
@@ -111,15 +123,5 @@ def on_each(task: Callable[[], object]) -> None:
     parallel = None if _in_child else _torch_openmp()
     if parallel is None:
         task()
-        return
-    errors: list[BaseException] = []
-
-    def work(_: Any = None) -> None:
-        try:
-            task()
-        except BaseException as error:
-            errors.append(error)
-
-    parallel(_REGION(work), None, torch.get_num_threads(), 0)
-    if errors:
-        raise errors[0]
+    else:
+        _in_region(parallel, task, torch.get_num_threads())
