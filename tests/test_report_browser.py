@@ -26,6 +26,8 @@ OTHER = (
     "--training.lr_scale={layers.*.tau_*: 2}",
 )
 DRAWN = "document.getElementById('footer').textContent !== ''"
+# Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts, before the next frame ends.
+FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,7 @@ def opened(browser: Browser, page: Path, width: int = 1100) -> None:
     browser.size(width, 900)
     browser.open(page.as_uri())
     browser.wait(f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete' && {DRAWN}")
+    browser.value(FRAMES)
 
 
 def press(browser: Browser, key: str) -> None:
