@@ -11,6 +11,7 @@ import torch
 
 from srnn import SrnnError
 from srnn import training as training_module
+from srnn.batches import Sequences
 from srnn.checkpoints import load_network, read_checkpoint
 from srnn.cli import main
 from srnn.compression import sparsity
@@ -97,7 +98,7 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     old = text.split("  start_from:")[0] + text[text.index("  checkpoint_every:") :]
     assert "prune" not in old and parse_recipe(old) == plain
     network = plain.build_network(TinyTask(), 0)
-    training_module.Compression(network, plain.training)
+    training_module.Compression(network, plain.training, Sequences(TinyTask(), "train"))
     assert not any(isinstance(module, Int8Layer) or module._backward_hooks for module in network.modules())
 
 

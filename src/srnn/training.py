@@ -158,7 +158,7 @@ def train(
     steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
     total_steps = config.epochs * steps_per_epoch
     module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
-    compression = Compression(network, config)
+    compression = Compression(network, config, train_set)
     generator = torch.Generator(fabric.device)
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.

@@ -12,8 +12,10 @@ from ..errors import SrnnError
 from .export_source import add_source_arguments, load_source
 
 if TYPE_CHECKING:
+    from ..export.device import DeviceNetwork
     from ..export.integer import InputFormat
     from ..export.signal import SignalEncoder
+    from ..export.state_format import StateFormat
     from ..tasks import Task
 
 HELP = "C99 for a device: float32, or int8 in whole numbers only"
@@ -22,9 +24,11 @@ Write a trained network as a C99 library without allocation or dependencies, a p
 
   srnn export c runs/digits-s0-20260101-120000 --out digits_c
   srnn export c RUN --out DIR --format int8
+  srnn export c RUN --out DIR --format int8 --state-bits 16
   srnn export c --published ecg --weights ecg.npz --out ecg_c
 
-int8 needs to know the inputs: it looks at the training data, or is told by --inputs.
+int8 needs to know the inputs: it looks at the training data, or is told by --inputs. For states of 16 or 8 bits it always looks
+at the training data.
 A network trained on raw ECG records brings its encoder; --std tells it the standard deviation of each lead, in the signal's unit
 (int8: in units of the converter), or your program does.
 """
@@ -38,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", metavar="R", help="int8: 'spikes' for whole numbers up to 127, or the largest analog input"
     )
+    parser.add_argument(
+        "--state-bits", type=int, choices=(32, 16, 8), metavar="N",
+        help="int8: keep states in 32, 16 or 8 bits (default: as the run was trained for, usually 32)",
+    )  # fmt: skip
     parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -46,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.inputs is not None and arguments.format != "int8":
         raise SrnnError("--inputs belongs to --format int8; float32 takes any input.")
+    if arguments.state_bits is not None and arguments.format != "int8":
+        raise SrnnError("--state-bits belongs to --format int8; float32 keeps states in float32.")
 
     from ..export.c import export_c
     from ..export.c.project import check_name, check_out
@@ -64,10 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
             )
         encoder = encoder.with_std(arguments.std)
     device = device_network(source.network, encoder)
-    inputs_as = None
+    inputs_as = state_as = None
     if arguments.format == "int8":
         inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
-    report = export_c(device, arguments.out, name, arguments.format, inputs_as=inputs_as, about=source.title)
+        width = arguments.state_bits or source.state_bits
+        state_as = state_format(width, task, arguments.data_dir, device, inputs_as)
+    report = export_c(
+        device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=source.title
+    )
     report = {**report, "out": str(arguments.out)}
     if arguments.json:
         print(json.dumps(report))
@@ -105,6 +119,23 @@ def input_format(given: str | None, task: Task, data_dir: Path | None) -> InputF
         return measure_inputs(Sequences(task, "train", data_dir))
     except SrnnError as error:
         raise SrnnError(f"int8 must know the inputs; give --inputs, or the training data: {error}") from error
+
+
+def state_format(
+    width: int, task: Task, data_dir: Path | None, device: DeviceNetwork, inputs_as: InputFormat
+) -> StateFormat:
+    """How states of that width are kept, by the ranges that they have on the training data."""
+    from ..export.state_format import StateFormat
+
+    if width == 32:
+        return StateFormat()
+    from ..batches import Sequences
+    from ..export.evaluation import measure_kept
+
+    try:
+        return measure_kept(Sequences(task, "train", data_dir), device, width, inputs_as)
+    except SrnnError as error:
+        raise SrnnError(f"States of {width} bits need the training data, for their ranges: {error}") from error
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ class Source:
     loss: Loss
     title: str
     """What it is, for people: "the run digits-s0, task digits"."""
+    state_bits: int = 32
+    """The width of states that it was trained for."""
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +60,7 @@ def load_source(arguments: argparse.Namespace) -> Source:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
         network, task, loss, _, _ = load_published_network(arguments.published, arguments.weights, {})
         name, title = f"published-{arguments.published}", f"the published network {arguments.published}"
+        state_bits = 32
     else:
         from ..runs import Run
 
@@ -65,9 +68,9 @@ def load_source(arguments: argparse.Namespace) -> Source:
         network, task, loss = run.trained()
         options = dict(run.recipe.task.options)
         name = arguments.run_folder.resolve().name
-        title = f"the run {name}, task {task.name}"
+        title, state_bits = f"the run {name}, task {task.name}", run.recipe.training.state_bits
     if not isinstance(network, SRNN):
         raise SrnnError(
             f"{name} is a {type(network).__name__}, and only spiking networks are exported; name another run."
         )
-    return Source(name, network.eval(), task, options, loss, title)
+    return Source(name, network.eval(), task, options, loss, title, state_bits)

@@ -49,6 +49,10 @@ def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
         "--lr-factor", type=float, default=0.5, metavar="F", help="times the recipe's learning rate (default: 0.5)"
     )
     parser.add_argument(
+        "--state-bits", type=int, choices=(32, 16, 8), metavar="N",
+        help="in how many bits int8 keeps states: 32, 16 or 8 (default: as the run was trained for, usually 32)",
+    )  # fmt: skip
+    parser.add_argument(
         "--split", choices=("validation", "test"), default="validation",
         help="what is measured (default: validation; look at test once, at the end)",
     )  # fmt: skip
@@ -62,7 +66,7 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
 
     return TuningOptions(
         arguments.epochs, arguments.lr_factor, getattr(arguments, "gradual", 0.0), arguments.split, arguments.data_dir,
-        resume=arguments.resume,
+        resume=arguments.resume, state_bits=arguments.state_bits,
     )  # fmt: skip
 
 
@@ -71,7 +75,8 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
     out = ["--out", str(arguments.out)]
     tuning = ["--epochs", str(arguments.epochs), "--lr-factor", f"{arguments.lr_factor:g}"]
     split = ["--split", arguments.split] if arguments.split != "validation" else []
-    return shlex.join(["srnn", arguments.command, str(arguments.run_folder), *words, *tuning, *split, *out])
+    states = ["--state-bits", str(arguments.state_bits)] if arguments.state_bits else []
+    return shlex.join(["srnn", arguments.command, str(arguments.run_folder), *words, *tuning, *states, *split, *out])
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -120,13 +125,14 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     table = Table(title=f"measured on {points[0][1]['split']}", title_justify="left", padding=(0, 0))
     table.add_column("network")
     table.add_column("", no_wrap=True)
-    for column in ("accuracy", "weights", "flash bytes", "adds/step", "energy/step"):
+    for column in ("accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, point in points:
         weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
-        for kind, found, flash in (
-            ("float32", point, point["float32_flash_bytes"]),
-            ("int8", point["int8"], point["int8"] and point["int8"]["flash_bytes"]),
+        int8 = point["int8"]
+        for kind, found, flash, ram in (
+            ("float32", point, point["float32_flash_bytes"], point["float32_ram_bytes"]),
+            ("int8", int8, int8 and int8["flash_bytes"], int8 and int8["ram_bytes"]),
         ):
             first = kind == "float32"
             if found is None:
@@ -134,7 +140,7 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
                 continue
             table.add_row(
                 name if first else "", kind, f"{found['accuracy']:.2%}", weights if first else "", f"{flash:,}",
-                adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ", end_section=not first,
+                f"{ram:,}", adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ", end_section=not first,
             )  # fmt: skip
     console.print(table)
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):

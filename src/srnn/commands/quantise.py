@@ -13,6 +13,7 @@ HELP = "measure a trained network in int8, or train it on for int8"
 DESCRIPTION = """\
   srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, beside float32
   srnn quantise RUN --epochs 20 --out DIR    train on with rounded weights; DIR is a run whose weights int8 holds exactly
+  srnn quantise RUN --state-bits 8 [...]     the same with states that are kept in 8 bits (16, 32) between two steps
 
 DIR/compression.json has both points, compression.md a table of them and compression.svg a plot. To train with rounded weights
 from the beginning, see training.quantise in a recipe.

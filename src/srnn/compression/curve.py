@@ -14,6 +14,7 @@ Named = Sequence[tuple[str, dict[str, Any]]]
 
 COLUMNS = (
     "network", "weights", "float32", "int8", "int8 weights, exact state", "flash float32", "flash int8",
+    "RAM float32", "RAM int8",
     "additions a step", "energy float32", "energy int8",
 )  # fmt: skip
 
@@ -31,7 +32,8 @@ def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
 def title(about: dict[str, Any]) -> str:
     """What was done, in a line."""
     scope = f", scope {about['scope']}" if about["what"] == "weights" else ""
-    done = "trained on for int8" if about["what"] == "int8" else f"pruning of {about['what']}{scope}"
+    states = f", states of {about['state_bits']} bits" if about.get("state_bits", 32) != 32 else ""
+    done = f"trained on for int8{states}" if about["what"] == "int8" else f"pruning of {about['what']}{scope}"
     return f"{about['task']}, seed {about['seed']}: {done}"
 
 
@@ -51,8 +53,8 @@ def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
         "",
     ]
     lines += [
-        "Flash in bytes of the C export. Energy a step, of operations alone: float32 0.9 pJ an addition and 4.6 pJ a",
-        "multiply-add; int8, with int32 sums and states, 0.1 and 3.2 pJ (45 nm). Memory is not in it.",
+        "Flash, and RAM of one stream, in bytes of the C export. Energy a step, of operations alone: float32 0.9 pJ an",
+        "addition and 4.6 pJ a multiply-add; int8, which computes in int32, 0.1 and 3.2 pJ (45 nm). Memory is not in it.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -71,6 +73,8 @@ def _cells(name: str, point: dict[str, Any]) -> list[str]:
         f"{100 * int8['accuracy_of_its_weights']:.2f} %" if int8 else "-",
         f"{point['float32_flash_bytes']:,}",
         f"{int8['flash_bytes']:,}" if int8 else "-",
+        f"{point['float32_ram_bytes']:,}",
+        f"{int8['ram_bytes']:,}" if int8 else "-",
         f"{point['synaptic_adds_per_step']:,.1f}",
         f"{point['energy_pj_per_step'] / 1000:.3f} nJ",
         f"{int8['energy_pj_per_step'] / 1000:.3f} nJ" if int8 else "-",

@@ -15,13 +15,14 @@ from ..baselines import Network
 from ..checkpoints import Checkpoint, load_network, network_tensors, read_checkpoint
 from ..errors import SrnnError
 from ..export.device import device_network
+from ..export.evaluation import measure_inputs, measure_kept
 from ..export.integer import quantise
-from ..network import SRNN, Layer
+from ..network import SRNN
 from ..recipes.schema import TrainingConfig
 from ..runs import Run
 from .masks import magnitude_masks, weight_matrices
 from .neurons import least_used, remove_neurons
-from .quantisation import Int8Layer, rounded_weights, train_as_int8
+from .quantisation import int8_layers, keep_states, ordinary, rounded_weights, train_as_int8
 
 if TYPE_CHECKING:
     from ..batches import Sequences
@@ -56,11 +57,12 @@ class Compression:
     Args:
         network: as it starts, on the device where it is trained; for int8 its layers are turned into ``Int8Layer`` in place.
         config: of the training.
+        train_set: by which the ranges of states are measured, where they are kept in few bits.
 
     Raises SrnnError for a network that int8 cannot say.
     """
 
-    def __init__(self, network: Network, config: TrainingConfig) -> None:
+    def __init__(self, network: Network, config: TrainingConfig, train_set: Sequences) -> None:
         self.network, self.config = network, config
         self.masks: dict[str, Tensor] = {}
         self._matrices = dict(weight_matrices(network)) if isinstance(network, SRNN) else {}
@@ -76,6 +78,7 @@ class Compression:
             except SrnnError as error:
                 raise SrnnError(f"training.quantise: {error}") from error
             train_as_int8(network)
+        self._examples = train_set
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
         """The gradient of the weights that are kept: what is gone counts in no norm and in no moment."""
@@ -87,12 +90,17 @@ class Compression:
         return self._share(epoch) > before
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prune as the recipe says for this epoch (from 0). What was gone stays gone."""
+        """Prune as the recipe says for this epoch (from 0), what was gone stays gone; and measure how states are to be kept."""
         if self.prunes(epoch):
             assert isinstance(self.network, SRNN)
             masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
             self.masks = {name: mask & self.masks.get(name, mask) for name, mask in masks.items()}
             self.after_step()
+        if self.config.quantise == "int8" and self.config.state_bits < 32:
+            assert isinstance(self.network, SRNN)
+            device, inputs_as = device_network(self.network), measure_inputs(self._examples)
+            state_as = measure_kept(self._examples, device, self.config.state_bits, inputs_as)
+            keep_states(self.network, [layer.kept_bits for layer in quantise(device, inputs_as, state_as).layers])
 
     def _share(self, epoch: int) -> float:
         return self.config.prune.share(epoch, self.config.epochs)
@@ -105,12 +113,20 @@ class Compression:
 
     def tensors(self) -> dict[str, Tensor]:
         """What the last checkpoint keeps beside network and optimiser."""
-        return {f"pruning.{name}": mask for name, mask in self.masks.items()}
+        kept = {
+            f"kept_bits.{number}.{name}": torch.tensor(bits)
+            for number, layer in enumerate(int8_layers(self.network))
+            for name, bits in layer.kept_bits.items()
+        }
+        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | kept
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Take the masks from a last checkpoint."""
+        """Take the masks, and how states are kept, from a last checkpoint."""
         found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
+        for number, layer in enumerate(int8_layers(self.network)):
+            names = {name: checkpoint.tensors.get(f"kept_bits.{number}.{name}") for name in layer.neuron.variables()}
+            layer.kept_bits = {name: int(bits) for name, bits in names.items() if bits is not None}
 
     def best_tensors(self) -> dict[str, Tensor]:
         """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8."""
@@ -119,6 +135,4 @@ class Compression:
 
     def finish(self) -> None:
         """Let the layers be ordinary ones, once the best checkpoint with its rounded weights is loaded."""
-        for module in self.network.modules():
-            if isinstance(module, Int8Layer):
-                module.__class__ = Layer  # type: ignore[assignment]
+        ordinary(self.network)

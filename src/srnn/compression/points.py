@@ -14,7 +14,7 @@ from ..errors import SrnnError
 from ..evaluation import evaluate_sequences, run_batches
 from ..export.c.project import plan_c
 from ..export.device import device_network
-from ..export.evaluation import evaluate_int8, measure_inputs
+from ..export.evaluation import evaluate_int8, measure_inputs, measure_kept
 from ..export.integer import quantise
 from ..kernels import Spikes
 from ..network import SRNN
@@ -39,6 +39,7 @@ def measure_point(
     *,
     seed: int = 0,
     data_dir: Path | None = None,
+    state_bits: int = 32,
 ) -> dict[str, Any]:
     """Accuracy in float32 and in int8, bytes in C, operations and energy a step; for JSON.
 
@@ -47,9 +48,11 @@ def measure_point(
     whose sums and states are int32, 0.1 pJ and 3.2 pJ.
 
     ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: from there to ``accuracy`` it is the
-    rounding of states, time constants and inputs alone, with ``state_bits`` behind the point in each layer.
+    rounding of states, time constants and inputs alone. A state is kept in ``state_bits`` bits, 32, 16 or 8; ``computed_bits``
+    of a layer lie behind the point while a step computes, and ``kept_bits`` of each of its variables between two steps.
     """
-    sequences, inputs_as = Sequences(task, split, data_dir), measure_inputs(Sequences(task, "train", data_dir))
+    sequences, training = Sequences(task, split, data_dir), Sequences(task, "train", data_dir)
+    inputs_as = measure_inputs(training)
     found = evaluate_sequences(network, task, loss, sequences, split, seed=seed).report
     device = device_network(network)
     plan = plan_c(device)
@@ -69,9 +72,12 @@ def measure_point(
     neurons = point["neuron_multiplies_per_step"]
     point["energy_pj_per_step"] = additions * FP32_AC_PJ + (products + neurons) * FP32_MAC_PJ
     try:
-        model = quantise(device, inputs_as)
+        state_as = measure_kept(training, device, state_bits, inputs_as)
+        model = quantise(device, inputs_as, state_as)
         integer = plan_c(model)
-        int8 = evaluate_int8(network, task, loss, split, data_dir=data_dir, inputs_as=inputs_as).report
+        int8 = evaluate_int8(
+            network, task, loss, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as
+        ).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}
     rounded = evaluate_sequences(snap_weights(deepcopy(network)), task, loss, sequences, split, seed=seed).report
@@ -81,7 +87,9 @@ def measure_point(
         "int8": {
             "accuracy": int8["accuracy"],
             "accuracy_of_its_weights": rounded["accuracy"],
-            "state_bits": [layer.bits for layer in model.layers],
+            "state_bits": state_bits,
+            "computed_bits": [layer.bits for layer in model.layers],
+            "kept_bits": [layer.kept_bits for layer in model.layers],
             "saturated": int8["saturated"],
             "flash_bytes": integer.flash_bytes,
             "ram_bytes": integer.ram_bytes,

@@ -47,6 +47,8 @@ class TuningOptions:
     """What points are measured on; training always chooses its best epoch on validation."""
     data_dir: Path | None = None
     resume: bool = False
+    state_bits: int | None = None
+    """In how many bits int8 keeps states; None: in as many as the run was trained for."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,16 @@ class _Trained:
 
     def point(self, options: TuningOptions) -> dict[str, Any]:
         loss = Loss.for_task(self.recipe.loss, self.task)
-        return measure_point(self.network, self.task, loss, options.split, seed=self.seed, data_dir=options.data_dir)
+        state_bits = options.state_bits or self.recipe.training.state_bits
+        return measure_point(
+            self.network,
+            self.task,
+            loss,
+            options.split,
+            seed=self.seed,
+            data_dir=options.data_dir,
+            state_bits=state_bits,
+        )
 
     def tune(self, out: Path, recipe: Recipe, options: TuningOptions, reporter: Reporter | None) -> _Trained:
         """Train on, from this network, in a run of its own, and open its best checkpoint."""
@@ -186,12 +197,15 @@ def quantise_run(
     """
     options = options or TuningOptions()
     start = _Trained.open(folder)
-    recipe = tuning_recipe(start.recipe, folder, options, "Trained on with int8 weights.")
-    recipe = replace(recipe, training=replace(recipe.training, quantise="int8"))
+    options = replace(options, state_bits=options.state_bits or start.recipe.training.state_bits)
+    states = f" and states of {options.state_bits} bits" if options.state_bits != 32 else ""
+    recipe = tuning_recipe(start.recipe, folder, options, f"Trained on with int8 weights{states}.")
+    training = replace(recipe.training, quantise="int8", state_bits=options.state_bits)
+    recipe = replace(recipe, training=training)
     tuned = start.tune(out, recipe, options, reporter)
     found = {
-        "task": start.task.name, "what": "int8", "from": str(folder), "seed": start.seed, "command": command,
-        "run": str(out), "before": start.point(options), "after": tuned.point(options),
+        "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
+        "seed": start.seed, "command": command, "run": str(out), "before": start.point(options), "after": tuned.point(options),
     }  # fmt: skip
     _write(out / "compression.json", found)
     write_curve(out, found, [("as it was", found["before"]), ("trained on for int8", found["after"])])

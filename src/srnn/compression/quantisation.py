@@ -1,4 +1,6 @@
-"""Training for int8 weights: the network computes with rounded weights, and training moves the exact ones behind them.
+"""Training for int8: the network computes with rounded weights, and training moves the exact ones behind them.
+
+Where int8 is to keep states in 16 or 8 bits, they are rounded as well, after every step (``rounded_state.py``).
 
 Rounding has no useful gradient; the straight-through estimator takes that of the identity (Bengio, Leonard & Courville 2013,
 arXiv 1308.3432). Scales are those of the int8 export, found anew at every step. The last checkpoint of such a training holds
@@ -7,6 +9,8 @@ the exact weights, with which it goes on; the best one the rounded weights, whic
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -14,6 +18,8 @@ from torch import Tensor, nn
 
 from ..export.integer import rounded, row_scales
 from ..network import SRNN, Layer
+from ..neurons import Neuron
+from .rounded_state import grids, rounded_neuron
 
 
 @torch.no_grad()
@@ -32,7 +38,12 @@ def as_int8(layer: Layer) -> tuple[Tensor, Tensor | None]:
 
 
 class Int8Layer(Layer):
-    """A layer that shows its weights rounded to int8. Parameters, checkpoints and optimiser have the exact ones."""
+    """A layer that shows its weights rounded to int8. Parameters, checkpoints and optimiser have the exact ones.
+
+    ``kept_bits``: bits behind the point of each state variable, to which it is rounded after every step; none: exact states.
+    """
+
+    kept_bits: Mapping[str, int] = MappingProxyType({})
 
     @property
     def weight_in(self) -> Tensor:  # type: ignore[override]
@@ -45,6 +56,12 @@ class Int8Layer(Layer):
         quantised = as_int8(self)[1]
         return None if exact is None or quantised is None else exact + (quantised - exact).detach()
 
+    def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
+        neuron, coefficients = super().dynamics()
+        if not self.kept_bits:
+            return neuron, coefficients
+        return rounded_neuron(neuron), (*coefficients, *grids(neuron, self.kept_bits, coefficients[0].detach()))
+
 
 def train_as_int8(network: SRNN) -> SRNN:
     """Turn the layers into Int8Layers, in place; returns the network."""
@@ -52,6 +69,24 @@ def train_as_int8(network: SRNN) -> SRNN:
         if type(module) is Layer:
             module.__class__ = Int8Layer
     return network
+
+
+def keep_states(network: SRNN, bits: Sequence[Mapping[str, int]]) -> None:
+    """Let the Int8Layers of a network round their states to so many bits behind the point; a mapping by variable for each."""
+    for layer, kept in zip(int8_layers(network), bits, strict=True):
+        layer.kept_bits = dict(kept)
+
+
+def int8_layers(network: nn.Module) -> list[Int8Layer]:
+    """Those of a network, in its order, the readout last."""
+    return [module for module in network.modules() if isinstance(module, Int8Layer)]
+
+
+def ordinary(network: nn.Module) -> None:
+    """Let the Int8Layers of a network be ordinary layers again; their weights are what the parameters have."""
+    for layer in int8_layers(network):
+        layer.__dict__.pop("kept_bits", None)
+        layer.__class__ = Layer  # type: ignore[assignment]
 
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -67,11 +102,10 @@ def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
 @torch.no_grad()
 def snap_weights(network: SRNN) -> SRNN:
     """Round all weights to int8 for good, in place, and let the layers be ordinary ones again; returns the network."""
+    ordinary(network)
     for module in network.modules():
         if isinstance(module, Layer):
             below, own = as_int8(module)
-            if isinstance(module, Int8Layer):
-                module.__class__ = Layer  # type: ignore[assignment]
             module.weight_in.copy_(below)
             if own is not None and module.weight_rec is not None:
                 module.weight_rec.copy_(own)

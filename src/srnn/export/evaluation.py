@@ -14,8 +14,9 @@ from ..evaluation import Evaluation, Tally
 from ..kernels import Spikes
 from ..kernels.problem import LayerResult
 from ..network import SRNN, Result
-from .device import device_network
+from .device import DeviceNetwork, device_network
 from .integer import InputFormat, IntegerNetwork, quantise
+from .state_format import StateFormat, measure_states
 
 if TYPE_CHECKING:
     from ..batches import Batch
@@ -23,13 +24,23 @@ if TYPE_CHECKING:
     from ..losses import Loss
     from ..tasks import Task
 
-_MEASURED = 1000  # sequences
+_MEASURED = 1000  # sequences, of inputs
+_WATCHED = 64  # of states: these are run
 _BATCH = 128
 
 
 def measure_inputs(sequences: Sequences) -> InputFormat:
     """What the inputs of a split (the training split, usually) are like, by its first sequences."""
     return InputFormat.measure(_dense(sequences.take(np.arange(min(_MEASURED, len(sequences)))).x))
+
+
+def measure_kept(
+    sequences: Sequences, network: DeviceNetwork, width: int, inputs_as: InputFormat | None = None
+) -> StateFormat:
+    """How states of ``width`` bits are to be kept, by the first sequences of a split (the training split, usually)."""
+    if width == 32:
+        return StateFormat()
+    return measure_states(network, _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x), width, inputs_as)
 
 
 def evaluate_int8(
@@ -40,15 +51,20 @@ def evaluate_int8(
     *,
     data_dir: Path | None = None,
     inputs_as: InputFormat | None = None,
+    state_as: StateFormat | int = 32,
 ) -> Evaluation:
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
 
     It begins at the device's initial state. ``inputs_as``: what inputs are like; None: as measured on the training split.
-    The report has ``saturated`` beside the usual numbers: how many results were too large for int32.
+    ``state_as``: how states are kept, or in how many bits, 32, 16 or 8; their ranges are then measured there, too.
+    The report has ``saturated`` beside the usual numbers: how many results were too large, and held at the end of their range.
     """
+    device = device_network(network)
     if inputs_as is None:
         inputs_as = measure_inputs(Sequences(task, "train", data_dir))
-    model, sequences = quantise(device_network(network), inputs_as), Sequences(task, split, data_dir)
+    if isinstance(state_as, int):
+        state_as = measure_kept(Sequences(task, "train", data_dir), device, state_as, inputs_as)
+    model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
     tally, saturated = Tally(network, task, loss), 0
     for start in range(0, len(sequences), _BATCH):
         batch = sequences.take(np.arange(start, min(start + _BATCH, len(sequences))))

@@ -50,11 +50,22 @@ class Fixed:
         """self * 2**shift; rounded where shift is negative."""
         raise NotImplementedError
 
+    def _narrowed(self, shift: int, bits: int, width: int) -> Self:
+        """self / 2**shift, rounded, held within ``width`` bits."""
+        raise NotImplementedError
+
     # ---- the rules ----------------------------------------------------------------------------------------------------------
 
     def to(self, bits: int) -> Self:
         """The same number with that many bits."""
         return self if bits == self.bits else self._shifted(bits - self.bits, bits)
+
+    def kept(self, bits: int, width: int) -> Self:
+        """The same number as a state keeps it: with ``bits`` behind the point, in ``width`` bits (32: as any other number)."""
+        if width == 32:
+            return self.to(bits)
+        finer = self if self.bits >= bits else self.to(bits)
+        return finer._narrowed(finer.bits - bits, bits, width)
 
     def _partner(self, other: Any) -> Self:
         """A plain number of the step's text as one of this format."""
@@ -131,6 +142,13 @@ class FixedArray(Fixed):
 
     def _shifted(self, shift: int, bits: int) -> Self:
         return self._held(rounded_shift(self.values, -shift), bits)
+
+    def _narrowed(self, shift: int, bits: int, width: int) -> Self:
+        most = 2 ** (width - 1)
+        values = rounded_shift(self.values, shift)
+        held = np.clip(values, -most, most - 1)
+        self.saturated[0] += int(np.count_nonzero(held != values))
+        return type(self)(held, bits, self.limit, self.saturated)
 
 
 class FixedUse(Fixed):

@@ -4,7 +4,8 @@
                  input weights, with one k a layer, so that a shift is all that it takes to add their sums
     sums         int32: the senders' q, each times the sender's value (a spike: 1)
     currents     sum x multiplier / 2**shift + bias, where multiplier / 2**shift is the neuron's scale in the layer's format
-    state        int32 with F bits behind the point; F is a layer's own, so chosen that its greatest possible state fits
+    state        int32 with F bits behind the point; F is a layer's own, so chosen that its greatest possible state fits;
+                 between two steps kept so, or in 16 or 8 bits (``state_format.py``)
     coefficients int32: multipliers (time constants among them) as fine as 31 bits allow, thresholds in the layer's format
     inputs       whole numbers as they are (int8), or int16 with as many bits behind the point as their range allows
 
@@ -22,6 +23,7 @@ from ..errors import SrnnError
 from .device import Array, DeviceLayer, DeviceNetwork, DeviceRun, States, emit
 from .fixed import INT32_MAX, FixedArray, multiplied_coefficients
 from .integer_range import greatest_number
+from .state_format import StateFormat
 
 LEVELS = 127
 """Greatest quantised weight."""
@@ -71,7 +73,11 @@ class IntegerLayer(DeviceLayer):
     """A layer in whole numbers (all arrays int64, within the ranges that the module's text gives)."""
 
     bits: int
-    """Bits behind the point of state, current and drive."""
+    """Bits behind the point of state, current and drive, as a step computes with them."""
+    width: int
+    """Bits of a state variable between two steps."""
+    kept_bits: dict[str, int]
+    """Bits behind the point of the state variables there."""
     coefficient_bits: dict[str, int]
     multiplier: Array
     """(size,)."""
@@ -113,7 +119,8 @@ class IntegerNetwork(DeviceNetwork):
     @property
     def output_bits(self) -> int:
         """Scores are whole numbers: the real ones times 2**output_bits (spikes: 0 bits)."""
-        return self.layers[-1].bits if self.layers[-1].reads_membrane else 0
+        readout = self.layers[-1]
+        return readout.kept_bits[readout.neuron.variables()[0]] if readout.reads_membrane else 0
 
     def run(self, x: Array, state: States | None = None) -> IntegerRun:
         """x (B, T, inputs) whole numbers (see ``InputFormat.encode``) -> whole numbers."""
@@ -134,13 +141,17 @@ class IntegerNetwork(DeviceNetwork):
             for number, layer in enumerate(self.layers):
                 part, neuron = now[number], layer.neuron
                 s_bits = 0 if neuron.emission == "spike" else layer.bits
-                variables = [FixedArray(part[name], layer.bits, layer.bits, saturated) for name in neuron.variables()]
+                variables = [
+                    FixedArray(part[name], bits, layer.bits, saturated).to(layer.bits)
+                    for name, bits in layer.kept_bits.items()
+                ]
                 s = FixedArray(part["s"], s_bits, layer.bits, saturated)
                 current = layer.current(seen, part["s"], saturated)
-                *new, drive = (
-                    result.to(layer.bits) for result in neuron.step(*variables, s, current, *constants[number])
-                )
-                seen = emit(neuron, drive.values)
+                *new, drive = neuron.step(*variables, s, current, *constants[number])
+                new = [
+                    result.kept(bits, layer.width) for result, bits in zip(new, layer.kept_bits.values(), strict=True)
+                ]
+                seen = emit(neuron, drive.to(layer.bits).values)
                 now[number] = dict(zip(neuron.State._fields, (*(one.values for one in new), seen), strict=True))
                 emitted[number][:, t] = seen
                 if number == len(self.layers) - 1:
@@ -148,9 +159,11 @@ class IntegerNetwork(DeviceNetwork):
         return IntegerRun(output, emitted, now, saturated[0])
 
 
-def quantise(network: DeviceNetwork, inputs_as: InputFormat | None = None) -> IntegerNetwork:
+def quantise(
+    network: DeviceNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
+) -> IntegerNetwork:
     """The network with int8 weights. Raises SrnnError for neurons that int8 cannot say (analog values between layers)."""
-    inputs_as = inputs_as or InputFormat()
+    inputs_as, state_as = inputs_as or InputFormat(), state_as or StateFormat()
     last = len(network.layers) - 1
     layers = []
     for number, layer in enumerate(network.layers):
@@ -160,7 +173,7 @@ def quantise(network: DeviceNetwork, inputs_as: InputFormat | None = None) -> In
             )
         if layer.neuron.emission == "relu":
             raise SrnnError(f"Layer {number}: int8 has no ReLU neurons. Export it as float32.")
-        layers.append(_quantise_layer(layer, inputs_as if number == 0 else InputFormat(), number))
+        layers.append(_quantise_layer(layer, inputs_as if number == 0 else InputFormat(), state_as, number))
     return IntegerNetwork(tuple(layers), inputs_as, encoder=network.encoder)
 
 
@@ -182,7 +195,7 @@ def rounded(matrix: Array, scales: Array) -> Array:
     return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
 
 
-def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, number: int) -> IntegerLayer:
+def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
     scales, k = row_scales(layer.weight_in, layer.weight_rec)
     weight_in, lift = rounded(layer.weight_in, scales), -(k + inputs_as.bits)
     greatest = np.abs(weight_in).sum(1) * inputs_as.greatest
@@ -206,10 +219,13 @@ def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, number: int) -> 
         coefficient_bits[name] = finest if name in multiplied else bits
         coefficients[name] = _fixed(value, coefficient_bits[name])
     spiking = layer.neuron.emission == "spike"
-    initial = {name: _fixed(value, 0 if name == "s" and spiking else bits) for name, value in layer.initial.items()}
+    kept = {name: state_as.bits(number, name, bits) for name in layer.neuron.variables()}
+    formats = {**kept, "s": 0 if spiking else bits}
+    initial = {name: _fixed(value, formats[name]) for name, value in layer.initial.items()}
     return IntegerLayer(
         neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),
         coefficients=coefficients, initial=initial, reads_membrane=layer.reads_membrane, bits=bits,
+        width=state_as.width, kept_bits=kept,
         coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
         lift=lift if weight_rec is not None else 0,
     )  # fmt: skip

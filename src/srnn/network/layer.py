@@ -112,6 +112,10 @@ class Layer(nn.Module):
                 state[name] = how.sample(batch, self.size, generator=generator, **like)
         return self.neuron.State(**state)
 
+    def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
+        """The model that runs in time and its coefficients, each (size,)."""
+        return self.neuron, self.params.coefficients()
+
     def forward(
         self,
         x: Tensor | Spikes,
@@ -132,14 +136,15 @@ class Layer(nn.Module):
                 f"The state does not fit this layer: expected {self.neuron.State._fields} of shape "
                 f"({x.shape[0]}, {self.size}), got {[tuple(part.shape) for part in state]}."
             )
+        neuron, coefficients = self.dynamics()
         problem = LayerProblem(
-            neuron=self.neuron,
+            neuron=neuron,
             surrogate=self.surrogate,
             x=x,
             weight_in=self.weight_in if gain == 1 else self.weight_in * gain,
             bias=self.bias,
             weight_rec=self.weight_rec,
-            coefficients=self.params.coefficients(),
+            coefficients=coefficients,
             state=state,
             lengths=lengths,
             output=self.output,

@@ -303,6 +303,8 @@ class TrainingConfig:
     prune: PruneConfig = field(default_factory=PruneConfig)
     quantise: Literal["none", "int8"] = "none"
     """int8: the network computes with weights rounded to int8, and the best checkpoint holds such weights."""
+    state_bits: Literal[32, 16, 8] = 32
+    """quantise: int8 only. 16 or 8: states are rounded after every step, too, to what so many bits can keep of their range."""
     checkpoint_every: int | None = None
     """Also write the last checkpoint every so many optimiser steps, for long epochs; null: after each epoch."""
     max_skipped: int = 10
@@ -322,6 +324,8 @@ class TrainingConfig:
                  "at least 1", self.checkpoint_every)  # fmt: skip
         _require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
         _require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
+        _require(self.state_bits == 32 or self.quantise == "int8", "training.state_bits",
+                 "32 unless training.quantise is int8", self.state_bits)  # fmt: skip
         for pattern, scale in self.lr_scale.items():
             _require(0 <= scale < float("inf"), f"training.lr_scale.{pattern}", "at least 0", scale)
 
@@ -374,6 +378,7 @@ class Recipe:
         for name in self.network.idle_keys():
             del plain["network"][name]
         if self.network.model != "srnn":
-            del plain["training"]["prune"], plain["training"]["quantise"]
+            for name in ("prune", "quantise", "state_bits"):
+                del plain["training"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain

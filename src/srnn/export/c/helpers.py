@@ -42,6 +42,13 @@ static inline int32_t rescale(int32_t a, int shift)
 {
     return held(shift < 0 ? ((int64_t)a + ((int64_t)1 << (-shift - 1))) >> -shift : (int64_t)a * ((int64_t)1 << shift));
 }
+
+/* a / 2^shift, held within -most - 1 ... most: what a state of fewer bits keeps */
+static inline int32_t narrow(int32_t a, int shift, int32_t most)
+{
+    const int32_t x = shift > 0 ? (int32_t)(((int64_t)a + ((int64_t)1 << (shift - 1))) >> shift) : a;
+    return x > most ? most : x < -most - 1 ? -most - 1 : x;
+}
 """
 
 

@@ -52,12 +52,6 @@ class LayerPlan:
         own = [value for value in self.coefficients.values() if isinstance(value, Constant)]
         return [*arrays, self.bias, *([self.scaling] if self.scaling else []), *own]
 
-    @property
-    def state_bytes(self) -> int:
-        """Of the layer's struct, which is aligned to its largest number."""
-        total = sum(BYTES[ctype] * self.layer.size for ctype, _ in self.state)
-        return total + -total % max(BYTES[ctype] for ctype, _ in self.state)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -72,6 +66,12 @@ class Plan:
     @property
     def integer(self) -> bool:
         return self.number != "float"
+
+    @property
+    def state_width(self) -> int:
+        """Bits of a kept number."""
+        layer = self.network.layers[0]
+        return layer.width if isinstance(layer, IntegerLayer) else 32
 
     @property
     def index_types(self) -> tuple[str, str]:
@@ -102,7 +102,7 @@ class Plan:
     @property
     def state_bytes(self) -> int:
         """Of one state."""
-        return sum(layer.state_bytes for layer in self.layers) + self.widest * BYTES[self.number]
+        return self.state_dtype().itemsize
 
     def state_dtype(self) -> np.dtype[Any]:
         """The state struct as numpy reads it: main.c's --state and --trace."""
@@ -151,6 +151,7 @@ class Plan:
         return {
             "name": self.name,
             "format": "int8" if self.integer else "float32",
+            **({"state_bits": self.state_width} if self.integer else {}),
             "flash_bytes": self.flash_bytes,
             "ram_bytes": self.ram_bytes,
             "weights": sum(matrix.senders * matrix.size for layer in self.layers for matrix in layer.matrices),
@@ -229,7 +230,8 @@ def _plan_layer(
         for key, array in layer.coefficients.items()
         if key in step.parameters
     }
-    state = [(value, variable) for variable in layer.neuron.variables()]
+    kept = f"int{layer.width}_t" if isinstance(layer, IntegerLayer) else value
+    state = [(kept, variable) for variable in layer.neuron.variables()]
     spiking = layer.neuron.emission == "spike"
     if "s" in step.parameters or needs_emission or layer.weight_rec is not None:
         state.append(("uint8_t" if integer and spiking else value, "s"))
@@ -249,17 +251,24 @@ def _step_function(layer: DeviceLayer, functions: dict[str, StepFunction]) -> St
         spiking = neuron.emission == "spike"
         bits = dict.fromkeys(names, layer.bits) | layer.coefficient_bits | {"s": 0 if spiking else layer.bits}
         arguments: dict[str, Any] = {name: FixedText(name, bits[name], layer.bits, counts) for name in names}
-        ctype = "int32_t"
+        ctype, kept = "int32_t", f"int{layer.width}_t"
     else:
         arguments = {name: FloatText(name, counts) for name in names}
-        ctype = "float"
+        ctype = kept = "float"
     found = translate(neuron.step, arguments)
-    results = [r.to(layer.bits) if isinstance(layer, IntegerLayer) else r for r in found.results]
     variables = neuron.variables()
+    read = {variable: f"*{variable}_at" for variable in variables}
+    results = found.results
+    if isinstance(layer, IntegerLayer):
+        formats = layer.kept_bits
+        read = {name: FixedText(text, formats[name], layer.bits, {}).to(layer.bits).text for name, text in read.items()}
+        *after, drive = results
+        after = [result.kept(formats[name], layer.width) for name, result in zip(variables, after, strict=True)]
+        results = [*after, drive.to(layer.bits)]
     parameters = tuple(name for name in ("s", "current", *neuron.coefficients) if name in found.used)
 
     known = {*variables, *parameters}
-    body = [f"    {ctype} {variable} = *{variable}_at;" for variable in variables if variable in found.used]
+    body = [f"    {ctype} {variable} = {text};" for variable, text in read.items() if variable in found.used]
     again = [name for name, _ in found.assignments]
     for name, expression in found.assignments:
         declared = "" if name in known else f"{ctype} " if again.count(name) > 1 else f"const {ctype} "
@@ -267,7 +276,7 @@ def _step_function(layer: DeviceLayer, functions: dict[str, StepFunction]) -> St
         known.add(name)
     body += [f"    *{variable}_at = {result.text};" for variable, result in zip(variables, results, strict=False)]
     body.append(f"    return {results[-1].text};")
-    head = [*(f"{ctype} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
+    head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
     text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
     if text not in functions:
         taken = sum(function.name.startswith(f"{neuron.name}_step") for function in functions.values())

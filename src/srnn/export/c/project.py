@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...errors import SrnnError
 from ..device import DeviceNetwork, device_network
 from ..integer import InputFormat, quantise
+from ..state_format import StateFormat
 from .plan import Plan, make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
@@ -36,6 +37,7 @@ def export_c(
     format: Format = "float32",
     *,
     inputs_as: InputFormat | None = None,
+    state_as: StateFormat | None = None,
     encoder: LevelCrossing | SignalEncoder | None = None,
     about: str = "",
 ) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def export_c(
         name: C identifier: prefix of files, functions and types.
         format: "float32", or "int8" (whole numbers only; see ``srnn.export.integer``).
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
+        state_as: int8 only: the width of kept states (default: 32 bits; else as ``measure_states`` finds it).
         encoder: what makes the inputs of a signal, to be part of the library: a ``SignalEncoder`` (smoothing, and level
             crossing of standardised channels), or a bare level crossing, with thresholds in the signal's unit.
         about: one line for the header: what network this is.
@@ -61,8 +64,10 @@ def export_c(
         raise SrnnError(f"The C export knows the formats float32 and int8, not {format!r}.")
     if inputs_as is not None and format != "int8":
         raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
+    if state_as is not None and format != "int8":
+        raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, DeviceNetwork) else device_network(network, encoder)
-    plan = make_plan(quantise(device, inputs_as) if format == "int8" else device, name)
+    plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device, name)
     report = plan.report()
     # Nothing in it may end the comment that it stands in.
     about = re.sub(r"[^ -~]|/\*|\*/", "_", about or describe(device))

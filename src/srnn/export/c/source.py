@@ -84,9 +84,17 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
         for layer, own in zip(plan.layers, layers, strict=True)
     )
     inputs_as, output_bits = plan.network.inputs_as, plan.network.output_bits  # type: ignore[attr-defined]
+    kept = []
+    if plan.state_width < 32:
+        formats = "; ".join(
+            f"{layer.name} {', '.join(f'{name} {bits}' for name, bits in own.kept_bits.items())}"  # type: ignore[attr-defined]
+            for layer, own in zip(plan.layers, layers, strict=True)
+        )
+        kept = [f" * Between two steps a state is kept in int{plan.state_width}, rounded and held, with: {formats}."]
     return [
         " * Arithmetic: whole numbers only. Weights int8 with a scale for each neuron; state int32, with so many bits",
         f" * behind the point: {bits}.",
+        *kept,
         f" * An input x is given as round(x * 2^{inputs_as.bits}); a score s stands for s / 2^{output_bits}.",
     ]
 

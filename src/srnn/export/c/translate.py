@@ -108,6 +108,9 @@ class FixedText(Fixed):
     def _shifted(self, shift: int, bits: int) -> Self:
         return self._made("shifts", f"rescale({self.text}, {shift})", bits)
 
+    def _narrowed(self, shift: int, bits: int, width: int) -> Self:
+        return self._made("shifts", f"(int{width}_t)narrow({self.text}, {shift}, INT{width}_MAX)", bits)
+
 
 @dataclass(frozen=True)
 class Translated:

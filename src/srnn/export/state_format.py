@@ -1,0 +1,81 @@
+"""How an int8 network keeps its state between two steps: in 32, 16 or 8 bits a number.
+
+A step computes in int32 with a layer's F bits behind the point, whatever the width. What it hands on to the next step is then
+rounded (half up) to as many bits as the variable's greatest value leaves of the width, and held within it. So narrow states cost
+memory (RAM, and the traffic of it), not arithmetic; and what they lose is what lies below their last bit: a membrane near 0 that
+should leak less than half of it a step stands still.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from .device import Array, DeviceNetwork
+    from .integer import InputFormat
+
+WIDTHS = (32, 16, 8)
+"""Bits of a kept number."""
+
+
+@dataclass(frozen=True)
+class StateFormat:
+    """``width``: bits of every kept number. ``greatest``: how large each variable becomes, a mapping by name for each layer;
+    needed where the width is less than 32."""
+
+    width: int = 32
+    greatest: Sequence[Mapping[str, float]] = ()
+
+    def __post_init__(self) -> None:
+        check_width(self.width)
+        if self.width < 32 and not self.greatest:
+            raise SrnnError(f"States of {self.width} bits need the range of every variable (measure_states).")
+
+    def bits(self, layer: int, variable: str, most: int) -> int:
+        """Bits behind the point of a kept variable, at most those that a step computes with; negative for very large ones."""
+        if self.width == 32:
+            return most
+        greatest = max(float(self.greatest[layer][variable]), 2.0**-20)
+        return min(most, self.width - 1 - math.ceil(math.log2(greatest)))
+
+
+def check_width(width: int) -> None:
+    """SrnnError unless states can be that wide."""
+    if width not in WIDTHS:
+        raise SrnnError(f"States are kept in 32, 16 or 8 bits, not {width!r}.")
+
+
+def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
+    """The format for states of ``width`` bits, by the greatest values that the integer model with 32 has on example inputs.
+
+    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot say.
+    """
+    if width == 32:
+        return StateFormat()
+    check_width(width)
+    from .integer import quantise
+
+    model = quantise(network, inputs_as)
+    sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
+    names = [layer.neuron.variables() for layer in model.layers]
+    greatest = [dict.fromkeys(variables, 0) for variables in names]
+    for t in range(-1, x.shape[1]):
+        if t >= 0:
+            state = model.run(sent[:, t : t + 1], state).state
+        for found, part in zip(greatest, state, strict=True):
+            for name in found:
+                found[name] = max(found[name], int(np.abs(part[name]).max(initial=0)))
+    return StateFormat(
+        width,
+        tuple(
+            {name: value * 2.0**-layer.bits for name, value in found.items()}
+            for found, layer in zip(greatest, model.layers, strict=True)
+        ),
+    )

@@ -1,0 +1,255 @@
+"""States of 16 and 8 bits: the rounded model on every backend, the integer model, its C, and training for them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compiled import SANITIZED, build, compilers
+from srnn import SrnnError
+from srnn import training as training_module
+from srnn.batches import Sequences
+from srnn.checkpoints import read_checkpoint
+from srnn.cli import main
+from srnn.compression import train_as_int8
+from srnn.compression.quantisation import Int8Layer, int8_layers, keep_states, ordinary
+from srnn.compression.rounded_state import grids, rounded_neuron
+from srnn.export.c import export_c
+from srnn.export.c.plan import make_plan
+from srnn.export.device import device_network
+from srnn.export.integer import InputFormat, quantise
+from srnn.export.state_format import StateFormat, measure_states
+from srnn.kernels import run_layer
+from srnn.kernels.problem import LayerProblem
+from srnn.network import Layer
+from srnn.neurons import NEURONS
+from srnn.recipes import Recipe, load_recipe
+from srnn.training import train
+from test_compression_recipes import trained
+from test_export_c import check_states, network, signal
+from test_integer import fixed, real
+from test_kernels_cpu import RANDOM, SHAPES, assert_same, make
+from tiny import TinyTask, tiny_recipe
+
+SLOW = pytest.mark.slow
+INT8 = ("--training.quantise=int8", "--training.state_bits=8")
+
+
+def rounded_problem(bits: int, **options) -> LayerProblem:
+    """A random layer whose state is rounded."""
+    problem = make(**options)
+    neuron, size = problem.neuron, problem.weight_in[:, 0]
+    own = grids(neuron, dict.fromkeys(neuron.variables(), bits), size)
+    return replace(problem, neuron=rounded_neuron(neuron), coefficients=(*problem.coefficients, *own))
+
+
+# ---- the rounded model ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("neuron", [name for name in NEURONS if name != "relu"])
+@RANDOM
+@given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12))
+def test_the_rounded_model_equals_the_reference(neuron: str, shape: dict, bits: int) -> None:
+    assert_same(rounded_problem(bits, neuron=neuron, **shape), binary=shape["binary"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+def test_states_lie_on_the_grid_and_nothing_else_does(neuron: str, dtype: torch.dtype) -> None:
+    problem = rounded_problem(6, neuron=neuron, dtype=dtype)
+    names = problem.neuron.variables()
+    result = run_layer(replace(problem, record=(*names, "v")), "reference")
+    for name in names:
+        assert torch.equal(result.traces[name] * 2**6, (result.traces[name] * 2**6).round())
+    drive = result.traces["v"] * 2**6
+    assert (drive != drive.round()).any()  # the spike is of the exact state
+    for values in run_layer(problem, "cpu").state[:-1]:
+        assert torch.equal(values * 2**6, (values * 2**6).round())
+
+
+def test_a_fine_grid_changes_no_gradient() -> None:
+    """Straight through: what is left of the exact model's gradients is the rounding of its values."""
+    exact = make(neuron="alif", steps=20)
+    fine = rounded_problem(45, neuron="alif", steps=20)
+    gradients = []
+    for problem in (exact, fine):
+        weight = problem.weight_in.clone().requires_grad_()
+        run_layer(replace(problem, weight_in=weight), "reference").output.sum().backward()
+        gradients.append(weight.grad)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-8)
+
+
+# ---- the integer model and its C --------------------------------------------------------------------------------------------
+
+
+@given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 24), st.integers(-3, 15), st.sampled_from([8, 16]))
+def test_kept_numbers_are_rounded_and_held(value: int, at: int, bits: int, width: int) -> None:
+    saturated = [0]
+    number = fixed(value, at, saturated)
+    kept = number.kept(bits, width)
+    most = 2 ** (width - 1)
+    assert kept.bits == bits and -most <= kept.values.item() < most
+    if not saturated[0]:
+        assert abs(real(kept) - real(number)) <= 2.0 ** -(bits + 1)
+    assert number.kept(at, 32).values.item() == number.values.item()
+
+
+@pytest.mark.parametrize("width", [16, 8])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
+    net = device_network(network(neuron))
+    x = signal("spikes")
+    found = measure_states(net, x, width)
+    model = quantise(net, state_as=found)
+    wide, narrow = quantise(net).run(x.astype(int)), model.run(x.astype(int))
+    for layer, ranges in zip(model.layers, found.greatest, strict=True):
+        for name, bits in layer.kept_bits.items():
+            assert bits == layer.bits or 2.0 ** (width - 2) <= ranges[name] * 2.0**bits <= 2.0 ** (width - 1)
+    if width == 16:
+        assert all(np.mean(a == b) > 0.99 for a, b in zip(wide.emitted[:-1], narrow.emitted[:-1], strict=True))
+        scale = 2.0**-model.output_bits
+        assert np.abs(narrow.output * scale - wide.output * 2.0 ** -quantise(net).output_bits).mean() < 0.02
+    cut = model.run(x[:, :11].astype(int))
+    again = model.run(x[:, 11:].astype(int), cut.state)
+    np.testing.assert_array_equal(np.concatenate([cut.output, again.output], 1), narrow.output)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("readout", ["integrator", "alif"])
+@pytest.mark.parametrize(
+    ("neuron", "width"), [("alif", 8), ("adlif", 16), *(pytest.param(n, w, marks=SLOW) for n, w in
+                          [("alif", 16), ("lif", 8), ("lif", 16), ("adlif", 8)])]
+)  # fmt: skip
+def test_c_is_its_model_to_the_bit(neuron: str, width: int, readout: str, compiler: str, tmp_path: Path) -> None:
+    net, x = device_network(network(neuron, readout)), signal("analog")
+    inputs_as = InputFormat.measure(x)
+    state_as = measure_states(net, x[:, :20], width, inputs_as)
+    report = export_c(net, tmp_path / "c", "net", "int8", inputs_as=inputs_as, state_as=state_as)
+    model = quantise(net, inputs_as, state_as)
+    plan = make_plan(model, "net")
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    sent = inputs_as.encode(8 * x)  # stronger than what was measured: some results are held
+    expected = model.run(sent)
+    scores, states = program.run(sent, trace=True)
+    assert (scores == expected.output).all()
+    check_states(states, plan, expected)
+    assert expected.saturated > 0
+    wide = make_plan(quantise(net, inputs_as), "net")
+    assert report["state_bits"] == width and report["ram_bytes"] == plan.ram_bytes < wide.ram_bytes
+    text = (tmp_path / "c" / "net.h").read_text()
+    assert re.search(rf"int{width}_t u\[12\]", text) and f"kept in int{width}" in text
+    assert plan.layers[0].state[-1] == ("uint8_t", "s")
+
+
+def test_what_does_not_fit() -> None:
+    net = device_network(network())
+    with pytest.raises(SrnnError, match="32, 16 or 8 bits, not 12"):
+        measure_states(net, signal("spikes"), 12)
+    with pytest.raises(SrnnError, match="range of every variable"):
+        StateFormat(8)
+    with pytest.raises(SrnnError, match="int8; float32 keeps"):
+        export_c(net, "nowhere", state_as=StateFormat())
+
+
+# ---- training ---------------------------------------------------------------------------------------------------------------
+
+
+def test_layers_round_their_states_while_they_are_told_to() -> None:
+    net = train_as_int8(network("alif"))
+    x = torch.from_numpy(signal("spikes"))
+    exact = net.run(x).layers[0]
+    bits = [dict.fromkeys(layer.neuron.variables(), 2) for layer in int8_layers(net)]
+    keep_states(net, bits)
+    rounded = net.run(x).layers[0]
+    assert not torch.equal(exact.output, rounded.output)
+    for values in rounded.state[:-1]:
+        assert torch.equal(values * 4, (values * 4).round())
+    ordinary(net)
+    assert type(net.layers[0]) is Layer and not hasattr(net.layers[0], "kept_bits")
+    assert not any(isinstance(module, Int8Layer) for module in net.modules())
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moment", [0, 1, 4, 7])
+def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny_recipe(*INT8, "--training.epochs=3", "--training.checkpoint_every=2")
+    train(recipe, tmp_path / "whole", task=TinyTask())
+    save, count = training_module._save, iter(range(1000))
+
+    def killed(*arguments) -> None:
+        save(*arguments)
+        if next(count) == moment:
+            raise Killed
+
+    monkeypatch.setattr(training_module, "_save", killed)
+    with pytest.raises(Killed):
+        train(recipe, tmp_path / "cut", task=TinyTask())
+    monkeypatch.setattr(training_module, "_save", save)
+    train(recipe, tmp_path / "cut", task=TinyTask(), resume=True)
+    for which in ("best", "last"):
+        ours, theirs = (
+            read_checkpoint(tmp_path / folder / "checkpoints" / f"{which}.safetensors").tensors
+            for folder in ("whole", "cut")
+        )
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+        assert any(name.startswith("kept_bits.") for name in ours) == (which == "last")
+    assert isinstance(trained(tmp_path / "cut").layers[0], Layer)
+
+
+def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(net, bits) -> None:
+        keep_states(net, bits)
+        device = device_network(net)
+        x = np.asarray(Sequences(TinyTask(), "train").x[:64])
+        assert [dict(kept) for kept in bits] == [
+            layer.kept_bits for layer in quantise(device, state_as=measure_states(device, x, 8)).layers
+        ]
+        seen.append(bits)
+
+    monkeypatch.setattr("srnn.compression.in_training.keep_states", watched)
+    train(tiny_recipe(*INT8, "--training.epochs=2"), tmp_path / "run", task=TinyTask())
+    assert len(seen) == 2
+
+
+# ---- commands ---------------------------------------------------------------------------------------------------------------
+
+
+def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
+    run, out = str(tmp_path / "run"), tmp_path / "int8"
+    train(tiny_recipe("--training.epochs=1"), Path(run))
+    assert main(["quantise", run, "--state-bits", "8", "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)["before"]["int8"]
+    assert before["state_bits"] == 8 and len(before["kept_bits"]) == len(before["computed_bits"])
+    assert main(["quantise", run, "--state-bits", "8", "--epochs", "1", "--out", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["state_bits"] == 8 and "--state-bits 8" in found["command"] and found["before"]["int8"] == before
+    assert "states of 8 bits" in (out / "compression.md").read_text()
+    # What a run was trained for is what it is measured and exported as, unless told otherwise.
+    assert main(["quantise", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["before"]["int8"] == found["after"]["int8"]
+    for more, bits in (([], 8), (["--state-bits", "16"], 16), (["--state-bits", "32"], 32)):
+        words = ["export", "c", str(out), "--format", "int8", "--out", str(tmp_path / f"c{bits}"), "--json"]
+        assert main([*words, *more]) == 0
+        assert json.loads(capsys.readouterr().out)["state_bits"] == bits
+    assert main(["export", "c", run, "--out", str(tmp_path / "c"), "--state-bits", "8"]) == 2
+    assert "--state-bits belongs to --format int8" in capsys.readouterr().err
+
+
+def test_states_without_int8_are_refused() -> None:
+    for words in (["--training.state_bits=8"], [*INT8, "--training.state_bits=12"]):
+        with pytest.raises(SrnnError, match=r"training\.state_bits'"):
+            load_recipe("digits", words)
