@@ -20,7 +20,7 @@ def shipped(name: str) -> Recipe:
     return load_recipe(name)
 
 
-def write_summary(folder: Path, name: str = "paper/ecg", **changes: Any) -> Path:
+def write_summary(folder: Path, name: str = "paper/ecg-code", **changes: Any) -> Path:
     """A summary as srnn summarise writes it."""
     content = {
         "title": "t", "command": "c", "split": "validation (which also chose the epoch)", "seeds": [0, 1, 2],

@@ -136,7 +136,7 @@ def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     rate = str(467 / 1656)
-    found = _json(capsys, "paper/ecg", "--rates", rate, "--input-rate", rate, "--baselines", "rnn,gru,lstm")
+    found = _json(capsys, "paper/ecg-code", "--rates", rate, "--input-rate", rate, "--baselines", "rnn,gru,lstm")
     energies = [network["models"]["paper"]["energy_pj"]["step"] for network in found["networks"]]
     assert [round(energy, 1) for energy in energies] == [325.7, 9597.6, 15400.8, 20422.8]
     rate = str(497 / 1656)
@@ -145,7 +145,7 @@ def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["paper/ecg", "--rates", "0.3,", "--input-rate", "0.1"]
+    words = ["paper/ecg-code", "--rates", "0.3,", "--input-rate", "0.1"]
     assert "between 0 and 1" in _fails(capsys, *words)
     words[2] = "0.3"
     mine = tmp_path / "mine.toml"
@@ -161,7 +161,7 @@ def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureF
     assert "no run" in _fails(capsys, tmp_path)
     assert "Did you mean" in _fails(capsys, "digitz")
     assert "Did you mean" in _fails(capsys, "digits", "--baselines", "lstn")
-    assert "another task" in _fails(capsys, "digits", "paper/ecg")
+    assert "another task" in _fails(capsys, "digits", "paper/ecg-code")
     assert "single recipe" in _fails(capsys, runs["srnn"], "--rates", "0.1")
     assert "single recipe" in _fails(capsys, "digits", runs["srnn"], "--rates", "0.1")
     assert "--input-rate belongs" in _fails(capsys, "digits", "--input-rate", "0.1")

@@ -110,21 +110,26 @@ def test_paper_baselines_have_the_papers_sizes() -> None:
         "4 -> 120 lstm, from both ends", "240 -> 40 lstm, from both ends", "80 -> 100 ReLU", "100 -> 20 ReLU",
     ]  # fmt: skip
     for name in ("relu", "lif"):  # the recipes say what the generic baselines say
-        ours, generic = load_recipe(f"paper/ecg-{name}"), as_baseline(load_recipe("paper/ecg"), name)
+        ours, generic = load_recipe(f"paper/ecg-{name}"), as_baseline(load_recipe("paper/ecg-code"), name)
         assert ours.network.hidden == generic.network.hidden and ours.loss == generic.loss
         assert ours.training == generic.training
 
 
-def test_paper_ecg_is_the_papers_network() -> None:
-    recipe = load_recipe("paper/ecg")
+@pytest.mark.parametrize(("name", "beta", "every"), [("paper/ecg", 1.8, 50), ("paper/ecg-code", 0.0, 100)])
+def test_paper_ecg_is_the_papers_network(name: str, beta: float, every: int) -> None:
+    recipe = load_recipe(name)
     network = recipe.build_network(recipe.create_task(), seed=0)
     hidden, readout = network.layers[0], network.readout
     assert [network.inputs, hidden.size, readout.size] == [4, 36, 6]
-    assert float(hidden.params.beta[0]) == 0.0 and float(readout.params.beta[0]) == pytest.approx(1.8)
+    assert float(hidden.params.beta[0]) == pytest.approx(beta) and float(readout.params.beta[0]) == pytest.approx(1.8)
     assert [float(layer.params.threshold[0]) for layer in (hidden, readout)] == pytest.approx([0.1, 0.1])
     state = network.initial_state(3)
-    assert (state[0].u == state[0].s).all() and 0 < state[0].u.max() <= 0.1 and (state[0].e == 0.01).all()
-    assert (recipe.training.epochs, recipe.training.batch_size) == (400, 64)
+    assert 0 < state[0].u.max() <= 0.1
+    if name == "paper/ecg-code":
+        assert (state[0].u == state[0].s).all() and (state[0].e == 0.01).all()
+    else:
+        assert (state[0].s == 0).all() and (state[0].e == 0).all()
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.schedule.every) == (400, 64, every)
 
 
 def test_overrides_reach_any_depth() -> None:

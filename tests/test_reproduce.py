@@ -18,7 +18,7 @@ from srnn.cli import main
 from srnn.errors import SrnnError
 from srnn.recipes import load_recipe, shipped_recipes
 from srnn.reports.paper import gather, published_rows, published_settings, reproduce
-from srnn.reports.paper.matching import beside, cost, differences, energy, same_network
+from srnn.reports.paper.matching import beside, cost, differences, energy, nearest, same_network
 from srnn.reports.paper.published import TASKS, number
 from srnn.reports.summary import spread
 
@@ -77,13 +77,15 @@ class TestMatching:
     @pytest.mark.parametrize(
         ("recipe", "overrides", "fits"),
         [
+            ("paper/ecg-code", [], True),
+            ("paper/ecg-code", ["--training.epochs=3"], True),
+            ("paper/ecg-code", ["--network.neuron.tau_mem=normal(10, 1)"], True),
+            ("paper/ecg-code", ["--network.hidden=[37]"], False),
+            ("paper/ecg-code", ["--network.neuron.beta=1.8"], True),  # as Table S1 prints it
             ("paper/ecg", [], True),
-            ("paper/ecg", ["--training.epochs=3"], True),
-            ("paper/ecg", ["--network.neuron.tau_mem=normal(10, 1)"], True),
-            ("paper/ecg", ["--network.hidden=[37]"], False),
-            ("paper/ecg", ["--network.neuron.beta=1.8"], False),
-            ("paper/ecg", ["--network.recurrent=false"], False),
-            ("paper/ecg", ["--task.options.source=records"], False),
+            ("paper/ecg", ["--network.readout=integrator"], False),
+            ("paper/ecg-code", ["--network.recurrent=false"], False),
+            ("paper/ecg-code", ["--task.options.source=records"], False),
             ("paper/ecg-lif", [], False),
             ("paper/ecg-lstm", [], False),
             ("ecg-adlif", [], False),
@@ -93,8 +95,15 @@ class TestMatching:
         self, results: Path, recipe: str, overrides: list[str], fits: bool
     ) -> None:
         write_summary(results / "mine", recipe=load_recipe(recipe, overrides).to_dict())
-        row = next(row for row in published_rows("tableS2") if row.recipe == "paper/ecg")
+        row = next(row for row in published_rows("tableS2") if row.recipe == "paper/ecg-code")
         assert bool(beside(row, gather(results).entries)) == fits
+
+    def test_a_row_names_the_recipe_that_is_nearest(self, results: Path) -> None:
+        row = next(row for row in published_rows("tableS2") if row.own and row.task == "ECG")
+        for name in ("paper/ecg", "paper/ecg-code"):
+            write_summary(results / "mine", recipe=load_recipe(name, ["--training.epochs=80"]).to_dict())
+            found = nearest(gather(results).entries[0], row)
+            assert found == (name, ["training.epochs 80 (there 400)"])
 
     def test_equal_settings_written_otherwise(self) -> None:
         one, other = load_recipe("paper/shd"), load_recipe("paper/shd", ["--network.recurrent=[true, true]"])
@@ -102,7 +111,9 @@ class TestMatching:
         assert differences(other, one) == ["network.recurrent [True, True] (there True)"]
 
     def test_a_spiking_network_without_rate_has_no_cost(self) -> None:
-        assert cost(load_recipe("paper/ecg"), None) is None and cost(load_recipe("paper/ecg-lstm"), None) is not None
+        assert (
+            cost(load_recipe("paper/ecg-code"), None) is None and cost(load_recipe("paper/ecg-lstm"), None) is not None
+        )
 
 
 class TestTables:
@@ -117,7 +128,7 @@ class TestTables:
         own = rows[place]
         assert own["accuracy"] == pytest.approx(81) and own["ratio"] == own["error_ratio"] == own["efficiency"] == 1
         assert own["energy"] == pytest.approx(3.1 * 90 + 0.1 * 0.3 * (4 * 36 + 36 * 36 + 36 * 6))
-        assert own["on"] == "validation, 3 seeds" and own["remark"] == "recipe paper/ecg"
+        assert own["on"] == "validation, 3 seeds" and own["remark"] == "recipe paper/ecg-code"
         lstm = next(row for row in rows if row["method"] == "lstm")
         assert lstm["energy"] == pytest.approx(20422.8) and lstm["ratio"] == pytest.approx(20422.8 / own["energy"])
         assert lstm["error_ratio"] == pytest.approx(0.3 / 0.19) and lstm["rate"] is None
@@ -138,7 +149,7 @@ class TestTables:
         )  # no ratio across splits
 
     def test_others_are_compared_with_the_shipped_recipe_on_the_same_data(self, results: Path, tmp_path: Path) -> None:
-        write_summary(results / "a-changed", recipe=load_recipe("paper/ecg", ["--training.epochs=3"]).to_dict())
+        write_summary(results / "a-changed", recipe=load_recipe("paper/ecg-code", ["--training.epochs=3"]).to_dict())
         write_summary(results / "mine", firing_rate=spread([0.1]))
         write_summary(results / "raw", recipe=load_recipe("ecg-adlif", ["--task.options.source=records"]).to_dict())
         rows = {row["method"]: row for row in table("tableS2", results, tmp_path).to_dict()["rows"]}
@@ -190,7 +201,8 @@ class TestTables:
     def test_settings_mark_differences(self, results: Path, tmp_path: Path) -> None:
         rows = {(row["setting"], row["whose"]): row for row in table("tableS1", results, tmp_path).to_dict()["rows"]}
         assert rows["learning rate decay", "published"]["ECG"] == ".5 per 50"
-        assert rows["learning rate decay", "ours"]["ECG"] == "0.5 per 100 *"
+        assert rows["learning rate decay", "ours"]["ECG"] == "0.5 per 50"
+        assert rows["tau_adp 1", "ours"]["TIMIT"] == "200; 50 *"
         assert rows["tau_adp 2", "ours"]["ECG"] == "100; 1" and rows["tau_m 3", "ours"]["TIMIT"] == "3; 1"
         assert not rows["learning rate", "ours"]["SoLi"].endswith("*")
 

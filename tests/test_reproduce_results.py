@@ -20,7 +20,7 @@ from srnn.reports.summary import spread
 pytestmark = pytest.mark.usefixtures("no_data")
 RELU = {"network.neuron": {"name": "relu"}}
 TESTED = {
-    "trained": "srnn train paper/ecg --seed 0",
+    "trained": "srnn train paper/ecg-code --seed 0",
     "task": "ecg",
     "split": "test",
     "accuracy": 0.9,
@@ -40,7 +40,7 @@ class TestNoSpikes:
     @pytest.mark.parametrize(
         ("recipe", "name", "spikes"),
         [
-            ("paper/ecg", "SRNN", True), ("paper/ecg-lif", "LIF SRNN", True), ("ecg-adlif", "SE-adLIF SRNN", True),
+            ("paper/ecg-code", "SRNN", True), ("paper/ecg-lif", "LIF SRNN", True), ("ecg-adlif", "SE-adLIF SRNN", True),
             ("paper/ecg-relu", "ReLU SRNN", False), ("paper/ecg-lstm", "LSTM", False), ("paper/ecg-bilstm", "Bi-LSTM", False),
         ],
     )  # fmt: skip
@@ -88,13 +88,17 @@ class TestTestSplits:
         )
 
     def test_they_stand_in_the_tables(self, results: Path, tmp_path: Path) -> None:
-        write_summary(results / "mine", command="srnn train paper/ecg --seed SEED --data-dir DATA")
+        write_summary(results / "mine", command="srnn train paper/ecg-code --seed SEED --data-dir DATA")
         write_list(
-            results, "test-splits.json", [{**TESTED, "trained": f"srnn train paper/ecg --seed {i}"} for i in range(2)]
+            results,
+            "test-splits.json",
+            [{**TESTED, "trained": f"srnn train paper/ecg-code --seed {i}"} for i in range(2)],
         )
         row = next(row for row in table("table1", results, tmp_path).to_dict()["rows"] if row["method"] == "mine")
         assert row["on"] == "validation, 3 seeds"  # of one seed nothing is known
-        tested = [{**TESTED, "trained": f"srnn train paper/ecg --seed {i}", "accuracy": 0.8 + i / 10} for i in range(3)]
+        tested = [
+            {**TESTED, "trained": f"srnn train paper/ecg-code --seed {i}", "accuracy": 0.8 + i / 10} for i in range(3)
+        ]
         write_list(results, "test-splits.json", tested)
         row = next(row for row in table("table1", results, tmp_path).to_dict()["rows"] if row["method"] == "mine")
         assert row["on"] == "test, 3 seeds" and row["accuracy"] == pytest.approx(90)
@@ -103,7 +107,9 @@ class TestTestSplits:
         "changes", [{"split": "validation"}, {"parameters": 3}, {"task": "gsc"}, {"trained": "srnn train ecg --seed 0"}]
     )
     def test_only_of_the_same_training(self, results: Path, changes: dict[str, Any]) -> None:
-        write_summary(results / "mine", command="srnn train paper/ecg --seed SEED", seeds=[0], accuracy=spread([0.8]))
+        write_summary(
+            results / "mine", command="srnn train paper/ecg-code --seed SEED", seeds=[0], accuracy=spread([0.8])
+        )
         write_list(results, "test-splits.json", [TESTED])
         assert gather(results).entries[0].measured()[1] == "test"
         write_list(results, "test-splits.json", [{**TESTED, **changes}])

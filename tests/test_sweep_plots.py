@@ -15,13 +15,13 @@ from srnn.sweeps.schema import Sweep, load_sweep
 
 SIDE_LOBES = """
 title: h and s
-recipe: paper/ecg
+recipe: paper/ecg-code
 seeds: [0, 1, 2]
 parameters: {network.surrogate.h: [0.0, 0.15], network.surrogate.s: [1.5, 6.0, 12.0]}
 """
 NEURONS = """
 title: Neurons
-recipe: paper/ecg
+recipe: paper/ecg-code
 seeds: [0]
 variants: [{alif: {network.neuron: alif}}, {relu: {network.neuron: relu}}]
 """

@@ -20,10 +20,20 @@ _SHAPES: dict[str, NetworkShape] = {}
 
 def beside(row: PublishedRow, entries: list[Entry]) -> list[Entry]:
     """Our trainings of the row's network on the row's data."""
-    recipe = row.load_recipe()
-    if recipe is None:
-        return []
-    return [entry for entry in entries if same_data(entry.recipe, recipe) and same_network(entry.recipe, recipe)]
+    recipes = row.recipes().values()
+    return [
+        entry
+        for entry in entries
+        if any(same_data(entry.recipe, one) and same_network(entry.recipe, one) for one in recipes)
+    ]
+
+
+def nearest(entry: Entry, row: PublishedRow) -> tuple[str, list[str]]:
+    """The row's shipped recipe from which the training differs least, by name, and the settings in which it does."""
+    return min(
+        ((name, differences(entry.recipe, recipe)) for name, recipe in row.recipes().items()),
+        key=lambda one: len(one[1]),
+    )
 
 
 def same_data(one: Recipe, other: Recipe) -> bool:

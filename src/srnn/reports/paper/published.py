@@ -41,6 +41,8 @@ class PublishedRow:
     """The shipped recipe of this network; None: there is none."""
     baseline: str | None = None
     """With ``recipe``: that recipe as this baseline."""
+    printed: str | None = None
+    """With ``recipe``: the shipped recipe of this network as Table S1 prints it, where its numbers are of another one."""
     own: bool = False
     """The paper's SRNN, to which the task's other rows are compared."""
     remark: str | None = None
@@ -55,6 +57,10 @@ class PublishedRow:
     def load_recipe(self) -> Recipe | None:
         """The recipe of this network; None where there is none."""
         return None if self.recipe is None else _recipe(self.recipe, self.baseline)
+
+    def recipes(self) -> dict[str, Recipe]:
+        """All shipped recipes of this network by name, that of its numbers first; none where there is none."""
+        return {name: _recipe(name, self.baseline) for name in (self.recipe, self.printed) if name is not None}
 
 
 @cache

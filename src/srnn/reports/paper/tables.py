@@ -7,7 +7,7 @@ from itertools import groupby
 from ...energy import PAPER_AC_PJ, PAPER_MAC_PJ
 from ..summary import spread
 from .evidence import Entry, Evidence
-from .matching import beside, cost, describe, differences, energy, same_data
+from .matching import beside, cost, describe, energy, nearest, same_data
 from .published import TASKS, PublishedRow, published_rows, source
 from .records import PublishedRun
 from .table import NO_RUN, NOT_SPIKING, OURS, PUBLISHED, Cell, Number, Table, printed, rounded, share
@@ -60,10 +60,9 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
 def _reference(rows: list[PublishedRow], evidence: Evidence) -> Entry | None:
     """Our training of the paper's SRNN, with which a task's others are compared: the one nearest to the shipped recipe."""
     row = next((row for row in rows if row.own), None)
-    recipe = None if row is None else row.load_recipe()
-    if row is None or recipe is None:
+    if row is None:
         return None
-    return min(beside(row, evidence.entries), key=lambda entry: len(differences(entry.recipe, recipe)), default=None)
+    return min(beside(row, evidence.entries), key=lambda entry: len(nearest(entry, row)[1]), default=None)
 
 
 def _add(table: Table, row: dict[str, Cell]) -> None:
@@ -126,13 +125,11 @@ def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
 
 
 def _remark(entry: Entry, row: PublishedRow) -> str | None:
-    recipe = row.load_recipe()
-    assert recipe is not None  # it is what the entry was found by
-    found = differences(entry.recipe, recipe)
+    recipe, found = nearest(entry, row)
     if not found:
-        return f"recipe {row.recipe}" + (f" as baseline {row.baseline}" if row.baseline else "")
+        return f"recipe {recipe}" + (f" as baseline {row.baseline}" if row.baseline else "")
     more = "" if len(found) <= _SHOWN else f", and {len(found) - _SHOWN} more"
-    return f"recipe {row.recipe}, but {'; '.join(found[:_SHOWN])}{more}"
+    return f"recipe {recipe}, but {'; '.join(found[:_SHOWN])}{more}"
 
 
 def _others(evidence: Evidence, task: str, rows: list[PublishedRow], placed: set[str]) -> list[Entry]:
