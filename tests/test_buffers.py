@@ -14,6 +14,14 @@ from srnn.kernels.cpu import buffers
 LARGE = buffers.SMALL // 4  # float32 numbers
 
 
+@pytest.fixture(autouse=True)
+def nothing_idle(monkeypatch):
+    """No slab waits from earlier tests, which might fit better."""
+    gc.collect()
+    monkeypatch.setattr(buffers, "_idle", [])
+    buffers._returned.clear()
+
+
 def address(array):
     return array.__array_interface__["data"][0]
 

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.kernels import LayerProblem, LayerResult, Spikes, cpu, run_layer
+from srnn.kernels.cpu import layer as layers
+from srnn.kernels.cpu import rows
 from srnn.neurons import NEURONS, as_neuron
 from srnn.surrogates import SURROGATES, as_surrogate
 
@@ -219,6 +221,59 @@ def test_saving_memory_changes_no_bit(neuron: str, binary: bool) -> None:
     )
     stored, bits = (differentiate(replace(problem, memory=memory), "cpu", binary) for memory in ("stored", "bits"))
     assert all(torch.equal(value, bits[name]) for name, value in stored.items())
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_what_is_in_used_scratch_does_not_matter(neuron: str, binary: bool) -> None:
+    """Scratch of one call is used again by the next as it is, whatever the batch, its lengths and its memory mode."""
+    layers._spare.cache_clear()
+    problems = [
+        make(seed, neuron=neuron, batch=batch, steps=steps, inputs=70, binary=binary, padded=padded, memory=memory)
+        for seed, (batch, steps, padded, memory) in enumerate(
+            [(19, 70, True, "stored"), (3, 130, True, "bits"), (8, 5, False, "stored"), (19, 70, True, "stored")]
+        )
+    ]
+    fresh = []
+    for problem in problems:
+        layers._spare.cache_clear()
+        fresh.append(differentiate(problem, "cpu", binary))
+    layers._spare.cache_clear()
+    spare, kinds = layers._spare, []
+
+    def watched(*kind: object) -> list:
+        kinds.append(kind)
+        return spare(*kind)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "_spare", watched)
+        for problem, expected in zip(problems, fresh, strict=True):
+            found = differentiate(problem, "cpu", binary)
+            assert all(torch.equal(found[name], value) for name, value in expected.items())
+            for kind in set(kinds):
+                for scratch in spare(*kind):
+                    spoil(scratch)
+    assert any(spare(*kind) for kind in set(kinds))
+
+
+def spoil(scratch: object) -> None:
+    """NaN, or a number that would be seen, everywhere in arrays and tuples of them."""
+    for part in scratch if isinstance(scratch, tuple) else (scratch,):
+        if isinstance(part, tuple):
+            spoil(part)
+        else:
+            part.fill(float("nan") if part.dtype.kind == "f" else 2**40 + 12345)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_matrices_are_packed_by_panels_of_two_vectors(dtype: type) -> None:
+    for columns in (1, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65):
+        matrix = np.arange(1, 3 * columns + 1, dtype=dtype).reshape(3, columns)
+        lanes = rows.lanes_of(matrix)
+        wide = np.pad(matrix, ((0, 0), (0, -columns % lanes)))
+        panels = [wide[:, first : first + 2 * lanes].ravel() for first in range(0, wide.shape[1], 2 * lanes)]
+        np.testing.assert_array_equal(rows.pack(matrix), np.concatenate(panels))
+        np.testing.assert_array_equal(rows.pack(np.asfortranarray(matrix)), np.concatenate(panels))
 
 
 def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:

@@ -154,6 +154,18 @@ def test_time_constants_round_trip(tau, kind) -> None:
         assert torch.equal(raw_from_tau(value, kind, 0.1), value)  # the parameter is tau itself
 
 
+def test_one_short_time_constant_changes_no_bit_of_the_others() -> None:
+    """Where all are long, less is computed; the same numbers, and the same gradients."""
+    raw = torch.cat([torch.linspace(1.1, 300, 50), torch.tensor([2e6, 1e6])])
+    found = []
+    for values in (raw, torch.cat([raw, torch.tensor([0.2])])):
+        parameter = values.clone().requires_grad_()
+        tau = tau_from_raw(parameter, "linear", 0.1)
+        torch.exp(-1 / tau).sum().backward()
+        found.append((tau.detach()[: len(raw)], parameter.grad[: len(raw)]))  # type: ignore[index]
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+
+
 def test_wild_learning_rate_keeps_time_constants_valid() -> None:
     net, x = make(), signal(4, 20)
     optimiser = torch.optim.SGD([p for name, p in net.named_parameters() if "tau" in name], lr=1e12)

@@ -207,6 +207,10 @@ def make_backward(
                 longest = max(longest, lengths[block + r])
             for i in range(BLOCK * width):
                 arriving[i] = 0
+            if rows < BLOCK:  # what stands there is of another block
+                for k in range(CHUNK):
+                    for i in range((k * BLOCK + rows) * width, (k + 1) * BLOCK * width):
+                        g_currents[i] = 0
             for chunk in range((longest - 1) // CHUNK, -1, -1):
                 start = chunk * CHUNK
                 stop = min(start + CHUNK, longest)

@@ -105,6 +105,12 @@ class _Layer:
         """Uninitialised numbers, flat. See ``buffers``."""
         return buffers.empty(math.prod(shape), NUMPY[self.dtype])
 
+    def spare(self, direction: str) -> list[tuple[Any, ...]]:
+        """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
+        variables = len(self.neuron.variables())
+        wide = self.spiking, self.size, self.inputs, self.kind, self.span, variables
+        return _spare(direction, NUMPY[self.dtype], wide)
+
     def ahead(self) -> Array:
         """Scratch for ``project``."""
         return self.empty(BLOCK, self.width + self.inputs if self.kind == PROJECTED else 0)
@@ -116,7 +122,7 @@ class _Layer:
     def scratch(self) -> tuple[Any, ...]:
         """What the backward loop wants as scratch, its last arguments."""
         arriving = self.empty(BLOCK, self.width)
-        g_currents, currents = self.zeros(CHUNK, BLOCK, self.width), self.empty(CHUNK, BLOCK, self.width)
+        g_currents, currents = (self.empty(CHUNK, BLOCK, self.width) for _ in range(2))
         tape = tuple(self.empty(self.span + 1, BLOCK, self.width) for _ in self.neuron.variables())
         s_tape = self.empty(*(() if self.spiking else (CHUNK + 1, BLOCK)), self.width)
         channels = max(self.size, self.inputs if self.kind == SPIKES else 0)
@@ -157,9 +163,8 @@ class _Layer:
 
     def weights(self, weight_in: Tensor, weight_rec: Tensor | None) -> Array:
         """The loops' weight matrix: a row for each sender."""
-        rows = self.zeros(self.input_rows + (self.size if weight_rec is not None else 0), self.width).reshape(
-            -1, self.width
-        )
+        senders = self.input_rows + (self.size if weight_rec is not None else 0)
+        rows = (self.empty if self.width == self.size else self.zeros)(senders, self.width).reshape(-1, self.width)
         if self.input_rows:
             rows[: self.inputs, : self.size] = weight_in.detach().numpy().T
         if weight_rec is not None:
@@ -169,8 +174,7 @@ class _Layer:
     def packed(self, weight: Tensor) -> Array:
         """A weight matrix as ``multiply`` wants it: by rows of receivers, for gradients on their way back to the senders;
         transposed, for inputs on their way in."""
-        matrix = weight.detach().numpy()
-        return pack(np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % lanes_of(matrix)))))
+        return pack(weight.detach().numpy())
 
     def by_receivers(self, g_weights: Array) -> tuple[Array, Array]:
         """Gradients of input (H, I) and recurrent weights (H, H) from the shards' sums (shards, senders, width).
@@ -196,6 +200,12 @@ class _Layer:
         if self.spikes is None:
             return np.empty(0, np.uint64)
         return self.spikes.words.contiguous().numpy().view(np.uint64).reshape(-1)
+
+
+@functools.lru_cache(maxsize=32)
+def _spare(*kind: Any) -> list[tuple[Any, ...]]:
+    """Scratch that nobody uses now, of one kind. What has not been asked for among the last 32 kinds is given back."""
+    return []
 
 
 def _flat(tensor: Tensor) -> Array:
@@ -243,7 +253,7 @@ class _Run(torch.autograd.Function):
                 s_checkpoints, *scratch,
             )  # fmt: skip
 
-        threads.for_each_with(scratch, work, len(shards))
+        threads.for_each_with(scratch, work, len(shards), layer.spare("forward"))
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
@@ -290,7 +300,7 @@ class _Run(torch.autograd.Function):
                 tuple(g_variables), g_s, wants_x, g_x, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
             )  # fmt: skip
 
-        threads.for_each_with(layer.scratch, work, len(shards))
+        threads.for_each_with(layer.scratch, work, len(shards), layer.spare("backward"))
 
         g_weight_in, g_weight_rec = layer.by_receivers(g_weights.reshape(len(shards), senders, layer.width))
         return (

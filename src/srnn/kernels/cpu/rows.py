@@ -243,12 +243,20 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
 
 
 def pack(matrix: np.ndarray) -> np.ndarray:
-    """A matrix (depth, width) as ``multiply`` wants it: columns cut into panels of two vectors (a last one may have one)."""
-    depth, width = matrix.shape
+    """A matrix (depth, columns) as ``multiply`` wants it: columns, padded with zeros to whole vectors, cut into panels of two
+    vectors (a last one may have one)."""
+    depth, columns = matrix.shape
     lanes = lanes_of(matrix)
+    width = columns + -columns % lanes
     paired = width - width % (2 * lanes)
-    panels = matrix[:, :paired].reshape(depth, -1, 2 * lanes).transpose(1, 0, 2)
-    return np.concatenate([panels.ravel(), matrix[:, paired:].ravel()])
+    whole = min(columns - columns % (2 * lanes), paired)
+    packed = (np.empty if columns == width else np.zeros)(depth * width, matrix.dtype)
+    panels = packed[: depth * paired].reshape(-1, depth, 2 * lanes)
+    panels[: whole // (2 * lanes)] = matrix[:, :whole].reshape(depth, -1, 2 * lanes).transpose(1, 0, 2)
+    if whole < columns:
+        last = panels[-1] if paired > whole else packed[depth * paired :].reshape(depth, lanes)
+        last[:, : columns - whole] = matrix[:, whole:]
+    return packed
 
 
 @inlined

@@ -106,12 +106,14 @@ def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
         raise errors[0]
 
 
-def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: int) -> None:
-    """The same with scratch: task(i, what ``make`` gave), made once for each thread that works, not for each task."""
-    unused: list[T] = []
+def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]) -> None:
+    """The same with scratch: task(i, what ``make`` gave), taken from ``unused``, where it is put again; made if that is empty."""
 
     def work(index: int) -> None:
-        scratch = unused.pop() if unused else make()
+        try:
+            scratch = unused.pop()
+        except IndexError:
+            scratch = make()
         task(index, scratch)
         unused.append(scratch)
 
