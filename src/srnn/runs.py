@@ -28,6 +28,7 @@ from .recipes import Recipe, dump_recipe, parse_recipe
 if TYPE_CHECKING:
     from .baselines import Network
     from .encoders.speech import Statistics
+    from .export.state_format import StateFormat
     from .losses import Loss
     from .tasks import Task
 
@@ -126,6 +127,13 @@ class Run:
         network = self.recipe.build_network(task, self.seed)
         load_network(network, read_checkpoint(self.best))
         return network, task, Loss.for_task(self.recipe.loss, task)
+
+    def state_format(self, width: int) -> StateFormat | None:
+        """How a training for states of that width kept them, for int8; None where it was for others."""
+        from .checkpoints import read_checkpoint
+        from .export.state_format import StateFormat
+
+        return StateFormat.from_tensors(read_checkpoint(self.best).tensors, width)
 
     def statistics(self) -> Statistics | None:
         """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""

@@ -27,8 +27,8 @@ Write a trained network as a C99 library without allocation or dependencies, a p
   srnn export c RUN --out DIR --format int8 --state-bits 16
   srnn export c --published ecg --weights ecg.npz --out ecg_c
 
-int8 needs to know the inputs: it looks at the training data, or is told by --inputs. For states of 16 or 8 bits it always looks
-at the training data.
+int8 needs to know the inputs: it looks at the training data, or is told by --inputs. For states of 16 or 8 bits it looks
+there, too, unless the run was trained for such states.
 A network trained on raw ECG records brings its encoder; --std tells it the standard deviation of each lead, in the signal's unit
 (int8: in units of the converter), or your program does.
 """
@@ -77,8 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     inputs_as = state_as = None
     if arguments.format == "int8":
         inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
-        width = arguments.state_bits or source.state_bits
-        state_as = state_format(width, task, arguments.data_dir, device, inputs_as)
+        state_as = source.state_as
+        if arguments.state_bits is not None and (state_as is None or state_as.width != arguments.state_bits):
+            state_as = state_format(arguments.state_bits, task, arguments.data_dir, device, inputs_as)
     report = export_c(
         device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=source.title
     )

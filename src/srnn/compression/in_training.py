@@ -17,12 +17,13 @@ from ..errors import SrnnError
 from ..export.device import device_network
 from ..export.evaluation import measure_inputs, measure_kept
 from ..export.integer import quantise
+from ..export.state_format import StateFormat
 from ..network import SRNN
 from ..recipes.schema import TrainingConfig
 from ..runs import Run
 from .masks import magnitude_masks, weight_matrices
 from .neurons import least_used, remove_neurons
-from .quantisation import int8_layers, keep_states, ordinary, rounded_weights, train_as_int8
+from .quantisation import keep_states, ordinary, rounded_weights, train_as_int8
 
 if TYPE_CHECKING:
     from ..batches import Sequences
@@ -79,6 +80,7 @@ class Compression:
                 raise SrnnError(f"training.quantise: {error}") from error
             train_as_int8(network)
         self._examples = train_set
+        self.state_as = StateFormat()
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
         """The gradient of the weights that are kept: what is gone counts in no norm and in no moment."""
@@ -99,8 +101,12 @@ class Compression:
         if self.config.quantise == "int8" and self.config.state_bits < 32:
             assert isinstance(self.network, SRNN)
             device, inputs_as = device_network(self.network), measure_inputs(self._examples)
-            state_as = measure_kept(self._examples, device, self.config.state_bits, inputs_as)
-            keep_states(self.network, [layer.kept_bits for layer in quantise(device, inputs_as, state_as).layers])
+            self._keep(measure_kept(self._examples, device, self.config.state_bits, inputs_as))
+
+    def _keep(self, state_as: StateFormat) -> None:
+        assert isinstance(self.network, SRNN)
+        self.state_as = state_as
+        keep_states(self.network, state_as)
 
     def _share(self, epoch: int) -> float:
         return self.config.prune.share(epoch, self.config.epochs)
@@ -113,25 +119,21 @@ class Compression:
 
     def tensors(self) -> dict[str, Tensor]:
         """What the last checkpoint keeps beside network and optimiser."""
-        kept = {
-            f"kept_bits.{number}.{name}": torch.tensor(bits)
-            for number, layer in enumerate(int8_layers(self.network))
-            for name, bits in layer.kept_bits.items()
-        }
-        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | kept
+        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | self.state_as.tensors()
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the masks, and how states are kept, from a last checkpoint."""
         found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
-        for number, layer in enumerate(int8_layers(self.network)):
-            names = {name: checkpoint.tensors.get(f"kept_bits.{number}.{name}") for name in layer.neuron.variables()}
-            layer.kept_bits = {name: int(bits) for name, bits in names.items() if bits is not None}
+        state_as = StateFormat.from_tensors(checkpoint.tensors, self.config.state_bits)
+        if state_as is not None:
+            self._keep(state_as)
 
     def best_tensors(self) -> dict[str, Tensor]:
-        """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8."""
+        """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8, and how its
+        states were kept, as a device is to keep them."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(self.network).items()}
-        return network_tensors(self.network) | rounded
+        return network_tensors(self.network) | rounded | self.state_as.tensors()
 
     def finish(self) -> None:
         """Let the layers be ordinary ones, once the best checkpoint with its rounded weights is loaded."""

@@ -16,6 +16,7 @@ from ..export.c.project import plan_c
 from ..export.device import device_network
 from ..export.evaluation import evaluate_int8, measure_inputs, measure_kept
 from ..export.integer import quantise
+from ..export.state_format import StateFormat
 from ..kernels import Spikes
 from ..network import SRNN
 from .masks import sparsity
@@ -39,7 +40,7 @@ def measure_point(
     *,
     seed: int = 0,
     data_dir: Path | None = None,
-    state_bits: int = 32,
+    state_as: StateFormat | int = 32,
 ) -> dict[str, Any]:
     """Accuracy in float32 and in int8, bytes in C, operations and energy a step; for JSON.
 
@@ -48,8 +49,9 @@ def measure_point(
     whose sums and states are int32, 0.1 pJ and 3.2 pJ.
 
     ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: from there to ``accuracy`` it is the
-    rounding of states, time constants and inputs alone. A state is kept in ``state_bits`` bits, 32, 16 or 8; ``computed_bits``
-    of a layer lie behind the point while a step computes, and ``kept_bits`` of each of its variables between two steps.
+    rounding of states, time constants and inputs alone. ``state_as``: how int8 keeps states, or in how many bits, 32, 16 or 8,
+    by their ranges on the training split. ``computed_bits`` of a layer lie behind the point while a step computes, and
+    ``kept_bits`` of each of its variables between two steps.
     """
     sequences, training = Sequences(task, split, data_dir), Sequences(task, "train", data_dir)
     inputs_as = measure_inputs(training)
@@ -72,7 +74,8 @@ def measure_point(
     neurons = point["neuron_multiplies_per_step"]
     point["energy_pj_per_step"] = additions * FP32_AC_PJ + (products + neurons) * FP32_MAC_PJ
     try:
-        state_as = measure_kept(training, device, state_bits, inputs_as)
+        if isinstance(state_as, int):
+            state_as = measure_kept(training, device, state_as, inputs_as)
         model = quantise(device, inputs_as, state_as)
         integer = plan_c(model)
         int8 = evaluate_int8(
@@ -87,7 +90,7 @@ def measure_point(
         "int8": {
             "accuracy": int8["accuracy"],
             "accuracy_of_its_weights": rounded["accuracy"],
-            "state_bits": state_bits,
+            "state_bits": state_as.width,
             "computed_bits": [layer.bits for layer in model.layers],
             "kept_bits": [layer.kept_bits for layer in model.layers],
             "saturated": int8["saturated"],

@@ -73,16 +73,11 @@ class _Trained:
 
     def point(self, options: TuningOptions) -> dict[str, Any]:
         loss = Loss.for_task(self.recipe.loss, self.task)
-        state_bits = options.state_bits or self.recipe.training.state_bits
+        width = options.state_bits or self.recipe.training.state_bits
         return measure_point(
-            self.network,
-            self.task,
-            loss,
-            options.split,
-            seed=self.seed,
-            data_dir=options.data_dir,
-            state_bits=state_bits,
-        )
+            self.network, self.task, loss, options.split, seed=self.seed, data_dir=options.data_dir,
+            state_as=Run.open(self.folder).state_format(width) or width,
+        )  # fmt: skip
 
     def tune(self, out: Path, recipe: Recipe, options: TuningOptions, reporter: Reporter | None) -> _Trained:
         """Train on, from this network, in a run of its own, and open its best checkpoint."""

@@ -9,7 +9,7 @@ the exact weights, with which it goes on; the best one the rounded weights, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..export.integer import rounded, row_scales
+from ..export.state_format import StateFormat
 from ..network import SRNN, Layer
 from ..neurons import Neuron
 from .rounded_state import grids, rounded_neuron
@@ -40,9 +41,11 @@ def as_int8(layer: Layer) -> tuple[Tensor, Tensor | None]:
 class Int8Layer(Layer):
     """A layer that shows its weights rounded to int8. Parameters, checkpoints and optimiser have the exact ones.
 
-    ``kept_bits``: bits behind the point of each state variable, to which it is rounded after every step; none: exact states.
+    ``width``, ``kept_bits``: of the states, and how many of these bits each variable has behind the point; it is held and rounded
+    so after every step. None: exact states.
     """
 
+    width = 32
     kept_bits: Mapping[str, int] = MappingProxyType({})
 
     @property
@@ -60,7 +63,10 @@ class Int8Layer(Layer):
         neuron, coefficients = super().dynamics()
         if not self.kept_bits:
             return neuron, coefficients
-        return rounded_neuron(neuron), (*coefficients, *grids(neuron, self.kept_bits, coefficients[0].detach()))
+        return rounded_neuron(neuron), (
+            *coefficients,
+            *grids(neuron, self.width, self.kept_bits, coefficients[0].detach()),
+        )
 
 
 def train_as_int8(network: SRNN) -> SRNN:
@@ -71,10 +77,10 @@ def train_as_int8(network: SRNN) -> SRNN:
     return network
 
 
-def keep_states(network: SRNN, bits: Sequence[Mapping[str, int]]) -> None:
-    """Let the Int8Layers of a network round their states to so many bits behind the point; a mapping by variable for each."""
-    for layer, kept in zip(int8_layers(network), bits, strict=True):
-        layer.kept_bits = dict(kept)
+def keep_states(network: SRNN, state_as: StateFormat) -> None:
+    """Let the Int8Layers of a network keep their states so."""
+    for layer, kept in zip(int8_layers(network), state_as.kept, strict=True):
+        layer.width, layer.kept_bits = state_as.width, dict(kept)
 
 
 def int8_layers(network: nn.Module) -> list[Int8Layer]:
@@ -85,7 +91,8 @@ def int8_layers(network: nn.Module) -> list[Int8Layer]:
 def ordinary(network: nn.Module) -> None:
     """Let the Int8Layers of a network be ordinary layers again; their weights are what the parameters have."""
     for layer in int8_layers(network):
-        layer.__dict__.pop("kept_bits", None)
+        for name in ("width", "kept_bits"):
+            layer.__dict__.pop(name, None)
         layer.__class__ = Layer  # type: ignore[assignment]
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import SrnnError
 
@@ -23,27 +25,43 @@ if TYPE_CHECKING:
 
 WIDTHS = (32, 16, 8)
 """Bits of a kept number."""
+_PREFIX = "kept_bits."
 
 
 @dataclass(frozen=True)
 class StateFormat:
-    """``width``: bits of every kept number. ``greatest``: how large each variable becomes, a mapping by name for each layer;
-    needed where the width is less than 32."""
+    """``width``: bits of every kept number. ``kept``: how many of them are behind the point, a mapping by variable for each
+    layer; needed where the width is less than 32, and negative for very large numbers."""
 
     width: int = 32
-    greatest: Sequence[Mapping[str, float]] = ()
+    kept: Sequence[Mapping[str, int]] = ()
 
     def __post_init__(self) -> None:
         check_width(self.width)
-        if self.width < 32 and not self.greatest:
+        if self.width < 32 and not self.kept:
             raise SrnnError(f"States of {self.width} bits need the range of every variable (measure_states).")
 
     def bits(self, layer: int, variable: str, most: int) -> int:
-        """Bits behind the point of a kept variable, at most those that a step computes with; negative for very large ones."""
-        if self.width == 32:
-            return most
-        greatest = max(float(self.greatest[layer][variable]), 2.0**-20)
-        return min(most, self.width - 1 - math.ceil(math.log2(greatest)))
+        """Bits behind the point of a kept variable, at most those that a step computes with."""
+        return most if self.width == 32 else min(most, self.kept[layer][variable])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {
+            f"{_PREFIX}{self.width}.{number}.{name}": torch.tensor(bits)
+            for number, layer in enumerate(self.kept)
+            for name, bits in layer.items()
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], width: int) -> StateFormat | None:
+        """What ``tensors`` put into a checkpoint, if it was for that width."""
+        found: dict[int, dict[str, int]] = {}
+        for key, bits in tensors.items():
+            if key.startswith(f"{_PREFIX}{width}."):
+                number, name = key.removeprefix(f"{_PREFIX}{width}.").split(".")
+                found.setdefault(int(number), {})[name] = int(bits)
+        return cls(width, tuple(found[number] for number in sorted(found))) if found else None
 
 
 def check_width(width: int) -> None:
@@ -75,7 +93,10 @@ def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: Inpu
     return StateFormat(
         width,
         tuple(
-            {name: value * 2.0**-layer.bits for name, value in found.items()}
+            {
+                name: width - 1 - math.ceil(math.log2(max(value * 2.0**-layer.bits, 2.0**-20)))
+                for name, value in found.items()
+            }
             for found, layer in zip(greatest, model.layers, strict=True)
         ),
     )
