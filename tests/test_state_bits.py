@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +15,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiled import SANITIZED, build, compilers
-from srnn import SrnnError
+from srnn import SRNN, SrnnError, Stream
 from srnn import training as training_module
 from srnn.batches import Sequences
 from srnn.checkpoints import read_checkpoint
 from srnn.cli import main
-from srnn.compression import train_as_int8
-from srnn.compression.quantisation import Int8Layer, int8_layers, keep_states, ordinary
-from srnn.compression.rounded_state import grids, rounded_neuron
+from srnn.compression.in_training import Compression
+from srnn.evaluation import evaluate_sequences
 from srnn.export.c import export_c
 from srnn.export.c.plan import make_plan
 from srnn.export.device import device_network
 from srnn.export.integer import InputFormat, quantise
+from srnn.export.nir_write import to_graph
+from srnn.export.onnx import to_model
 from srnn.export.state_format import StateFormat, measure_states
 from srnn.kernels import run_layer
 from srnn.kernels.problem import LayerProblem
 from srnn.network import Layer
 from srnn.neurons import NEURONS
+from srnn.neurons.rounded import KeptState, grids, rounded_neuron
 from srnn.recipes import Recipe, load_recipe
 from srnn.runs import Run
 from srnn.training import train
@@ -48,7 +51,7 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
     """A random layer whose state is held and rounded."""
     problem = make(**options)
     neuron, size = problem.neuron, problem.weight_in[:, 0]
-    own = grids(neuron, width, dict.fromkeys(neuron.variables(), bits), size)
+    own = grids(neuron, KeptState(width, dict.fromkeys(neuron.variables(), bits)), size)
     return replace(problem, neuron=rounded_neuron(neuron), coefficients=(*problem.coefficients, *own))
 
 
@@ -122,8 +125,7 @@ def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
             assert bits == min(layer.bits, found.kept[number][name])
             parts = [narrow.state[number][name]]
             assert all(-(2 ** (width - 1)) <= part.min() and part.max() < 2 ** (width - 1) for part in parts)
-    assert StateFormat.from_tensors(found.tensors(), width) == found
-    assert StateFormat.from_tensors(found.tensors(), 24 - width) is None
+    assert StateFormat.from_tensors(found.tensors()) == found and StateFormat().tensors() == {}
     if width == 16:
         assert all(np.mean(a == b) > 0.99 for a, b in zip(wide.emitted[:-1], narrow.emitted[:-1], strict=True))
         scale = 2.0**-model.output_bits
@@ -173,18 +175,40 @@ def test_what_does_not_fit() -> None:
 # ---- training ---------------------------------------------------------------------------------------------------------------
 
 
-def test_layers_round_their_states_while_they_are_told_to() -> None:
-    net = train_as_int8(network("alif"))
-    x = torch.from_numpy(signal("spikes"))
-    exact = net.run(x).layers[0]
-    keep_states(net, StateFormat(8, [dict.fromkeys(layer.neuron.variables(), 2) for layer in int8_layers(net)]))
-    rounded = net.run(x).layers[0]
-    assert not torch.equal(exact.output, rounded.output)
-    for values in rounded.state[:-1]:
+def kept_in_two_bits(net: SRNN) -> SRNN:
+    layers = [*net.layers, net.readout]
+    StateFormat(8, [dict.fromkeys(layer.neuron.variables(), 2) for layer in layers]).into(net)  # type: ignore[union-attr]
+    return net
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+def test_a_network_that_keeps_states_streams_as_it_runs(neuron: str, backend: str) -> None:
+    net, x = network(neuron, backend=backend), torch.from_numpy(signal("spikes"))
+    exact = net.run(x)
+    whole = kept_in_two_bits(net).run(x)
+    assert not torch.equal(exact.output, whole.output)
+    for values in whole.layers[0].state[:-1]:
         assert torch.equal(values * 4, (values * 4).round())
-    ordinary(net)
-    assert type(net.layers[0]) is Layer and not hasattr(net.layers[0], "kept_bits")
-    assert not any(isinstance(module, Int8Layer) for module in net.modules())
+    stream = Stream(net, streams=2)
+    pieces = [stream.push(x[:, first:last]) for first, last in ((0, 1), (1, 20), (20, 60))]
+    np.testing.assert_array_equal(np.concatenate(pieces, 1), whole.output.detach().numpy())
+
+
+def test_what_cannot_keep_states_says_so(tmp_path: Path) -> None:
+    net = kept_in_two_bits(network("alif"))
+    device = device_network(net)
+    assert device.state_as.width == 8 and quantise(device).layers[0].kept_bits == {"u": 2, "e": 2}
+    assert quantise(device, state_as=StateFormat()).layers[0].width == 32
+    with pytest.raises(SrnnError, match="keeps its states in 8 bits"):
+        export_c(net, tmp_path / "c")
+    for export, package in ((to_model, "onnx"), (to_graph, "nir")):
+        if find_spec(package):
+            with pytest.raises(SrnnError, match="keeps its states in 8 bits"):
+                export(net)
+    assert not (tmp_path / "c").exists()
+    StateFormat().into(net)
+    assert net.layers[0].kept is None and StateFormat.of_network(net).width == 32
 
 
 class Killed(Exception):
@@ -220,17 +244,23 @@ def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkey
 def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def watched(net, state_as) -> None:
-        keep_states(net, state_as)
-        device = device_network(net)
-        x = np.asarray(Sequences(TinyTask(), "train").x[:64])
-        assert state_as == measure_states(device, x, 8)
-        seen.append(state_as)
+    begin = Compression.begin_epoch
 
-    monkeypatch.setattr("srnn.compression.in_training.keep_states", watched)
-    train(tiny_recipe(*INT8, "--training.epochs=2"), tmp_path / "run", task=TinyTask())
-    assert len(seen) == 2 and Run.open(tmp_path / "run").state_format(8) in seen
-    assert Run.open(tmp_path / "run").state_format(16) is None
+    def watched(self: Compression, epoch: int) -> None:
+        begin(self, epoch)
+        device = replace(device_network(self.network), state_as=StateFormat())
+        x = np.asarray(Sequences(TinyTask(), "train").x[:64])
+        seen.append(StateFormat.of_network(self.network))  # type: ignore[arg-type]
+        assert seen[-1] == measure_states(device, x, 8)
+
+    monkeypatch.setattr(Compression, "begin_epoch", watched)
+    monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
+    result = train(tiny_recipe(*INT8, "--training.epochs=2"), tmp_path / "run", task=TinyTask())
+    net, task, loss = Run.open(tmp_path / "run").trained()
+    assert len(seen) == 2 and StateFormat.of_network(net) in seen  # type: ignore[arg-type]
+    # The result is of the network as it computes, and so is what the run is found to be later.
+    again = evaluate_sequences(net, task, loss, Sequences(task, "validation"), "validation", seed=0).report
+    assert again["accuracy"] == result["accuracy"]
 
 
 # ---- commands ---------------------------------------------------------------------------------------------------------------

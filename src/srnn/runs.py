@@ -28,7 +28,6 @@ from .recipes import Recipe, dump_recipe, parse_recipe
 if TYPE_CHECKING:
     from .baselines import Network
     from .encoders.speech import Statistics
-    from .export.state_format import StateFormat
     from .losses import Loss
     from .tasks import Task
 
@@ -117,7 +116,9 @@ class Run:
     def trained(self) -> tuple[Network, Task, Loss]:
         """The network of the best checkpoint, its task and its loss. SrnnError before the first epoch has ended."""
         from .checkpoints import load_network, read_checkpoint
+        from .export.state_format import StateFormat
         from .losses import Loss
+        from .network import SRNN
 
         if not self.best.is_file():
             raise SrnnError(
@@ -125,15 +126,11 @@ class Run:
             )
         task = self.recipe.create_task()
         network = self.recipe.build_network(task, self.seed)
-        load_network(network, read_checkpoint(self.best))
+        checkpoint = read_checkpoint(self.best)
+        load_network(network, checkpoint)
+        if isinstance(network, SRNN):
+            StateFormat.from_tensors(checkpoint.tensors).into(network)
         return network, task, Loss.for_task(self.recipe.loss, task)
-
-    def state_format(self, width: int) -> StateFormat | None:
-        """How a training for states of that width kept them, for int8; None where it was for others."""
-        from .checkpoints import read_checkpoint
-        from .export.state_format import StateFormat
-
-        return StateFormat.from_tensors(read_checkpoint(self.best).tensors, width)
 
     def statistics(self) -> Statistics | None:
         """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""

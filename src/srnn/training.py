@@ -284,9 +284,10 @@ def train(
             writer.close()
 
     # 4. The result is the checkpoint that validation chose.
-    if team.first:
-        checkpoints.load_network(network, checkpoints.read_checkpoint(run.best))
-    compression.finish()
+    best_checkpoint = checkpoints.read_checkpoint(run.best) if team.first else None
+    if best_checkpoint is not None:
+        checkpoints.load_network(network, best_checkpoint)
+    compression.finish(best_checkpoint)
     final = team.from_first(lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})

@@ -77,8 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs_as = state_as = None
     if arguments.format == "int8":
         inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
-        state_as = source.state_as
-        if arguments.state_bits is not None and (state_as is None or state_as.width != arguments.state_bits):
+        if arguments.state_bits not in (None, device.state_as.width):
             state_as = state_format(arguments.state_bits, task, arguments.data_dir, device, inputs_as)
     report = export_c(
         device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=source.title

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
-    from ..export.state_format import StateFormat
     from ..losses import Loss
     from ..network import SRNN
     from ..tasks import Task
@@ -28,8 +27,6 @@ class Source:
     loss: Loss
     title: str
     """What it is, for people: "the run digits-s0, task digits"."""
-    state_as: StateFormat | None = None
-    """How int8 is to keep states, if it was trained for that."""
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +58,6 @@ def load_source(arguments: argparse.Namespace) -> Source:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
         network, task, loss, _, _ = load_published_network(arguments.published, arguments.weights, {})
         name, title = f"published-{arguments.published}", f"the published network {arguments.published}"
-        state_as = None
     else:
         from ..runs import Run
 
@@ -69,9 +65,9 @@ def load_source(arguments: argparse.Namespace) -> Source:
         network, task, loss = run.trained()
         options = dict(run.recipe.task.options)
         name = arguments.run_folder.resolve().name
-        title, state_as = f"the run {name}, task {task.name}", run.state_format(run.recipe.training.state_bits)
+        title = f"the run {name}, task {task.name}"
     if not isinstance(network, SRNN):
         raise SrnnError(
             f"{name} is a {type(network).__name__}, and only spiking networks are exported; name another run."
         )
-    return Source(name, network.eval(), task, options, loss, title, state_as)
+    return Source(name, network.eval(), task, options, loss, title)

@@ -5,6 +5,7 @@ Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resume
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from ..recipes.schema import TrainingConfig
 from ..runs import Run
 from .masks import magnitude_masks, weight_matrices
 from .neurons import least_used, remove_neurons
-from .quantisation import keep_states, ordinary, rounded_weights, train_as_int8
+from .quantisation import ordinary, rounded_weights, train_as_int8
 
 if TYPE_CHECKING:
     from ..batches import Sequences
@@ -80,7 +81,6 @@ class Compression:
                 raise SrnnError(f"training.quantise: {error}") from error
             train_as_int8(network)
         self._examples = train_set
-        self.state_as = StateFormat()
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
         """The gradient of the weights that are kept: what is gone counts in no norm and in no moment."""
@@ -100,13 +100,9 @@ class Compression:
             self.after_step()
         if self.config.quantise == "int8" and self.config.state_bits < 32:
             assert isinstance(self.network, SRNN)
-            device, inputs_as = device_network(self.network), measure_inputs(self._examples)
-            self._keep(measure_kept(self._examples, device, self.config.state_bits, inputs_as))
-
-    def _keep(self, state_as: StateFormat) -> None:
-        assert isinstance(self.network, SRNN)
-        self.state_as = state_as
-        keep_states(self.network, state_as)
+            device = replace(device_network(self.network), state_as=StateFormat())
+            inputs_as = measure_inputs(self._examples)
+            measure_kept(self._examples, device, self.config.state_bits, inputs_as).into(self.network)
 
     def _share(self, epoch: int) -> float:
         return self.config.prune.share(epoch, self.config.epochs)
@@ -119,22 +115,29 @@ class Compression:
 
     def tensors(self) -> dict[str, Tensor]:
         """What the last checkpoint keeps beside network and optimiser."""
-        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | self.state_as.tensors()
+        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | self._kept()
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the masks, and how states are kept, from a last checkpoint."""
         found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
-        state_as = StateFormat.from_tensors(checkpoint.tensors, self.config.state_bits)
-        if state_as is not None:
-            self._keep(state_as)
+        self._keep(checkpoint)
 
     def best_tensors(self) -> dict[str, Tensor]:
         """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8, and how its
         states were kept, as a device is to keep them."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(self.network).items()}
-        return network_tensors(self.network) | rounded | self.state_as.tensors()
+        return network_tensors(self.network) | rounded | self._kept()
 
-    def finish(self) -> None:
-        """Let the layers be ordinary ones, once the best checkpoint with its rounded weights is loaded."""
+    def _kept(self) -> dict[str, Tensor]:
+        return StateFormat.of_network(self.network).tensors() if isinstance(self.network, SRNN) else {}
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        if isinstance(self.network, SRNN):
+            StateFormat.from_tensors(checkpoint.tensors).into(self.network)
+
+    def finish(self, best: Checkpoint | None) -> None:
+        """Let the layers be ordinary ones, which keep states as the ``best`` checkpoint says; its rounded weights are loaded."""
         ordinary(self.network)
+        if best is not None:
+            self._keep(best)

@@ -40,7 +40,7 @@ def measure_point(
     *,
     seed: int = 0,
     data_dir: Path | None = None,
-    state_as: StateFormat | int = 32,
+    state_bits: int | None = None,
 ) -> dict[str, Any]:
     """Accuracy in float32 and in int8, bytes in C, operations and energy a step; for JSON.
 
@@ -49,8 +49,8 @@ def measure_point(
     whose sums and states are int32, 0.1 pJ and 3.2 pJ.
 
     ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: from there to ``accuracy`` it is the
-    rounding of states, time constants and inputs alone. ``state_as``: how int8 keeps states, or in how many bits, 32, 16 or 8,
-    by their ranges on the training split. ``computed_bits`` of a layer lie behind the point while a step computes, and
+    rounding of states, time constants and inputs alone. ``state_bits``: in how many bits int8 keeps states, 32, 16 or 8; None:
+    as the network was trained for, or 32. ``computed_bits`` of a layer lie behind the point while a step computes, and
     ``kept_bits`` of each of its variables between two steps.
     """
     sequences, training = Sequences(task, split, data_dir), Sequences(task, "train", data_dir)
@@ -74,8 +74,7 @@ def measure_point(
     neurons = point["neuron_multiplies_per_step"]
     point["energy_pj_per_step"] = additions * FP32_AC_PJ + (products + neurons) * FP32_MAC_PJ
     try:
-        if isinstance(state_as, int):
-            state_as = measure_kept(training, device, state_as, inputs_as)
+        state_as = measure_kept(training, device, state_bits or device.state_as.width, inputs_as)
         model = quantise(device, inputs_as, state_as)
         integer = plan_c(model)
         int8 = evaluate_int8(
@@ -83,7 +82,9 @@ def measure_point(
         ).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}
-    rounded = evaluate_sequences(snap_weights(deepcopy(network)), task, loss, sequences, split, seed=seed).report
+    exact = snap_weights(deepcopy(network))
+    StateFormat().into(exact)
+    rounded = evaluate_sequences(exact, task, loss, sequences, split, seed=seed).report
     multiplies = products + integer.operations()["neuron_multiplies"]
     return {
         **point,

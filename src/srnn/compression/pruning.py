@@ -73,10 +73,9 @@ class _Trained:
 
     def point(self, options: TuningOptions) -> dict[str, Any]:
         loss = Loss.for_task(self.recipe.loss, self.task)
-        width = options.state_bits or self.recipe.training.state_bits
         return measure_point(
             self.network, self.task, loss, options.split, seed=self.seed, data_dir=options.data_dir,
-            state_as=Run.open(self.folder).state_format(width) or width,
+            state_bits=options.state_bits,
         )  # fmt: skip
 
     def tune(self, out: Path, recipe: Recipe, options: TuningOptions, reporter: Reporter | None) -> _Trained:

@@ -1,6 +1,6 @@
 """Training for int8: the network computes with rounded weights, and training moves the exact ones behind them.
 
-Where int8 is to keep states in 16 or 8 bits, they are rounded as well, after every step (``rounded_state.py``).
+Where int8 is to keep states in 16 or 8 bits, they are rounded as well, after every step (``neurons/rounded.py``).
 
 Rounding has no useful gradient; the straight-through estimator takes that of the identity (Bengio, Leonard & Courville 2013,
 arXiv 1308.3432). Scales are those of the int8 export, found anew at every step. The last checkpoint of such a training holds
@@ -9,18 +9,13 @@ the exact weights, with which it goes on; the best one the rounded weights, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..export.integer import rounded, row_scales
-from ..export.state_format import StateFormat
 from ..network import SRNN, Layer
-from ..neurons import Neuron
-from .rounded_state import grids, rounded_neuron
 
 
 @torch.no_grad()
@@ -39,14 +34,7 @@ def as_int8(layer: Layer) -> tuple[Tensor, Tensor | None]:
 
 
 class Int8Layer(Layer):
-    """A layer that shows its weights rounded to int8. Parameters, checkpoints and optimiser have the exact ones.
-
-    ``width``, ``kept_bits``: of the states, and how many of these bits each variable has behind the point; it is held and rounded
-    so after every step. None: exact states.
-    """
-
-    width = 32
-    kept_bits: Mapping[str, int] = MappingProxyType({})
+    """A layer that shows its weights rounded to int8. Parameters, checkpoints and optimiser have the exact ones."""
 
     @property
     def weight_in(self) -> Tensor:  # type: ignore[override]
@@ -59,15 +47,6 @@ class Int8Layer(Layer):
         quantised = as_int8(self)[1]
         return None if exact is None or quantised is None else exact + (quantised - exact).detach()
 
-    def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
-        neuron, coefficients = super().dynamics()
-        if not self.kept_bits:
-            return neuron, coefficients
-        return rounded_neuron(neuron), (
-            *coefficients,
-            *grids(neuron, self.width, self.kept_bits, coefficients[0].detach()),
-        )
-
 
 def train_as_int8(network: SRNN) -> SRNN:
     """Turn the layers into Int8Layers, in place; returns the network."""
@@ -75,12 +54,6 @@ def train_as_int8(network: SRNN) -> SRNN:
         if type(module) is Layer:
             module.__class__ = Int8Layer
     return network
-
-
-def keep_states(network: SRNN, state_as: StateFormat) -> None:
-    """Let the Int8Layers of a network keep their states so."""
-    for layer, kept in zip(int8_layers(network), state_as.kept, strict=True):
-        layer.width, layer.kept_bits = state_as.width, dict(kept)
 
 
 def int8_layers(network: nn.Module) -> list[Int8Layer]:
@@ -91,8 +64,6 @@ def int8_layers(network: nn.Module) -> list[Int8Layer]:
 def ordinary(network: nn.Module) -> None:
     """Let the Int8Layers of a network be ordinary layers again; their weights are what the parameters have."""
     for layer in int8_layers(network):
-        for name in ("width", "kept_bits"):
-            layer.__dict__.pop(name, None)
         layer.__class__ = Layer  # type: ignore[assignment]
 
 

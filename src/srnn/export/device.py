@@ -18,6 +18,7 @@ import torch
 from ..errors import SrnnError
 from ..neurons import Neuron
 from ..neurons.base import Init
+from .state_format import StateFormat
 
 if TYPE_CHECKING:
     from ..encoders import LevelCrossing
@@ -67,6 +68,8 @@ class DeviceNetwork:
     layers: tuple[DeviceLayer, ...]
     encoder: SignalEncoder | None = field(default=None, kw_only=True)
     """What turns a signal of half as many channels as there are inputs into the network's input."""
+    state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
+    """How int8 keeps states, if the network was trained for that."""
 
     @property
     def inputs(self) -> int:
@@ -107,7 +110,11 @@ def device_network(network: Any, encoder: LevelCrossing | SignalEncoder | None =
     if encoder is not None and network.inputs % 2:
         raise SrnnError(f"A level-crossing encoder makes 2 inputs of every channel; this network has {network.inputs}.")
     parts = tuple(_device_layer(layer, number) for number, layer in enumerate(layers))
-    return DeviceNetwork(parts, encoder=None if encoder is None else as_encoder(encoder, network.inputs // 2))
+    return DeviceNetwork(
+        parts,
+        encoder=None if encoder is None else as_encoder(encoder, network.inputs // 2),
+        state_as=StateFormat.of_network(network),
+    )
 
 
 @torch.no_grad()

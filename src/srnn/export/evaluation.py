@@ -37,9 +37,10 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 def measure_kept(
     sequences: Sequences, network: DeviceNetwork, width: int, inputs_as: InputFormat | None = None
 ) -> StateFormat:
-    """How states of ``width`` bits are to be kept, by the first sequences of a split (the training split, usually)."""
-    if width == 32:
-        return StateFormat()
+    """How states of ``width`` bits are to be kept: as the network was trained for, or by the first sequences of a split (the
+    training split, usually)."""
+    if width in (32, network.state_as.width):
+        return network.state_as if width == network.state_as.width else StateFormat()
     return measure_states(network, _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x), width, inputs_as)
 
 
@@ -51,19 +52,17 @@ def evaluate_int8(
     *,
     data_dir: Path | None = None,
     inputs_as: InputFormat | None = None,
-    state_as: StateFormat | int = 32,
+    state_as: StateFormat | None = None,
 ) -> Evaluation:
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
 
     It begins at the device's initial state. ``inputs_as``: what inputs are like; None: as measured on the training split.
-    ``state_as``: how states are kept, or in how many bits, 32, 16 or 8; their ranges are then measured there, too.
+    ``state_as``: how states are kept; None: as the network was trained for, or in 32 bits.
     The report has ``saturated`` beside the usual numbers: how many results were too large, and held at the end of their range.
     """
     device = device_network(network)
     if inputs_as is None:
         inputs_as = measure_inputs(Sequences(task, "train", data_dir))
-    if isinstance(state_as, int):
-        state_as = measure_kept(Sequences(task, "train", data_dir), device, state_as, inputs_as)
     model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
     tally, saturated = Tally(network, task, loss), 0
     for start in range(0, len(sequences), _BATCH):

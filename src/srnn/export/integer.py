@@ -162,8 +162,9 @@ class IntegerNetwork(DeviceNetwork):
 def quantise(
     network: DeviceNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
 ) -> IntegerNetwork:
-    """The network with int8 weights. Raises SrnnError for neurons that int8 cannot say (analog values between layers)."""
-    inputs_as, state_as = inputs_as or InputFormat(), state_as or StateFormat()
+    """The network with int8 weights; ``state_as``: how states are kept, None: as the network was trained for, or in 32 bits.
+    Raises SrnnError for neurons that int8 cannot say (analog values between layers)."""
+    inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
     last = len(network.layers) - 1
     layers = []
     for number, layer in enumerate(network.layers):
@@ -174,7 +175,7 @@ def quantise(
         if layer.neuron.emission == "relu":
             raise SrnnError(f"Layer {number}: int8 has no ReLU neurons. Export it as float32.")
         layers.append(_quantise_layer(layer, inputs_as if number == 0 else InputFormat(), state_as, number))
-    return IntegerNetwork(tuple(layers), inputs_as, encoder=network.encoder)
+    return IntegerNetwork(tuple(layers), inputs_as, encoder=network.encoder, state_as=state_as)
 
 
 def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:

@@ -36,6 +36,7 @@ from .nir_report import (
     layer_names,
     to_seconds,
 )
+from .state_format import need_exact_states
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
@@ -260,6 +261,7 @@ def _check(net: Any) -> None:
     for _, module in net.named_modules():
         if isinstance(module, Layer) and module.neuron.name not in _NEURONS:
             raise SrnnError(f"The NIR export does not know the neuron '{module.neuron.name}' (export/nir_write.py).")
+    need_exact_states(net, "NIR")
 
 
 def _surrogate(net: SRNN) -> dict[str, Any]:

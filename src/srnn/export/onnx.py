@@ -25,6 +25,7 @@ import torch
 from ..errors import SrnnError
 from ..network import SRNN, BidirectionalLayer, Layer
 from .onnx_graph import Constants, Graph, Value
+from .state_format import need_exact_states
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -324,6 +325,7 @@ def _check(net: Any, form: Form) -> None:
             raise SrnnError("A bidirectional network needs the whole sequence: export its sequence form.")
     if net.readout.weight_in.dtype not in (torch.float32, torch.float64):
         raise SrnnError(f"The ONNX export needs float32 or float64; the weights are {net.readout.weight_in.dtype}.")
+    need_exact_states(net, "ONNX")
 
 
 def _need(package: str) -> None:

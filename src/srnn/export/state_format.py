@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from ..errors import SrnnError
+from ..neurons.rounded import KeptState
 
 if TYPE_CHECKING:
+    from ..network import SRNN, Layer
     from .device import Array, DeviceNetwork
     from .integer import InputFormat
 
@@ -54,14 +56,42 @@ class StateFormat:
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], width: int) -> StateFormat | None:
-        """What ``tensors`` put into a checkpoint, if it was for that width."""
-        found: dict[int, dict[str, int]] = {}
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StateFormat:
+        """What ``tensors`` put into a checkpoint."""
+        width, found = 32, dict[int, dict[str, int]]()
         for key, bits in tensors.items():
-            if key.startswith(f"{_PREFIX}{width}."):
-                number, name = key.removeprefix(f"{_PREFIX}{width}.").split(".")
+            if key.startswith(_PREFIX):
+                own_width, number, name = key.removeprefix(_PREFIX).split(".")
+                width = int(own_width)
                 found.setdefault(int(number), {})[name] = int(bits)
-        return cls(width, tuple(found[number] for number in sorted(found))) if found else None
+        return cls(width, tuple(found[number] for number in sorted(found)))
+
+    @classmethod
+    def of_network(cls, network: SRNN) -> StateFormat:
+        """How a network's layers keep their states."""
+        kept = [layer.kept for layer in _layers(network)]
+        return cls(kept[0].width, tuple(one.bits for one in kept if one)) if kept and kept[0] else cls()
+
+    def into(self, network: SRNN) -> None:
+        """Let a network's layers keep their states so."""
+        for number, layer in enumerate(_layers(network)):
+            layer.kept = None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
+
+
+def _layers(network: SRNN) -> list[Layer]:
+    from ..network import Layer
+
+    return [layer for layer in [*network.layers, network.readout] if isinstance(layer, Layer)]
+
+
+def need_exact_states(network: SRNN, form: str) -> None:
+    """SrnnError for a network that keeps its states in few bits, which ``form`` has no word for."""
+    width = StateFormat.of_network(network).width
+    if width < 32:
+        raise SrnnError(
+            f"This network keeps its states in {width} bits, for which it was trained; {form} would not. "
+            "Export it with: srnn export c RUN --format int8."
+        )
 
 
 def check_width(width: int) -> None:
@@ -80,7 +110,7 @@ def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: Inpu
     check_width(width)
     from .integer import quantise
 
-    model = quantise(network, inputs_as)
+    model = quantise(network, inputs_as, StateFormat())
     sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
     names = [layer.neuron.variables() for layer in model.layers]
     greatest = [dict.fromkeys(variables, 0) for variables in names]

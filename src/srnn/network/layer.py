@@ -12,6 +12,7 @@ from ..errors import SrnnError
 from ..kernels.problem import LayerProblem, LayerResult, Memory, Output
 from ..kernels.spikes import Spikes
 from ..neurons import Neuron, as_neuron
+from ..neurons.rounded import KeptState, grids, rounded_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .parameters import NeuronParameters
 
@@ -92,6 +93,8 @@ class Layer(nn.Module):
             init_weight(self.weight_rec, init_rec, generator)
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
         self.params = NeuronParameters(self.neuron, size, generator)
+        self.kept: KeptState | None = None
+        """How states are kept between two steps, in a network for int8 with states of few bits; None: as they are."""
 
     @property
     def recurrent(self) -> bool:
@@ -114,7 +117,10 @@ class Layer(nn.Module):
 
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
-        return self.neuron, self.params.coefficients()
+        coefficients = self.params.coefficients()
+        if self.kept is None:
+            return self.neuron, coefficients
+        return rounded_neuron(self.neuron), (*coefficients, *grids(self.neuron, self.kept, coefficients[0].detach()))
 
     def forward(
         self,

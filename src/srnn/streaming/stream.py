@@ -76,14 +76,15 @@ def _network(net: SRNN, streams: int) -> Any:
 
             parts = [
                 StreamLayer(
-                    neuron=layer.neuron,
+                    neuron=neuron,
                     weight_in=layer.weight_in,
                     bias=layer.bias,
                     weight_rec=layer.weight_rec,
-                    coefficients=layer.params.coefficients(),
+                    coefficients=coefficients,
                     output=layer.output,
                 )
                 for layer in layers
+                for neuron, coefficients in [layer.dynamics()]
             ]
             try:
                 return PackedNetwork(parts, net.substeps, streams)

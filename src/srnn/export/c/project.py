@@ -49,7 +49,8 @@ def export_c(
         name: C identifier: prefix of files, functions and types.
         format: "float32", or "int8" (whole numbers only; see ``srnn.export.integer``).
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
-        state_as: int8 only: the width of kept states (default: 32 bits; else as ``measure_states`` finds it).
+        state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
+            32 bits).
         encoder: what makes the inputs of a signal, to be part of the library: a ``SignalEncoder`` (smoothing, and level
             crossing of standardised channels), or a bare level crossing, with thresholds in the signal's unit.
         about: one line for the header: what network this is.
@@ -67,6 +68,10 @@ def export_c(
     if state_as is not None and format != "int8":
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, DeviceNetwork) else device_network(network, encoder)
+    if format == "float32" and device.state_as.width < 32:
+        raise SrnnError(
+            f"This network keeps its states in {device.state_as.width} bits, for which it was trained; use --format int8."
+        )
     plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device, name)
     report = plan.report()
     # Nothing in it may end the comment that it stands in.

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..arithmetic import positive_part
-from ..neurons.base import Neuron
+from .base import Neuron
 
 _FRACTION = {torch.float32: 23, torch.float64: 52}
 
@@ -72,18 +72,26 @@ def step_adjoint({given}, {arguments}, {", ".join(coefficients)}):
     return type(f"Rounded{model.__name__}", (model,), own)
 
 
+@dataclass(frozen=True)
+class KeptState:
+    """``width``: bits of every state variable between two steps; ``bits``: how many of them each has behind the point."""
+
+    width: int
+    bits: Mapping[str, int]
+
+
+@functools.cache
 def rounded_neuron(neuron: Neuron) -> Neuron:
     """The same neuron, of the rounded model."""
     values = {item.name: getattr(neuron, item.name) for item in fields(neuron)}
     return rounded_model(type(neuron))(**values)
 
 
-def grids(neuron: Neuron, width: int, bits: Mapping[str, int], like: Tensor) -> tuple[Tensor, ...]:
-    """The coefficients that hold each variable within ``width`` bits and leave ``bits`` of them behind the point, each of the
-    shape and dtype of ``like`` (size,)."""
+def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
+    """The rounded model's additional coefficients, each of the shape and dtype of ``like`` (size,)."""
     fraction = _FRACTION[like.dtype]
     numbers: list[float] = []
     for name in neuron.variables():
-        unit, most = 2.0 ** -bits[name], 2.0 ** (width - 1)
+        unit, most = 2.0 ** -kept.bits[name], 2.0 ** (kept.width - 1)
         numbers += [-most * unit, (most - 1) * unit, 1.5 * 2.0**fraction * unit]
     return tuple(torch.full_like(like, number) for number in numbers)
