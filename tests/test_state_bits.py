@@ -168,6 +168,17 @@ def test_what_does_not_fit() -> None:
         measure_states(net, signal("spikes"), 12)
     with pytest.raises(SrnnError, match="range of every variable"):
         StateFormat(8)
+    for key, bits in (
+        ("kept_bits.8.0", 1),
+        ("kept_bits.eight.0.u", 1),
+        ("kept_bits.8.0.u", [1, 2]),
+        ("kept_bits.9.0.u", 1),
+    ):
+        with pytest.raises(SrnnError):
+            StateFormat.from_tensors({key: torch.tensor(bits)})
+    for kept in ([{"u": 1}], [{"u": 1, "w": 1}] * 3, [{"u": 1, "e": 1}] * 4):
+        with pytest.raises(SrnnError, match="other layers or variables"):
+            StateFormat(8, kept).into(network("alif"))
     with pytest.raises(SrnnError, match="int8; float32 keeps"):
         export_c(net, "nowhere", state_as=StateFormat())
 

@@ -57,13 +57,17 @@ class StateFormat:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StateFormat:
-        """What ``tensors`` put into a checkpoint."""
+        """What ``tensors`` put into a checkpoint. SrnnError for what it would not have put there."""
         width, found = 32, dict[int, dict[str, int]]()
         for key, bits in tensors.items():
-            if key.startswith(_PREFIX):
+            if not key.startswith(_PREFIX):
+                continue
+            try:
                 own_width, number, name = key.removeprefix(_PREFIX).split(".")
                 width = int(own_width)
                 found.setdefault(int(number), {})[name] = int(bits)
+            except (ValueError, RuntimeError) as error:  # another name, or not one number
+                raise SrnnError(f"The checkpoint's '{key}' does not say how a state is kept.") from error
         return cls(width, tuple(found[number] for number in sorted(found)))
 
     @classmethod
@@ -73,8 +77,12 @@ class StateFormat:
         return cls(kept[0].width, tuple(one.bits for one in kept if one)) if kept and kept[0] else cls()
 
     def into(self, network: SRNN) -> None:
-        """Let a network's layers keep their states so."""
-        for number, layer in enumerate(_layers(network)):
+        """Let a network's layers keep their states so. SrnnError where they have other states."""
+        layers = _layers(network)
+        names = [set(layer.neuron.variables()) for layer in layers]
+        if self.width < 32 and [set(kept) for kept in self.kept] != names:
+            raise SrnnError("How states are kept is said for other layers or variables than this network has.")
+        for number, layer in enumerate(layers):
             layer.kept = None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
 
 
