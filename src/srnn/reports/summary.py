@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
     if not runs:
         raise SrnnError("Name at least one run folder.")
     for run in runs[1:]:
-        if run.recipe != runs[0].recipe:
+        if replace(run.recipe, note="") != replace(runs[0].recipe, note=""):
             raise SrnnError("These runs are not of one recipe; summarise each recipe's runs on their own.")
     seeds = [run.seed for run in runs]
     if len(set(seeds)) < len(seeds):
@@ -92,13 +92,13 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "seconds": [r["seconds"] for r in results],
         "curves": [[record["validation"]["accuracy"] for record in run.epochs] for run in runs],
         "environments": [run.environment for run in runs],
-        "recipe": runs[0].recipe.to_dict(),
+        "recipe": runs[-1].recipe.to_dict(),
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error
-    write_atomically(out / "recipe.yaml", dump_recipe(runs[0].recipe).encode())
+    write_atomically(out / "recipe.yaml", dump_recipe(runs[-1].recipe).encode())
     write_atomically(out / "summary.json", (json.dumps(summary) + "\n").encode())
     write_atomically(out / "summary.md", _page(summary).encode())
     _plot(summary, out / "curves.svg")
