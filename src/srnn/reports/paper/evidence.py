@@ -246,6 +246,9 @@ def read_sweep(folder: Path) -> SweepResult:
     content = read_json(path)
     with _sound(path, "srnn sweep"):
         recipe = dict(content["recipe"])
+        name, title, split, task = (content["name"], content["title"], content["split"], recipe["task"]["name"])
+        if not all(isinstance(text, str) for text in (name, title, split, task)):
+            raise ValueError("a sweep without name, title, split or task")
         points = []
         for point in content["points"]:
             measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
@@ -258,8 +261,7 @@ def read_sweep(folder: Path) -> SweepResult:
             points.append({**kept, **measured, "parameters": int(point["parameters"]), "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
         return SweepResult(
-            str(content["name"]), str(content["title"]), str(content["split"]), folder, str(recipe["task"]["name"]),
-            recipe, points, trainings,
+            name, title, split, folder, task, recipe, points, trainings,
         )  # fmt: skip
 
 
