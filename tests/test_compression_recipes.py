@@ -106,13 +106,11 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("moment", [0, 2, 3, 5, 8, 12])
-@pytest.mark.parametrize("words", [PRUNED, (*PRUNED, *INT8)], ids=["pruned", "pruned int8"])
-def test_killed_and_resumed_to_the_same_bits(
-    words: tuple[str, ...], moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = tiny_recipe(*words, "--training.checkpoint_every=2", "--training.optimizer.name=nadam")
-    train(recipe, tmp_path / "whole", task=TinyTask())
+def cut_and_resumed(
+    recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
+    train(recipe, folder / "whole", task=TinyTask())
     save, count = training_module._save, iter(range(1000))
 
     def killed(*arguments) -> None:
@@ -122,16 +120,27 @@ def test_killed_and_resumed_to_the_same_bits(
 
     monkeypatch.setattr(training_module, "_save", killed)
     with pytest.raises(Killed):
-        train(recipe, tmp_path / "cut", task=TinyTask())
+        train(recipe, folder / "cut", task=TinyTask())
     monkeypatch.setattr(training_module, "_save", save)
-    train(recipe, tmp_path / "cut", task=TinyTask(), resume=True)
+    train(recipe, folder / "cut", task=TinyTask(), resume=True)
+    found = {}
     for which in ("best", "last"):
         ours, theirs = (
-            read_checkpoint(tmp_path / folder / "checkpoints" / f"{which}.safetensors").tensors
-            for folder in ("whole", "cut")
+            read_checkpoint(folder / name / "checkpoints" / f"{which}.safetensors").tensors for name in ("whole", "cut")
         )
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        assert any(name.startswith("pruning.") for name in ours) == (which == "last")
+        found[which] = ours
+    return found
+
+
+@pytest.mark.parametrize("moment", [0, 2, 3, 5, 8, 12])
+@pytest.mark.parametrize("words", [PRUNED, (*PRUNED, *INT8)], ids=["pruned", "pruned int8"])
+def test_killed_and_resumed_to_the_same_bits(
+    words: tuple[str, ...], moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(*words, "--training.checkpoint_every=2", "--training.optimizer.name=nadam")
+    for which, tensors in cut_and_resumed(recipe, moment, tmp_path, monkeypatch).items():
+        assert any(name.startswith("pruning.") for name in tensors) == (which == "last")
 
 
 # ---- from another run -------------------------------------------------------------------------------------------------------

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 
 from compiled import SANITIZED, build, compilers
 from srnn import SRNN, SrnnError, Stream
-from srnn import training as training_module
 from srnn.batches import Sequences
-from srnn.checkpoints import read_checkpoint
 from srnn.cli import main
 from srnn.compression.in_training import Compression
 from srnn.evaluation import evaluate_sequences
@@ -37,7 +35,7 @@ from srnn.neurons.rounded import KeptState, grids, rounded_neuron
 from srnn.recipes import Recipe, load_recipe
 from srnn.runs import Run
 from srnn.training import train
-from test_compression_recipes import trained
+from test_compression_recipes import cut_and_resumed, trained
 from test_export_c import check_states, network, signal
 from test_integer import fixed, real
 from test_kernels_cpu import RANDOM, SHAPES, differentiate, make
@@ -222,33 +220,11 @@ def test_what_cannot_keep_states_says_so(tmp_path: Path) -> None:
     assert net.layers[0].kept is None and StateFormat.of_network(net).width == 32
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("moment", [0, 1, 4, 7])
 def test_killed_and_resumed_to_the_same_bits(moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tiny_recipe(*INT8, "--training.epochs=3", "--training.checkpoint_every=2")
-    train(recipe, tmp_path / "whole", task=TinyTask())
-    save, count = training_module._save, iter(range(1000))
-
-    def killed(*arguments) -> None:
-        save(*arguments)
-        if next(count) == moment:
-            raise Killed
-
-    monkeypatch.setattr(training_module, "_save", killed)
-    with pytest.raises(Killed):
-        train(recipe, tmp_path / "cut", task=TinyTask())
-    monkeypatch.setattr(training_module, "_save", save)
-    train(recipe, tmp_path / "cut", task=TinyTask(), resume=True)
-    for which in ("best", "last"):
-        ours, theirs = (
-            read_checkpoint(tmp_path / folder / "checkpoints" / f"{which}.safetensors").tensors
-            for folder in ("whole", "cut")
-        )
-        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        assert any(name.startswith("kept_bits.") for name in ours)
+    for tensors in cut_and_resumed(recipe, moment, tmp_path, monkeypatch).values():
+        assert any(name.startswith("kept_bits.") for name in tensors)
     assert isinstance(trained(tmp_path / "cut").layers[0], Layer)
 
 

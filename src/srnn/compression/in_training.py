@@ -6,6 +6,7 @@ Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resume
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from ..checkpoints import Checkpoint, load_network, network_tensors, read_checkp
 from ..errors import SrnnError
 from ..export.device import device_network
 from ..export.evaluation import measure_inputs, measure_kept
-from ..export.integer import quantise
+from ..export.integer import InputFormat, quantise
 from ..export.state_format import StateFormat
 from ..network import SRNN
 from ..recipes.schema import TrainingConfig
@@ -101,8 +102,7 @@ class Compression:
         if self.config.quantise == "int8" and self.config.state_bits < 32:
             assert isinstance(self.network, SRNN)
             device = replace(device_network(self.network), state_as=StateFormat())
-            inputs_as = measure_inputs(self._examples)
-            measure_kept(self._examples, device, self.config.state_bits, inputs_as).into(self.network)
+            measure_kept(self._examples, device, self.config.state_bits, self._inputs_as).into(self.network)
 
     def _share(self, epoch: int) -> float:
         return self.config.prune.share(epoch, self.config.epochs)
@@ -128,6 +128,10 @@ class Compression:
         states were kept, as a device is to keep them."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(self.network).items()}
         return network_tensors(self.network) | rounded | self._kept()
+
+    @cached_property
+    def _inputs_as(self) -> InputFormat:
+        return measure_inputs(self._examples)
 
     def _kept(self) -> dict[str, Tensor]:
         return StateFormat.of_network(self.network).tensors() if isinstance(self.network, SRNN) else {}

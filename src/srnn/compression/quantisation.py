@@ -56,15 +56,11 @@ def train_as_int8(network: SRNN) -> SRNN:
     return network
 
 
-def int8_layers(network: nn.Module) -> list[Int8Layer]:
-    """Those of a network, in its order, the readout last."""
-    return [module for module in network.modules() if isinstance(module, Int8Layer)]
-
-
 def ordinary(network: nn.Module) -> None:
     """Let the Int8Layers of a network be ordinary layers again; their weights are what the parameters have."""
-    for layer in int8_layers(network):
-        layer.__class__ = Layer  # type: ignore[assignment]
+    for module in network.modules():
+        if isinstance(module, Int8Layer):
+            module.__class__ = Layer  # type: ignore[assignment]
 
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
