@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, project, sum_currents
+from .forward import AHEAD, CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, project, sum_currents
 from .memory import (
+    READ,
     flat,
     flat_each,
     load,
@@ -53,9 +54,6 @@ from .simd import add_vectors, as_vector, select
 
 TOGETHER = 8
 """Steps whose input gradients are multiplied together."""
-
-AHEAD = 4
-"""Steps by which gradients are fetched into the cache before the walk needs them."""
 
 
 @inlined
@@ -271,7 +269,9 @@ def make_backward(
                                 )
                                 g_emitted = load(arriving, r * width + h) + load(g_s, at)
                                 g_state = load_each(g_variables, at)
-                                prefetch(g_out, (here - AHEAD) * size + h)
+                                prefetch(g_out, (here - AHEAD) * size + h, READ)
+                                if keep == CURRENTS:  # of the span before: the products leave the time for it
+                                    prefetch(current, (here - span) * size + h, READ)
                                 if wants == EMISSION:
                                     g_emitted = g_emitted + load_first(g_out, here * size + h, size - h)
                                 elif wants == MEMBRANE:

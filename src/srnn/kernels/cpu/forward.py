@@ -21,13 +21,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...arithmetic import positive_part
-from .memory import flat, flat_each, load, load_each, store, store_each, store_first, store_spikes
+from .memory import (
+    WRITE,
+    flat,
+    flat_each,
+    load,
+    load_each,
+    prefetch,
+    store,
+    store_each,
+    store_first,
+    with_spikes,
+)  # fmt: skip
 from .rows import BLOCK, add_active_rows, add_weighted_rows, inlined, lanes_of, list_spikes, multiply
 from .simd import as_vector
 
 CHUNK = 64
 """Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
+
+AHEAD = 4
+"""Steps by which memory that no one has touched for long is fetched into the cache before its turn."""
 
 # How the input comes: as spike bits, as few dense numbers, or as many, which are multiplied by their weights BLOCK steps at once.
 SPIKES, DENSE, PROJECTED = 0, 1, 2
@@ -132,6 +148,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                     recurrent, spiking, words, s, row * width, active,
                 )  # fmt: skip
                 here = (row * steps + t) * size
+                word = np.uint64(0)
                 for h in range(0, width, lanes):
                     at = row * width + h
                     now = load(total, h)
@@ -140,8 +157,12 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                     store_each(variables, at, result[:-1])
                     store(s, at, emit(v, spiking, rectified))
                     if spiking:
-                        store_spikes(words, (row * steps + t) * count, h, size - h, v > 0.0)
+                        word = with_spikes(word, h, size - h, v > 0.0)
+                        if h % 64 + lanes == 64 or h + lanes == width:
+                            words[(row * steps + t) * count + h // 64] = word
+                            word = np.uint64(0)
                     if keep == CURRENTS:
+                        prefetch(current, here + AHEAD * size + h, WRITE)
                         store_first(current, here + h, size - h, now)
                     if wants == EMISSION:
                         store_first(out, here + h, size - h, emit(v, spiking, rectified))

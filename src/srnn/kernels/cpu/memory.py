@@ -101,7 +101,9 @@ def load_at(builder: Any, address: Any, vector: Vector, offset: int = 0) -> Any:
     return builder.load(address, align=vector.dtype.bitwidth // 8, typ=vector.llvm)
 
 
-def store_at(builder: Any, value: Any, address: Any, vector: Vector) -> None:
+def store_at(builder: Any, value: Any, address: Any, vector: Vector, offset: int = 0) -> None:
+    if offset:
+        address = builder.gep(address, [ir.Constant(INDEX, offset * vector.lanes)], inbounds=True)
     builder.store(value, builder.bitcast(address, vector.llvm.as_pointer()), align=vector.dtype.bitwidth // 8)
 
 
@@ -166,17 +168,23 @@ def store_first(typing: Any, array: Any, index: Any, count: Any, value: Any) -> 
     return types.void(array, types.intp, types.intp, vector), emit
 
 
+READ, WRITE = 0, 1
+
+
 @instruction
-def prefetch(typing: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index], which need not exist: walking backwards through several sequences at once is
-    more than the hardware foresees."""
+def prefetch(typing: Any, array: Any, index: Any, purpose: Any) -> Any:
+    """Ask for the cache line of array[index], which need not exist, to READ or to WRITE there soon (a literal).
+
+    Walking backwards through several sequences at once is more than the hardware foresees; and a store whose line has not come
+    yet keeps all later ones waiting.
+    """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments, exists=False)
-        read, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (0, 3, 1))
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), address, read, everywhere, data)
+        address = pointer(context, builder, array, *arguments[:2], exists=False)
+        write, everywhere, data = (ir.Constant(ir.IntType(32), value) for value in (purpose.literal_value, 3, 1))
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), address, write, everywhere, data)
 
-    return types.void(array, types.intp), emit
+    return types.void(array, types.intp, purpose), emit
 
 
 def _each(context: Any, builder: Any, of: types.UniTuple, arrays: Any, index: Any) -> Any:
@@ -224,16 +232,22 @@ def _spike_address(context: Any, builder: Any, of: Any, arguments: Any, lanes: i
 
 
 @instruction
-def store_spikes(typing: Any, words: Any, word: Any, first: Any, count: Any, mask: Any) -> Any:
-    """Write a mask as the bits of neurons ``first`` ...; lanes from ``count`` on (padding) are written as 0."""
+def with_spikes(typing: Any, word: Any, first: Any, count: Any, mask: Any) -> Any:
+    """A word to which a mask is added as the bits of neurons ``first`` ..., numbered modulo 64 and not yet set; lanes from
+    ``count`` on (padding) are left out.
+
+    The word is stored once it is whole: a load of eight bytes that were just written in pieces waits until all of them have
+    left for the cache, and the next step wants to know at once who spiked.
+    """
     vector = next(vector for vector, of in MASKS.items() if of == mask)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        real = builder.and_(arguments[4], first_lanes(builder, arguments[3], vector))
-        bits = builder.bitcast(real, ir.IntType(vector.lanes))
-        builder.store(bits, _spike_address(context, builder, words, arguments, vector.lanes), align=vector.lanes // 8)
+        real = builder.and_(arguments[3], first_lanes(builder, arguments[2], vector))
+        bits = builder.zext(builder.bitcast(real, ir.IntType(vector.lanes)), ir.IntType(64))
+        place = builder.and_(arguments[1], ir.Constant(INDEX, 63))
+        return builder.or_(arguments[0], builder.shl(bits, place))
 
-    return types.void(words, types.intp, types.intp, types.intp, mask), emit
+    return types.uint64(types.uint64, types.intp, types.intp, mask), emit
 
 
 @instruction

@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
-from .memory import bit_count, first_lanes, load_at, lowest_bit, pointer, store_at
+from .memory import WRITE, bit_count, first_lanes, load_at, lowest_bit, pointer, prefetch, store_at
 from .simd import INDEX, VECTORS, broadcast, call, constant, fma, instruction, ir, overloaded
 
 BLOCK = 8
@@ -25,7 +25,7 @@ inlined: Any = register_jitable(forceinline=True)
 UNROLLED = 4
 """Terms of a matrix product's sums that one turn of its loop adds."""
 
-SLACK = 4
+SLACK = 6
 """Elements behind a list of spikes that ``list_spikes`` may write to."""
 
 
@@ -168,6 +168,22 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
     return types.void(array, types.intp, types.intp, types.intp, types.intp, panel, row), emit
 
 
+@instruction
+def store_rows(typing: Any, array: Any, index: Any, stride: Any, panel: Any, row: Any) -> Any:
+    """The same for all of the panel."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at = arguments[1]
+        values = cgutils.unpack_tuple(builder, arguments[3], panel.count)
+        for first in range(0, panel.count, row.count):
+            address = pointer(context, builder, array, arguments[0], at)
+            for i in range(row.count):
+                store_at(builder, values[first + i], address, panel.dtype, i)
+            at = builder.add(at, arguments[2])
+
+    return types.void(array, types.intp, types.intp, panel, row), emit
+
+
 # ---- sums of rows -------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +289,14 @@ def _products(panel, left, at, stride, depth, packed, start, row):
 
 
 @inlined
+def _store(out, at, stride, rows, left_over, block, row):
+    if rows == BLOCK and left_over >= len(row) * lanes_of(out):
+        store_rows(out, at, stride, block, row)
+    else:
+        store_block(out, at, stride, rows, left_over, block, row)
+
+
+@inlined
 def multiply(
     out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
 ):
@@ -294,15 +318,19 @@ def multiply(
                 panel = _products(two, left, first, stride, depth, packed, start, two)
                 store_block(out, to, out_stride, 1, left_over, panel, two)
             else:
+                if blocks > 1:  # to memory that no one has touched for long
+                    for r in range(rows):
+                        prefetch(out, to + r * out_stride, WRITE)
+                        prefetch(out, to + r * out_stride + lanes, WRITE)
                 block = _products(zero_panel(out, 16), left, first, stride, depth, packed, start, two)
-                store_block(out, to, out_stride, rows, left_over, block, two)
+                _store(out, to, out_stride, rows, left_over, block, two)
         column += 2 * lanes
     if column < width:
         start, left_over = column * depth, columns - column
         for b in range(blocks):
             first, to = at + b * further, out_at + b * out_further + column
             block = _products(zero_panel(out, 8), left, first, stride, depth, packed, start, one)
-            store_block(out, to, out_stride, rows, left_over, block, one)
+            _store(out, to, out_stride, rows, left_over, block, one)
 
 
 # ---- spikes as lists ----------------------------------------------------------------------------------------------------
@@ -312,7 +340,7 @@ def multiply(
 def list_bits(word, offset, active, found):
     """Append to active[found:] offset + the numbers of the set bits of a word; the new ``found``.
 
-    SLACK further elements of ``active`` are scratch: few bits are written as if they were four, so that no branch depends on
+    SLACK further elements of ``active`` are scratch: few bits are written as if they were so many, so that no branch depends on
     how many there are. A branch that the processor guesses wrong costs as much as adding a row.
     """
     end = found + bit_count(word)
