@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError
 from srnn.kernels import LayerProblem, LayerResult, Spikes, cpu, run_layer
 from srnn.kernels.cpu import layer as layers
-from srnn.kernels.cpu import rows
+from srnn.kernels.cpu import rows, weights
 from srnn.neurons import NEURONS, as_neuron
 from srnn.surrogates import SURROGATES, as_surrogate
 
@@ -272,8 +272,27 @@ def test_matrices_are_packed_by_panels_of_two_vectors(dtype: type) -> None:
         lanes = rows.lanes_of(matrix)
         wide = np.pad(matrix, ((0, 0), (0, -columns % lanes)))
         panels = [wide[:, first : first + 2 * lanes].ravel() for first in range(0, wide.shape[1], 2 * lanes)]
-        np.testing.assert_array_equal(rows.pack(matrix), np.concatenate(panels))
-        np.testing.assert_array_equal(rows.pack(np.asfortranarray(matrix)), np.concatenate(panels))
+        np.testing.assert_array_equal(weights.packed(matrix), np.concatenate(panels))
+        np.testing.assert_array_equal(weights.packed_transposed(matrix.T.copy()), np.concatenate(panels))
+        np.testing.assert_array_equal(weights.packed(np.asfortranarray(matrix)), np.concatenate(panels))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 7, 16, 33, 100])
+@pytest.mark.parametrize("inputs", [0, 1, 17, 300])
+def test_weights_and_gradients_are_turned_round(size: int, inputs: int, dtype: type) -> None:
+    random = np.random.default_rng(0)
+    given = [random.normal(size=(size, count)).astype(dtype) for count in (inputs, size)]
+    width = size + -size % rows.lanes_of(given[0])
+    by_senders = weights.by_senders(*given).reshape(-1, width)
+    np.testing.assert_array_equal(by_senders[:, :size], np.concatenate(given, 1).T)
+    assert not by_senders[:, size:].any()
+    sums = random.normal(size=(3, inputs + size, width)).astype(dtype)
+    whole = (sums[0] + sums[1] + sums[2])[:, :size].T
+    for part, expected in zip(
+        weights.by_receivers(sums, size, inputs), (whole[:, :inputs], whole[:, inputs:]), strict=True
+    ):
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:

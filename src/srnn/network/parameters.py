@@ -30,8 +30,10 @@ def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
     if kind == "log":
         return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
     knee = floor + 1.0
-    if raw.device.type == "cpu" and bool((raw.detach() >= knee).all()):  # as nearly always: no more than it takes
-        return raw.clamp(max=TAU_MAX)
+    if raw.device.type == "cpu":  # where it costs nothing to look: as they are, nearly always
+        least, most = raw.detach().aminmax()
+        if knee <= float(least) and float(most) <= TAU_MAX:
+            return raw
     below = floor + torch.exp(raw.clamp(max=knee) - knee)
     return torch.where(raw < knee, below, raw).clamp(max=TAU_MAX)
 

@@ -196,7 +196,7 @@ class SRNN(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, Layer):
                 values = module.params.values()
-                found |= {f"{name}.{tau}": values[tau].detach() for tau in module.neuron.taus}
+                found |= {f"{name}.{tau}": values[tau].detach().clone() for tau in module.neuron.taus}
         return found
 
 

@@ -17,6 +17,7 @@ May import: surrogates, arithmetic.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -132,6 +133,7 @@ class Neuron:
             raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
 
     @classmethod
+    @functools.cache
     def parameters(cls) -> tuple[str, ...]:
         """Names of the model's own parameter fields, in order."""
         common = {item.name for item in fields(Neuron)}

@@ -22,6 +22,7 @@ from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from .backward import make_backward
 from .forward import make_forward
+from .layouts import make_pack, make_turn
 
 _taught: set[FunctionType] = set()
 
@@ -55,7 +56,7 @@ def _fold(code: CodeType, digest: Any) -> None:
 def fingerprint(*functions: FunctionType) -> str:
     """A text that changes when the functions, or the kernels' source, do."""
     digest = hashlib.sha256()
-    for name in ("backward.py", "forward.py", "memory.py", "rows.py", "simd.py"):
+    for name in ("backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py"):
         digest.update((Path(__file__).parent / name).read_bytes())
     pending, seen = list(functions), set()
     while pending:
@@ -98,3 +99,15 @@ def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[
     step, step_adjoint, derivative = functions
     variables = len(neuron.variables())
     return _compile(make_backward(step, step_adjoint, derivative, neuron.emission, variables, fingerprint(*functions)))
+
+
+@functools.cache
+def turn_loop() -> Callable[..., Any]:
+    """The compiled loop of ``make_turn``."""
+    return _compile(make_turn(fingerprint()))
+
+
+@functools.cache
+def pack_loop() -> Callable[..., Any]:
+    """The compiled loop of ``make_pack``."""
+    return _compile(make_pack(fingerprint()))

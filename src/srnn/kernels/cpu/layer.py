@@ -20,7 +20,8 @@ from ..spikes import Spikes
 from . import CannotCompile, buffers, threads
 from .compiler import backward_loop, forward_loop
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJECTED, SPIKES, STATES
-from .rows import BLOCK, SLACK, lanes_of, pack
+from .rows import BLOCK, SLACK, lanes_of
+from .weights import by_receivers, by_senders, packed, packed_transposed
 
 FEW_INPUTS = 8
 """Up to so many dense channels are added up step by step, zeros skipped; more go through a matrix product, some steps at once."""
@@ -35,9 +36,6 @@ TAPE = 1 << 19
 """Bytes of states that backward may recompute at once: they should stay in a core's second cache, beside the weights."""
 
 SHORTEST_SPAN = 16
-
-SENDERS = 256
-"""Senders whose weight gradients are summed over the shards together."""
 
 Array = np.ndarray[Any, Any]
 
@@ -163,37 +161,9 @@ class _Layer:
 
     def weights(self, weight_in: Tensor, weight_rec: Tensor | None) -> Array:
         """The loops' weight matrix: a row for each sender."""
-        senders = self.input_rows + (self.size if weight_rec is not None else 0)
-        rows = (self.empty if self.width == self.size else self.zeros)(senders, self.width).reshape(-1, self.width)
-        if self.input_rows:
-            rows[: self.inputs, : self.size] = weight_in.detach().numpy().T
-        if weight_rec is not None:
-            rows[self.input_rows :, : self.size] = weight_rec.detach().numpy().T
-        return rows.reshape(-1)
-
-    def packed(self, weight: Tensor) -> Array:
-        """A weight matrix as ``multiply`` wants it: by rows of receivers, for gradients on their way back to the senders;
-        transposed, for inputs on their way in."""
-        return pack(weight.detach().numpy())
-
-    def by_receivers(self, g_weights: Array) -> tuple[Array, Array]:
-        """Gradients of input (H, I) and recurrent weights (H, H) from the shards' sums (shards, senders, width).
-
-        Contiguous, so that autograd takes them as they are; some senders at a time, so that all threads have something to do.
-        """
-        senders = g_weights.shape[1]
-        found = [np.empty((self.size, count), g_weights.dtype) for count in (self.inputs, senders - self.inputs)]
-        edges = sorted({0, self.inputs, senders, *range(0, senders, SENDERS)})
-
-        def turn(part: int) -> None:
-            first, last = edges[part], edges[part + 1]
-            own = first >= self.inputs
-            offset = self.inputs if own else 0
-            sums = g_weights[:, first:last, : self.size].sum(0)
-            found[own][:, first - offset : last - offset] = sums.T
-
-        threads.for_each(turn, len(edges) - 1)
-        return found[0], found[1]
+        matrices = [weight_in] if self.input_rows else []
+        matrices += [] if weight_rec is None else [weight_rec]
+        return by_senders(*(matrix.detach().numpy() for matrix in matrices)) if matrices else self.empty(0)
 
     @property
     def x_words(self) -> Array:
@@ -231,7 +201,7 @@ class _Run(torch.autograd.Function):
         s_initial = s.copy()
         padded_bias = layer.bias(bias)
         x_values = empty if x is None or layer.kind == SPIKES else _flat(x)
-        packed = layer.packed(weight_in.t()) if layer.kind == PROJECTED else empty
+        packed_ahead = packed_transposed(weight_in.detach().numpy()) if layer.kind == PROJECTED else empty
         current = layer.empty(layer.batch, layer.steps, layer.size) if layer.keep == CURRENTS else empty
         weights = layer.weights(weight_in, weight_rec)
         spans = -(-layer.steps // layer.span) if layer.keep else 0
@@ -248,7 +218,7 @@ class _Run(torch.autograd.Function):
 
         def work(i: int, scratch: tuple[Any, ...]) -> None:
             loop(
-                *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
+                *shards[i], *layer.sizes, x_values, x_words, packed_ahead, padded_bias, weights, layer.recurrent,
                 coefficients, tuple(variables), s, layer.words, wants, out, layer.keep, span, current, checkpoints,
                 s_checkpoints, *scratch,
             )  # fmt: skip
@@ -275,13 +245,13 @@ class _Run(torch.autograd.Function):
         *g_variables, g_s = (layer.padded_rows(tensor) for tensor in g_final)
         # What only sums currents again, arranged anew: it is not worth being kept.
         again = layer.keep != CURRENTS
-        packed = layer.packed(weight_in.t()) if again and layer.kind == PROJECTED else empty
+        packed_ahead = packed_transposed(weight_in.detach().numpy()) if again and layer.kind == PROJECTED else empty
         weights = layer.weights(weight_in, weight_rec) if again else empty
         padded_bias = layer.bias(bias)
         wants_x = bool(ctx.needs_input_grad[1])
         g_x = layer.output_array(layer.inputs) if wants_x else empty
-        packed_own = layer.packed(weight_rec) if weight_rec is not None else empty
-        packed_in = layer.packed(weight_in) if wants_x else empty
+        packed_own = packed(weight_rec.detach().numpy()) if weight_rec is not None else empty
+        packed_in = packed(weight_in.detach().numpy()) if wants_x else empty
         shards = layer.shards()
         # Each shard's own sums: over the weight matrix, the bias, the coefficients.
         senders = layer.inputs + (layer.size if layer.recurrent else 0)
@@ -294,7 +264,7 @@ class _Run(torch.autograd.Function):
 
         def work(i: int, scratch: tuple[Any, ...]) -> None:
             loop(
-                *shards[i], *layer.sizes, x_values, x_words, packed, padded_bias, weights, layer.recurrent,
+                *shards[i], *layer.sizes, x_values, x_words, packed_ahead, padded_bias, weights, layer.recurrent,
                 coefficients, surrogate_parameters, s_initial, layer.words, layer.keep, span, current, checkpoints,
                 s_checkpoints, packed_own, packed_in, NOTHING if g_emitted is None else layer.output, g_out,
                 tuple(g_variables), g_s, wants_x, g_x, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch,
@@ -302,7 +272,8 @@ class _Run(torch.autograd.Function):
 
         threads.for_each_with(layer.scratch, work, len(shards), layer.spare("backward"))
 
-        g_weight_in, g_weight_rec = layer.by_receivers(g_weights.reshape(len(shards), senders, layer.width))
+        sums = g_weights.reshape(len(shards), senders, layer.width)
+        g_weight_in, g_weight_rec = by_receivers(sums, layer.size, layer.inputs)
         return (
             None,
             torch.from_numpy(g_x).view(layer.batch, layer.steps, layer.inputs) if wants_x else None,
@@ -327,12 +298,13 @@ def _run(problem: LayerProblem) -> LayerResult:
     # A readout of spikes adds few rows a step: they are added again rather than all its currents kept.
     stored = p.memory == "stored" and (spikes is None or spiking or p.weight_rec is not None)
     lengths = np.full(batch, steps, np.int64) if p.lengths is None else p.lengths.to("cpu", torch.int64).numpy()
+    padded = bool((lengths < steps).any())
     layer = _Layer(
         neuron=p.neuron,
         surrogate=p.surrogate,
         spikes=spikes,
         lengths=lengths,
-        padded=bool((lengths < steps).any()),
+        padded=padded,
         output=EMISSION if p.output == "emission" else MEMBRANE,
         recurrent=p.weight_rec is not None,
         keep=(CURRENTS if stored else STATES) if differentiable else NOTHING,
@@ -342,7 +314,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         size=size,
         width=size + -size % lanes_of(weight),
         dtype=p.weight_in.dtype,
-        words=buffers.zeros(batch * steps * words_per_row if spiking else 0, np.uint64),
+        words=(buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row if spiking else 0, np.uint64),
     )
     emitted, *state = _Run.apply(layer, *tensors)  # type: ignore[misc]
     if spiking and p.output == "emission":

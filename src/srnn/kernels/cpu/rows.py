@@ -258,23 +258,6 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
 # ---- matrix product -----------------------------------------------------------------------------------------------------
 
 
-def pack(matrix: np.ndarray) -> np.ndarray:
-    """A matrix (depth, columns) as ``multiply`` wants it: columns, padded with zeros to whole vectors, cut into panels of two
-    vectors (a last one may have one)."""
-    depth, columns = matrix.shape
-    lanes = lanes_of(matrix)
-    width = columns + -columns % lanes
-    paired = width - width % (2 * lanes)
-    whole = min(columns - columns % (2 * lanes), paired)
-    packed = (np.empty if columns == width else np.zeros)(depth * width, matrix.dtype)
-    panels = packed[: depth * paired].reshape(-1, depth, 2 * lanes)
-    panels[: whole // (2 * lanes)] = matrix[:, :whole].reshape(depth, -1, 2 * lanes).transpose(1, 0, 2)
-    if whole < columns:
-        last = panels[-1] if paired > whole else packed[depth * paired :].reshape(depth, lanes)
-        last[:, : columns - whole] = matrix[:, whole:]
-    return packed
-
-
 @inlined
 def _products(panel, left, at, stride, depth, packed, start, row):
     step = len(row) * lanes_of(left)
@@ -303,9 +286,9 @@ def multiply(
     """out = left @ matrix, for at most BLOCK rows: row r at out[out_at + r out_stride], its first ``columns`` numbers.
 
     left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
-    packed: the matrix (depth, width), by ``pack``. With ``blocks``, as many such products, the next one of rows that stand
-    ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest cache,
-    serves them all.
+    packed: the matrix (depth, width), by ``weights.packed``. With ``blocks``, as many such products, the next one of rows that
+    stand ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest
+    cache, serves them all.
     """
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)

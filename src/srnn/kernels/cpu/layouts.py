@@ -1,0 +1,113 @@
+"""Loops that bring weights into the time loops' layouts, and their gradients back into torch's.
+
+torch keeps a row of weights for each receiver. The time loops add up rows of senders, and give the gradients so; ``multiply``
+wants a matrix cut into panels. All this is copied at every training step, which counts in small networks. So squares of as many
+rows as a vector has lanes are turned in registers, and memory is read and written by whole vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from .memory import first_lanes, flat, load_first, pointer, store
+from .rows import lanes_of, store_block, zero_panel
+from .simd import INDEX, VECTORS, call, constant, instruction, overloaded
+
+
+@instruction
+def zero_square(typing: Any, array: Any) -> Any:
+    """A panel of zeros, as many vectors of the array's dtype as each of them has lanes."""
+    vector = VECTORS[array.dtype]
+    result = types.UniTuple(vector, vector.lanes)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_tuple(builder, result, [constant(vector.llvm, 0.0)] * result.count)
+
+    return result(array), emit
+
+
+@instruction
+def add_block(typing: Any, panel: Any, array: Any, index: Any, stride: Any, rows: Any, count: Any) -> Any:
+    """panel + the vectors from array[index], array[index + stride], ...: the first ``rows`` of them, ``count`` numbers of each;
+    nothing else is read."""
+    vector = panel.dtype
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, first, at, step, wanted, lanes = arguments
+        sums = cgutils.unpack_tuple(builder, values, panel.count)
+        align, zero = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8), ir.Constant(INDEX, 0)
+        name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
+        for i in range(panel.count):
+            there = builder.icmp_signed("<", ir.Constant(INDEX, i), wanted)
+            mask = first_lanes(builder, builder.select(there, lanes, zero), vector)
+            address = pointer(context, builder, array, first, at, exists=False)
+            row = call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
+            sums[i] = builder.fadd(sums[i], row)
+            at = builder.add(at, step)
+        return context.make_tuple(builder, panel, sums)
+
+    return panel(panel, array, types.intp, types.intp, types.intp, types.intp), emit
+
+
+@instruction
+def turn_square(typing: Any, square: Any) -> Any:
+    """Rows and columns of a square panel exchanged: in blocks of 2 x 2, then of 4 x 4, ... two corners change places."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, lanes = list(cgutils.unpack_tuple(builder, arguments[0], square.count)), square.count
+        places, half = ir.VectorType(ir.IntType(32), lanes), 1
+        while half < lanes:
+            # Of two rows that stand ``half`` apart: element j of the first, lanes + j of the second.
+            upper = ir.Constant(places, [lanes + j - half if j & half else j for j in range(lanes)])
+            lower = ir.Constant(places, [lanes + j if j & half else j + half for j in range(lanes)])
+            for i in range(lanes):
+                if not i & half:
+                    pair = rows[i], rows[i + half]
+                    rows[i], rows[i + half] = (builder.shuffle_vector(*pair, which) for which in (upper, lower))
+            half *= 2
+        return context.make_tuple(builder, square, rows)
+
+    return square(square), emit
+
+
+def make_turn(fingerprint: str) -> Callable[..., Any]:
+    """The loop, uncompiled, that adds up matrices and transposes the sum. See ``make_forward`` for the fingerprint."""
+
+    def turn(out, out_at, out_stride, matrices, at, stride, further, count, rows, columns):
+        """out[out_at + c out_stride + r] = the sum over m < count, in this order, of matrices[at + m further + r stride + c]."""
+        fingerprint  # noqa: B018
+        out, matrices, lanes = flat(out), flat(matrices), lanes_of(out)
+        one = zero_panel(out, 1)
+        for r in range(0, rows, lanes):
+            for c in range(0, columns, lanes):
+                square = zero_square(out)
+                for m in range(count):
+                    first = at + m * further + r * stride + c
+                    square = add_block(square, matrices, first, stride, rows - r, columns - c)
+                to = out_at + c * out_stride + r
+                store_block(out, to, out_stride, columns - c, rows - r, turn_square(square), one)
+
+    return turn
+
+
+def make_pack(fingerprint: str) -> Callable[..., Any]:
+    """The loop, uncompiled, that cuts a matrix into panels of two vectors of columns (a last one may have one)."""
+
+    def pack(packed, matrix, depth, columns):
+        fingerprint  # noqa: B018
+        packed, matrix, lanes = flat(packed), flat(matrix), lanes_of(packed)
+        width = (columns + lanes - 1) // lanes * lanes
+        for column in range(0, width, 2 * lanes):
+            end = min(column + 2 * lanes, width)
+            to = column * depth
+            for k in range(depth):
+                for h in range(column, end, lanes):
+                    store(packed, to, load_first(matrix, k * columns + h, columns - h))
+                    to += lanes
+
+    return pack

@@ -1,0 +1,73 @@
+"""Weights in the layouts that the time loops want, and their gradients in torch's. See ``layouts.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import buffers, threads
+from .compiler import pack_loop, turn_loop
+from .rows import lanes_of
+
+Array = np.ndarray[Any, Any]
+
+SENDERS = 256
+"""Senders whose weight gradients one thread adds up over the shards before it takes the next ones."""
+
+
+def _width(columns: int, like: Array) -> int:
+    """``columns``, rounded up to whole vectors."""
+    return columns + -columns % lanes_of(like)
+
+
+def by_senders(*matrices: Array) -> Array:
+    """A row for each sender, padded with zeros to whole vectors, flat: from matrices (H, senders) of the same receivers."""
+    size, width = len(matrices[0]), _width(len(matrices[0]), matrices[0])
+    senders = sum(matrix.shape[1] for matrix in matrices)
+    rows = (buffers.empty if width == size else buffers.zeros)(senders * width, matrices[0].dtype)
+    at = 0
+    for matrix in matrices:
+        count = matrix.shape[1]
+        turn_loop()(rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count)
+        at += count * width
+    return rows
+
+
+def packed(matrix: Array) -> Array:
+    """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole vectors, cut into panels of
+    two vectors (a last one may have one)."""
+    depth, columns = matrix.shape
+    result = buffers.empty(depth * _width(columns, matrix), matrix.dtype)
+    pack_loop()(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns)
+    return result
+
+
+def packed_transposed(matrix: Array) -> Array:
+    """The same of the transpose of a matrix (columns, depth)."""
+    columns, depth = matrix.shape
+    width, panel, flat = _width(columns, matrix), 2 * lanes_of(matrix), np.ascontiguousarray(matrix).reshape(-1)
+    result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)
+    for first in range(0, columns, panel):
+        end, pitch = min(first + panel, columns), min(panel, width - first)
+        turn_loop()(result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth)
+    return result
+
+
+def by_receivers(g_weights: Array, size: int, inputs: int) -> tuple[Array, Array]:
+    """Gradients of input (H, I) and recurrent weights (H, senders - I) from the shards' sums (shards, senders, width).
+
+    Contiguous, so that autograd takes them as they are; some senders at a time, so that all threads have something to do.
+    """
+    shards, senders, width = g_weights.shape
+    found = [np.empty((size, count), g_weights.dtype) for count in (inputs, senders - inputs)]
+    edges = sorted({0, inputs, senders, *range(0, senders, SENDERS)})
+    turn, sums = turn_loop(), g_weights.reshape(-1)
+
+    def work(part: int) -> None:
+        first, last = edges[part], edges[part + 1]
+        out, at = (found[1], first - inputs) if first >= inputs else (found[0], first)
+        turn(out.reshape(-1), at, out.shape[1], sums, first * width, width, senders * width, shards, last - first, size)
+
+    threads.for_each(work, len(edges) - 1)
+    return found[0], found[1]
