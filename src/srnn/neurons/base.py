@@ -161,4 +161,4 @@ class Neuron:
 
 def decay(tau: Tensor) -> Tensor:
     """exp(-dt/tau) with dt = 1: the factor by which a variable of time constant tau (in steps) shrinks in one step."""
-    return torch.exp(-1.0 / tau)
+    return torch.exp(-tau.reciprocal())
