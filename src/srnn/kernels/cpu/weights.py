@@ -15,6 +15,9 @@ Array = np.ndarray[Any, Any]
 SENDERS = 256
 """Senders whose weight gradients one thread adds up over the shards before it takes the next ones."""
 
+FEW = 1 << 16
+"""Numbers that are added up sooner than another thread is called to help."""
+
 
 def _width(columns: int, like: Array) -> int:
     """``columns``, rounded up to whole vectors."""
@@ -69,5 +72,9 @@ def by_receivers(g_weights: Array, size: int, inputs: int) -> tuple[Array, Array
         out, at = (found[1], first - inputs) if first >= inputs else (found[0], first)
         turn(out.reshape(-1), at, out.shape[1], sums, first * width, width, senders * width, shards, last - first, size)
 
-    threads.for_each(work, len(edges) - 1)
+    if g_weights.size <= FEW:
+        for part in range(len(edges) - 1):
+            work(part)
+    else:
+        threads.for_each(work, len(edges) - 1)
     return found[0], found[1]
