@@ -68,6 +68,9 @@ _ENTRIES = (
           exact=True,
           differs=f"{SAME}; one loop for all layers, projections and decays in each step, requires_grad on the input, "
                   "as the published scripts do"),
+    Entry("authors-lean", "PyTorch, authors' style, no input grad", "eager",
+          options={"style": "authors", "input_grad": False}, exact=True,
+          differs="as PyTorch, authors' style, without the input's gradient"),
     Entry("jax", "JAX scan, jitted", "jax_scan", "jax", exact=True, kinds=LIVE,
           differs=f"{SAME}; our own code, there is no library for it"),
     Entry("lstm", "nn.LSTM", "gated", options={"kind": "lstm"}, kinds=LIVE,
