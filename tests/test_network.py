@@ -154,9 +154,10 @@ def test_time_constants_round_trip(tau, kind) -> None:
         assert torch.equal(raw_from_tau(value, kind, 0.1), value)  # the parameter is tau itself
 
 
-def test_one_short_time_constant_changes_no_bit_of_the_others() -> None:
-    """Where all are long, less is computed; the same numbers, and the same gradients."""
-    raw = torch.cat([torch.linspace(1.1, 300, 50), torch.tensor([2e6, 1e6])])
+@pytest.mark.parametrize("longest", [[1e6], [2e6, 1e6]], ids=["all in range", "one beyond"])
+def test_one_short_time_constant_changes_no_bit_of_the_others(longest: list[float]) -> None:
+    """Where all are in range, nothing is computed; the same numbers, and the same gradients."""
+    raw = torch.cat([torch.linspace(1.1, 300, 50), torch.tensor(longest)])
     found = []
     for values in (raw, torch.cat([raw, torch.tensor([0.2])])):
         parameter = values.clone().requires_grad_()
@@ -164,6 +165,16 @@ def test_one_short_time_constant_changes_no_bit_of_the_others() -> None:
         torch.exp(-1 / tau).sum().backward()
         found.append((tau.detach()[: len(raw)], parameter.grad[: len(raw)]))  # type: ignore[index]
     assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+
+
+def test_time_constants_told_of_do_not_change_with_later_training() -> None:
+    net = make()
+    told = net.time_constants()
+    before = {name: tau.clone() for name, tau in told.items()}
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter += 1.0
+    assert before and all(torch.equal(told[name], tau) for name, tau in before.items())
 
 
 def test_wild_learning_rate_keeps_time_constants_valid() -> None:

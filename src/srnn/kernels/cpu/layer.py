@@ -20,8 +20,8 @@ from ..spikes import Spikes
 from . import CannotCompile, buffers, threads
 from .compiler import backward_loop, forward_loop
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJECTED, SPIKES, STATES
-from .rows import BLOCK, SLACK, lanes_of
-from .weights import by_receivers, by_senders, packed, packed_transposed
+from .rows import BLOCK, SLACK
+from .weights import by_receivers, by_senders, packed, packed_transposed, padded_width
 
 FEW_INPUTS = 8
 """Up to so many dense channels are added up step by step, zeros skipped; more go through a matrix product, some steps at once."""
@@ -312,7 +312,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         steps=steps,
         inputs=inputs,
         size=size,
-        width=size + -size % lanes_of(weight),
+        width=padded_width(size, weight),
         dtype=p.weight_in.dtype,
         words=(buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row if spiking else 0, np.uint64),
     )

@@ -14,9 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .memory import first_lanes, flat, load_first, pointer, store
+from .memory import flat, load_first, load_first_at, pointer, store
 from .rows import lanes_of, store_block, zero_panel
-from .simd import INDEX, VECTORS, call, constant, instruction, overloaded
+from .simd import INDEX, VECTORS, constant, instruction
 
 
 @instruction
@@ -40,14 +40,11 @@ def add_block(typing: Any, panel: Any, array: Any, index: Any, stride: Any, rows
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, first, at, step, wanted, lanes = arguments
         sums = cgutils.unpack_tuple(builder, values, panel.count)
-        align, zero = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8), ir.Constant(INDEX, 0)
-        name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
         for i in range(panel.count):
             there = builder.icmp_signed("<", ir.Constant(INDEX, i), wanted)
-            mask = first_lanes(builder, builder.select(there, lanes, zero), vector)
+            count = builder.select(there, lanes, ir.Constant(INDEX, 0))
             address = pointer(context, builder, array, first, at, exists=False)
-            row = call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
-            sums[i] = builder.fadd(sums[i], row)
+            sums[i] = builder.fadd(sums[i], load_first_at(builder, address, count, vector))
             at = builder.add(at, step)
         return context.make_tuple(builder, panel, sums)
 

@@ -116,6 +116,20 @@ def first_lanes(builder: Any, count: Any, vector: Vector) -> Any:
     return builder.icmp_signed("<", lanes, broadcast(builder, count, integers))
 
 
+def load_first_at(builder: Any, address: Any, count: Any, vector: Vector) -> Any:
+    """The first ``count`` lanes of the vector at an address, zeros in the others, whose memory is not touched."""
+    align, mask = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8), first_lanes(builder, count, vector)
+    name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
+    return call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
+
+
+def store_first_at(builder: Any, value: Any, address: Any, count: Any, vector: Vector) -> None:
+    """Store the first ``count`` lanes of a vector at an address."""
+    align, mask = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8), first_lanes(builder, count, vector)
+    name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
+    call(builder, name, ir.VoidType(), value, address, align, mask)
+
+
 @instruction
 def load(typing: Any, array: Any, index: Any) -> Any:
     """The vector that starts at array[index]."""
@@ -144,11 +158,7 @@ def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
     vector = VECTORS[array.dtype]
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2])
-        mask = first_lanes(builder, arguments[2], vector)
-        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
-        name = overloaded("llvm.masked.load", vector.llvm) + ".p0"
-        return call(builder, name, vector.llvm, address, align, mask, constant(vector.llvm, 0.0))
+        return load_first_at(builder, pointer(context, builder, array, *arguments[:2]), arguments[2], vector)
 
     return vector(array, types.intp, types.intp), emit
 
@@ -159,11 +169,7 @@ def store_first(typing: Any, array: Any, index: Any, count: Any, value: Any) -> 
     vector = VECTORS[array.dtype]
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[:2])
-        mask = first_lanes(builder, arguments[2], vector)
-        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
-        name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
-        call(builder, name, ir.VoidType(), arguments[3], address, align, mask)
+        store_first_at(builder, arguments[3], pointer(context, builder, array, *arguments[:2]), arguments[2], vector)
 
     return types.void(array, types.intp, types.intp, vector), emit
 

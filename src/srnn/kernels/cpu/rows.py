@@ -13,8 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
-from .memory import WRITE, bit_count, first_lanes, load_at, lowest_bit, pointer, prefetch, store_at
-from .simd import INDEX, VECTORS, broadcast, call, constant, fma, instruction, ir, overloaded
+from .memory import WRITE, bit_count, load_at, lowest_bit, pointer, prefetch, store_at, store_first_at
+from .simd import INDEX, VECTORS, broadcast, constant, fma, instruction, ir
 
 BLOCK = 8
 """Rows of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
@@ -152,8 +152,6 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = panel.dtype
-        align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
-        name = overloaded("llvm.masked.store", vector.llvm) + ".p0"
         start, zero = arguments[1], ir.Constant(INDEX, 0)
         for i, value in enumerate(cgutils.unpack_tuple(builder, arguments[5], panel.count)):
             number, part = divmod(i, row.count)
@@ -161,7 +159,7 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
             offset = ir.Constant(INDEX, part * vector.lanes)
             lanes = builder.select(wanted, builder.sub(arguments[4], offset), zero)
             address = pointer(context, builder, array, arguments[0], builder.add(start, offset))
-            call(builder, name, ir.VoidType(), value, address, align, first_lanes(builder, lanes, vector))
+            store_first_at(builder, value, address, lanes, vector)
             if part == row.count - 1:
                 start = builder.add(start, arguments[2])
 

@@ -19,14 +19,14 @@ FEW = 1 << 16
 """Numbers that are added up sooner than another thread is called to help."""
 
 
-def _width(columns: int, like: Array) -> int:
+def padded_width(columns: int, like: Array) -> int:
     """``columns``, rounded up to whole vectors."""
     return columns + -columns % lanes_of(like)
 
 
 def by_senders(*matrices: Array) -> Array:
     """A row for each sender, padded with zeros to whole vectors, flat: from matrices (H, senders) of the same receivers."""
-    size, width = len(matrices[0]), _width(len(matrices[0]), matrices[0])
+    size, width = len(matrices[0]), padded_width(len(matrices[0]), matrices[0])
     senders = sum(matrix.shape[1] for matrix in matrices)
     rows = (buffers.empty if width == size else buffers.zeros)(senders * width, matrices[0].dtype)
     at = 0
@@ -41,7 +41,7 @@ def packed(matrix: Array) -> Array:
     """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole vectors, cut into panels of
     two vectors (a last one may have one)."""
     depth, columns = matrix.shape
-    result = buffers.empty(depth * _width(columns, matrix), matrix.dtype)
+    result = buffers.empty(depth * padded_width(columns, matrix), matrix.dtype)
     pack_loop()(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns)
     return result
 
@@ -49,7 +49,7 @@ def packed(matrix: Array) -> Array:
 def packed_transposed(matrix: Array) -> Array:
     """The same of the transpose of a matrix (columns, depth)."""
     columns, depth = matrix.shape
-    width, panel, flat = _width(columns, matrix), 2 * lanes_of(matrix), np.ascontiguousarray(matrix).reshape(-1)
+    width, panel, flat = padded_width(columns, matrix), 2 * lanes_of(matrix), np.ascontiguousarray(matrix).reshape(-1)
     result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)
     for first in range(0, columns, panel):
         end, pitch = min(first + panel, columns), min(panel, width - first)
