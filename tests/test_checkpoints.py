@@ -21,8 +21,8 @@ from srnn.checkpoints import (
     optimizer_tensors,
     read_checkpoint,
     save_checkpoint,
-    write_atomically,
 )
+from srnn.files import write_atomically
 from srnn.optimisation import OPTIMIZERS
 
 

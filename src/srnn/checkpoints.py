@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from .baselines import CellLayer, DenseLayer, Network
 from .errors import SrnnError
+from .files import write_atomically
 from .network import Layer
 
 FORMAT = 1
@@ -40,25 +40,6 @@ class Checkpoint:
     path: Path
     tensors: dict[str, Tensor]
     info: dict[str, Any]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file by ``content``. A reader, or a machine that stops at any moment, sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if os.name == "posix":  # the new name must be on disk too
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        raise SrnnError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:

@@ -21,8 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .checkpoints import write_atomically
 from .errors import SrnnError
+from .files import write_atomically
 from .recipes import Recipe, dump_recipe, parse_recipe
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..checkpoints import write_atomically
 from ..errors import SrnnError, nearest
+from ..files import write_atomically
 from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
 
 

@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
-    from ..checkpoints import write_atomically
+    from ..files import write_atomically
 
     words = [*(Path(name).name for name in arguments.networks)]
     for option in ("baselines", "technology", "rates", "input_rate", "split"):

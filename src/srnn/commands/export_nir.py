@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from ..checkpoints import write_atomically
     from ..export import nir
+    from ..files import write_atomically
 
     source = load_source(arguments)
     step_ms = source.task.step_ms

@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     samples, steps = session.samples, session.steps  # of earlier calls
     timing, count, interrupted = show(arguments, session, source)
     if arguments.state is not None:
-        from ..checkpoints import write_atomically
+        from ..files import write_atomically
 
         write_atomically(arguments.state, session.save())
     summary = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import write_atomically
+from ..files import write_atomically
 from ..reports.paper import style
 
 Named = Sequence[tuple[str, dict[str, Any]]]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..batches import Sequences
-from ..checkpoints import (
-    architecture,
-    network_tensors,
-    save_checkpoint,
-    write_atomically,
-)
+from ..checkpoints import architecture, network_tensors, save_checkpoint
 from ..errors import SrnnError
+from ..files import write_json
 from ..losses import Loss
 from ..network import SRNN
 from ..recipes import Recipe
@@ -150,14 +145,14 @@ def prune_run(
             recipe = replace(recipe, network=replace(recipe.network, hidden=left))
         now, before = now.tune(place, recipe, options, reporter), share
         point = {"pruned": share, "run": str(place), **now.point(options)}
-        _write(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
+        write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
         points.append(point)
     curve = {
         "task": now.task.name, "what": what, "scope": scope, "from": str(folder), "seed": now.seed,
         "command": command, "points": points,
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "curve.json", curve)
+    write_json(out / "curve.json", curve)
     write_curve(out, curve, [(_share_name(point), point) for point in points])
     return curve
 
@@ -201,7 +196,7 @@ def quantise_run(
         "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
         "seed": start.seed, "command": command, "run": str(out), "before": start.point(options), "after": tuned.point(options),
     }  # fmt: skip
-    _write(out / "compression.json", found)
+    write_json(out / "compression.json", found)
     write_curve(out, found, [("as it was", found["before"]), ("trained on for int8", found["after"])])
     return found
 
@@ -232,9 +227,5 @@ def _without_dead(
         "different_spikes_on_train": different,
         "greatest_output_difference_on_train": greatest,
     }
-    _write(run.path / "compression.json", found)
+    write_json(run.path / "compression.json", found)
     return _Trained(run.path, smaller, recipe, now.task, now.seed), found
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

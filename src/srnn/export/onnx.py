@@ -97,7 +97,7 @@ def to_model(
 
 def save(model: ModelProto, path: Path) -> None:
     """Write the model, whole or not at all. SrnnError when that cannot be done."""
-    from ..checkpoints import write_atomically
+    from ..files import write_atomically
 
     if not path.parent.is_dir():
         raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")

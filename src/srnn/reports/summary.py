@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis import recipe_spikes
-from ..checkpoints import write_atomically
 from ..errors import SrnnError
+from ..files import write_atomically
 from ..recipes import Recipe, dump_recipe
 from ..runs import Run
 

@@ -29,7 +29,7 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
 
     status: from ``Queue.status``. SrnnError when the folder cannot be written.
     """
-    from ..checkpoints import write_atomically
+    from ..files import write_atomically
 
     rows = _rows(sweep, status)
     points = _points(sweep, rows)

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints import write_atomically
 from ...errors import SrnnError
+from ...files import write_atomically
 
 SCRIPTS = {
     "report": ("base.js", "plots.js", "player.js", "sections.js", "report.js"),

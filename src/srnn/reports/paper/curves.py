@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints import write_atomically
 from ...errors import SrnnError
+from ...files import write_atomically
 from .evidence import SweepResult, read_json, read_sweep
 
 FILE = "curves.json"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...checkpoints import write_atomically
 from ...errors import SrnnError, nearest
+from ...files import write_atomically
 from . import style
 from .costs import figure2, figure_s2
 from .evidence import Evidence, gather

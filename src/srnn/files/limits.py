@@ -1,0 +1,30 @@
+"""What a file of each format may be. One table, which docs/security.md shows and a test compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+KiB, MiB, GiB = 2**10, 2**20, 2**30
+
+
+@dataclass(frozen=True)
+class FormatLimits:
+    """Limits of one format; None where the format has no such quantity. A file at a limit is read, one beyond is refused."""
+
+    bytes: int
+    """Of the file."""
+    unpacked: int | None = None
+    """Bytes that come of it whatever its size; above, ``ratio`` counts."""
+    ratio: int | None = None
+    """Bytes unpacked for a byte packed, once more than ``unpacked`` come of it."""
+    depth: int | None = None
+    """Of lists and mappings within each other."""
+    items: int | None = None
+    """Values, keys, rows, members or channels: docs/security.md says which."""
+
+
+LIMITS: Mapping[str, FormatLimits] = {
+    "json": FormatLimits(bytes=256 * MiB, depth=64),
+}
+"""By format."""

@@ -1,0 +1,92 @@
+"""Bytes, text and JSON of files, and the guard in which every file is read and made sense of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+from .limits import LIMITS, FormatLimits
+
+
+@contextlib.contextmanager
+def reading(source: Path | str, what: str) -> Iterator[None]:
+    """Within it, whatever a parser or the use of its result raises becomes one SrnnError that names the file.
+
+    There is no list of what damaged bytes lead parsers to, so all of Exception counts; the original is the cause. Keep it around
+    the parsing of a file and the checking of what it says, not around work that follows.
+
+    Args:
+        source: the file, or what else the bytes came from, as the message names it.
+        what: what the file should be, with its article: "a recipe", "a WFDB header".
+    """
+    try:
+        yield
+    except SrnnError:
+        raise
+    except Exception as error:
+        raise SrnnError(f"{source} cannot be read as {what} ({_reason(error)}).") from error
+
+
+def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
+    """A file's bytes. SrnnError: it is missing, unreadable, or larger than its format may be (a pipe's or device's too)."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = b"" if size > limits.bytes else file.read(limits.bytes + 1)
+    except OSError as error:
+        raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (ValueError, MemoryError) as error:  # a name with a zero byte; a size that the machine has not got
+        raise SrnnError(f"Cannot read {path} as {what} ({_reason(error)}).") from error
+    if max(size, len(content)) > limits.bytes:
+        raise SrnnError(f"{path} is too large for {what}: {limits.bytes} bytes are read at most.")
+    return content
+
+
+def read_text(path: Path, what: str, limits: FormatLimits) -> str:
+    """A file's text, UTF-8. SrnnError as ``read_bytes``, and for other bytes than text."""
+    with reading(path, what):
+        return read_bytes(path, what, limits).decode("utf-8-sig")
+
+
+def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
+    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for what is none or nested too deeply."""
+    with reading(source, what):
+        value = json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
+        _check_depth(value, source, what)
+        return value
+
+
+def read_json(path: Path, what: str = "JSON") -> Any:
+    """The JSON of a file. SrnnError: missing, unreadable, too large, or no JSON."""
+    return parse_json(read_bytes(path, what, LIMITS["json"]), path, what)
+
+
+def read_json_lines(path: Path, what: str = "JSON, a value a line") -> list[Any]:
+    """The values of a file with one JSON value a line; empty lines are passed over. SrnnError, which names the line."""
+    lines = read_bytes(path, what, LIMITS["json"]).splitlines()
+    return [parse_json(line, f"{path}, line {number},", what) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _check_depth(value: Any, source: Path | str, what: str) -> None:
+    """SrnnError for lists and objects so deep within each other that whoever walks through them would run out of stack."""
+    most, depth, level = LIMITS["json"].depth or 0, 0, [value]
+    while level := [inner for outer in level for inner in _containers(outer)]:
+        depth += 1
+        if depth >= most:
+            raise SrnnError(f"{source} cannot be read as {what}: it is nested more than {most} levels deep.")
+
+
+def _containers(value: Any) -> Iterable[Any]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [item for item in inner if isinstance(item, (dict, list))]
+
+
+def _reason(error: BaseException) -> str:
+    """What a parser said, or the kind of its error where it says nothing; short, for it may quote the file."""
+    text = " ".join(str(error).split())
+    return (text[:200] or type(error).__name__) if not isinstance(error, RecursionError) else "it is nested too deeply"

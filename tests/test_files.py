@@ -1,0 +1,138 @@
+"""The room of files: what cannot be read is one line that names the file; what is written is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from srnn import SrnnError
+from srnn.files import (
+    LIMITS,
+    FormatLimits,
+    is_leftover,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    reading,
+    remove_leftovers,
+    temporary_beside,
+    write_atomically,
+)
+
+DEPTH = LIMITS["json"].depth or 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1, 2",
+        '"\\ud800',
+        "1" * 5000,
+        "nonsense",
+        "[" * 100_000,
+        '{"a":' * 3000 + "1" + "}" * 3000,
+        b"\xff\xfe{}",
+    ],
+)
+def test_what_is_no_json_is_one_line(text: str | bytes) -> None:
+    with pytest.raises(SrnnError, match=r"^a file cannot be read as") as caught:
+        parse_json(text, "a file", "a result")
+    assert len(str(caught.value)) < 400
+
+
+def test_json_as_deep_as_the_limit_is_read_and_one_level_more_is_not() -> None:
+    text = "[" * DEPTH + "]" * DEPTH
+    assert parse_json(text, "f") is not None
+    with pytest.raises(SrnnError, match="nested"):
+        parse_json(f"[{text}]", "f")
+    wide = "[" + "[1]," * 1000 + "[2]]"  # many, but not deep
+    assert len(parse_json(wide, "f")) == 1001
+
+
+def test_a_file_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    path, limits = tmp_path / "f", FormatLimits(bytes=5)
+    path.write_bytes(b"12345")
+    assert read_bytes(path, "a note", limits) == b"12345"
+    path.write_bytes(b"123456")
+    with pytest.raises(SrnnError, match="too large for a note: 5 bytes"):
+        read_bytes(path, "a note", limits)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+def test_a_device_without_an_end_is_too_large() -> None:
+    with pytest.raises(SrnnError, match="too large"):
+        read_bytes(Path("/dev/zero"), "a note", FormatLimits(bytes=1000))
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing", tmp_path / ("x" * 300), tmp_path / "zero\0byte"):
+        with pytest.raises(SrnnError, match="Cannot read"):
+            read_json(path)
+
+
+def test_a_bad_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"a": 1}\n\n{"a": \n')
+    with pytest.raises(SrnnError, match="line 3"):
+        read_json_lines(path)
+    path.write_text('{"a": 1}\n\n{"a": 2}\n')
+    assert read_json_lines(path) == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), RecursionError(), MemoryError(), OverflowError("inf"), ValueError("a" * 999)]
+)
+def test_whatever_a_parser_raises_names_the_file(error: Exception) -> None:
+    with (
+        pytest.raises(SrnnError, match=r"^the\.file cannot be read as a recipe") as caught,
+        reading("the.file", "a recipe"),
+    ):
+        raise error
+    assert caught.value.__cause__ is error
+    assert len(str(caught.value)) < 300
+    with pytest.raises(KeyboardInterrupt), reading("the.file", "a recipe"):
+        raise KeyboardInterrupt
+
+
+def test_writing_keeps_permissions_links_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "file", tmp_path / "link"
+    write_atomically(path, b"first")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    write_atomically(link, b"second")
+    assert link.is_symlink() and path.read_bytes() == b"second"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SrnnError, match="No space left"):
+        write_atomically(path, b"third")
+    assert path.read_bytes() == b"second"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_what_is_no_ordinary_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    write_atomically(Path(os.devnull), b"content")
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(SrnnError, match="Cannot write"):
+        write_atomically(tmp_path, b"content")
+
+
+def test_leftovers_are_told_from_files(tmp_path: Path) -> None:
+    keep, left = tmp_path / "metrics.jsonl", temporary_beside(tmp_path / "metrics.jsonl")
+    assert left != temporary_beside(tmp_path / "metrics.jsonl")
+    for path in (keep, left):
+        path.write_bytes(b"x")
+    assert is_leftover(left) and not is_leftover(keep)
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [keep]
