@@ -1,5 +1,6 @@
 """Files, read and written so that none can do harm: one guarded reader a format, and writing that is whole or not at all.
 
+    arrays.py    NumPy's .npy; imported by name alone, for it needs numpy and the command line's first answer does not
     limits.py    what a file of each format may be (the table of docs/security.md)
     reading.py   bytes and JSON; ``reading``, which makes one SrnnError of whatever a parser raises
     writing.py   files that appear under their name when they are whole

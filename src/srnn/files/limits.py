@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-KiB, MiB, GiB = 2**10, 2**20, 2**30
+KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,6 @@ class FormatLimits:
 
 LIMITS: Mapping[str, FormatLimits] = {
     "json": FormatLimits(bytes=256 * MiB, depth=64),
+    "npy": FormatLimits(bytes=TiB, items=2**20),
 }
 """By format."""

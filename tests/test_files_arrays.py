@@ -1,0 +1,118 @@
+"""NumPy's files, as someone else may have made them: read as they are, or refused in one line before memory is taken."""
+
+from __future__ import annotations
+
+import io
+import re
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn import SrnnError
+from srnn.files import LIMITS, FormatLimits
+from srnn.files.arrays import parse_npy
+
+ITEMS = LIMITS["npy"].items or 0
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def with_header(text: str, data: bytes = b"", version: bytes = b"\1\0") -> bytes:
+    size = len(text).to_bytes(2 if version[0] == 1 else 4, "little")
+    return b"\x93NUMPY" + version + size + text.encode("latin1") + data
+
+
+def header(shape: object, descr: str = "<f4", fortran: bool = False) -> str:
+    return str({"descr": descr, "fortran_order": fortran, "shape": shape})
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float32).reshape(1, 2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.arange(4, dtype=">i2"),
+        np.array(5, np.uint64),
+        np.array([True, False]),
+        np.array([1 + 2j], np.complex64),
+        np.array(["ab", "c"]),
+        np.array([b"ab"]),
+        np.zeros((0, 3)),
+        np.zeros((2, 0), np.float16),
+    ],
+    ids=lambda array: f"{array.dtype.str} {array.shape}",
+)
+def test_numbers_and_text_are_read_as_numpy_reads_them(array: np.ndarray[Any, Any]) -> None:
+    found = parse_npy(npy(array), "a body")
+    assert found.dtype == array.dtype and found.shape == array.shape and (found == array).all()
+    assert found.flags.f_contiguous == array.flags.f_contiguous
+
+
+@pytest.mark.parametrize("version", [b"\1\0", b"\2\0", b"\3\0"])
+def test_all_versions_are_read_and_other_writers_headers(version: bytes) -> None:
+    for text in (header((2,)) + "\n", '{"shape":(2L, ),"descr":"<f4","fortran_order":False}', header((2,)) + " " * 200):
+        assert parse_npy(with_header(text, bytes(8), version), "a body").tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "does not begin"),
+        (b"\x93NUMPY", "version"),
+        (with_header(header((2,)), bytes(8), b"\4\0"), "version 4.0"),
+        (with_header(header((2,)), bytes(7)), "8 bytes, and 7 are there"),
+        (with_header(header((2,)), bytes(9)), "8 bytes, and 9 are there"),
+        (with_header(header((2,)))[:40], "cut off within its header"),
+        (b"\x93NUMPY\2\0" + b"\xff" * 4, "4294967295 bytes"),
+        (with_header(header((2**40, 0, 3))), "empty, and has the shape"),
+        (with_header(header((2**62, 2**62))), "are there"),
+        (with_header(header((2**64, 2**64, 16)), bytes(8)), "is not one"),
+        (with_header(header((-1,)), bytes(4)), "not one of numbers"),
+        (with_header(header((2**40,), "<U0")), "empty, and has the shape"),
+        (with_header(header((1,) * 33), bytes(4)), "is not one"),
+        (with_header(header((1,), "<U99999999"), bytes(4)), "are there"),
+        (with_header(header((1,), "<U999999999"), bytes(4)), "data type"),
+        (with_header(header("(1,)"), bytes(4)), "not one of numbers"),
+        (with_header(header((1.0,)), bytes(4)), "not one of numbers"),
+        (with_header(header((1,)).replace("1,", ",,"), bytes(4)), "is not one"),
+        (with_header(header((1,), "<M8[s]"), bytes(8)), "not one of numbers"),
+        (with_header(header((1,), "V4"), bytes(4)), "not one of numbers"),
+        (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "says twice"),
+        (with_header("(" * 9000), "not one of numbers"),
+        (with_header("-" * 9000 + "1"), "not one of numbers"),
+        (npy(np.array([{}], object)), "not one of numbers"),
+        (npy(np.zeros(2, [("a", "<f4"), ("b", "O")])), "not one of numbers"),
+    ],
+)
+def test_what_cannot_be_an_array_is_one_line_and_takes_no_memory(content: bytes, why: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(SrnnError, match=r"^a body cannot be read as a \.npy array .*" + re.escape(why)) as caught:
+            parse_npy(content, "a body")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 400
+
+
+def test_an_empty_array_and_a_file_at_their_limits_are_read_and_one_more_is_not() -> None:
+    assert parse_npy(with_header(header((ITEMS, 0))), "f").shape == (ITEMS, 0)
+    with pytest.raises(SrnnError, match="is empty"):
+        parse_npy(with_header(header((ITEMS + 1, 0))), "f")
+    content = npy(np.zeros(3))
+    assert len(parse_npy(content, "f", limits=FormatLimits(bytes=len(content)))) == 3
+    with pytest.raises(SrnnError, match="are read at most"):
+        parse_npy(content, "f", limits=FormatLimits(bytes=len(content) - 1))
+
+
+def test_headers_at_the_limit_of_length_are_read_and_one_byte_more_is_not() -> None:
+    text = header((2,))
+    assert len(parse_npy(with_header(text.ljust(10_000), bytes(8)), "f")) == 2
+    with pytest.raises(SrnnError, match="10001 bytes"):
+        parse_npy(with_header(text.ljust(10_001), bytes(8)), "f")
