@@ -25,7 +25,7 @@ class FormatLimits:
 
 
 LIMITS: Mapping[str, FormatLimits] = {
-    "json": FormatLimits(bytes=256 * MiB, depth=64),
+    "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
     "npy": FormatLimits(bytes=TiB, items=2**20),
 }
 """By format."""

@@ -55,8 +55,12 @@ def read_text(path: Path, what: str, limits: FormatLimits) -> str:
 
 def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
     """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for what is none or nested too deeply."""
+    most = LIMITS["json"].items or 0
     with reading(source, what):
-        value = json.loads(content.decode("utf-8-sig") if isinstance(content, bytes) else content)
+        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
+        if sum(map(text.count, "[{,")) >= most:  # each value but the first follows one of these
+            raise SrnnError(f"{source} cannot be read as {what}: it holds more than {most:,} values.")
+        value = json.loads(text)
         _check_depth(value, source, what)
         return value
 
@@ -66,10 +70,20 @@ def read_json(path: Path, what: str = "JSON") -> Any:
     return parse_json(read_bytes(path, what, LIMITS["json"]), path, what)
 
 
-def read_json_lines(path: Path, what: str = "JSON, a value a line") -> list[Any]:
-    """The values of a file with one JSON value a line; empty lines are passed over. SrnnError, which names the line."""
-    lines = read_bytes(path, what, LIMITS["json"]).splitlines()
-    return [parse_json(line, f"{path}, line {number},", what) for number, line in enumerate(lines, 1) if line.strip()]
+def read_json_lines(path: Path, what: str = "JSON, a value a line", torn_tail: bool = False) -> list[Any]:
+    """The values of a file with one JSON value a line; empty lines are passed over. SrnnError, which names the line.
+
+    torn_tail: leave out a last line that is not whole, as a writer leaves it who is still at work, or was killed.
+    """
+    lines = read_bytes(path, what, LIMITS["json"]).split(b"\n")
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values += [parse_json(line, f"{path}, line {number},", what)] if line.strip() else []
+        except SrnnError:
+            if not (torn_tail and number == len(lines)):  # what follows the last line break has none of its own
+                raise
+    return values
 
 
 def _check_depth(value: Any, source: Path | str, what: str) -> None:
