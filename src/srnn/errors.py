@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .text import one_line
+
 __all__ = ["SrnnError", "nearest"]
 
 
@@ -13,12 +15,12 @@ class SrnnError(Exception):
 
     The message is ONE clear line that says what is wrong and what to do about it. The command line prints it to
     standard error and ends with exit code 2; a library user catches it. Line breaks in the message (a quoted
-    third-party error, a file name with a newline in it) are folded to spaces, so the promise of one line holds
-    whatever was put in.
+    third-party error, a file name with a newline in it) are folded to spaces, control characters are written out, and
+    the middle of a very long one is left out, so the promise of one line holds whatever was put in.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(one_line(str(message)))
 
 
 def nearest(name: object, candidates: Iterable[str]) -> str:

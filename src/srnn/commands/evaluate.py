@@ -32,7 +32,7 @@ after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-
 A published network's task takes options by their dotted names:
   srnn evaluate --published gsc --weights gsc.npz --task.options.source mini
 """
-TASK_OPTION = "--task.options."
+TASK_OPTION = "task.options."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -199,22 +199,13 @@ def load_run_network(folder: Path) -> tuple[Network, Task, Loss, int]:
 
 def task_options(words: list[str]) -> dict[str, object]:
     """{NAME: VALUE} from ``--task.options.NAME VALUE`` or ``--task.options.NAME=VALUE``, values as in YAML."""
-    import yaml
+    from ..recipes.reading import read_settings
 
     found: dict[str, object] = {}
-    rest = list(words)
-    while rest:
-        key, given, value = rest.pop(0).partition("=")
+    for key, value in read_settings(words):
         if not key.startswith(TASK_OPTION):
-            raise SrnnError(f"'srnn evaluate' takes no recipe settings such as {key}, only {TASK_OPTION}NAME.")
-        if not given:
-            if not rest:
-                raise SrnnError(f"{key} needs a value.")
-            value = rest.pop(0)
-        try:
-            found[key.removeprefix(TASK_OPTION)] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise SrnnError(f"{key}: {value!r} is not a value (YAML).") from error
+            raise SrnnError(f"'srnn evaluate' takes no recipe settings such as --{key}, only --{TASK_OPTION}NAME.")
+        found[key.removeprefix(TASK_OPTION)] = value
     return found
 
 

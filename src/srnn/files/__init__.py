@@ -3,6 +3,7 @@
     arrays.py    NumPy's .npy; imported by name alone, for it needs numpy and the command line's first answer does not
     limits.py    what a file of each format may be (the table of docs/security.md)
     reading.py   bytes and JSON; ``reading``, which makes one SrnnError of whatever a parser raises
+    yaml_reading.py   YAML; imported by name
     writing.py   files that appear under their name when they are whole
 
 Files of someone else are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.

@@ -25,6 +25,8 @@ class FormatLimits:
 
 
 LIMITS: Mapping[str, FormatLimits] = {
+    "yaml": FormatLimits(bytes=512 * KiB, unpacked=2 * MiB, depth=32, items=20_000),
+    "sweep": FormatLimits(bytes=512 * KiB, items=100_000),
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
     "npy": FormatLimits(bytes=TiB, items=2**20),
 }

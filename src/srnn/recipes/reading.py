@@ -3,49 +3,27 @@
     load_recipe("paper/ecg", ["--training.epochs", "5"])
 
 A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
-Names are checked here, so that a wrong one is answered with the nearest right one; types are checked by jsonargparse
-against the dataclasses of ``schema.py``.
+Names are checked here, so that a wrong one is answered with the nearest right one; ``conversion.py`` checks values against the
+types of the dataclasses of ``schema.py``. A recipe is data: nothing of it is imported, called or opened as a file.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import yaml
-
 from ..errors import SrnnError, nearest
+from ..files import LIMITS, read_text
+from ..files.yaml_reading import parse_yaml
+from ..text import brief
 from .baselines import as_baseline
+from .conversion import convert, takes_null
 from .schema import Recipe
 
 _HERE = Path(__file__).parent
 T = TypeVar("T")
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-2 is a number (PyYAML follows YAML 1.1, where it is text) and a key twice is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands there twice")
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def parse_yaml(text: str) -> Any:
-    """YAML text -> mappings, lists, numbers, text. Raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)
 
 
 def shipped_recipes() -> list[str]:
@@ -65,72 +43,66 @@ def recipe_path(name: str) -> Path:
     raise SrnnError(f"There is no recipe '{name}'.{nearest(name, shipped_recipes())} A file's path works too.")
 
 
-def load_recipe(name: str, overrides: Sequence[str] = (), baseline: str | None = None) -> Recipe:
-    """The named recipe with overrides (``["--training.epochs", "5", "--note=x"]``). SrnnError names file and key.
+def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None) -> Recipe:
+    """The named recipe with overrides. SrnnError names file and key.
 
-    baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
+    Args:
+        name: a shipped recipe's, or a file's path.
+        overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
+        baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
     """
-    text = _read(recipe_path(name))
+    text = read_text(recipe_path(name), "a recipe", LIMITS["yaml"])
     if baseline is None:
         return parse_recipe(text, overrides, source=name)
     recipe = as_baseline(parse_recipe(text, source=name), baseline)
     return build(Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}")
 
 
-def parse_recipe(text: str, overrides: Sequence[str] = (), source: str = "the recipe") -> Recipe:
-    """A recipe from YAML text; ``source`` names it in errors."""
-    try:
-        content = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise SrnnError(f"{source} is not valid YAML: {error}") from error
+def parse_recipe(text: str, overrides: Sequence[str] | Mapping[str, Any] = (), source: str = "the recipe") -> Recipe:
+    """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in errors."""
+    content = parse_yaml(text, source)
     return build(Recipe, apply_overrides({} if content is None else content, overrides), source)
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML text, every default written out; ``parse_recipe`` reads back an equal recipe."""
+    import yaml
+
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=110)
 
 
 def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
-    """A configuration dataclass from plain mappings. SrnnError, one line, for a wrong key or type."""
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    content = _check_keys(cls, content, prefix, source)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls)
-    try:
-        values = parser.parse_object(content)
-        return cls(**{name: value for name, value in parser.instantiate(values).items() if not name.startswith("__")})
-    except SrnnError as error:
-        raise SrnnError(f"{source}: {error}") from error
-    except (ArgumentError, TypeError, ValueError) as error:
-        cause: BaseException | None = error
-        while cause is not None:  # a range check of the dataclass itself, wrapped on its way out
-            if isinstance(cause, SrnnError):
-                raise SrnnError(f"{source}: {cause}") from error
-            cause = cause.__cause__ or cause.__context__
-        raise SrnnError(f"{source}: {_explain(str(error), prefix)}") from error
-
-
-def apply_overrides(content: Any, overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of the mappings with each ``--dotted.key value`` (or ``--dotted.key=value``) set; values are YAML."""
+    """A configuration dataclass from plain mappings. SrnnError, one line, for a wrong key, type or value."""
     if not isinstance(content, Mapping):
-        raise SrnnError(f"A recipe is a mapping with the sections {', '.join(_names(Recipe))}, not {content!r}.")
-    result = _copy(content)
-    words = list(overrides)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("--"):
-            raise SrnnError(f"{word!r} is no recipe setting; write --section.key value, as in --training.epochs 5.")
-        key, given, text = word[2:].partition("=")
-        if not given:
-            if not words:
-                raise SrnnError(f"The recipe setting --{key} needs a value.")
-            text = words.pop(0)
+        where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
+        raise SrnnError(f"{source}: {where} is a section with {', '.join(_names(cls))}, not {brief(content)}.")
+    hints, sections = get_type_hints(cls), _sections(cls)
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in sections:
+            raise SrnnError(f"{source}: unknown recipe key '{prefix}{key}'.{_suggest(str(key), sections, prefix)}")
+        inner = sections[key]
+        if value is None and not takes_null(hints[key]):
+            continue
+        if inner is not None:
+            values[key] = build(inner, value, source, f"{prefix}{key}.")
+            continue
         try:
-            value = parse_yaml(text)
-        except yaml.YAMLError as error:
-            raise SrnnError(f"The value of --{key} is not valid YAML: {text!r}.") from error
+            values[key] = convert(hints[key], value, prefix + key)
+        except SrnnError as error:
+            raise SrnnError(f"{source}: {error}") from error
+    try:
+        return cls(**values)
+    except SrnnError as error:  # a range check of the dataclass itself
+        raise SrnnError(f"{source}: {error}") from error
+
+
+def apply_overrides(content: Any, overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the mappings with each override set, as for ``load_recipe``."""
+    if not isinstance(content, Mapping):
+        raise SrnnError(f"A recipe is a mapping with the sections {', '.join(_names(Recipe))}, not {brief(content)}.")
+    result = _copy(content)
+    for key, value in overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides):
         *path, last = key.split(".")
         section: dict[str, Any] = result
         for depth, part in enumerate(path):
@@ -144,19 +116,27 @@ def apply_overrides(content: Any, overrides: Sequence[str]) -> dict[str, Any]:
     return result
 
 
+def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of each ``--dotted.key value`` or ``--dotted.key=value``; values are YAML."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            raise SrnnError(f"{word!r} is no recipe setting; write --section.key value, as in --training.epochs 5.")
+        key, given, text = word[2:].partition("=")
+        if not given:
+            following = next(rest, None)
+            if following is None:
+                raise SrnnError(f"The recipe setting --{key} needs a value.")
+            text = following
+        yield key, parse_yaml(text, f"The value of --{key}")
+
+
 def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
     """All dotted keys of a recipe that have a fixed name."""
     keys: list[str] = []
     for name, section in _sections(cls).items():
         keys += [prefix + name] if section is None else recipe_keys(section, f"{prefix}{name}.")
     return keys
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SrnnError(f"Cannot read the recipe {path}: {error}") from error
 
 
 def _names(cls: Any) -> list[str]:
@@ -175,23 +155,6 @@ def _copy(value: Any) -> Any:
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _check_keys(cls: Any, content: Any, prefix: str, source: str) -> dict[str, Any]:
-    """The content with empty sections dropped; SrnnError for an unknown key, or a value where a section belongs."""
-    if not isinstance(content, Mapping):
-        where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
-        raise SrnnError(f"{source}: {where} is a section with {', '.join(_names(cls))}, not {content!r}.")
-    sections = _sections(cls)
-    checked: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in sections:
-            raise SrnnError(f"{source}: unknown recipe key '{prefix}{key}'.{_suggest(str(key), sections, prefix)}")
-        if sections[key] is None:
-            checked[key] = value
-        elif value is not None:
-            checked[key] = _check_keys(sections[key], value, f"{prefix}{key}.", source)
-    return checked
-
-
 def _suggest(key: str, names: Mapping[str, Any], prefix: str) -> str:
     """Nearest name at this depth; failing that, the key of this name (or nearly) that stands elsewhere."""
     here = nearest(key, names)
@@ -200,14 +163,3 @@ def _suggest(key: str, names: Mapping[str, Any], prefix: str) -> str:
     elsewhere = {full.rpartition(".")[2]: full for full in reversed(recipe_keys())}
     there = nearest(key, elsewhere)
     return f" Did you mean '{elsewhere[there.split(chr(39))[1]]}'?" if "Did you mean" in there else here
-
-
-def _explain(message: str, prefix: str) -> str:
-    """jsonargparse's several lines as one, in a reader's words."""
-    text = " ".join(message.split())
-    text = re.sub(r'^Parser key "([^"]*)":', lambda match: f"recipe key '{prefix}{match[1]}':", text)
-    text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors:.*?"
-                  r"Given value type: .*? Given value: ", r"Expected one of \1. Got value: ", text)  # fmt: skip
-    text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
-    text = re.sub(r"Expected (?:a |an )?(.*)\. Got value: (.*)", r"expected \1, not \2", text)
-    return text.replace("typing.", "").replace("NoneType", "null").rstrip(".") + "."

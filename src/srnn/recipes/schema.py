@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError
+from ..text import brief
 
 if TYPE_CHECKING:
     from ..baselines import Network
@@ -25,7 +26,16 @@ LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_coun
 
 def _require(condition: bool, key: str, rule: str, value: object) -> None:
     if not condition:
-        raise SrnnError(f"Recipe key '{key}' must be {rule}, not {value!r}.")
+        raise SrnnError(f"Recipe key '{key}' must be {rule}, not {brief(value)}.")
+
+
+def _count(key: str, value: int, most: int) -> None:
+    """Of what takes memory or time in proportion: at least 1, at most what no training here comes near."""
+    _require(1 <= value <= most, key, "at least 1" if value < 1 else f"at most {most:,}", value)
+
+
+MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
+"""In a network, in a layer of it, and between all of its hidden neurons: 1 GiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,11 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
-        _require(self.substeps >= 1, "network.substeps", "at least 1", self.substeps)
+        _require(len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_NEURONS, "network.hidden",
+                 f"at most {MOST_LAYERS} layers of at most {MOST_NEURONS:,} neurons", self.hidden)  # fmt: skip
+        weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
+        _require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
+        _count("network.substeps", self.substeps, 10_000)
         default = NetworkConfig() if self.model != "srnn" else self
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
@@ -316,8 +330,8 @@ class TrainingConfig:
     """Where to train; auto: a GPU when there is one."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "training.epochs", "at least 1", self.epochs)
-        _require(self.batch_size >= 1, "training.batch_size", "at least 1", self.batch_size)
+        _count("training.epochs", self.epochs, 10_000_000)
+        _count("training.batch_size", self.batch_size, 10_000_000)
         _require(0 <= self.dropout < 1, "training.dropout", "in [0, 1)", self.dropout)
         _require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
         _require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",

@@ -18,22 +18,26 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..errors import SrnnError, nearest
+from ..files import LIMITS
+from ..files.yaml_reading import read_yaml
 from ..recipes import Recipe, load_recipe
-from ..recipes.reading import parse_yaml
+from ..text import brief
 
 _HERE = Path(__file__).parent / "files"
 _KEYS = ("title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "pruner", "optimise")
 _METRICS = ("accuracy", "accuracy_labelled", "loss")
-_RANGE = re.compile(r"(uniform|loguniform|integer)\(\s*([^,()]+?)\s*,\s*([^,()]+?)\s*\)$")
+_RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
+_LONGEST_NAME = 200
+"""Bytes of a point's name: it is a folder's."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,13 @@ class Sweep:
         return self.sampler.name != "grid"
 
     @property
+    def size(self) -> int:
+        """Trainings: points times seeds."""
+        axes = [len(values) for values in self.parameters.values() if isinstance(values, list)]
+        points = (self.trials or 0) if self.is_search else math.prod(axes) * max(1, len(self.variants))
+        return points * len(self.seeds)
+
+    @property
     def maximise(self) -> bool:
         """Whether more is better."""
         return self.optimise != "loss"
@@ -122,7 +133,7 @@ class Sweep:
     def points(self) -> dict[str, dict[str, Any]]:
         """The points of a grid or an ablation by name: every variant with every combination of the parameters."""
         found: dict[str, dict[str, Any]] = {}
-        short = short_names(self.parameters)
+        short = {key: re.sub(r"[^\w.+*-]+", "-", word) for key, word in short_names(self.parameters).items()}
         axes = [values for values in self.parameters.values() if isinstance(values, list)]
         for variant, settings in (self.variants or {"": {}}).items():
             for combination in itertools.product(*axes):
@@ -135,6 +146,11 @@ class Sweep:
                     raise SrnnError(
                         f"{self.folder / self.name}.yaml: two points would be named '{name}'; remove one of them."
                     )
+                if len(name.encode()) > _LONGEST_NAME:
+                    raise SrnnError(
+                        f"{self.folder / self.name}.yaml: a point's name would be too long: '{name[:80]}...'; sweep fewer "
+                        "parameters, or shorter values."
+                    )
                 found[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
         return found
 
@@ -143,8 +159,7 @@ class Sweep:
         given = {**self.common, **settings}
         name, baseline = str(given.pop("recipe", self.recipe)), given.pop("baseline", None)
         beside = self.folder / name
-        words = [f"--{key}={json.dumps(value)}" for key, value in given.items()]
-        return load_recipe(str(beside) if beside.is_file() else name, words, baseline)
+        return load_recipe(str(beside) if beside.is_file() else name, given, baseline)
 
     def check(self) -> None:
         """Build every point's recipe and network once (of a search: both ends of each range), so that a mistake shows before
@@ -200,13 +215,7 @@ def load_sweep(name: str) -> Sweep:
     path = _HERE / f"{name}.yaml" if name in shipped_sweeps() else Path(name)
     if not path.is_file():
         raise SrnnError(f"There is no sweep '{name}'.{nearest(name, shipped_sweeps())} A file's path works too.")
-    try:
-        content = parse_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SrnnError(f"{path} is not valid YAML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SrnnError(f"Cannot read the sweep {path}: {error}") from error
-    return parse_sweep(content, path)
+    return parse_sweep(read_yaml(path, "a sweep"), path)
 
 
 def parse_sweep(content: Any, path: Path) -> Sweep:
@@ -214,7 +223,7 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
 
     def require(condition: bool, key: str, rule: str) -> None:
         if not condition:
-            raise SrnnError(f"{path}: '{key}' must be {rule}, not {content.get(key)!r}.")
+            raise SrnnError(f"{path}: '{key}' must be {rule}, not {brief(content.get(key))}.")
 
     if not isinstance(content, Mapping):
         raise SrnnError(f"{path}: a sweep is a mapping with the keys {', '.join(_KEYS)}.")
@@ -236,7 +245,7 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
         name, settings = next(iter(entry.items())) if single else (None, None)
         settings = {} if settings is None else settings
         require(isinstance(name, str) and isinstance(settings, Mapping), "variants", "a list of - name: {key: value}")
-        if re.fullmatch(r"[\w.+-]+", str(name)) is None or name in variants:
+        if re.fullmatch(r"(?!\.+$)[\w.+-]+", str(name)) is None or name in variants:
             raise SrnnError(f"{path}: the variant '{name}' needs a name of its own, of letters, digits and . _ + -.")
         variants[str(name)] = dict(settings)
 
@@ -266,14 +275,21 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
                 raise SrnnError(
                     f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe)."
                 )
+    most = LIMITS["sweep"].items or 0
+    if sweep.size > most:  # before the points are made
+        raise SrnnError(
+            f"{path}: a sweep has at most {most:,} trainings, not {sweep.size:,}; leave out points or seeds."
+        )
+    if not sweep.is_search:
         sweep.points()  # names are unique
     return sweep
 
 
 def short_names(keys: Mapping[str, Any]) -> dict[str, str]:
     """Each dotted key by its last word, or in full where that is another's too."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)}
+    last = {key: key.rpartition(".")[2] for key in keys}
+    count = Counter(last.values())
+    return {key: word if count[word] == 1 else key for key, word in last.items()}
 
 
 def _text(value: Any) -> str:
@@ -285,9 +301,9 @@ def _text(value: Any) -> str:
 
 
 def _axis(values: Any, where: str) -> list[Any] | Range:
-    if isinstance(values, list) and values and all(values.count(value) == 1 for value in values):
+    if isinstance(values, list) and values and len({json.dumps(value) for value in values}) == len(values):
         return values
-    match = _RANGE.match(values) if isinstance(values, str) else None
+    match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
     if match is None:
         raise SrnnError(
             f"{where} must be a list of different values, or uniform(a, b), loguniform(a, b) or integer(a, b)."
@@ -296,10 +312,10 @@ def _axis(values: Any, where: str) -> list[Any] | Range:
         low, high = float(match[2]), float(match[3])
     except ValueError as error:
         raise SrnnError(f"{where}: the ends of {values} must be numbers.") from error
-    if not (low < high < float("inf")) or (match[1] == "loguniform" and low <= 0):
+    if not (low < high and math.isfinite(high - low)) or (match[1] == "loguniform" and low <= 0):
         raise SrnnError(f"{where}: {values} must rise, and loguniform must begin above 0.")
-    if match[1] == "integer" and not (low.is_integer() and high.is_integer()):
-        raise SrnnError(f"{where}: the ends of {values} must be whole numbers.")
+    if match[1] == "integer" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):
+        raise SrnnError(f"{where}: the ends of {values} must be whole numbers, at most 2^53.")
     return Range(match[1], low, high)
 
 
@@ -309,11 +325,11 @@ def _options(cls: Any, given: Any, names: tuple[str, ...], where: str) -> Any:
     known = tuple(cls.__dataclass_fields__)
     if not isinstance(given, Mapping) or (given and given.get("name") not in names):
         raise SrnnError(
-            f"{where} must be one of {', '.join(names)}, or a mapping with that as its name; not {given!r}."
+            f"{where} must be one of {', '.join(names)}, or a mapping with that as its name; not {brief(given)}."
         )
     for key, value in given.items():
         if key not in known:
             raise SrnnError(f"{where}: unknown key '{key}'.{nearest(key, known)}")
-        if key != "name" and (type(value) is not int or value < 0):
-            raise SrnnError(f"{where}.{key} must be a whole number, at least 0, not {value!r}.")
+        if key != "name" and (type(value) is not int or not 0 <= value < 2**63):
+            raise SrnnError(f"{where}.{key} must be a whole number, at least 0, not {brief(value)}.")
     return cls(**given)

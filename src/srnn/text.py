@@ -1,0 +1,86 @@
+"""Text of others (names, titles, a file's words) as it may stand in an error, a terminal, Markdown or a spreadsheet.
+
+May import nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it, what turns the direction of writing, and halves of characters."""
+_MARKDOWN = re.compile(r"[\\`*\[\]~]|(?<!\w)_|_(?!\w)")
+_LINE_START = re.compile(r"(\d{1,9})([.)])|[-+#=]")
+_FORMULA = re.compile(r"[=+@\t\r-]")
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out (``\\x1b``); line breaks and tabs stay."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def one_line(text: str, most: int = 2000) -> str:
+    """Printable, without line breaks; from the middle of what is longer than ``most`` characters is left out."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
+
+
+def brief(value: object) -> str:
+    """A value as a message quotes it: ``repr``, cut where it is long, without making the whole of it first."""
+    return _BRIEF.repr(value)
+
+
+def markdown(text: str) -> str:
+    """One line of Markdown that shows the text: no HTML, links, emphasis or table cells begin in it."""
+    line = one_line(text, most=10_000)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
+    line = _MARKDOWN.sub(lambda found: f"\\{found[0]}", line)
+    return _LINE_START.sub(lambda found: f"{found[1]}\\{found[2]}" if found[1] else f"\\{found[0]}", line, count=1) if (
+        _LINE_START.match(line)
+    ) else line  # fmt: skip
+
+
+def code(text: str) -> str:
+    """A span of code in Markdown that shows the text, in one line. In a table it belongs into ``markdown_table``."""
+    line = one_line(text, most=10_000)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence}{line}{fence}" if len(fence) == 1 and line else f"{fence} {line} {fence}"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table. Cells are Markdown: made by ``markdown``, ``code`` or ourselves."""
+    return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def spreadsheet(value: Any) -> Any:
+    """A cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets write it."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value) else value
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")  # a "|" that is still there stands in code
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 100
+        self.maxlist = self.maxtuple = self.maxdict = 8
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if abs(x) < 10**40 else f"an integer of {x.bit_length()} bits"
+
+
+_BRIEF = _Brief()
