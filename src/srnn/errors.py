@@ -38,7 +38,7 @@ def nearest(name: object, candidates: Iterable[str]) -> str:
     if not names:
         return " There are none."
     folded = {candidate.casefold(): candidate for candidate in names}
-    close = difflib.get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name)[:100].casefold(), list(folded), n=1, cutoff=0.6)
     if close:
         return f" Did you mean {folded[close[0]]!r}?"
     return f" There are: {', '.join(names)}."

@@ -1,0 +1,12 @@
+"""All targets, by name. Nothing of srnn is imported before a target reads or makes its seeds."""
+
+from __future__ import annotations
+
+from ..target import Target
+from . import archives, arrays, events, records, runs, service, sound, streams, texts, weights
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for family in (arrays, sound, records, events, archives, weights, runs, texts, streams, service)
+    for target in family.TARGETS
+}

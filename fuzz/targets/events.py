@@ -1,0 +1,48 @@
+"""HDF5: events in the layout of SHD, and arrays of one's own."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from ..target import Target, write
+from .shared import each
+
+
+def read(data: bytes, folder: Path) -> None:
+    from srnn.datasets.folder import Shares, describe, load_arrays
+    from srnn.datasets.shd import check_file, read_recordings
+    from srnn.encoders import EventBinning
+    from srnn.export.nir import load as load_nir
+
+    path = write(folder, "a.h5", data)
+    each(
+        lambda: check_file(path),
+        lambda: read_recordings(path, EventBinning(), 20),
+        lambda: describe(path),
+        lambda: load_arrays("train", path, Shares()),
+        lambda: load_nir(path),
+    )
+
+
+def seeds() -> dict[str, bytes]:
+    import h5py
+
+    events, arrays = io.BytesIO(), io.BytesIO()
+    with h5py.File(events, "w") as file:
+        for name, kind, values in (("times", np.float16, [0.1, 0.2]), ("units", np.uint16, [3, 699])):
+            rows = file.create_dataset(f"spikes/{name}", (2,), h5py.vlen_dtype(kind))
+            rows[0] = rows[1] = np.array(values, kind)
+        file["labels"], file["extra/speaker"] = np.array([0, 19]), np.array([1, 2])
+        file["x"], file["y"] = np.ones((3, 2, 2), np.float32), np.array([0, 1, 0])  # so that all readers take it
+        file["split"] = np.array([b"train", b"validation", b"test"])
+    with h5py.File(arrays, "w") as file:
+        file.create_dataset("x", data=np.ones((4, 2, 2), np.float32), chunks=(2, 2, 2), compression="gzip")
+        file["y"] = np.array([0, 1, 0, 1])
+        file["groups"] = np.array([b"p", b"q", b"r", b"s"])
+    return {"events": events.getvalue(), "arrays": arrays.getvalue()}
+
+
+TARGETS = (Target("hdf5", read, seeds, allowed=frozenset(("processes",)), largest=16384),)

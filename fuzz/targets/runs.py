@@ -1,0 +1,63 @@
+"""What lies in a run's folder: checkpoints, and JSON."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from ..mending import mend_checkpoint
+from ..target import Target, write
+from .shared import CUT, TINY, each, network, parts, recipe
+
+
+def read_checkpoint(data: bytes, folder: Path) -> None:
+    from srnn.checkpoints import load_network, load_optimizer, read_checkpoint
+    from srnn.export.state_format import StateFormat
+    from srnn.optimisation import build_optimizer
+
+    checkpoint = read_checkpoint(write(folder, "a.safetensors", data))
+    training = recipe().training
+    each(
+        lambda: load_network(network(), checkpoint),
+        lambda: StateFormat.from_tensors(checkpoint.tensors).into(network()),
+        lambda: load_optimizer(build_optimizer(network(), training.optimizer, training.lr_scale), checkpoint),
+    )
+
+
+def checkpoint_seeds() -> dict[str, bytes]:
+    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.safetensors"
+        info = {"architecture": architecture(network()), "epoch": 1, "metrics": {"accuracy": 0.5}}
+        save_checkpoint(path, network_tensors(network()), info)
+        return {"tiny": path.read_bytes()}
+
+
+def read_run(data: bytes, folder: Path) -> None:
+    from srnn.reports.page.content import training
+    from srnn.reports.summary import read_run
+    from srnn.runs import Run
+
+    names = ("environment.json", "statistics.json", "result.json", "metrics.jsonl")
+    for name, content in zip(names, parts(data, 4), strict=True):
+        write(folder, name, content)
+    write(folder, "recipe.yaml", TINY.encode())
+    run = Run.open(folder)
+    each(run.statistics, lambda: read_run(folder), lambda: training(run))
+
+
+def run_seeds() -> dict[str, bytes]:
+    report = {"accuracy": 0.5, "loss": 1.0, "firing_rate": {"mean": 0.1}}
+    result = {**report, "parameters": 9, "best_epoch": 1, "epochs": 2, "seconds": 3.0}
+    epoch = {"epoch": 1, "train": {"loss": 1.0}, "validation": report, "seconds": 1.0, "lr": 0.01}
+    contents = ({"seed": 3, "versions": {}}, {"mean": [0.5, 1], "std": [1, 2]}, result, epoch)
+    return {"finished": CUT.join(json.dumps(content).encode() for content in contents)}
+
+
+TARGETS = (
+    Target("checkpoint", read_checkpoint, checkpoint_seeds, (mend_checkpoint,), largest=8192,
+           words=("F32", "BF16", "I64", "data_offsets", "shape", "format", "network.", "optimizer.0.step", "1e999", "null")),
+    Target("run", read_run, run_seeds, words=("1e999", "null", "NaN", "[[[[", '{"a":', "\n%%%\n", "seed", "mean", "std")),
+)  # fmt: skip
