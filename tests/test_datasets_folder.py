@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sounds import tone, write_wav
 from srnn.datasets.splitting import split_by_class, split_by_group
 from srnn.errors import SrnnError
+from srnn.files import CLASSES
 from srnn.tasks import create_task
 
 SPLITS = ("train", "validation", "test")
@@ -149,7 +150,17 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"split": np.array(["test"] * 30)}, "has no sequences for the train split"),
         ({"groups": None, "y": np.arange(30) % 15}, "Class 0 has 2 sequences, too few"),
         ({"x": np.full((30, 8, 2), np.nan)}, "not finite"),
-        ({"y": np.array([object()] * 30)}, "is not sound"),
+        ({"y": np.array([object()] * 30)}, "cannot be read as"),
+        ({"y": np.full(30, 2_000_000_000)}, "2000000001 classes .*10000 are possible at most"),
+        ({"y": np.full(30, 2**64 - 1, np.uint64)}, "18446744073709551616 classes"),
+        ({"y": np.full(30, 2**63, np.uint64)}, "9223372036854775809 classes"),
+        ({"class_names": np.array([str(k) for k in range(CLASSES + 1)])}, "has 10001 classes"),
+        ({"class_names": np.array([["a", "b", "c"]])}, "class_names should be a list"),
+        ({"x": np.zeros((30, 8, 2), complex)}, "x should hold real numbers, not complex128"),
+        ({"x": np.full((30, 8, 2), "1")}, "x should hold real numbers, not <U1"),
+        ({"lengths": np.full(30, 2**64 - 1, np.uint64)}, "lengths must be 1 to 8"),
+        ({"groups": np.full((30, 2), "a")}, "groups should have 30 entries"),
+        ({"split": np.full((30, 1), "test")}, "split should have 30 entries"),
     ],
 )
 def test_bad_arrays_are_one_line(tmp_path: Path, changed: dict, words: str) -> None:
@@ -158,6 +169,13 @@ def test_bad_arrays_are_one_line(tmp_path: Path, changed: dict, words: str) -> N
     with pytest.raises(SrnnError, match=words) as caught:
         create_task("folder", path=str(path)).load("train")
     assert "a.npz" in str(caught.value)
+
+
+def test_as_many_classes_as_possible_are_taken(tmp_path: Path) -> None:
+    y = np.zeros(30, np.int32)
+    y[0] = CLASSES - 1
+    task = create_task("folder", path=str(write(tmp_path / "a.npz", **numbers(y=y))))
+    assert len(task.class_names) == CLASSES and task.class_names[-1] == str(CLASSES - 1)
 
 
 @pytest.mark.parametrize("key", ["x", "y", "lengths"])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import re
 import tracemalloc
+import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from archives import Entry, zip_archive
 from srnn import SrnnError
 from srnn.files import LIMITS, FormatLimits
-from srnn.files.arrays import parse_npy
+from srnn.files.arrays import open_npz, parse_npy, read_npy, read_npz
 
 ITEMS = LIMITS["npy"].items or 0
 
@@ -116,3 +119,107 @@ def test_headers_at_the_limit_of_length_are_read_and_one_byte_more_is_not() -> N
     assert len(parse_npy(with_header(text.ljust(10_000), bytes(8)), "f")) == 2
     with pytest.raises(SrnnError, match="10001 bytes"):
         parse_npy(with_header(text.ljust(10_001), bytes(8)), "f")
+
+
+def of(array: Any, **entry: Any) -> Entry:
+    return Entry("x.npy", npy(array), **entry)
+
+
+X = npy(np.arange(4.0))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> None:
+    arrays = {
+        "x": np.random.default_rng(0).random((700, 20, 30)), "turned": np.asfortranarray(np.arange(6).reshape(2, 3)),
+        "names": np.array(["a", "bc"]), "none": np.zeros((0, 4), np.float16), "one": np.array(3), "in/side": np.ones(1),
+    }  # fmt: skip
+    save(tmp_path / "a.npz", **arrays)
+    found = read_npz(tmp_path / "a.npz", "a file")
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape and (found[name] == array).all()
+        assert found[name].flags.f_contiguous == array.flags.f_contiguous and found[name].flags.writeable
+    with open_npz(tmp_path / "a.npz", "a file") as opened:
+        if save is np.savez:
+            assert all((opened.mapped(name) == array).all() for name, array in arrays.items())
+            assert isinstance(opened.mapped("x"), np.memmap)
+        else:
+            with pytest.raises(SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(it is packed\)"):
+                opened.mapped("x")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "not a zip"),
+        (X, "not a zip"),
+        (zip_archive(Entry("x.npy", X))[:-40], "not a zip"),
+        (zip_archive(Entry("x.npy", X, method=12)), "packed by method 12"),
+        (zip_archive(Entry("x.npy", X, method=99)), "packed by method 99"),
+        (zip_archive(Entry("x.npy", X, flags=1)), "encrypted"),
+        (zip_archive(Entry("x.npy", X), Entry("x.npy", X)), "a name is in it twice"),
+        (zip_archive(Entry("x.npy", X), Entry("x", X)), "a name is in it twice"),
+        (zip_archive(Entry("x.npy", X, size=len(X) + 1)), "two sizes"),
+        (zip_archive(Entry("x.npy", X, size=2**40, packed_size=2**40)), "and that many are unpacked at most"),
+        (zip_archive(Entry("x.npy", X, size=2**31, deflated=True)), "damaged"),
+        (zip_archive(Entry("x.npy", X, size=len(X) - 1, deflated=True)), "damaged"),
+        (zip_archive(Entry("x.npy", X + bytes(100), size=len(X), checksum=zlib.crc32(X), deflated=True)), "damaged"),
+        (zip_archive(Entry("x.npy", X, checksum=5)), "checksum is another"),
+        (zip_archive(Entry("x.npy", X, packed=b"\xff" * 20, method=8)), "invalid"),
+        (zip_archive(Entry("x.npy", X, packed=b"", method=8)), "cut off"),
+        (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=0)), "reaches into what follows"),
+        (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=3)), "reaches into what follows"),
+        (zip_archive(Entry("x.npy", X, place=7)), "reaches into what follows"),
+        (zip_archive(Entry("x.npy", X, place=2**31)), "reaches into what follows"),
+        (zip_archive(Entry("x.npy", X)).replace(b"PK\3\4", b"PK\3\5"), "not where its directory says"),
+        (zip_archive(Entry("x.npy", X)).replace(b"x.npy", b"y.npy", 1), "not where its directory says"),
+        (zip_archive(Entry("x.npy", with_header(header((2**40, 0, 3))))), "is empty, and has the shape"),
+        (zip_archive(of(np.array([{}], object))), "not one of numbers"),
+        (zip_archive(Entry("x.npy", b"text")), "does not begin"),
+        (zip_archive(Entry("x.npy", X), comment=b"PK\5\6" * 5000), "not a zip"),
+        (zip_archive(Entry("x.npy", X), copies=3), "a name is in it twice"),
+    ],
+)  # fmt: skip
+def test_an_npz_that_lies_is_one_line_and_takes_no_memory(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SrnnError, match=r"a\.npz(, array 'x',)? cannot be read as a file \(") as caught:
+            read_npz(path, "a file")
+        assert why in str(caught.value)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_npz_at_its_limits_is_read_and_one_beyond_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, zeros = tmp_path / "a.npz", npy(np.zeros(100_000))
+    content = zip_archive(Entry("x.npy", zeros, deflated=True), Entry("y.npy", X, deflated=True))
+    path.write_bytes(content)
+    size, unpacked = len(content), len(zeros) + len(X)
+    ratio = -(-unpacked // size)
+    for good in (
+        FormatLimits(size, unpacked, 0, items=2), FormatLimits(size, 0, ratio, items=2),
+    ):  # fmt: skip
+        monkeypatch.setitem(LIMITS, "npz", good)  # type: ignore[arg-type]
+        assert set(read_npz(path, "a file")) == {"x", "y"}
+    for bad, why in (
+        (FormatLimits(size - 1, unpacked, 0, items=2), f"it has {size} bytes"),
+        (FormatLimits(size, unpacked - 1, ratio - 1, items=2), "unpacked at most"),
+        (FormatLimits(size, unpacked, 0, items=1), "more than 1 members"),
+    ):
+        monkeypatch.setitem(LIMITS, "npz", bad)  # type: ignore[arg-type]
+        with pytest.raises(SrnnError, match=why):
+            read_npz(path, "a file")
+
+
+def test_npy_files_are_read(tmp_path: Path) -> None:
+    array = np.arange(500_000.0).reshape(2, -1)
+    np.save(tmp_path / "a.npy", array)
+    assert (read_npy(tmp_path / "a.npy", "an array") == array).all()
+    (tmp_path / "a.npy").write_bytes(npy(array)[:-1])
+    for path, why in (("a.npy", "are there"), ("none.npy", "No such file"), ("", "directory")):
+        with pytest.raises(SrnnError, match=rf"cannot be read as an array \(.*{why}"):
+            read_npy(tmp_path / path, "an array")

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..errors import SrnnError
+from ..files.arrays import read_npz
 
 _ALLOWED: Mapping[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
@@ -101,11 +102,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
     """Arrays of an .npz file by name. ``what`` the file is stands in the message. Raises SrnnError, as ``read_weights``."""
     if not path.is_file():
         raise SrnnError(f"There is no {what} file {path}.")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except _DAMAGED as error:
-        raise SrnnError(f"{path} is no readable {what} file ({type(error).__name__}); copy it again.") from error
+    return read_npz(path, f"a {what} file (.npz)")
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

@@ -12,9 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-import struct
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import SrnnError
+from ..files.arrays import open_npz
+
 Arrays = dict[str, npt.NDArray[Any]]
-_LOCAL_HEADER = 30  # bytes of a zip member's header before its name (APPNOTE.TXT, 4.3.7)
 
 
 def cached(
@@ -72,27 +72,10 @@ def write_arrays(path: Path, arrays: Arrays) -> None:
 def read_arrays(path: Path) -> Arrays | None:
     """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged in any byte."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # compares every part's checksum
-                return None
-            return {part.filename.removesuffix(".npy"): _map(path, part) for part in archive.infolist()}
-    except Exception:  # whatever a damaged file leads zipfile or numpy to
+        with open_npz(path, "a cache") as arrays:
+            return {name: arrays.mapped(name) for name in arrays}
+    except SrnnError:
         return None
-
-
-def _map(path: Path, part: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    if part.compress_type != zipfile.ZIP_STORED:
-        raise ValueError("compressed")
-    with path.open("rb") as file:
-        file.seek(part.header_offset)
-        name_length, extra_length = struct.unpack("<HH", file.read(_LOCAL_HEADER)[26:])
-        file.seek(name_length + extra_length, os.SEEK_CUR)
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if 0 in shape or dtype.hasobject:  # an empty file part cannot be mapped
-            return np.zeros(shape, dtype)
-        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
 
 
 def _key(options: Mapping[str, Any], sources: Sequence[Path]) -> str:

@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
+from ..files import CLASSES
+from ..files.arrays import open_npz, read_npy
 from .base import SPLITS, UNLABELLED, Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, load_features
 from .files import HDF5, Item, list_items
@@ -67,9 +69,7 @@ def describe(source: Path, speaker: str = "") -> Description:
         channels = _read_npy(items[0].path).shape[1] if arrays else None
         return Description("arrays" if arrays else "sound", _classes(items), channels, False)
     with _open(source) as content:
-        x, y = content["x"], np.asarray(content["y"])
-        if x.ndim != 3:
-            raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
+        x, y = _x(source, content), np.asarray(content["y"])
         return Description("arrays", _class_names(source, content, y), int(x.shape[2]), y.ndim == 2)
 
 
@@ -120,11 +120,11 @@ def load_arrays(split: SplitName, source: Path, shares: Shares) -> Split:
     if source.suffix.lower() == ".csv":
         return _load_npy(split, source, shares)
     with _open(source) as content:
-        x, y = content["x"], np.asarray(content["y"])
-        count = x.shape[0] if x.ndim else 0
+        x, y = _x(source, content), np.asarray(content["y"])
+        count = x.shape[0]
         per_sequence = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
         for key, values in {"y": y, **per_sequence}.items():
-            if values.shape[:1] != (count,):
+            if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
                 raise SrnnError(f"{source}: {key} should have {count} entries, as x has, not {values.shape}.")
         if "lengths" in per_sequence and per_sequence["lengths"].dtype.kind not in "iu":
             raise SrnnError(f"{source}: lengths should be whole numbers, not {per_sequence['lengths'].dtype}.")
@@ -191,8 +191,7 @@ def _open(source: Path) -> Iterator[Any]:
             if source.suffix.lower() in HDF5:
                 content = opened.enter_context(import_h5py().File(source, "r"))
             elif source.suffix.lower() == ".npz":
-                file = opened.enter_context(source.open("rb"))  # numpy does not close what it cannot read
-                content = np.load(file, allow_pickle=False)
+                content = opened.enter_context(open_npz(source, "a data set's arrays"))
             else:
                 raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
             if not len(content):
@@ -205,8 +204,18 @@ def _open(source: Path) -> Iterator[Any]:
             yield content
     except SrnnError:
         raise
-    except Exception as error:  # whatever a damaged file leads zipfile, numpy or h5py to
+    except Exception as error:  # whatever a damaged file leads h5py to
         raise SrnnError(f"{source} is not sound: {error}") from error
+
+
+def _x(source: Path, content: Any) -> Any:
+    """The inputs, (N, T, C) numbers; an array, or what stands for one in an HDF5 file."""
+    x = content["x"]
+    if x.ndim != 3:
+        raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
+    if x.dtype.kind not in "iufb":
+        raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
+    return x
 
 
 def _texts(values: npt.NDArray[Any] | None) -> list[str] | None:
@@ -224,17 +233,18 @@ def _class_names(source: Path, content: Any, y: npt.NDArray[Any]) -> tuple[str, 
         )
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(f"{source}: y should hold classes from 0 on, and -1 for none, not {y.min()} to {y.max()}.")
-    if "class_names" in content:
-        return tuple(_texts(np.asarray(content["class_names"])) or ())
-    return tuple(str(number) for number in range(int(y.max()) + 1))
+    names = np.asarray(content["class_names"]) if "class_names" in content else None
+    if names is not None and names.ndim != 1:
+        raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
+    count = max(int(y.max()) + 1, 0 if names is None else len(names))
+    if count > CLASSES:
+        raise SrnnError(f"{source} has {count} classes (a label is {y.max()}); {CLASSES} are possible at most.")
+    return tuple(str(number) for number in range(count)) if names is None else tuple(_texts(names) or ())
 
 
 def _read_npy(path: Path) -> npt.NDArray[np.float32]:
-    try:
-        x = np.load(path, allow_pickle=False)
-    except Exception as error:
-        raise SrnnError(f"{path} is no sound .npy file: {error}") from error
-    if not isinstance(x, np.ndarray) or x.ndim != 2 or not x.size or x.dtype.kind not in "iufb":
+    x = read_npy(path, "an array (.npy)")
+    if x.ndim != 2 or not x.size or x.dtype.kind not in "iufb":
         raise SrnnError(f"{path} should hold numbers (time, channels).")
     return x.astype(np.float32)
 

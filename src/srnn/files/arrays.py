@@ -1,4 +1,4 @@
-"""NumPy's .npy, read by ourselves: what a header promises is compared, in Python's integers, with the bytes that are there.
+"""NumPy's .npy and .npz, read by ourselves: what a header promises is compared with the bytes that are there.
 
 numpy's own reader believes the header: one of 128 bytes makes it allocate terabytes, evaluate nested literals, or hand out an
 array without entries that has 2**40 rows to loop over. Numbers and text are read; Python objects (a pickle, which runs) and
@@ -7,19 +7,27 @@ records are not.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import SrnnError
 from .limits import LIMITS, FormatLimits
 from .reading import reading
+from .unpacking import Pipe, file_parts
+from .zips import Zip, open_zip
 
 _MAGIC = b"\x93NUMPY"
 _HEADER_AT_MOST = 10_000  # bytes, as numpy's own limit
+_BEGINNING = 12 + _HEADER_AT_MOST
 _DIMENSIONS = 32
 _ENTRY = re.compile(
     r"""\s*(?P<quote>['"])(?:descr(?P=quote)\s*:\s*(?P<q>['"])(?P<descr>[^'"]*)(?P=q)|"""
@@ -45,12 +53,6 @@ class NpyHeader(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def parse_npy_header(content: bytes, source: Path | str, what: str, limits: FormatLimits = LIMITS["npy"]) -> NpyHeader:
-    """The header at the beginning of ``content``. SrnnError, which names ``source``, for what is none or beyond ``limits``."""
-    with reading(source, what):
-        return _header(content, limits)
-
-
 def parse_npy(
     content: bytes, source: Path | str, what: str = "a .npy array", limits: FormatLimits = LIMITS["npy"]
 ) -> npt.NDArray[Any]:
@@ -69,15 +71,93 @@ def parse_npy(
     with reading(source, what):
         if len(content) > limits.bytes:
             raise ValueError(f"it has {len(content)} bytes, and {limits.bytes} are read at most")
-        header = _header(content, limits)
-        _check_size(header, len(content))
+        header = _header(content, len(content), limits)
         if not header.nbytes:
             return np.zeros(header.shape, header.dtype)
         flat = np.frombuffer(content, header.dtype, offset=header.start)
         return flat.reshape(header.shape, order="F" if header.fortran else "C")
 
 
-def _header(content: bytes, limits: FormatLimits) -> NpyHeader:
+def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
+    """The array of a .npy file, as ``parse_npy``, but of its own. SrnnError also where the file cannot be read."""
+    limits = LIMITS["npy"]
+    with reading(path, what), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limits.bytes:
+            raise ValueError(f"it has {size} bytes, and {limits.bytes} are read at most")
+        return _array(file_parts(file), size)
+
+
+class Npz(Mapping[str, npt.NDArray[Any]]):
+    """The arrays of an opened .npz, read when they are asked for. SrnnError, which names file and array, for a damaged one."""
+
+    def __init__(self, opened: Zip, path: Path, what: str) -> None:
+        self._zip, self._path, self._what = opened, path, what
+        self._members = {name.removesuffix(".npy"): name for name in opened.members}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        member = self._members[name]
+        with reading(f"{self._path}, array '{name[:80]}',", self._what):
+            return _array(self._zip.parts(member), self._zip.members[member].file_size)
+
+    def mapped(self, name: str) -> npt.NDArray[Any]:
+        """The same as a read-only memory map, its checksum compared. SrnnError also for one that is packed."""
+        member = self._members[name]
+        with reading(f"{self._path}, array '{name[:80]}',", self._what):
+            entry, start = self._zip.members[member], self._zip.place(member)
+            if entry.compress_size != entry.file_size:
+                raise ValueError("it is packed")
+            beginning = b""
+            for part in self._zip.parts(member):
+                beginning = beginning or part
+            header = _header(beginning, entry.file_size, LIMITS["npy"])
+            if not header.nbytes:  # which cannot be mapped
+                return np.zeros(header.shape, header.dtype)
+            order = "F" if header.fortran else "C"
+            return np.memmap(self._path, header.dtype, "r", start + header.start, header.shape, order)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+@contextlib.contextmanager
+def open_npz(path: Path, what: str) -> Iterator[Npz]:
+    """Open an .npz, packed or not. SrnnError, which names the file, for what is none or beyond LIMITS["npz"]."""
+    with open_zip(path, what, LIMITS["npz"]) as opened:
+        npz = Npz(opened, path, what)
+        if len(npz) < len(opened.members):
+            raise SrnnError(f"{path} cannot be read as {what} (a name is in it twice).")
+        yield npz
+
+
+def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an .npz by name; as ``open_npz``."""
+    with open_npz(path, what) as arrays:
+        return dict(arrays)
+
+
+def _array(parts: Iterable[bytes], size: int) -> npt.NDArray[Any]:
+    """The array of a .npy of so many bytes, which come in parts."""
+    pipe = Pipe(parts)
+    beginning = pipe.read(min(size, _BEGINNING))
+    header = _header(beginning, size, LIMITS["npy"])
+    content = np.empty(header.nbytes, np.uint8)
+    at = 0
+    for part in chain([beginning[header.start :]], pipe.parts(size - len(beginning))):
+        content[at : at + len(part)] = np.frombuffer(part, np.uint8)
+        at += len(part)
+    if not pipe.at_end():  # where the parts' checksum is compared
+        raise ValueError("it is longer than it was")
+    if not header.nbytes:
+        return np.zeros(header.shape, header.dtype)
+    return content.view(header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
+
+
+def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
+    """The header at the beginning of a file of ``size`` bytes. ValueError unless it fits them exactly."""
     if content[:6] != _MAGIC:
         raise ValueError("it does not begin as a .npy does")
     if tuple(content[6:8]) not in ((1, 0), (2, 0), (3, 0)):
@@ -109,13 +189,8 @@ def _header(content: bytes, limits: FormatLimits) -> NpyHeader:
     header = NpyHeader(shape, np.dtype(fields["descr"]), fields["fortran"] == "True", start + length)
     if not header.nbytes and math.prod(max(1, size) for size in shape) > (limits.items or 0):
         raise ValueError(f"it is empty, and has the shape {shape}")
-    return header
-
-
-def _check_size(header: NpyHeader, size: int) -> None:
-    """ValueError unless a file of so many bytes holds exactly the array."""
     if header.start + header.nbytes != size:
         raise ValueError(
-            f"its header promises an array {header.shape} of {header.dtype}, {header.nbytes} bytes, "
-            f"and {size - header.start} are there"
+            f"its header promises an array {shape} of {header.dtype}, {header.nbytes} bytes, and {size - header.start} are there"
         )
+    return header

@@ -24,10 +24,14 @@ class FormatLimits:
     """Values, keys, rows, members or channels: docs/security.md says which."""
 
 
+CLASSES = 10_000
+"""Classes of a task at most. A label is a number in a file, and lists and tables are made as long as the largest."""
+
 LIMITS: Mapping[str, FormatLimits] = {
     "yaml": FormatLimits(bytes=512 * KiB, unpacked=2 * MiB, depth=32, items=20_000),
     "sweep": FormatLimits(bytes=512 * KiB, items=100_000),
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
     "npy": FormatLimits(bytes=TiB, items=2**20),
+    "npz": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, items=10_000),
 }
 """By format."""

@@ -37,7 +37,9 @@ def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            content = b"" if size > limits.bytes else file.read(limits.bytes + 1)
+            content = b"" if size > limits.bytes else file.read(size + 1)  # as much memory as that
+            if len(content) > size:  # it has no size (a pipe, a device), or grew
+                content += file.read(limits.bytes + 1 - len(content))
     except OSError as error:
         raise SrnnError(f"Cannot read {path}: {error.strerror or error}.") from error
     except (ValueError, MemoryError) as error:  # a name with a zero byte; a size that the machine has not got

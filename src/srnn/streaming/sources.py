@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..files import reading
 
 Array = npt.NDArray[Any]
 RawFormat = Literal["csv", "float32", "int16"]
 FORMATS: tuple[RawFormat, ...] = ("csv", "float32", "int16")
+_NAMED = 10  # arrays that a message names
 SOUND = (".wav", ".flac", ".sph", ".nist")
 
 
@@ -194,21 +195,20 @@ def _raw(
 
 
 def _numpy(path: Path) -> tuple[Array, float | None]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        with loaded:
-            names = [name for name in loaded.files if name != "rate"]
-            name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
-            if name is None:
-                raise SrnnError(f"{path} holds the arrays {', '.join(names) or 'none'}; call the one to read 'signal'.")
-            rate = float(loaded["rate"]) if "rate" in loaded.files else None
-            return loaded[name], rate
-    except SrnnError:
-        raise
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise SrnnError(f"{path} is damaged, or no NumPy file of numbers ({error}).") from error
+    from ..files.arrays import open_npz, read_npy
+
+    what = "a signal in NumPy's format"
+    if path.suffix.lower() == ".npy":
+        return read_npy(path, what), None
+    with open_npz(path, what) as arrays:
+        names = [name for name in arrays if name != "rate"]
+        name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
+        if name is None:
+            there = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            raise SrnnError(f"{path} holds the arrays {there or 'none'}; call the one to read 'signal'.")
+        with reading(path, what):
+            rate = float(arrays["rate"].item()) if "rate" in arrays else None
+        return arrays[name], rate
 
 
 def _record(path: Path) -> tuple[Array, float | None]:
