@@ -7,8 +7,9 @@
     unpacking.py      zlib, gzip and tar in parts, within bounds
     zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
+    pickled.py        pickles as data, of which nothing is run
 
-The last four are imported by their names, for most commands need none of them.
+The last five are imported by their names, for most commands need none of them.
 
 Files of someone else are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
 """

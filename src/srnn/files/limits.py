@@ -33,5 +33,6 @@ LIMITS: Mapping[str, FormatLimits] = {
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
     "npy": FormatLimits(bytes=TiB, items=2**20),
     "npz": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, items=10_000),
+    "weights": FormatLimits(bytes=256 * MiB, unpacked=256 * MiB, depth=16, items=100_000),
 }
 """By format."""
