@@ -13,7 +13,7 @@ from .targets import TARGETS
 
 
 def write_report(work: Path, out: Path) -> int:
-    """fuzz.md and fuzz.json in ``out``, from a folder that targets were fuzzed in, and from what crashes/README.json says."""
+    """fuzz.md and fuzz.json in ``out``, from a folder that targets were fuzzed in, and from what crashes/findings.json says."""
     rows = [_row(name, work / name) for name in TARGETS if (work / name / "outcomes.jsonl").is_file()]
     repaired = json.loads((HERE / "crashes" / "findings.json").read_text(encoding="utf-8"))
     content = {

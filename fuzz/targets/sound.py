@@ -39,6 +39,7 @@ def seeds() -> dict[str, bytes]:
         "pcm16": wav(1, 16, 1, (wave * 9000).astype("<i2").tobytes()),
         "pcm24": wav(1, 24, 1, bytes(range(72))),
         "float32": wav(3, 32, 1, wave.astype("<f4").tobytes()),
+        "resampled": wav(1, 8, 2, bytes(range(48)), rate=11025),
         "sphere": words.encode().ljust(1024) + (wave * 9000).astype("<i2").tobytes(),
     }
     if importlib.util.find_spec("soundfile"):
