@@ -139,7 +139,7 @@ def test_what_encode_gives_is_what_load_gave(master: Path) -> None:
 
 def test_a_full_disk_only_costs_time(master: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise SrnnError("Cannot write the cache: No space left on device.")
 
     wanted = create_task("gsc", mels=20).load("test", master)
     monkeypatch.setattr(cache, "write_arrays", full)

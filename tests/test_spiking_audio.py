@@ -198,7 +198,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
         ({"workers": 0}, "workers"),
         ({"length": 0.001}, "0.01 to 3,600 seconds"),
         ({"out": "."}, "folder"),
-        ({"out": "/dev/null/x.h5"}, "cannot be written"),
+        ({"out": "/dev/null/x.h5"}, "Cannot write"),
     ],
 )
 def test_bad_arguments_are_one_line(recordings: Path, tmp_path: Path, options: dict, word: str) -> None:

@@ -7,7 +7,8 @@
     result.json        what training ended with
     statistics.json    what features are scaled by, where a task takes that from its training split
 
-Nothing in it is pickled; everything but the tensors can be read with a text editor.
+Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains it holds its lock
+(``files.locked``); who reads it needs none, for every file is written whole and metrics.jsonl grows by whole lines.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import shutil
 import subprocess
 from datetime import datetime
 from importlib import metadata
@@ -22,7 +25,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import SrnnError
-from .files import write_atomically
+from .files import (
+    LIMITS,
+    append_line,
+    files_in,
+    read_json,
+    read_json_lines,
+    read_text,
+    reading,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
 from .recipes import Recipe, dump_recipe, parse_recipe
 
 if TYPE_CHECKING:
@@ -33,8 +47,10 @@ if TYPE_CHECKING:
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
-    """runs/<recipe>-s<seed>-<date and time>."""
-    name = Path(recipe_name).with_suffix("").as_posix().strip("./").replace("/", "-")
+    """runs/<recipe>-s<seed>-<date and time>; what a folder cannot be called, or not everywhere, is left out of the name."""
+    name = recipe_name.removesuffix(Path(recipe_name).suffix) if Path(recipe_name).name else recipe_name
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", name)).strip(".-")
+    name = name.encode()[:100].decode(errors="ignore") or "run"
     return Path("runs") / f"{name}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
@@ -61,7 +77,7 @@ class Run:
         """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing."""
         if path.exists() and not path.is_dir():
             raise SrnnError(f"The output {path} is a file; name a folder with --out.")
-        if path.is_dir() and not resume and _content(path):
+        if not resume and files_in(path):
             raise SrnnError(
                 f"The output folder {path} is not empty; continue it with --resume, or choose another --out."
             )
@@ -87,12 +103,14 @@ class Run:
         """The run in the folder if it is one, of this recipe and seed; a new one if training never got as far."""
         cls.check(path, resume=True)
         if not (path / "recipe.yaml").is_file():
-            if set(_content(path)) - {"environment.json", "checkpoints"}:
+            if set(files_in(path)) - {"environment.json", "checkpoints"}:
                 raise SrnnError(
                     f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another --out."
                 )
             _clear(path)
             return cls.start(path, recipe, seed)
+        for folder in (path, path / "checkpoints"):
+            remove_leftovers(folder)
         run = cls.open(path)
         difference = _difference(run.recipe.to_dict(), recipe.to_dict())
         if difference:
@@ -106,12 +124,14 @@ class Run:
         """An existing run, to be read. SrnnError when the folder is none."""
         if not (path / "recipe.yaml").is_file():
             raise SrnnError(f"{path} is no run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
-        try:
-            recipe = parse_recipe((path / "recipe.yaml").read_text(encoding="utf-8"), source=str(path / "recipe.yaml"))
-            seed = json.loads((path / "environment.json").read_text(encoding="utf-8"))["seed"]
-            return cls(path, recipe, int(seed))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SrnnError(f"{path} is no complete run: its environment.json cannot be read.") from error
+        recipe, about = path / "recipe.yaml", path / "environment.json"
+        content = read_json(about, "a run's environment")
+        seed = content.get("seed") if isinstance(content, dict) else None
+        if type(seed) is not int or not 0 <= seed < 2**63:
+            raise SrnnError(
+                f"{path} is no complete run: {about} should hold the seed, an integer from 0 to below 2^63."
+            )
+        return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
 
     def trained(self) -> tuple[Network, Task, Loss]:
         """The network of the best checkpoint, its task and its loss. SrnnError before the first epoch has ended."""
@@ -141,11 +161,9 @@ class Run:
         path = self.path / "statistics.json"
         if not path.is_file():
             return None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "statistics, the lists mean and std"):
+            content = read_json(path)
             mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SrnnError(f"{path} cannot be read: it should hold the lists mean and std.") from error
         if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite(mean).all() or not (std > 0).all():
             raise SrnnError(f"{path} is damaged: mean and std must be as many numbers, std above 0.")
         return Statistics(mean, std)
@@ -156,15 +174,16 @@ class Run:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""
-        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(self.path / name, content)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl."""
-        try:
-            with open(self.metrics, "ab") as file:
-                file.write((json.dumps(record) + "\n").encode())
-        except OSError as error:
-            raise SrnnError(f"Cannot write {self.metrics}: {error.strerror or error}.") from error
+        """Append a line to metrics.jsonl, on disk when this returns: the checkpoint that counts it comes later."""
+        append_line(self.metrics, json.dumps(record))
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl that are of an epoch, whole lines only: the run may still be written, or be torn."""
+        found = read_json_lines(self.metrics, "a run's metrics", torn_tail=True) if self.metrics.is_file() else []
+        return [record for record in found if isinstance(record, dict) and "epoch" in record]
 
     def metrics_size(self) -> int:
         """Bytes in metrics.jsonl, so that a checkpoint can say how far it had got."""
@@ -172,8 +191,11 @@ class Run:
 
     def truncate_metrics(self, size: int) -> None:
         """Drop the lines written after a checkpoint."""
-        if self.metrics_size() > size:
-            os.truncate(self.metrics, size)
+        try:
+            if self.metrics_size() > size:
+                os.truncate(self.metrics, size)
+        except OSError as error:
+            raise SrnnError(f"Cannot write {self.metrics}: {error.strerror or error}.") from error
 
 
 def environment(seed: int) -> dict[str, Any]:
@@ -226,21 +248,14 @@ def _git_commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def _content(path: Path) -> list[str]:
-    """Names in the folder, but for what an interrupted atomic write leaves behind."""
-    if not path.is_dir():
-        return []
-    return [item.name for item in path.iterdir() if not (item.name.startswith(".") and item.name.endswith(".tmp"))]
-
-
 def _clear(path: Path) -> None:
     """Remove what a run left that was stopped before it had a recipe."""
-    if path.is_dir():
+    try:
         (path / "environment.json").unlink(missing_ok=True)
-        if (path / "checkpoints").is_dir() and not _content(path / "checkpoints"):
-            for leftover in (path / "checkpoints").iterdir():
-                leftover.unlink()
-            (path / "checkpoints").rmdir()
+        if (path / "checkpoints").is_dir() and not files_in(path / "checkpoints"):
+            shutil.rmtree(path / "checkpoints")
+    except OSError as error:
+        raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
 
 
 def _difference(ours: Any, theirs: Any, key: str = "") -> str:

@@ -27,9 +27,10 @@ from .baselines import Network
 from .batches import Sequences
 from .compression.in_training import Compression, start_from
 from .datasets.features import FeatureArray
-from .distributed import Onlooker, Team
+from .distributed import Onlooker, Team, is_first
 from .errors import SrnnError
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
+from .files import locks
 from .kernels import LayerResult
 from .losses import Loss, Scored, rate_penalty
 from .network import Dropout
@@ -112,6 +113,7 @@ class _Network(nn.Module):
         return result.output, _Hidden(result.layers[:-1])
 
 
+@locks("out", when=is_first)
 @subnormals_as_zero()
 def train(
     recipe: Recipe,
@@ -129,7 +131,7 @@ def train(
     Args:
         recipe: what to train.
         out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which goes on to the same
-            bits as if it had never stopped.
+            bits as if it had never stopped. Nobody else can train in it meanwhile.
         seed: of the initial weights, the order of the data and the initial states.
         data_dir: where the task's files are.
         task: the task itself, where it is none that the recipe can name.

@@ -97,19 +97,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
-    from ..files import write_atomically
+    from ..files import locked, write_atomically
 
     words = [*(Path(name).name for name in arguments.networks)]
     for option in ("baselines", "technology", "rates", "input_rate", "split"):
         value = getattr(arguments, option)
         if value and str(value) not in (DEFAULT, "validation"):
             words += [f"--{option.replace('_', '-')}", str(value)]
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SrnnError(f"Cannot make the folder {arguments.out}: {error.strerror}.") from error
-    write_atomically(arguments.out / "energy.json", (json.dumps(found) + "\n").encode())
-    write_atomically(arguments.out / "energy.md", markdown(found, f"srnn energy {' '.join(words)}").encode())
+    with locked(arguments.out):
+        write_atomically(arguments.out / "energy.json", (json.dumps(found) + "\n").encode())
+        write_atomically(arguments.out / "energy.md", markdown(found, f"srnn energy {' '.join(words)}").encode())
 
 
 def _rate(option: str, word: str) -> float:

@@ -61,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.file, dt=arguments.dt, discretisation=arguments.discretisation, extension=not arguments.no_extension
     )
     if arguments.out is not None:
-        write_run(arguments.out, found, arguments.task, arguments.loss)
+        from ..files import locked
+
+        with locked(arguments.out):
+            write_run(arguments.out, found, arguments.task, arguments.loss)
     layers = describe(found.network)
     if arguments.json:
         about = {"file": str(arguments.file), "dt": found.dt, "discretisation": found.discretisation}

@@ -109,10 +109,12 @@ def _command(arguments: argparse.Namespace) -> str:
 
 def check_folder(arguments: argparse.Namespace) -> None:
     """Before any work: SrnnError if the output folder cannot be used."""
+    from ..files import files_in
+
     out = arguments.out
     if out.exists() and not out.is_dir():
         raise SrnnError(f"The output {out} is a file; name a folder with --out.")
-    if not arguments.resume and out.is_dir() and any(out.iterdir()):
+    if not arguments.resume and files_in(out):
         raise SrnnError(f"The output folder {out} is not empty; continue it with --resume, or choose another --out.")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..batches import Sequences
 from ..checkpoints import architecture, network_tensors, save_checkpoint
 from ..errors import SrnnError
-from ..files import write_json
+from ..files import locks, write_json
 from ..losses import Loss
 from ..network import SRNN
 from ..recipes import Recipe
@@ -95,6 +95,7 @@ def tuning_recipe(recipe: Recipe, folder: Path, options: TuningOptions, note: st
     return replace(recipe, training=training, note=f"{recipe.note} {note}".strip())
 
 
+@locks("out")
 def prune_run(
     folder: Path,
     out: Path,
@@ -151,7 +152,6 @@ def prune_run(
         "task": now.task.name, "what": what, "scope": scope, "from": str(folder), "seed": now.seed,
         "command": command, "points": points,
     }  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "curve.json", curve)
     write_curve(out, curve, [(_share_name(point), point) for point in points])
     return curve
@@ -172,6 +172,7 @@ def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str,
     return _Trained.open(folder).point(options or TuningOptions())
 
 
+@locks("out")
 def quantise_run(
     folder: Path,
     out: Path,

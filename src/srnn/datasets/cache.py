@@ -8,11 +8,8 @@ the same can leave half of one. One that is damaged all the same is made again.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..files import whole_file
 from ..files.arrays import open_npz
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -48,25 +46,15 @@ def cached(
     made = build()
     try:
         write_arrays(path, made)
-    except OSError:
+    except SrnnError:
         return made
     return read_arrays(path) or made
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write a .npz, whole or not at all. OSError if it cannot."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    """Write a .npz, whole or not at all. SrnnError if it cannot."""
+    with whole_file(path, parents=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> Arrays | None:

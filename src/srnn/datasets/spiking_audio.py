@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +27,7 @@ import numpy.typing as npt
 
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from ..errors import SrnnError
+from ..files import whole_file
 from .audio import AUDIO_SUFFIXES, read_audio
 from .shd import import_h5py
 
@@ -323,19 +323,9 @@ def _whole_file(out: Path, h5py: Any) -> Iterator[Any]:
     """An HDF5 file that gets its name when it is whole, and vanishes otherwise."""
     if out.is_dir():
         raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
-    temporary = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent)
-        os.close(handle)
-        with h5py.File(temporary, "w") as file:
+        # The file is locked by us, which HDF5's own lock would take for another writer.
+        with whole_file(out, parents=True) as whole, h5py.File(whole.name, "w", locking=False) as file:
             yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
-        temporary = None
-    except (OSError, RuntimeError) as error:  # h5py has both for a full disk
-        raise SrnnError(f"{out} cannot be written: {error}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    except RuntimeError as error:  # h5py has it beside OSError for a full disk
+        raise SrnnError(f"Cannot write {out}: {error}") from error

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ..errors import SrnnError
+from ..files import new_folder_beside, remove_leftovers, whole_file
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
 _CHUNK = 1 << 20
@@ -102,11 +102,10 @@ def unpack_archives(
         paths = unpack(archive, folder, strip)
         root = folder.resolve()
         try:
-            Note(state, {path.relative_to(root).as_posix(): _measure(path) for path in paths}).write(
-                folder, archive.name
-            )
+            note = Note(state, {path.relative_to(root).as_posix(): _measure(path) for path in paths})
         except OSError as error:
             raise _not_written(archive, error) from error
+        note.write(folder, archive.name)
         done.append(archive)
     return done
 
@@ -131,12 +130,9 @@ class Note:
             return None
 
     def write(self, folder: Path, name: str) -> None:
-        """Whole or not at all. OSError if it cannot."""
-        path = _note_path(folder, name)
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps({"archive": self.archive, "files": self.files}), encoding="utf-8")
-        os.replace(part, path)
+        """Whole or not at all. SrnnError if it cannot."""
+        with whole_file(_note_path(folder, name), parents=True) as file:
+            file.write(json.dumps({"archive": self.archive, "files": self.files}).encode())
 
     def lost(self, folder: Path) -> list[str]:
         """The files that are not there any more, or of another size."""
@@ -203,8 +199,8 @@ def _write_all(members: Iterator[tuple[str, IO[bytes]]], archive: Path, folder: 
     """Unpack into a folder beside, and move the files to their places when all are there."""
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.resolve()
-    staging = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=root))
-    try:
+    remove_leftovers(root)
+    with new_folder_beside(root / "unpacking") as staging:
         names = []
         for name, stream in members:
             pure = PurePosixPath(name.replace("\\", "/"))
@@ -226,5 +222,3 @@ def _write_all(members: Iterator[tuple[str, IO[bytes]]], archive: Path, folder: 
                 raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
             os.replace(staging / name, place)
         return [root / name for name in dict.fromkeys(names)]
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -9,11 +9,11 @@ Our own files come back to the same bits. ``nir_write.py`` and ``nir_read.py`` s
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrnnError
+from ..files import write_atomically
 from .nir_read import Imported, from_graph, load, read
 from .nir_report import Entry, Report
 from .nir_write import need_nir, to_graph
@@ -29,11 +29,6 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     need_nir()
     import nir
 
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        nir.write(temporary, graph)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SrnnError(f"Cannot write {path}: {error.strerror or error}.") from error
+    content = io.BytesIO()
+    nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
+    write_atomically(Path(path), content.getvalue())

@@ -1,6 +1,7 @@
 """Files, read and written so that none can do harm: one guarded reader a format, and writing that is whole or not at all.
 
     limits.py         what a file of each format may be (the table of docs/security.md)
+    locking.py        one writer a folder
     reading.py        bytes and JSON; ``reading``, which makes one SrnnError of whatever a parser raises
     writing.py        files that appear under their name when they are whole
     yaml_reading.py   YAML
@@ -17,10 +18,23 @@ Files of someone else are opened here and nowhere else. A leaf: it knows nothing
 from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits
+from .locking import FolderInUse, locked, locks
 from .reading import parse_json, read_bytes, read_json, read_json_lines, read_text, reading
-from .writing import is_leftover, remove_leftovers, temporary_beside, write_atomically, write_json
+from .writing import (
+    append_line,
+    files_in,
+    is_leftover,
+    new_folder_beside,
+    remove_leftovers,
+    temporary_beside,
+    whole_file,
+    whole_folder,
+    write_atomically,
+    write_json,
+)
 
 __all__ = [
-    "CLASSES", "LIMITS", "FormatLimits", "is_leftover", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_text",
-    "reading", "remove_leftovers", "temporary_beside", "write_atomically", "write_json",
+    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "files_in", "is_leftover", "locked", "locks",
+    "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_text", "reading", "remove_leftovers",
+    "temporary_beside", "whole_file", "whole_folder", "write_atomically", "write_json",
 ]  # fmt: skip

@@ -1,6 +1,11 @@
 """Files that appear under their name when they are whole: whoever reads at any moment sees the old one or the new one.
 
-Each writer has a temporary name of its own, so that several processes that write the same file cannot mix their bytes.
+Each writer has a temporary name of its own, so that several processes that write the same file cannot mix their bytes. It keeps
+that file locked: so what killed writers left is told from what is being written, and the next writer in the folder removes it.
+
+    write_atomically, write_json    a file, from bytes or a value
+    whole_file, whole_folder        the same for what is written piece by piece, or by someone else's library
+    append_line                     a line that is there or not
 """
 
 from __future__ import annotations
@@ -8,14 +13,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import SrnnError
+from .locking import NAME as LOCK
+from .locking import is_at, try_lock
 
-_SUFFIX = ".tmp"
+_OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -23,29 +31,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     A name that is there and no ordinary file (/dev/stdout, a pipe) is written to, for nothing can take its place.
     """
-    temporary = None
-    try:
-        if path.exists() and not path.is_file():
-            with open(path, "wb") as file:
-                file.write(content)
-            return
-        target = path.resolve()  # a link stays one, and its file is replaced
-        temporary = temporary_beside(target)
-        with open(temporary, "xb") as file:
-            if target.exists():
-                shutil.copymode(target, temporary)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        temporary = None
-        _sync_folder(target.parent)
-    except (OSError, ValueError) as error:
-        raise SrnnError(f"Cannot write {path}: {getattr(error, 'strerror', None) or error}.") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -53,29 +40,174 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
+@contextlib.contextmanager
+def whole_file(path: Path, parents: bool = False) -> Iterator[BinaryIO]:
+    """A new file, open to be written and read, that replaces ``path`` when the block ends, on disk; after an error it does not.
+
+    An OSError from within becomes an SrnnError that names ``path``. What is no ordinary file is written to, as by
+    ``write_atomically``.
+    parents: make its folder, where it is not there.
+    """
+    with _failing(path):
+        target = _target(path)
+        if target.exists() and not target.is_file():
+            with open(path, "wb") as file:
+                yield file
+            return
+        if parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent)
+        temporary, file = _new_file(target)
+        try:
+            with file:
+                if target.exists():
+                    shutil.copymode(target, temporary)
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if os.name != "posix":  # Windows renames nothing that is open
+                    file.close()
+                os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _sync(target.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to write files into, which becomes ``path``, new or empty, when the block ends; after an error it does not.
+
+    OSErrors as ``whole_file``.
+    """
+    with _failing(path):
+        target = _target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent)
+        with new_folder_beside(target) as temporary:
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    _sync(Path(folder) / name)
+                _sync(Path(folder))
+            os.replace(temporary, target)
+        _sync(target.parent)
+
+
+@contextlib.contextmanager
+def new_folder_beside(target: Path) -> Iterator[Path]:
+    """A folder in ``target``'s, for what is not whole yet; removed at the end, or by the next writer where this one is killed."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            temporary = temporary_beside(target)
+            temporary.mkdir()
+            if os.name != "posix":
+                break
+            handle = os.open(temporary, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            if try_lock(handle) is not False and is_at(handle, temporary):  # as in _new_file
+                break
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        yield temporary
+
+
+def append_line(path: Path, line: str) -> None:
+    """Put a line at the end of a file, on disk when this returns. SrnnError when it cannot be; then the file is as it was.
+
+    For a file with one writer at a time (``locked``).
+    """
+    content, new = line.encode() + b"\n", not path.exists()
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            before = os.fstat(handle).st_size
+            try:
+                written = os.write(handle, content)
+                if written < len(content):  # the disk is full: the next attempt would say so
+                    os.write(handle, content[written:])
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, before)
+                raise
+        finally:
+            os.close(handle)
+        if new:
+            _sync(path.parent)
+    except OSError as error:
+        raise SrnnError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
 def temporary_beside(target: Path) -> Path:
     """A name in the same folder that no other writer has; it begins as ``target``'s, so that one sees whose it is."""
-    return target.with_name(f".{target.name[:100]}-{secrets.token_hex(6)}{_SUFFIX}")
+    name = target.name.encode()[:100].decode(errors="ignore")
+    return target.with_name(f".{name}-{os.urandom(6).hex()}.tmp")
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a file is what a killed ``write_atomically`` leaves behind."""
-    return path.name.startswith(".") and path.name.endswith(_SUFFIX)
+    """Whether a name is that of something unfinished: of a writer that was killed, or is at work."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def files_in(folder: Path) -> list[str]:
+    """Names in a folder that is new, or whose writer is at work: without locks and what is unfinished."""
+    return (
+        [item.name for item in folder.iterdir() if item.name != LOCK and not is_leftover(item)]
+        if folder.is_dir()
+        else []
+    )
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left in a folder. Only while nobody else writes there."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if is_leftover(path):
-            with contextlib.suppress(OSError):
-                path.unlink()
+    """Remove what killed writers have left in a folder; what others write at this moment stays."""
+    with contextlib.suppress(OSError):
+        for item in list(os.scandir(folder)):
+            if _OURS.fullmatch(item.name):
+                _remove_unless_written(Path(item.path), item.is_dir(follow_symlinks=False))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Put a new name on disk too, where the system has a way to."""
+def _remove_unless_written(path: Path, is_folder: bool) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(path, (os.O_RDONLY if is_folder else os.O_RDWR) | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            if try_lock(handle) and is_at(handle, path):
+                shutil.rmtree(path) if is_folder else os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def _new_file(target: Path) -> tuple[Path, BinaryIO]:
+    while True:
+        temporary = temporary_beside(target)
+        file = open(temporary, "x+b")  # noqa: SIM115 - the caller closes it
+        # Between the two someone may have taken it for a leftover, in a moment that is too short to wait for.
+        if try_lock(file.fileno()) is not False and is_at(file.fileno(), temporary):
+            return temporary, file
+        file.close()
+
+
+def _target(path: Path) -> Path:
+    """Where a name leads: a link stays one, and what it names is replaced."""
+    try:
+        return path.resolve()
+    except (ValueError, RuntimeError) as error:  # a name with a zero byte; links in a circle
+        raise SrnnError(f"Cannot write {path}: {error}.") from error
+
+
+@contextlib.contextmanager
+def _failing(path: Path) -> Iterator[None]:
+    """An OSError as one SrnnError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise SrnnError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def _sync(path: Path) -> None:
+    """Put a file's bytes, or a folder's names, on disk, where the system has a way to."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

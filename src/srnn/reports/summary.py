@@ -16,7 +16,7 @@ from typing import Any
 
 from ..analysis import recipe_spikes
 from ..errors import SrnnError
-from ..files import write_atomically
+from ..files import locks, read_json, write_atomically
 from ..recipes import Recipe, dump_recipe
 from ..runs import Run
 
@@ -41,13 +41,8 @@ def read_run(folder: Path) -> FinishedRun:
     run = Run.open(folder)
     if not (folder / "result.json").is_file():
         raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
-    try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        records = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise SrnnError(f"{folder} cannot be summarised: {error}") from error
-    return FinishedRun(run.seed, run.recipe, result, environment, [record for record in records if "epoch" in record])
+    result, environment = (read_json(folder / name) for name in ("result.json", "environment.json"))
+    return FinishedRun(run.seed, run.recipe, result, environment, run.epochs())
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -61,6 +56,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
+@locks("out")
 def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> dict[str, Any]:
     """Write the summary of some runs of one recipe into ``out``; return it.
 
@@ -94,10 +90,6 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "environments": [run.environment for run in runs],
         "recipe": runs[-1].recipe.to_dict(),
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error
     write_atomically(out / "recipe.yaml", dump_recipe(runs[-1].recipe).encode())
     write_atomically(out / "summary.json", (json.dumps(summary) + "\n").encode())
     write_atomically(out / "summary.md", _page(summary).encode())

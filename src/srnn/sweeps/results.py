@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
+from ..files import locks, write_atomically
 from .plots import draw
 from .queue import UnitStatus
 from .schema import Sweep
@@ -24,13 +24,12 @@ _METRICS = ("accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters"
 _SPREAD = ("accuracy", "accuracy_labelled", "loss", "firing_rate")
 
 
+@locks("out", wait=60)  # several 'srnn sweep' may end at the same moment
 def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict[str, Any]:
     """Write the results of what has ended so far into ``out``; return what results.json says.
 
     status: from ``Queue.status``. SrnnError when the folder cannot be written.
     """
-    from ..files import write_atomically
-
     rows = _rows(sweep, status)
     points = _points(sweep, rows)
     counts: dict[str, int] = {}
@@ -48,10 +47,6 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
         "trainings": rows,
         "recipe": sweep.recipe_for({}).to_dict(),
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error
     pictures = draw(sweep, points) if points else {}
     write_atomically(out / "results.csv", _csv(sweep, rows).encode())
     write_atomically(out / "results.json", (json.dumps(content) + "\n").encode())

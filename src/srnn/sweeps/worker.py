@@ -6,14 +6,15 @@ on from its last checkpoint, to the same bits. Where the folder is not shared wi
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from ..files import FolderInUse, read_json
 from ..progress import Reporter
+from ..runs import Run
 from .queue import Claim, Lost, Queue
 
 if TYPE_CHECKING:
@@ -56,10 +57,12 @@ def work(
             continue
         say(f"{claim.unit.name}: begun")
         with claim:
-            done += _do(claim, out, data_dir, task, say)
+            done += _do(claim, out, data_dir, task, poll, say)
 
 
-def _do(claim: Claim, out: Path, data_dir: Path | None, task: Task | None, say: Callable[[str], None]) -> bool:
+def _do(
+    claim: Claim, out: Path, data_dir: Path | None, task: Task | None, poll: float, say: Callable[[str], None]
+) -> bool:
     """Train a unit's seeds. False when the unit was lost to another worker."""
     from ..training import train
 
@@ -72,7 +75,16 @@ def _do(claim: Claim, out: Path, data_dir: Path | None, task: Task | None, say: 
             folder = out / "runs" / claim.unit.point / f"s{seed}"
             follower = _Follower(claim, folder, first_epoch=index * recipe.training.epochs)
             try:
-                train(recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower)
+                while True:
+                    try:
+                        train(recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower)
+                        break
+                    except (
+                        FolderInUse
+                    ) as error:  # a worker that was taken for dead still runs; it will learn that it is
+                        say(f"{name}: {error}")
+                        claim.check()
+                        time.sleep(poll)
             except _Pruned:
                 best = follower.best
                 raise
@@ -105,7 +117,7 @@ class _Follower(Reporter):
 
     def start(self, total_steps: int, done_steps: int) -> None:
         """The epochs of an earlier worker are reported again, so that a pruner can compare them."""
-        for record in _records(self.folder):
+        for record in Run.open(self.folder).epochs():  # training has just cut them to its last checkpoint
             self._report(record)
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
@@ -127,18 +139,9 @@ class _Follower(Reporter):
         return self.claim.report(self.best, self.first_epoch + epoch)
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
-    """The epochs in a run's metrics.jsonl; training has just cut it to its last checkpoint."""
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if "epoch" in line]
-
-
 def _result(folder: Path, out: Path) -> dict[str, Any]:
     """What the sweep's results keep of a run."""
-    found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    found = read_json(folder / "result.json", "a run's result")
     names = ("accuracy", "accuracy_labelled", "loss", "parameters", "best_epoch", "epochs", "seconds")
     rate = found["firing_rate"]
     return {

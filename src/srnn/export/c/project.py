@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import SrnnError
+from ...files import whole_folder
 from ..device import DeviceNetwork, device_network
 from ..integer import InputFormat, quantise
 from ..state_format import StateFormat
@@ -112,19 +111,12 @@ def check_out(out: Path) -> None:
     """SrnnError unless the folder is new or empty."""
     if out.exists() and not out.is_dir():
         raise SrnnError(f"The output {out} is a file; name a folder with --out.")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(out.iterdir()):  # nothing can be put in the place of such a one
         raise SrnnError(f"The output folder {out} is not empty; choose another --out.")
 
 
 def write_folder(out: Path, files: dict[str, str]) -> None:
-    """All files, or no folder: it is filled under another name first."""
-    temporary = out.absolute().with_name(f".{out.absolute().name}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    """All files, or no folder."""
+    with whole_folder(out) as folder:
         for file, text in files.items():
-            (temporary / file).write_text(text, encoding="utf-8")
-        os.replace(temporary, out.absolute())
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error
+            (folder / file).write_text(text, encoding="utf-8")

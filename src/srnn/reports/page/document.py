@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
-from ...files import write_atomically
+from ...files import whole_file
 
 SCRIPTS = {
     "report": ("base.js", "plots.js", "player.js", "sections.js", "report.js"),
@@ -44,11 +44,8 @@ def write_page(content: dict[str, Any], path: Path) -> None:
     """Write the page, whole or not at all. SrnnError when it cannot be written."""
     if path.is_dir():
         raise SrnnError(f"{path} is a folder; name a file with --out.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SrnnError(f"Cannot write {path}: {error.strerror or error}.") from error
-    write_atomically(path, page(content).encode())
+    with whole_file(path, parents=True) as file:
+        file.write(page(content).encode())
 
 
 def _asset(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError, nearest
-from ...files import write_atomically
+from ...files import locks, write_atomically
 from . import style
 from .costs import figure2, figure_s2
 from .evidence import Evidence, gather
@@ -37,6 +37,7 @@ MAKERS: dict[str, Maker] = {
 """By the names of the command line."""
 
 
+@locks("out")
 def reproduce(
     names: Sequence[str],
     out: Path,
@@ -70,10 +71,6 @@ def reproduce(
             one = MAKERS[name](evidence)
             made[name] = one.finish() if isinstance(one, Sheet) else one
             files |= _files(made[name], forms)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SrnnError(f"Cannot write {out}: {error.strerror or error}.") from error
     for name, content in files.items():
         write_atomically(out / name, content)
     return made

@@ -1,0 +1,160 @@
+"""One writer a folder: a lock that whoever writes several files into a folder holds meanwhile, and that dies with its process.
+
+The lock is the operating system's (flock) on FOLDER/.lock, so that nothing has to be cleaned up after a kill -9: the file may
+stay, the lock does not. What stands in the file only tells others who holds it. Readers need none, because every file is written
+whole. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too; where a file system
+refuses to lock, that is said once and work proceeds without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import inspect
+import json
+import os
+import platform
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from ..errors import SrnnError
+
+try:
+    import fcntl
+except ImportError:  # Windows: as a file system without locks
+    fcntl = None
+
+P = ParamSpec("P")
+T = TypeVar("T")
+NAME = ".lock"
+_POLL = 0.05
+_held: dict[str, tuple[int, int]] = {}
+"""Folders that this process has locked: by which process (a fork inherits this) and thread."""
+
+
+class FolderInUse(SrnnError):
+    """Another process, or thread, writes into the folder."""
+
+
+@contextlib.contextmanager
+def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
+    """Within it nobody else is ``locked`` on the folder, which is made if it is not there (and is gone again if it stays empty).
+
+    Args:
+        folder: any folder that is written to. A thread that holds it may lock it again.
+        wait: seconds to wait for another holder.
+
+    Raises FolderInUse, which names the other process, and SrnnError for a folder that cannot be made or written.
+    """
+    key, owner = os.path.abspath(folder), (os.getpid(), threading.get_ident())
+    if _held.get(key) == owner:
+        yield
+        return
+    try:
+        made = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+        handle = _make_and_acquire(folder, time.monotonic() + wait)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise SrnnError(f"Cannot write the folder {folder}: {getattr(error, 'strerror', None) or error}.") from error
+    _held[key] = owner
+    try:
+        yield
+    finally:
+        del _held[key]
+        with contextlib.suppress(OSError):
+            os.unlink(folder / NAME)  # while it is locked: who waits for it sees that it is gone, and makes another one
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            for place in made:
+                place.rmdir()
+
+
+def locks(
+    parameter: str, *, wait: float = 0.0, when: Callable[[], bool] = lambda: True
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorates a function that holds (``locked``) the folder in its argument ``parameter`` while it runs.
+
+    when: asked at each call; False: someone else holds it for this process.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def holding(*arguments: P.args, **options: P.kwargs) -> T:
+            folder: Any = signature.bind(*arguments, **options).arguments[parameter]
+            with locked(Path(folder), wait) if when() else contextlib.nullcontext():
+                return function(*arguments, **options)
+
+        return holding
+
+    return decorate
+
+
+def try_lock(handle: int) -> bool | None:
+    """Lock an open file, or folder, until it is closed. False: someone else has; None: it cannot be locked where it lies."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one of this name: it may have been removed, or replaced."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except OSError:
+        return False
+
+
+def _make_and_acquire(folder: Path, until: float) -> int:
+    """The open, locked lock file."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except FileNotFoundError:  # its holder, who had made it, has just removed the folder
+            continue
+        done = False
+        try:
+            ours = try_lock(handle)
+            if ours is None:
+                _warn(folder)
+            elif not ours and time.monotonic() >= until:
+                raise FolderInUse(f"{folder} is in use by {_holder(handle)}; wait for it, or choose another --out.")
+            done = ours is None or (ours and is_at(handle, folder / NAME))
+        finally:
+            if not done:
+                os.close(handle)
+        if done:
+            with contextlib.suppress(OSError):  # a full disk: who holds it cannot be said
+                about = {"pid": os.getpid(), "host": platform.node(), "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+                os.ftruncate(handle, 0)
+                os.write(handle, json.dumps(about).encode())
+            return handle
+        if not ours:
+            time.sleep(_POLL)
+
+
+def _holder(handle: int) -> str:
+    try:
+        about = json.loads(os.read(handle, 1000))
+        return f"process {int(about['pid'])} on {str(about['host'])[:80]} (since {str(about['since'])[:30]})"
+    except Exception:  # not written yet, or by nobody of ours
+        return "another process"
+
+
+def _warn(folder: Path) -> None:
+    warnings.warn(
+        f"{folder} lies on a file system that does not lock files: make sure that one process alone writes there.",
+        RuntimeWarning,
+        stacklevel=2,  # one place, so that it is said once
+    )
