@@ -34,6 +34,8 @@ from .commands import (
     train,
 )
 from .errors import SrnnError, nearest
+from .terminal import printable_output
+from .text import one_line
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
@@ -130,28 +132,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
     # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
-        if arguments.version:
-            from . import __version__
+    with printable_output():
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        except SrnnError as error:
+            print(f"srnn: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("srnn: stopped", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader of our output has gone, as with | head
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except OSError as error:  # of the machine: a name too long for it, a disk that is full or gone
+            print(f"srnn: {one_line(str(error))}", file=sys.stderr)
+            return 2
 
-            print(f"srnn {__version__}")
-            return 0
-        if arguments.command is None:
-            build_parser().print_help()
-            return 0
-        code = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
-    except SrnnError as error:
-        print(f"srnn: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("srnn: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+def _run(words: Sequence[str]) -> int:
+    arguments = parse(words)
+    if arguments.version:
+        from . import __version__
+
+        print(f"srnn {__version__}")
         return 0
+    if arguments.command is None:
+        build_parser().print_help()
+        return 0
+    code = arguments.run(arguments)
+    sys.stdout.flush()
+    return code
 
 
 if __name__ == "__main__":

@@ -66,13 +66,14 @@ class BarReporter(Reporter):
         self._task: TaskID | None = None
 
     def start(self, total_steps: int, done_steps: int) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from .terminal import open_console
 
         self._progress = Progress(
             TextColumn("[bold]epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True),
-            console=Console(stderr=True), transient=True,
+            console=open_console(stderr=True), transient=True,
         )  # fmt: skip
         self._task = self._progress.add_task("", total=total_steps, completed=done_steps, epoch=0, numbers="")
         self._progress.start()

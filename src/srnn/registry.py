@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from .errors import SrnnError, nearest
+from .text import brief
 
 T = TypeVar("T")
 
@@ -18,11 +19,11 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     Raises SrnnError for an unknown name or field.
     """
     if not isinstance(spec, (str, Mapping)):
-        raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {spec!r}.")
+        raise SrnnError(f"A {what} is given by its name, or by a mapping with a 'name', not by {brief(spec)}.")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if not isinstance(name, str) or name not in registry:
-        raise SrnnError(f"Unknown {what} {name!r}.{nearest(str(name), registry)}")
+        raise SrnnError(f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}")
     cls = registry[name]
     known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
     for key in options:

@@ -12,8 +12,8 @@ from typing import Any
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal obeys instead of showing it, what turns the direction of writing, and halves of characters."""
-_MARKDOWN = re.compile(r"[\\`*\[\]~]|(?<!\w)_|_(?!\w)")
-_LINE_START = re.compile(r"(\d{1,9})([.)])|[-+#=]")
+_MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)")
+_LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
 
 
@@ -36,32 +36,29 @@ def brief(value: object) -> str:
 def markdown(text: str) -> str:
     """One line of Markdown that shows the text: no HTML, links, emphasis or table cells begin in it."""
     line = one_line(text, most=10_000)
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     line = _MARKDOWN.sub(lambda found: f"\\{found[0]}", line)
-    return _LINE_START.sub(lambda found: f"{found[1]}\\{found[2]}" if found[1] else f"\\{found[0]}", line, count=1) if (
-        _LINE_START.match(line)
-    ) else line  # fmt: skip
+    start = _LINE_START.match(line)  # of a list, a heading or a rule
+    return line if start is None else f"{start[1]}\\{line[start.start(2) :]}"
 
 
 def code(text: str) -> str:
-    """A span of code in Markdown that shows the text, in one line. In a table it belongs into ``markdown_table``."""
+    """A span of code in Markdown that shows the text, in one line."""
     line = one_line(text, most=10_000)
+    if "|" in line:  # in a table it would end the cell, and in code no escape is sure to be one
+        return f"<code>{markdown(line)}</code>"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     return f"{fence}{line}{fence}" if len(fence) == 1 and line else f"{fence} {line} {fence}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table. Cells are Markdown: made by ``markdown``, ``code`` or ourselves."""
-    return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (head, ["---"] * len(head), *rows)]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def spreadsheet(value: Any) -> Any:
     """A cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe, as spreadsheets write it."""
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value) else value
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")  # a "|" that is still there stands in code
 
 
 def _is_number(text: str) -> bool:

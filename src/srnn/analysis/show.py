@@ -51,9 +51,9 @@ def sparkline(
 def show_analysis(found: Analysis, console: Console | None = None) -> None:
     """Print what ``analyse`` found beyond the report, to standard output or another console; ASCII if it has no more."""
     if console is None:
-        from rich.console import Console
+        from ..terminal import open_console
 
-        console = Console()
+        console = open_console()
     symbols = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
     _classes(console, found)
     if found.anytime is not None:

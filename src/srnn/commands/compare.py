@@ -57,8 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(content: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..terminal import open_console
 
     rows, analog = {}, []
     for one in content["runs"]:
@@ -75,7 +76,7 @@ def _show(content: dict[str, Any]) -> None:
             table.add_column(title, justify="right")
     for name, row in rows.items():
         table.add_row(name, *(_text(key, row[key]) for key in shown))
-    console = Console()
+    console = open_console()
     console.print(table)
     if analog:
         names = f"{', '.join(analog)}: analog neurons, which do not spike; "

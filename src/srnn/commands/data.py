@@ -222,12 +222,13 @@ class _Bar:
 
     def __init__(self, shown: bool) -> None:
         from rich import progress
-        from rich.console import Console
+
+        from ..terminal import open_console
 
         self._progress = progress.Progress(
             progress.TextColumn("{task.description}"), progress.BarColumn(), progress.DownloadColumn(),
             progress.TransferSpeedColumn(), progress.TimeRemainingColumn(),
-            console=Console(stderr=True), transient=True, disable=not shown,
+            console=open_console(stderr=True), transient=True, disable=not shown,
         )  # fmt: skip
         self._rows: dict[str, Any] = {}
 

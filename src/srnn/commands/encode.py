@@ -90,11 +90,12 @@ class _Bar:
     """A progress bar over the clips, on standard error."""
 
     def __init__(self, shown: bool) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ..terminal import open_console
+
         columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown)
+        self._progress = Progress(*columns, console=open_console(stderr=True), transient=True, disable=not shown)
         self._task = self._progress.add_task("", total=None)
 
     def __enter__(self) -> _Bar:

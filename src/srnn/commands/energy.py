@@ -121,9 +121,9 @@ def _rate(option: str, word: str) -> float:
 
 def show_energy(found: dict[str, Any]) -> None:
     """Print the comparison as tables."""
-    from rich.console import Console
+    from ..terminal import open_console
 
-    console = Console()
+    console = open_console()
     given, reports, rows = found["input"], found["networks"], found["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"

@@ -120,10 +120,11 @@ def check_folder(arguments: argparse.Namespace) -> None:
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from ..terminal import open_console
+
+    console = open_console()
     table = Table(title=f"measured on {points[0][1]['split']}", title_justify="left", padding=(0, 0))
     table.add_column("network")
     table.add_column("", no_wrap=True)
@@ -146,4 +147,4 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
             )  # fmt: skip
     console.print(table)
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
-        console.print(f"no int8: {reason}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"no int8: {reason}", soft_wrap=True, highlight=False)

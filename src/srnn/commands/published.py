@@ -68,11 +68,11 @@ def _list(as_json: bool) -> int:
 
 
 def _show(found: Replay) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ..compat import describe_silent_units
     from ..compat.replay import MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE
+    from ..terminal import open_console
 
     table = Table(
         title=f"published {found.task}, backend {found.backend}, {found.dtype}: {found.sequences} x {found.steps} steps",
@@ -83,7 +83,7 @@ def _show(found: Replay) -> None:
     for name, layer in found.layers.items():
         spikes = (f"{layer.spikes_compared:,}", str(layer.spike_mismatches)) if layer.spikes_compared else ("-", "-")
         table.add_row(name, *spikes, f"{layer.max_membrane_error:.1e}")
-    console = Console()
+    console = open_console()
     console.print(table)
     verdict = "the same" if found.passed else "NOT the same"
     print(

@@ -34,10 +34,11 @@ def show_result(
 
     spiking: whether all hidden neurons spike; else their rate is the share of outputs that are not 0. None: not known here.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from ..terminal import open_console
+
+    console = open_console()
     table = Table(title=title, show_header=False, title_justify="left")
     for key, name in _NAMES.items():
         if key in result:

@@ -20,13 +20,14 @@ class LiveView:
     """``with LiveView(title, classes) as view: view.show(decisions)``; redraws itself ten times a second."""
 
     def __init__(self, title: str, classes: tuple[str, ...]) -> None:
-        from rich.console import Console
         from rich.live import Live
+
+        from ..terminal import open_console
 
         self._title, self._classes = title, classes
         self._now: Decision | None = None
         self._changes: deque[Decision] = deque(maxlen=8)
-        self._live = Live(console=Console(), refresh_per_second=10, get_renderable=self.picture, transient=True)
+        self._live = Live(console=open_console(), refresh_per_second=10, get_renderable=self.picture, transient=True)
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -65,7 +66,7 @@ class LiveView:
             table.add_row()
             for decision in self._changes:
                 table.add_row(Text(when(decision)), Text(f"{decision.probability:4.0%}"), Text(decision.label))
-        return Panel(table, title=self._title, title_align="left", subtitle="Ctrl-C ends", expand=False)
+        return Panel(table, title=Text(self._title), title_align="left", subtitle="Ctrl-C ends", expand=False)
 
 
 def when(decision: Decision) -> str:

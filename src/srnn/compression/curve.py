@@ -8,6 +8,8 @@ from typing import Any
 
 from ..files import write_atomically
 from ..reports.paper import style
+from ..text import markdown as md
+from ..text import markdown_table, one_line
 
 Named = Sequence[tuple[str, dict[str, Any]]]
 """(name, point) in the order in which they were made."""
@@ -39,15 +41,14 @@ def title(about: dict[str, Any]) -> str:
 
 def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
     """The table, the picture, and what makes both again."""
-    lines = [f"# {title(about)}", "", f"Measured on the {points[0][1]['split']} split.", ""]
+    lines = [f"# {md(title(about))}", "", f"Measured on the {points[0][1]['split']} split.", ""]
     if about["command"]:
-        lines += ["```bash", about["command"], "```", ""]
-    lines += [_line(COLUMNS), _line("---" for _ in COLUMNS)]
-    lines += [_line(_cells(name, point)) for name, point in points]
+        lines += ["```bash", one_line(about["command"]), "```", ""]
+    lines += markdown_table(COLUMNS, [_cells(name, point) for name, point in points])
     reasons = {point["why_no_int8"] for _, point in points if point["int8"] is None}
     lines += [
         "",
-        *(f"No int8: {reason}" for reason in sorted(reasons)),
+        *(f"No int8: {md(reason)}" for reason in sorted(reasons)),
         *[""] * bool(reasons),
         f"![curve]({picture})",
         "",
@@ -59,14 +60,10 @@ def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Any) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
 def _cells(name: str, point: dict[str, Any]) -> list[str]:
     int8 = point["int8"]
     return [
-        name,
+        md(name),
         f"{point['weights_not_zero']:,}",
         f"{100 * point['accuracy']:.2f} %",
         f"{100 * int8['accuracy']:.2f} %" if int8 else "-",

@@ -1,6 +1,6 @@
 """What ``srnn energy --out`` writes for people: networks beside the first, seeds of one recipe as one row with their spread.
 
-May import: estimate.
+May import: estimate, text.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..text import code, markdown_table
+from ..text import markdown as md
 from .estimate import MODELS
 
 HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
@@ -57,12 +59,12 @@ def markdown(found: dict[str, Any], command: str) -> str:
     step = f" ({found['step_ms']:g} ms)" if found["step_ms"] else ""
     where = f", {found['split']} split" if found["split"] else ""
     lines = [
-        f"# Energy: {found['task']}{where}",
+        f"# Energy: {md(found['task'])}{where}",
         "",
         f"Of one step{step}, in nJ, by four models of what operations cost; input: {kind}; memory model: "
-        f"{found['technology']['name']}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
+        f"{md(found['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
         "",
-        *_table(
+        *markdown_table(
             [
                 "network",
                 "seeds",
@@ -73,7 +75,7 @@ def markdown(found: dict[str, Any], command: str) -> str:
             ],
             [
                 [
-                    row["name"],
+                    md(row["name"]),
                     ", ".join(str(seed) for seed in row["seeds"]) if None not in row["seeds"] else NOTHING,
                     _spread(row["accuracy"], "{:.2%}"),
                     _spread(row["firing_rate"], "{:.3f}"),
@@ -88,14 +90,14 @@ def markdown(found: dict[str, Any], command: str) -> str:
         columns = [HEADS[model] for model in MODELS]
         lines += [
             "",
-            f"Beside {rows[0]['name']}: energy ratio by model; error ratio; efficiency, which is their product (above 1: "
-            f"{rows[0]['name']} is better). Ratios of means.",
+            f"Beside {md(rows[0]['name'])}: energy ratio by model; error ratio; efficiency, which is their product (above 1: "
+            f"{md(rows[0]['name'])} is better). Ratios of means.",
             "",
-            *_table(
+            *markdown_table(
                 ["network", *columns, "error", *(f"efficiency, {column}" for column in columns)],
                 [
                     [
-                        row["name"],
+                        md(row["name"]),
                         *(times(row["ratio"][model]) for model in MODELS),
                         times(row["error"]),
                         *(times(row["efficiency"][model]) for model in MODELS),
@@ -105,8 +107,8 @@ def markdown(found: dict[str, Any], command: str) -> str:
             ),
         ]
     notes = dict.fromkeys((Path(r["name"]).name, r["note"]) for r in found["networks"] if r["note"])
-    lines += ["", *(f"- {name}: {note}" for name, note in notes), ""] if notes else [""]
-    lines += [f"Made by `{command}`; every number in [energy.json](energy.json).", ""]
+    lines += ["", *(f"- {md(name)}: {md(note)}" for name, note in notes), ""] if notes else [""]
+    lines += [f"Made by {code(command)}; every number in [energy.json](energy.json).", ""]
     return "\n".join(lines)
 
 
@@ -143,7 +145,3 @@ def times(value: float | None) -> str:
 def digits(value: float) -> str:
     """Three digits, or all of a number of more, never as 1e+03."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

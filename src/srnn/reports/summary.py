@@ -19,6 +19,7 @@ from ..errors import SrnnError
 from ..files import locks, read_json, write_atomically
 from ..recipes import Recipe, dump_recipe
 from ..runs import Run
+from ..text import code, markdown, markdown_table
 
 _MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
 
@@ -117,20 +118,21 @@ def _page(summary: dict[str, Any]) -> str:
         both = [f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns]
         mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}" if rate else "n/a"
         rows.append(["**mean ± std**", *both, mean_rate, "", ""])
-    table = [head, ["---"] * len(head), *rows]
     lines = [
-        f"# {summary['title']}",
+        f"# {markdown(summary['title'])}",
         "",
         f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here is of the test split.",
         "",
-        *("| " + " | ".join(row) + " |" for row in table),
+        *markdown_table(head, rows),
         "",
         "![validation accuracy by epoch](curves.svg)",
         "",
-        f"Made by `{summary['command']}` for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
+        f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
         "[summary.json](summary.json).",
-        f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']},"
-        f" commit {environment['git_commit']}.",
+        markdown(
+            f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']},"
+            f" commit {environment['git_commit']}."
+        ),
         "",
     ]
     return "\n".join(lines)

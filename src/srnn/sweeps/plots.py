@@ -11,6 +11,7 @@ come once for each s. They are drawn once, and not at all against s.
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -180,4 +181,4 @@ def _name(value: Any) -> str:
 
 
 def _file(key: str) -> str:
-    return key.replace(".", "-").replace("*", "all")
+    return re.sub(r"[^\w+-]+", "-", key.replace(".", "-").replace("*", "all"))

@@ -1,6 +1,6 @@
 """What came out of a sweep, for people and for programs.
 
-results.csv    a row a training: point, settings, seed, state, metrics, run
+results.csv    a row a training: point, settings, seed, state, metrics, run; text like a formula ("=1") gets an apostrophe
 results.json   the same, and each point's mean and spread over its seeds
 results.md     the points as a table, the best first (variants in the file's order)
 *.svg          plots.py: one a swept parameter, or one of the variants; a heat map for two parameters
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import locks, write_atomically
+from ..text import code, markdown, markdown_table, spreadsheet
 from .plots import draw
 from .queue import UnitStatus
 from .schema import Sweep
@@ -113,13 +114,14 @@ def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
     columns = ["point", *settings, "seed", "state", *metrics, "best_so_far", "run", "worker", "error"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({column: spreadsheet(column) for column in columns})
     for row in rows:
         given = {
             key: value if isinstance(value, (str, int, float)) else json.dumps(value)
             for key, value in row["settings"].items()
         }
-        writer.writerow({**given, **{key: value for key, value in row.items() if value is not None}})
+        told = {**given, **{key: value for key, value in row.items() if value is not None}}
+        writer.writerow({key: spreadsheet(value) for key, value in told.items()})
     return buffer.getvalue()
 
 
@@ -138,29 +140,30 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
     head = ["point", *(metric.replace("_", " ") for metric in metrics), "parameters", "seeds"]
     order = list(sweep.variants)
     listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points
-    table = [head, ["---"] * len(head)]
+    table = []
     for point in listed:
         seeds = ", ".join(map(str, point["seeds"]))
-        table.append([f"`{point['point']}`", *(cell(point, m) for m in metrics), f"{point['parameters']:,}", seeds])
+        table.append([code(point["point"]), *(cell(point, m) for m in metrics), f"{point['parameters']:,}", seeds])
     missing = [row for row in rows if row["state"] != "done"]
     counts = {
         state: sum(row["state"] == state for row in missing) for state in dict.fromkeys(r["state"] for r in missing)
     }
     analog = "firing_rate" in metrics and not all(recipe_spikes(sweep.recipe_for(p["settings"])) for p in points)
     lines = [
-        f"# {sweep.title}",
+        f"# {markdown(sweep.title)}",
         "",
-        *([sweep.note, ""] if sweep.note else []),
-        f"Recipe `{sweep.recipe}`; mean ± sample standard deviation over seeds, on the validation split, which also chose each",
+        *([markdown(sweep.note), ""] if sweep.note else []),
+        f"Recipe {code(sweep.recipe)}; mean ± sample standard deviation over seeds, on the validation split, "
+        "which also chose each",
         "training's epoch. No number here is of the test split.",
         "",
-        *("| " + " | ".join(row) + " |" for row in table),
+        *markdown_table(head, table),
         "",
         *([f"Without a result: {', '.join(f'{n} {state}' for state, n in counts.items())}.", ""] if missing else []),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         *([""] if pictures else []),
         *(["The firing rate of analog neurons is the share of their outputs that are not 0.", ""] if analog else []),
-        f"Made by `srnn sweep {sweep.name}`; every training in [results.csv](results.csv), all numbers in",
+        f"Made by {code(f'srnn sweep {sweep.name}')}; every training in [results.csv](results.csv), all numbers in",
         "[results.json](results.json).",
         "",
     ]

@@ -32,10 +32,11 @@ class Watch:
         self._began, self._live = time.monotonic(), None
         self._done_before = len(self._ended)
         if not quiet and sys.stderr.isatty():
-            from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(stderr=True), auto_refresh=False)
+            from ..terminal import open_console
+
+            self._live = Live(console=open_console(stderr=True), auto_refresh=False)
             self._live.start()
 
     def update(self) -> None:

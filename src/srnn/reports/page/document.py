@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import SrnnError
 from ...files import whole_file
+from ...text import one_line
 
 SCRIPTS = {
     "report": ("base.js", "plots.js", "player.js", "sections.js", "report.js"),
@@ -23,7 +24,7 @@ def page(content: dict[str, Any]) -> str:
         run["name"] for run in content["runs"]
     )  # fmt: skip
     parts = {
-        "title": html.escape(f"srnn: {title}"),
+        "title": html.escape(one_line(f"srnn: {title}")),
         "style": _asset("style.css"),
         "script": "\n".join(_asset(name) for name in SCRIPTS[content["kind"]]),
         # "<" could end the script element; in JSON it only stands in strings, where it can be written otherwise.

@@ -42,7 +42,7 @@ SHEET: dict[Any, Any] = {
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "text.color": BLACK, "lines.linewidth": 1.3,
     "lines.markersize": 4, "legend.frameon": False, "legend.fontsize": 7, "legend.handlelength": 1.9,
     "legend.borderaxespad": 0.2, "legend.labelspacing": 0.3, "image.cmap": "cividis", "savefig.dpi": 200,
-    "svg.hashsalt": "srnn", "svg.fonttype": "path", "pdf.fonttype": 42, "pdf.compression": 6,
+    "text.parse_math": False, "svg.hashsalt": "srnn", "svg.fonttype": "path", "pdf.fonttype": 42, "pdf.compression": 6,
 }  # fmt: skip
 """matplotlib's settings; the salt makes the same picture, byte for byte, of the same numbers."""
 

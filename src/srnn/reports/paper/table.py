@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...text import markdown, markdown_table, spreadsheet
 from .published import number
 
 
@@ -73,10 +74,9 @@ class Table:
         return [[_text(row.get(key)) for key in self.titles] for row in self.rows]
 
     def markdown(self) -> str:
-        head = list(self.titles.values())
-        lines = [head, ["---"] * len(head), *([_markdown(text) for text in row] for row in self.texts())]
+        lines = markdown_table(list(self.titles.values()), [[markdown(text) for text in row] for row in self.texts()])
         return "\n".join([
-            f"# {self.title}", "", *("| " + " | ".join(line) + " |" for line in lines), "", *self.notes, "",
+            f"# {self.title}", "", *lines, "", *map(markdown, self.notes), "",
         ])  # fmt: skip
 
     def csv(self) -> str:
@@ -85,7 +85,7 @@ class Table:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(self.titles)
         for row in self.rows:
-            writer.writerow(["" if value is None else value for value in map(_value, _cells(self, row))])
+            writer.writerow(["" if value is None else spreadsheet(value) for value in map(_value, _cells(self, row))])
         return buffer.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,12 +96,13 @@ class Table:
     def show(self) -> None:
         """Print it: published rows dim, remarks as numbered lines below, rows that only say what is missing as lines too."""
         from rich import box
-        from rich.console import Console
         from rich.table import Table as RichTable
 
-        console = Console()
+        from ...terminal import open_console
+
+        console = open_console()
         if not console.is_terminal:
-            console = Console(width=_FILE_WIDTH)
+            console = open_console(width=_FILE_WIDTH)
         shown = [key for key in self.titles if key not in ("whose", "remark")]
         table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for key in shown:
@@ -126,17 +127,12 @@ class Table:
             elif group is not None:
                 table.add_section()
             group = first
-            table.add_row(*map(escape, texts.values()), style="dim" if row.get("whose") == PUBLISHED else None)
+            table.add_row(*texts.values(), style="dim" if row.get("whose") == PUBLISHED else None)
         console.print(table)
         lines = [f"[{index}] {remark}" for index, remark in enumerate(remarks, 1)]
         lines += ["", "Not measured here; to make one:", *(f"  {line}" for line in missing)] if missing else []
         for line in [*lines, "", *self.notes]:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def escape(text: str) -> str:
-    """Square brackets as they are, not as rich's markup."""
-    return text.replace("[", "\\[")
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def _cells(table: Table, row: dict[str, Cell]) -> Sequence[Cell]:
@@ -149,7 +145,3 @@ def _text(cell: Cell) -> str:
 
 def _value(cell: Cell) -> str | float | None:
     return cell.value if isinstance(cell, Number) else cell
-
-
-def _markdown(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -102,7 +102,11 @@ def _draw(axes: Axes, entry: Entry, found: list[Found]) -> Made:
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
-    style.legend_below(axes, 2, fontsize=6.5, title=f"{entry.name}, {task_name(entry.task)}", title_fontsize=6.5)
+    legend = style.legend_below(
+        axes, 2, fontsize=6.5, title=f"{entry.name}, {task_name(entry.task)}", title_fontsize=6.5
+    )
+    for text in legend.get_texts():  # of the symbols, which are ours
+        text.set_parse_math(True)
     return Made(f"{entry.name} (the paper shows SHD), best checkpoint, and its network before training", numbers)
 
 

@@ -1,0 +1,61 @@
+"""What is written for people at a terminal: text of others (names, titles, class names) is shown there, never obeyed.
+
+May import: text, and rich when something is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class _Printable:
+    """A text stream in which control characters are written out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.obedient = stream
+        """To it escape sequences can be written that are meant: rich's colours."""
+
+    def write(self, text: str) -> int:
+        return self.obedient.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.obedient, name)
+
+
+@contextlib.contextmanager
+def printable_output() -> Iterator[None]:
+    """Within it, whatever is printed has no control characters, and none that the terminal's encoding lacks is an error."""
+    kept = sys.stdout, sys.stderr
+    for stream in kept:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        sys.stdout, sys.stderr = map(_Printable, kept)  # type: ignore[assignment]
+        yield
+    finally:
+        sys.stdout, sys.stderr = kept
+
+
+def open_console(stderr: bool = False, **options: Any) -> Console:
+    """rich's Console on standard output or error. Text is no markup in it, and control characters are written out."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Printing(Console):
+        def render_str(self, text: str, **options: Any) -> Any:  # before it is measured
+            return super().render_str(printable(text), **options)
+
+        def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, **options)
