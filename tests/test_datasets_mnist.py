@@ -11,8 +11,9 @@ import pytest
 
 from srnn.batches import Sequences
 from srnn.datasets import WindowedArray
-from srnn.datasets.mnist import load_mnist, permutation
+from srnn.datasets.mnist import load_mnist, permutation, read_idx
 from srnn.errors import SrnnError
+from srnn.files import LIMITS, FormatLimits
 from srnn.tasks import create_task
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -160,3 +161,31 @@ def test_the_real_files(data_dir: Path, name: str, window: int) -> None:
     assert first.min() == 0 and first.max() == 1
     assert data.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]  # as everyone's test set begins
     assert 0.1 < first.mean() < 0.15
+
+
+@pytest.mark.parametrize("shape", [(2**31, 2**31, 4), (2**32 - 1, 28, 28), (2**20, 2**22, 2**22)])
+def test_sizes_that_wrap_in_64_bits_are_refused(folder: Path, shape: tuple[int, ...]) -> None:
+    content = struct.pack(">I3I", 0x803, *shape)
+    (folder / "mnist" / f"{IMAGES}.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(SrnnError, match="should hold"):
+        load_mnist("train", folder, validation_size=0)
+
+
+def test_a_file_at_its_limits_is_read_and_one_beyond_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "mnist" / f"{IMAGES}.gz"
+    content = idx(np.zeros((30, 28, 28)))
+    path.write_bytes(gzip.compress(content[:100]) + gzip.compress(content[100:]))
+    size = path.stat().st_size
+    for limits, why in (
+        (FormatLimits(size, len(content), 0, items=2), ""),
+        (FormatLimits(size, 0, -(-len(content) // size), items=2), ""),
+        (FormatLimits(size - 1, len(content), 0, items=2), f"it has {size} bytes"),
+        (FormatLimits(size, len(content) - 1, 0, items=2), "unpacked at most"),
+        (FormatLimits(size, len(content), 0, items=1), "more than 1 packed streams"),
+    ):
+        monkeypatch.setitem(LIMITS, "idx", limits)  # type: ignore[arg-type]
+        if not why:
+            assert len(read_idx(path, 0x803)) == 30
+        else:
+            with pytest.raises(SrnnError, match=why):
+                read_idx(path, 0x803)

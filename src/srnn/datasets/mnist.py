@@ -14,15 +14,16 @@ reads arrays that are permuted already), so results on it can be compared with t
 
 from __future__ import annotations
 
-import gzip
+import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..files import LIMITS, reading
+from ..files.unpacking import Allowance, file_parts, gunzip
 from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
 from .windows import WindowedArray
 
@@ -104,10 +105,10 @@ def find_file(name: str, data_dir: Path | None = None) -> Path:
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     """The array of an IDX file of bytes, packed by gzip or not. SrnnError if it is not sound."""
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise SrnnError(f"{path} cannot be read (download it anew): {error}") from error
+    limits = LIMITS["idx"]
+    with reading(path, "an IDX file; download it anew"), path.open("rb") as file:
+        allowance = Allowance(path.stat().st_size, limits)
+        content = b"".join(gunzip(file, allowance, limits) if path.suffix == ".gz" else file_parts(file))
     found = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions
@@ -116,6 +117,6 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if shape[0] == 0:
         raise SrnnError(f"{path} is empty: it holds no items.")
-    if len(content) - start != int(np.prod(shape, dtype=np.int64)):
+    if len(content) - start != math.prod(shape):
         raise SrnnError(f"{path} should hold {shape} bytes, but has {len(content) - start}; download it anew.")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import gzip
 import json
 import os
 import shutil
-import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..errors import SrnnError
-from ..files import new_folder_beside, remove_leftovers, whole_file
+from ..files import LIMITS, new_folder_beside, read_json, reading, remove_leftovers, whole_file
+from ..files.unpacking import Allowance, Member, file_parts, gunzip, tar_members
+from ..files.zips import open_zip
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
-_CHUNK = 1 << 20
+_LIMITS = LIMITS["archive"]
+_WHAT = "an archive"
+_NAME_AT_MOST = 1000  # characters of a name in an archive; 255 bytes of each part of it, as file systems have it
 
 
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
@@ -31,33 +32,43 @@ def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
         strip: leading folders to take off the names in it.
 
     Raises:
-        SrnnError: a damaged archive, one with names that lead out of the folder, or a full disk.
+        SrnnError: a damaged archive, one beyond LIMITS["archive"], one with names that lead out of the folder or that not every
+            system can have, or a full disk. Then nothing is left of it.
     """
     one = archive.name.endswith(".gz") and not archive.name.endswith(".tar.gz")
-    return _open(archive, lambda members: _write_all(members, archive, folder, 0 if one else strip))
+    with _open(archive) as (members, size):
+        return _write_all(members, size, archive, folder, 0 if one else strip)
 
 
-def _open(archive: Path, use: Callable[[Iterator[tuple[str, IO[bytes]]]], list[Path]], name: str = "") -> list[Path]:
-    """What ``use`` makes of an archive's names and contents. SrnnError for whatever is wrong with it, or with the disk."""
+@contextlib.contextmanager
+def _open(archive: Path, name: str = "") -> Iterator[tuple[Iterator[Member], int]]:
+    """An archive's files, and how many bytes they have (0: not known). SrnnError for whatever is wrong with it or the disk."""
     name = name or archive.name
-    try:
-        if archive.stat().st_size == 0:
-            raise SrnnError(f"{archive} is empty; fetch it again.")
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(archive) as opened:
-                return use(_zip_members(opened))
-        if name.endswith((".tar", ".tar.gz", ".tgz")):
-            with archive.open("rb") if name.endswith(".tar") else gzip.open(archive) as stream:
-                return use(_tar_members(stream))
-        if name.endswith(".gz"):
-            with gzip.open(archive) as stream:
-                return use(_one_member(name.removesuffix(".gz"), stream))
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, NotImplementedError,
-            RuntimeError) as error:  # fmt: skip
-        raise SrnnError(f"{archive} is damaged ({error}); fetch it again.") from error
-    except OSError as error:
-        raise _not_written(archive, error) from error
-    raise SrnnError(f"{archive} is no .zip, .tar, .tar.gz, .tgz or .gz.")
+    with reading(archive, _WHAT), contextlib.ExitStack() as opened:
+        try:
+            packed = archive.stat().st_size
+            if packed == 0:
+                raise SrnnError(f"{archive} is empty; fetch it again.")
+            if name.endswith(".zip"):
+                zipped = opened.enter_context(open_zip(archive, _WHAT, _LIMITS))
+                files = [file for file in zipped.members if zipped.is_file(file)]
+                yield (
+                    (Member(file, zipped.parts(file)) for file in files),
+                    sum(zipped.members[f].file_size for f in files),
+                )
+                return
+            file = opened.enter_context(archive.open("rb"))
+            allowance = Allowance(packed, _LIMITS)
+            if name.endswith((".tar.gz", ".tgz")):
+                yield tar_members(gunzip(file, allowance, _LIMITS), _LIMITS), 0
+            elif name.endswith(".tar"):
+                yield tar_members(file_parts(file), _LIMITS), 0
+            elif name.endswith(".gz"):
+                yield iter([Member(name.removesuffix(".gz"), gunzip(file, allowance, _LIMITS))]), 0
+            else:
+                raise SrnnError(f"{archive} is no .zip, .tar, .tar.gz, .tgz or .gz.")
+        except OSError as error:
+            raise _not_written(archive, error) from error
 
 
 def read_through(archive: Path, name: str = "") -> None:
@@ -65,18 +76,13 @@ def read_through(archive: Path, name: str = "") -> None:
 
     ``name`` tells its kind where the file has another name yet.
     """
-    members = 0
-
-    def count(opened: Iterator[tuple[str, IO[bytes]]]) -> list[Path]:
-        nonlocal members
-        for _, stream in opened:
-            members += 1
-            while stream.read(_CHUNK):
+    found = False
+    with _open(archive, name) as (members, _):
+        for member in members:
+            found = True
+            for _ in member.parts:
                 pass
-        return []
-
-    _open(archive, count, name)
-    if not members:
+    if not found:
         raise SrnnError(f"{archive} is empty; fetch it again.")
 
 
@@ -122,11 +128,13 @@ class Note:
     @staticmethod
     def read(folder: Path, name: str) -> Note | None:
         """The note of an archive; None if there is none, or none that can be read."""
+        path = _note_path(folder, name)
         try:
-            found = json.loads(_note_path(folder, name).read_text(encoding="utf-8"))
-            files = {str(file): (int(size), int(crc)) for file, (size, crc) in found["files"].items()}
-            return Note(str(found["archive"]), files) if files else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            with reading(path, "a note of what was unpacked"):
+                found = read_json(path)
+                files = {str(file): (int(size), int(crc)) for file, (size, crc) in found["files"].items()}
+                return Note(str(found["archive"]), files) if files else None
+        except SrnnError:
             return None
 
     def write(self, folder: Path, name: str) -> None:
@@ -162,8 +170,8 @@ def _measure(path: Path) -> tuple[int, int]:
     """Size and CRC-32."""
     size = crc = 0
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+        for part in file_parts(file):
+            size, crc = size + len(part), zlib.crc32(part, crc)
     return size, crc
 
 
@@ -173,46 +181,45 @@ def _not_written(archive: Path, error: OSError) -> SrnnError:
     return SrnnError(f"{archive} could not be unpacked: {error}.")
 
 
-def _zip_members(opened: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
-    for info in opened.infolist():
-        link = (info.external_attr >> 16) & 0o170000 == 0o120000
-        if not info.is_dir() and not link:
-            with opened.open(info) as stream:
-                yield info.filename, stream
+def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[str]:
+    """The parts of a name in an archive. SrnnError for one that leads out, or that cannot be everywhere or is ours."""
+    pure = PurePosixPath(name.replace("\\", "/"))
+    parts = [part for part in pure.parts if part != "."]
+    if pure.is_absolute() or ".." in parts or not parts or ":" in parts[0]:
+        raise SrnnError(f"{archive} holds the name {name[:200]!r}, which leads out of the folder; do not trust it.")
+    odd = (
+        len(name) > _NAME_AT_MOST
+        or len(parts) > (_LIMITS.depth or 0)
+        or any(ord(character) < 32 or ord(character) == 127 for character in name)
+    )
+    if windows:
+        odd |= any(PureWindowsPath(part).is_reserved() or ":" in part or part[-1] in " ." for part in parts)
+    if odd or ".cache" in parts or any(len(os.fsencode(part)) > 255 for part in parts):
+        raise SrnnError(f"{archive} holds the name {name[:200]!r}, which no data set's file has; do not trust it.")
+    return parts
 
 
-def _tar_members(packed: Any) -> Iterator[tuple[str, IO[bytes]]]:
-    with tarfile.open(fileobj=packed, mode="r|") as opened:
-        for member in opened:
-            stream = opened.extractfile(member) if member.isfile() else None
-            if stream is not None:
-                yield member.name, stream
-    while packed.read(_CHUNK):  # to the very end, where gzip keeps its checksum
-        pass
-
-
-def _one_member(name: str, stream: Any) -> Iterator[tuple[str, IO[bytes]]]:
-    yield name, stream
-
-
-def _write_all(members: Iterator[tuple[str, IO[bytes]]], archive: Path, folder: Path, strip: int) -> list[Path]:
+def _write_all(members: Iterator[Member], size: int, archive: Path, folder: Path, strip: int) -> list[Path]:
     """Unpack into a folder beside, and move the files to their places when all are there."""
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.resolve()
+    if size > (free := shutil.disk_usage(root).free):
+        raise SrnnError(f"The disk is full: {archive} has {size:,} bytes unpacked, and {free:,} are free.")
     remove_leftovers(root)
     with new_folder_beside(root / "unpacking") as staging:
         names = []
-        for name, stream in members:
-            pure = PurePosixPath(name.replace("\\", "/"))
-            parts = [part for part in pure.parts if part != "."]
-            if pure.is_absolute() or ".." in parts or not parts or ":" in parts[0]:
-                raise SrnnError(f"{archive} holds the name {name!r}, which leads out of the folder; do not trust it.")
+        for member in members:
+            parts = _place(member.name, archive)
             if len(parts) <= strip:
                 continue
             names.append(Path(*parts[strip:]))
             (staging / names[-1]).parent.mkdir(parents=True, exist_ok=True)
-            with (staging / names[-1]).open("wb") as target:
-                shutil.copyfileobj(stream, target, _CHUNK)
+            try:
+                target = (staging / names[-1]).open("xb")
+            except FileExistsError:  # where case counts for nothing, also under another name
+                raise SrnnError(f"{archive} holds the name {member.name[:200]!r} twice; do not trust it.") from None
+            with target:
+                target.writelines(member.parts)
         if not names:
             raise SrnnError(f"{archive} is empty; fetch it again.")
         for name in names:
@@ -221,4 +228,4 @@ def _write_all(members: Iterator[tuple[str, IO[bytes]]], archive: Path, folder: 
             if not place.parent.resolve().is_relative_to(root):  # by a link that was there before
                 raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
             os.replace(staging / name, place)
-        return [root / name for name in dict.fromkeys(names)]
+        return [root / name for name in names]

@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import json
 import re
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..errors import SrnnError
+from ..files import LIMITS, read_json, reading
+from ..files.unpacking import Allowance, file_parts, gunzip
 from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet
 from .unpack import Note, read_through, state_of
 
-_CHUNK = 1 << 20
 _MAGIC = {
     ".zip": (b"PK\x03\x04",),
     ".gz": (b"\x1f\x8b",),
@@ -154,9 +151,9 @@ def check(file: DataFile, path: Path) -> FileReport:
         return FileReport(file.name, "whole")
     if file.content_checksum:
         try:
-            if digest(path, file.content_checksum, gzip.open) == file.content_checksum:
+            if digest(path, file.content_checksum, packed=True) == file.content_checksum:
                 return FileReport(file.name, "whole", "packed anew, its content is right")
-        except (OSError, EOFError, zlib.error):
+        except SrnnError:
             return FileReport(file.name, "wrong", "it cannot be unpacked")
     if file.checksum or file.content_checksum:
         return FileReport(file.name, "wrong", "its checksum is another")
@@ -179,8 +176,8 @@ def _problem(name: str, path: Path) -> str:
             return "it cannot be unpacked"
     if name.endswith(".json"):
         try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            read_json(path)
+        except SrnnError:
             return "it is no JSON"
     return ""
 
@@ -221,11 +218,12 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
     return [check_events(file, folder / Path(file.name).stem)]
 
 
-def digest(path: Path, like: str, opener: Callable[..., object] = open) -> str:
-    """The file's checksum, of the kind (md5, sha256) that ``like`` begins with."""
+def digest(path: Path, like: str, packed: bool = False) -> str:
+    """The checksum of the file, or of what gzip packed in it, of the kind (md5, sha256) that ``like`` begins with."""
     kind = like.partition(":")[0]
     found = hashlib.new(kind, usedforsecurity=False)
-    with opener(path, "rb") as content:  # type: ignore[attr-defined]
-        while chunk := content.read(_CHUNK):
-            found.update(chunk)
+    with reading(path, "a packed file" if packed else "a file"), path.open("rb") as file:
+        limits = LIMITS["archive"]
+        for part in gunzip(file, Allowance(path.stat().st_size, limits), limits) if packed else file_parts(file):
+            found.update(part)
     return f"{kind}:{found.hexdigest()}"

@@ -34,5 +34,8 @@ LIMITS: Mapping[str, FormatLimits] = {
     "npy": FormatLimits(bytes=TiB, items=2**20),
     "npz": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, items=10_000),
     "weights": FormatLimits(bytes=256 * MiB, unpacked=256 * MiB, depth=16, items=100_000),
+    "archive": FormatLimits(bytes=TiB, unpacked=GiB, ratio=200, depth=32, items=500_000),
+    "idx": FormatLimits(bytes=GiB, unpacked=256 * MiB, ratio=50, items=100_000),
+    "mat": FormatLimits(bytes=GiB, unpacked=GiB, ratio=200, items=10_000),
 }
 """By format."""

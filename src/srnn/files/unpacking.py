@@ -54,7 +54,7 @@ def file_parts(file: IO[bytes], size: int = PART) -> Iterator[bytes]:
 
 
 def inflate(
-    packed: Iterable[bytes], allowance: Allowance | None, kind: int = ZLIB, streams: int = 1
+    packed: Iterable[bytes], allowance: Allowance | None, kind: int = ZLIB, streams: int | None = None
 ) -> Iterator[bytes]:
     """Unpack zlib's format, its checksum compared.
 
@@ -62,16 +62,19 @@ def inflate(
         packed: parts of it.
         allowance: what may come of it; None: who asks counts.
         kind: ZLIB, GZIP, or RAW without a checksum.
-        streams: how many may follow each other (gzip); what comes after the last of only one is passed over.
+        streams: how many may follow each other, as in gzip; None: there is one, and what comes after it is passed over.
 
-    zlib.error, EOFError or ValueError: damaged, cut off, more than the allowance, more streams.
+    EOFError or ValueError: damaged, cut off, more than the allowance, more streams.
     """
     source, rest = iter(packed), b""
-    for _ in range(streams):
+    for _ in range(streams or 1):
         engine = zlib.decompressobj(kind)
         while not engine.eof:
             rest = rest or next(source, b"")
-            part = engine.decompress(rest, PART)
+            try:
+                part = engine.decompress(rest, PART)
+            except zlib.error as error:
+                raise ValueError(f"it is damaged: {error}") from error
             if not (part or rest or engine.eof):
                 raise EOFError("it is cut off")
             rest = engine.unused_data if engine.eof else engine.unconsumed_tail
@@ -79,7 +82,7 @@ def inflate(
                 allowance.take(len(part))
             if part:
                 yield part
-        if streams == 1:
+        if streams is None:
             return
         while not (rest := rest.lstrip(b"\0")):  # padding, as tapes have it
             if not (rest := next(source, b"")):
