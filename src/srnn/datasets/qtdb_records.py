@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy.typing as npt
 
 from ..encoders import LevelCrossing
 from ..errors import SrnnError
+from ..files import wfdb_records as _wfdb
 from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
 from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
 
@@ -138,10 +138,6 @@ def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None
     Raises:
         SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads at 250 Hz.
     """
-    try:
-        import wfdb
-    except ImportError as error:
-        raise SrnnError('Raw ECG records need the package wfdb: pip install "srnn[ecg]".') from error
     for suffix in ("hea", "dat", "q1c"):
         _check_file(folder / f"{name}.{suffix}", (checksums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
 
@@ -149,19 +145,15 @@ def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None
         return SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.")
 
     try:
-        raw = _read_wfdb(wfdb, folder / name)
-    except _DamageError as error:
-        raise damaged(error) from error
+        raw = _read_wfdb(folder / name)
+    except SrnnError:
+        raise
     except Exception as error:  # wfdb raises whatever the bytes lead it to: there is no list of it
         raise damaged(error or type(error).__name__) from error
     labels = label_segments(raw.samples.tolist(), raw.symbols, len(raw.digital))
     if not (labels >= 0).any():
         raise damaged("its annotation q1c has no complete wave")
     return Record(name, (raw.digital - raw.baseline) / raw.gain, labels)
-
-
-class _DamageError(Exception):
-    """What is wrong with a record."""
 
 
 class _Raw(NamedTuple):
@@ -172,25 +164,22 @@ class _Raw(NamedTuple):
     symbols: list[str]
 
 
-def _read_wfdb(wfdb: Any, path: Path) -> _Raw:
-    """A record's numbers, checked. Raises _DamageError, or anything, when the files are not sound."""
+def _read_wfdb(path: Path) -> _Raw:
+    """A record's numbers, checked. Raises ValueError, or anything, when the files are not sound."""
 
     def require(good: object, problem: str) -> None:
         if not good:
-            raise _DamageError(problem)
+            raise ValueError(problem)
 
     require(_ends(path.with_suffix(".q1c").read_bytes()), "its annotation q1c is truncated")  # wfdb reads on regardless
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # wfdb's use of pandas is deprecated here and there
-        header = wfdb.rdheader(str(path))
-        expected = header.fs == SAMPLE_RATE and header.n_sig == 2 and set(header.file_name) == {f"{path.name}.dat"}
-        require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")
-        record = wfdb.rdrecord(str(path), physical=False)
-        marks = wfdb.rdann(str(path), "q1c")
+    record = _wfdb.read_record(path, physical=False)
+    expected = record.fs == SAMPLE_RATE and record.n_sig == 2 and set(record.file_name) == {f"{path.name}.dat"}
+    require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")
+    marks = _wfdb.read_annotation(path, "q1c")
     digital, symbols = record.d_signal, [str(symbol) for symbol in marks.symbol]
     gain, baseline = (np.asarray(values, dtype=np.float64) for values in (record.adc_gain, record.baseline))
     samples = np.asarray(marks.sample, dtype=np.int64)
-    require(digital.shape == (header.sig_len, 2), f"its header promises {header.sig_len} samples")
+    require(digital.shape == (record.sig_len, 2), f"its header promises {record.sig_len} samples")
     same = [int(total) & 0xFFFF for total in digital.sum(0)] == [int(value) & 0xFFFF for value in record.checksum]
     require(same, "the signal does not have the checksum of its header")
     require((np.isfinite(gain) & (gain > 0) & np.isfinite(baseline)).all(), f"its header has the gain {gain.tolist()}")

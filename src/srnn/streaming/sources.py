@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from ..files import reading
+from ..files.wfdb_records import read_record
 
 Array = npt.NDArray[Any]
 RawFormat = Literal["csv", "float32", "int16"]
@@ -212,24 +213,10 @@ def _numpy(path: Path) -> tuple[Array, float | None]:
 
 
 def _record(path: Path) -> tuple[Array, float | None]:
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # wfdb's use of pandas is deprecated here and there
-            import wfdb
-    except ImportError as error:
-        raise SrnnError('WFDB records need the package wfdb: pip install "srnn[ecg]".') from error
     if not path.with_suffix(".hea").is_file():
         raise SrnnError(f"{path.with_suffix('.hea')} was not found: a WFDB record needs its header.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            record: Any = wfdb.rdrecord(str(path))
-    except Exception as error:  # wfdb raises whatever the bytes lead it to: there is no list of it
-        raise SrnnError(
-            f"The record {path} is damaged, or a file of it is missing: {error or type(error).__name__}."
-        ) from error
-    if record.p_signal is None or len(record.p_signal) != record.sig_len:
-        raise SrnnError(f"The record {path} is cut off: its header promises {record.sig_len} samples.")
-    return record.p_signal, float(record.fs)
+    with reading(path, "a WFDB record; it is damaged, or a file of it is missing"):
+        record = read_record(path, physical=True)
+        if record.p_signal is None or len(record.p_signal) != record.sig_len:
+            raise ValueError(f"it is cut off: its header promises {record.sig_len} samples")
+        return record.p_signal, float(record.fs)

@@ -1,0 +1,117 @@
+"""WFDB records (PhysioNet), whose headers are checked before the package wfdb believes them.
+
+wfdb makes lists as long as a header's number of signals, follows names that lead out of the folder, and reads segments within
+segments. Here a header describes signals in files beside it, in formats of a fixed width, and promises no more samples
+than these files have. Errors are Python's own, of whatever kind: use it within ``reading``, which names the record.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+from .limits import LIMITS, KiB, MiB
+from .reading import read_bytes
+
+_LINE_AT_MOST = KiB
+_ANNOTATION_AT_MOST = 4 * MiB
+_FRAMES_AT_MOST = 2**31
+_SKEW_AT_MOST, _PER_FRAME_AT_MOST = 10_000, 1000
+_BITS = {"8": 8, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16, "212": 12, "310": 10, "311": 10}
+_RECORD = re.compile(r"[\w-]+\s+(\d{1,9})(?:\s+([\d.]{1,20})\S*(?:\s+(\d{1,12})(?:\s.*)?)?)?", re.ASCII)
+_SIGNAL = re.compile(
+    r"([\w-][\w.-]*)\s+(\d{1,3})(?:x(\d{1,9}))?(?::(\d{1,9}))?(?:\+(\d{1,12}))?(?:\s+([-\d.e+]{1,30})\S*)?(?:\s.*)?",
+    re.ASCII,
+)
+
+
+def read_record(path: Path, physical: bool) -> Any:
+    """wfdb's Record of PATH.hea, with ``p_signal`` (``physical``) or ``d_signal``.
+
+    ValueError: a header beyond LIMITS["wfdb"], of several segments, of other formats, or that its files cannot fulfil; anything
+    that wfdb raises. SrnnError: wfdb is not installed; a file is missing or too large.
+    """
+    wfdb = _import()
+    check_header(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # wfdb's use of pandas is deprecated here and there
+        return wfdb.rdrecord(str(path.absolute()), physical=physical)
+
+
+def read_annotation(path: Path, extension: str) -> Any:
+    """wfdb's Annotation of PATH.EXTENSION; as ``read_record``."""
+    wfdb = _import()
+    name = path.with_suffix(f".{extension}")
+    if name.stat().st_size > _ANNOTATION_AT_MOST:
+        raise ValueError(f"its annotation {extension} has more than {_ANNOTATION_AT_MOST} bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return wfdb.rdann(str(path.absolute()), extension)
+
+
+def check_header(path: Path) -> None:
+    """ValueError unless PATH.hea describes signals that the files beside it can hold."""
+    limits = LIMITS["wfdb"]
+    channels = limits.items or 0
+    header = path.with_suffix(".hea")
+    if header.stat().st_size > channels * _LINE_AT_MOST:
+        raise ValueError("its header is too long")
+    text = read_bytes(header, "a WFDB header", limits).decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if any(len(line) > _LINE_AT_MOST for line in lines):
+        raise ValueError(f"its header has a line of more than {_LINE_AT_MOST} characters")
+    record = _RECORD.fullmatch(lines[0]) if lines else None
+    if record is None:
+        several = bool(lines) and re.match(r"[\w-]+/\d", lines[0])
+        raise ValueError("it has several segments; name one of them" if several else "its header has no record line")
+    count, rate, frames = int(record[1]), record[2], int(record[3] or 0)
+    if not 1 <= count <= channels:
+        raise ValueError(f"its header describes {count} signals; 1 to {channels} are read")
+    if count != len(lines) - 1:
+        raise ValueError(f"its header describes {count} signals, and has {len(lines) - 1} lines of them")
+    if frames > _FRAMES_AT_MOST or (rate is not None and not 0 < float(rate) < math.inf):
+        raise ValueError(f"its header promises {frames} samples, {rate} a second")
+    needed: dict[Path, float] = {}
+    for line in lines[1:]:
+        needed[path.parent / _signal(line)[0]] = 0.0
+    for line in lines[1:]:
+        name, bits, offset = _signal(line)
+        needed[path.parent / name] += bits / 8 * frames
+        if offset > (path.parent / name).stat().st_size:
+            raise ValueError(f"its header skips more of {name} than there is")
+    for file, size in needed.items():
+        if not file.is_file() or file.stat().st_size > limits.bytes:
+            raise ValueError(f"{file.name} is no file, or has more than {limits.bytes} bytes")
+        if size > file.stat().st_size + 4:  # formats that pack several samples fill up the last group
+            raise ValueError(
+                f"its header promises {frames} samples of {count} signals, more than {file.name} has room for"
+            )
+
+
+def _signal(line: str) -> tuple[str, int, int]:
+    """File, bits of a frame and bytes to skip, from the line of a signal."""
+    found = _SIGNAL.fullmatch(line)
+    if found is None:
+        raise ValueError(f"its header has a line of no signal in a file beside it: {line[:80]}")
+    name, form, per_frame, skew, offset, gain = found.groups()
+    if form not in _BITS:
+        raise ValueError(f"its signals are in format {form}; {', '.join(_BITS)} are read")
+    if not 1 <= int(per_frame or 1) <= _PER_FRAME_AT_MOST or int(skew or 0) > _SKEW_AT_MOST:
+        raise ValueError(f"its header gives {per_frame} samples a frame, or a skew of {skew}")
+    if gain is not None and not math.isfinite(float(gain.partition("(")[0])):
+        raise ValueError(f"its header has the gain {gain}")
+    return name, _BITS[form] * int(per_frame or 1), int(offset or 0)
+
+
+def _import() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import wfdb
+    except ImportError as error:
+        raise SrnnError('ECG records need the package wfdb: pip install "srnn[ecg]".') from error
+    return wfdb
