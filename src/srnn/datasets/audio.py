@@ -15,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..files import LIMITS, read_bytes, reading
 
+_LIMITS = LIMITS["audio"]
+FASTEST = 768_000
+"""Samples a second that can be resampled, at most."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
 """Endings of the sound files that folders are searched for, in small letters."""
 Samples = npt.NDArray[np.float32]
@@ -38,12 +42,12 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
     Raises:
         SrnnError: a missing, empty, truncated or compressed file, one of another format, values that are not finite.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SrnnError(f"{path} cannot be read: {error}") from error
-    if not content:
-        raise SrnnError(f"{path} is empty (0 bytes); get it anew or leave it out.")
+    with reading(path, "sound"):
+        if path.exists() and not path.is_file():  # a pipe, say, which would have us wait
+            raise ValueError("it is no ordinary file")
+        if path.stat().st_size == 0:
+            raise SrnnError(f"{path} is empty (0 bytes); get it anew or leave it out.")
+    content = read_bytes(path, "sound", _LIMITS)
     try:
         samples, found = decode(content)
     except SrnnError as error:
@@ -57,13 +61,22 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
         return mono, found
     if not resample:
         raise SrnnError(f"{path} has {found} samples a second; {rate} are expected.")
-    return resampled(mono, found, rate), rate
+    try:
+        return resampled(mono, found, rate), rate
+    except SrnnError as error:
+        raise SrnnError(f"{path} {error}") from error
 
 
 def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
-    """(N,) samples at ``rate`` -> (ceil(N wanted / rate),) at ``wanted``, by a zero-phase polyphase filter (scipy's)."""
+    """(N,) samples at ``rate`` -> (ceil(N wanted / rate),) at ``wanted``, by a zero-phase polyphase filter (scipy's).
+
+    SrnnError for rates above 768,000, whose filter is as long, and where more would come of it than LIMITS["audio"] allow.
+    """
     from scipy.signal import resample_poly
 
+    if max(rate, wanted) > FASTEST:
+        raise SrnnError(f"has {rate} samples a second; no more than {FASTEST} can be resampled.")
+    _check_samples(len(samples) * wanted // rate, 4 * len(samples), f"has {rate} samples a second")
     common = math.gcd(rate, wanted)
     return resample_poly(samples, wanted // common, rate // common).astype(np.float32)
 
@@ -82,8 +95,11 @@ def decode(content: bytes) -> tuple[Samples, int]:
 def decode_wav(content: bytes) -> tuple[Samples, int]:
     """Samples (N, channels) and rate of a RIFF WAVE file: PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64."""
     form: tuple[int, int, int, int] | None = None
-    position = 12
+    position, chunks = 12, 0
     while position + 8 <= len(content):
+        chunks += 1
+        if chunks > (_LIMITS.items or 0):
+            raise SrnnError(f"the WAV file has more than {_LIMITS.items} chunks.")
         name, size = content[position : position + 4], struct.unpack_from("<I", content, position + 4)[0]
         start, position = position + 8, position + 8 + size + size % 2  # chunks begin at even places
         if name == b"fmt ":
@@ -132,6 +148,8 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
     """Samples (N, channels) and rate of a NIST SPHERE file with PCM of 16 bits, as TIMIT's are."""
     try:
         header_bytes = int(content[8:16])
+        if header_bytes < 16:
+            raise ValueError("the header ends within itself")
         lines = content[16:header_bytes].decode("ascii", "replace").split("end_head", 1)[0].splitlines()
         fields = {parts[0]: parts[2] for line in lines if len(parts := line.split(None, 2)) == 3}
         coding = fields.get("sample_coding", "pcm")
@@ -170,9 +188,17 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             promised, rate = file.frames, file.samplerate
+            _check_samples(promised * file.channels, len(content), f"the FLAC file has {len(content)} bytes")
             samples = np.asarray(file.read(dtype="float32", always_2d=True), np.float32)
-    except (RuntimeError, ValueError) as error:  # soundfile's errors are RuntimeErrors
+    except (RuntimeError, ValueError, MemoryError) as error:  # soundfile's errors are RuntimeErrors
         raise SrnnError(f"the FLAC file is damaged: {error}") from error
     if len(samples) != promised:
         raise SrnnError(f"the FLAC file is cut off: it should hold {promised} samples and has {len(samples)}.")
     return samples, rate
+
+
+def _check_samples(count: int, size: int, what: str) -> None:
+    """SrnnError where so many samples (of four bytes) come of so few bytes that LIMITS["audio"] do not allow it."""
+    most = max(_LIMITS.unpacked or 0, (_LIMITS.ratio or 0) * size) // 4
+    if count > most:
+        raise SrnnError(f"{what}, and {count} samples would come of it; {most} are possible at most.")

@@ -15,6 +15,7 @@ from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(SplitName)
+_PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may take whatever their own; above, times their own
 UNLABELLED = -1
 """The label of a step (or sequence) that has none."""
 
@@ -97,6 +98,16 @@ def check_split(split: str) -> None:
     """SrnnError unless ``split`` is train, validation or test."""
     if split not in SPLITS:
         raise SrnnError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
+
+
+def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
+    """SrnnError where one long sequence among short ones would have all of them filled up to more than memory should hold."""
+    padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
+    if padded > max(_PADDED, _PADDED_RATIO * own):
+        raise SrnnError(
+            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; all of them filled up to it would "
+            f"take {padded:,} bytes instead of {own:,}. Cut it, or leave it out."
+        )
 
 
 def check_fraction(name: str, value: object) -> None:

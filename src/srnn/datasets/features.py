@@ -14,7 +14,7 @@ from ..encoders.speech import SpeechFeatures, Statistics, scale
 from ..encoders.ternary import check_threshold, ternary
 from ..errors import SrnnError
 from .audio import Samples, read_audio
-from .base import SplitName
+from .base import SplitName, check_padding
 from .cache import Arrays, cached
 from .inputs import Inputs
 
@@ -119,6 +119,7 @@ def stored_frames(
     def make() -> Arrays:
         rows = [_to_half(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
         lengths = np.array([len(row) for row in rows], np.int64)
+        check_padding(str(folder.parent), lengths, 2 * encoder.front.channels)
         frames = np.zeros((len(rows), lengths.max(), encoder.front.channels), np.float16)
         for index, row in enumerate(rows):
             frames[index, : len(row)] = row

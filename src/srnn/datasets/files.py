@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections import Counter
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SrnnError
+from ..files import LIMITS, read_text, reading
 from .audio import AUDIO_SUFFIXES
 
 HDF5 = (".h5", ".hdf5")
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
+_COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
 _NAMED = 5  # class folders that a message names
 
 
@@ -65,11 +68,18 @@ def _speaker(path: Path, expression: str) -> str:
 
 
 def _table(source: Path) -> list[Item]:
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SrnnError(f"{source} cannot be read as a table: {error}") from error
+    with reading(source, "a table"):
+        text = read_text(source, "a table", LIMITS["table"])
+        if text.count("\n") > (LIMITS["table"].items or 0):
+            raise ValueError(f"it has more than {LIMITS['table'].items} rows")
+        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        if len(table.fieldnames or ()) > _COLUMNS_AT_MOST:
+            raise ValueError(f"it has more than {_COLUMNS_AT_MOST} columns")
+        rows = list(table)
+        return _table_items(source, rows)
+
+
+def _table_items(source: Path, rows: list[dict[str, str]]) -> list[Item]:
     if not rows or not {"file", "label"} <= set(rows[0]):
         raise SrnnError(
             f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
@@ -80,6 +90,10 @@ def _table(source: Path) -> list[Item]:
         file, label = ((row.get(key) or "").strip() for key in ("file", "label"))
         if not file or not label:
             raise SrnnError(f"{source}, line {number}: a row needs a file and a label.")
+        if len(label) > _LABEL_AT_MOST:
+            raise SrnnError(f"{source}, line {number}: a label has {_LABEL_AT_MOST} characters at most.")
+        if file.startswith(("//", "\\\\")):
+            raise SrnnError(f"{source}, line {number}: {file[:100]!r} is a file of another computer; copy it first.")
         path = source.parent / file
         if not path.is_file():
             raise SrnnError(f"{source}, line {number}: {path} was not found.")

@@ -23,7 +23,7 @@ from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
 from ..files import CLASSES
 from ..files.arrays import open_npz, read_npy
-from .base import SPLITS, UNLABELLED, Split, SplitName, check_split, resolve_data_dir
+from .base import SPLITS, UNLABELLED, Split, SplitName, check_padding, check_split, resolve_data_dir
 from .features import Clip, load_features
 from .files import HDF5, Item, list_items
 from .shd import import_h5py
@@ -96,7 +96,9 @@ def load_sound(
     of = _splits(source, items, shares)
     clips = {
         name: [
-            Clip(i.path, i.name, classes.index(i.label), i.group) for i, s in zip(items, of, strict=True) if s == name
+            Clip(i.path, i.name, label, i.group)
+            for i, label, s in zip(items, _numbers(items, classes), of, strict=True)
+            if s == name
         ]
         for name in SPLITS
     }
@@ -143,9 +145,17 @@ def load_arrays(split: SplitName, source: Path, shares: Shares) -> Split:
 
 
 def _classes(items: Sequence[Item]) -> tuple[str, ...]:
-    """Whole numbers by value, before other names."""
+    """Whole numbers by value, before other names. SrnnError for more than a task can have."""
     labels = {item.label for item in items}
+    if len(labels) > CLASSES:
+        raise SrnnError(f"There are {len(labels)} classes (labels or folders); {CLASSES} are possible at most.")
     return tuple(sorted(labels, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n)))
+
+
+def _numbers(items: Sequence[Item], classes: Sequence[str]) -> list[int]:
+    """The class of each item."""
+    number = {label: index for index, label in enumerate(classes)}
+    return [number[item.label] for item in items]
 
 
 def _splits(source: Path, items: Sequence[Item], shares: Shares) -> list[str]:
@@ -156,7 +166,7 @@ def _splits(source: Path, items: Sequence[Item], shares: Shares) -> list[str]:
     if any(groups) and not all(groups):
         raise SrnnError(f"{source}: some files have a group and some have none.")
     classes = _classes(items)
-    labels = [classes.index(item.label) for item in items]
+    labels = _numbers(items, classes)
     return _shared(source, [item.name for item in items], labels, groups if any(groups) else None, shares)
 
 
@@ -260,9 +270,10 @@ def _load_npy(split: SplitName, source: Path, shares: Shares) -> Split:
         if array.shape[1] != arrays[0].shape[1]:
             raise SrnnError(f"{item.path} has {array.shape[1]} channels, but {chosen[0].path} {arrays[0].shape[1]}.")
     lengths = np.array([len(array) for array in arrays], np.int64)
+    check_padding(str(source), lengths, 4 * arrays[0].shape[1])
     x = np.zeros((len(arrays), lengths.max(), arrays[0].shape[1]), np.float32)
     for row, array in zip(x, arrays, strict=True):
         row[: len(array)] = array
-    labels = np.array([classes.index(item.label) for item in chosen], np.int64)
+    labels = np.array(_numbers(chosen, classes), np.int64)
     groups = np.array([item.group for item in chosen]) if all(item.group for item in chosen) else None
     return Split(x, labels, lengths, groups).validate(str(source), len(classes))

@@ -36,6 +36,8 @@ LIMITS: Mapping[str, FormatLimits] = {
     "weights": FormatLimits(bytes=256 * MiB, unpacked=256 * MiB, depth=16, items=100_000),
     "archive": FormatLimits(bytes=TiB, unpacked=GiB, ratio=200, depth=32, items=500_000),
     "idx": FormatLimits(bytes=GiB, unpacked=256 * MiB, ratio=50, items=100_000),
+    "audio": FormatLimits(bytes=4 * GiB, unpacked=GiB, ratio=100, items=10_000),
+    "table": FormatLimits(bytes=256 * MiB, items=2_000_000),
     "wfdb": FormatLimits(bytes=4 * GiB, items=1000),
     "mat": FormatLimits(bytes=GiB, unpacked=GiB, ratio=200, items=10_000),
 }

@@ -22,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from ..files import reading
+from ..files import LIMITS, read_bytes, reading
 from ..files.wfdb_records import read_record
 
 Array = npt.NDArray[Any]
 RawFormat = Literal["csv", "float32", "int16"]
 FORMATS: tuple[RawFormat, ...] = ("csv", "float32", "int16")
+_LINE_AT_MOST = 2**20
 _NAMED = 10  # arrays that a message names
 SOUND = (".wav", ".flac", ".sph", ".nist")
 
@@ -84,7 +85,7 @@ def open_source(
         from ..datasets.audio import decode
 
         try:
-            samples, found = decode(path.read_bytes())
+            samples, found = decode(read_bytes(path, "sound", LIMITS["audio"]))
         except SrnnError as error:
             raise SrnnError(f"{path}: {error}") from error
         return _whole(source, samples, found, channels, rate, block)
@@ -150,7 +151,9 @@ def _rows(stream: IO[bytes], name: str, channels: int, block: int, at_once: bool
     count = 0
     size = 1 if at_once and not stream.seekable() else block
     first = True  # of the rows that are no comment
-    for number, line in enumerate(iter(stream.readline, b""), 1):
+    for number, line in enumerate(iter(lambda: stream.readline(_LINE_AT_MOST), b""), 1):
+        if len(line) == _LINE_AT_MOST:
+            raise SrnnError(f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is no row of numbers.")
         text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
         if not text or text.startswith("#"):
             continue
@@ -209,6 +212,8 @@ def _numpy(path: Path) -> tuple[Array, float | None]:
             raise SrnnError(f"{path} holds the arrays {there or 'none'}; call the one to read 'signal'.")
         with reading(path, what):
             rate = float(arrays["rate"].item()) if "rate" in arrays else None
+            if rate is not None and not 0 < rate < math.inf:
+                raise ValueError(f"its rate is {rate}")
         return arrays[name], rate
 
 
