@@ -102,7 +102,11 @@ def test_events_without_their_archives_are_opened(capsys: pytest.CaptureFixture[
     layouts.write_shd(tmp_path)
     (tmp_path / "shd" / "shd_test.h5").write_bytes(b"junk")
     code, out, _ = run(capsys, "verify", "shd", "--data-dir", str(tmp_path))
-    assert code == 1 and out.startswith("wrong     shd_test.h5 (is not a sound HDF5 file") and "1 of 2 files" in out
+    assert (
+        code == 1
+        and out.startswith("wrong     shd_test.h5 (cannot be read as recordings in HDF5")
+        and "1 of 2 files" in out
+    )
 
 
 def pack_digits(root: Path) -> Path:
@@ -188,7 +192,7 @@ def test_what_only_its_owner_gives_is_looked_at(capsys: pytest.CaptureFixture[st
     assert code == 1 and "missing   GESTURE_SUBJECT_INSTANCE.h5" in out and "ask its authors" in err
     (tmp_path / "soli" / "0_2_0.h5").write_bytes(b"junk")
     code, out, _ = run(capsys, "verify", "soli", *where)
-    assert code == 1 and "wrong     0_2_0.h5 (is not a sound Soli recording" in out and "missing   1_2_0.h5" in out
+    assert code == 1 and "wrong     0_2_0.h5 (cannot be read as a Soli recording" in out and "missing   1_2_0.h5" in out
     (tmp_path / "soli" / "file_half.json").write_text("[]")
     assert "wrong     file_half.json (is not a split" in run(capsys, "verify", "soli", *where)[1]
 

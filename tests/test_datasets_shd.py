@@ -290,7 +290,7 @@ def test_a_cut_file_is_one_line_or_whole(folder: Path) -> None:
     content = path.read_bytes()
     for cut in (0, 7, 8, 100, 700, *(len(content) * k // 12 for k in range(1, 12))):
         path.write_bytes(content[:cut])
-        with pytest.raises(SrnnError, match=r"shd_test\.h5 is not a sound HDF5 file") as error:
+        with pytest.raises(SrnnError, match=r"shd_test\.h5 cannot be read as recordings in HDF5") as error:
             load_shd("test", folder)
         assert "\n" not in str(error.value)
 

@@ -112,8 +112,8 @@ def test_bad_subjects_are_one_line(folder: Path, subjects: list[int], message: s
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"ch3": None}, "not a sound Soli recording"),
-        ({"label": None}, "not a sound Soli recording"),
+        ({"ch3": None}, "cannot be read as a Soli recording"),
+        ({"label": None}, "cannot be read as a Soli recording"),
         ({"ch3": np.zeros((12, 1023), np.float32)}, r"ch3 should be floats \(T, 1024\)"),
         ({"ch3": np.zeros((12, 1024), np.uint8)}, "ch3 should be floats"),
         ({"ch3": np.zeros((0, 1024), np.float32)}, "ch3 should be floats"),
@@ -161,5 +161,5 @@ def test_a_cut_file_is_one_line(folder: Path) -> None:
     content = path.read_bytes()
     for size in (0, 8, 500, len(content) // 2, len(content) - 10):
         path.write_bytes(content[:size])
-        with pytest.raises(SrnnError, match=r"0_2_0\.h5 is not a sound Soli recording"):
+        with pytest.raises(SrnnError, match=r"0_2_0\.h5 cannot be read as a Soli recording"):
             load_soli("train", folder)

@@ -23,10 +23,10 @@ from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
 from ..files import CLASSES
 from ..files.arrays import open_npz, read_npy
+from ..files.hdf5 import open_hdf5
 from .base import SPLITS, UNLABELLED, Split, SplitName, check_padding, check_split, resolve_data_dir
 from .features import Clip, load_features
 from .files import HDF5, Item, list_items
-from .shd import import_h5py
 from .splitting import split_by_class, split_by_group
 from .survey import report
 
@@ -194,28 +194,17 @@ def _known(source: Path, given: Sequence[str]) -> list[str]:
 def _open(source: Path) -> Iterator[Any]:
     """A mapping of arrays: an .npz, or an HDF5 file whose parts are read when they are asked for."""
     needed = "it needs x (N, T, C) and y (N,) or (N, T)"
-    try:
-        if source.stat().st_size == 0:
-            raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
-        with contextlib.ExitStack() as opened:
-            if source.suffix.lower() in HDF5:
-                content = opened.enter_context(import_h5py().File(source, "r"))
-            elif source.suffix.lower() == ".npz":
-                content = opened.enter_context(open_npz(source, "a data set's arrays"))
-            else:
-                raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
-            if not len(content):
-                raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
-            for key in ("x", "y", "lengths", "groups", "split", "class_names"):
-                if key in ("x", "y") and key not in content:
-                    raise SrnnError(f"{source} has no '{key}'; {needed}.")
-                if source.suffix.lower() in HDF5 and key in content and not hasattr(content[key], "shape"):
-                    raise SrnnError(f"{source}: {key} is a group, it should be an array (a dataset of HDF5); {needed}.")
-            yield content
-    except SrnnError:
-        raise
-    except Exception as error:  # whatever a damaged file leads h5py to
-        raise SrnnError(f"{source} is not sound: {error}") from error
+    if source.stat().st_size == 0:
+        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
+    if source.suffix.lower() not in (*HDF5, ".npz"):
+        raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
+    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
+        if not len(content):
+            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
+        for key in ("x", "y"):
+            if key not in content:
+                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+        yield content
 
 
 def _x(source: Path, content: Any) -> Any:

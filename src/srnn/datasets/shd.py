@@ -19,13 +19,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..encoders import EventBinning
 from ..errors import SrnnError
+from ..files.hdf5 import Hdf5, open_hdf5
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .cache import Arrays, cached
 from .sparse import SpikeArray
@@ -40,6 +41,7 @@ _FILES: dict[Name, dict[str, str]] = {
     "shd": {"train": "shd_train.h5", "validation": "shd_train.h5", "test": "shd_test.h5"},
     "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
 }
+_WHAT = "recordings in HDF5; download it anew"
 _CODE = 1  # counts up when the same file and options shall give another result
 
 
@@ -123,15 +125,8 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
 
 def check_file(path: Path) -> int:
     """How many recordings a file of this layout has. SrnnError if it cannot be opened or lacks a part; events are not read."""
-    try:
-        with import_h5py().File(path, "r") as file:
-            count = len(_whole_numbers(file, "labels", path))
-            _check_events(file, path, count)
-            return count
-    except SrnnError:
-        raise
-    except Exception as error:  # whatever a damaged file leads HDF5 to
-        raise SrnnError(f"{path} is not a sound HDF5 file (download it anew): {error}") from error
+    with open_hdf5(path, _WHAT) as file:
+        return len(_labels(file, path))
 
 
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
@@ -148,67 +143,53 @@ def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordin
 
 
 def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
-    h5py = import_h5py()
-    try:
-        with h5py.File(path, "r") as file:
-            labels = _whole_numbers(file, "labels", path)
-            if len(labels) == 0:
-                raise SrnnError(f"{path} holds no recordings.")
-            if labels.min() < 0 or labels.max() >= classes:
-                raise SrnnError(
-                    f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to {classes - 1}."
-                )
-            x = SpikeArray.from_events(_events(file, path, binning, len(labels)), binning.steps, binning.channels)
-            arrays: Arrays = {"gaps": x.gaps, "edges": np.concatenate([x.begin, x.end[-1:]]), "labels": labels}
-            if "extra/speaker" in file:
-                arrays["speakers"] = _whole_numbers(file, "extra/speaker", path)
-                if len(arrays["speakers"]) != len(labels):
-                    raise SrnnError(f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers.")
-            return arrays
-    except SrnnError:
-        raise
-    except Exception as error:  # whatever a damaged file leads HDF5 to
-        raise SrnnError(f"{path} is not a sound HDF5 file (download it anew): {error}") from error
+    with open_hdf5(path, _WHAT) as file:
+        labels = _labels(file, path)
+        if len(labels) == 0:
+            raise SrnnError(f"{path} holds no recordings.")
+        if labels.min() < 0 or labels.max() >= classes:
+            raise SrnnError(
+                f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to {classes - 1}."
+            )
+        x = SpikeArray.from_events(_events(file, path, binning), binning.steps, binning.channels)
+        arrays: Arrays = {"gaps": x.gaps, "edges": np.concatenate([x.begin, x.end[-1:]]), "labels": labels}
+        if "extra/speaker" in file:
+            arrays["speakers"] = _whole_numbers(file, "extra/speaker", path)
+            if len(arrays["speakers"]) != len(labels):
+                raise SrnnError(f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers.")
+        return arrays
 
 
 def _events(
-    file: Any, path: Path, binning: EventBinning, count: int
+    file: Hdf5, path: Path, binning: EventBinning
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """(step, channel) of the events of each recording."""
-    _check_events(file, path, count)
     times, units = file["spikes/times"], file["spikes/units"]
-    for index in range(count):
-        time, unit = np.asarray(times[index]), np.asarray(units[index])
-        if time.dtype.kind != "f" or unit.dtype.kind not in "iu":
-            raise SrnnError(
-                f"{path}: times should be floats and units whole numbers, not {time.dtype} and {unit.dtype}."
-            )
+    if times.dtype.kind != "f" or units.dtype.kind not in "iu":
+        raise SrnnError(f"{path}: times should be floats and units integers, not {times.dtype} and {units.dtype}.")
+    for index, (time, unit) in enumerate(zip(times.lists(), units.lists(), strict=True)):
         try:
             yield binning(time, unit)
         except SrnnError as error:
             raise SrnnError(f"{path}, recording {index}: {error}.") from error
 
 
-def _check_events(file: Any, path: Path, count: int) -> None:
-    for name in ("spikes/times", "spikes/units"):
+def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
+    """(N,) the labels of a file that has as many lists of times and units."""
+    for name in ("labels", "spikes/times", "spikes/units"):
         if name not in file:
             raise SrnnError(f"{path} has no '{name}': it is not of the layout of SHD and SSC.")
-        if file[name].shape[:1] != (count,):
-            raise SrnnError(f"{path} has {count} labels, but '{name}' has the shape {file[name].shape}.")
+    labels = file["labels"]
+    for events in (file["spikes/times"], file["spikes/units"]):
+        if labels.ndim == 1 and (events.shape != labels.shape or not events.is_lists):
+            raise SrnnError(
+                f"{path} has {labels.shape[0]} labels, but '{events.name}' has the shape {events.shape} of {events.dtype}."
+            )
+    return _whole_numbers(file, "labels", path)
 
 
-def _whole_numbers(file: Any, name: str, path: Path) -> npt.NDArray[np.int64]:
-    if name not in file:
-        raise SrnnError(f"{path} has no '{name}': it is not of the layout of SHD and SSC.")
-    values = np.asarray(file[name])
+def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
+    values = file[name]
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise SrnnError(f"{path}: '{name}' should be whole numbers (N,), not {values.dtype} {values.shape}.")
-    return values.astype(np.int64)
-
-
-def import_h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise SrnnError("This data set is in HDF5 files; to read them: pip install h5py.") from error
-    return h5py
+    return values.read().astype(np.int64)

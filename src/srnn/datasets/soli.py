@@ -21,15 +21,15 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..files.hdf5 import open_hdf5
 from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
 from .cache import Arrays, cached
-from .shd import import_h5py
 
 GESTURES = tuple(f"gesture-{index:02d}" for index in range(11))
 PIXELS = 1024
@@ -164,13 +164,10 @@ def read_recording(
     recording: Recording, receivers: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is not sound."""
-    path, h5py = recording.path, import_h5py()
-    try:
-        with h5py.File(path, "r") as file:
-            images = [np.asarray(file[f"ch{receiver}"]) for receiver in receivers]
-            labels: npt.NDArray[Any] = np.asarray(file["label"]).reshape(-1)
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise SrnnError(f"{path} is not a sound Soli recording (HDF5 with ch0..ch3, label): {error}") from error
+    path = recording.path
+    with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
+        images = [file[f"ch{receiver}"].read() for receiver in receivers]
+        labels = file["label"].read().reshape(-1)
     for receiver, image in zip(receivers, images, strict=True):
         if image.ndim != 2 or image.shape[1] != PIXELS or len(image) == 0 or image.dtype.kind != "f":
             raise SrnnError(f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} {image.shape}.")

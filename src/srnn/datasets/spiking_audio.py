@@ -29,7 +29,6 @@ from ..encoders.cochlea import RATES, Cochlea, clip_key
 from ..errors import SrnnError
 from ..files import whole_file
 from .audio import AUDIO_SUFFIXES, read_audio
-from .shd import import_h5py
 
 FIELDS = ("label", "speaker", "index")
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
@@ -169,7 +168,8 @@ def convert(
         SrnnError: a clip that cannot be read or heard (with its name), nothing to convert, names that are not
             different, numbers out of range, or a file that cannot be written.
     """
-    h5py = import_h5py()
+    import h5py
+
     _check(files, labels, speakers, time_type, workers)
     if length is not None and not 0.01 <= length <= 3600:
         raise SrnnError(f"A clip lasts 0.01 to 3,600 seconds, not {length:g}.")

@@ -23,10 +23,11 @@ import numpy as np
 from ..encoders.event_binning import EventBinning
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError, nearest
+from ..files.hdf5 import open_hdf5
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .catalogue import CATALOGUE
 from .features import Clip, load_features
-from .shd import import_h5py, read_recordings
+from .shd import read_recordings
 
 RATE = 8000
 SPIKES = "cochlea.h5"
@@ -90,11 +91,8 @@ def load_digit_spikes(
         how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
         raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
     found = read_recordings(path, binning or EventBinning(), 10)
-    try:
-        with import_h5py().File(path, "r") as file:
-            names = [bytes(name).decode() for name in file["extra/meta_info/file"][:]]
-    except (KeyError, OSError, UnicodeDecodeError, TypeError) as error:
-        raise SrnnError(f"{path} does not name its clips; make it anew by 'srnn encode cochlea'.") from error
+    with open_hdf5(path, "spikes that name their clips; make it anew by 'srnn encode cochlea'") as file:
+        names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
     place = {name: index for index, name in enumerate(names)}
     missing = [clip.path.name for clip in clips if clip.path.name not in place]
     if missing:

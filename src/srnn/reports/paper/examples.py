@@ -102,21 +102,14 @@ def spikes_example(axes: Axes, evidence: Evidence) -> Made:
 
 def _shd_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:
     """The first "seven" of SHD's training file. SrnnError where the file is not."""
-    from ...datasets.shd import find_file, import_h5py
+    from ...datasets.shd import find_file
+    from ...files.hdf5 import open_hdf5
 
-    h5py = import_h5py()
     path = find_file("shd", "train", evidence.data_dir)
-    try:
-        with h5py.File(path) as file:
-            index = int(np.flatnonzero(np.asarray(file["labels"]) == 7)[0])
-            times = np.asarray(file["spikes"]["times"][index], np.float64)
-            return (
-                times,
-                np.asarray(file["spikes"]["units"][index], np.int64),
-                f"SHD training file, clip {index}, label 7",
-            )
-    except (OSError, KeyError, IndexError, ValueError) as error:
-        raise SrnnError(f"{path} cannot be read: {error}") from error
+    with open_hdf5(path, "recordings in HDF5") as file:
+        index = int(np.flatnonzero(file["labels"].read() == 7)[0])
+        (times,), (units,) = (file[f"spikes/{name}"].lists(index, index + 1) for name in ("times", "units"))
+        return times.astype(np.float64), units.astype(np.int64), f"SHD training file, clip {index}, label 7"
 
 
 def _cochlea_seven(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, str]:

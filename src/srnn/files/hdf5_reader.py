@@ -1,0 +1,203 @@
+"""The process in which HDF5's library meets files of others. Run as a script by ``hdf5.py``; it imports nothing of srnn.
+
+The library is a large one in C, which a damaged file can make crash, loop or take all memory. So the kernel limits this process:
+memory, CPU time a request, no files opened or written besides the one. What it is asked comes as a line of JSON on standard
+input; it answers on standard output with parts of numbers, each after a line of JSON with its size, and a last line of JSON.
+
+A file may hold groups and data sets of numbers, texts or lists of numbers. What points to other files or places (soft and
+external links, external storage, virtual data sets) is refused, and so are filters that would be loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+
+try:
+    import resource
+except ImportError:  # no limits on Windows
+    resource: Any = None
+
+IDLE = 20
+"""Seconds after which nobody asks any more."""
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
+"""Those within HDF5, and the one within h5py."""
+_HARD = h5py.h5l.TYPE_HARD  # type: ignore[attr-defined]
+_LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+_BLOCK = 2**24  # bytes that are read at a time
+
+
+class Reader:
+    """The opened file, and what can be asked about it."""
+
+    def __init__(self) -> None:
+        self._file: Any = None
+
+    def open(self, path: str, memory: int, seconds: float) -> dict[str, Any]:
+        """Open a file; what follows may take so much memory, in bytes, and so many ``seconds`` of CPU time a part."""
+        del seconds  # which whoever calls looks after
+        self.close()
+        if resource is not None:
+            _limit(resource.RLIMIT_NOFILE, None)
+            _limit(resource.RLIMIT_AS, memory)
+        self._file = h5py.File(path, "r")
+        if resource is not None:
+            _limit(resource.RLIMIT_NOFILE, 0)
+        return {}
+
+    def close(self) -> dict[str, Any]:
+        if self._file is not None:
+            with contextlib.suppress(Exception):  # of a damaged file
+                self._file.close()
+        self._file = None
+        return {}
+
+    def names(self, name: str, most: int) -> dict[str, Any]:
+        """What a group holds."""
+        group = self._find(name)
+        if not isinstance(group, h5py.Group):
+            raise ValueError(f"'{name}' is not a group")
+        if len(group) > most:
+            raise ValueError(f"'{name}' holds {len(group)} entries, and {most} are read at most")
+        return {"names": list(group)}
+
+    def about(self, name: str) -> dict[str, Any]:
+        """Whether there is such a thing; if it is a data set: its shape, the type of its numbers, and its kind."""
+        found = self._find(name)
+        if found is None or isinstance(found, h5py.Group):
+            return {"kind": "missing" if found is None else "group"}
+        kind, dtype = _kind(found)
+        return {"kind": kind, "dtype": dtype.str, "shape": list(found.shape)}
+
+    def read(self, name: str, rows: list[list[int]] | None) -> Iterator[Any]:
+        """The numbers of a data set, all of them or of rows from and to, in parts; for lists and texts: lengths, numbers."""
+        found = self._find(name)
+        kind, dtype = _kind(found)
+        if kind != "numbers":
+            values = [found[()]] if not found.shape else found[()].flat if rows is None else found[slice(*rows[0])].flat
+            cells = [np.frombuffer(v, "u1") if isinstance(v, bytes) else np.asarray(v, dtype) for v in values]
+            yield np.array([len(cell) for cell in cells], "<i8")
+            yield np.concatenate([*cells, np.empty(0, dtype)])
+        elif not found.shape or not found.size:
+            yield np.asarray(found[()], dtype)
+        else:
+            length = found.chunks[0] if found.chunks else 1
+            step = (
+                max(_BLOCK * found.shape[0] // found.nbytes // length, 1) * length
+            )  # whole chunks: each is unpacked whole
+            for start, pieces in _blocks(rows or [[0, found.shape[0]]], step):
+                block = found[start : pieces[-1][1]]
+                for first, last in pieces:
+                    yield np.asarray(block[first - start : last - start], dtype)
+
+    def _find(self, name: str) -> Any:
+        """A group or data set by its name; None where there is none. ValueError for what is not simply in the file."""
+        found = self._file
+        for part in name.split("/"):
+            if not part:
+                continue
+            if not isinstance(found, h5py.Group) or part.encode() not in found.id:
+                return None
+            if found.id.links.get_info(part.encode()).type != _HARD:
+                raise ValueError(f"'{name}' is a link to another place or file, which is not followed")
+            found = found[part]
+        if not isinstance(found, h5py.Group):
+            _check(name, found)
+        return found
+
+
+def _check(name: str, found: Any) -> None:
+    """ValueError for what is not an ordinary data set of this file."""
+    if not isinstance(found, h5py.Dataset) or found.shape is None:
+        raise ValueError(f"'{name}' is neither a group nor an array")
+    settings = found.id.get_create_plist()
+    if settings.get_layout() not in _LAYOUTS or settings.get_external_count():
+        raise ValueError(f"'{name}' has its numbers in other files, which are not read")
+    for index in range(settings.get_nfilters()):
+        number = settings.get_filter(index)[0]
+        if number not in _FILTERS:
+            raise ValueError(f"'{name}' is packed by the filter {number}; {', '.join(_FILTERS.values())} are read")
+
+
+def _kind(found: Any) -> tuple[str, Any]:
+    """What a data set consists of: numbers (fixed texts too), lists of numbers, or texts; and the numbers' type."""
+    text, of = h5py.check_string_dtype(found.dtype), h5py.check_vlen_dtype(found.dtype)
+    if text is not None and text.length is None:
+        return "texts", np.dtype("u1")
+    kind, dtype = ("lists", np.dtype(of)) if of is not None else ("numbers", found.dtype)
+    if dtype.kind not in ("iufbS" if kind == "numbers" else "iufb"):
+        raise ValueError(f"it holds elements of the type {str(dtype)[:60]}, which are not read")
+    return kind, dtype
+
+
+def _limit(what: int, soft: int | None) -> None:
+    """Limit this process; None: no more than from outside."""
+    hard = resource.getrlimit(what)[1]
+    allowed = hard if soft is None else soft if hard == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(what, (allowed, hard))
+
+
+def _blocks(rows: list[list[int]], step: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Rows from and to, in order and apart, cut into blocks of ``step``: where a block's first begins, and its pieces."""
+    pieces: list[tuple[int, int]] = []
+    for first, last in rows:
+        while first < last:
+            end = min(last, (first // step + 1) * step)
+            if pieces and pieces[0][0] // step != first // step:
+                yield pieces[0][0], pieces
+                pieces = []
+            pieces.append((first, end))
+            first = end
+    if pieces:
+        yield pieces[0][0], pieces
+
+
+def main() -> None:
+    """Answer until nobody asks any more."""
+    asked, answers, reader, seconds = sys.stdin.buffer, sys.stdout.buffer, Reader(), 1.0
+    for encoding in ("ascii", "latin1", "utf-8"):  # later no file can be opened, not even for Python's own modules
+        codecs.lookup(encoding)
+    if resource is not None:
+        _limit(resource.RLIMIT_CORE, 0)
+        _limit(resource.RLIMIT_FSIZE, 0)
+    while True:
+        _end_after(cpu=0, idle=IDLE)
+        line = asked.readline()
+        if not line:
+            return
+        request = json.loads(line)
+        operation = request.pop("do")
+        seconds = request.get("seconds", seconds)
+        _end_after(cpu=seconds)
+        answer: dict[str, Any] = {}
+        try:
+            if operation != "read":
+                answer = getattr(reader, operation)(**request)
+            else:
+                for part in reader.read(**request):
+                    answers.write(json.dumps({"bytes": part.nbytes}).encode() + b"\n")
+                    answers.write(np.ascontiguousarray(part).reshape(-1).view("u1").data if part.nbytes else b"")
+                    _end_after(cpu=seconds)
+        except Exception as error:
+            answer = {"error": " ".join(str(error).split())[:300] or type(error).__name__}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def _end_after(cpu: float, idle: int = 0) -> None:
+    """Have this process ended after so much CPU time, or so many seconds; 0: not. Nothing in C can hold that up."""
+    if resource is not None:
+        signal.setitimer(signal.ITIMER_PROF, cpu)
+        signal.alarm(idle)
+
+
+if __name__ == "__main__":
+    main()
