@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import threading
@@ -31,6 +32,10 @@ class Server(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {"/a/file.bin": CONTENT}
         self.breaks: list[int] = []
         self.codes: list[int] = []
+        self.leads: dict[str, str] = {}
+        """Path -> where it leads."""
+        self.endless = False
+        """After the file come zeros, for as long as they are taken."""
         self.ranges = True
         self.lengths = True
         self.seen: list[str | None] = []
@@ -45,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append(wanted)
         if self.server.codes:
             return self.send_error(self.server.codes.pop(0))
+        if self.path in self.server.leads:
+            self.send_response(302)
+            self.send_header("Location", self.server.leads[self.path])
+            self.end_headers()
+            return None
         content = self.server.files.get(self.path)
         if content is None:
             return self.send_error(404)
@@ -58,7 +68,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         stop = first + self.server.breaks.pop(0) if self.server.breaks else len(content)
-        self.wfile.write(content[first:stop])
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(content[first:stop])
+            while self.server.endless:
+                self.wfile.write(bytes(2**16))
         self.close_connection = True
         return None
 

@@ -269,3 +269,45 @@ def test_every_data_set_can_be_got_somehow() -> None:
         assert entry.files or entry.sums or entry.how_to_get or not entry.folder
     with pytest.raises(SrnnError, match="Did you mean 'speech-commands-v1'"):
         find_data_set("speech-command-v1")
+
+
+def test_a_body_without_an_end_is_not_written_on_and_on(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.endless, server.lengths = True, False
+    monkeypatch.setattr(fetching, "MOST", 2**23)
+    for file in (FILE, DataFile("file.bin"), DataFile("file.bin", bytes=len(CONTENT))):
+        with pytest.raises(SrnnError, match="sent something else"):
+            get(server, tmp_path / "file.bin", file)
+        assert os.listdir(tmp_path) == []
+
+
+def test_a_file_as_large_as_possible_is_taken(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (len(CONTENT), len(CONTENT) - 1):
+        monkeypatch.setattr(fetching, "MOST", most)
+        if most == len(CONTENT):
+            get(server, tmp_path / "file.bin")
+        else:
+            with pytest.raises(SrnnError, match="more than 2,999,999 bytes"):
+                get(server, tmp_path / "other.bin")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["file:///etc/hostname", "file.bin", "data:,x", "gopher://a/b", "ftp://127.0.0.1:9/x", "http://127.0.0.1:9/", "//"],
+)
+def test_where_a_server_leads_is_one_line(server: Server, tmp_path: Path, where: str) -> None:
+    server.leads["/a/file.bin"] = where
+    with pytest.raises(SrnnError) as error:
+        get(server, tmp_path / "file.bin")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500 and os.listdir(tmp_path) == []
+
+
+def test_nobody_leads_away_from_encryption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answer(io.BytesIO):
+        status, url, headers = 200, "http://elsewhere/file", dict[str, str]()
+
+    monkeypatch.setattr(fetching.urllib.request, "urlopen", lambda *_, **__: Answer(CONTENT))
+    with pytest.raises(SrnnError, match="leads to http://elsewhere/file, without encryption"):
+        download("https://somewhere/file", tmp_path / "file.bin", FILE)
+    assert os.listdir(tmp_path) == []

@@ -18,11 +18,13 @@ from pathlib import Path
 
 from ..errors import SrnnError
 from .catalogue import DataFile, DataSet
-from .verifying import check, folder_of, read_sums, usable
+from .verifying import FileReport, check, folder_of, read_sums, usable
 
 _CHUNK = 1 << 20
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as lost."""
+MOST = 2**36
+"""Bytes of a file at most, where its size is not known: a server may send without an end."""
 ATTEMPTS = 5
 """How many broken connections in a row, each without anything new, end a download."""
 Watcher = Callable[[str, int, int | None], None]
@@ -134,17 +136,22 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
             if response.status != 206 or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0  # the server sends all of it
+            if url.startswith("https:") and not response.url.startswith("https:"):
+                raise SrnnError(f"{url} leads to {response.url[:200]}, without encryption; try a mirror with --mirror.")
             length = response.headers.get("Content-Length")
-            total = have + int(length) if length is not None and length.isdigit() else file.bytes
+            total = have + int(length[:18]) if length is not None and length.isdecimal() else file.bytes
+            most = file.bytes if file.bytes is not None else MOST
             with part.open("ab" if have else "wb") as target:
                 while True:
                     if watch is not None:
                         watch(file.name, have, total)
                     chunk = response.read(_CHUNK)
-                    if not chunk:
+                    if not chunk or have > most:  # more than the file has: ``_accept`` finds what came wrong
                         break
                     target.write(chunk)
                     have += len(chunk)
+            if have > most:
+                return
             if total is not None and have < total:
                 raise _Interrupted(f"{have:,} of {total:,} bytes came")
     except urllib.error.HTTPError as error:
@@ -153,7 +160,11 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
             return
         if error.code >= 500 or error.code == 429:
             raise _Interrupted(f"the server answered {error.code}") from error
-        reason = "there is no such file" if error.code == 404 else f"it answered {error.code} {error.reason}"
+        reason = (
+            "there is no such file"
+            if error.code == 404
+            else " ".join(f"it answered {error.code} {error.reason}".split())
+        )
         raise SrnnError(f"{url} cannot be downloaded: {reason}; try a mirror with --mirror or SRNN_MIRROR.") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, (TimeoutError, ConnectionResetError)):
@@ -169,7 +180,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
 
 def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
     """Give a finished download its name, if it is the right file; else delete it."""
-    found = check(file, part)
+    found = check(file, part) if _size(part) <= MOST else FileReport(file.name, "wrong", f"more than {MOST:,} bytes")
     if found.condition == "wrong":
         part.unlink(missing_ok=True)
         raise SrnnError(f"{url} sent something else than {file.name} ({found.note}); fetch again, or try a mirror.")
