@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError, nearest
-from ..files import write_atomically
+from ..files import read_json, reading, write_atomically
+from ..text import brief
 from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
 
 
@@ -59,7 +60,7 @@ class ExitPolicy:
     def __post_init__(self) -> None:
         def require(good: bool, name: str, rule: str) -> None:
             if not good:
-                raise SrnnError(f"An exit policy's {name} is {rule}, not {getattr(self, name)!r}.")
+                raise SrnnError(f"An exit policy's {name} is {rule}, not {brief(getattr(self, name))}.")
 
         require(self.loss in PREFIX_LOSSES, "loss", f"one of {', '.join(PREFIX_LOSSES)}")
         require(_whole(self.start, 0), "start", "a whole number, at least 0")
@@ -123,18 +124,16 @@ class ExitPolicy:
         for name in content:
             if name not in names:
                 raise SrnnError(f"{source} is no exit policy: it has '{name}'.{nearest(name, names)}")
-        return cls(**content)
+        try:
+            with reading(source, "an exit policy"):
+                return cls(**content)
+        except SrnnError as error:
+            raise error if source in str(error) else SrnnError(f"{source}: {error}") from error
 
     @classmethod
     def load(cls, path: Path) -> ExitPolicy:
         """Read a policy from its JSON file. SrnnError when it cannot be read or is none."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SrnnError(f"Cannot read the exit policy {path}: {error.strerror or error}.") from error
-        except ValueError as error:
-            raise SrnnError(f"{path} is no exit policy: it is not JSON.") from error
-        return cls.from_dict(content, str(path))
+        return cls.from_dict(read_json(path, "an exit policy"), str(path))
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -219,7 +218,7 @@ def first_exit(
 
 
 def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
 
 
 def _share(value: object) -> bool:

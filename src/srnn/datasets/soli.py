@@ -17,7 +17,6 @@ the harder of the two.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
+from ..files import read_object, reading
 from ..files.hdf5 import open_hdf5
 from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
 from .cache import Arrays, cached
@@ -116,10 +116,10 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]
             f"{folder / 'file_half.json'}, the official split, was not found; get it by 'srnn data fetch soli'."
         )
     try:
-        halves = json.loads(path.read_text(encoding="utf-8"))
-        names = [str(name) for name in halves[half]]
-        keys = sorted((int(g), int(s), int(i)) for g, s, i in (_NAME.fullmatch(name).groups() for name in names))  # type: ignore[union-attr]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        with reading(path, "a split"):
+            names = [str(name) for name in read_object(path)[half]]
+            keys = sorted((int(g), int(s), int(i)) for g, s, i in (_NAME.fullmatch(name).groups() for name in names))  # type: ignore[union-attr]
+    except SrnnError as error:
         raise SrnnError(f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.') from error
     return path, keys
 

@@ -21,7 +21,6 @@ Numbers on it cannot be compared with published ones.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ import numpy.typing as npt
 
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
+from ..files import read_object, reading
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, FeatureArray, load_features
@@ -269,12 +269,13 @@ Segments = list[tuple[str, int, int]]
 
 def read_segments(path: Path) -> dict[str, Segments]:
     """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is not sound."""
+    if not path.is_file():
+        raise SrnnError(f"{path} was not found: it holds the phones of {_MINI}.")
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
-        read = {name: [(str(p), int(first), int(n)) for p, first, n in parts] for name, parts in labels.items()}
-    except FileNotFoundError as error:
-        raise SrnnError(f"{path} was not found: it holds the phones of {_MINI}.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        with reading(path, "a list of phones"):
+            labels = read_object(path)["labels"]
+            read = {name: [(str(p), int(first), int(n)) for p, first, n in parts] for name, parts in labels.items()}
+    except SrnnError as error:
         raise SrnnError(
             f'{path} is no list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
         ) from error

@@ -7,7 +7,7 @@ A file of the user's own may start from a shipped one and say only what differs:
     word_bits = 8
     mac = {pj = 0.23, source = "Horowitz 2014: int8 multiplication 0.2 + addition 0.03"}
 
-May import: errors.
+May import: errors, files, text.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import SrnnError, nearest
+from ..files import LIMITS, read_text, reading
+from ..text import brief
 
 FOLDER = Path(__file__).parent / "technologies"
 DEFAULT = "horowitz-45nm"
@@ -85,13 +87,16 @@ def technologies() -> list[str]:
 
 def load_technology(spec: str | Path = DEFAULT) -> Technology:
     """A shipped technology by its name, or one from a TOML file. SrnnError for one that is missing, incomplete or wrong."""
-    content = _read(spec, seen=())
-    source = str(spec)
+    with reading(str(spec), "a technology"):
+        return _load(_read(spec, seen=()), str(spec))
+
+
+def _load(content: dict[str, Any], source: str) -> Technology:
     for key in (*(key for key in _KEYS if key != "base"),):
         if key not in content:
             raise SrnnError(f'{source}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
     if content["weights"] not in ("on_chip", "off_chip"):
-        raise SrnnError(f'{source}: weights is "on_chip" or "off_chip", not {content["weights"]!r}.')
+        raise SrnnError(f'{source}: weights is "on_chip" or "off_chip", not {brief(content["weights"])}.')
     on_chip, off_chip = content["on_chip"], content["off_chip"]
     capacities, energies = _numbers(source, "on_chip.bytes", on_chip), _numbers(source, "on_chip.pj", on_chip)
     if len(capacities) != len(energies) or list(capacities) != sorted(set(capacities)):
@@ -120,9 +125,10 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise SrnnError(f"There is no technology '{spec}', and no such file.{nearest(str(spec), technologies())}")
     if path.resolve() in seen:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
+    text = read_text(path, "a technology", LIMITS["toml"])
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         raise SrnnError(f"{path} is no technology file (TOML): {error}.") from error
     for key, value in content.items():
         if key not in _KEYS:
@@ -130,7 +136,10 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         if key in _SECTIONS:
             _check_section(path, key, value)
     if "base" in content:
-        base = _read(str(content["base"]), (*seen, path.resolve()))
+        try:
+            base = _read(str(content["base"]), (*seen, path.resolve()))
+        except SrnnError as error:
+            raise SrnnError(f"{path}, base: {error}") from error
         content = base | {
             key: base[key] | value if key in _SECTIONS and key in base else value for key, value in content.items()
         }
@@ -149,14 +158,14 @@ def _check_section(path: Path, key: str, value: object) -> None:
 def _number(source: str, key: str, section: Mapping[str, Any]) -> float:
     value = section.get(key.rpartition(".")[2])
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise SrnnError(f"{source}: {key} must be a number of at least 0, not {value!r}.")
+        raise SrnnError(f"{source}: {key} must be a number of at least 0, not {brief(value)}.")
     return float(value)
 
 
 def _bits(source: str, key: str, section: Mapping[str, Any]) -> int:
     value = section.get(key.rpartition(".")[2])
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SrnnError(f"{source}: {key} must be a whole number of bits, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**20:
+        raise SrnnError(f"{source}: {key} must be a whole number of bits, not {brief(value)}.")
     return value
 
 
@@ -164,5 +173,5 @@ def _numbers(source: str, key: str, section: Mapping[str, Any]) -> tuple[float, 
     name = key.rpartition(".")[2]
     values = section.get(name)
     if not isinstance(values, list) or not values:
-        raise SrnnError(f"{source}: {key} must be a list of numbers, not {values!r}.")
+        raise SrnnError(f"{source}: {key} must be a list of numbers, not {brief(values)}.")
     return tuple(_number(source, key, {name: value}) for value in values)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits
 from .locking import FolderInUse, locked, locks
-from .reading import parse_json, read_bytes, read_json, read_json_lines, read_text, reading
+from .reading import parse_json, read_bytes, read_json, read_json_lines, read_object, read_text, reading
 from .writing import (
     append_line,
     files_in,
@@ -36,6 +36,6 @@ from .writing import (
 
 __all__ = [
     "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "files_in", "is_leftover", "locked", "locks",
-    "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_text", "reading", "remove_leftovers",
-    "temporary_beside", "whole_file", "whole_folder", "write_atomically", "write_json",
+    "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_object", "read_text", "reading",
+    "remove_leftovers",    "temporary_beside", "whole_file", "whole_folder", "write_atomically", "write_json",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ CLASSES = 10_000
 LIMITS: Mapping[str, FormatLimits] = {
     "yaml": FormatLimits(bytes=512 * KiB, unpacked=2 * MiB, depth=32, items=20_000),
     "sweep": FormatLimits(bytes=512 * KiB, items=100_000),
+    "toml": FormatLimits(bytes=64 * KiB),
     "json": FormatLimits(bytes=256 * MiB, depth=64, items=8_000_000),  # values; 1 GB of objects at the very most
     "npy": FormatLimits(bytes=TiB, items=2**20),
     "npz": FormatLimits(bytes=TiB, unpacked=2 * GiB, ratio=250, items=10_000),

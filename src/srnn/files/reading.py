@@ -72,6 +72,14 @@ def read_json(path: Path, what: str = "JSON") -> Any:
     return parse_json(read_bytes(path, what, LIMITS["json"]), path, what)
 
 
+def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
+    """The JSON object of a file. SrnnError as ``read_json``, and for another value."""
+    content = read_json(path, what)
+    if not isinstance(content, dict):
+        raise SrnnError(f"{path} cannot be read as {what} (it is not a JSON object).")
+    return content
+
+
 def read_json_lines(path: Path, what: str = "JSON, a value a line", torn_tail: bool = False) -> list[Any]:
     """The values of a file with one JSON value a line; empty lines are passed over. SrnnError, which names the line.
 
@@ -104,5 +112,5 @@ def _containers(value: Any) -> Iterable[Any]:
 
 def _reason(error: BaseException) -> str:
     """What a parser said, or the kind of its error where it says nothing; short, for it may quote the file."""
-    text = " ".join(str(error).split())
+    text = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
     return (text[:200] or type(error).__name__) if not isinstance(error, RecursionError) else "it is nested too deeply"

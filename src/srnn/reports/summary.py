@@ -8,6 +8,7 @@ curves.svg     validation accuracy by epoch, a line a seed
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +17,10 @@ from typing import Any
 
 from ..analysis import recipe_spikes
 from ..errors import SrnnError
-from ..files import locks, read_json, write_atomically
+from ..files import locks, read_object, reading, write_atomically
 from ..recipes import Recipe, dump_recipe
 from ..runs import Run
-from ..text import code, markdown, markdown_table
+from ..text import code, markdown, markdown_table, one_line
 
 _MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
 
@@ -42,8 +43,26 @@ def read_run(folder: Path) -> FinishedRun:
     run = Run.open(folder)
     if not (folder / "result.json").is_file():
         raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
-    result, environment = (read_json(folder / name) for name in ("result.json", "environment.json"))
-    return FinishedRun(run.seed, run.recipe, result, environment, run.epochs())
+    epochs = run.epochs()
+    with reading(run.metrics, "a training's metrics"):
+        _numbers(*(record["validation"]["accuracy"] for record in epochs))
+    with reading(folder / "environment.json", "a run's environment"):
+        environment = read_object(folder / "environment.json")
+        _ = environment["cpu"], environment["cores"], environment["versions"]["torch"], environment["git_commit"]
+    with reading(folder / "result.json", "a training's result"):
+        result = read_object(folder / "result.json")
+        rate = result["firing_rate"]
+        _numbers(*(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")))
+        _numbers(*(result[name] for name in _MEASURES if name in result), *([rate["mean"]] if rate else []))
+        if not 1 <= result["best_epoch"] <= len(epochs):
+            raise ValueError(f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}")
+    return FinishedRun(run.seed, run.recipe, result, environment, epochs)
+
+
+def _numbers(*values: Any) -> None:
+    """Raises for what is no finite number."""
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        raise ValueError("a value is not a finite number")
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def _plot(summary: dict[str, Any], path: Path) -> None:
             percent, best = [100 * value for value in curve], summary["best_epoch"][i]
             axes.plot(range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}")
             axes.plot(best, percent[best - 1], "o", color=colour)
-        axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=summary["title"])
+        axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=one_line(summary["title"]))
         axes.grid()
         axes.legend(loc="lower right")
         picture = style.rendered(figure, "svg")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from ..files import reading
 from .liveness import Watcher, identity, is_gone
 from .schema import Range, Sweep, Unit
 from .storage import import_optuna
@@ -77,6 +78,12 @@ class Queue:
             study_name=sweep.name, storage=storage, load_if_exists=True,
             direction="maximize" if sweep.maximise else "minimize", pruner=_pruner(sweep),
         )  # fmt: skip
+        with reading("The storage", f"that of the sweep '{sweep.name}'"):
+            self._check()
+
+    def _check(self) -> None:
+        """SrnnError when the study is of another sweep."""
+        sweep = self.sweep
         ours, theirs = json.loads(json.dumps(sweep.identity())), self.study.user_attrs.get("sweep")
         if theirs is None:
             self.study.set_user_attr("sweep", ours)
@@ -159,8 +166,9 @@ class Queue:
 
     def status(self) -> list[UnitStatus]:
         """Every unit, in the sweep's order."""
-        holders = self._holders()
-        return [self._status(unit, holders.get(unit.name)) for unit in self.units.values()]
+        with reading("The storage", f"that of the sweep '{self.sweep.name}'"):
+            holders = self._holders()
+            return [self._status(unit, holders.get(unit.name)) for unit in self.units.values()]
 
     def finished(self) -> bool:
         """Nothing is waiting or running."""

@@ -35,12 +35,7 @@ def open_storage(address: str | None, out: Path) -> Any:
             return storage
         except OSError as error:
             raise SrnnError(f"Cannot write the sweep's journal {path}: {error.strerror or error}.") from error
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            AssertionError,
-        ) as error:  # AssertionError: optuna's, of an unknown line
+        except Exception as error:  # whatever optuna makes of lines that are not its own
             raise SrnnError(f"{path} is no journal of a sweep, or it is damaged: {error}.") from error
     # The plain name of the database means the present driver, not the one that was the default ten years ago.
     if address.startswith(("postgresql://", "postgres://")):

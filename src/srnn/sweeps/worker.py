@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from ..files import FolderInUse, read_json
+from ..files import FolderInUse, read_object
 from ..progress import Reporter
 from ..runs import Run
 from .queue import Claim, Lost, Queue
@@ -141,7 +141,7 @@ class _Follower(Reporter):
 
 def _result(folder: Path, out: Path) -> dict[str, Any]:
     """What the sweep's results keep of a run."""
-    found = read_json(folder / "result.json", "a run's result")
+    found = read_object(folder / "result.json", "a run's result")
     names = ("accuracy", "accuracy_labelled", "loss", "parameters", "best_epoch", "epochs", "seconds")
     rate = found["firing_rate"]
     return {

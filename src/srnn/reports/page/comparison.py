@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ...analysis import Analysis, AnalysisOptions, analyse
 from ...energy.subjects import compare_energy
 from ...errors import SrnnError
+from ...files import read_object
 from ...runs import Run
-from .content import analysis_options, describe_network, describe_task, plain, read_json, short_names, training
+from .content import analysis_options, describe_network, describe_task, plain, short_names, training
 
 if TYPE_CHECKING:
     from ...datasets import SplitName
@@ -67,7 +68,7 @@ def comparison_content(
             "runs": described,
             "energy": energy,
             "recipes": differences([_settings(run) for run in runs]),
-            "environments": differences([read_json(run.path / "environment.json") for run in runs]),
+            "environments": differences([read_object(run.path / "environment.json") for run in runs]),
         }
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from ...batches import Sequences
 from ...datasets.qtdb import CHANNELS
 from ...energy.subjects import compare_energy
 from ...errors import SrnnError
+from ...files import read_object
 from ...recipes import dump_recipe
 from ...recipes.baselines import BASELINES
 from ...runs import Run
@@ -86,7 +86,7 @@ def report_content(
             "energy": energy,
             "samples": watched,
             "recipe": dump_recipe(run.recipe),
-            "environment": read_json(run.path / "environment.json"),
+            "environment": read_object(run.path / "environment.json"),
         }
     )  # fmt: skip
 
@@ -164,25 +164,12 @@ def histogram(one: TimeConstants) -> dict[str, Any]:
 
 def training(run: Run) -> dict[str, Any]:
     """What training logged an epoch, and the epoch that validation chose."""
-    try:
-        lines = run.metrics.read_text(encoding="utf-8").splitlines() if run.metrics.is_file() else []
-        records = [json.loads(line) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
-        raise SrnnError(f"{run.metrics} cannot be read: {error}.") from error
-    epochs = [record for record in records if isinstance(record, dict) and "epoch" in record]
+    epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
-    result = read_json(run.path / "result.json") if (run.path / "result.json").is_file() else None
-    if isinstance(result, dict):
+    result = read_object(run.path / "result.json") if (run.path / "result.json").is_file() else None
+    if result is not None:
         result.pop("run", None)  # where it lies is nobody's business
     return {"epochs": epochs, "best_epoch": best[-1] if best else None, "result": result}
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of the run. SrnnError when it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SrnnError(f"{path} cannot be read: {error}.") from error
 
 
 def plain(value: Any) -> Any:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
-from ...files import write_atomically
-from .evidence import SweepResult, read_json, read_sweep
+from ...files import read_json_lines, read_object, reading, write_atomically
+from .evidence import SweepResult, read_sweep
 
 FILE = "curves.json"
 MEASURES = ("accuracy", "loss", "firing_rate")
@@ -49,12 +49,9 @@ def read_curves(sweep: SweepResult) -> Curves:
     path = sweep.folder / FILE
     if not path.is_file():
         return Curves("nothing", {})
-    try:
-        return Curves(
-            FILE, {str(name): [_checked(one) for one in each] for name, each in read_json(path)["points"].items()}
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SrnnError(f"{path} is not what write_curves writes ({error}); make it again, or take it away.") from error
+    with reading(path, "what write_curves writes"):
+        points = read_object(path)["points"]
+        return Curves(FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()})
 
 
 def write_curves(folder: Path, runs: Path | None = None) -> Path:
@@ -87,8 +84,8 @@ def _of_runs(sweep: SweepResult, folder: Path) -> dict[str, list[Epochs]]:
 
 def _epochs(path: Path) -> dict[str, list[float]]:
     """A training's measures on its training split."""
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with reading(path, "a training's metrics"):
+        records = read_json_lines(path, torn_tail=True)
         trained = [record["train"] for record in records if "epoch" in record]
         rates = [report["firing_rate"] for report in trained]
         found = {
@@ -97,8 +94,6 @@ def _epochs(path: Path) -> dict[str, list[float]]:
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
         return _checked({name: [_rounded(value) for value in values] for name, values in found.items()})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SrnnError(f"{path} cannot be read ({error}); take it away, or train again.") from error
 
 
 def _checked(training: Any) -> Epochs:

@@ -12,16 +12,15 @@ A file that is not what it should be is an SrnnError with one line; a folder wit
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...datasets.base import SPLITS
 from ...errors import SrnnError
+from ...files import read_object, reading
 from .kinds import spiking
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
@@ -137,17 +136,17 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
             kept = replace(_run(path / "run"), name=path.name)
             if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in found):
                 found.append(kept)
-    with _sound(folder / "test-splits.json", "srnn evaluate --split test"):
+    with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
         entries = _with_tests(entries, read_tested(folder))
-    with _sound(folder / "published.json", "srnn evaluate --published"):
+    with reading(folder / "published.json", "what 'srnn evaluate --published' writes"):
         published = read_published(folder)
     return Evidence(_with_runs(entries, found), sweeps, data_dir, published)
 
 
 def _summary(folder: Path) -> Entry:
     path = folder / "summary.json"
-    content = read_json(path)
-    with _sound(path, "srnn summarise"):
+    content = read_object(path)
+    with reading(path, "what 'srnn summarise' writes"):
         recipe = _recipe(content["recipe"], path)
         rate = content["firing_rate"]
         rate = None if rate is None else _spread(rate)
@@ -183,8 +182,8 @@ def _run(folder: Path) -> Entry:
     run = Run.open(folder)
     if not (folder / "result.json").is_file():
         raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
-    result = read_json(folder / "result.json")
-    with _sound(folder / "result.json", "srnn train"):
+    result = read_object(folder / "result.json")
+    with reading(folder / "result.json", "what 'srnn train' writes"):
         rate = result.get("firing_rate")
         rate = None if rate is None else _one(rate["mean"])
         return Entry(
@@ -194,7 +193,7 @@ def _run(folder: Path) -> Entry:
             firing_rate=rate if spiking(run.recipe.to_dict()["network"]) else None,
             seeds=[run.seed],
             split=f"{result.get('split', 'validation')} (which also chose the epoch)",
-            parameters=result.get("parameters"),
+            parameters=None if result.get("parameters") is None else int(result["parameters"]),
             runs=[folder],
             evaluations=_evaluations(folder),
         )
@@ -243,8 +242,8 @@ def _joined(entry: Entry, run: Entry) -> Entry:
 def read_sweep(folder: Path) -> SweepResult:
     """A sweep's ``results.json``."""
     path = folder / "results.json"
-    content = read_json(path)
-    with _sound(path, "srnn sweep"):
+    content = read_object(path)
+    with reading(path, "what 'srnn sweep' writes"):
         recipe = dict(content["recipe"])
         name, title, split, task = (content["name"], content["title"], content["split"], recipe["task"]["name"])
         if not all(isinstance(text, str) for text in (name, title, split, task)):
@@ -268,8 +267,8 @@ def read_sweep(folder: Path) -> SweepResult:
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.glob("evaluation-*.json")):
-        content = read_json(path)
-        with _sound(path, "srnn evaluate --full"):
+        content = read_object(path)
+        with reading(path, "what 'srnn evaluate --full' writes"):
             _check_evaluation(content)
         found.append(content)
     return found
@@ -300,27 +299,6 @@ def _numbers(values: Any) -> None:
         value is None or (isinstance(value, (int, float)) and math.isfinite(value)) for value in values
     ):
         raise ValueError("a list of something else than finite numbers")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. SrnnError when the file cannot be read or holds something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SrnnError(f"{path} cannot be read: {error}. Make it again, or take its folder away.") from error
-    if not isinstance(content, dict):
-        raise SrnnError(f"{path} holds no JSON object; make it again, or take its folder away.")
-    return content
-
-
-@contextmanager
-def _sound(path: Path, maker: str) -> Iterator[None]:
-    """What is wrong within the block becomes one line that names the file and the command that makes it."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise SrnnError(f"{path} is not what '{maker}' writes ({what}); make it again.") from error
 
 
 def _spread(value: Any) -> Spread:

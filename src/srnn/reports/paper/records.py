@@ -8,13 +8,13 @@ Either file may be absent. ``docs/reproduce.md`` says what else an entry may hol
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import SrnnError
+from ...files import read_json
 
 _NOT_THE_RECIPE = ("--seed", "--data-dir", "--out", "--device")
 """Options of 'srnn train' that do not change what is trained."""
@@ -103,10 +103,7 @@ def read_published(folder: Path) -> list[PublishedRun]:
 def _read(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SrnnError(f"{path} cannot be read: {error}. Mend it, or take it away.") from error
+    content = read_json(path, "a list of results")
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise SrnnError(f"{path} holds no list of JSON objects; mend it, or take it away.")
     return content
