@@ -120,7 +120,7 @@ def test_installed_where_nothing_can_be_written(tmp_path: Path, user_cache: str)
     package = tmp_path / "site-packages" / "srnn"
     shutil.copytree(Path(srnn.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     # A file where the folder for compiled code would be stops every user, root too.
-    (package / "kernels" / "cpu" / "__pycache__").touch()
+    (package / "__pycache__").touch()
     cache = tmp_path / "cache"
     if user_cache == "not writable":
         cache.touch()
@@ -137,6 +137,6 @@ def test_installed_where_nothing_can_be_written(tmp_path: Path, user_cache: str)
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert (done.stdout.strip() == "None") == (user_cache == "not writable")
-        compiled.append({path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")})
+        compiled.append({path: path.stat().st_mtime_ns for path in cache.rglob("*.compiled")})
     assert compiled[0] == compiled[1]  # the second process compiled nothing, or nothing was kept
     assert bool(compiled[0]) == (user_cache == "writable")

@@ -24,11 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from .. import __version__
+    from ..compiling import has_numba
+    from ..errors import SrnnError
     from ..kernels import BACKENDS
-    from ..kernels.cpu.layer import info as cpu_info
     from ..neurons import NEURONS
     from ..runs import environment
     from ..surrogates import SURROGATES
+
+    if not has_numba():
+        raise SrnnError("Numba is not installed.")
+    from ..kernels.cpu.layer import info as cpu_info
 
     found = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")

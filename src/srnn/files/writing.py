@@ -26,12 +26,13 @@ from .locking import is_at, try_lock
 _OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Replace the file by ``content``, on disk when this returns. SrnnError when that fails; then the old file is still there.
 
-    A name that is there and no ordinary file (/dev/stdout, a pipe) is written to, for nothing can take its place.
+    A name that is there and no ordinary file (/dev/stdout, a pipe) is written to, for nothing can take its place. ``mode`` as
+    in ``whole_file``.
     """
-    with whole_file(path) as file:
+    with whole_file(path, mode=mode) as file:
         file.write(content)
 
 
@@ -41,12 +42,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, parents: bool = False) -> Iterator[BinaryIO]:
+def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> Iterator[BinaryIO]:
     """A new file, open to be written and read, that replaces ``path`` when the block ends, on disk; after an error it does not.
 
     An OSError from within becomes an SrnnError that names ``path``. What is no ordinary file is written to, as by
     ``write_atomically``.
     parents: make its folder, where it is not there.
+    mode: the most that the new file permits, from its first moment; None: what the old file does, if there is one.
     """
     with _failing(path):
         target = _target(path)
@@ -57,10 +59,10 @@ def whole_file(path: Path, parents: bool = False) -> Iterator[BinaryIO]:
         if parents:
             target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent)
-        temporary, file = _new_file(target)
+        temporary, file = _new_file(target, 0o666 if mode is None else mode)
         try:
             with file:
-                if target.exists():
+                if mode is None and target.exists():
                     shutil.copymode(target, temporary)
                 yield file
                 file.flush()
@@ -176,10 +178,13 @@ def _remove_unless_written(path: Path, is_folder: bool) -> None:
             os.close(handle)
 
 
-def _new_file(target: Path) -> tuple[Path, BinaryIO]:
+def _new_file(target: Path, mode: int) -> tuple[Path, BinaryIO]:
+    def create(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
     while True:
         temporary = temporary_beside(target)
-        file = open(temporary, "x+b")  # noqa: SIM115 - the caller closes it
+        file = open(temporary, "x+b", opener=create)  # noqa: SIM115 - the caller closes it
         # Between the two someone may have taken it for a leftover, in a moment that is too short to wait for.
         if try_lock(file.fileno()) is not False and is_at(file.fileno(), temporary):
             return temporary, file

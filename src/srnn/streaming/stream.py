@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import kernels
+from ..compiling import has_numba
 from ..errors import SrnnError
 from ..kernels import Spikes
 from ..kernels.cpu import DTYPES, CannotCompile
@@ -65,7 +65,7 @@ def _network(net: SRNN, streams: int) -> Any:
     dtype = net.readout.weight_in.dtype
     reason = ""
     if "reference" not in backends:
-        if find_spec("numba") is None:
+        if not has_numba():
             reason = "Numba is not installed"
         elif dtype not in DTYPES:
             reason = f"a stream needs float32 or float64 (the weights are {dtype})"

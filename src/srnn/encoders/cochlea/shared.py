@@ -7,22 +7,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from ... import compiling
 from ...errors import SrnnError
 
 
 @functools.cache
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled form of a plain function of arrays and numbers; Numba keeps the machine code on disk.
+    """The compiled form of a plain function of arrays and numbers; its machine code is kept on disk.
 
     It runs without the GIL, so that threads can convert clips side by side.
     """
-    import numba  # costs more than all else here: only who converts pays for it
-
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(loop)
-    except RuntimeError:  # no folder to cache in can be written
-        return numba.njit(**options)(loop)
+    return compiling.compiled(loop, nogil=True, error_model="numpy")
 
 
 def check_constants(stage: object) -> None:

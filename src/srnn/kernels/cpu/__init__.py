@@ -13,10 +13,9 @@ Importing this package does not import Numba; running a layer does.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import torch
 
+from ...compiling import has_numba
 from ...errors import SrnnError
 from ..problem import LayerProblem, LayerResult
 
@@ -38,7 +37,7 @@ def why_not(problem: LayerProblem) -> str:
     if any(tensor.dtype not in DTYPES or tensor.dtype != problem.weight_in.dtype
            for tensor in tensors if isinstance(tensor, torch.Tensor)):  # fmt: skip
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
-    if find_spec("numba") is None:
+    if not has_numba():
         return "Numba is not installed"
     return ""
 

@@ -1,8 +1,7 @@
-"""From a neuron's and a surrogate's plain functions to compiled loops, kept in memory and on disk.
+"""From a neuron's and a surrogate's plain functions to compiled loops, kept in memory and on disk (``srnn.compiling``).
 
-The disk cache is Numba's: beside this file, or, where that is read-only, in the user's cache folder; the environment variable
-NUMBA_CACHE_DIR names another place. Numba notices changes of the file in which a loop stands; the fingerprints add
-all else that is compiled into it: the vocabulary, and the neuron's and surrogate's functions.
+What is kept on disk is found again while the file in which a loop stands is the same; the fingerprints add all else that is
+compiled into it: the vocabulary, and the neuron's and surrogate's functions.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-import numba
 from numba.extending import register_jitable
 
 from ... import arithmetic
+from ...compiling import compiled
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from .backward import make_backward
@@ -68,12 +67,8 @@ def fingerprint(*functions: FunctionType) -> str:
     return digest.hexdigest()
 
 
-def _compile(loop: Callable[..., Any]) -> Callable[..., Any]:
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-    try:
-        return numba.njit(cache=True, **options)(loop)
-    except RuntimeError:  # no folder to cache in can be written
-        return numba.njit(**options)(loop)
+def _compile(loop: Callable[..., Any]) -> Any:
+    return compiled(loop, nogil=True, error_model="numpy", boundscheck=False)
 
 
 def _no_derivative(v: Any) -> Any:

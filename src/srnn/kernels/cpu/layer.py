@@ -12,8 +12,9 @@ import torch
 from numba.core.errors import NumbaError
 from torch import Tensor
 
+from ...compiling import folder_in_use
 from ...errors import SrnnError
-from ...neurons import ALIF, Neuron
+from ...neurons import Neuron
 from ...surrogates import Surrogate
 from ..problem import LayerProblem, LayerResult
 from ..spikes import Spikes
@@ -357,7 +358,6 @@ def info() -> dict[str, Any]:
     import llvmlite.binding as llvm
     import numba
 
-    cache = getattr(forward_loop(ALIF), "_cache", None)
     named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
     features = {} if named else {"register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") else 256}
     return {
@@ -365,7 +365,7 @@ def info() -> dict[str, Any]:
         "processor": named or llvm.get_host_cpu_name(),
         **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
         "numba": numba.__version__,
-        "cache": getattr(cache, "cache_path", None),
+        "cache": folder_in_use(),
     }
 
 

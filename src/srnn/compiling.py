@@ -1,0 +1,255 @@
+"""From plain functions to machine code, by Numba, kept on disk for the next process.
+
+Numba's own disk cache unpickles whatever lies in its folder and runs the machine code in it: a damaged file is a crash at every
+start, and one that somebody else wrote is his code in our process. So it is not used. Here each compiled form of a function is a
+file of its own that begins with a digest of the rest, and
+
+- a file whose digest is not right counts as missing: the function is compiled again, and the file replaced;
+- nothing is read that others than this user and root may write: see ``trusted``;
+- what cannot be written is compiled in memory, and one warning says so.
+
+The files lie in ``__pycache__`` beside this one, or, where that cannot be written, in the user's cache folder; the environment
+variable NUMBA_CACHE_DIR names another place. Of the two the first is read also where it cannot be written: an administrator who
+installs srnn, and then calls ``srnn info --warm``, compiles for everyone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .errors import SrnnError
+from .files import write_atomically
+
+KEPT = 256 * 2**20
+"""Bytes that a folder may hold; of more, the files written longest ago are removed. A form takes some hundred KiB."""
+
+_SUFFIX = ".compiled"
+
+
+def has_numba() -> bool:
+    """Whether Numba is installed. To be asked before it is imported.
+
+    SrnnError if the current folder would configure it: a file there is data of someone's (an unpacked archive, a clone), and
+    Numba's settings name files to be written and processors to compile for.
+    """
+    if "numba" in sys.modules:
+        return True
+    if os.path.isfile(".numba_config.yaml"):
+        raise SrnnError(
+            "Numba would take settings from .numba_config.yaml in the current folder, which may be anybody's; "
+            "start from another folder, or set its NUMBA_... environment variables instead."
+        )
+    return find_spec("numba") is not None
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """The compiled form of a function; ``options`` are those of ``numba.njit``. Compiled at its first call for each signature,
+    unless it is found on disk."""
+    has_numba()
+    import numba  # costs more than all else here
+
+    dispatcher: Any = numba.njit(**options)(function)
+    dispatcher._cache = _DiskCache(function, repr(sorted(options.items())))
+    return dispatcher
+
+
+def folder_in_use() -> str | None:
+    """Where new machine code is kept; None: nowhere."""
+    for folder in _folders():
+        with contextlib.suppress(OSError):
+            _make(folder)
+            if trusted(folder) and os.access(folder, os.W_OK):
+                return str(folder)
+    return None
+
+
+class _DiskCache:
+    """What Numba asks for compiled forms of one function and gives new ones to: the methods of its ``FunctionCache``."""
+
+    def __init__(self, function: Any, options: str) -> None:
+        self._function, self._options = function, options
+
+    @property
+    def cache_path(self) -> str | None:
+        return folder_in_use()
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """The compiled form for a signature, None if there is none that can be trusted."""
+        from numba.core.compiler import CompileResult
+
+        target.refresh()
+        name = self._name(signature, target.codegen())
+        for folder in _folders():
+            content = _read(folder, name)
+            # The digest tells damage; what else may be wrong with a file (a Numba that was patched) is no reason to stop either.
+            with contextlib.suppress(Exception):
+                if content is not None:
+                    return CompileResult._rebuild(target, *pickle.loads(content))
+        return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep a compiled form."""
+        from numba.core.serialize import dumps
+
+        if result.lifted or result.library.has_dynamic_globals:  # good for this process only
+            return
+        try:
+            name, content = self._name(signature, result.codegen), dumps(result._reduce())
+        except Exception as error:
+            _say(f"this Numba cannot save it ({type(error).__name__})")
+            return
+        reason = "there is no folder for it"
+        for folder in _folders():
+            try:
+                _make(folder)
+                if trusted(folder):
+                    write_atomically(folder / name, _digest(name, content) + content, mode=0o644)
+                    _forget_oldest(folder)
+                    return
+                reason = f"others may write to {folder}"
+            except (OSError, SrnnError) as error:
+                cause = error.__cause__ or error
+                reason = f"{folder} cannot be written ({getattr(cause, 'strerror', None) or cause})"
+        _say(reason)
+
+    def flush(self) -> None:
+        """Numba's word for forgetting what is kept; ``recompile`` says it. New files replace old ones anyway."""
+
+    def _name(self, signature: Any, codegen: Any) -> str:
+        """Of the file for a signature: differs with all that the machine code depends on."""
+        import llvmlite
+        import numba
+        from numba.core.serialize import dumps
+
+        function = self._function
+        closure = tuple(cell.cell_contents for cell in function.__closure__ or ())
+        depends_on = (
+            str(signature), codegen.magic_tuple(),  # the processor and its features
+            function.__qualname__, hashlib.sha256(function.__code__.co_code).hexdigest(),
+            hashlib.sha256(dumps(closure)).hexdigest(), _source_digest(function.__code__.co_filename), self._options,
+            numba.__version__, llvmlite.__version__, sys.implementation.cache_tag,
+        )  # fmt: skip
+        return f"{function.__name__}-{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:40]}{_SUFFIX}"
+
+
+@functools.cache
+def _source_digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _digest(name: str, content: Any) -> bytes:
+    """Of a file and its name, so that a file that came under another's name (another processor's) is a damaged one too."""
+    digest = hashlib.sha256(name.encode())
+    digest.update(content)
+    return digest.digest()
+
+
+def _read(folder: Path, name: str) -> memoryview | None:
+    """What is kept under a name; None if there is nothing, it is damaged, or others may have written it."""
+    path = folder / name
+    try:
+        status = os.lstat(path)
+        if not (stat.S_ISREG(status.st_mode) and _only_ours(status) and trusted(folder)):
+            return None
+        content = memoryview(path.read_bytes())
+    except (OSError, MemoryError):
+        return None
+    size = hashlib.sha256().digest_size
+    return content[size:] if content[:size] == _digest(name, content[size:]) else None
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Keep a folder within ``KEPT`` bytes."""
+    files: list[tuple[float, int, Path]] = []
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError):  # another process was faster
+            files.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= KEPT:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+        total -= size
+
+
+@functools.cache  # said once
+def _say(reason: str) -> None:
+    warnings.warn(
+        f"Compiled code is not kept, so each start compiles again: {reason}. "
+        "NUMBA_CACHE_DIR names a folder for it, which must be yours alone to write.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+# ---- where, and whom we trust ------------------------------------------------------------------------------------------
+
+
+def _folders() -> Iterator[Path]:
+    """Where machine code may lie, first the place that is preferred."""
+    named = os.environ.get("NUMBA_CACHE_DIR")  # not numba.config's, which a file in the current folder can set
+    if named:
+        yield Path(named) / "srnn"
+        return
+    yield Path(__file__).parent / "__pycache__"
+    with contextlib.suppress(RuntimeError):  # nobody's home
+        local = os.environ.get("XDG_CACHE_HOME" if os.name == "posix" else "LOCALAPPDATA")
+        yield (Path(local) if local else Path.home() / ".cache") / "srnn" / "compiled"
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there, for nobody else to write to."""
+    for part in reversed((folder, *folder.parents)):
+        if not part.exists():
+            part.mkdir(0o755, exist_ok=True)
+
+
+def trusted(folder: Path) -> bool:
+    """Whether nobody but this user and root may put anything into a folder, or another folder into its place.
+
+    That is: they own it and every folder above, and nobody else may write to them; above, a folder to which all may write will
+    do if in it each may replace his own only (the sticky bit, as /tmp has it). A group that this user is alone in counts as the
+    user. Where permissions are not the system's (Windows), every folder is trusted. OSError: it cannot be looked at.
+    """
+    above = {*folder.absolute().parents, *folder.resolve().parents}
+    return _only_ours(os.stat(folder)) and all(_only_ours(status, sticky=True) for status in map(os.stat, above))
+
+
+def _only_ours(status: os.stat_result, sticky: bool = False) -> bool:
+    """Whether a file or folder belongs to this user or root, and no others may write to it.
+
+    ``sticky``: they may, to a folder in which they cannot touch what is not theirs.
+    """
+    if os.name != "posix":
+        return True
+    if status.st_uid not in (0, os.geteuid()):
+        return False
+    if sticky and status.st_mode & stat.S_ISVTX:
+        return True
+    by_group = bool(status.st_mode & stat.S_IWGRP) and not _alone(status.st_gid)
+    return not (by_group or status.st_mode & stat.S_IWOTH)
+
+
+@functools.cache
+def _alone(group: int) -> bool:
+    """Whether a group is the private one that many systems give each user: of the same name, and without other members."""
+    import grp
+    import pwd
+
+    try:
+        user, entry = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:
+        return False
+    return user.pw_gid == group and entry.gr_name == user.pw_name and set(entry.gr_mem) <= {user.pw_name}

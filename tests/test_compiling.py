@@ -1,0 +1,364 @@
+"""Machine code on disk: damaged files, files of others, folders that cannot be written, writers that are killed or many."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import random
+import re
+import stat
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import srnn
+from srnn import SrnnError, compiling
+from srnn.encoders.cochlea import shared
+
+pytest.importorskip("numba")
+
+
+def loop(offset: int = 1) -> Any:
+    """A compiled function, as a new process has it: nothing is in memory yet."""
+
+    def add(x):
+        return x + offset
+
+    return shared.compiled(add)
+
+
+def compiles(function: Any) -> int:
+    """Call it; how often it was compiled, rather than found on disk."""
+    assert function(41) == 42
+    return sum(function.stats.cache_misses.values())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where machine code is kept; nothing is there yet."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    compiling._say.cache_clear()
+    return tmp_path / "cache" / "srnn"
+
+
+@pytest.fixture
+def kept(folder: Path) -> Path:
+    """The file of a compiled function."""
+    assert compiles(loop()) == 1
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_what_is_kept_is_found_by_the_next_process(kept: Path) -> None:
+    """Fails clearly if Numba's internals, on which this rests, have moved: then every start would compile again."""
+    again = loop()
+    assert compiles(again) == 0 and sum(again.stats.cache_hits.values()) == 1
+    assert stat.S_IMODE(kept.stat().st_mode) & 0o022 == 0
+    assert shared.compiled(again.py_func) is again and again.stats.cache_path == str(kept.parent)
+
+
+def _flip(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut in the digest": lambda data: data[:20],
+    "nothing but a digest": lambda data: data[:32],
+    "cut": lambda data: data[: len(data) // 2],
+    "one byte short": lambda data: data[:-1],
+    "one byte more": lambda data: data + b"\0",
+    "a bit of the digest": lambda data: _flip(data, 3),
+    "a bit of the code": lambda data: _flip(data, len(data) * 2 // 3),
+    "zeros, as after a power cut": lambda data: bytes(len(data)),
+    "garbled": lambda data: random.Random(0).randbytes(len(data)),
+    "a pickle that runs code": lambda data: pickle.dumps(_Evil(Path("ran"))),
+}
+
+
+class _Evil:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_compiled_anew_and_replaced(
+    damage: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = kept.read_bytes()
+    kept.write_bytes(DAMAGE[damage](whole))
+    assert compiles(loop()) == 1
+    assert compiles(loop()) == 0
+    assert not Path("ran").exists() and [kept] == list(kept.parent.iterdir())
+
+
+def test_no_flipped_bit_and_no_cut_goes_unseen(kept: Path) -> None:
+    whole, generator = kept.read_bytes(), random.Random(1)
+    for _ in range(60):
+        place = generator.randrange(len(whole))
+        kept.write_bytes(_flip(whole, place))
+        assert compiling._read(kept.parent, kept.name) is None
+        kept.write_bytes(whole[:place])
+        assert compiling._read(kept.parent, kept.name) is None
+    kept.write_bytes(whole)
+    assert compiling._read(kept.parent, kept.name) == whole[32:]
+
+
+def test_a_file_under_anothers_name_is_damaged(kept: Path) -> None:
+    """As a home of several machines might get it from a careless copy: code for another processor ends in SIGILL."""
+    other = kept.with_name("add-" + "0" * 40 + ".compiled")
+    kept.rename(other)
+    assert compiling._read(other.parent, other.name) is None
+
+
+def test_a_form_that_numba_cannot_take_back_is_compiled_anew(kept: Path) -> None:
+    content = pickle.dumps(("not", "what", "Numba", "saved"))
+    kept.write_bytes(compiling._digest(kept.name, content) + content)
+    assert compiles(loop()) == 1
+
+
+@pytest.mark.parametrize("instead", ["folder", "link to nothing", "pipe"])
+def test_what_is_no_file_is_not_read(instead: str, kept: Path) -> None:
+    kept.unlink()
+    if instead == "folder":
+        kept.mkdir()
+    elif instead == "pipe" and hasattr(os, "mkfifo"):
+        os.mkfifo(kept)
+    else:
+        kept.symlink_to("nothing")
+    assert compiling._read(kept.parent, kept.name) is None
+
+
+# ---- whom is trusted ---------------------------------------------------------------------------------------------------
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+
+
+def _owned_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, 4321, -1)
+    else:
+        mine = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+
+
+OPEN = {
+    "the folder, by its group": (0o775, "folder"),
+    "the folder, by all": (0o777, "folder"),
+    "the folder, by all, with the sticky bit": (0o1777, "folder"),
+    "the file, by its group": (0o664, "file"),
+    "the file, by all": (0o646, "file"),
+    "a folder above, by its group": (0o775, "above"),
+    "a folder above, by all": (0o777, "above"),
+}
+
+
+@posix
+@pytest.mark.parametrize("how", [*OPEN, "another's folder", "another's file", "another's folder above"])
+def test_what_others_may_write_is_not_read(
+    how: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code with the right digest, planted: it runs where it is trusted, so that its not running says something."""
+    monkeypatch.setattr(compiling, "_alone", lambda group: False)
+    content = pickle.dumps(_Evil(tmp_path / "ran"))
+    kept.write_bytes(compiling._digest(kept.name, content) + content)
+    assert compiles(loop()) == 1 and (tmp_path / "ran").exists()
+    (tmp_path / "ran").unlink()
+
+    kept.write_bytes(compiling._digest(kept.name, content) + content)
+    places = {"folder": kept.parent, "file": kept, "above": kept.parent.parent}
+    if how in OPEN:
+        places[OPEN[how][1]].chmod(OPEN[how][0])
+    else:
+        place = how.split()[-1] if "above" in how else how.split("'s ")[1]
+        _owned_by_another(places[place], monkeypatch)
+    if "file" in how:  # it is replaced by one of our own
+        assert compiles(loop()) == 1 and (compiles(loop()) == 0 or "another" in how)
+    else:
+        with pytest.warns(RuntimeWarning, match="others may write to .*NUMBA_CACHE_DIR"):
+            assert compiles(loop()) == 1
+    assert not (tmp_path / "ran").exists()
+
+
+@posix
+def test_a_folder_of_ones_own_below_one_for_all_is_trusted(kept: Path) -> None:
+    """As /tmp is: nobody can put another folder in its place."""
+    kept.parent.parent.chmod(0o1777)
+    assert compiles(loop()) == 0
+
+
+@posix
+def test_links_on_the_way_are_followed_by_the_check(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "_alone", lambda group: False)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "link").symlink_to(kept.parent.parent)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "open" / "link"))
+    assert compiles(loop()) == 0
+    (tmp_path / "open").chmod(0o777)  # somebody may let the link lead elsewhere
+    with pytest.warns(RuntimeWarning, match="others may write"):
+        assert compiles(loop()) == 1
+
+
+@posix
+def test_a_group_of_ones_own_counts_as_oneself(monkeypatch: pytest.MonkeyPatch) -> None:
+    import grp
+    import pwd
+
+    groups = {
+        1000: ("me", []), 1001: ("staff", ["me"]), 1002: ("me", ["me"]), 1003: ("me", ["you"]),
+    }  # fmt: skip
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: SimpleNamespace(gr_name=groups[gid][0], gr_mem=groups[gid][1]))
+    for gid, expected in ((1000, True), (1001, False), (1002, True), (1003, False), (1004, False)):
+        monkeypatch.setattr(pwd, "getpwuid", lambda uid, gid=gid: SimpleNamespace(pw_gid=gid, pw_name="me"))
+        assert compiling._alone.__wrapped__(gid) is expected
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_gid=7, pw_name="me"))
+    assert compiling._alone.__wrapped__(1000) is False
+
+
+def test_a_folder_that_is_only_read_serves_everyone(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an administrator compiled is read; what is new goes to the user's own folder."""
+    own = tmp_path / "own"
+    monkeypatch.setattr(compiling, "_folders", lambda: iter([kept.parent, own]))
+    write = compiling.write_atomically
+
+    def refused(path: Path, content: bytes, **options: Any) -> None:
+        if path.parent == kept.parent:
+            raise SrnnError("Permission denied.")
+        write(path, content, **options)
+
+    monkeypatch.setattr(compiling, "write_atomically", refused)
+    assert compiles(loop()) == 0 and not own.exists()
+    other = loop(3)
+    assert other(1) == 4 and len(list(own.iterdir())) == 1
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
+def test_what_cannot_be_written_is_compiled_in_memory(
+    call: str, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **options: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, fails)
+    with pytest.warns(RuntimeWarning, match=re.escape(os.strerror(code))) as said:
+        assert compiles(loop()) == 1
+        assert loop(7)(1) == 8
+    assert len(said) == 1
+    monkeypatch.undo()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_place_that_is_no_folder_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    compiling._say.cache_clear()
+    with pytest.warns(RuntimeWarning, match="is not kept") as said:
+        assert compiles(loop()) == compiles(loop()) == 1
+    assert len(said) == 1 and compiling.folder_in_use() is None
+
+
+def test_a_numba_that_saves_otherwise_is_said_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from numba.core.compiler import CompileResult
+
+    monkeypatch.setattr(CompileResult, "_reduce", None)
+    with pytest.warns(RuntimeWarning, match="TypeError"):
+        assert compiles(loop()) == 1
+
+
+def test_many_writers_and_readers_see_whole_files_only(kept: Path) -> None:
+    whole = kept.read_bytes()
+
+    def write(_: int) -> None:
+        for _ in range(10):
+            compiling.write_atomically(kept, whole, mode=0o644)
+
+    def read(_: int) -> bool:
+        return all(compiling._read(kept.parent, kept.name) == whole[32:] for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        writers, readers = pool.map(write, range(2)), pool.map(read, range(2))
+        assert all(readers) and list(writers) == [None, None]
+    assert [kept] == list(kept.parent.iterdir())
+
+
+def test_a_folder_is_kept_within_bounds(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = kept.with_name("old.compiled")
+    old.write_bytes(bytes(1000))
+    unrelated = kept.with_name("module.cpython-311.pyc")
+    unrelated.write_bytes(bytes(10**6))
+    os.utime(old, (1, 1))
+    monkeypatch.setattr(compiling, "KEPT", kept.stat().st_size + 1000)
+    compiling._forget_oldest(kept.parent)
+    assert old.exists()  # at the limit
+    monkeypatch.setattr(compiling, "KEPT", kept.stat().st_size + 999)
+    compiling._forget_oldest(kept.parent)
+    assert not old.exists() and kept.exists()
+    monkeypatch.setattr(compiling, "KEPT", 0)
+    assert loop(5)(1) == 6
+    assert list(kept.parent.iterdir()) == [unrelated]
+
+
+def test_what_a_killed_writer_left_is_never_read_and_removed_by_the_next(kept: Path) -> None:
+    left = kept.with_name(f".{kept.name}-0123456789ab.tmp")
+    left.write_bytes(kept.read_bytes()[:1000])
+    assert compiles(loop()) == 0 and left.exists()
+    assert loop(5)(1) == 6 and not left.exists()
+
+
+# ---- what is found -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_belongs_to_processor_versions_options_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numba
+
+    def add(x):
+        return x
+
+    def name(function: Any = add, options: str = "", signature: str = "(int64,)", processor: str = "haswell") -> str:
+        codegen = SimpleNamespace(magic_tuple=lambda: ("x86_64-linux", processor, "+avx2"))
+        return compiling._DiskCache(function, options)._name(signature, codegen)
+
+    names = [name(), name(options="nogil"), name(signature="(float64,)"), name(processor="skylake")]
+    names += [name(loop(offset).py_func) for offset in (1, 2)]
+    monkeypatch.setattr(numba, "__version__", "0.99")
+    names.append(name())
+    monkeypatch.setattr(compiling, "_source_digest", lambda path: "changed")
+    names.append(name())
+    assert len(set(names)) == len(names)
+
+
+def test_nothing_uses_numbas_own_cache() -> None:
+    """It unpickles and runs what it finds."""
+    root = Path(srnn.__file__).parent
+    assert not [path for path in root.rglob("*.py") if re.search(r"cache\s*=\s*True", path.read_text("utf-8"))]
+
+
+def test_numba_is_not_configured_by_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "numba")
+    assert compiling.has_numba()
+    (tmp_path / ".numba_config.yaml").write_text("cache_dir: planted\n")
+    with pytest.raises(SrnnError, match=r"\.numba_config\.yaml"):
+        compiling.has_numba()
+    monkeypatch.undo()
+    assert compiling.has_numba()  # it is imported already, as its user wanted
