@@ -45,19 +45,21 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     p = problem
     neuron = p.neuron
     x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
-    steps = x.shape[1]
+    steps, lengths = x.shape[1], p.lengths
+    if steps == 0:  # a step that is not valid, cut off at the end: through it backward finds all that needs a gradient
+        x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
     # All steps at once for training. Else step by step: on some processors a product of many rows rounds otherwise than one of
     # few, and a sequence shall give the same bits however it is cut.
     current_in = F.linear(x, p.weight_in, p.bias) if torch.is_grad_enabled() else None
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
     # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
     valid = None
-    if p.lengths is not None:
-        valid = torch.arange(steps, device=x.device)[:, None, None] < p.lengths.to(x.device)[None, :, None]
+    if lengths is not None:
+        valid = torch.arange(x.shape[1], device=x.device)[:, None, None] < lengths.to(x.device)[None, :, None]
 
     *variables, s = p.state
     emitted, traces = [], {name: [] for name in p.record}
-    for t in range(steps):
+    for t in range(x.shape[1]):
         current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)
         if weight_rec is not None:
             current = current + s @ weight_rec
@@ -77,10 +79,8 @@ def run_layer(problem: LayerProblem) -> LayerResult:
             available = dict(zip(neuron.variables(), new, strict=True)) | {"s": s, "v": v, "current": current}
             for name in p.record:
                 traces[name].append(available[name])
-    output = torch.stack(emitted, 1) if emitted else x.new_zeros(*x.shape[:2], p.weight_in.shape[0])
     return LayerResult(
-        emitted=output,
+        emitted=torch.stack(emitted, 1)[:, :steps],
         state=neuron.State._make((*variables, s)),
-        traces={name: torch.stack(values, 1) if values else output.new_zeros(output.shape)
-                for name, values in traces.items()},
-    )  # fmt: skip
+        traces={name: torch.stack(values, 1)[:, :steps] for name, values in traces.items()},
+    )

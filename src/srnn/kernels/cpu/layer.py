@@ -95,10 +95,10 @@ class _Layer:
         return 0 if self.kind == PROJECTED else self.inputs
 
     def shards(self) -> list[tuple[int, int]]:
-        """Ranges of sequences, of whole blocks, that threads work on."""
-        blocks = -(-self.batch // BLOCK)
+        """Ranges of sequences, of whole blocks, that threads work on; of a batch of 0 an empty one."""
+        blocks = max(1, -(-self.batch // BLOCK))
         rows = -(-blocks // SHARDS) * BLOCK
-        return [(first, min(first + rows, self.batch)) for first in range(0, self.batch, rows or 1)]
+        return [(first, min(first + rows, self.batch)) for first in range(0, max(1, self.batch), rows)]
 
     def empty(self, *shape: int) -> Array:
         """Uninitialised numbers, flat. See ``buffers``."""
