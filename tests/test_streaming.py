@@ -135,6 +135,35 @@ def test_substeps(hidden: list[int]) -> None:
     assert all(torch.equal(a.s, b.s) for a, b in zip(stream.state[:-1], end[:-1], strict=True))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), inputs=st.integers(1, 8), hidden=st.lists(st.integers(1, 20), max_size=3),
+    neuron=st.sampled_from([*NEURONS]), readout=st.sampled_from(["integrator", "relu"]), substeps=st.integers(1, 4),
+    recurrent=st.booleans(), bias=st.booleans(), double=st.booleans(), binary=st.booleans(),
+)  # fmt: skip
+def test_few_dense_channels_give_the_bits_of_whole_sequences(
+    seed: int, inputs: int, hidden: list[int], neuron: str, readout: str, substeps: int, recurrent: bool, bias: bool,
+    double: bool, binary: bool,
+) -> None:  # fmt: skip
+    """As long as no layer reads more than eight dense channels: what spiking layers hand on is not dense, but its mean is."""
+    if as_neuron(neuron).emission != "spike":
+        hidden = [min(size, 8) for size in hidden]
+    elif substeps > 1:
+        hidden = [*hidden[:-1], min(hidden[-1], 8)] if hidden else []
+    spec = Readout(as_neuron("relu"), "emission") if readout == "relu" else readout
+    net = make(
+        seed, inputs, hidden, 3, neuron, spec, torch.float64 if double else torch.float32,
+        recurrent=recurrent, substeps=substeps, backend="cpu",
+    )  # fmt: skip
+    for layer in [*net.layers, net.readout]:
+        layer.bias = layer.bias if bias else None  # type: ignore[assignment]
+    x = signal(1, 40, inputs, seed=seed, density=0.5, binary=binary, dtype=np.float64 if double else np.float32)
+    with torch.no_grad():
+        result = net.run(torch.from_numpy(x))
+    stream = Stream(net)
+    assert np.array_equal(stream.run(x[0]), result.output[0].numpy()) and same_bits(stream.state, result.state)
+
+
 @pytest.mark.parametrize("inputs", [4, 70])
 def test_float32_has_the_bits_of_the_cpu_backend(inputs: int) -> None:
     """Few dense channels, or spikes: the layer's loop and the stream sum in the same order."""

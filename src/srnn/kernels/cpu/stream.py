@@ -30,7 +30,7 @@ from .compiler import _compile, _teach, fingerprint
 from .forward import EMISSION, MEMBRANE, emit
 from .memory import flat, load, load_at, load_first, pointer, store, store_first
 from .rows import add_outer, inlined, lanes_of, list_bits, list_spikes, load_panel, panel_at, store_panel
-from .simd import INDEX, VECTORS, constant, instruction, ir
+from .simd import INDEX, VECTORS, as_vector, constant, instruction, ir
 
 # The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events: in
 # ``plan``) things lie.
@@ -194,7 +194,7 @@ def pool(numbers, pooled, emitted, width, substep, substeps):
         if substep > 0:
             total = load(numbers, pooled + h) + total
         if substep == substeps - 1:
-            total = total / substeps
+            total = total / as_vector(total, substeps)  # as torch divides: a product with 1 / substeps rounds otherwise
         store(numbers, pooled + h, total)
 
 
