@@ -6,58 +6,40 @@ A user's mistake is one line on standard error that begins with "srnn: ", and ex
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
-from .commands import (
-    compare,
-    data,
-    encode,
-    energy,
-    evaluate,
-    export,
-    import_nir,
-    info,
-    prune,
-    published,
-    quantise,
-    recipes,
-    report,
-    reproduce,
-    serve,
-    stream,
-    summarise,
-    sweep,
-    train,
-)
 from .errors import SrnnError, nearest
 from .terminal import printable_output
 from .text import one_line
 
-COMMANDS: dict[str, ModuleType] = {
-    "train": train,
-    "evaluate": evaluate,
-    "energy": energy,
-    "report": report,
-    "compare": compare,
-    "reproduce": reproduce,
-    "summarise": summarise,
-    "sweep": sweep,
-    "export": export,
-    "import": import_nir,
-    "prune": prune,
-    "quantise": quantise,
-    "stream": stream,
-    "serve": serve,
-    "recipes": recipes,
-    "published": published,
-    "data": data,
-    "encode": encode,
-    "info": info,
+COMMANDS = {
+    "train": "train a recipe and write a run folder",
+    "evaluate": "measure a run, or a published network, on a split of its task",
+    "energy": "tell the energy of networks, by the paper's rules and by more honest ones",
+    "report": "write a page about a run: curves, samples step by step, confusion, energy; one HTML file",
+    "compare": "write a page with several runs of one task side by side; one HTML file",
+    "reproduce": "make the paper's tables and figures from results and runs, published numbers beside ours",
+    "summarise": "several seeds of one recipe as one result: mean, spread, curves",
+    "sweep": "many trainings from one file: grids, ablations, searches",
+    "export": "write a trained network as C, ONNX or NIR",
+    "import": "read a network from a file of another library",
+    "prune": "make a trained network smaller, and measure what that costs",
+    "quantise": "measure a trained network in int8, or train it on for int8",
+    "stream": "run a live signal through a trained network",
+    "serve": "serve trained networks: streams, batches, and a live page",
+    "recipes": "list the shipped recipes, or show one with all its settings",
+    "published": "list the published networks, or replay a recording of one",
+    "data": "list, fetch, verify and prepare data sets",
+    "encode": "turn sound files into spike trains",
+    "info": "versions, backends, threads and devices of this machine",
 }
+"""What each does, in a line. Only the command that is meant is imported, so that the others cost it nothing."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,8 +49,12 @@ class _Parser(argparse.ArgumentParser):
         raise SrnnError(f"{message} (see: {self.prog} --help)")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def _module(name: str) -> ModuleType:
+    return import_module(f".commands.{'import_nir' if name == 'import' else name}", __package__)
+
+
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of the one that the words name."""
     parser = _Parser(
         prog="srnn",
         description="Adaptive spiking recurrent neural networks for signals in time: train, measure.",
@@ -77,13 +63,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for name, module in COMMANDS.items():
+    named = next((word for word in words if not word.startswith("-")), None)
+    for name, purpose in COMMANDS.items():
         command = commands.add_parser(
-            name, help=module.HELP, description=module.DESCRIPTION, allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
-        module.add_arguments(command)
-        command.set_defaults(run=module.run, own_options=list(command._option_string_actions))
+            name, help=purpose, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == named:
+            module = _module(name)
+            command.description = module.DESCRIPTION
+            module.add_arguments(command)
+            command.set_defaults(run=module.run, own_options=list(command._option_string_actions))
     return parser
 
 
@@ -106,8 +95,8 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Arguments of the command line. SrnnError for a mistake, with the nearest right option."""
-    parser = build_parser()
     others, settings = split_overrides(words)
+    parser = build_parser(others)
     arguments, unknown = parser.parse_known_args(others)
     if unknown:
         candidates = list(getattr(arguments, "own_options", ["--help", "--version"]))
@@ -142,27 +131,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("srnn: stopped", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader of our output has gone, as with | head
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             return 0
         except OSError as error:  # of the machine: a name too long for it, a disk that is full or gone
             print(f"srnn: {one_line(str(error))}", file=sys.stderr)
+            _discard_output()
             return 2
 
 
 def _run(words: Sequence[str]) -> int:
-    arguments = parse(words)
-    if arguments.version:
-        from . import __version__
+    try:
+        arguments = parse(words)
+        if arguments.version:
+            from . import __version__
 
-        print(f"srnn {__version__}")
-        return 0
-    if arguments.command is None:
-        build_parser().print_help()
-        return 0
-    code = arguments.run(arguments)
-    sys.stdout.flush()
-    return code
+            print(f"srnn {__version__}")
+            return 0
+        if arguments.command is None:
+            build_parser().print_help()
+            return 0
+        return arguments.run(arguments)
+    finally:  # what --help has printed, which raises SystemExit, too
+        if sys.stdout is not None:  # closed, as by >&-
+            sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _discard_output() -> None:
+    """Let nobody try again, at the end, to write what could not be written."""
+    with contextlib.suppress(OSError, AttributeError):  # not while tests have another stream there
+        if sys.stdout.fileno() == 1:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

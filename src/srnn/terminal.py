@@ -38,7 +38,8 @@ def printable_output() -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        sys.stdout, sys.stderr = map(_Printable, kept)  # type: ignore[assignment]
+        # None stays, of a stream that is closed: nothing is printed to it.
+        sys.stdout, sys.stderr = (stream and _Printable(stream) for stream in kept)  # type: ignore[assignment]
         yield
     finally:
         sys.stdout, sys.stderr = kept

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-HELP = "write a page with several runs of one task side by side; one HTML file"
 DESCRIPTION = """\
 Measure trained networks of one task on a split, and write a page: measures with the best marked, curves over each other, energy
 against error, and in what the recipes differ. Prints the measures.

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..datasets.catalogue import DataSet, Use
     from ..datasets.fetch import Watcher
 
-HELP = "list, fetch, verify and prepare data sets"
 DESCRIPTION = """\
 Data sets lie in a folder each under the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..errors import SrnnError
 
-HELP = "turn sound files into spike trains"
 DESCRIPTION = """\
 Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in the layout of SHD and SSC.
 

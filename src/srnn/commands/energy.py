@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 """In pJ, the largest first."""
 
-HELP = "tell the energy of networks, by the paper's rules and by more honest ones"
 DESCRIPTION = """\
 Operations and energy of a network, beside others on the same task and beside baselines of its sizes.
 

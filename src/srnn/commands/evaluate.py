@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..network import SRNN
     from ..tasks import Task
 
-HELP = "measure a run, or a published network, on a split of its task"
 DESCRIPTION = """\
 Measure a trained network: accuracy, firing rates, number of parameters.
 

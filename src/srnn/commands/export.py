@@ -9,7 +9,6 @@ from types import ModuleType
 
 from ..errors import SrnnError
 
-HELP = "write a trained network as C, ONNX or NIR"
 DESCRIPTION = """\
   srnn export c runs/digits-s0-20260101-120000 --out digits_c      C99 for a device
   srnn export c RUN --out DIR --format int8                        the same in whole numbers only

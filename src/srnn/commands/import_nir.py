@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..recipes import Recipe
     from ..tasks import Task
 
-HELP = "read a network from a file of another library"
 DESCRIPTION = """\
 Read a network from a NIR file (neuroir.org), ours or another library's.
 

@@ -7,7 +7,6 @@ import json
 import time
 from typing import Any
 
-HELP = "versions, backends, threads and devices of this machine"
 DESCRIPTION = """\
 What srnn finds on this machine. Please quote it when you report a problem.
 

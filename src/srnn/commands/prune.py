@@ -10,7 +10,6 @@ from typing import Any
 
 from ..errors import SrnnError
 
-HELP = "make a trained network smaller, and measure what that costs"
 DESCRIPTION = """\
   srnn prune RUN --sparsity 0.5 0.8 0.9 --epochs 20 --out DIR              the smallest weights become 0
   srnn prune RUN --what neurons --sparsity 0.25 0.5 --epochs 20 --out DIR  the least used neurons are removed

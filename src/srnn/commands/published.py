@@ -12,7 +12,6 @@ from ..errors import SrnnError
 if TYPE_CHECKING:
     from ..compat import Replay
 
-HELP = "list the published networks, or replay a recording of one"
 DESCRIPTION = """\
   srnn published list                     the networks whose published weights can be loaded
   srnn published verify --task shd --weights shd.npz --golden golden_shd.npz

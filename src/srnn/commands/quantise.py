@@ -9,7 +9,6 @@ from pathlib import Path
 from ..errors import SrnnError
 from .prune import add_tuning_arguments, check_folder, show_points, tuning_options, written
 
-HELP = "measure a trained network in int8, or train it on for int8"
 DESCRIPTION = """\
   srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, beside float32
   srnn quantise RUN --epochs 20 --out DIR    train on with rounded weights; DIR is a run whose weights int8 holds exactly

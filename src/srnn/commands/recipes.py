@@ -7,7 +7,6 @@ import json
 
 from ..errors import SrnnError
 
-HELP = "list the shipped recipes, or show one with all its settings"
 DESCRIPTION = """\
   srnn recipes                list the shipped recipes
   srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "write a page about a run: curves, samples step by step, confusion, energy; one HTML file"
 DESCRIPTION = """\
 Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
 

@@ -6,7 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-HELP = "make the paper's tables and figures from results and runs, published numbers beside ours"
 DESCRIPTION = """\
 Make tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
 

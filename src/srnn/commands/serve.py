@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..serve.app import Recording
     from ..streaming import Decoder
 
-HELP = "serve trained networks: streams, batches, and a live page"
 DESCRIPTION = """\
 Serve one trained network or several, to this machine only unless --host says otherwise.
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..streaming.sources import Source
     from ..tasks import Task
 
-HELP = "run a live signal through a trained network"
 DESCRIPTION = """\
 Run a signal through a trained network as it comes, and print decisions as they are made.
 

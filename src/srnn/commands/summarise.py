@@ -6,7 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-HELP = "several seeds of one recipe as one result: mean, spread, curves"
 DESCRIPTION = """\
 Read finished runs of one recipe and write summary.md, summary.json, curves.svg and the recipe into a folder.
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..sweeps.queue import Queue
     from ..sweeps.schema import Sweep
 
-HELP = "many trainings from one file: grids, ablations, searches"
 DESCRIPTION = """\
 Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots beside the runs.
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..errors import SrnnError
 
-HELP = "train a recipe and write a run folder"
 DESCRIPTION = """\
 Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
 

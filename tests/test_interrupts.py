@@ -1,0 +1,121 @@
+"""Ctrl-C at any moment, also while modules are imported or the process ends: one line, exit code 130. And output that fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
+
+INTERRUPTED_AT = """
+import atexit, os, signal, sys
+WHERE = sys.argv[1]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may be a shell's background job, which ignores it
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == WHERE:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+if WHERE == "atexit":
+    atexit.register(os.kill, os.getpid(), signal.SIGINT)
+if WHERE == "print twice":
+    class Stream:
+        def write(self, text): os.kill(os.getpid(), signal.SIGINT)
+        def flush(self): pass
+    sys.stdout = sys.stderr = Stream()
+from srnn.__main__ import main
+sys.argv[1:] = sys.argv[2:]
+sys.exit(main())
+"""
+
+
+def interrupted(where: str, *words: str) -> tuple[int, str]:
+    """Run a command that is interrupted at the import of a module: exit code, what it said."""
+    command = [sys.executable, "-c", INTERRUPTED_AT, where, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("where", ["srnn.cli", "argparse", "srnn.errors", "difflib", "srnn.commands.info", "atexit"])
+def test_interrupted_while_modules_are_imported_or_all_is_done(where: str) -> None:
+    words = ["info"] if where != "atexit" else ["--help"]
+    assert interrupted(where, *words) == (130, "srnn: stopped\n")
+
+
+def test_a_second_interrupt_while_the_first_is_being_said() -> None:
+    assert interrupted("print twice", "--version") == (130, "srnn: stopped\n")
+
+
+def test_who_ignores_interrupts_is_left_alone() -> None:
+    """As a shell's background job does."""
+    code = INTERRUPTED_AT.replace("signal.default_int_handler", "signal.SIG_IGN")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "argparse", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("srnn ")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -> None:
+    """143 for the shell, which counts 128 + 15. What locks are held, the system lets go."""
+    program = (
+        "import os, sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from srnn.__main__ import main; import srnn.commands.recipes as recipes\n"
+        f"recipes.run = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
+        "sys.argv[1:] = ['recipes']; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == code and done.stderr == ("srnn: stopped\n" if number == signal.SIGINT else "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["--version"]])
+@pytest.mark.parametrize("output", ["closed pipe", "/dev/full", "closed"])
+def test_output_that_cannot_be_written(output: str, words: list[str]) -> None:
+    command = [sys.executable, "-m", "srnn", *words]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    if output == "closed":
+        command = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    if output == "/dev/full":
+        if not os.path.exists(output):
+            pytest.skip("no /dev/full on this system")
+        stdout = os.open(output, os.O_WRONLY)
+    else:
+        reader, stdout = os.pipe()
+        os.close(reader)
+    try:
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    finally:
+        os.close(stdout)
+    if output == "/dev/full":
+        assert (done.returncode, done.stderr) == (2, "srnn: [Errno 28] No space left on device\n")
+    else:
+        assert done.returncode == 0 and "Error" not in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_interrupted_at_many_moments() -> None:
+    """From the start of the interpreter, where a signal simply kills it, to the end: never a traceback."""
+    command = [sys.executable, "-m", "srnn", "info"]
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    seconds, outcomes = time.monotonic() - started, []
+    for moment in range(25):
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:  # fmt: skip
+            time.sleep(seconds * moment / 25)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=120)
+        # Python dies of the signal itself (130 for the shell) where C code has seen the exception pass.
+        assert said in ("", "srnn: stopped\n") and process.returncode in (130, 0, -signal.SIGINT), said
+        assert said == "" or process.returncode
+        outcomes.append(said)
+    assert outcomes.count("srnn: stopped\n") > 10
