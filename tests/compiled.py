@@ -15,7 +15,11 @@ import pytest
 from srnn.export.c.arrays import DTYPES
 from srnn.export.c.plan import Plan
 
-FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off")
+WARNINGS = (
+    "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wsign-conversion", "-Wfloat-conversion", "-Wshadow",
+    "-Wdouble-promotion", "-Wcast-qual", "-Wundef", "-Wstrict-prototypes", "-Wmissing-prototypes",
+)  # fmt: skip
+FLAGS = ("-std=c99", "-O2", *WARNINGS, "-ffp-contract=off")
 SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 

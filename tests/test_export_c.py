@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiled import COMPILERS, SANITIZED, build, compilers
+from exporting import exported
 from srnn import SRNN, SrnnError
 from srnn.cli import main
 from srnn.encoders import LevelCrossing
 from srnn.export.c import export_c
 from srnn.export.c.plan import make_plan
 from srnn.export.c.translate import FloatText, translate
-from srnn.export.device import DeviceNetwork, device_network, run_float32
+from srnn.export.device import device_network, run_float32
 from srnn.export.integer import InputFormat, quantise
 
 torch.set_num_threads(1)
@@ -43,14 +44,6 @@ def signal(kind: str, seed: int = 0, batch: int = 2, steps: int = 60) -> np.ndar
 def flags_for(kind: str) -> tuple[str, ...]:
     """Analog inputs, which do more, with sanitizers; spikes as on the device."""
     return SANITIZED if kind == "analog" else ()
-
-
-def exported(net, folder: Path, format: str = "float32", **options):
-    """(plan, model network) of a network that has been exported into the folder."""
-    export_c(net, folder, "net", format, **options)  # type: ignore[arg-type]
-    device = net if isinstance(net, DeviceNetwork) else device_network(net, options.get("encoder"))
-    model = quantise(device, options.get("inputs_as")) if format == "int8" else device
-    return make_plan(model, "net"), model
 
 
 def check_states(states: np.ndarray, plan, run) -> None:

@@ -23,6 +23,8 @@ from ..errors import SrnnError
 Array = np.ndarray[Any, Any]
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
+SHIFTS = (-62, 32)
+"""By how many bits an int32 can be shifted within int64 (negative: to the right), in C and in numpy."""
 
 
 class Fixed:
@@ -58,14 +60,14 @@ class Fixed:
 
     def to(self, bits: int) -> Self:
         """The same number with that many bits."""
-        return self if bits == self.bits else self._shifted(bits - self.bits, bits)
+        return self if bits == self.bits else self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
         """The same number as a state keeps it: with ``bits`` behind the point, in ``width`` bits (32: as any other number)."""
         if width == 32:
             return self.to(bits)
         finer = self if self.bits >= bits else self.to(bits)
-        return finer._narrowed(finer.bits - bits, bits, width)
+        return finer._narrowed(-possible_shift(bits - finer.bits), bits, width)
 
     def _partner(self, other: Any) -> Self:
         """A plain number of the step's text as one of this format."""
@@ -110,6 +112,16 @@ class Fixed:
 
     def __neg__(self) -> Self:
         return self._constant(0, self.bits)._difference(self, self.bits)
+
+
+def possible_shift(shift: int) -> int:
+    """The same shift. SrnnError for one that no 64 bits hold: sizes so far apart are of a network that went astray."""
+    if not SHIFTS[0] <= shift <= SHIFTS[1]:
+        raise SrnnError(
+            f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its time constants, thresholds or "
+            "state formats are far beyond anything useful. Train it again, or export it as float32."
+        )
+    return shift
 
 
 def rounded_shift(values: Array, shift: int) -> Array:

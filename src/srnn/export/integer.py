@@ -212,6 +212,8 @@ def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateF
     bits = max(0, min(_STATE_BITS, 30 - math.ceil(math.log2(greatest_number(layer, inputs_as.largest)))))
     factors = scales * 2.0 ** (bits + unit)
     shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
+    if shift < 0:
+        raise SrnnError(f"Layer {number}: its weights are too large for int32 (currents beyond 2^30). Train it again.")
     multiplied = multiplied_coefficients(layer.neuron)
     coefficients, coefficient_bits = {}, {}
     for name, value in layer.coefficients.items():

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 WIDTHS = (32, 16, 8)
 """Bits of a kept number."""
+_POINT = (-64, 64)
+"""Where the binary point of a kept number may lie, in bits; measured ones are far within."""
 _PREFIX = "kept_bits."
 
 
@@ -42,6 +44,11 @@ class StateFormat:
         check_width(self.width)
         if self.width < 32 and not self.kept:
             raise SrnnError(f"States of {self.width} bits need the range of every variable (measure_states).")
+        for bits in (bits for layer in self.kept for bits in layer.values()):
+            if not _POINT[0] <= bits <= _POINT[1]:
+                raise SrnnError(
+                    f"A state cannot be kept with {bits} bits behind the point, only {_POINT[0]} to {_POINT[1]}."
+                )
 
     def bits(self, layer: int, variable: str, most: int) -> int:
         """Bits behind the point of a kept variable, at most those that a step computes with."""

@@ -129,7 +129,9 @@ class EncoderPlan:
         change, cast = ("int64_t", "(int64_t)") if integer else (ctype, "")
         keep = "encoder->before[c] = value;"
         if self.encoder.crossing.rule == "send_on_delta":
-            keep = f"if (!encoder->started || spikes[2 * c] || spikes[2 * c + 1])\n            {keep}"
+            keep = (
+                f"if (!encoder->started || spikes[2 * c] != {zero} || spikes[2 * c + 1] != {zero})\n            {keep}"
+            )
         given = "signal[c]"
         if integer and self.encoder.smoothing:
             limit = self.encoder.limit
@@ -197,11 +199,10 @@ void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_C
             encoder->last[k - 1][c] = encoder->last[k][c];
         encoder->last[{window - 1}][c] = {given};
     }}
-    if (encoder->seen == {window}) {{
-        encoder->next = {half};
-    }} else if (++encoder->seen == {window}) {{
-        encoder->stop = {half + 1};
-    }}
+    encoder->next = encoder->seen < {window} ? 0 : {half};
+    if (encoder->seen < {window})
+        encoder->seen++;
+    encoder->stop = encoder->seen < {window} ? 0 : {half + 1};
 }}
 
 void {name}_encoder_end({name}_encoder *encoder)

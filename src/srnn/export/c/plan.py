@@ -279,8 +279,9 @@ def _step_function(layer: DeviceLayer, functions: dict[str, StepFunction]) -> St
     head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
     text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
     if text not in functions:
-        taken = sum(function.name.startswith(f"{neuron.name}_step") for function in functions.values())
-        name = f"{neuron.name}_step" + (f"_{taken}" if taken else "")
+        # Not NAME_step: that of a network called as its neuron is the library's own function.
+        taken = sum(function.name.startswith(f"{neuron.name}_neuron") for function in functions.values())
+        name = f"{neuron.name}_neuron" + (f"_{taken}" if taken else "")
         adds, multiplies = counts.get("adds", 0), counts.get("multiplies", 0)
         functions[text] = StepFunction(name, parameters, f"static {ctype} {name}{text}", adds, multiplies)
     return functions[text]

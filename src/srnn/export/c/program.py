@@ -5,6 +5,8 @@ from __future__ import annotations
 from .arrays import number
 from .plan import Plan
 
+_FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
+
 
 def makefile(plan: Plan) -> str:
     name = plan.name
@@ -114,17 +116,24 @@ int main(int argc, char **argv)
     {name}_init(&first);
     if (state_file) {{
         FILE *file = fopen(state_file, "rb");
-        if (!file || fread(&first, sizeof first, 1, file) != 1) {{
-            fprintf(stderr, "cannot read a state from %s\\n", state_file);
+        /* Any bytes are safe as a state; a file of another size is of another network. */
+        const int whole = file && fread(&first, sizeof first, 1, file) == 1 && getc(file) == EOF && !ferror(file);
+        if (file)
+            fclose(file);
+        if (!whole) {{
+            fprintf(stderr, "%s is not a state of {name}, which has %lu bytes\\n", state_file, (unsigned long)sizeof first);
             return 2;
         }}
-        fclose(file);
     }}
     {encode.run if encode else ""}run_steps(steps);
 #ifdef SRNN_COUNT
     fprintf(stderr, "{{{counted}}}\\n",
             {counts}, (unsigned long)sizeof state);
 #endif
+    if (fflush(stdout) || ferror(stdout)) {{
+        fprintf(stderr, "the scores could not be written\\n");
+        return 2;
+    }}
     return 0;
 }}
 """
@@ -133,7 +142,7 @@ int main(int argc, char **argv)
 def _bounds(plan: Plan) -> tuple[str, str]:
     """(least, greatest) of the network's input, in C."""
     if not plan.integer:
-        return "-FLT_MAX", "FLT_MAX"
+        return _FLOATS
     return ("INT8_MIN", "INT8_MAX") if plan.input == "int8_t" else ("INT16_MIN", "INT16_MAX")
 
 
@@ -147,7 +156,7 @@ class _Encoding:
         given = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
         self.usage = f""" *   --encode STD ...  the input is a signal of {channels} channels with these standard deviations{given}
 """
-        bounds = ("INT32_MIN", "INT32_MAX") if plan.integer else ("-FLT_MAX", "FLT_MAX")
+        bounds = ("INT32_MIN", "INT32_MAX") if plan.integer else _FLOATS
         self.reader = _reader("read_signal", ctype, f"{upper}_CHANNELS", bounds)
         end = (
             f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if encoder.smoothing else "    (void)encoder;\n"
@@ -211,7 +220,7 @@ static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
     for (c = 0; c < {upper}_CHANNELS; c++) {{
         char *rest;
         const double std = c < count ? strtod(texts[c], &rest) : 0;
-        if (!(std > 0 && std <= FLT_MAX) || *rest)
+        if (!(std > 0 && std <= (double)FLT_MAX) || *rest)
             return 0;
         up[c] = {up};
         down[c] = {down};

@@ -25,8 +25,12 @@ Format = Literal["float32", "int8"]
 _KEYWORDS = frozenset(
     ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
      "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
-     "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "main")
+     "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while")
 )  # fmt: skip
+_TAKEN = frozenset(("main", "makefile", "count", "checked", "clean", "stdint", "stdio", "stdlib", "string"))
+"""Files and targets beside the library's own, and the headers of C that it includes, which -I. would hide."""
+_ABOUT = 300
+"""Characters of a network's description that are shown."""
 
 
 def export_c(
@@ -73,9 +77,7 @@ def export_c(
         )
     plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device, name)
     report = plan.report()
-    # Nothing in it may end the comment that it stands in.
-    about = re.sub(r"[^ -~]|/\*|\*/", "_", about or describe(device))
-    text = f"{name}: {about}, {format}"
+    text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {
         f"{name}.h": header(plan, text),
         f"{name}.c": source(plan),
@@ -93,6 +95,11 @@ def plan_c(network: DeviceNetwork, name: str = "network") -> Plan:
     return make_plan(network, name)
 
 
+def one_comment(about: str) -> str:
+    """A text that cannot end the comment in which it stands: no */, also not where a trigraph or a backslash joins two lines."""
+    return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
+
+
 def describe(network: DeviceNetwork) -> str:
     """The architecture in a few words: 4 - 36 alif, recurrent - 6 integrator."""
     parts = [str(network.inputs)]
@@ -105,6 +112,10 @@ def check_name(name: str) -> None:
     """SrnnError unless it may begin C identifiers."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS:
         raise SrnnError(f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _ (--name).")
+    if name.lower() in _TAKEN:
+        raise SrnnError(
+            f"A library cannot be called {name!r}: that is a file, target or header that it needs (--name)."
+        )
 
 
 def check_out(out: Path) -> None:
