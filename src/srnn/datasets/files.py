@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from ..errors import SrnnError
 from ..files import LIMITS, read_text, reading
 from .audio import AUDIO_SUFFIXES
+from .names import NamePattern
 
 HDF5 = (".h5", ".hdf5")
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
@@ -33,7 +33,10 @@ class Item:
 
 
 def list_items(source: Path, speaker: str = "") -> list[Item]:
-    """The files of a folder or table, sorted by name (a table's in its order)."""
+    """The files of a folder or table, sorted by name (a table's in its order).
+
+    speaker: pattern of the files' names, as ``names.py`` reads it, with {speaker} for the group that a table does not give.
+    """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)
     elif source.is_dir():
@@ -51,20 +54,15 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
         raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
     if not speaker:
         return items
-    return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, speaker), i.split) for i in items]
+    pattern = NamePattern(speaker, needed=("speaker",))
+    return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, pattern, speaker), i.split) for i in items]
 
 
-def _speaker(path: Path, expression: str) -> str:
-    try:
-        found = re.search(expression, path.stem)
-        speaker = None if found is None else found[1]
-    except (re.error, IndexError) as error:
-        raise SrnnError(
-            f"speaker: '{expression}' is no regular expression with one group in brackets: {error}."
-        ) from error
-    if not speaker:
-        raise SrnnError(f"The speaker was not found in the name of {path} by '{expression}'.")
-    return speaker
+def _speaker(path: Path, pattern: NamePattern, told: str) -> str:
+    read = pattern.read(path.stem)
+    if read is None:
+        raise SrnnError(f"The speaker was not found in the name of {path} by {told!r}.")
+    return read["speaker"]
 
 
 def _table(source: Path) -> list[Item]:

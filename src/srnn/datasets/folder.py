@@ -85,7 +85,7 @@ def load_sound(
         encoder: sound of another rate than its is resampled.
         length: samples to which clips are brought; None: each as long as it is.
         shares: how much is held out where no split is given.
-        speaker: regular expression that finds the speaker in a file's name, in its first group; "": not known.
+        speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
         threshold: makes features ternary; None: they stay as they are.
 
     What is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,8 +28,8 @@ from ..encoders.cochlea import RATES, Cochlea, clip_key
 from ..errors import SrnnError
 from ..files import whole_file
 from .audio import AUDIO_SUFFIXES, read_audio
+from .names import NamePattern
 
-FIELDS = ("label", "speaker", "index")
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
 
 
@@ -72,16 +71,15 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
     Raises:
         SrnnError: a folder or file that is not there, no sound files, or names that do not fit the pattern.
     """
-    expression = _expression(pattern)
+    names = None if pattern is None else NamePattern(pattern)
     clips: dict[Path, Clip] = {}
     wrong: list[str] = []
     for where in inputs:
         for path in _sound_files(where):
-            fits = expression.fullmatch(path.stem)
-            if fits is None:
+            read = {} if names is None else names.read(path.stem)
+            if read is None:
                 wrong.append(f"The name of {path} does not fit the pattern '{pattern}'.")
                 continue
-            read = fits.groupdict()
             name = path.relative_to(where).as_posix() if path != where else path.name
             clip = Clip(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
             clips.setdefault(path.resolve(), clip)
@@ -283,20 +281,6 @@ def _cores() -> int:
 def _in_order(names: Iterable[str]) -> list[str]:
     """Different names, sorted: whole numbers by value, before other names."""
     return sorted(set(names), key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
-
-
-def _expression(pattern: str | None) -> re.Pattern[str]:
-    """'{label}_{speaker}_{index}' -> a regular expression. Fields do not hold the text that follows them."""
-    if pattern is None:
-        return re.compile(".*", re.DOTALL)
-    parts = re.split(r"\{(\w*)\}", pattern)  # text, field, text, field, ..., text
-    fields = parts[1::2]
-    for field in fields:
-        if field not in FIELDS or fields.count(field) > 1:
-            raise SrnnError(f"The pattern '{pattern}' may have {{label}}, {{speaker}} and {{index}}, each once.")
-    if not {"label", "speaker"} & set(fields):
-        raise SrnnError(f"The pattern '{pattern}' reads nothing: it needs {{label}} or {{speaker}}.")
-    return re.compile("".join(f"(?P<{p}>.+?)" if i % 2 else re.escape(p) for i, p in enumerate(parts)))
 
 
 def _check(

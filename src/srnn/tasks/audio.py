@@ -200,7 +200,7 @@ class FolderTask(AudioTask):
     seconds: float | None = 1.0
     """Sound: clips are cut or filled up with silence to it, at both ends; None: each stays as long as it is."""
     speaker: str = ""
-    """Sound: regular expression that finds the speaker in a file's name, in its first group: "^([a-z]+)_"."""
+    """Sound: pattern of the files' names, without their suffix: "{speaker}_{index}"; {index} stands for anything else."""
     validation_fraction: float = 0.15
     """Share that is held out where no split is given, of the groups or of each class."""
     test_fraction: float = 0.2
