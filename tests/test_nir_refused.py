@@ -76,13 +76,13 @@ def test_files_that_are_no_nir(tmp_path: Path) -> None:
     whole = (FILES / "norse.nir").read_bytes()
     for content in (b"", b"text", whole[:3000], whole[:-900]):
         path.write_bytes(content)
-        with pytest.raises(SrnnError, match="is no NIR graph"):
+        with pytest.raises(SrnnError, match="cannot be read as a NIR graph"):
             exchange.load(path)
     for change in (_unknown_type, _no_nodes, _edge_to_nowhere, _single_node):
         path.write_bytes(whole)
         with h5py.File(path, "r+") as file:
             change(file["node"])
-        with pytest.raises(SrnnError, match="is no NIR graph"):
+        with pytest.raises(SrnnError, match="cannot be read as a NIR graph"):
             exchange.load(path)
 
 
@@ -120,6 +120,72 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
             exchange.load(path, dt=1e-6)
         except SrnnError as error:
             assert "\n" not in str(error)
+
+
+def with_weights(values: Any, key: str = "weight") -> Any:
+    graph = graph_of({"a": nir.Affine(W, B), "l": lif_node()}, CHAIN)
+    setattr(graph.nodes["a" if key in ("weight", "bias") else "l"], key, values)
+    return graph
+
+
+@pytest.mark.parametrize("key", ["weight", "bias", "tau", "r", "v_leak", "v_threshold"])
+@pytest.mark.parametrize(
+    "values", [np.ones(N, complex), np.array(["a"] * N), np.array([None] * N)], ids=["complex", "text", "objects"]
+)
+def test_what_is_not_real_numbers_is_refused(key: str, values: Any, tmp_path: Path) -> None:
+    graph = with_weights(W * values[:, None] if key == "weight" and values.dtype == complex else values, key)
+    with pytest.raises(SrnnError, match=f"'{key}' of the node .* is not made of real numbers"):
+        exchange.from_graph(graph, dt=1e-3)
+
+
+def test_complex_weights_in_a_file_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "net.nir"
+    nir.write(path, with_weights(W.astype(complex)))
+    with pytest.raises(SrnnError, match=r"net\.nir cannot be read as a NIR graph .*complex128"):
+        exchange.load(path, dt=1e-3)
+
+
+def test_weights_in_other_files_are_not_read(tmp_path: Path) -> None:
+    path, other = tmp_path / "net.nir", tmp_path / "other.nir"
+    for name in (path, other):
+        nir.write(name, with_weights(W))
+    with h5py.File(path, "r+") as file:
+        del file["node/nodes/a/weight"]
+        file["node/nodes/a/weight"] = h5py.ExternalLink("other.nir", "node/nodes/a/weight")
+    with pytest.raises(SrnnError, match="link to another place or file"):
+        exchange.load(path, dt=1e-3)
+
+
+def test_graphs_whose_ways_are_without_number_end() -> None:
+    """Sixty times two ways from one scale to the next: 2**60 ways, and one matrix."""
+    ones = nir.Scale(np.full(N, 0.5))
+    nodes: dict[str, Any] = {"a": nir.Affine(W, B), "l": lif_node(), "s0": nir.Scale(np.ones(N))}
+    edges = [("in", "a"), ("a", "s0"), ("s60", "l"), ("l", "out")]
+    for step in range(60):
+        nodes |= {f"s{step + 1}": ones, f"b{step}": nir.Scale(np.ones(N)), f"c{step}": nir.Scale(np.ones(N))}
+        edges += [(f"s{step}", f"{way}{step}") for way in "bc"] + [(f"{way}{step}", f"s{step + 1}") for way in "bc"]
+    found = exchange.from_graph(graph_of(nodes, edges), dt=1e-3)
+    assert np.allclose(found.network.readout.weight_in.detach().numpy(), W, atol=1e-6)
+
+
+def test_small_graphs_of_large_matrices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srnn.export.nir_wiring._ENTRIES", 10_000)
+    ones = np.ones(101)
+    large = nir.LIF(ones, ones, ones, ones, ones)
+    column, row = nir.Linear(np.ones((101, 1))), nir.Linear(np.ones((1, 101)))
+    chain = [("in", "a"), ("a", "b"), ("b", "l"), ("l", "out")]
+    for nodes, edges, shape, words in (
+        ({"l": large}, [("in", "l"), ("l", "out")], (101,), "101 neurons without weights"),
+        (
+            {"a": nir.Scale(ones), "b": nir.Linear(np.eye(101)), "l": large},
+            chain,
+            (101,),
+            "101 neurons without weights",
+        ),
+        ({"a": row, "b": column, "l": large}, chain, (101,), "too large a matrix"),
+    ):
+        with pytest.raises(SrnnError, match=words):
+            exchange.from_graph(graph_of(nodes, edges, shape), dt=1e-3)
 
 
 def _unknown_type(node: Any) -> None:

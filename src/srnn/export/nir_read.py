@@ -8,7 +8,6 @@ layers (convolutions, synaptic currents, delays, skip connections) is refused by
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 
 from ..errors import SrnnError
+from ..files import parse_json, reading
+from ..files.hdf5 import open_hdf5
 from ..kernels.problem import Output
 from ..network import SRNN, Layer, Readout
 from ..neurons import LIF, Init, Integrator, Neuron, as_neuron
@@ -33,7 +34,7 @@ from .nir_report import (
     layer_names,
     to_steps,
 )
-from .nir_wiring import Wiring, flatten, kind_of, size_of
+from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
 from .nir_write import need_nir, neuron_node
 
 if TYPE_CHECKING:
@@ -116,14 +117,11 @@ def read(path: Path) -> NIRGraph:
 
     if not path.is_file():
         raise SrnnError(f"There is no NIR file {path}.")
-    try:
-        graph = nir.read(path, type_check=False)
+    with open_hdf5(path, f"a NIR graph by nir {nir.version}") as file:
+        graph = nir.dict2NIRNode({**file.tree("node"), "type_check": False})
         if not isinstance(graph, nir.NIRGraph):
             raise ValueError(f"it holds a single {kind_of(graph)}")
         graph.validate_structure()
-    except Exception as error:  # the reader has no errors of its own: it asserts, and hands on h5py's and its nodes'
-        reason = str(error) or type(error).__name__
-        raise SrnnError(f"{path} is no NIR graph that nir {nir.version} reads ({reason[:200]}).") from error
     return graph
 
 
@@ -136,6 +134,13 @@ def from_graph(
     extension: bool = True,
 ) -> Imported:
     """The same from a graph in memory; ``source`` stands in messages."""
+    with reading(source, "a network of layers"):  # nodes hold whatever their writer put into them
+        return _from_graph(graph, source, dt, discretisation, extension)
+
+
+def _from_graph(
+    graph: NIRGraph, source: str, dt: float | None, discretisation: Discretisation | None, extension: bool
+) -> Imported:
     entries = _entries(graph, source)
     step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
     how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
@@ -164,12 +169,12 @@ def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        entries = json.loads(text)
+        entries = parse_json(text, source)
         if not isinstance(entries, dict) or entries.get("format") != FORMAT:
             raise ValueError("unknown format")
         if not isinstance(entries["class_names"], list) or not isinstance(entries["about"], dict):
             raise ValueError("not what to_graph writes")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, SrnnError) as error:
         raise SrnnError(
             f"{source}: the entries of srnn in the graph's metadata cannot be read; remove them."
         ) from error
@@ -193,13 +198,12 @@ class _Reader:
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
         fan_in = wiring.channels if before == wiring.input else {size_of(wiring.nodes[before])}
-        square = np.eye(size)
-        weight = matrices[before] if matrices[before] is not None else square
-        recurrent = None if name not in matrices else square if matrices[name] is None else matrices[name]
-        assert weight is not None
+        found, fed_back = matrices[before], matrices.get(name)
+        weight = diagonal(np.ones(size), source) if found is None else found
+        recurrent = diagonal(np.ones(size), source) if name in matrices and fed_back is None else fed_back
         bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
         fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
-        if not fits or (recurrent is not None and recurrent.shape != square.shape):
+        if not fits or (recurrent is not None and recurrent.shape != (size, size)):
             raise SrnnError(
                 f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and what feeds it."
             )
@@ -252,7 +256,7 @@ class _Reader:
         """The layer that the extension describes, if its node still says what it said when both were written."""
         source = self.wiring.source
         try:
-            found = json.loads(node.metadata[EXTENSION])
+            found = parse_json(node.metadata[EXTENSION], source)
             part.neuron, part.output = as_neuron(found["neuron"]), found["output"]
             part.parameters = {
                 key: np.asarray(value) for key, value in node.metadata[f"{EXTENSION}_parameters"].items()

@@ -20,6 +20,10 @@ Matrix = Array | None
 """None: the identity."""
 
 
+_ENTRIES = 2**26
+"""Of a matrix that is multiplied out, or stands for a node that passes its input on: half a gigabyte."""
+
+
 def kind_of(node: Any) -> str:
     """A node's type by its name in NIR."""
     return type(node).__name__
@@ -54,6 +58,13 @@ def flatten(graph: NIRGraph, source: str, prefix: str = "") -> tuple[dict[str, N
     return nodes, edges
 
 
+def diagonal(values: Array, source: str) -> Array:
+    """(N, N) the matrix of a node without weights of its own. SrnnError for one so large that no layer is meant."""
+    if len(values) ** 2 > _ENTRIES:
+        raise SrnnError(f"{source} has a node of {len(values)} neurons without weights of its own; 8192 can be read.")
+    return np.diag(values)
+
+
 class Wiring:
     """A flat graph, checked: one input, one output, and between them only nodes that can be read.
 
@@ -68,6 +79,10 @@ class Wiring:
         for name, node in nodes.items():
             if kind_of(node) not in (*LINEAR, *NEURONS, *PASSED):
                 raise SrnnError(f"{source}: the node '{name}' is a {kind_of(node)}, which no layer here can be.")
+            for key, value in vars(node).items():
+                if key not in ("metadata", "input_type", "output_type") and np.asarray(value).dtype.kind not in "iufb":
+                    raise SrnnError(f"{source}: '{key}' of the node '{name}' is not made of real numbers.")
+        self._currents: dict[str, tuple[dict[str, Matrix], Array | float]] = {}
         followed = {start for start, _ in edges}
         self.input = self._only("Input", [name for name in nodes if not self._before[name]])
         self.output = self._only("Output", [name for name in nodes if name not in followed])
@@ -85,6 +100,8 @@ class Wiring:
         """({neuron or input: matrix}, bias) of the sum that arrives at a node."""
         if name in seen:
             raise SrnnError(f"{self.source}: the nodes {', '.join(seen)} feed themselves, and none is a neuron.")
+        if name in self._currents:
+            return self._currents[name]
         total: dict[str, Matrix] = {}
         bias: Array | float = 0.0
         for start in self._before[name]:
@@ -95,6 +112,7 @@ class Wiring:
             bias = bias + offset
             for key, matrix in found.items():
                 total[key] = matrix if key not in total else self._sum(total[key], matrix, name)
+        self._currents[name] = total, bias
         return total, bias
 
     def _through(self, name: str, found: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
@@ -103,9 +121,11 @@ class Wiring:
         if kind_of(node) not in LINEAR:
             return found, offset
         scaling = kind_of(node) == "Scale"
-        weight = np.diag(np.asarray(node.scale).reshape(-1)) if scaling else np.asarray(node.weight)
+        weight = diagonal(np.asarray(node.scale).reshape(-1), self.source) if scaling else np.asarray(node.weight)
         if weight.ndim != 2:
             raise SrnnError(f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a matrix.")
+        if any(matrix is not None and len(weight) * matrix.shape[1] > _ENTRIES for matrix in found.values()):
+            raise SrnnError(f"{self.source}: the weights before and of '{name}' make too large a matrix.")
         try:
             through: dict[str, Matrix] = {
                 key: weight if matrix is None else weight @ matrix for key, matrix in found.items()
@@ -119,7 +139,7 @@ class Wiring:
         size = next((len(matrix) for matrix in (a, b) if matrix is not None), None)
         if size is None:
             raise SrnnError(f"{self.source}: '{name}' is fed twice by the same node.")
-        left, right = (np.eye(size) if matrix is None else matrix for matrix in (a, b))
+        left, right = (diagonal(np.ones(size), self.source) if matrix is None else matrix for matrix in (a, b))
         if left.shape != right.shape:
             raise SrnnError(f"{self.source}: the weights into '{name}' do not fit each other.")
         return left + right
