@@ -18,6 +18,7 @@ from srnn.datasets import audio, files
 from srnn.datasets.audio import FASTEST, decode, read_audio, resampled
 from srnn.datasets.base import check_padding
 from srnn.datasets.files import list_items
+from srnn.datasets.timit import read_phones
 from srnn.files import LIMITS, FormatLimits
 from srnn.streaming import sources
 from srnn.streaming.sources import open_source
@@ -196,3 +197,21 @@ def test_rates_of_signals_are_numbers(tmp_path: Path, rate: Any) -> None:
 def test_numbers_without_end_are_refused(text: str) -> None:
     with pytest.raises(SrnnError, match="sample 0 is not finite"):
         list(open_source("-", 1, None, 4, stdin=io.BytesIO(text.encode())).blocks)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0 " + "9" * 5000 + " h#", "should be 'first_sample end_sample phone'"),
+        ("0 999999999999 h#", "should be 'first_sample end_sample phone'"),
+        ("0 5 " + "x" * 5000, "is none of TIMIT's 61 phones"),
+        ("\xff", "cannot be read as a list of phones"),
+    ],
+)
+def test_phones_that_lie_are_one_line(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "a.phn").write_bytes(text.encode("latin1"))
+    with pytest.raises(SrnnError, match=why) as caught:
+        read_phones(tmp_path / "a.phn", {"h#": 0})
+    assert len(str(caught.value)) < 400
+    (tmp_path / "a.phn").write_text("0 99999999999 h#")
+    assert read_phones(tmp_path / "a.phn", {"h#": 0})(np.array([10**10])).tolist() == [0]

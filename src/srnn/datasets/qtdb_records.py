@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from ..encoders import LevelCrossing
 from ..errors import SrnnError
+from ..files import LIMITS, read_bytes, read_text
 from ..files import wfdb_records as _wfdb
 from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
 from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
@@ -286,12 +287,9 @@ def _windows(
 
 
 def _check_file(path: Path, checksum: str | None) -> None:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise SrnnError(f"{path} is missing: {SOURCE.format(folder=path.parent)}.") from error
-    except OSError as error:
-        raise SrnnError(f"Cannot read {path}: {error}") from error
+    if not path.exists():
+        raise SrnnError(f"{path} is missing: {SOURCE.format(folder=path.parent)}.")
+    content = read_bytes(path, "a file of a WFDB record", LIMITS["wfdb"])
     if not content:
         raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.")
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
@@ -301,8 +299,8 @@ def _check_file(path: Path, checksum: str | None) -> None:
 def _checksums(folder: Path) -> dict[str, str]:
     """File name -> SHA-256, from PhysioNet's SHA256SUMS if it is there."""
     try:
-        lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_text(folder / "SHA256SUMS", "checksums", LIMITS["table"]).splitlines()
+    except SrnnError:
         return {}
     pairs: list[Any] = [line.split(maxsplit=1) for line in lines]
     return {pair[1].strip(): pair[0] for pair in pairs if len(pair) == 2}

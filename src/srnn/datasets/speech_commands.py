@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
-from ..files import read_object, reading
+from ..files import LIMITS, read_bytes, read_object, reading
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, FeatureArray, load_features
@@ -167,7 +167,9 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     for other, file in _LISTS.items():
         path = folder / file
         if path.is_file():
-            listed[other] = set(path.read_text(encoding="utf-8", errors="replace").split())
+            listed[other] = set(
+                read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
+            )
             gone = sorted(listed[other] - present)
             if gone:
                 raise SrnnError(f"{folder} lacks {len(gone)} recordings that {file} names, such as {gone[0]}.")

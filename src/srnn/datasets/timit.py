@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from ..encoders.speech import SpeechFeatures
 from ..errors import SrnnError
+from ..files import LIMITS, read_bytes, reading
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, load_features
 from .splitting import place
@@ -191,18 +192,18 @@ def find_phones(sound: Path) -> Path:
 def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
     """Which phone is spoken at given samples, by ``number``; -1 outside all. SrnnError if the file is not sound."""
     starts, ends, phones = [], [], []
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SrnnError(f"{path} cannot be read: {error}") from error
+    with reading(path, "a list of phones"):
+        lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()
     for index, line in enumerate(lines, 1):
         parts = line.split()
         if not parts:
             continue
-        if len(parts) != 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
-            raise SrnnError(f"{path}, line {index}: should be 'first_sample end_sample phone', not '{line.strip()}'.")
+        if len(parts) != 3 or not all(p.isdecimal() and len(p) < 12 for p in parts[:2]):
+            raise SrnnError(
+                f"{path}, line {index}: should be 'first_sample end_sample phone', not '{line.strip()[:80]}'."
+            )
         if parts[2] not in number:
-            raise SrnnError(f"{path}, line {index}: '{parts[2]}' is none of TIMIT's 61 phones.")
+            raise SrnnError(f"{path}, line {index}: '{parts[2][:80]}' is none of TIMIT's 61 phones.")
         start, end = int(parts[0]), int(parts[1])
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import SrnnError
-from ..files import LIMITS, read_json, reading
+from ..files import LIMITS, read_json, read_text, reading
 from ..files.unpacking import Allowance, file_parts, gunzip
 from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet
@@ -129,8 +129,8 @@ def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
     source = data_set.sums.url.rpartition("/")[0]
     folder = Path(data_set.sums.name).parent
     files = []
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(SrnnError):
+        for line in read_text(path, "checksums", LIMITS["table"]).splitlines():
             checksum, _, name = line.partition(" ")
             name = name.strip()
             if re.fullmatch(data_set.sums_pattern, name) and re.fullmatch(r"[0-9a-f]{64}", checksum):
