@@ -95,6 +95,11 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Arguments of the command line. SrnnError for a mistake, with the nearest right option."""
+    for word in words:
+        if "\0" in word:  # no file can have such a name, and open() has an error of its own for it
+            raise SrnnError(f"The argument {word!r} holds a zero byte.")
+        if word.startswith("--") and word.endswith("=--"):  # argparse would make an empty list of it, whatever the type
+            raise SrnnError(f"'--' is not a value: {word!r}.")
     others, settings = split_overrides(words)
     parser = build_parser(others)
     arguments, unknown = parser.parse_known_args(others)
