@@ -304,23 +304,30 @@ class Session:
         arrays, info = unpack(data, key)
         if info.get("decoder") != self.decoder.fingerprint:
             raise SrnnError("This state belongs to another network, or to other settings of the stream.")
-        network, initial, last = arrays.get("network"), self.decoder._initial, arrays.get("last")
+        decoder, initial, classes = self.decoder, self.decoder._initial, len(self.decoder.classes)
+        network, last = arrays.get("network"), arrays.get("last")
         numbers = [info.get(name) for name in ("samples", "steps", "position", "sure", "guess")]
-        sound = all(isinstance(number, int) and -1 <= number < 2**62 for number in numbers)
-        sound = sound and network is not None and (network.shape, network.dtype) == (initial.shape, initial.dtype)
+        samples, steps, position, sure, guess = (n if type(n) is int and n < 2**62 else -2 for n in numbers)
+        ended, least = info.get("ended"), 0 if decoder.policy is None else 1
         if (
-            not sound
-            or last is None
-            or last.shape not in ((0, len(self.decoder.classes)), (1, len(self.decoder.classes)))
-        ):
+            network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
+            or last is None or last.dtype != np.float64 or last.shape not in ((0, classes), (1, classes))
+            or not np.isfinite(last).all()
+            or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
+            or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
+        ):  # fmt: skip
             raise SrnnError("This state does not fit the network.")
-        scores = RunningScores(self.decoder.loss, len(self.decoder.classes))
+        if not np.array_equal(network, initial):
+            decoder.stream.check_flat_state(network)
+        scores = RunningScores(decoder.loss, classes)
         scores.restore(_of(arrays, "scores."))
+        if scores.steps > position:
+            raise SrnnError("This state does not fit: it has class scores of more steps than there were.")
         encoder = self.decoder.live.make_encoder()
         encoder.restore(_of(arrays, "encoder."))
-        self.encoder, self._scores, self._network = encoder, scores, network.copy()  # type: ignore[union-attr]
-        self.samples, self.steps, self._position, self._sure, self._guess = (int(number or 0) for number in numbers)
-        self._ended, self._last = bool(info.get("ended")), last[0] if len(last) else None
+        self.encoder, self._scores, self._network = encoder, scores, network.copy()
+        self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
+        self._ended, self._last = ended, last[0] if len(last) else None
 
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:

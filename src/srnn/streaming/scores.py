@@ -77,6 +77,7 @@ class RunningScores:
         fits = (
             isinstance(steps, np.ndarray) and steps.shape == () and steps.dtype == np.int64 and steps >= 0
             and isinstance(total, np.ndarray) and total.shape == (self._classes,) and total.dtype == np.float64
+            and np.isfinite(total).all()
         )  # fmt: skip
         if not fits:
             raise SrnnError("The state does not fit: its class scores are of another form.")

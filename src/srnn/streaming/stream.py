@@ -315,6 +315,24 @@ class Stream:
         else:
             self._network._states[number] = values
 
+    def check_flat_state(self, values: Array) -> None:
+        """SrnnError for what no step of this network leaves behind: numbers that are not finite, spikes that are not 0 or 1,
+        ReLU activations below 0. (A random initial state may hold such spikes; it is not for this check.)"""
+        before = self.flat_state()
+        self.set_flat_state(values)
+        state = self.get_state(0)
+        self.set_flat_state(before)
+        sound = bool(np.isfinite(values).all())
+        layers: list[Any] = [*self._net.layers, self._net.readout]
+        for layer, parts in zip(layers, state, strict=True):
+            emitted, emission = parts[-1], layer.neuron.emission
+            if emission == "spike":
+                sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
+            elif emission == "relu":
+                sound = sound and bool((emitted >= 0).all())
+        if not sound:
+            raise SrnnError("This state is not one that the network can be in.")
+
     def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
         """Back to the initial state, all streams or those of a mask (n,); ``generator`` draws it where it is random."""
         which = self._which(active)
