@@ -23,6 +23,7 @@ from srnn.cli import main  # noqa: E402
 from srnn.commands import serve  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
 from srnn.serve.access import is_loopback  # noqa: E402
+from srnn.serve.listening import listen  # noqa: E402
 from srnn.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.streaming import Decoder  # noqa: E402
 
@@ -188,7 +189,7 @@ def test_mistakes_are_one_line(
 
 def test_small_messages_leave_at_once() -> None:
     """asyncio sets TCP_NODELAY where a socket names its protocol only; what it accepts inherits the name."""
-    with serve._listen("127.0.0.1", 0, False) as listening:
+    with listen("127.0.0.1", 0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
 
 

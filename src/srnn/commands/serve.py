@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 from .stream import add_decoder_arguments, load_decoder, without_others
@@ -27,7 +27,6 @@ Serve one trained network or several, to this machine only unless --host says ot
 Streams go over a WebSocket, whole sequences over HTTP (docs/serve.md). The token may also stand in SRNN_TOKEN.
 """
 TOKEN = "SRNN_TOKEN"
-BACKLOG = 2048
 LONGEST_RECORDING = 600.0
 """Seconds of a recording that are kept."""
 
@@ -53,6 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-body", type=int, default=4194304, metavar="B", help="bytes of a batch (default: 4194304)"
     )
     parser.add_argument(
+        "--max-sequences", type=int, default=16384, metavar="N", help="sequences in a batch (default: 16384)"
+    )
+    parser.add_argument(
+        "--max-waiting",
+        type=int,
+        default=67108864,
+        metavar="B",
+        help="bytes of all batches together (default: 67108864)",
+    )
+    parser.add_argument(
+        "--max-per-address", type=int, metavar="N",
+        help="connections of one address (default: half of all; as many as there are of this machine itself)",
+    )  # fmt: skip
+    parser.add_argument(
         "--idle", type=float, default=60, metavar="S", help="seconds until a silent stream ends (default: 60)"
     )
     parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
@@ -63,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..serve.limits import Limits
+    from ..serve.listening import fit_descriptors, listen
     from ..serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()
@@ -70,13 +84,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError(f"--port is a number from 0 to 65535, not {arguments.port}.")
     limits = Limits(
         streams=arguments.max_streams, message_bytes=arguments.max_message, body_bytes=arguments.max_body,
-        idle_seconds=arguments.idle,
+        sequences=arguments.max_sequences, waiting_bytes=arguments.max_waiting, idle_seconds=arguments.idle,
+        address_connections=arguments.max_per_address,
     )  # fmt: skip
+    if limits.body_bytes > limits.waiting_bytes:
+        raise SrnnError(
+            f"--max-body {limits.body_bytes} is more than all bodies may have together: raise --max-waiting."
+        )
+    limits, fewer = fit_descriptors(limits)
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
     models, notes = load_models(arguments)
     recordings = [load_recording(path, models) for path in arguments.recording] if arguments.recording else []
-    listening = _listen(arguments.host, arguments.port, arguments.share_port)
+    notes += [fewer] if fewer else []
+    listening = listen(arguments.host, arguments.port, arguments.share_port)
     try:
         server = make_server(
             models,
@@ -173,28 +194,6 @@ def find_token(file: Path | None, new: bool) -> str | None:
     if not token or not token.isascii() or not token.isprintable():
         raise SrnnError(f"{file} holds no token: one line of plain letters and digits.")
     return token
-
-
-def _listen(host: str, port: int, shared: bool) -> Any:
-    """A socket that listens: a port that is taken is told before anything is said to run."""
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small messages at once (TCP_NODELAY) only where the protocol is named; the kernel else keeps them up to .2 s.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            if not hasattr(socket, "SO_REUSEPORT"):
-                raise SrnnError("This system cannot share a port between servers (--share-port).")
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind((host.strip("[]"), port))
-        listening.listen(BACKLOG)  # whoever reads the address may connect at once
-    except (OSError, UnicodeError) as error:
-        listening.close()
-        reason = getattr(error, "strerror", None) or error
-        raise SrnnError(f"Cannot listen on {host}:{port} ({reason}); choose another --port or --host.") from error
-    return listening
 
 
 def _say(

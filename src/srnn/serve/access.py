@@ -23,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
 """Characters of a token."""
+KNOWN = "srnn.known"
+"""Key of a scope whose client has shown the token."""
 
 
 def is_loopback(host: str) -> bool:
@@ -47,6 +49,7 @@ class Access:
             return await self._app(scope, receive, send)
         problem = self.problem(scope)
         if problem is None:
+            scope[KNOWN] = self._token is not None
             return await self._app(scope, receive, send)
         status, message = problem
         kind = "http" if scope["type"] == "http" else "websocket.http"

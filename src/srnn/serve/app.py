@@ -10,21 +10,22 @@ GET  /v1/recordings, /v1/recordings/{number}    signals that the page can play: 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.websockets import WebSocketDisconnect
 
 from ..errors import SrnnError
 from ..streaming import Decoder
 from .access import Access
-from .batch import classify, read_body
+from .aside import Aside
+from .bodies import Bodies, Gone, in_pieces, unless_gone
 from .limits import Limits
 from .messages import Array, describe
 from .stream import StreamConnection
@@ -49,13 +50,14 @@ class Recording:
 
 
 def create_app(
-    models: Mapping[str, Decoder], *, limits: Limits | None = None, token: str | None = None, loopback: bool = True,
+    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits | None = None, token: str | None = None, loopback: bool = True,
     recordings: Sequence[Recording] = (),
 ) -> FastAPI:  # fmt: skip
     """The service of some models.
 
     Args:
         models: by name.
+        aside: where bodies are computed, of the same models.
         limits: what a client may take.
         token: what a client must know; None: it needs none.
         loopback: the server listens on loopback only.
@@ -65,14 +67,9 @@ def create_app(
     # No page of documentation: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
     key = b"" if token is None else hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
-    batches = asyncio.Semaphore(int(limits.batches))
+    bodies = Bodies(limits)
     counts = {"streams": 0, "streams_total": 0, "refused": 0}
     page = files("srnn.serve").joinpath("page.html").read_text(encoding="utf-8")
-
-    def model(name: str) -> Decoder:
-        if name not in models:
-            raise HTTPException(404, "There is no such model.")
-        return models[name]
 
     @app.exception_handler(SrnnError)
     async def mistake(_: Request, error: Exception) -> Response:
@@ -100,18 +97,26 @@ def create_app(
         if not 0 <= number < len(recordings):
             raise HTTPException(404, "There is no such recording.")
         data = np.ascontiguousarray(recordings[number].samples, "<f4").tobytes()
-        return Response(data, media_type="application/octet-stream", headers=HEADERS)
+        return in_pieces(data, 200, "application/octet-stream", HEADERS)
 
     @app.post("/v1/models/{name}/classify")
     async def classify_batch(name: str, request: Request) -> Response:
-        decoder = model(name)
-        body = await _body(request, limits)
-        async with batches:
-            results = await classify(decoder, read_body(body, request.headers.get("content-type", ""), decoder))
-        return JSONResponse({"model": name, "results": results}, headers=HEADERS)
+        if name not in models:
+            raise HTTPException(404, "There is no such model.")
+        kind = request.headers.get("content-type", "")
+        try:
+            async with bodies.read(request) as body:
+                status, content = await unless_gone(request, aside.answer(name, kind, body))
+                return in_pieces(content, status, "application/json", HEADERS)
+        except Gone:
+            return Response()  # to nobody
 
     @app.websocket("/v1/models/{name}/stream")
     async def stream(socket: WebSocket, name: str) -> None:
+        with suppress(WebSocketDisconnect):  # gone before it was answered
+            await _stream(socket, name)
+
+    async def _stream(socket: WebSocket, name: str) -> None:
         if name not in models:
             return await _deny(socket, 404, "There is no such model.")
         if counts["streams"] >= limits.streams:
@@ -133,20 +138,3 @@ def create_app(
 async def _deny(socket: WebSocket, status: int, message: str) -> None:
     await socket.receive()  # its "websocket.connect"
     await socket.send_denial_response(JSONResponse({"detail": message}, status))
-
-
-async def _body(request: Request, limits: Limits) -> bytes:
-    """A request's body; refused as soon as it is too large, or too slow."""
-    parts: list[bytes] = []
-    size = 0
-    most: Any = int(limits.body_bytes)
-    try:
-        async with asyncio.timeout(limits.start_seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise HTTPException(413, f"A body has {most} bytes at most.")
-                parts.append(part)
-    except TimeoutError:
-        raise HTTPException(408, f"A body is sent within {limits.start_seconds:g} s.") from None
-    return b"".join(parts)

@@ -1,32 +1,47 @@
-"""Connections that say nothing, or do not read: uvicorn's protocols with some more limits.
+"""uvicorn's protocols, with limits for clients that say nothing, say it slowly, say much at once, or do not read.
 
-uvicorn bounds a message's size, reads no further than the application, and stops writing for a client that does not read. What it
-leaves open is how long a first request may take, how long a client may leave its answers unread, and answers to pings, which it
-writes whether they are read or not. And what a client did wrong is no error of the server: nobody can fill its log from outside.
+uvicorn bounds a message's size, reads no further than the application, and stops writing for a client that does not read. It does
+not bound how long a request may take (each one, not only the first), how long a client may leave its answers unread, how much of
+the loop's time many small frames, headers or chunks take that arrive at once, and answers to pings, which it writes whether they
+are read or not. And a client's mistake is not an error of the server: nobody can fill its log from outside.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
+import contextlib
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 
+from .access import KNOWN
 from .limits import Limits
+from .places import BUSY, GUEST, STRANGER, STREAM, Places
+
+SLICE = 512
+"""Bytes that are parsed before others have their turn, where they may hold many small things: some 85 frames, a millisecond."""
+PIPELINED = 4096
+"""Bytes of further requests that may wait while one is answered."""
+HEADER_LINES = 128
+PROGRESS = 16384
+"""Bytes that a client must take in ``send_seconds``, where so many wait for it."""
 
 
 class Patient(asyncio.Protocol):
-    """Stands before a protocol, and aborts a connection whose client has not read for ``seconds``: closing it would wait."""
+    """Stands before a protocol, and aborts a connection whose client does not read: closing it would wait."""
 
-    seconds: float
+    limits: Limits
     transport: Any
-    _timer: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stop()
-        self._timer = asyncio.get_running_loop().call_later(self.seconds, self.transport.abort)
+        self._watch()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -36,56 +51,248 @@ class Patient(asyncio.Protocol):
         self._stop()
         super().connection_lost(exc)
 
+    def _watch(self) -> None:
+        self._stop()
+        loop, waiting = asyncio.get_running_loop(), self.transport.get_write_buffer_size()
+        self._reading = loop.call_later(self.limits.send_seconds, self._look, waiting)
+
+    def _look(self, waiting: int) -> None:
+        if self.transport.get_write_buffer_size() > waiting - PROGRESS:
+            self.transport.abort()
+        else:
+            self._watch()
+
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
 
-def guarded_http(limits: Limits) -> type[H11Protocol]:
-    """HTTP whose first request must be there within ``start_seconds``, and whose answers are read."""
+def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
+    """HTTP in which the head of every request, and its body, must be there within ``start_seconds``."""
 
     class GuardedHTTP(Patient, H11Protocol):  # type: ignore[misc]
-        seconds = limits.send_seconds
+        _phase = ""  # "head" or "body": what the client is waited for with; "answer": it waits
+        _timer: asyncio.TimerHandle | None = None
+        _turn: asyncio.Handle | None = None
+        _lines = 0  # of the head, so far
+        _sliced = True  # what comes may hold many small things: a head, or a body in chunks
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.limits, self._rest = limits, bytearray()
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._waiting = asyncio.get_running_loop().call_later(limits.start_seconds, self._expire)
+            places.enter(transport)
+            self._settle()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._waiting.cancel()
+            places.leave(self.transport)
+            for handle in (self._timer, self._turn):
+                if handle is not None:
+                    handle.cancel()
             super().connection_lost(exc)
 
-        def _expire(self) -> None:
-            # A request has a cycle; a WebSocket has taken the connection over.
-            if self.cycle is None and self.transport.get_protocol() is self:
+        # ---- no more of the loop's time than a slice takes
+
+        def data_received(self, data: bytes) -> None:
+            if not self._rest and (len(data) <= SLICE or not self._sliced):
+                self._take(data)
+                return
+            self._rest += data
+            if self._turn is None:
+                self.transport.pause_reading()
+                self._turn = self.loop.call_soon(self._next)
+
+        def _next(self) -> None:
+            self._turn = None
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                self._rest.clear()
+                if not self.transport.is_closing():
+                    self.transport.resume_reading()
+                return
+            piece = bytes(self._rest[:SLICE] if self._sliced else self._rest)
+            del self._rest[: len(piece)]
+            self._take(piece)
+            if self._rest:
+                self._turn = self.loop.call_soon(self._next)
+            else:
+                self.transport.resume_reading()
+
+        def _take(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.transport.get_protocol() is not self or self.transport.is_closing():
+                return
+            if self.conn.their_state is h11.IDLE:
+                self._lines += data.count(b"\n")
+                if self._lines > HEADER_LINES:
+                    self.send_400_response(f"A request has at most {HEADER_LINES} headers.")
+                    return
+            self._settle()
+            if (
+                self._phase == "answer"
+            ):  # further requests; uvicorn would read no more, and not see that the client goes
+                if len(self.conn.trailing_data[0]) > PIPELINED:
+                    self.transport.abort()
+                elif not self._rest:
+                    self.flow.resume_reading()
+
+        # ---- no more of a client's time than the limits allow
+
+        def _settle(self) -> None:
+            theirs, answering = self.conn.their_state, self.cycle is not None and not self.cycle.response_complete
+            phase = "body" if theirs is h11.SEND_BODY else "answer" if answering else "head"
+            if phase == self._phase:
+                return
+            self._phase, self._lines = phase, 0
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if phase != "answer":
+                # For a body the application answers 408 first.
+                seconds = limits.start_seconds + (limits.send_seconds if phase == "body" else 0)
+                self._timer = self.loop.call_later(seconds, self.transport.abort)
+            known = self.scope is not None and self.scope.get(KNOWN)
+            places.set_rank(self.transport, BUSY if phase == "answer" else GUEST if known else STRANGER)
+            self._sliced = phase == "head" or any(name == b"transfer-encoding" for name, _ in self.headers)
+
+        def on_response_complete(self) -> None:
+            self._phase = "answered"  # the next one has a time of its own, even if it is here already
+            super().on_response_complete()
+            if self.transport.get_protocol() is self:
+                self._settle()
+
+        def handle_websocket_upgrade(self, event: h11.Request) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+            super().handle_websocket_upgrade(event)
+
+        def send_400_response(self, msg: str) -> None:
+            try:
+                super().send_400_response(msg)
+            except h11.LocalProtocolError:  # it has an answer already, and what is wrong came after that
                 self.transport.abort()
 
     return GuardedHTTP
 
 
-def guarded_websocket(limits: Limits) -> type[WebSocketsSansIOProtocol]:
+def guarded_websocket(limits: Limits, places: Places) -> type[WebSocketsSansIOProtocol]:
     """WebSockets that are cut off when they are not read, or more than ``output_bytes`` wait for a client."""
 
     class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):  # type: ignore[misc]
-        seconds = limits.send_seconds
+        _timer: asyncio.TimerHandle | None = None
+        _turn: asyncio.Handle | None = None
+        _found = False  # frames, in the last slice
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.limits, self._rest = limits, bytearray()
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            places.set_rank(transport, STRANGER)
+            self._expire_after(limits.start_seconds)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            places.leave(self.transport)
+            for handle in (self._timer, self._turn):
+                if handle is not None:
+                    handle.cancel()
+            self._rest.clear()
+            while not self.queue.empty():  # what nobody wants to hear of any more
+                self.queue.get_nowait()
+            super().connection_lost(exc)
+
+        def _expire_after(self, seconds: float) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+        async def run_asgi(self) -> None:
+            try:
+                await super().run_asgi()
+            finally:  # it may still take the last answers, and say goodbye
+                if not self.disconnected:
+                    places.set_rank(self.transport, STRANGER)
+                    self._expire_after(self.close_timeout + limits.send_seconds)
 
         async def send(self, message: Any) -> None:
+            if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
+                raise ClientDisconnected  # closed for what a frame was; uvicorn would call it a mistake of the application
             await super().send(message)
+            if message["type"] == "websocket.accept" and not self.disconnected:
+                places.set_rank(self.transport, STREAM)
+                if self._timer is not None:
+                    self._timer.cancel()
             # A refusal (401, 404, ...) is an answer too; uvicorn would log it as a handshake that was forgotten.
             if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
                 self.handshake_complete = True
 
-        def send_receive_event_to_app(self) -> None:
-            if self.curr_msg_data_type == "text":
-                try:
-                    b"".join(self.frames).decode()
-                except UnicodeDecodeError:  # uvicorn would log it, with a traceback
-                    self.frames = []
-                    self.conn.send_close(1007)
-                    self.handle_parser_exception()
-                    return
-            super().send_receive_event_to_app()
+        async def receive(self) -> Any:
+            if self._rest or not self.queue.empty():
+                await asyncio.sleep(0)  # nothing would make it wait: the others' turn
+            message = await super().receive()
+            if self._rest and not self.read_paused and self._turn is None:
+                self._turn = self.loop.call_soon(self._feed)
+            return message
+
+        def data_received(self, data: bytes) -> None:
+            if self._rest or len(data) > SLICE:
+                self._rest += data
+                if not self.read_paused and self._turn is None:
+                    self._feed()
+            else:
+                super().data_received(data)
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would leave it open
+                self.transport.abort()
+
+        def _feed(self) -> None:
+            """What has come, up to some frames; the rest has its turn when these are dealt with, or after the others'."""
+            self._turn, self._found = None, False
+            while self._rest and not self._found and not self.read_paused and not self.transport.is_closing():
+                piece = bytes(self._rest[:SLICE])
+                del self._rest[:SLICE]
+                super().data_received(piece)
+            if self.transport.is_closing():
+                self._rest.clear()
+            elif not self.read_paused:
+                if self._rest:
+                    self.transport.pause_reading()
+                    self._turn = self.loop.call_soon(self._feed)
+                else:
+                    self.transport.resume_reading()
+
+        def handle_events(self) -> None:
+            self._found = bool(self.conn.events)
+            super().handle_events()
+
+        def handle_text(self, event: Any) -> None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
+            if self._is_text(event):
+                super().handle_text(event)
+
+        def handle_cont(self, event: Any) -> None:
+            if len(self.frames) > limits.message_bytes // 16:  # empty ones would add up for ever
+                self._fail(1009)
+            elif self.curr_msg_data_type != "text" or self._is_text(event):
+                super().handle_cont(event)
+
+        def _is_text(self, event: Any) -> bool:
+            """Whether a text message is UTF-8 as far as it has come; if not, it fails at once. uvicorn would log a traceback."""
+            try:
+                self._decoder.decode(event.data, event.fin)
+            except UnicodeDecodeError:
+                self._fail(1007)
+                return False
+            return True
+
+        def _fail(self, code: int) -> None:
+            self.frames = []
+            if not self.close_sent:
+                with contextlib.suppress(InvalidState):  # the client's close has been answered already
+                    self.conn.send_close(code)
+                self.handle_parser_exception()
 
         def handle_ping(self) -> None:
             super().handle_ping()

@@ -51,8 +51,15 @@ class Start:
     state_every: int | None = None
 
 
-def read_text(text: str) -> dict[str, Any]:
-    """A text message: an object with one of the known types. SrnnError for anything else."""
+def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
+    """A text message: an object with one of the known types. SrnnError for anything else.
+
+    Parsing stops everyone while it lasts, and what takes time are lists and objects: they are counted before.
+    """
+    if text.count("[") + text.count("{") > most_lists:
+        raise SrnnError(
+            f"A text message is a JSON object with {most_lists} rows at most; send samples in binary messages."
+        )
     try:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -113,6 +120,14 @@ def read_rows(rows: object, channels: int) -> Array:
         raise SrnnError(f"Samples are rows of {channels} numbers, not an array of shape {x.shape}.")
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
         return x.astype(np.float32)
+
+
+def finite_json(value: Any) -> str:
+    """JSON. SrnnError for numbers that are not finite, which it has not: samples of 1e38 lead there."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise SrnnError("The network's output is not finite: the samples are too large for it.") from error
 
 
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,9 +11,13 @@ from ..errors import SrnnError
 from ..streaming import Decoder
 from .access import LEAST_TOKEN, is_loopback
 from .limits import Limits
+from .listening import SPARE_CONNECTIONS, listen
+from .places import Places
 
-SPARE_CONNECTIONS = 64
-"""Beside the streams: for the page, batches, and those that are being refused."""
+GRACE = 2
+"""Seconds for connections to end when the server does."""
+LARGEST_HEAD = 16 * 1024
+"""Bytes of a request before its body."""
 
 
 def check_exposure(host: str, token: str | None) -> None:
@@ -43,21 +48,50 @@ def make_server(
 ) -> Any:  # fmt: skip
     """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra ``serve`` is missing."""
     check_installed()
+    import asyncio
+
     import uvicorn
 
+    from .accepting import Acceptor
     from .app import create_app
+    from .aside import Aside
     from .guard import guarded_http, guarded_websocket
 
     check_exposure(host, token)
     limits = limits or Limits()
-    app = create_app(models, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
+    places = Places(int(limits.streams) + SPARE_CONNECTIONS, limits.address_connections)
+    aside = Aside(models, limits)
+    app = create_app(models, aside, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
     config = uvicorn.Config(
-        app, host=host, port=port, http=guarded_http(limits), ws=guarded_websocket(limits), lifespan="off",
-        log_level="error", access_log=False, server_header=False, proxy_headers=False,
+        app, host=host, port=port, http=guarded_http(limits, places), ws=guarded_websocket(limits, places), lifespan="off",
+        loop="asyncio", log_level="error", access_log=False, server_header=False, proxy_headers=False,
         ws_max_size=int(limits.message_bytes), ws_per_message_deflate=False,  # no small message becomes a large one
-        limit_concurrency=int(limits.streams) + SPARE_CONNECTIONS, backlog=2048, timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=LARGEST_HEAD, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
-    return uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        """Accepts connections itself, and has a process for bodies."""
+
+        async def startup(self, sockets: Any = None) -> None:
+            await self.lifespan.startup()
+            listening = sockets or [listen(host, port)]
+            aside.start()
+            make = functools.partial(
+                config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )  # type: ignore[arg-type]
+            self.servers = [Acceptor(one, make, places) for one in listening]  # type: ignore[misc]
+            self.started = True
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            # Who is not gone by then is let go of: tasks that uvicorn has to cancel are errors in its log.
+            last = asyncio.get_running_loop().call_later(GRACE / 2, places.clear)
+            try:
+                await super().shutdown(sockets)
+            finally:
+                last.cancel()
+                aside.close()
+
+    return Server(config)
 
 
 def spare_collections() -> None:

@@ -8,7 +8,6 @@ with; what goes out waits until it is taken.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +17,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ..errors import SrnnError
 from ..streaming import Decisions, Decoder, Session
+from .batch import TURN
 from .limits import Limits
 from .messages import (
     Array,
     Start,
     decisions_message,
     describe,
+    finite_json,
     read_rows,
     read_samples,
     read_start,
@@ -31,9 +32,8 @@ from .messages import (
     state_message,
 )
 
-TURN = 512
-"""Samples that are computed before others have their turn."""
 TRACED_TURN = 64
+"""Samples that are computed before others have their turn, where a client wishes for a trace; else ``TURN``."""
 DRAWN = 12
 """Neurons whose membranes are told in a trace."""
 NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
@@ -69,12 +69,7 @@ class StreamConnection:
     async def run(self) -> None:
         """Serve the stream. Never raises for what a client did."""
         try:
-            await self._begin()
-            while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
-                if time.monotonic() > self._until:
-                    raise StreamEnd(f"A stream lasts {self._limits.stream_seconds:g} s at most.", TIMEOUT)
-            await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
-            await self._close(NORMAL)
+            await self._serve()
         except WebSocketDisconnect:
             pass
         except SrnnError as error:
@@ -82,11 +77,21 @@ class StreamConnection:
         except StreamEnd as error:
             await self._refuse(str(error), error.code)
 
+    async def _serve(self) -> None:
+        # Samples of 1e38 overflow, which is their client's business and no warning of the server's.
+        with np.errstate(all="ignore"):
+            await self._begin()
+            while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
+                if time.monotonic() > self._until:
+                    raise StreamEnd(f"A stream lasts {self._limits.stream_seconds:g} s at most.", TIMEOUT)
+            await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
+            await self._close(NORMAL)
+
     async def _begin(self) -> None:
         first = await self._receive(self._limits.start_seconds, "did not start")
         if "text" not in first:
             raise SrnnError('The first message of a stream is {"type": "start"}.')
-        self._start = read_start(read_text(first["text"]))
+        self._start = read_start(read_text(first["text"], self._limits.message_lists))
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
         self._told = self._session.samples
@@ -103,9 +108,9 @@ class StreamConnection:
             samples = read_samples(message["bytes"], live.channels, self._start.format, live.int16_scale)
             await self._push(samples)
             return True
-        said = read_text(message["text"])
+        said = read_text(message["text"], self._limits.message_lists)
         if said["type"] == "samples":
-            await self._push(read_rows(said.get("samples"), self._decoder.live.channels))
+            await self._push(await self._read_rows(said.get("samples")))
         elif said["type"] == "state":
             await self._tell_state()
         elif said["type"] == "reset":
@@ -117,6 +122,17 @@ class StreamConnection:
         else:
             raise SrnnError("A stream is started once.")
         return True
+
+    async def _read_rows(self, rows: Any) -> Array:
+        """``read_rows``, in turns."""
+        channels = self._decoder.live.channels
+        if not isinstance(rows, list) or len(rows) <= TURN:
+            return read_rows(rows, channels)
+        parts = []
+        for first in range(0, len(rows), TURN):
+            parts.append(read_rows(rows[first : first + TURN], channels))
+            await asyncio.sleep(0)  # the others' turn
+        return np.concatenate(parts)
 
     async def _push(self, samples: Array) -> None:
         turn = TRACED_TURN if self._start.trace else TURN
@@ -189,7 +205,7 @@ class StreamConnection:
         return {key: value for key, value in message.items() if value is not None}
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self._socket.send_text(json.dumps(message))  # waits for a client that does not read (guard.py)
+        await self._socket.send_text(finite_json(message))  # waits for a client that does not read (guard.py)
 
     async def _refuse(self, message: str, code: int) -> None:
         try:

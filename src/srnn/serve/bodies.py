@@ -1,0 +1,119 @@
+"""Bodies on their way in, answers on their way out: bounded each and all together, and given up when the client goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from .limits import Limits
+
+PIECE = 64 * 1024
+"""Bytes of an answer that wait for a client at a time."""
+T = TypeVar("T")
+
+
+class Gone(Exception):
+    """The client has gone."""
+
+
+class Bodies:
+    """The bodies that are here, being sent or dealt with.
+
+    When more than ``waiting_bytes`` would be here, those that are still being sent give way, the one that began first before the
+    others: who sends slowly, or stops, cannot keep out those who do not.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._bytes = 0
+        self._sent: dict[_Upload, None] = {}  # those that are being sent, in their order
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[list[bytes]]:
+        """A request's body, in parts, which counts as here until the end of the block.
+
+        HTTPException: too large, too slow, or too many at a time. Gone: the client is.
+        """
+        upload, most, seconds = _Upload(), int(self._limits.body_bytes), self._limits.start_seconds
+        try:
+            try:
+                async with asyncio.timeout(seconds) as upload.patience:
+                    self._sent[upload] = None
+                    async for part in request.stream():
+                        upload.size += len(part)
+                        self._bytes += len(part)
+                        upload.parts.append(part)
+                        if upload.size > most:
+                            raise HTTPException(413, f"A body has {most} bytes at most.")
+                        self._make_room()
+            except TimeoutError:
+                if upload.gave_way:
+                    raise HTTPException(503, "Too many bodies are being sent at a time; try again later.") from None
+                raise HTTPException(408, f"A body is sent within {seconds:g} s.") from None
+            except ClientDisconnect:
+                raise Gone from None
+            finally:
+                self._sent.pop(upload, None)
+            if self._bytes > self._limits.waiting_bytes:
+                raise HTTPException(503, "Too many bodies wait to be computed; try again later.")
+            yield upload.parts
+        finally:
+            self._bytes -= upload.size
+
+    def _make_room(self) -> None:
+        while self._bytes > self._limits.waiting_bytes and self._sent:
+            first = next(iter(self._sent))
+            del self._sent[first]
+            first.gave_way = True
+            first.patience.reschedule(asyncio.get_running_loop().time())
+            self._bytes -= first.size
+            first.size = 0
+            first.parts.clear()
+
+
+class _Upload:
+    """A body on its way."""
+
+    patience: asyncio.Timeout
+    size = 0
+    gave_way = False
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of some work for a request; Gone, and the work is cancelled, when its client goes. The body has been read."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    doing, watching = asyncio.ensure_future(work), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait((doing, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise Gone
+        return doing.result()
+    finally:
+        for task in (doing, watching):
+            task.cancel()
+        await asyncio.gather(doing, watching, return_exceptions=True)
+
+
+def in_pieces(content: bytes, status: int, kind: str, headers: Mapping[str, str]) -> Response:
+    """A response whose client has pieces of it waiting for it, not all."""
+    if len(content) <= PIECE:
+        return Response(content, status, headers, kind)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for first in range(0, len(content), PIECE):
+            yield content[first : first + PIECE]
+
+    return StreamingResponse(pieces(), status, {**headers, "Content-Length": str(len(content))}, kind)
