@@ -8,6 +8,7 @@ would, each at its own phase. Of every number of streams it tells
     delay       milliseconds from a block's sending to its last decision: median, 95 %, 99 %, most; of blocks sent after the
                 first second, in which all streams begin at once
     begin       the most of that first second
+    join        milliseconds until a stream is connected and has begun, the most
     cpu         of the servers, in cores
 
 A number of streams is carried where nothing is lost, the 99 % delay is below ``--allowed`` ms, and the clients kept their time.
@@ -154,10 +155,13 @@ async def load(
     """Run ``streams`` clients for some seconds."""
     loop = asyncio.get_running_loop()
     clients: list[Stream] = []
+    joining = 0.0
     for _ in range(streams):
+        came = time.perf_counter()
         _, client = await loop.create_connection(lambda: Stream(name, port, token, "step"), "127.0.0.1", port)
         clients.append(client)
-        about = await client.ready
+        about = await asyncio.wait_for(client.ready, 30)
+        joining = max(joining, time.perf_counter() - came)
     rate, channels = about["rate"] or 250.0, about["channels"]
     waiting = round(about["latency"] * rate) if about["rate"] else round(about["latency"])
     what, data = signal(channels, about["form"], rate, block * BLOCKS)
@@ -192,8 +196,24 @@ async def load(
         "streams": streams, "signal": what, "form": about["form"], "seconds": round(elapsed, 3),
         "block": block, "lost": lost, "late": round(late, 4),
         "delay_ms": dict(zip(("p50", "p95", "p99", "max"), np.round(shown, 3).tolist(), strict=True)),
-        "begin_ms": round(float(first.max(initial=0)), 3), "cpu": round(cpu / elapsed, 4), "failures": failures,
+        "begin_ms": round(float(first.max(initial=0)), 3), "join_ms": round(1000 * joining, 3),
+        "cpu": round(cpu / elapsed, 4), "failures": failures,
     }  # fmt: skip
+
+
+def start_server(
+    run: str, options: list[str], token: str, before: tuple[str, ...] = (), errors: Any = None
+) -> tuple[subprocess.Popen[str], int]:
+    """``srnn serve`` of a run, as "model", and its port. ``before``: what the command line begins with; ``errors``: its log."""
+    words = [*before, sys.executable, "-m", "srnn", "serve", f"model={run}", "--json", *options]
+    if "signal" in options:
+        words += ["--mean", "0,0", "--std", "0.5,0.5"]  # in mV: a calibration would hold back the first seconds
+    server = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=errors, text=True,
+        env=os.environ | {"SRNN_TOKEN": token, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert server.stdout is not None
+    return server, json.loads(server.stdout.readline())["port"]
 
 
 def cpu_seconds(pids: list[int]) -> float:
@@ -235,23 +255,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     given = parser.parse_args()
     token = secrets.token_urlsafe(24)
-    words = ["serve", f"model={given.run}", "--json", "--input", given.input,
-             "--max-streams", str(max([*given.streams, given.most]) + 10)]  # fmt: skip
-    if given.input == "signal":
-        words += ["--mean", "0,0", "--std", "0.5,0.5"]  # in mV: a calibration would hold back the first seconds
+    words = ["--input", given.input, "--max-streams", str(max([*given.streams, given.most]) + 10), "--share-port"]
     servers: list[subprocess.Popen[str]] = []
     port = 0
     try:
         for core in given.server_core or [None]:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "srnn", *words, "--share-port", "--port", str(port)],
-                stdout=subprocess.PIPE, text=True, env=os.environ | {"SRNN_TOKEN": token, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
+            server, port = start_server(given.run, [*words, "--port", str(port)], token)
             servers.append(server)
             if core is not None:
                 os.sched_setaffinity(server.pid, {core})
-            assert server.stdout is not None
-            port = json.loads(server.stdout.readline())["port"]
         if given.client_core is not None:
             os.sched_setaffinity(0, {given.client_core})
         rows: list[dict[str, Any]] = []
