@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from raw import Raw, connected
-from serving import LEADS, Service, expected, serving, told
+from serving import LEADS, expected, serving, told
 from srnn.errors import SrnnError
 from srnn.serve import aside as aside_module
 from srnn.serve.app import Recording
@@ -239,23 +238,16 @@ def test_large_answers_are_whole(models: dict[str, Decoder]) -> None:
         assert running.ask("/v1/recordings/0") == (200, samples.tobytes())
 
 
-def test_streams_go_on_while_a_body_of_empty_lists_is_parsed(service: Service, models: dict[str, Decoder]) -> None:
-    """It stopped every stream for seconds; now the server only passes it on."""
-    body = b'{"inputs": [[' + b"[]," * 100_000 + b"[]]]}"
-    client, done = service.stream("ecg"), threading.Event()
-
-    def ask() -> tuple[int, Any]:
-        try:
-            return service.ask("/v1/models/ecg/classify", body, Content_Type="application/json")
-        finally:
-            done.set()
-
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(ask)
-        during = 0
-        while not asked.done() or client.pushed < 100:
-            client.push(LEADS[client.pushed : client.pushed + 1])
-            client.state()
-            during += not done.is_set()
-        assert asked.result()[0] == 422
-    assert told(client.finish()) == expected(models["ecg"], LEADS[: client.pushed]) and during > 1
+def test_streams_go_on_while_a_body_is_computed(models: dict[str, Decoder], obeyed: Callable[[], list[int]]) -> None:
+    """4 MB of empty lists stopped them for seconds. This one takes a processor, and the interpreter's lock, for ever."""
+    with serving(models, limits=Limits(batch_seconds=600, idle_seconds=600)) as running:
+        with connected(running.port) as raw:
+            post(raw, b"x", "test/spin")
+            until(obeyed)
+            client = running.stream("ecg")
+            for at in range(0, 200, 10):
+                client.push(LEADS[at : at + 10])
+                client.state()
+            assert told(client.finish()) == expected(models["ecg"], LEADS[:200])
+            assert any(map(alive, obeyed()))
+        until(lambda: not any(map(alive, obeyed())))

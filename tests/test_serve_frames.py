@@ -20,7 +20,8 @@ pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, closing, connected, frame, streaming
-from serving import LEADS, Client, Service, expected, told
+from serving import LEADS, Client, Service, expected, serving, told
+from srnn.serve.limits import Limits
 from srnn.streaming import Decoder
 
 STATE = b'{"type": "state"}'
@@ -139,6 +140,13 @@ def log() -> Iterator[Log]:
     yield log
     for logger in loggers:
         logger.removeHandler(log)
+
+
+@pytest.fixture(scope="module")
+def service(models: dict[str, Decoder]) -> Iterator[Service]:
+    """A server whose patience outlasts the slowest machine."""
+    with serving(models, limits=Limits(idle_seconds=600)) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
