@@ -13,7 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from . import checkpoints
 from .augmentation import augment
 from .baselines import Network
 from .batches import Sequences
+from .checkpoints import TrainingState
 from .compression.in_training import Compression, start_from
 from .datasets.features import FeatureArray
 from .distributed import Onlooker, Team, is_first
@@ -32,7 +33,7 @@ from .errors import SrnnError
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .files import locks
 from .kernels import LayerResult
-from .losses import Loss, Scored, rate_penalty
+from .losses import Loss, rate_penalty
 from .network import Dropout
 from .optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
 from .progress import Reporter
@@ -41,55 +42,6 @@ from .runs import Run
 
 if TYPE_CHECKING:
     from .tasks import Task
-
-
-@dataclass
-class TrainingState:
-    """How far a training is: what a checkpoint keeps besides tensors. Plain numbers, so that JSON holds it exactly."""
-
-    epoch: int = 0
-    """Finished epochs."""
-    step: int = 0
-    """Finished batches of the current epoch."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Running sums over the current epoch: loss, weight, correct, counted, steps, rate.<layer>."""
-    skipped: int = 0
-    """Batches of the current epoch that went without a step."""
-    seconds: float = 0.0
-    """Time spent training and validating so far."""
-    best: list[float] | None = None
-    """Score of the best epoch (greater is better, compared from left to right)."""
-    best_epoch: int = 0
-    lr_factor: float = 1.0
-    """Halved at every restore."""
-    restores: int = 0
-    metrics_size: int = 0
-    """Length of metrics.jsonl at this point."""
-
-    def finished(self, recipe: Recipe) -> bool:
-        """All epochs are done, or patience is at its end."""
-        config = recipe.training
-        patience = config.early_stopping.patience
-        waited = self.epoch - max(self.best_epoch, config.prune.last_epoch(config.epochs))
-        return self.epoch >= config.epochs or (patience is not None and self.step == 0 and waited >= patience)
-
-    def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
-        """Count one batch."""
-        new = {
-            "loss": float(scored.loss.detach()) * scored.weight,
-            "weight": scored.weight,
-            "correct": scored.correct,
-            "counted": scored.counted,
-            "steps": steps,
-            **{f"rate.{index}": rate * steps for index, rate in enumerate(rates)},
-        }
-        self.sums = {name: self.sums.get(name, 0) + value for name, value in new.items()}
-
-    def means(self) -> tuple[float, float, list[float]]:
-        """Loss, accuracy and firing rate of each hidden layer that has one, over the current epoch so far."""
-        s = self.sums
-        rates = [total / s["steps"] for name, total in s.items() if name.startswith("rate.")]
-        return s["loss"] / s["weight"], s["correct"] / max(s["counted"], 1), rates
 
 
 class _Hidden:
@@ -170,6 +122,10 @@ def train(
     state = TrainingState()
     if run.last.is_file():
         state = _load(run, network, optimizer, compression)
+        if state.step >= steps_per_epoch:
+            raise SrnnError(
+                f"The checkpoint {run.last} is after {state.step} batches of an epoch, which has {steps_per_epoch} of this data."
+            )
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
@@ -343,10 +299,7 @@ def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, compress
     checkpoints.load_network(network, checkpoint)
     checkpoints.load_optimizer(optimizer, checkpoint)
     compression.load(checkpoint)
-    try:
-        return TrainingState(**checkpoint.info["state"])
-    except (KeyError, TypeError) as error:
-        raise SrnnError(f"The checkpoint {run.last} was not written by this version's training.") from error
+    return TrainingState.of(checkpoint)
 
 
 def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporter) -> None:

@@ -70,17 +70,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.live.what}.")
     source = _open(arguments, decoder)
     session = decoder.open()
+    from ..files import LIMITS, read_bytes, write_atomically
+
     if arguments.state is not None and arguments.state.exists():
         try:
-            session.restore(arguments.state.read_bytes())
-        except (OSError, SrnnError) as error:
-            raise SrnnError(f"{arguments.state}: {error}") from error
+            session.restore(read_bytes(arguments.state, "a stream's state", LIMITS["state"]))
+        except SrnnError as error:
+            raise SrnnError(f"--state: {arguments.state}: {error}") from error
     show = _json_lines if arguments.json else _view if sys.stdout.isatty() else _text_lines
     samples, steps = session.samples, session.steps  # of earlier calls
     timing, count, interrupted = show(arguments, session, source)
     if arguments.state is not None:
-        from ..files import write_atomically
-
         write_atomically(arguments.state, session.save())
     summary = {
         "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
@@ -184,8 +184,8 @@ def _check_source_options(arguments: argparse.Namespace) -> None:
 def _check_writable(path: Path) -> None:
     """SrnnError before anything runs, if the file could not be written at the end."""
     folder = path.absolute().parent
-    if path.is_dir():
-        raise SrnnError(f"--state: {path} is a folder; name a file.")
+    if path.exists() and not path.is_file():
+        raise SrnnError(f"--state: {path} is a folder, a pipe or a device; name a file.")
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise SrnnError(f"--state: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
 

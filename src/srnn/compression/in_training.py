@@ -120,6 +120,11 @@ class Compression:
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the masks, and how states are kept, from a last checkpoint."""
         found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
+        for name, mask in found.items():
+            if mask is not None and (mask.dtype != torch.bool or mask.shape != self._matrices[name].shape):
+                raise SrnnError(
+                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' is of another form."
+                )
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
         self._keep(checkpoint)
 

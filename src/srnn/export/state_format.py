@@ -73,8 +73,14 @@ class StateFormat:
                 own_width, number, name = key.removeprefix(_PREFIX).split(".")
                 width = int(own_width)
                 found.setdefault(int(number), {})[name] = int(bits)
-            except (ValueError, RuntimeError) as error:  # another name, or not one number
-                raise SrnnError(f"The checkpoint's '{key}' does not say how a state is kept.") from error
+                if abs(int(bits)) > 64:
+                    raise ValueError(f"{int(bits)} bits behind the point")
+            except (
+                ValueError,
+                RuntimeError,
+                OverflowError,
+            ) as error:  # another name, or not one number, or no such number
+                raise SrnnError(f"The checkpoint's '{key[:100]}' does not say how a state is kept.") from error
         return cls(width, tuple(found[number] for number in sorted(found)))
 
     @classmethod

@@ -10,8 +10,9 @@
     arrays.py         NumPy's .npy and .npz
     pickled.py        pickles as data, of which nothing is run
     hdf5.py           HDF5, read by a process of its own: hdf5_reader.py
+    tensors.py        safetensors' headers
 
-The last six are imported by their names, for most commands need none of them.
+The last seven are imported by their names, for most commands need none of them.
 
 Files of someone else are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
 """

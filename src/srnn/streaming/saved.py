@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
 from safetensors import numpy as tensors
 
 from ..errors import SrnnError
+from ..files import LIMITS, parse_json, reading
+from ..files.tensors import read_metadata
 
 VERSION = 1
 _MAGIC = b"srnn state %d" % VERSION
@@ -36,6 +37,8 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: b
 
 def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """What ``pack`` was given. SrnnError for anything else."""
+    if len(data) > LIMITS["state"].bytes:
+        raise SrnnError(f"This state is too large: {LIMITS['state'].bytes} bytes are read at most.")
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
         raise SrnnError("This is no state of a stream.")
     if data[:16] != _HEAD:
@@ -43,12 +46,11 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
     content = data[32:]
     if not hmac.compare_digest(data[16:32], _digest(content, key)):
         raise SrnnError("This state is damaged, or was not made here (its digest does not fit).")
-    try:
-        length = int.from_bytes(content[:8], "little")
-        info = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["srnn"])
-        return tensors.load(content), dict(info)
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise SrnnError(f"This is no state of a stream ({type(error).__name__}).") from error
+    with reading("This state", "a state of a stream"):
+        info = parse_json(read_metadata(content, "This state", "a state of a stream")["srnn"], "This state")
+        if not isinstance(info, dict):
+            raise ValueError("it says nothing of itself")
+        return tensors.load(content), info
 
 
 def _digest(content: bytes, key: bytes) -> bytes:

@@ -24,6 +24,13 @@ def identity() -> dict[str, Any]:
     }
 
 
+def is_lease(lease: dict[str, Any]) -> bool:
+    """Whether this is what ``identity`` gives, or nothing yet."""
+    numbers, texts = (lease.get("pid"), lease.get("started")), (lease.get("host"), lease.get("machine"))
+    fits = type(numbers[0]) is int and isinstance(texts[0], str)
+    return not lease or (fits and isinstance(numbers[1], int | None) and isinstance(texts[1], str | None))
+
+
 def is_gone(lease: dict[str, Any]) -> bool:
     """The process of this lease ran here and runs no more. False also when it cannot be known."""
     machine = _machine()

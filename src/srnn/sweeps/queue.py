@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from ..files import reading
-from .liveness import Watcher, identity, is_gone
+from .liveness import Watcher, identity, is_gone, is_lease
 from .schema import Range, Sweep, Unit
 from .storage import import_optuna
 
@@ -79,6 +79,7 @@ class Queue:
             direction="maximize" if sweep.maximise else "minimize", pruner=_pruner(sweep),
         )  # fmt: skip
         with reading("The storage", f"that of the sweep '{sweep.name}'"):
+            self._check_trials()
             self._check()
 
     def _check(self) -> None:
@@ -88,7 +89,8 @@ class Queue:
         if theirs is None:
             self.study.set_user_attr("sweep", ours)
         elif ours != theirs:
-            key = next(key for key in [*ours, *theirs] if ours.get(key) != theirs.get(key))
+            given = theirs if isinstance(theirs, dict) else {}
+            key = next((key for key in [*ours, *given] if ours.get(key) != given.get(key)), "description")
             raise SrnnError(
                 f"The storage holds another sweep '{sweep.name}' (its {key} differs); choose another --out, or another name "
                 "for the file."
@@ -104,6 +106,36 @@ class Queue:
                 raise SrnnError(
                     f"'{unit.name}' has other settings in the storage than in the file; choose another --out."
                 )
+
+    def _check_trials(self) -> None:
+        """SrnnError for trials that no worker of ours has written: a storage is a file, or a database, that others may write."""
+        forms = {
+            "unit": str,
+            "settings": dict,
+            "round": int,
+            "lease": dict,
+            "results": dict,
+            "error": str,
+            "died": bool,
+        }
+        for trial in self._trials():
+            attributes = trial.user_attrs
+            sound = all(isinstance(attributes[key], form) for key, form in forms.items() if key in attributes)
+            lease, results = attributes.get("lease", {}), attributes.get("results", {})
+            sound = sound and {"settings", "round"} <= attributes.keys() and is_lease(lease)
+            if not sound or not all(self._is_result(result) for result in results.values()):
+                raise SrnnError(
+                    f"The storage is damaged: trial {trial.number} of the sweep '{self.sweep.name}' is not what a worker writes; "
+                    "choose another --out."
+                )
+
+    def _is_result(self, result: Any) -> bool:
+        """Whether it may be what ``worker.py`` records of a training."""
+        needed = {self.sweep.optimise, "parameters", "run"}
+        return isinstance(result, dict) and needed <= result.keys() and all(
+            isinstance(value, str) if name == "run" else type(value) in (int, float) or (value is None and name == "firing_rate")
+            for name, value in result.items()
+        )  # fmt: skip
 
     def fill(self, retry_failed: bool = False) -> None:
         """Add a trial for every unit that has none; with ``retry_failed`` also for what ended with an error."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
+from ..files import append_line
 
 LOCK_GRACE = 5
 """Seconds after which the journal's lock is taken from its holder, who is dead: a line is written in milliseconds."""
@@ -23,12 +24,21 @@ def open_storage(address: str | None, out: Path) -> Any:
     import_optuna()
     if address is None:
         from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
+        from optuna.storages.journal._file import get_lock_file
 
         path = (out / "journal.log").absolute()  # the lock links to it: a relative link would point elsewhere
+
+        class Journal(JournalFileBackend):
+            """A journal that only grows by whole lines: what a full disk tears would be in the way of all that follows."""
+
+            def append_logs(self, logs: list[dict[str, Any]]) -> None:
+                with get_lock_file(lock):
+                    append_line(path, "\n".join(json.dumps(log, separators=(",", ":")) for log in logs))
+
         try:
             out.mkdir(parents=True, exist_ok=True)
             lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_GRACE)
-            backend = JournalFileBackend(str(path), lock)
+            backend = Journal(str(path), lock)
             _mend(path, lock)
             storage = JournalStorage(backend)
             storage.get_all_studies()  # reads all of it
