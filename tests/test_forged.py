@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from srnn import SrnnError
 from srnn.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
+from srnn.cli import main
 from srnn.files import LIMITS
 from srnn.files.tensors import read_metadata
 from srnn.optimisation import build_optimizer
@@ -25,6 +26,7 @@ from test_stream_decoder import decoder
 from tiny import TinyTask, tiny_recipe
 
 ZEROS = b'"sha256":"' + b"0" * 64 + b'"'
+LONG = "x" * 300
 NUMBERS = ("1e999", "-1", "1.5", "NaN", "9" * 5000, "null", '"x"', "[]", "{}", "true")
 
 
@@ -244,6 +246,26 @@ def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     folder = default_folder(name, 2**63 - 1)
     folder.mkdir(parents=True)
     assert folder.resolve().parent == tmp_path / "runs" and not set(folder.name) & set('<>:"|?*\\\n')
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "digits", "--out", LONG], ["train", LONG], ["train", "digits", "--out", f"a/{LONG}/b"], ["evaluate", LONG],
+        ["energy", LONG], ["report", LONG], ["summarise", LONG, "--out", "a", "--title", "t", "--command", "m"],
+        ["sweep", LONG], ["sweep", "ecg-layers", "--report", "--out", LONG], ["stream", LONG, "-"],
+        ["export", "c", LONG, "--out", "a"],
+    ],
+    ids=lambda words: " ".join(word[:10] for word in words),
+)  # fmt: skip
+def test_a_name_of_300_characters_is_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("srnn: ") and error.count("\n") == 1 and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
 
 
 SEEDS = ["{}", "[]", "null", *(f'{{"seed": {number}}}' for number in NUMBERS), "[" * 9999]

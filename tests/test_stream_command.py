@@ -205,6 +205,8 @@ def test_the_live_view_draws(run: str) -> None:
         (["-", "--real-time"], "--real-time is for files"),
         (["x.csv", "--state", "nowhere/s"], "--state: nowhere/s cannot be written"),
         (["x.csv", "--state", "."], "--state: . is a folder"),
+        (["x.csv", "--state", "/dev/full"], "--state: /dev/full is a folder, a pipe or a device; name a file"),
+        (["x.csv", "--state", "x" * 300], "name too long"),
         (["late.csv"], "line 3: 'b' is no row of numbers"),
         (["x.csv", "--input", "sound"], "invalid choice"),
         (["mic"], "A microphone gives sound"),

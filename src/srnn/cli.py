@@ -138,6 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:  # the reader of our output has gone, as with | head
             _discard_output()
             return 0
+        except MemoryError:
+            print("srnn: there is not enough memory for this", file=sys.stderr)
+            return 2
         except OSError as error:  # of the machine: a name too long for it, a disk that is full or gone
             print(f"srnn: {one_line(str(error))}", file=sys.stderr)
             _discard_output()

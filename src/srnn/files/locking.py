@@ -56,21 +56,28 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     if _held.get(key) == owner:
         yield
         return
+    made: list[Path] = []
     try:
-        made = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
-        handle = _make_and_acquire(folder, time.monotonic() + wait)
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
-        raise SrnnError(f"Cannot write the folder {folder}: {getattr(error, 'strerror', None) or error}.") from error
-    _held[key] = owner
-    try:
-        yield
+        try:
+            made += [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+            handle = _make_and_acquire(folder, time.monotonic() + wait)
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            raise SrnnError(
+                f"Cannot write the folder {folder}: {getattr(error, 'strerror', None) or error}."
+            ) from error
+        _held[key] = owner
+        try:
+            yield
+        finally:
+            del _held[key]
+            with contextlib.suppress(OSError):
+                os.unlink(
+                    folder / NAME
+                )  # while it is locked: who waits for it sees that it is gone, and makes another one
+            os.close(handle)
     finally:
-        del _held[key]
-        with contextlib.suppress(OSError):
-            os.unlink(folder / NAME)  # while it is locked: who waits for it sees that it is gone, and makes another one
-        os.close(handle)
-        with contextlib.suppress(OSError):
-            for place in made:
+        for place in made:
+            with contextlib.suppress(OSError, ValueError):
                 place.rmdir()
 
 
