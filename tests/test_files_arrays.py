@@ -141,6 +141,7 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
         assert found[name].dtype == array.dtype and found[name].shape == array.shape and (found[name] == array).all()
         assert found[name].flags.f_contiguous == array.flags.f_contiguous and found[name].flags.writeable
     with open_npz(tmp_path / "a.npz", "a file") as opened:
+        assert "x" in opened and "x.npy" not in opened
         if save is np.savez:
             assert all((opened.mapped(name) == array).all() for name, array in arrays.items())
             assert isinstance(opened.mapped("x"), np.memmap)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import math
+import os
+import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,10 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
         SrnnError: a missing, empty, truncated or compressed file, one of another format, values that are not finite.
     """
     with reading(path, "sound"):
-        if path.exists() and not path.is_file():  # a pipe, say, which would have us wait
+        there = os.stat(path)
+        if not stat.S_ISREG(there.st_mode):  # a pipe, say, which would have us wait
             raise ValueError("it is no ordinary file")
-        if path.stat().st_size == 0:
+        if there.st_size == 0:
             raise SrnnError(f"{path} is empty (0 bytes); get it anew or leave it out.")
     content = read_bytes(path, "sound", _LIMITS)
     try:

@@ -116,6 +116,9 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
             order = "F" if header.fortran else "C"
             return np.memmap(self._path, header.dtype, "r", start + header.start, header.shape, order)
 
+    def __contains__(self, name: object) -> bool:  # Mapping's own would read the array
+        return name in self._members
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
 
