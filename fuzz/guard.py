@@ -152,8 +152,16 @@ def _check_code(watch: _Watch, code: Any) -> None:
 
 
 def _check_import(watch: _Watch, name: str) -> None:
+    """Python's own modules, parts of packages that are there already, and what packages import by a statement of their own."""
     root = name.partition(".")[0]
-    if root not in sys.stdlib_module_names and root not in sys.modules:
+    if root in sys.stdlib_module_names or root in sys.modules:
+        return
+    frame: Any = sys._getframe(2)
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        if frame.f_code.co_name == "import_module":
+            break
+        frame = frame.f_back
+    if frame is None or "site-packages" not in frame.f_code.co_filename:
         watch.forbid(f"import of {name}")
 
 

@@ -81,6 +81,19 @@ def mend_tensors(data: bytes) -> bytes:
     return struct.pack("<Q", end + padding) + data[8:]
 
 
+def with_info(data: bytes, info: bytes) -> bytes:
+    """A safetensors file whose metadata say ``info`` under "srnn", as text."""
+    try:
+        header, _ = json.JSONDecoder().raw_decode(data[8:].decode("latin-1").lstrip())
+        header["__metadata__"]["srnn"] = info.decode("utf-8", "replace")
+        rest = mend_tensors(data)
+        length = int.from_bytes(rest[:8], "little")
+        text = json.dumps(header, separators=(",", ":")).encode()
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return data
+    return struct.pack("<Q", len(text)) + text + rest[8 + length :]
+
+
 def mend_checkpoint(data: bytes) -> bytes:
     """A checkpoint's header and digest."""
     data = re.sub(rb'"sha256":"[^"]{0,80}"', b'"sha256":"' + b"0" * 64 + b'"', mend_tensors(data), count=1)

@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from ..mending import mend_checkpoint
+from ..mending import mend_checkpoint, with_info
 from ..target import Target, write
 from .shared import CUT, TINY, each, network, parts, recipe
 
@@ -16,7 +16,9 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
     from srnn.export.state_format import StateFormat
     from srnn.optimisation import build_optimizer
 
-    checkpoint = read_checkpoint(write(folder, "a.safetensors", data))
+    content, info = parts(data, 2)
+    content = mend_checkpoint(with_info(content, info)) if info else content
+    checkpoint = read_checkpoint(write(folder, "a.safetensors", content))
     training = recipe().training
     each(
         lambda: load_network(network(), checkpoint),
@@ -32,7 +34,10 @@ def checkpoint_seeds() -> dict[str, bytes]:
         path = Path(folder) / "a.safetensors"
         info = {"architecture": architecture(network()), "epoch": 1, "metrics": {"accuracy": 0.5}}
         save_checkpoint(path, network_tensors(network()), info)
-        return {"tiny": path.read_bytes()}
+        return {
+            "tiny": path.read_bytes(),
+            "parts": path.read_bytes() + CUT + json.dumps({"format": 1, **info}).encode(),
+        }
 
 
 def read_run(data: bytes, folder: Path) -> None:

@@ -115,7 +115,7 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     if found != magic or len(content) < start:
         raise SrnnError(f"{path} is no IDX file of {'images' if magic == _IMAGES else 'labels'}; download it anew.")
     shape = struct.unpack(f">{dimensions}I", content[4:start])
-    if shape[0] == 0:
+    if 0 in shape:  # numpy takes no shape whose other sizes are beyond its counting
         raise SrnnError(f"{path} is empty: it holds no items.")
     if len(content) - start != math.prod(shape):
         raise SrnnError(f"{path} should hold {shape} bytes, but has {len(content) - start}; download it anew.")
