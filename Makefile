@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# A file of versions and hashes, of which the tests' packages are installed first; .ci/run gives its own.
+LOCK ?=
 RUN := runs/digits-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: demo test lint clean
@@ -15,8 +17,9 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.test: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[test]"
+$(VENV)/.test: $(BIN)/python pyproject.toml $(LOCK)
+	$(if $(LOCK),$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: --require-hashes --requirement $(LOCK))
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--no-build-isolation) --editable ".[test]"
 	touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo  ## train a spiking network on real handwritten digits, measure it, and make a page about it
