@@ -15,7 +15,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.datasets import audio, files
-from srnn.datasets.audio import FASTEST, decode, read_audio, resampled
+from srnn.datasets.audio import FASTEST, ODDEST, decode, read_audio, resampled
 from srnn.datasets.base import check_padding
 from srnn.datasets.files import list_items
 from srnn.datasets.timit import read_phones
@@ -93,6 +93,9 @@ def test_absurd_rates_are_not_resampled(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"a\.wav has 1 samples a second, and 320000000 samples would come of it"):
         read_audio(path, 16000)
     assert len(resampled(np.zeros(960, np.float32), FASTEST, 16000)) == 20
+    assert len(resampled(np.zeros(960, np.float32), ODDEST - 1, 8000)) == 59
+    with pytest.raises(SrnnError, match="too little in common"):
+        resampled(np.zeros(960, np.float32), ODDEST + 1, 8000)
 
 
 def test_sound_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,3 +224,21 @@ def test_npy_files_are_read(tmp_path: Path) -> None:
     for path, why in (("a.npy", "are there"), ("none.npy", "No such file"), ("", "directory")):
         with pytest.raises(SrnnError, match=rf"cannot be read as an array \(.*{why}"):
             read_npy(tmp_path / path, "an array")
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_text_of_what_are_no_characters_is_refused(tmp_path: Path, order: str) -> None:
+    path = tmp_path / "a.npy"
+
+    def saved(code: int) -> bytes:
+        np.save(path, np.array([[97, code]], f"{order}u4").view(f"{order}U2"))
+        return path.read_bytes()
+
+    whole = saved(0x10FFFF)
+    assert read_npy(path, "text").tolist() == parse_npy(whole, "a").tolist() == [["a\U0010ffff"]]
+    for code in (0x110000, 2**32 - 1):
+        damaged = saved(code)
+        with pytest.raises(SrnnError, match="no characters"):
+            read_npy(path, "text")
+        with pytest.raises(SrnnError, match="no characters"):
+            parse_npy(damaged, "a")

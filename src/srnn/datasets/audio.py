@@ -21,6 +21,7 @@ from ..files import LIMITS, read_bytes, reading
 
 _LIMITS = LIMITS["audio"]
 FASTEST = 768_000
+ODDEST = 2**17
 """Samples a second that can be resampled, at most."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
 """Endings of the sound files that folders are searched for, in small letters."""
@@ -81,6 +82,8 @@ def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
         raise SrnnError(f"has {rate} samples a second; no more than {FASTEST} can be resampled.")
     _check_samples(len(samples) * wanted // rate, 4 * len(samples), f"has {rate} samples a second")
     common = math.gcd(rate, wanted)
+    if max(rate, wanted) // common > ODDEST:  # the filter has twenty times as many coefficients
+        raise SrnnError(f"has {rate} samples a second, which have too little in common with {wanted} to be resampled.")
     return resample_poly(samples, wanted // common, rate // common).astype(np.float32)
 
 

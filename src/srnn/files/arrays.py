@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -74,7 +75,7 @@ def parse_npy(
         header = _header(content, len(content), limits)
         if not header.nbytes:
             return np.zeros(header.shape, header.dtype)
-        flat = np.frombuffer(content, header.dtype, offset=header.start)
+        flat = _characters(np.frombuffer(content, header.dtype, offset=header.start))
         return flat.reshape(header.shape, order="F" if header.fortran else "C")
 
 
@@ -142,6 +143,16 @@ def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
         return dict(arrays)
 
 
+def _characters(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself; ValueError for text of numbers that are no characters, which numpy turns to text without looking."""
+    if (
+        flat.dtype.kind == "U"
+        and flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder)).max() > sys.maxunicode
+    ):
+        raise ValueError("it holds text of what are no characters")
+    return flat
+
+
 def _array(parts: Iterable[bytes], size: int) -> npt.NDArray[Any]:
     """The array of a .npy of so many bytes, which come in parts."""
     pipe = Pipe(parts)
@@ -156,7 +167,7 @@ def _array(parts: Iterable[bytes], size: int) -> npt.NDArray[Any]:
         raise ValueError("it is longer than it was")
     if not header.nbytes:
         return np.zeros(header.shape, header.dtype)
-    return content.view(header.dtype).reshape(header.shape, order="F" if header.fortran else "C")
+    return _characters(content.view(header.dtype)).reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
