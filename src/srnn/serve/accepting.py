@@ -11,8 +11,8 @@ from typing import Any
 
 from .places import Places
 
-AT_ONCE = 32
-"""Connections that are accepted before others have their turn."""
+AT_ONCE = 16
+"""Connections that are accepted before others have their turn, and that may be on their way to their places."""
 BACK_OFF = 0.25
 """Seconds until connections are accepted again when there are no descriptors left."""
 
@@ -49,7 +49,7 @@ class Acceptor:
         """Connections are waited for elsewhere."""
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        while len(self._tasks) < AT_ONCE:
             try:
                 connection, _ = self.sockets[0].accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -14,8 +14,8 @@ BACKLOG = 2048
 """Connections that wait in the kernel."""
 SPARE_CONNECTIONS = 64
 """Places beside the streams': for the page, batches, and those that are being refused."""
-OWN_DESCRIPTORS = 64
-"""For what is not a connection of a client, and for connections that are accepted at the same moment."""
+OWN_DESCRIPTORS = 96
+"""For what is not a client's connection, and for connections that have just been accepted or closed."""
 
 
 def listen(host: str, port: int, shared: bool = False) -> socket.socket:
