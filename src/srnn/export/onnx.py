@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from ..errors import SrnnError
+from ..files import reading
 from ..network import SRNN, BidirectionalLayer, Layer
 from .onnx_graph import Constants, Graph, Value
 from .state_format import need_exact_states
@@ -148,13 +149,16 @@ def greatest_difference(
     """Greatest absolute difference of the model's output, over the sequences x (B, T, inputs), from the network's own."""
     initial = net.initial_state(len(x), generator)
     expected = net.run(x, initial).output.numpy()
-    state, session = state_arrays(net, initial), start(model)
-    if len(session.get_inputs()[0].shape) == 3:
-        found = advance(session, x.numpy(), state)[0]
-    else:
-        found = np.empty_like(expected)
-        for t in range(x.shape[1]):
-            found[:, t], state = advance(session, np.ascontiguousarray(x[:, t].numpy()), state)
+    with reading(
+        "The exported model", "one that onnxruntime can run"
+    ):  # it has errors of its own, for lack of memory too
+        state, session = state_arrays(net, initial), start(model)
+        if len(session.get_inputs()[0].shape) == 3:
+            found = advance(session, x.numpy(), state)[0]
+        else:
+            found = np.empty_like(expected)
+            for t in range(x.shape[1]):
+                found[:, t], state = advance(session, np.ascontiguousarray(x[:, t].numpy()), state)
     return float(np.abs(found - expected).max(initial=0))
 
 

@@ -1,0 +1,230 @@
+"""What is put to the test. Each workload is given again after a fault, as a person would, and must come to the same."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+TINY = """
+task: {name: tiny}
+network: {hidden: [4], neuron: lif, readout: integrator, backend: reference}
+training: {epochs: 2, batch_size: 30, checkpoint_every: 1, optimizer: {lr: 2e-2}}
+"""
+_UNLIKE = re.compile(rb'"(seconds|samples_per_s|started|worker|git_commit)": ?("[^"]*"|[0-9.e+-]+|null)')
+"""What differs between two undisturbed runs."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """``prepare`` makes in a folder what ``run`` needs; ``run`` returns the exit code; ``result`` is compared."""
+
+    name: str
+    run: Callable[[Path], int]
+    result: Callable[[Path], Any]
+    prepare: Callable[[Path], None] = lambda folder: None
+    again: Callable[[Path], int] | None = None
+    """The next start; None: as ``run``."""
+
+
+@functools.cache
+def _let_recipes_name_the_tiny_task() -> None:
+    import srnn.tasks
+    from tiny import TinyTask  # which also keeps torch to one thread
+
+    srnn.tasks.TASKS = MappingProxyType({**srnn.tasks.TASKS, "tiny": TinyTask})
+
+
+def _command(*words: object) -> int:
+    from srnn.cli import main
+
+    _let_recipes_name_the_tiny_task()
+    return main([str(word) for word in words])
+
+
+def _as_command(run: Callable[[Path], int]) -> Callable[[Path], int]:
+    """What is no command of its own, with errors as the command line has them."""
+
+    def command(folder: Path) -> int:
+        from srnn import SrnnError
+
+        try:
+            return run(folder)
+        except (SrnnError, MemoryError, OSError) as error:
+            print(f"srnn: {error}", file=sys.stderr)
+            return 2
+
+    return command
+
+
+def _files(*names: str) -> Callable[[Path], Any]:
+    """Digests of files and of folders' files, but for what differs between runs; nothing unfinished may lie in them."""
+
+    def result(folder: Path) -> Any:
+        found = {}
+        for name in names:
+            for path in sorted([folder / name, *(folder / name).rglob("*")]):
+                if path.is_file() or path.is_symlink():
+                    content = _UNLIKE.sub(b"", path.read_bytes()).replace(os.fsencode(folder), b"")
+                    found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
+        return found
+
+    return result
+
+
+def _trained(folder: Path, name: str = "run") -> Any:
+    from srnn.checkpoints import read_checkpoint
+
+    found: dict[str, Any] = {"unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]}
+    for which in ("last", "best"):
+        tensors = read_checkpoint(folder / name / "checkpoints" / f"{which}.safetensors").tensors
+        found[which] = {key: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for key, tensor in tensors.items()}
+    return found | _files(f"{name}/metrics.jsonl", f"{name}/recipe.yaml", f"{name}/result.json")(folder)
+
+
+def _train(folder: Path) -> int:
+    return _command("train", folder / "tiny.yaml", "--out", folder / "run", "--resume", "--json")
+
+
+def _with_recipe(folder: Path) -> None:
+    (folder / "tiny.yaml").write_text(TINY)
+
+
+def _with_run(folder: Path) -> None:
+    _with_recipe(folder)
+    _train(folder)
+
+
+def _sweep(folder: Path) -> int:
+    code = _command("sweep", folder / "s.yaml", "--as-worker", "--out", folder / "sweep")
+    return code or _command("sweep", folder / "s.yaml", "--report", "--out", folder / "sweep", "--json")
+
+
+def _sweep_again(folder: Path) -> int:
+    from srnn import SrnnError
+    from srnn.sweeps import load_sweep, storage
+    from srnn.sweeps.queue import Queue
+
+    storage.LOCK_GRACE = 1  # a killed worker's lock is waited for
+    try:
+        Queue(load_sweep(str(folder / "s.yaml")), storage.open_storage(None, folder / "sweep")).fill(retry_failed=True)
+    except SrnnError:
+        return 2
+    return _sweep(folder)
+
+
+def _with_sweep(folder: Path) -> None:
+    _with_recipe(folder)
+    (folder / "s.yaml").write_text("recipe: tiny.yaml\nset: {training.epochs: 1}\nseeds: [0, 1]\n")
+
+
+def _swept(folder: Path) -> Any:
+    rows = json.loads((folder / "sweep" / "results.json").read_text())["trainings"]
+    return [{key: row.get(key) for key in ("point", "seed", "state", "accuracy", "loss")} for row in rows]
+
+
+def _export(form: str, out: str, *words: str) -> Callable[[Path], int]:
+    def run(folder: Path) -> int:
+        if form == "c" and (folder / out / "export.json").is_file():
+            return 0  # it is refused to write over what is whole
+        return _command("export", form, folder / "run", "--out", folder / out, "--json", *words)
+
+    return run
+
+
+def _cache(folder: Path) -> int:
+    from srnn.datasets.cache import cached
+
+    found = cached(
+        folder / "cache", "a", {"v": 1}, [folder / "tiny.yaml"], lambda: {"x": np.arange(3000.0), "y": np.ones(3)}
+    )
+    return 0 if found["x"][2999] == 2999 and found["y"].sum() == 3 else 1
+
+
+def _cached(folder: Path) -> Any:
+    from srnn.datasets.cache import read_arrays
+
+    return [read_arrays(path) is not None for path in (folder / "cache").glob("*.npz")], _files("cache")(folder).keys()
+
+
+def _sum(a: float, b: float) -> float:
+    return a + b
+
+
+def _compile(folder: Path) -> int:
+    from srnn.compiling import compiled
+
+    os.environ["NUMBA_CACHE_DIR"] = str(folder / "numba")
+    return 0 if compiled(_sum)(3.0, 4.0) == 7.0 else 1
+
+
+def _kept(folder: Path) -> Any:
+    from srnn.compiling import _read
+
+    names = [path.name for path in (folder / "numba" / "srnn").iterdir()]
+    return names, [_read(folder / "numba" / "srnn", name) is not None for name in names]
+
+
+def _with_archive(folder: Path) -> None:
+    (folder / "data").mkdir()
+    with zipfile.ZipFile(folder / "data" / "a.zip", "w") as archive:
+        for name in ("one.txt", "in/two.txt"):
+            archive.writestr(name, name * 1000)
+
+
+def _unpack(folder: Path) -> int:
+    from srnn.datasets.unpack import unpack_archives
+
+    unpack_archives(folder / "data")
+    return 0
+
+
+def _unpacked(folder: Path) -> Any:
+    return _files("data/one.txt", "data/in", "data")(folder).keys(), (folder / "data" / "in" / "two.txt").read_text()
+
+
+def _stream(folder: Path) -> int:
+    return _command(
+        "stream", folder / "run", folder / "x.csv", "--state", folder / "s.state", "--input", "steps", "--json"
+    )
+
+
+def _with_stream(folder: Path) -> None:
+    _with_run(folder)
+    np.savetxt(folder / "x.csv", np.tile(np.eye(3), (4, 1)), delimiter=",")
+
+
+def _streamed(folder: Path) -> Any:
+    return (folder / "s.state").stat().st_size, sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+
+
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("train", _train, _trained, _with_recipe),
+        Workload("sweep", _sweep, _swept, _with_sweep, _sweep_again),
+        Workload("summarise", lambda f: _command("summarise", f / "run", "--out", f / "sum", "--title", "t", "--command", "x"),
+                 _files("sum"), _with_run),
+        Workload("energy --out", lambda f: _command("energy", f / "run", "--out", f / "energy", "--json"), _files("energy"),
+                 _with_run),
+        Workload("report", lambda f: _command("report", f / "run", "--no-exit", "--json"), _files("run/report.html"), _with_run),
+        Workload("export c", _export("c", "c"), _files("c"), _with_run),
+        Workload("export onnx", _export("onnx", "n.onnx"), _files("n.onnx"), _with_run),
+        Workload("export nir", _export("nir", "n.nir", "--dt", "0.001"), lambda f: (f / "n.nir").is_file(), _with_run),
+        Workload("stream --state", _stream, _streamed, _with_stream),
+        Workload("data cache", _as_command(_cache), _cached, _with_recipe),
+        Workload("compile cache", _as_command(_compile), _kept),
+        Workload("unpack", _as_command(_unpack), _unpacked, _with_archive),
+    )
+}  # fmt: skip
