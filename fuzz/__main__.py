@@ -19,8 +19,8 @@ from .reporting import write_report
 from .target import Target
 from .targets import TARGETS
 
-KEPT = 24 * 1024
-"""Bytes of a target's corpus that are added to the seeds."""
+KEPT_BYTES, KEPT_FILES = 16 * 1024, 20
+"""Of a target's corpus, which are added to the seeds."""
 
 
 def main() -> int:
@@ -106,7 +106,7 @@ def write_seeds(target: Target) -> int:
 
 
 def keep(target: Target, work: Path) -> int:
-    """Seeds stay; the rest of the corpus is chosen anew, from the smallest on."""
+    """Seeds stay; the rest of the corpus is chosen anew: of inputs of all sizes, the smallest first."""
     found, total = minimised(target, work), 0
     if not found:
         print(f"{target.name}: nothing was merged, see {work / target.name / 'merge.txt'}", file=sys.stderr)
@@ -114,9 +114,9 @@ def keep(target: Target, work: Path) -> int:
     seeds = {path.read_bytes() for path in target.corpus.glob("seed-*")}
     for path in set(target.corpus.iterdir()) - set(target.corpus.glob("seed-*")):
         path.unlink()
-    for data in found:
+    for data in found[:: -(-len(found) // KEPT_FILES)]:
         total += len(data)
-        if total <= KEPT and data not in seeds:
+        if total <= KEPT_BYTES and data not in seeds:
             (target.corpus / hashlib.sha1(data).hexdigest()[:12]).write_bytes(data)
     return 0
 
