@@ -133,7 +133,7 @@ def clients(name: str, given: argparse.Namespace, most: int | None = None) -> in
 
 def channels(port: int, token: str) -> int:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=30) as reply:
+    with urllib.request.urlopen(request, timeout=120) as reply:
         return json.loads(reply.read())["models"][0]["channels"]
 
 

@@ -25,6 +25,8 @@ from .places import BUSY, GUEST, STRANGER, STREAM, Places
 
 SLICE = 512
 """Bytes that are parsed before others have their turn, where they may hold many small things: some 85 frames, a millisecond."""
+READ = 64 * 1024
+"""Bytes of a body that are read at a time."""
 PIPELINED = 4096
 """Bytes of further requests that may wait while one is answered."""
 HEADER_LINES = 128
@@ -84,6 +86,10 @@ def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            with contextlib.suppress(
+                AttributeError
+            ):  # of asyncio's own transports: what they read at a time, else 256 KiB
+                transport.max_size = READ  # type: ignore[attr-defined]
             places.enter(transport)
             self._settle()
 
