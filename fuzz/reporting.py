@@ -54,7 +54,7 @@ def _row(target: Target, place: Path, folder: Path) -> dict[str, Any]:
         "target": target.name,
         **added,
         **last,
-        "findings": [{"kind": f["kind"], "signature": f["signature"]} for f in findings],
+        "findings": findings,
     }
 
 
