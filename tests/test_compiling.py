@@ -268,9 +268,11 @@ def test_what_cannot_be_written_is_compiled_in_memory(
     assert list(folder.iterdir()) == []
 
 
-def test_a_place_that_is_no_folder_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+@pytest.mark.parametrize("where", ["file", "srnn"])
+def test_a_place_that_is_no_folder_is_said_once(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path if where == "srnn" else tmp_path / "file"
+    (tmp_path / where).touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))
     compiling._say.cache_clear()
     with pytest.warns(RuntimeWarning, match="is not kept") as said:
         assert compiles(loop()) == compiles(loop()) == 1

@@ -10,10 +10,19 @@ from typing import Any, NoReturn
 
 
 def _stop(*_: Any) -> NoReturn:
-    """End at once. For when nothing is begun yet, or all is done: there an exception might be swallowed (by an import in C, by a
-    destructor), or be printed by whatever it stops."""
+    """End at once."""
     os.write(2, b"srnn: stopped\n")
     os._exit(130)
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    """KeyboardInterrupt, for the command to clean up and say how to continue; the end at once while a module is imported: there
+    the exception may be swallowed, become another, or pass through C++ (torch's), which aborts."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            _stop()
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -21,15 +30,13 @@ def main() -> int:
     try:
         heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a shell's background job ignores it
         if heeded:
-            signal.signal(signal.SIGINT, _stop)
+            signal.signal(signal.SIGINT, _interrupt)
         from .cli import main as run
 
-        if heeded:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # commands clean up, and say how to continue
         try:
             return run()
         finally:
-            if heeded:
+            if heeded:  # what is left to run is the interpreter's end, which would print the exception
                 signal.signal(signal.SIGINT, _stop)
     except KeyboardInterrupt:
         _stop()

@@ -212,7 +212,7 @@ def _folders() -> Iterator[Path]:
 def _make(folder: Path) -> None:
     """Make a folder and those above it, where they are not there, for nobody else to write to."""
     for part in reversed((folder, *folder.parents)):
-        if not part.exists():
+        if not part.is_dir():
             part.mkdir(0o755, exist_ok=True)
 
 
