@@ -69,7 +69,7 @@ def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:
     program = folder / f"program{abs(hash((compiler, flags)))}"
     sources = [str(folder / "main.c"), str(folder / f"{plan.name}.c")]
     done = subprocess.run(
-        [compiler, *FLAGS, *flags, "-o", str(program), *sources], capture_output=True, text=True, check=False
+        [compiler, *FLAGS, "-o", str(program), *sources, *flags], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return Program(program, plan)

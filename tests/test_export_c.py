@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 from compiled import COMPILERS, SANITIZED, build, compilers
 from exporting import exported
 from srnn import SRNN, SrnnError
+from srnn.arithmetic import absolute, exp, positive_part
 from srnn.cli import main
 from srnn.encoders import LevelCrossing
+from srnn.equations import Text, record
 from srnn.export.c import export_c
 from srnn.export.c.plan import make_plan
-from srnn.export.c.translate import FloatText, translate
+from srnn.export.c.translate import FixedC, FixedText, FloatC
 from srnn.export.device import device_network, run_float32
 from srnn.export.integer import InputFormat, quantise
 
@@ -288,15 +291,20 @@ def expressions(depth: int = 3):
 def test_texts_keep_the_order_of_operations(text: str) -> None:
     """The C text, read by Python, computes in float32 what the expression does, to the bit."""
     values = {name: np.float32(value) for name, value in (("a", 0.1), ("b", -3.7), ("c", 12.345))}
-    translated = eval(text, {name: FloatText(name, {}) for name in values})
-    if isinstance(translated, FloatText):
-        c = re.sub(r"(\d)f\b", r"\1", translated.text)
-        assert eval(c, dict(values)) == eval(text, dict(values))
+    space: dict = {}
+    exec(f"def step(a, b, c): return ({text}),", space)
+    (translated,) = record(space["step"], ("a", "b", "c")).run(FloatC(), map(Text, values))
+    c = re.sub(r"(\d)f\b", r"\1", translated.text)
+    assert eval(c, dict(values)) == eval(text, dict(values))
 
 
 def odd_step(u, s, current, gain):
-    u = abs(u) * gain
+    u = np.sin(u) * gain
     return u, u
+
+
+def branching_step(u, s, current, gain):
+    return (u if u > gain else gain), u
 
 
 def halving_step(u, s, current, gain):
@@ -306,20 +314,29 @@ def halving_step(u, s, current, gain):
 
 
 def test_constants_may_have_names() -> None:
-    found = translate(halving_step, {name: FloatText(name, {}) for name in ("u", "s", "current", "gain")})
-    assert found.assignments == [("u", "0.5f * u + 0.5f * gain * current")]
-    assert [result.text for result in found.results] == ["u", "u - 0.5f"]
+    writer, found = FloatC(), record(halving_step, ("u", "s", "current", "gain"))
+    results = found.run(writer, map(Text, found.arguments))
+    assert writer.assignments == [("u_2", "0.5f * u + 0.5f * gain * current")]
+    assert [result.text for result in results] == ["u_2", "u_2 - 0.5f"]
     assert found.used == {"u", "current", "gain"}
 
 
+def test_all_that_equations_may_use_has_a_form_in_c() -> None:
+    def step(u, s):
+        return exp(u) * absolute(s) / positive_part(u - s) + (u > s) * (1.0 - (s <= 2.0)), u
+
+    first, _ = record(step, ("u", "s")).run(FloatC(), map(Text, ("u", "s")))
+    assert first.text == (
+        "expf(u) * fabsf(s) / ((u - s) > 0.0f ? (u - s) : 0.0f) + (float)(u > s) * (1.0f - (float)(s <= 2.0f))"
+    )
+
+
 def test_steps_that_are_not_plain_arithmetic() -> None:
-    names = ("u", "s", "current", "gain")
-    with pytest.raises(SrnnError, match=r"abs\(u\)"):
-        translate(odd_step, {name: FloatText(name, {}) for name in names})
-    space: dict = {}
-    exec("def typed(u, s): return u, u", space)  # its text is nowhere to be read
-    with pytest.raises(SrnnError, match="define it in a file"):
-        translate(space["typed"], {name: FloatText(name, {}) for name in ("u", "s")})
+    for step, why in ((odd_step, "cannot use sin"), (branching_step, "cannot branch")):
+        with pytest.raises(SrnnError, match=why):
+            record(step, ("u", "s", "current", "gain"))
+    with pytest.raises(SrnnError, match="int8 has no 'exp'"):
+        record(lambda u, s: (exp(u), s), ("u", "s")).run(FixedC(), [FixedText(n, 8, 8, Counter()) for n in "us"])
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.export.c.translate import FixedText, translate
+from srnn.equations import equations
+from srnn.export.c.translate import FixedC, FixedText
 from srnn.export.device import device_network, run_float32
-from srnn.export.fixed import INT32_MAX, INT32_MIN, FixedArray, multiplied_coefficients
+from srnn.export.fixed import INT32_MAX, INT32_MIN, FixedArray
 from srnn.export.integer import InputFormat, IntegerLayer, quantise
 from srnn.neurons import NEURONS
 
@@ -99,18 +101,22 @@ def test_texts_and_arrays_are_the_same_arithmetic(name: str, data) -> None:
     arrays = [FixedArray(np.array([values[n]], np.int64), formats[n], limit, saturated) for n in names]
     expected = [int(result.to(limit).values[0]) for result in neuron.step(*arrays)]
 
-    translated = translate(neuron.step, {n: FixedText(n, formats[n], limit, {}) for n in names})
+    writer = FixedC()
+    results = equations(neuron).run(writer, [FixedText(n, formats[n], limit, Counter()) for n in names])
     helpers = CHelpers()
     space: dict[str, Any] = {n: getattr(helpers, n) for n in ("add", "subtract", "multiply", "rescale")} | values
-    for target, text in translated.assignments:
+    for target, text in writer.assignments:
         space[target] = eval(text, {}, space)
-    assert [eval(result.to(limit).text, {}, space) for result in translated.results] == expected
+    assert [eval(result.to(limit).text, {}, space) for result in results] == expected
 
 
 def test_which_coefficients_are_multipliers() -> None:
-    assert multiplied_coefficients(NEURONS["alif"]) == {"alpha", "rho", "beta"}
-    assert multiplied_coefficients(NEURONS["lif"]) == {"leak", "gain", "reset"}
-    assert multiplied_coefficients(NEURONS["adlif"]) == {"alpha", "rho", "a", "b", "symplectic"}
+    def multipliers(model):
+        return equations(model).multiplied() & set(model.coefficients)
+
+    assert multipliers(NEURONS["alif"]) == {"alpha", "rho", "beta"}
+    assert multipliers(NEURONS["lif"]) == {"leak", "gain", "reset"}
+    assert multipliers(NEURONS["adlif"]) == {"alpha", "rho", "a", "b", "symplectic"}
 
 
 def network(neuron: Any = "alif", **options: Any) -> SRNN:

@@ -64,6 +64,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     import numba
     import torch
 
+    from srnn.derivatives import adjoint as adjoint_of
     from srnn.kernels.cpu import compiler, rows
     from srnn.kernels.cpu.memory import load_each, store_each
     from srnn.neurons import ALIF
@@ -89,7 +90,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         for _ in range(times):
             add_active_rows(total, 0, matrix, 0, width, active, count)
 
-    step, adjoint, derivative = functions = (ALIF.step, ALIF.step_adjoint, MultiGaussian.derivative)
+    step, adjoint, derivative = functions = (ALIF.step, adjoint_of(ALIF), MultiGaussian.derivative)
     for function in functions:
         compiler._teach(function)
     parameters = (GAMMA, LOBE, WIDTH, SIGMA)

@@ -161,32 +161,3 @@ class FixedArray(Fixed):
         held = np.clip(values, -most, most - 1)
         self.saturated[0] += int(np.count_nonzero(held != values))
         return type(self)(held, bits, self.limit, self.saturated)
-
-
-class FixedUse(Fixed):
-    """A number that only notes which coefficients a step multiplies by: these are stored as finely as they can be."""
-
-    def __init__(self, name: str, multiplied: set[str]) -> None:
-        self.name, self.multiplied, self.bits, self.limit = name, multiplied, 30, 30
-
-    def _constant(self, value: int, bits: int) -> Self:
-        return type(self)("", self.multiplied)
-
-    def _sum(self, other: Self, bits: int) -> Self:
-        return type(self)("", self.multiplied)
-
-    def _difference(self, other: Self, bits: int) -> Self:
-        constant = not self.name  # 1 - alpha is as fine as alpha
-        return type(self)(other.name if constant else "", self.multiplied)
-
-    def _product(self, other: Self, shift: int, bits: int) -> Self:
-        self.multiplied |= {self.name, other.name}
-        return type(self)("", self.multiplied)
-
-
-def multiplied_coefficients(neuron: Any) -> set[str]:
-    """Names of the coefficients by which the neuron's step multiplies; the others are only added."""
-    multiplied: set[str] = set()
-    names = (*neuron.State._fields, "current", *neuron.coefficients)
-    neuron.step(*(FixedUse(name, multiplied) for name in names))
-    return multiplied & set(neuron.coefficients)

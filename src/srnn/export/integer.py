@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..equations import equations
 from ..errors import SrnnError
 from .device import Array, DeviceLayer, DeviceNetwork, DeviceRun, States, emit
-from .fixed import INT32_MAX, FixedArray, multiplied_coefficients
+from .fixed import INT32_MAX, FixedArray
 from .integer_range import greatest_number
 from .state_format import StateFormat
 
@@ -214,7 +215,7 @@ def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateF
     shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
     if shift < 0:
         raise SrnnError(f"Layer {number}: its weights are too large for int32 (currents beyond 2^30). Train it again.")
-    multiplied = multiplied_coefficients(layer.neuron)
+    multiplied = equations(type(layer.neuron)).multiplied()
     coefficients, coefficient_bits = {}, {}
     for name, value in layer.coefficients.items():
         top = float(np.abs(value).max())

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
+from ..equations import equations
 from ..errors import SrnnError
 from ..files import reading
 from ..network import SRNN, BidirectionalLayer, Layer
-from .onnx_graph import Constants, Graph, Value
+from .onnx_graph import Constants, Graph, Nodes, Value
 from .state_format import need_exact_states
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _advance(graph: Graph, key: str, layer: Layer, current: Value, state: list[V
         weight = graph.constants.name(layer.weight_rec.detach().cpu().numpy().T, f"{key}.weight_rec")
         current = current + graph.one("MatMul", s, Value(graph, weight))
     coefficients = [value.detach().cpu().numpy() for value in layer.params.coefficients()]
-    *new, v = neuron.step(*state, current, *coefficients)
+    *new, v = equations(type(neuron)).run(Nodes(graph), [*state, current, *coefficients])
     if neuron.emission == "spike":
         above = graph.one("Greater", v, 0.0)
         s = graph.one("CastLike", above, v)

@@ -1,10 +1,10 @@
-"""ONNX nodes from plain arithmetic: a neuron's own ``step``, called with ``Value`` operands, writes itself down.
+"""ONNX nodes from plain arithmetic: what the record of a neuron's equations becomes in an ONNX graph.
 
-A ``Value`` stands for a tensor that is known only when the exported model runs. Operators on it, and the functions of
-``arithmetic.py``, append a node and return the result's ``Value``; numpy arrays and numbers beside it become constants, and
-what is computed from constants alone is computed at once. So no neuron is written a second time.
+A ``Value`` stands for a tensor that is known only when the exported model runs. Operators on it append a node and return the
+result's ``Value``; numpy arrays and numbers beside it become constants, and what is computed from constants alone is computed at
+once. ``Nodes`` is the whole vocabulary of equations. So no neuron is written a second time.
 
-May import: numpy, onnx (an extra).
+May import: equations, numpy, onnx (an extra).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ..equations import Algebra
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
@@ -27,11 +29,9 @@ _OPERATORS: Mapping[np.ufunc, str] = {
     np.multiply: "Mul",
     np.divide: "Div",
     np.negative: "Neg",
-    np.exp: "Exp",
-    np.absolute: "Abs",
-    np.maximum: "Max",
 }
-"""What equations may use, as ONNX calls it."""
+_FUNCTIONS = {"exp": "Exp", "absolute": "Abs", "positive_part": "Relu"}
+_COMPARISONS = {"greater": "Greater", "at_least": "GreaterOrEqual", "less": "Less", "at_most": "LessOrEqual"}
 
 
 class Constants:
@@ -118,3 +118,18 @@ class Value(NDArrayOperatorsMixin):
         if ufunc not in _OPERATORS or method != "__call__" or options:
             return NotImplemented
         return self.graph.one(_OPERATORS[ufunc], *operands)
+
+
+class Nodes(Algebra):
+    """Equations as nodes of a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        known = next((operand for operand in operands if isinstance(operand, Value)), None)
+        if known is not None and operation in _FUNCTIONS:
+            return self.graph.one(_FUNCTIONS[operation], *operands)
+        if known is not None and operation in _COMPARISONS:
+            return self.graph.one("CastLike", self.graph.one(_COMPARISONS[operation], *operands), known)
+        return super().apply(operation, *operands)

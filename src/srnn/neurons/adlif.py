@@ -45,34 +45,6 @@ def step(
     return u, w_new, u - threshold
 
 
-def step_adjoint(
-    g_u: Any, g_w: Any, g_v: Any,
-    u: Any, w: Any, s: Any, current: Any, alpha: Any, rho: Any, a: Any, b: Any, threshold: Any, symplectic: Any,
-) -> Any:  # fmt: skip
-    kept = 1.0 - s
-    u_reset = u * kept
-    drive = a * u_reset + b * s
-    w_new = rho * w + (1.0 - rho) * drive
-    w_felt = w + symplectic * (w_new - w)
-    g_u = g_u + g_v
-    g_current = (1.0 - alpha) * g_u
-    g_w = g_w - symplectic * g_current
-    g_drive = (1.0 - rho) * g_w
-    g_reset = alpha * g_u + a * g_drive
-    return (
-        kept * g_reset,  # u
-        rho * g_w - (1.0 - symplectic) * g_current,  # w
-        b * g_drive - u * g_reset,  # s
-        g_current,  # current
-        (u_reset - current + w_felt) * g_u,  # alpha
-        (w - drive) * g_w,  # rho
-        u_reset * g_drive,  # a
-        s * g_drive,  # b
-        -g_v,  # threshold
-        (w - w_new) * g_current,  # symplectic (a switch, not trained)
-    )
-
-
 def _held(value: Tensor, low: float, high: float) -> Tensor:
     """Value clamped to [low, high], with the gradient of the identity, so that it can come back from outside."""
     return value + (value.clamp(low, high) - value).detach()
@@ -87,7 +59,6 @@ class AdLIF(Neuron):
     coefficients: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "b", "threshold", "symplectic")
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
     step = staticmethod(step)
-    step_adjoint = staticmethod(step_adjoint)
 
     tau_mem: Init = Init("uniform", 5.0, 25.0)
     tau_adp: Init = Init("uniform", 60.0, 300.0)

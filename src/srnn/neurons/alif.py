@@ -37,27 +37,6 @@ def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, 
     return u, e, u - theta
 
 
-def step_adjoint(
-    g_u: Any, g_e: Any, g_v: Any,
-    u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any,
-) -> Any:  # fmt: skip
-    e_new = rho * e + (1.0 - rho) * s
-    theta = threshold + beta * e_new
-    g_u = g_u + g_v
-    g_theta = -g_v - g_u * s
-    g_e = g_e + beta * g_theta
-    return (
-        alpha * g_u,  # u
-        rho * g_e,  # e
-        (1.0 - rho) * g_e - theta * g_u,  # s
-        (1.0 - alpha) * g_u,  # current
-        (u - current) * g_u,  # alpha
-        (e - s) * g_e,  # rho
-        e_new * g_theta,  # beta
-        g_theta,  # threshold
-    )
-
-
 @dataclass(frozen=True)
 class ALIF(Neuron):
     """Adaptive LIF. beta = 0 switches the adaptation off (the published ECG network's hidden layer)."""
@@ -67,7 +46,6 @@ class ALIF(Neuron):
     coefficients: ClassVar[tuple[str, ...]] = ("alpha", "rho", "beta", "threshold")
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
     step = staticmethod(step)
-    step_adjoint = staticmethod(step_adjoint)
 
     tau_mem: Init = Init("normal", 20.0, 5.0)
     tau_adp: Init = Init("normal", 150.0, 10.0)

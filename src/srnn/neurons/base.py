@@ -1,18 +1,16 @@
 """What a neuron model is: the contract that every file in this folder fulfils.
 
-A model is a frozen dataclass (its parameters) with two pure functions, ``step`` and ``step_adjoint``, in plain arithmetic.
-Every way of running it is derived from these two: the reference calls ``step`` on torch tensors under autograd, the compiled
-backends inline both into their time loops, exporters translate the text. No backend restates a neuron.
+A model is a frozen dataclass (its parameters) with one pure function, ``step``, in plain arithmetic: operators, comparisons, and
+the functions of ``srnn.arithmetic``. Every way of running it is derived from that one text (``srnn.equations``): the reference
+calls it on torch tensors under autograd, the compiled loops inline it and the adjoint derived from it, exporters write its record
+in other languages. No backend restates a neuron.
 
     step(*state, s, current, *coefficients)          -> (*new_state, v)
-    step_adjoint(*g_state, g_v, *state, s, current, *coefficients)
-                                                     -> (*g_state, g_s, g_current, *g_coefficients)
 
 ``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one step ago, ``current`` the
 summed input, ``v`` the drive from which the emission is made: a spike where v > 0, or max(0, v), or v itself.
-``step_adjoint`` takes the gradients of step's results, then step's own arguments, and returns the gradients of the latter.
 
-May import: surrogates, arithmetic.
+May import: surrogates, arithmetic, equations.
 """
 
 from __future__ import annotations
@@ -87,7 +85,7 @@ class Init:
 
 @dataclass(frozen=True)
 class Neuron:
-    """Base of all neuron models. A subclass sets the class variables, its parameter fields, and the three functions.
+    """Base of all neuron models. A subclass sets the class variables, its parameter fields, ``step`` and ``derive``.
 
     Fields of every model
         trained: names of the parameters that the optimiser may change; the others stay as drawn.
@@ -109,7 +107,6 @@ class Neuron:
     tau_min: ClassVar[float] = 0.1
     """No trained time constant falls below this many steps."""
     step: ClassVar[Callable[..., Any]]
-    step_adjoint: ClassVar[Callable[..., Any]]
 
     trained: tuple[str, ...] = field(default=("tau_mem",), kw_only=True)
     initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)

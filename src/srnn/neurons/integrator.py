@@ -27,16 +27,6 @@ def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
     return u, u
 
 
-def step_adjoint(g_u: Any, g_v: Any, u: Any, s: Any, current: Any, alpha: Any) -> Any:
-    g_u = g_u + g_v
-    return (
-        alpha * g_u,  # u
-        0.0 * s,  # s
-        (1.0 - alpha) * g_u,  # current
-        (u - current) * g_u,  # alpha
-    )
-
-
 @dataclass(frozen=True)
 class Integrator(Neuron):
     """Leaky integrator."""
@@ -46,7 +36,6 @@ class Integrator(Neuron):
     coefficients: ClassVar[tuple[str, ...]] = ("alpha",)
     emission: ClassVar[Emission] = "identity"
     step = staticmethod(step)
-    step_adjoint = staticmethod(step_adjoint)
 
     tau_mem: Init = Init("normal", 20.0, 5.0)
 

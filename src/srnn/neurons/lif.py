@@ -33,24 +33,6 @@ def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, res
     return u, u - threshold
 
 
-def step_adjoint(
-    g_u: Any, g_v: Any,
-    u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any,
-) -> Any:  # fmt: skip
-    u_reset = u * (1.0 - s) + reset * s
-    g_u = g_u + g_v
-    g_reset = leak * g_u
-    return (
-        (1.0 - s) * g_reset,  # u
-        (reset - u) * g_reset,  # s
-        gain * g_u,  # current
-        u_reset * g_u,  # leak
-        current * g_u,  # gain
-        -g_v,  # threshold
-        s * g_reset,  # reset
-    )
-
-
 @dataclass(frozen=True)
 class LIF(Neuron):
     """Leaky integrate-and-fire with hard reset."""
@@ -60,7 +42,6 @@ class LIF(Neuron):
     coefficients: ClassVar[tuple[str, ...]] = ("leak", "gain", "threshold", "reset")
     tau_min: ClassVar[float] = 1.0
     step = staticmethod(step)
-    step_adjoint = staticmethod(step_adjoint)
 
     tau_mem: Init = Init("normal", 20.0, 5.0)
     threshold: Init = Init("constant", 0.01)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..arithmetic import positive_part
+from ..equations import arguments_of, function, record
 from .base import Neuron
 
 _FRACTION = {torch.float32: 23, torch.float64: 52}
@@ -24,52 +25,27 @@ _FRACTION = {torch.float32: 23, torch.float64: 52}
 
 @functools.cache
 def rounded_model(model: type[Neuron]) -> type[Neuron]:
-    """The model with three more coefficients for each state variable, which hold and round it (see ``grids``)."""
-    variables, spike = model.variables(), model.State._fields[-1]
+    """The model with three more coefficients for each state variable, which clamp and round it (see ``grids``)."""
+    variables, own = model.variables(), arguments_of(model)
     coefficients = tuple(f"{what}_{name}" for name in variables for what in ("low", "top", "grid"))
-    arguments = ", ".join((*variables, spike, "current", *model.coefficients))
-    given = ", ".join((*(f"g_{name}" for name in variables), "g_v"))
-    found = ", ".join(f"found_{i}" for i in range(len(variables) + 2 + len(model.coefficients)))
-    nothing = ", ".join("0.0 * g_v" for _ in coefficients)
 
-    def each(*lines: str) -> str:
-        return "\n".join(f"    {line.replace('VAR', name)}" for name in variables for line in lines)
+    def rounded_step(*arguments: Any) -> Any:
+        *state, v = model.step(*arguments[: len(own)])
+        for place in range(len(variables)):
+            low, top, grid = arguments[len(own) + 3 * place :][:3]
+            clamped = low + positive_part(state[place] - low)
+            clamped = top - positive_part(top - clamped)
+            state[place] = (clamped + grid) - grid
+        return *state, v
 
-    # Written as text, for compilers want plain functions with as many arguments as the model has variables and coefficients.
-    text = f"""
-def step({arguments}, {", ".join(coefficients)}):
-    {", ".join(variables)}, v = exact_step({arguments})
-{
-        each(
-            "VAR = low_VAR + positive_part(VAR - low_VAR)",
-            "VAR = top_VAR - positive_part(top_VAR - VAR)",
-            "VAR = (VAR + grid_VAR) - grid_VAR",
-        )
-    }
-    return {", ".join(variables)}, v
-
-def step_adjoint({given}, {arguments}, {", ".join(coefficients)}):
-    {", ".join(f"new_{name}" for name in variables)}, v = exact_step({arguments})
-{
-        each(
-            "g_VAR = g_VAR * (new_VAR - low_VAR >= 0.0)",
-            "g_VAR = g_VAR * (top_VAR - (low_VAR + positive_part(new_VAR - low_VAR)) >= 0.0)",
-        )
-    }
-    {found} = exact_adjoint({given}, {arguments})
-    return {found}, {nothing}
-"""
-    space: dict[str, Any] = {
-        "exact_step": model.step, "exact_adjoint": model.step_adjoint, "positive_part": positive_part, "__name__": __name__,
-    }  # fmt: skip
-    exec(compile(text, f"<{model.name}, its state rounded>", "exec"), space)
-    own = {
+    # Recorded and written out, for compilers want functions with as many arguments as the model has variables and coefficients.
+    step = function(f"rounded_{model.name}", record(rounded_step, (*own, *coefficients)))
+    own_attributes = {
         "coefficients": (*model.coefficients, *coefficients),
-        "step": staticmethod(space["step"]),
-        "step_adjoint": staticmethod(space["step_adjoint"]),
-        "__doc__": f"{model.__name__} with a state that is held and rounded after every step.",
+        "step": staticmethod(step),
+        "__doc__": f"{model.__name__} with a state that is clamped and rounded after every step.",
     }
-    return type(f"Rounded{model.__name__}", (model,), own)
+    return type(f"Rounded{model.__name__}", (model,), own_attributes)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...equations import Text, equations
 from ..device import Array, DeviceLayer, DeviceNetwork
 from ..integer import IntegerLayer, IntegerNetwork
 from .arrays import BYTES, DTYPES, Constant, Matrix, index_types, number, pack_matrix
 from .encoder import EncoderPlan
-from .translate import FixedText, FloatText, translate
+from .translate import FUNCTIONS, FixedC, FixedText, FloatC
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ class Plan:
     def constants(self) -> list[Constant]:
         found = [constant for layer in self.layers for constant in layer.constants()]
         return [*found, self.encoder.table] if self.encoder and self.encoder.table else found
+
+    @property
+    def uses_math(self) -> bool:
+        """Whether a neuron's step calls a function of <math.h>."""
+        return any(f"{function}(" in layer.step.text for layer in self.layers for function in FUNCTIONS.values())
 
     @property
     def flash_bytes(self) -> int:
@@ -245,43 +252,33 @@ def _coefficient(name: str, ctype: str, array: Array, what: str) -> Constant | s
 
 def _step_function(layer: DeviceLayer, functions: dict[str, StepFunction]) -> StepFunction:
     """The layer's step, one for all layers whose step has the same text."""
-    neuron, counts = layer.neuron, {}
-    names = (*neuron.State._fields, "current", *neuron.coefficients)
-    if isinstance(layer, IntegerLayer):
-        spiking = neuron.emission == "spike"
-        bits = dict.fromkeys(names, layer.bits) | layer.coefficient_bits | {"s": 0 if spiking else layer.bits}
-        arguments: dict[str, Any] = {name: FixedText(name, bits[name], layer.bits, counts) for name in names}
-        ctype, kept = "int32_t", f"int{layer.width}_t"
-    else:
-        arguments = {name: FloatText(name, counts) for name in names}
-        ctype = kept = "float"
-    found = translate(neuron.step, arguments)
+    neuron, own = layer.neuron, equations(type(layer.neuron))
     variables = neuron.variables()
     read = {variable: f"*{variable}_at" for variable in variables}
-    results = found.results
     if isinstance(layer, IntegerLayer):
-        formats = layer.kept_bits
-        read = {name: FixedText(text, formats[name], layer.bits, {}).to(layer.bits).text for name, text in read.items()}
-        *after, drive = results
-        after = [result.kept(formats[name], layer.width) for name, result in zip(variables, after, strict=True)]
-        results = [*after, drive.to(layer.bits)]
-    parameters = tuple(name for name in ("s", "current", *neuron.coefficients) if name in found.used)
-
-    known = {*variables, *parameters}
-    body = [f"    {ctype} {variable} = {text};" for variable, text in read.items() if variable in found.used]
-    again = [name for name, _ in found.assignments]
-    for name, expression in found.assignments:
-        declared = "" if name in known else f"{ctype} " if again.count(name) > 1 else f"const {ctype} "
-        body.append(f"    {declared}{name} = {expression};")
-        known.add(name)
-    body += [f"    *{variable}_at = {result.text};" for variable, result in zip(variables, results, strict=False)]
-    body.append(f"    return {results[-1].text};")
+        counts, writer = Counter[str](), FixedC()
+        spiking, kept_bits = neuron.emission == "spike", layer.kept_bits
+        bits = dict.fromkeys(own.arguments, layer.bits) | layer.coefficient_bits | {"s": 0 if spiking else layer.bits}
+        *after, drive = own.run(writer, [FixedText(name, bits[name], layer.bits, counts) for name in own.arguments])
+        after = [result.kept(kept_bits[name], layer.width) for name, result in zip(variables, after, strict=True)]
+        results = [result.text for result in (*after, drive.to(layer.bits))]
+        read = {n: FixedText(text, kept_bits[n], layer.bits, Counter()).to(layer.bits).text for n, text in read.items()}
+        adds, multiplies, ctype, kept = counts["adds"], counts["multiplies"], "int32_t", f"int{layer.width}_t"
+    else:
+        counts, writer = own.counts, FloatC()
+        results = [result.text for result in own.run(writer, map(Text, own.arguments))]
+        adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
+        ctype = kept = "float"
+    parameters = tuple(name for name in own.arguments[len(variables) :] if name in own.used)
+    body = [f"    const {ctype} {variable} = {text};" for variable, text in read.items() if variable in own.used]
+    body += [f"    const {ctype} {name} = {expression};" for name, expression in writer.assignments]
+    body += [f"    *{variable}_at = {result};" for variable, result in zip(variables, results, strict=False)]
+    body.append(f"    return {results[-1]};")
     head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
     text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
     if text not in functions:
         # Not NAME_step: that of a network called as its neuron is the library's own function.
         taken = sum(function.name.startswith(f"{neuron.name}_neuron") for function in functions.values())
         name = f"{neuron.name}_neuron" + (f"_{taken}" if taken else "")
-        adds, multiplies = counts.get("adds", 0), counts.get("multiplies", 0)
         functions[text] = StepFunction(name, parameters, f"static {ctype} {name}{text}", adds, multiplies)
     return functions[text]

@@ -9,7 +9,7 @@ _FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
 
 
 def makefile(plan: Plan) -> str:
-    name = plan.name
+    name, libraries = plan.name, " -lm" if plan.uses_math else ""
     return f"""\
 # make            the program {name}, which tries the network
 # make count      the same, counting operations
@@ -18,13 +18,13 @@ CC ?= cc
 CFLAGS ?= -std=c99 -O2 -Wall -Wextra -Werror -ffp-contract=off
 
 {name}: main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -o $@ main.c {name}.c
+\t$(CC) $(CFLAGS) -o $@ main.c {name}.c{libraries}
 
 count: main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -DSRNN_COUNT -o {name}_count main.c {name}.c
+\t$(CC) $(CFLAGS) -DSRNN_COUNT -o {name}_count main.c {name}.c{libraries}
 
 checked: main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all -o {name}_checked main.c {name}.c
+\t$(CC) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all -o {name}_checked main.c {name}.c{libraries}
 
 clean:
 \trm -f {name} {name}_count {name}_checked

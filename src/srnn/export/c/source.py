@@ -133,6 +133,8 @@ def source(plan: Plan) -> str:
     parts += [_init_function(plan), _step_function(plan)]
     if plan.encoder is not None:
         parts.append(plan.encoder.source())
+    if plan.uses_math:
+        head.insert(0, "#include <math.h>\n")
     if plan.integer:
         head.append(used_arithmetic("\n".join(parts)) + "\n")
     return folded("\n".join([*head, *parts]))

@@ -17,6 +17,7 @@ from numba.extending import register_jitable
 
 from ... import arithmetic
 from ...compiling import compiled
+from ...derivatives import adjoint
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from .backward import make_backward
@@ -88,7 +89,7 @@ def forward_loop(neuron: type[Neuron]) -> Callable[..., Any]:
 def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
     """The compiled backward loop of a neuron model with a surrogate."""
     derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
-    functions: Any = (neuron.step, neuron.step_adjoint, derivative)
+    functions: Any = (neuron.step, adjoint(neuron), derivative)
     for function in functions:
         _teach(function)
     step, step_adjoint, derivative = functions

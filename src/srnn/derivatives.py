@@ -1,0 +1,189 @@
+"""Derivatives of a neuron's equations: the adjoint (reverse mode) and the Jacobian of one step, as plain functions.
+
+Both come from the record of ``step`` by the chain rule, node by node, and read much as one would write them: what one gradient
+multiplies is added up first, a factor of 1 and a sum with 0 are left out, nothing is computed twice.
+
+May import: equations.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .equations import COMPARISONS, Algebra, Node, Record, as_node, equations, function
+
+
+@functools.cache
+def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
+    """The gradients of ``step``'s arguments from those of its results, and the arguments: reverse mode.
+
+    Called as ``adjoint(*g_state, g_v, *state, s, current, *coefficients)``; returns one gradient for each argument of ``step``.
+    """
+    own = equations(model)
+    given = (*(f"g_{variable}" for variable in model.State._fields[:-1]), "g_v")
+    seeds = [Node("argument", value=name) for name in given]
+    gradients = _reverse(own, seeds, _Graph())
+    return function(f"{model.name}_adjoint", Record((*given, *own.arguments), gradients, all_named=False))
+
+
+@functools.cache
+def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
+    """The partial derivatives of ``step``, called with its arguments.
+
+    First those of the first result (a new state variable; v is the last) by each argument in order, then those of the second, ...
+    A derivative that is 0 everywhere is the number 0.0.
+    """
+    own, rows, graph = equations(model), [], _Graph()
+    for place in range(len(own.results)):
+        seeds = [as_node(1.0 if place == other else 0.0) for other in range(len(own.results))]
+        rows += _reverse(own, seeds, graph, zero=lambda _: as_node(0.0))
+    return function(f"{model.name}_jacobian", Record(own.arguments, tuple(rows), all_named=False))
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A summand of a gradient: sign * factor * gradient; a factor of None is 1."""
+
+    sign: int
+    factor: Node | None
+    gradient: Node
+
+
+def _reverse(
+    own: Record, seeds: Sequence[Node], graph: _Graph, zero: Callable[[Node], Node] | None = None
+) -> tuple[Node, ...]:
+    """The gradient of each argument. ``zero`` makes one that is 0 (default: 0 * argument, which has the argument's shape)."""
+    terms = {node: list[_Term]() for node in own.nodes}
+    for result, seed in zip(own.results, seeds, strict=True):
+        if seed.value != 0.0:  # in a Jacobian's row, all but one are
+            terms[result].append(_Term(1, None, seed))
+    places = {node.name: node for node in own.nodes if node.operation == "argument"}
+    for node in reversed(own.nodes):
+        if not node.operands or not terms[node]:
+            continue
+        term = terms[node][0]
+        if len(terms[node]) > 1:
+            gradient = graph.sum(terms[node])
+            if gradient is None:
+                continue
+            gradient.name = gradient.name or (f"g_{node.name}" if node.name and gradient.operands else "")
+            term = _Term(1, None, gradient)
+        for operand, sign, factor in _partials(graph, node):
+            if operand.operation != "constant":
+                terms[operand].append(graph.chain(term, sign, factor, f"g_{node.name}" if node.name else ""))
+    found = []
+    for name in own.arguments:
+        argument = places.get(name)
+        gradient = graph.sum(terms[argument]) if argument is not None and terms[argument] else None
+        if gradient is None:
+            argument = Node("argument", value=name) if argument is None else argument
+            gradient = graph.make("multiply", as_node(0.0), argument) if zero is None else zero(argument)
+        found.append(gradient)
+    return tuple(found)
+
+
+def _partials(graph: _Graph, node: Node) -> list[tuple[Node, int, Node | None]]:
+    """(operand, sign, factor) such that d node / d operand = sign * factor."""
+    a, b = (*node.operands, *node.operands)[:2]
+    match node.operation:
+        case "add":
+            return [(a, 1, None), (b, 1, None)]
+        case "subtract":
+            return [(a, 1, None), (b, -1, None)]
+        case "multiply":
+            return [(a, 1, b), (b, 1, a)]
+        case "divide":
+            inverse = graph.make("divide", as_node(1.0), b)
+            return [(a, 1, inverse), (b, -1, graph.make("multiply", node, inverse))]
+        case "negate":
+            return [(a, -1, None)]
+        case "exp":
+            return [(a, 1, node)]
+        case "absolute":
+            zero = as_node(0.0)
+            return [(a, 1, graph.make("greater", a, zero)), (a, -1, graph.make("less", a, zero))]
+        case "positive_part":  # at 0, where it has no derivative, 1: as torch's clamp
+            return [(a, 1, graph.make("at_least", a, as_node(0.0)))]
+    return []  # comparisons are constant almost everywhere
+
+
+class _Graph:
+    """New nodes, each made once however often it is asked for; sums and products with 0 and 1 are simplified."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Node] = {}
+
+    def make(self, operation: str, *operands: Node) -> Node:
+        if all(operand.operation == "constant" for operand in operands):
+            return as_node(Algebra().apply(operation, *(operand.value for operand in operands)))
+        key = (operation, *((o.operation, o.value) if o.operation == "constant" else o for o in operands))
+        if operation == "multiply":
+            a, b = operands
+            # A comparison is a mask in some backends, and a number only once it is multiplied by one.
+            if a.value == 1.0 and b.operation not in COMPARISONS:
+                return b
+            if b.value == 1.0 and a.operation not in COMPARISONS:
+                return a
+            key = ("multiply", frozenset(key[1:]))
+        if key not in self._made:
+            self._made[key] = Node(operation, operands)
+        return self._made[key]
+
+    def chain(self, term: _Term, sign: int, factor: Node | None, name: str) -> _Term:
+        """The term, which is called ``name``, times sign * factor."""
+        if factor is None:
+            return _Term(sign * term.sign, term.factor, term.gradient)
+        gradient = term.gradient
+        if term.factor is not None:
+            gradient = self.make("multiply", term.factor, gradient)
+            gradient.name = gradient.name or name
+        if factor.operation in COMPARISONS:  # masks are multiplied by numbers only, never added to each other
+            if (
+                gradient.operation == "constant"
+            ):  # torch has float32 for a mask times a number: one of the right type instead
+                gradient = self.make("add", gradient, self.make("multiply", as_node(0.0), factor.operands[0]))
+            return _Term(sign * term.sign, None, self.make("multiply", gradient, factor))
+        return _Term(sign * term.sign, factor, gradient)
+
+    def sum(self, terms: Sequence[_Term]) -> Node | None:
+        """The sum of some terms, those of one gradient taken together: a g - b g is (a - b) g. None if nothing is left."""
+        by_gradient: dict[Node, list[tuple[int, Node]]] = {}
+        for term in terms:
+            by_gradient.setdefault(term.gradient, []).append(
+                (term.sign, as_node(1.0) if term.factor is None else term.factor)
+            )
+        summands = []
+        for gradient, factors in by_gradient.items():
+            kept = _cancel(factors)
+            if kept:
+                sign, factor = self._signed_sum(kept)
+                summands.append((sign, self.make("multiply", factor, gradient)))
+        if not summands:
+            return None
+        sign, found = self._signed_sum(summands)
+        return found if sign > 0 else self.make("negate", found)
+
+    def _signed_sum(self, parts: Sequence[tuple[int, Node]]) -> tuple[int, Node]:
+        """(sign, node); a positive part first, so that nothing has to be negated."""
+        if all(sign < 0 for sign, _ in parts):
+            sign, found = self._signed_sum([(1, node) for _, node in parts])
+            return -sign, found
+        (_, found), *others = sorted(parts, key=lambda part: part[0] < 0)
+        for sign, node in others:
+            found = self.make("add" if sign > 0 else "subtract", found, node)
+        return 1, found
+
+
+def _cancel(factors: Sequence[tuple[int, Node]]) -> list[tuple[int, Node]]:
+    """Without pairs that add up to nothing: a number of equal constants becomes one."""
+    constant = sum(sign * node.value for sign, node in factors if node.operation == "constant")
+    others = Counter[Node]()
+    for sign, node in factors:
+        if node.operation != "constant":
+            others[node] += sign
+    kept = [(1 if count > 0 else -1, node) for node, count in others.items() for _ in range(abs(count))]
+    return kept + ([(1 if constant > 0 else -1, as_node(abs(constant)))] if constant else [])
