@@ -16,8 +16,7 @@ from srnn.export.c import export_c
 from srnn.export.c.arrays import DTYPES
 from srnn.export.c.plan import Plan, make_plan
 from srnn.export.device import DeviceNetwork, device_network
-from srnn.export.integer import InputFormat, quantise
-from srnn.export.state_format import measure_states
+from srnn.export.integer import InputFormat, measure_states, quantise
 
 NEURONS: dict[str, Any] = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else it hardly spikes
 STEP = """\

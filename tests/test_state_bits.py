@@ -23,10 +23,10 @@ from srnn.evaluation import evaluate_sequences
 from srnn.export.c import export_c
 from srnn.export.c.plan import make_plan
 from srnn.export.device import device_network
-from srnn.export.integer import InputFormat, quantise
+from srnn.export.integer import InputFormat, measure_states, quantise
 from srnn.export.nir_write import to_graph
 from srnn.export.onnx import to_model
-from srnn.export.state_format import StateFormat, measure_states
+from srnn.export.state_format import StateFormat
 from srnn.kernels import run_layer
 from srnn.kernels.problem import LayerProblem
 from srnn.network import Layer

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from ..errors import SrnnError
 from .catalogue import DataFile, DataSet
-from .verifying import FileReport, check, folder_of, read_sums, usable
+from .report import FileReport
+from .verifying import check, folder_of, read_sums, usable
 
 _CHUNK = 1 << 20
 TIMEOUT = 30.0

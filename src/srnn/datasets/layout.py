@@ -10,8 +10,8 @@ from ..errors import SrnnError
 from . import soli, timit
 from .audio import read_audio
 from .catalogue import DataFile, DataSet
+from .report import FileReport
 from .shd import check_file
-from .verifying import FileReport
 
 
 def check_events(file: DataFile, path: Path) -> FileReport:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from ..files import LIMITS, read_json, read_text, reading
 from ..files.unpacking import Allowance, file_parts, gunzip
 from .base import resolve_data_dir
 from .catalogue import DataFile, DataSet
+from .report import FileReport
 from .unpack import Note, read_through, state_of
 
 _MAGIC = {
@@ -26,23 +26,7 @@ _MAGIC = {
     ".json": (b"{",),
     ".wav": (b"RIFF", b"NIST_1A"),
 }
-Condition = Literal["whole", "readable", "missing", "wrong"]
 State = Literal["built in", "there", "packed", "incomplete", "missing", "ask for it"]
-
-
-@dataclass(frozen=True)
-class FileReport:
-    """What verifying found about a file."""
-
-    name: str
-    condition: Condition
-    """whole: its checksum is right; readable: it can be read and no checksum is known; missing; wrong."""
-    note: str = ""
-
-    @property
-    def good(self) -> bool:
-        """Whether it can be used."""
-        return self.condition in ("whole", "readable")
 
 
 def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:

@@ -15,8 +15,8 @@ from ..kernels import Spikes
 from ..kernels.problem import LayerResult
 from ..network import SRNN, Result
 from .device import DeviceNetwork, device_network
-from .integer import InputFormat, IntegerNetwork, quantise
-from .state_format import StateFormat, measure_states
+from .integer import InputFormat, IntegerNetwork, measure_states, quantise
+from .state_format import StateFormat
 
 if TYPE_CHECKING:
     from ..batches import Batch

@@ -24,7 +24,7 @@ from ..errors import SrnnError
 from .device import Array, DeviceLayer, DeviceNetwork, DeviceRun, States, emit
 from .fixed import INT32_MAX, FixedArray
 from .integer_range import greatest_number
-from .state_format import StateFormat
+from .state_format import StateFormat, check_width
 
 LEVELS = 127
 """Greatest quantised weight."""
@@ -237,3 +237,33 @@ def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateF
 
 def _fixed(value: Array, bits: int) -> Array:
     return np.clip(np.rint(value.astype(np.float64) * 2.0**bits), -INT32_MAX, INT32_MAX).astype(np.int64)
+
+
+def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
+    """The format for states of ``width`` bits, by the greatest values that the integer model with 32 has on example inputs.
+
+    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot say.
+    """
+    if width == 32:
+        return StateFormat()
+    check_width(width)
+    model = quantise(network, inputs_as, StateFormat())
+    sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
+    names = [layer.neuron.variables() for layer in model.layers]
+    greatest = [dict.fromkeys(variables, 0) for variables in names]
+    for t in range(-1, x.shape[1]):
+        if t >= 0:
+            state = model.run(sent[:, t : t + 1], state).state
+        for found, part in zip(greatest, state, strict=True):
+            for name in found:
+                found[name] = max(found[name], int(np.abs(part[name]).max(initial=0)))
+    return StateFormat(
+        width,
+        tuple(
+            {
+                name: width - 1 - math.ceil(math.log2(max(value * 2.0**-layer.bits, 2.0**-20)))
+                for name, value in found.items()
+            }
+            for found, layer in zip(greatest, model.layers, strict=True)
+        ),
+    )

@@ -8,12 +8,10 @@ should leak less than half of it a step stands still.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,8 +20,6 @@ from ..neurons.rounded import KeptState
 
 if TYPE_CHECKING:
     from ..network import SRNN, Layer
-    from .device import Array, DeviceNetwork
-    from .integer import InputFormat
 
 WIDTHS = (32, 16, 8)
 """Bits of a kept number."""
@@ -119,35 +115,3 @@ def check_width(width: int) -> None:
     """SrnnError unless states can be that wide."""
     if width not in WIDTHS:
         raise SrnnError(f"States are kept in 32, 16 or 8 bits, not {width!r}.")
-
-
-def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
-    """The format for states of ``width`` bits, by the greatest values that the integer model with 32 has on example inputs.
-
-    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot say.
-    """
-    if width == 32:
-        return StateFormat()
-    check_width(width)
-    from .integer import quantise
-
-    model = quantise(network, inputs_as, StateFormat())
-    sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
-    names = [layer.neuron.variables() for layer in model.layers]
-    greatest = [dict.fromkeys(variables, 0) for variables in names]
-    for t in range(-1, x.shape[1]):
-        if t >= 0:
-            state = model.run(sent[:, t : t + 1], state).state
-        for found, part in zip(greatest, state, strict=True):
-            for name in found:
-                found[name] = max(found[name], int(np.abs(part[name]).max(initial=0)))
-    return StateFormat(
-        width,
-        tuple(
-            {
-                name: width - 1 - math.ceil(math.log2(max(value * 2.0**-layer.bits, 2.0**-20)))
-                for name, value in found.items()
-            }
-            for found, layer in zip(greatest, model.layers, strict=True)
-        ),
-    )

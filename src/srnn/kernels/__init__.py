@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from ..errors import SrnnError, nearest
 from . import cpu, reference
-from .problem import LayerProblem, LayerResult
+from .problem import CannotCompile, LayerProblem, LayerResult
 from .spikes import Spikes
 
 BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType(
@@ -44,7 +44,7 @@ def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     if not reason:
         try:
             return cpu.run_layer(problem)
-        except cpu.CannotCompile as error:
+        except CannotCompile as error:
             if name == "cpu":
                 raise
             reason = str(error)

@@ -9,12 +9,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..errors import SrnnError
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 from .spikes import Spikes
 
 Output = Literal["emission", "membrane"]
 Memory = Literal["stored", "bits"]
+
+
+class CannotCompile(SrnnError):
+    """A backend's compiler does not understand a neuron's or a surrogate's functions."""
 
 
 @dataclass(frozen=True)

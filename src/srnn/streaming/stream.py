@@ -18,7 +18,8 @@ from .. import kernels
 from ..compiling import has_numba
 from ..errors import SrnnError
 from ..kernels import Spikes
-from ..kernels.cpu import DTYPES, CannotCompile
+from ..kernels.cpu import DTYPES
+from ..kernels.problem import CannotCompile
 from ..network import SRNN, BidirectionalLayer
 from ..network.srnn import State
 

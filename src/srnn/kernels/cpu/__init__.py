@@ -16,13 +16,7 @@ from __future__ import annotations
 import torch
 
 from ...compiling import has_numba
-from ...errors import SrnnError
 from ..problem import LayerProblem, LayerResult
-
-
-class CannotCompile(SrnnError):
-    """Numba does not understand a neuron's or a surrogate's functions."""
-
 
 DTYPES = (torch.float32, torch.float64)
 

@@ -16,9 +16,9 @@ from ...compiling import folder_in_use
 from ...errors import SrnnError
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ..problem import LayerProblem, LayerResult
+from ..problem import CannotCompile, LayerProblem, LayerResult
 from ..spikes import Spikes
-from . import CannotCompile, buffers, threads
+from . import buffers, threads
 from .compiler import backward_loop, forward_loop
 from .forward import CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, NOTHING, PROJECTED, SPIKES, STATES
 from .rows import BLOCK, SLACK

@@ -25,7 +25,7 @@ from numba import types
 from numba.core.errors import NumbaError
 
 from ...neurons.base import Neuron
-from . import CannotCompile
+from ..problem import CannotCompile
 from .compiler import _compile, _teach, fingerprint
 from .forward import EMISSION, MEMBRANE, emit
 from .memory import flat, load, load_at, load_first, pointer, store, store_first
