@@ -92,7 +92,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
 
     step, adjoint, derivative = functions = (ALIF.step, adjoint_of(ALIF), MultiGaussian.derivative)
     for function in functions:
-        compiler._teach(function)
+        compiler.register(function)
     parameters = (GAMMA, LOBE, WIDTH, SIGMA)
 
     @compiled

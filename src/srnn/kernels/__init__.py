@@ -25,7 +25,8 @@ def check_backend(name: str) -> str:
 
 
 @functools.cache  # so each reason is given once
-def _say(reason: str) -> None:
+def warn_slow(reason: str) -> None:
+    """Warn that the reference runs in place of a fast backend."""
     warnings.warn(f"Layers run on the slow reference backend: {reason}.", RuntimeWarning, stacklevel=4)
 
 
@@ -49,7 +50,7 @@ def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
                 raise
             reason = str(error)
     if not problem.record:
-        _say(reason)
+        warn_slow(reason)
     return reference.run_layer(problem)
 
 

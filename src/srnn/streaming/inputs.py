@@ -111,7 +111,7 @@ def live_input(
         return _ecg(task, scale, seconds)
     if isinstance(task, EventTask):
         return _cochlea(task, gain, seconds)
-    if isinstance(task, AudioTask) and not (isinstance(task, FolderTask) and task._content.form == "arrays"):
+    if isinstance(task, AudioTask) and not (isinstance(task, FolderTask) and task.content.form == "arrays"):
         return _sound(task, statistics)
     if isinstance(task, DigitsTask):
         width = task.window
@@ -142,7 +142,7 @@ def _has_signal(task: Task) -> bool:
     if isinstance(task, ECGTask):
         return task.source == "records"
     if isinstance(task, FolderTask):
-        return task._content.form == "sound"
+        return task.content.form == "sound"
     if isinstance(task, PermutedMNISTTask):
         return False
     return isinstance(task, (AudioTask, DigitsTask, SequentialMNISTTask))

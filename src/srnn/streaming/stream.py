@@ -93,7 +93,7 @@ def _network(net: SRNN, streams: int) -> Any:
                 reason = str(error).rstrip(".")
         if "cpu" in backends:
             raise SrnnError(f"The cpu backend cannot run this stream: {reason}.")
-        kernels._say(reason)
+        kernels.warn_slow(reason)
     for layer in layers:
         layer.backend = "reference"  # of the stream's own copy: the reason has been given
     return _SteppedNetwork(net, streams)

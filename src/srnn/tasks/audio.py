@@ -221,35 +221,35 @@ class FolderTask(AudioTask):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and (not number or not 0 < value < float("inf")):
                 raise SrnnError(f"{name} must be a number above 0, or null, not {value!r}.")
-        if self._content.form == "arrays":
+        if self.content.form == "arrays":
             for option in fields(AudioTask):
                 if getattr(self, option.name) != option.default:
                     raise SrnnError(f"The option '{option.name}' has no effect on arrays; remove it.")
 
     @property
-    def _content(self) -> own.Description:
+    def content(self) -> own.Description:
         return own.describe(own.find_source(self.path), self.speaker)
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
-        return "per_step" if self._content.per_step else "per_sequence"
+        return "per_step" if self.content.per_step else "per_sequence"
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self._content.class_names
+        return self.content.class_names
 
     @property
     def step_ms(self) -> float | None:  # type: ignore[override]
-        return 10.0 if self._content.form == "sound" else self.array_step_ms
+        return 10.0 if self.content.form == "sound" else self.array_step_ms
 
     @property
     def inputs(self) -> int:
-        return self._content.channels or self.encoder.channels
+        return self.content.channels or self.encoder.channels
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used."""
         source, shares = own.find_source(self.path), own.Shares(self.validation_fraction, self.test_fraction)
-        if self._content.form == "arrays":
+        if self.content.form == "arrays":
             return own.load_arrays(split, source, shares)
         length = None if self.seconds is None else round(self.seconds * self.rate)
         return own.load_sound(split, source, self.encoder, length, shares, self.speaker, self.ternary)

@@ -24,7 +24,7 @@ from .backward import make_backward
 from .forward import make_forward
 from .layouts import make_pack, make_turn
 
-_taught: set[FunctionType] = set()
+_registered: set[FunctionType] = set()
 
 
 def _helpers(function: FunctionType) -> Iterator[FunctionType]:
@@ -35,13 +35,13 @@ def _helpers(function: FunctionType) -> Iterator[FunctionType]:
             yield value
 
 
-def _teach(function: FunctionType) -> None:
+def register(function: FunctionType) -> None:
     """Make a plain function, and those it calls, callable from compiled code."""
-    if function not in _taught:
-        _taught.add(function)
+    if function not in _registered:
+        _registered.add(function)
         register_jitable(function)
         for helper in _helpers(function):
-            _teach(helper)
+            register(helper)
 
 
 def _fold(code: CodeType, digest: Any) -> None:
@@ -68,7 +68,8 @@ def fingerprint(*functions: FunctionType) -> str:
     return digest.hexdigest()
 
 
-def _compile(loop: Callable[..., Any]) -> Any:
+def compile_loop(loop: Callable[..., Any]) -> Any:
+    """The loop, compiled at its first call for each dtype, or taken from the disk; the functions it calls are registered."""
     return compiled(loop, nogil=True, error_model="numpy", boundscheck=False)
 
 
@@ -81,8 +82,8 @@ def _no_derivative(v: Any) -> Any:
 def forward_loop(neuron: type[Neuron]) -> Callable[..., Any]:
     """The compiled forward loop of a neuron model; Numba compiles it at its first call for each dtype."""
     step: Any = neuron.step
-    _teach(step)
-    return _compile(make_forward(step, neuron.emission, fingerprint(step)))
+    register(step)
+    return compile_loop(make_forward(step, neuron.emission, fingerprint(step)))
 
 
 @functools.cache
@@ -91,19 +92,21 @@ def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[
     derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
     functions: Any = (neuron.step, adjoint(neuron), derivative)
     for function in functions:
-        _teach(function)
+        register(function)
     step, step_adjoint, derivative = functions
     variables = len(neuron.variables())
-    return _compile(make_backward(step, step_adjoint, derivative, neuron.emission, variables, fingerprint(*functions)))
+    return compile_loop(
+        make_backward(step, step_adjoint, derivative, neuron.emission, variables, fingerprint(*functions))
+    )
 
 
 @functools.cache
 def turn_loop() -> Callable[..., Any]:
     """The compiled loop of ``make_turn``."""
-    return _compile(make_turn(fingerprint()))
+    return compile_loop(make_turn(fingerprint()))
 
 
 @functools.cache
 def pack_loop() -> Callable[..., Any]:
     """The compiled loop of ``make_pack``."""
-    return _compile(make_pack(fingerprint()))
+    return compile_loop(make_pack(fingerprint()))

@@ -26,7 +26,7 @@ from numba.core.errors import NumbaError
 
 from ...neurons.base import Neuron
 from ..problem import CannotCompile
-from .compiler import _compile, _teach, fingerprint
+from .compiler import compile_loop, fingerprint, register
 from .forward import EMISSION, MEMBRANE, emit
 from .memory import flat, load, load_at, load_first, pointer, store, store_first
 from .rows import add_outer, inlined, lanes_of, list_bits, list_spikes, load_panel, panel_at, store_panel
@@ -250,8 +250,8 @@ def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary
     """
     functions: Any = [neuron.step for neuron in neurons]
     for function in functions:
-        _teach(function)
-    loop: Any = _compile(make_advance(neurons, binary, fingerprint(*functions)))
+        register(function)
+    loop: Any = compile_loop(make_advance(neurons, binary, fingerprint(*functions)))
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
     x = types.Array(types.uint64, 1, "C") if binary else floats
