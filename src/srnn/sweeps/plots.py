@@ -86,7 +86,7 @@ def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: s
                 x, statistics.fmean(seeds), yerr=_deviation(seeds), fmt="o", capsize=2, color=style.BLUE, alpha=0.7
             )
         if values.kind == "loguniform":
-            axes.set_xscale("log")
+            style.log_scale(axes, "x")
         axes.set(xlabel=key, ylabel=_label(sweep, points, metric))
         axes.grid()
         return

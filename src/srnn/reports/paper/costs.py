@@ -107,7 +107,8 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
             axes.plot(_SIZES, values, color=colour, ls=dash, marker=style.MARKERS[index], ms=3, label=key)
             last = values[-1]
     assert last is not None
-    axes.set(xscale="log", yscale="log", xlabel="units, n", ylabel="energy of a step, pJ")
+    style.log_scale(axes, "x", "y")
+    axes.set(xlabel="units, n", ylabel="energy of a step, pJ")
     axes.set_xticks([8, 32, 128, 512], ["8", "32", "128", "512"])
     axes.minorticks_off()
     axes.legend(loc="upper left")
@@ -176,7 +177,8 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     axes.add_artist(below)  # or the next legend would take its place
     below.set_clip_on(False)  # what is clipped gets no room in the layout
     axes.legend(handles=[*methods, *whose], loc="center left", bbox_to_anchor=(1.02, 0.5), labelspacing=0.6)
-    axes.set(xscale="log", xlabel="energy of a time step by the paper's rules, pJ", ylabel="accuracy, %")
+    style.log_scale(axes, "x")
+    axes.set(xlabel="energy of a time step by the paper's rules, pJ", ylabel="accuracy, %")
     axes.grid(alpha=0.6)
     return Made(f"published: {source()}, Table S2, test splits; ours: results and runs, on the split named", numbers)
 

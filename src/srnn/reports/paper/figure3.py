@@ -172,7 +172,8 @@ def _operations(axes: Axes, evidence: Evidence) -> Made:
     axes.set_yticks(list(places), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     # Bars of one training alone would fill the panel.
-    axes.set(xscale="log", xlabel="spikes × synapses reached", ylim=(-0.6, max(len(found), 3) - 0.3),
+    style.log_scale(axes, "x")
+    axes.set(xlabel="spikes × synapses reached", ylim=(-0.6, max(len(found), 3) - 0.3),
              xlim=(min(per_step) / 3, max(per_sequence) * 60))  # fmt: skip
     style.legend_below(axes, 2, centre=0.4, handlelength=1.0)
     return Made("srnn evaluate --full", {name: {"per_sequence": a, "per_step": b} for name, a, b in found})

@@ -6,7 +6,8 @@ Colours are those of Okabe & Ito (2008). Lines that may be confused also differ 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import SrnnError, nearest
 
@@ -30,6 +31,7 @@ SEGMENTS = (BLUE, SKY, ORANGE, PINK, GREEN, YELLOW)
 WIDTH = 7.2
 """Inches, 183 mm: two columns of a journal."""
 FORMATS = ("svg", "pdf", "png")
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _AXIS_POINTS = 27
 """Points that the numbers and the label of an axis take below it."""
 SHEET: dict[Any, Any] = {
@@ -132,3 +134,19 @@ def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any)
 
     below = axes.transAxes + ScaledTranslation(0, -_AXIS_POINTS / 72, axes.figure.dpi_scale_trans)
     return axes.legend(loc="upper center", bbox_to_anchor=(centre, 0), bbox_transform=below, ncols=columns, **look)
+
+
+def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:
+    """Make these axes logarithmic, with powers of ten in plain letters: no text of a figure is read as mathematics."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            text = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_SUPERSCRIPT), super().__call__(x, pos))
+            return re.sub(r"\$|\\mathdefault|[{}]", "", text.replace(r"\times", "×"))
+
+    for name in which:
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter(Plain())
+        axis.set_minor_formatter(Plain(labelOnlyBase=False))

@@ -94,7 +94,8 @@ def _draw(axes: Axes, entry: Entry, found: list[Found]) -> Made:
     axes.axhline(0, color=style.GREY, lw=0.6)
     limit = max(map(abs, axes.get_ylim()))
     low, high = (float(bound(np.concatenate(everything))) for bound in (np.min, np.max))
-    axes.set(xscale="log", xlabel="steps", ylabel="hidden neurons", xlim=(low / 1.1, high * 1.1),
+    style.log_scale(axes, "x")
+    axes.set(xlabel="steps", ylabel="hidden neurons", xlim=(low / 1.1, high * 1.1),
              ylim=(-limit if "tau_adp" in numbers else 0, limit if "tau_mem" in numbers else 0))  # fmt: skip
     ticks = [tick for tick in _TICKS if low / 1.1 <= tick <= high * 1.1]
     if len(ticks) > 5:
