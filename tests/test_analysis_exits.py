@@ -216,7 +216,11 @@ def test_policy_files(tmp_path: Path) -> None:
     assert [item.name for item in tmp_path.iterdir()] == ["policy.json"]
     (tmp_path / "broken.json").write_text('{"loss": ')
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
-    for name, message in (("broken.json", "not JSON"), ("bytes.json", "not JSON"), ("none.json", "Cannot read")):
+    for name, message in (
+        ("broken.json", "broken.json cannot be read as an exit policy"),
+        ("bytes.json", "bytes.json cannot be read as an exit policy"),
+        ("none.json", "Cannot read"),
+    ):
         with pytest.raises(SrnnError, match=message):
             ExitPolicy.load(tmp_path / name)
 
