@@ -219,7 +219,7 @@ def test_without_room_for_a_cache_the_split_is_in_memory(
     if step == "savez":
         monkeypatch.setattr(cache.np, "savez", full)
     elif step == "replace":
-        monkeypatch.setattr(cache.os, "replace", full)
+        monkeypatch.setattr(os, "replace", full)
     else:
         monkeypatch.setattr(cache.Path, "mkdir", full)
     found = load_shd("test", folder)

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.kernels import LayerProblem, LayerResult, Spikes, cpu, run_layer
+from srnn.kernels import LayerProblem, LayerResult, Spikes, run_layer
 from srnn.kernels.cpu import layer as layers
 from srnn.kernels.cpu import rows, weights
+from srnn.kernels.problem import CannotCompile
 from srnn.neurons import NEURONS, as_neuron
 from srnn.surrogates import SURROGATES, as_surrogate
 
@@ -365,7 +366,7 @@ def test_a_neuron_that_numba_does_not_understand_falls_back(monkeypatch: pytest.
     problem = replace(make(batch=2, steps=5, size=4), neuron=Odd())
     with pytest.warns(RuntimeWarning, match="cannot compile the neuron 'odd'"):
         assert isinstance(run_layer(problem).emitted, torch.Tensor)
-    with pytest.raises(cpu.CannotCompile):
+    with pytest.raises(CannotCompile):
         run_layer(problem, "cpu")
 
 
