@@ -56,8 +56,8 @@ class TestFigures:
             report = {"accuracy": 0.2 + 0.2 * seed, "loss": 1.0, "firing_rate": {"mean": 0.1}}
             (folder / "runs" / str(seed) / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "train": report}) + "\n")
         assert figure("figS1", results).panels[0].numbers["one"] == [pytest.approx(30)]
-        (folder / "runs" / "1" / "metrics.jsonl").write_text("{")
-        with pytest.raises(SrnnError, match=r"metrics\.jsonl cannot be read"):
+        (folder / "runs" / "1" / "metrics.jsonl").write_text("{\n")
+        with pytest.raises(SrnnError, match=r"metrics\.jsonl, line 1, cannot be read"):
             figure("figS1", results)
 
     @pytest.mark.parametrize("settings_", [{}, {"network.surrogate.h": "x", "network.surrogate.s": 1}])

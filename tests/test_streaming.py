@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import srnn
@@ -140,6 +140,10 @@ def test_substeps(hidden: list[int]) -> None:
     seed=st.integers(0, 10**6), inputs=st.integers(1, 8), hidden=st.lists(st.integers(1, 20), max_size=3),
     neuron=st.sampled_from([*NEURONS]), readout=st.sampled_from(["integrator", "relu"]), substeps=st.integers(1, 4),
     recurrent=st.booleans(), bias=st.booleans(), double=st.booleans(), binary=st.booleans(),
+)  # fmt: skip
+@example(  # without hidden layers nothing takes substeps: a mean of three times the same rounds
+    seed=0, inputs=1, hidden=[], neuron="lif", readout="integrator", substeps=3, recurrent=False, bias=False,
+    double=False, binary=False,
 )  # fmt: skip
 def test_few_dense_channels_give_the_bits_of_whole_sequences(
     seed: int, inputs: int, hidden: list[int], neuron: str, readout: str, substeps: int, recurrent: bool, bias: bool,

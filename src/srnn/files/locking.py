@@ -56,6 +56,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     if _held.get(key) == owner:
         yield
         return
+    if folder.exists() and not folder.is_dir():
+        raise SrnnError(f"The output {folder} is a file; name a folder with --out.")
     made: list[Path] = []
     try:
         try:

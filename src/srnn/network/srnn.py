@@ -167,14 +167,14 @@ class SRNN(nn.Module):
 
     def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
         """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
-        if self.substeps == 1:
+        if self.substeps == 1 or not self.layers:  # the readout takes one step, whatever is before it
             return x
         x = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         return x.repeat_interleave(self.substeps, 1)
 
     def pool(self, emitted: Tensor | Spikes) -> Tensor | Spikes:
         """What the last hidden layer emitted as the readout sees it: (B, T * substeps, N) -> their means (B, T, N)."""
-        if self.substeps == 1:
+        if self.substeps == 1 or not self.layers:
             return emitted
         emitted = emitted.dense(self.readout.weight_in.dtype) if isinstance(emitted, Spikes) else emitted
         return emitted.unflatten(1, (emitted.shape[1] // self.substeps, self.substeps)).mean(2)

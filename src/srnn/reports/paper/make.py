@@ -61,8 +61,6 @@ def reproduce(
     """
     wanted = _names(names)
     forms = style.check_formats(list(formats))
-    if out.exists() and not out.is_dir():
-        raise SrnnError(f"The output {out} is a file; name a folder with --out.")
     evidence = gather(results, runs, data_dir)
     made: dict[str, Table | Sheet] = {}
     files: dict[str, bytes] = {}
