@@ -7,7 +7,7 @@ compilers and flags, and in onnxruntime, whose calls from Python cost much of it
 
     ns a step     median over passes, one core: with the exported Makefile's flags, and with all that the compiler can
     operations    additions and multiplications a step that the C program counted itself, and what the theory says for the spikes
-                  that were sent (srnn.compression.synaptic_operations), an LSTM's multiply-adds beside them
+                  that were sent (srnn.train.compression.synaptic_operations), an LSTM's multiply-adds beside them
     bytes         of constants and of state
     agreement     whole sequences. float32: spikes of the C that differ from those of the reference, which has float32 too but
                   adds in another order; int8: scores and spikes beside the integer model's, to the bit; decisions that differ.
@@ -60,10 +60,10 @@ class Subject:
 
 def open_subject(text: str) -> Subject:
     """RUN or NAME=WEIGHTS, each perhaps with ":test"."""
-    from srnn.commands.evaluate import load_published_network
-    from srnn.compat.published import definition
-    from srnn.runs import Run
-    from srnn.tasks import create_task
+    from srnn.cli.evaluate import load_published_network
+    from srnn.data.tasks import create_task
+    from srnn.paper.compat.published import definition
+    from srnn.train.runs import Run
 
     given, test, _ = text.partition(":test")
     split, name = "test" if test else "validation", given.rpartition("/")[2]
@@ -109,7 +109,7 @@ def count(folder: Path, name: str, inputs: Path, steps: int) -> dict[str, float]
 
 def time_onnx(model: Any, x: np.ndarray) -> float:
     """Nanoseconds a step, called from Python with the state handed on."""
-    from srnn.export.onnx import advance, start
+    from srnn.deploy.export.onnx import advance, start
 
     session = start(model)
     shapes = {value.name: [n if isinstance(n, int) else 1 for n in value.shape] for value in session.get_inputs()}
@@ -136,14 +136,14 @@ def time_stream(network: Any, x: np.ndarray) -> float:
 
 def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | None, folder: Path) -> dict[str, Any]:
     """Everything about one network."""
-    from srnn.batches import Sequences
-    from srnn.export.c import export_c
-    from srnn.export.c.plan import make_plan
-    from srnn.export.device import device_network
-    from srnn.export.evaluation import measure_inputs
-    from srnn.export.integer import quantise
-    from srnn.export.onnx import to_model
-    from srnn.kernels import Spikes
+    from srnn.data.batches import Sequences
+    from srnn.deploy.export.c import export_c
+    from srnn.deploy.export.c.plan import make_plan
+    from srnn.deploy.export.onnx import to_model
+    from srnn.nn.fixedpoint.device import device_network
+    from srnn.nn.fixedpoint.integer import quantise
+    from srnn.nn.kernels import Spikes
+    from srnn.train.compression.evaluation import measure_inputs
 
     network, task = subject.network, subject.task
     device, split = device_network(network), Sequences(task, subject.split, data_dir)  # type: ignore[arg-type]
@@ -192,11 +192,11 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
 
 
 def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
-    """What ``srnn.compression`` says for these sequences, and how much of it no program can count: what a layer sends to itself
-    at the last step of a sequence would be heard one step later."""
-    from srnn.batches import Batch
-    from srnn.compression.points import synaptic_operations
-    from srnn.evaluation import run_batches
+    """What ``srnn.train.compression`` says for these sequences, and how much of it no program can count: what a layer sends to
+    itself at the last step of a sequence would be heard one step later."""
+    from srnn.data.batches import Batch
+    from srnn.studies.points import synaptic_operations
+    from srnn.train.evaluation import run_batches
 
     class Some:
         """The sequences that C has seen, as ``run_batches`` takes them."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from srnn.export.c.plan import Plan
+    from srnn.deploy.export.c.plan import Plan
 
     from .device import Subject
 
@@ -21,7 +21,7 @@ CHUNK = 10
 
 def run_c(program: Path, plan: Plan, x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """(scores (B, T, outputs), spikes of the hidden layers (B, T, size)) of a program, x (B, T, inputs)."""
-    from srnn.export.c.arrays import DTYPES
+    from srnn.deploy.export.c.arrays import DTYPES
 
     given = np.ascontiguousarray(x, DTYPES[plan.input])
     words = [program, "--binary", "--trace", "--steps", str(x.shape[1])]
@@ -60,8 +60,8 @@ def agreement(
     flags: tuple[str, ...],
 ) -> dict[str, Any]:
     """Both formats, x (N, T, inputs) with valid steps ``lengths``; ``folder`` has an exported folder of each format."""
-    from srnn.export.device import run_float32
-    from srnn.export.onnx import run_model, state_arrays, to_model
+    from srnn.deploy.export.onnx import run_model, state_arrays, to_model
+    from srnn.nn.fixedpoint.device import run_float32
 
     reference, onnx, programs = as_reference(subject.network), to_model(subject.network, "sequence"), {}
     for format in plans:

@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from srnn.serve.server import spare_collections
+from srnn.deploy.serve.server import spare_collections
 
 from .machine import describe
 
@@ -139,7 +139,7 @@ def signal(channels: int, form: str, rate: float, samples: int) -> tuple[str, np
         ).astype("f4")
     records = sorted(Path(os.environ.get("SRNN_DATA", "data")).glob("qtdb/records/*.hea"))
     if records:
-        from srnn.streaming.sources import open_source
+        from srnn.deploy.streaming.sources import open_source
 
         found = np.concatenate(list(open_source(str(records[0]), 2, 250, 10**6).blocks))
         return f"record {records[0].stem} of the QT database", np.resize(found, (samples, 2)).astype(np.float32)

@@ -23,9 +23,22 @@ from .target import Target
 from .targets import TARGETS
 
 READERS = (
-    "srnn.analysis.policy", "srnn.checkpoints", "srnn.compat", "srnn.datasets", "srnn.energy", "srnn.errors", "srnn.export",
-    "srnn.files", "srnn.optimisation", "srnn.recipes", "srnn.reports", "srnn.runs", "srnn.serve", "srnn.streaming", "srnn.sweeps",
-    "srnn.tasks",
+    "srnn.measure.analysis.policy",
+    "srnn.train.checkpoints",
+    "srnn.paper.compat",
+    "srnn.data.datasets",
+    "srnn.measure.energy",
+    "srnn.errors",
+    "srnn.deploy.export",
+    "srnn.files",
+    "srnn.train.optimisation",
+    "srnn.train.recipes",
+    "srnn.measure.page",
+    "srnn.train.runs",
+    "srnn.deploy.serve",
+    "srnn.deploy.streaming",
+    "srnn.studies",
+    "srnn.data.tasks",
 )  # fmt: skip
 """Not the kernels and neurons: Numba compiles their bytecode."""
 SLOWER = 4

@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from serving import Service
-    from srnn.streaming import Decoder
+    from srnn.deploy.streaming import Decoder
 
 
 def _data_dir() -> Path:
@@ -63,7 +63,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def models(runs: Path) -> dict[str, Decoder]:
     """Their decoders."""
-    from srnn.streaming import Decoder
+    from srnn.deploy.streaming import Decoder
 
     return {
         "digits": Decoder.from_run(runs / "digits"),

@@ -12,11 +12,11 @@ import torch
 
 from compiled import FLAGS
 from srnn import SRNN
-from srnn.export.c import export_c
-from srnn.export.c.arrays import DTYPES
-from srnn.export.c.plan import Plan, make_plan
-from srnn.export.device import DeviceNetwork, device_network
-from srnn.export.integer import InputFormat, measure_states, quantise
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.nn.fixedpoint.device import DeviceNetwork, device_network
+from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
 
 NEURONS: dict[str, Any] = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else it hardly spikes
 STEP = """\

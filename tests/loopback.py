@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from srnn.datasets import fetch as fetching
+from srnn.data.datasets import fetch as fetching
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from srnn import SRNN
-from srnn.network import Layer
+from srnn.nn.network import Layer
 
 nir = pytest.importorskip("nir")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.checkpoints import architecture, network_tensors, save_checkpoint
-from srnn.datasets import Split
-from srnn.runs import Run
-from srnn.tasks import DigitsTask, ECGTask
+from srnn.data.datasets import Split
+from srnn.data.tasks import DigitsTask, ECGTask
+from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+from srnn.train.runs import Run
 from tiny import tiny_recipe
 
 DIGITS = ("--task.name=digits", "--loss.name=ce_mean", "--loss.start=4")

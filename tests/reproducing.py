@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from srnn.recipes import Recipe, load_recipe
-from srnn.reports.paper import MAKERS, Panel, Sheet, Table, gather, reproduce
-from srnn.reports.summary import spread
+from srnn.paper import MAKERS, Panel, Sheet, Table, gather, reproduce
+from srnn.studies.summary import spread
+from srnn.train.recipes import Recipe, load_recipe
 
 ACCURACIES = [0.80, 0.81, 0.82]
 

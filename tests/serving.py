@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from srnn.serve.limits import Limits
-from srnn.serve.server import make_server
-from srnn.streaming import Decoder
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.serve.server import make_server
+from srnn.deploy.streaming import Decoder
 
 QUICK = Limits(start_seconds=1.0, send_seconds=1.0, idle_seconds=5.0)
 TOKEN = "a-token-that-nobody-guesses"

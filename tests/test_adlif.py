@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srnn import SRNN, AdLIF, SrnnError
-from srnn.neurons import as_neuron
+from srnn.nn.neurons import as_neuron
 
 
 def paper_loop(

@@ -14,12 +14,20 @@ import torch
 from rich.console import Console
 
 from srnn import SrnnError
-from srnn.analysis import AnalysisOptions, ClassReport, TimeConstants, analyse, exit_counts, spikes, time_constants
-from srnn.analysis.show import show_analysis, sparkline
-from srnn.baselines import Network
-from srnn.evaluation import evaluate
-from srnn.losses import Loss
-from srnn.recipes import Recipe
+from srnn.cli.show_analysis import show_analysis, sparkline
+from srnn.measure.analysis import (
+    AnalysisOptions,
+    ClassReport,
+    TimeConstants,
+    analyse,
+    exit_counts,
+    spikes,
+    time_constants,
+)
+from srnn.nn.baselines import Network
+from srnn.nn.losses import Loss
+from srnn.train.evaluation import evaluate
+from srnn.train.recipes import Recipe
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
@@ -93,9 +101,9 @@ def _lengths(task: TinyTask) -> list[int]:
 
 
 def test_after_a_change_of_class() -> None:
-    from srnn.analysis import Anytime
-    from srnn.batches import Batch
-    from srnn.recipes.schema import LossConfig
+    from srnn.data.batches import Batch
+    from srnn.measure.analysis import Anytime
+    from srnn.nn.loss_config import LossConfig
 
     curve = Anytime(Loss(LossConfig("nll"), per_step=True), 8)
     true = torch.tensor([[0, 0, 1, 1, 1, -1, 2, 2]])
@@ -109,9 +117,9 @@ def test_after_a_change_of_class() -> None:
 
 def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
     """Windows that all begin with one class, as the paper's: who says that class to everything is not right at first."""
-    from srnn.analysis import Anytime
-    from srnn.batches import Batch
-    from srnn.recipes.schema import LossConfig
+    from srnn.data.batches import Batch
+    from srnn.measure.analysis import Anytime
+    from srnn.nn.loss_config import LossConfig
 
     true = torch.tensor([[0, 0, -1, 1, 1, 2], [0, 0, -1, -1, 2, 2], [0, 0, 0, 0, -1, -1]])
     always = torch.nn.functional.one_hot(torch.zeros_like(true), 3).float()
@@ -141,7 +149,7 @@ def test_the_labelled_curve_ends_where_evaluation_does() -> None:
 
 
 def test_settled() -> None:
-    from srnn.analysis import AnytimeCurve
+    from srnn.measure.analysis import AnytimeCurve
 
     def curve(right: list[int], counted: int = 100) -> AnytimeCurve:
         none = np.zeros(3, np.int64)
@@ -229,7 +237,7 @@ def test_dead_and_saturated_neurons() -> None:
 def test_a_baseline_has_no_spikes() -> None:
     task = TinyTask()
     recipe = tiny_recipe()
-    from srnn.recipes.baselines import as_baseline
+    from srnn.train.recipes.baselines import as_baseline
 
     recipe = as_baseline(recipe, "gru")
     network = recipe.build_network(task, 0)
@@ -365,7 +373,7 @@ def test_labelled_steps_come_first_for_people() -> None:
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:
-    from srnn.recipes import load_recipe
+    from srnn.train.recipes import load_recipe
 
     recipe = load_recipe("paper/ecg", ["--network.hidden=[4]"])
     task = recipe.create_task()

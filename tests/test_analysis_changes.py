@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from srnn.analysis import analyse
-from srnn.analysis.changes import ChangeCounts
-from srnn.analysis.show import show_analysis
-from srnn.datasets import Split
-from srnn.losses import Loss
+from srnn.cli.show_analysis import show_analysis
+from srnn.data.datasets import Split
+from srnn.measure.analysis import analyse
+from srnn.measure.analysis.changes import ChangeCounts
+from srnn.nn.losses import Loss
 from tiny import TinyStepTask, tiny_recipe
 
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SrnnError, Stream
-from srnn.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
-from srnn.analysis.exits import CONFIDENCES, PATIENCES
-from srnn.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
-from srnn.losses import Loss
-from srnn.recipes.schema import LossConfig
+from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
+from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
+from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.losses import Loss
 from tiny import TinyTask, tiny_recipe
 
 

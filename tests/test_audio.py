@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sounds import sphere, tone, write_wav
-from srnn.datasets.audio import decode, read_audio
+from srnn.data.datasets.audio import decode, read_audio
 from srnn.errors import SrnnError
 
 

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.augmentation import augment
-from srnn.batches import Batch
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.augmentation import augment
+from srnn.data.batches import Batch
 from srnn.errors import SrnnError
-from srnn.kernels import Spikes
-from srnn.recipes.schema import AugmentConfig
-from srnn.training import train
+from srnn.nn.kernels import Spikes
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from srnn import SRNN, SrnnError
-from srnn.baselines import ClassicalRNN, DenseLayer
-from srnn.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
-from srnn.cli import main
-from srnn.evaluation import evaluate, layer_rates, rate_report
-from srnn.kernels import Spikes
-from srnn.losses import Loss
+from srnn.cli.main import main
+from srnn.nn.baselines import ClassicalRNN, DenseLayer
+from srnn.nn.kernels import Spikes
+from srnn.nn.losses import Loss
 from srnn.progress import epoch_line
-from srnn.recipes import BASELINES, Recipe, dump_recipe, load_recipe, parse_recipe
-from srnn.recipes.baselines import as_baseline
-from srnn.reports.summary import summarise
-from srnn.training import train
+from srnn.studies.summary import summarise
+from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.train.evaluation import evaluate, layer_rates, rate_report
+from srnn.train.recipes import BASELINES, Recipe, dump_recipe, load_recipe, parse_recipe
+from srnn.train.recipes.baselines import as_baseline
+from srnn.train.training import train
 from tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
 CELLS = ("rnn", "gru", "lstm")

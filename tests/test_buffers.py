@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from srnn.kernels.cpu import buffers
+from srnn.nn.kernels.cpu import buffers
 
 LARGE = buffers.SMALL // 4  # float32 numbers
 

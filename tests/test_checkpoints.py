@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from srnn import SRNN, SrnnError
-from srnn.checkpoints import (
+from srnn.files import write_atomically
+from srnn.train.checkpoints import (
     architecture,
     load_network,
     load_optimizer,
@@ -22,8 +23,7 @@ from srnn.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from srnn.files import write_atomically
-from srnn.optimisation import OPTIMIZERS
+from srnn.train.optimisation import OPTIMIZERS
 
 
 def _network(hidden: int = 4, seed: int = 0, **options) -> SRNN:

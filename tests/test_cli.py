@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from srnn.cli import main
-from srnn.datasets import Split
-from srnn.tasks import DigitsTask
+from srnn.cli.main import main
+from srnn.data.datasets import Split
+from srnn.data.tasks import DigitsTask
 
 QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}

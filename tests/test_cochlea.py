@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from srnn.encoders import Cochlea
-from srnn.encoders.cochlea import BasilarMembrane, BushyCell, HairCell, clip_key
-from srnn.encoders.cochlea.basilar import TransferTables, velocity
+from srnn.data.encoders import Cochlea
+from srnn.data.encoders.cochlea import BasilarMembrane, BushyCell, HairCell, clip_key
+from srnn.data.encoders.cochlea.basilar import TransferTables, velocity
 from srnn.errors import SrnnError
 
 RATE = 48000
@@ -227,7 +227,7 @@ def test_any_unit_of_sound(scale: float) -> None:
 
 
 def test_tables_are_dropped_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srnn.encoders.cochlea.basilar.CACHE_BYTES", 2000)
+    monkeypatch.setattr("srnn.data.encoders.cochlea.basilar.CACHE_BYTES", 2000)
     tables, place = TransferTables(), np.linspace(0, 3, 5)
     for _ in range(2):
         for samples in (20, 30, 40, 50):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from reporting import DIGITS, ECG, embedded, few_sequences, make_run
-from srnn.cli import main
+from srnn.cli.main import main
 from srnn.errors import SrnnError
-from srnn.reports.page import comparison_content, page, report_content
-from srnn.reports.page.comparison import differences
-from srnn.reports.page.content import short_names
+from srnn.measure.page import comparison_content, page, report_content
+from srnn.measure.page.comparison import differences
+from srnn.measure.page.content import short_names
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +42,9 @@ def test_a_run_measures_the_same_beside_others(tmp_path: Path) -> None:
 
 
 def test_a_network_without_spikes_has_its_place(tmp_path: Path) -> None:
-    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.recipes import as_baseline
-    from srnn.runs import Run
+    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.train.recipes import as_baseline
+    from srnn.train.runs import Run
 
     ours = make_run(tmp_path / "srnn", *DIGITS)
     recipe = as_baseline(Run.open(ours).recipe, "lstm")

@@ -19,8 +19,8 @@ from torch import nn
 
 from restated import restate
 from srnn import SrnnError
-from srnn.compat import PUBLISHED, describe_silent_units, load_published
-from srnn.network import Layer
+from srnn.nn.network import Layer
+from srnn.paper.compat import PUBLISHED, describe_silent_units, load_published
 
 SHAPES = {
     "i2h.weight": (36, 4), "i2h.bias": (36,), "h2h.weight": (36, 36), "h2h.bias": (36,), "h2o.weight": (6, 36), "h2o.bias": (6,),

@@ -19,7 +19,7 @@ import pytest
 
 import srnn
 from srnn import SrnnError, compiling
-from srnn.encoders.cochlea import shared
+from srnn.data.encoders.cochlea import shared
 
 pytest.importorskip("numba")
 

@@ -10,10 +10,16 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.batches import Sequences
-from srnn.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
-from srnn.cli import main
-from srnn.compression import (
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
+from srnn.data.encoders import Statistics
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import quantise
+from srnn.studies import pruning as flow
+from srnn.studies.points import synaptic_operations
+from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
+from srnn.train.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.train.compression import (
     apply_masks,
     dead_neurons,
     least_used_neurons,
@@ -23,17 +29,11 @@ from srnn.compression import (
     sparsity,
     train_as_int8,
 )
-from srnn.compression import pruning as flow
-from srnn.compression.masks import present_masks, weight_matrices
-from srnn.compression.neurons import same_on, smaller_recipe
-from srnn.compression.points import synaptic_operations
-from srnn.compression.pruning import TuningOptions, measure_run, prune_run, quantise_run
-from srnn.encoders import Statistics
-from srnn.export.device import device_network
-from srnn.export.integer import quantise
-from srnn.recipes import Recipe
-from srnn.runs import Run
-from srnn.training import train
+from srnn.train.compression.masks import present_masks, weight_matrices
+from srnn.train.compression.neurons import same_on, smaller_recipe
+from srnn.train.recipes import Recipe
+from srnn.train.runs import Run
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 torch.set_num_threads(1)

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn import training as training_module
-from srnn.batches import Sequences
-from srnn.checkpoints import load_network, read_checkpoint
-from srnn.cli import main
-from srnn.compression import sparsity
-from srnn.compression.masks import present_masks
-from srnn.compression.quantisation import Int8Layer, as_int8
-from srnn.network import SRNN, Layer
-from srnn.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
-from srnn.recipes.schema import PruneConfig
-from srnn.runs import Run
-from srnn.training import TrainingState, train
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
+from srnn.nn.network import SRNN, Layer
+from srnn.train import training as training_module
+from srnn.train.checkpoints import load_network, read_checkpoint
+from srnn.train.compression import sparsity
+from srnn.train.compression.masks import present_masks
+from srnn.train.compression.quantisation import Int8Layer, as_int8
+from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
+from srnn.train.recipes.schema import PruneConfig
+from srnn.train.runs import Run
+from srnn.train.training import TrainingState, train
 from tiny import TinyTask, tiny_recipe
 
 PRUNED = ("--training.epochs=6", "--training.prune.sparsity=0.8", "--training.prune.begin=0.2")

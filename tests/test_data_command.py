@@ -12,8 +12,8 @@ import pytest
 
 import layouts
 from loopback import Server, md5, plain_network, server, zipped
-from srnn.cli import main
-from srnn.datasets.catalogue import CATALOGUE
+from srnn.cli.main import main
+from srnn.data.datasets.catalogue import CATALOGUE
 
 __all__ = ["plain_network", "server"]  # fixtures
 pytestmark = pytest.mark.usefixtures("plain_network")
@@ -68,7 +68,7 @@ def test_fetch_verify_prepare(
     server.files = {f"/mirror/shd/{name}": content for name, content in contents.items()}
     files = tuple(replace(file, checksum=md5(contents[file.name])) for file in CATALOGUE["shd"].files)
     entry = replace(CATALOGUE["shd"], files=files)
-    monkeypatch.setattr("srnn.datasets.catalogue.find_data_set", lambda _: entry)
+    monkeypatch.setattr("srnn.data.datasets.catalogue.find_data_set", lambda _: entry)
     monkeypatch.setenv("SRNN_MIRROR", f"{server.url}/mirror")
     monkeypatch.setenv("SRNN_DATA", str(tmp_path / "data"))
 

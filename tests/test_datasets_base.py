@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.datasets import Split, resolve_data_dir
+from srnn.data.datasets import Split, resolve_data_dir
 from srnn.errors import SrnnError
 
 X = np.zeros((3, 5, 2), np.float32)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from srnn.datasets.digits import load_digits, split_indices
+from srnn.data.datasets.digits import load_digits, split_indices
 from srnn.errors import SrnnError
 
 SPLITS = ("train", "validation", "test")

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from loopback import CONTENT, Server, md5, plain_network, server, zipped
-from srnn.datasets import fetch as fetching
-from srnn.datasets.catalogue import CATALOGUE, DataFile, DataSet, find_data_set
-from srnn.datasets.fetch import download, fetch
-from srnn.datasets.verifying import check, verify
+from srnn.data.datasets import fetch as fetching
+from srnn.data.datasets.catalogue import CATALOGUE, DataFile, DataSet, find_data_set
+from srnn.data.datasets.fetch import download, fetch
+from srnn.data.datasets.verifying import check, verify
 from srnn.errors import SrnnError
 
 __all__ = ["plain_network", "server"]  # fixtures
@@ -252,7 +252,7 @@ def test_an_archive_without_a_checksum_is_read_to_its_end(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_catalogue_is_complete(name: str) -> None:
-    from srnn.tasks import TASKS
+    from srnn.data.tasks import TASKS
 
     entry = CATALOGUE[name]
     assert entry.name == name and entry.title and entry.licence and entry.citation and entry.homepage.startswith("http")

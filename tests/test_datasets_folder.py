@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sounds import tone, write_wav
-from srnn.datasets.splitting import split_by_class, split_by_group
+from srnn.data.datasets.splitting import split_by_class, split_by_group
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.files import CLASSES
-from srnn.tasks import create_task
 
 SPLITS = ("train", "validation", "test")
 PEOPLE = ("ann", "bob", "cid", "dee", "eve")

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.datasets import audio, files
-from srnn.datasets.audio import FASTEST, ODDEST, decode, read_audio, resampled
-from srnn.datasets.base import check_padding
-from srnn.datasets.files import list_items
-from srnn.datasets.timit import read_phones
+from srnn.data.datasets import audio, files
+from srnn.data.datasets.audio import FASTEST, ODDEST, decode, read_audio, resampled
+from srnn.data.datasets.base import check_padding
+from srnn.data.datasets.files import list_items
+from srnn.data.datasets.timit import read_phones
+from srnn.data.tasks import create_task
+from srnn.deploy.streaming import sources
+from srnn.deploy.streaming.sources import open_source
 from srnn.files import LIMITS, FormatLimits
-from srnn.streaming import sources
-from srnn.streaming.sources import open_source
-from srnn.tasks import create_task
 
 
 @pytest.fixture

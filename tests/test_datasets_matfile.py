@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.datasets import matfile
-from srnn.datasets.matfile import read_mat
+from srnn.data.datasets import matfile
+from srnn.data.datasets.matfile import read_mat
 from srnn.files import FormatLimits
 
 

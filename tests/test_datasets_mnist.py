@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.batches import Sequences
-from srnn.datasets import WindowedArray
-from srnn.datasets.mnist import load_mnist, permutation, read_idx
+from srnn.data.batches import Sequences
+from srnn.data.datasets import WindowedArray
+from srnn.data.datasets.mnist import load_mnist, permutation, read_idx
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.files import LIMITS, FormatLimits
-from srnn.tasks import create_task
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from srnn.datasets.matfile import read_mat
-from srnn.datasets.qtdb import load_paper_split, read_paper_mat, record_numbers, validation_mask
+from srnn.data.datasets.matfile import read_mat
+from srnn.data.datasets.qtdb import load_paper_split, read_paper_mat, record_numbers, validation_mask
 from srnn.errors import SrnnError
 
 WINDOWS = (3, 1, 4, 2)  # of the records in the small file

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
-from srnn.datasets.qtdb_records import (
+from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
+from srnn.data.datasets.qtdb_records import (
     LONGEST_TP,
     MARGIN,
     PAPER_LABEL_LAG,
@@ -28,7 +28,7 @@ from srnn.datasets.qtdb_records import (
     record_names,
     split_records,
 )
-from srnn.encoders import LevelCrossing
+from srnn.data.encoders import LevelCrossing
 from srnn.errors import SrnnError
 
 

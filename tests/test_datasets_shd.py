@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.datasets import Split, cache
-from srnn.datasets.shd import load_shd, load_ssc, read_recordings
-from srnn.encoders import EventBinning
+from srnn.data.datasets import Split, cache
+from srnn.data.datasets.shd import load_shd, load_ssc, read_recordings
+from srnn.data.encoders import EventBinning
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.tasks import create_task
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
 SPEAKERS = [0, 1, 2, 3, 6, 7, 8, 9, 10, 11]
@@ -180,7 +180,7 @@ def cache_files(folder: Path) -> list[Path]:
 def test_the_second_time_the_cache_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_shd("train", folder)
     (path,) = cache_files(folder)
-    monkeypatch.setattr("srnn.datasets.shd._bin_file", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("srnn.data.datasets.shd._bin_file", lambda *_: pytest.fail("read again"))
     assert same(load_shd("train", folder), first)
     assert cache_files(folder) == [path]
 

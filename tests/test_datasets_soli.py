@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn.datasets.soli import cut, load_soli
+from srnn.data.datasets.soli import cut, load_soli
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.tasks import create_task
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
 FRAMES = {0: 12, 1: 40, 2: 41, 3: 95}  # of each instance

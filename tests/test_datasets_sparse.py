@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.batches import Sequences
-from srnn.datasets import SpikeArray, Split, WindowedArray
-from srnn.encoders import sliding_window
+from srnn.data.batches import Sequences
+from srnn.data.datasets import SpikeArray, Split, WindowedArray
+from srnn.data.encoders import sliding_window
 from srnn.errors import SrnnError
-from srnn.kernels import Spikes
-from srnn.training import train
+from srnn.nn.kernels import Spikes
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 
@@ -53,7 +53,7 @@ def test_large_arrays_are_unpacked_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     x = raster((9, 7, 70), 0.1)
     x[[0, 4, 8]] = False
     for bits in (1, 2000, 3000):
-        monkeypatch.setattr("srnn.datasets.sparse._BLOCK", bits)
+        monkeypatch.setattr("srnn.data.datasets.sparse._BLOCK", bits)
         np.testing.assert_array_equal(SpikeArray.from_dense(x).to_dense(), x)
     with pytest.raises(SrnnError, match="too many"):
         SpikeArray.from_events([], 10**7, 700)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from sounds import tone, write_wav
-from srnn.datasets import cache
-from srnn.datasets.features import Clip, FeatureArray, fit_length, read_clip
-from srnn.datasets.speech_commands import (
+from srnn.data.datasets import cache
+from srnn.data.datasets.features import Clip, FeatureArray, fit_length, read_clip
+from srnn.data.datasets.speech_commands import (
     KEYWORDS,
     PHONES,
     SILENCE,
@@ -27,9 +27,9 @@ from srnn.datasets.speech_commands import (
     speaker_of,
     which_set,
 )
-from srnn.encoders import SpeechFeatures, ternary
+from srnn.data.encoders import SpeechFeatures, ternary
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.tasks import create_task
 
 SPEAKERS = [f"{k:08x}" for k in range(40)]
 SPLITS = ("train", "validation", "test")
@@ -120,7 +120,7 @@ def test_loading_and_the_cache(master: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert task.step_ms == 10 and task.inputs == 120 and task.class_names == KEYWORDS
     first = task.load("validation", master)
     assert first.x.shape == (len(first.y), 101, 120) and first.y.max() == 11
-    monkeypatch.setattr("srnn.datasets.features.read_audio", None)  # nothing is read again
+    monkeypatch.setattr("srnn.data.datasets.features.read_audio", None)  # nothing is read again
     again = task.load("validation", master)
     np.testing.assert_array_equal(again.x[:5].to_dense(), first.x[:5].to_dense())  # type: ignore[union-attr]
     made = create_task("gsc", ternary=0.05).load("validation", master)

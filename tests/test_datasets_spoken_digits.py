@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sounds import tone, write_wav
-from srnn.datasets.spoken_digits import SPEAKERS, after, list_digits
+from srnn.data.datasets.spoken_digits import SPEAKERS, after, list_digits
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.tasks import create_task
 
 SPLITS = ("train", "validation", "test")
 

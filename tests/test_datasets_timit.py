@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sounds import sphere, tone
-from srnn.datasets.timit import (
+from srnn.data.datasets.timit import (
     CORE_TEST,
     DEVELOPMENT,
     class_names,
@@ -18,9 +18,9 @@ from srnn.datasets.timit import (
     load_timit,
     read_phones,
 )
-from srnn.encoders import SpeechFeatures
+from srnn.data.encoders import SpeechFeatures
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from srnn.tasks import create_task
 
 TRAINING = [f"{'fm'[k % 2]}aa{chr(97 + k)}0" for k in range(20)]
 PHN = "0 3050 h#\n3050 4559 sh\n4559 5723 ix\n5723 6642 q\n6642 8000 h#\n"

@@ -13,8 +13,8 @@ import pytest
 
 from archives import Entry, pax_record, tar_header, tar_member, zip_archive
 from loopback import CONTENT, zipped
-from srnn.datasets import unpack as unpacking
-from srnn.datasets.unpack import unpack, unpack_archives
+from srnn.data.datasets import unpack as unpacking
+from srnn.data.datasets.unpack import unpack, unpack_archives
 from srnn.errors import SrnnError
 from srnn.files import LIMITS, FormatLimits
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.analysis import Delineation
-from srnn.analysis.delineation import CSE_TOLERANCE_MS, Run, clean
+from srnn.measure.analysis import Delineation
+from srnn.measure.analysis.delineation import CSE_TOLERANCE_MS, Run, clean
 
 P, PQ, QR, RS, ST, TP = range(6)
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.checkpoints import read_checkpoint
-from srnn.cli import main
-from srnn.distributed import LOST, Share, Team, _cut, launch, world_size
-from srnn.recipes import as_baseline
-from srnn.training import train
+from srnn.cli.main import main
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.distributed import LOST, Share, Team, _cut, launch, world_size
+from srnn.train.recipes import as_baseline
+from srnn.train.training import train
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 HERE = str(Path(__file__).parent)
@@ -50,7 +50,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_distributed import cases
 from tiny import TinyTask, tiny_recipe
-from srnn.training import train
+from srnn.train.training import train
 
 out = Path({out!r})
 for name, (recipe, task) in cases().items():

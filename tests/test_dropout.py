@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from srnn import SRNN
-from srnn.baselines import ClassicalRNN
 from srnn.errors import SrnnError
-from srnn.kernels import Spikes
-from srnn.network import Dropout
-from srnn.training import train
+from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.kernels import Spikes
+from srnn.nn.network import Dropout
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 SIZES = (9, 70)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.encoders import LevelCrossing, difference_crossing, send_on_delta, sliding_window
+from srnn.data.encoders import LevelCrossing, difference_crossing, send_on_delta, sliding_window
 from srnn.errors import SrnnError, nearest
 
 RULES = {"difference": difference_crossing, "send_on_delta": send_on_delta}

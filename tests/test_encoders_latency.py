@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from srnn.encoders import latency_coding, rate_coding
+from srnn.data.encoders import latency_coding, rate_coding
 from srnn.errors import SrnnError
 
 INTENSITIES = arrays.arrays(

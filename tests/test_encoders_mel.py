@@ -12,17 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.encoders import (
-    MFCC,
-    LogMel,
-    SpeechFeatures,
-    difference_derivatives,
-    smoothed_derivatives,
-    ternary,
-)
+from srnn.data.encoders import MFCC, LogMel, SpeechFeatures, difference_derivatives, smoothed_derivatives, ternary
 from srnn.errors import SrnnError
-from srnn.network.encoding import LearnedTernary
-from srnn.surrogates import as_surrogate
+from srnn.nn.network.encoding import LearnedTernary
+from srnn.nn.surrogates import as_surrogate
 
 N = np.arange(16000)
 TIME = N / 16000

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.baselines import ClassicalRNN
-from srnn.energy import (
+from srnn.measure.energy import (
     MODELS,
     Activity,
     InputActivity,
@@ -29,8 +28,9 @@ from srnn.energy import (
     rates_of,
     total,
 )
-from srnn.energy.memory import memory_words
-from srnn.neurons import ALIF
+from srnn.measure.energy.memory import memory_words
+from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.neurons import ALIF
 
 SPIKES = InputActivity(spikes=True, density=0.1, steps=100.0)
 ANALOG = InputActivity(spikes=False, density=0.5)
@@ -243,7 +243,7 @@ def test_wrong_rates_and_networks() -> None:
 
 
 def test_input_is_measured_without_padding() -> None:
-    from srnn.batches import Sequences
+    from srnn.data.batches import Sequences
     from tiny import TinyTask
 
     task = TinyTask(padded=True)
@@ -257,8 +257,8 @@ def test_input_is_measured_without_padding() -> None:
 def test_what_counts_as_spikes(values: tuple[float, ...], spikes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
 
-    from srnn.batches import Sequences
-    from srnn.datasets import Split
+    from srnn.data.batches import Sequences
+    from srnn.data.datasets import Split
     from tiny import TinyTask
 
     x = np.resize(np.array(values, np.float32), (4, 5, 3))

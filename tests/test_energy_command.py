@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from srnn.cli import main
-from srnn.datasets import Split
-from srnn.energy import MODELS
-from srnn.energy.page import seeds_together
-from srnn.energy.subjects import compare_energy
-from srnn.tasks import DigitsTask
+from srnn.cli.main import main
+from srnn.data.datasets import Split
+from srnn.data.tasks import DigitsTask
+from srnn.measure.energy import MODELS
+from srnn.measure.energy.page import seeds_together
+from srnn.measure.energy.subjects import compare_energy
 
 QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
 REFERENCE = "--network.backend=reference"  # nothing has to be compiled
@@ -179,7 +179,7 @@ def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_names_are_cut_only_where_they_differ() -> None:
-    from srnn.commands.energy import _short
+    from srnn.cli.energy import _short
 
     assert _short(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
     assert _short(["runs/a", "x/a"]) == ["runs/a", "x/a"]

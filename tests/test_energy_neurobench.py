@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from srnn import SRNN
-from srnn.baselines import ClassicalRNN
-from srnn.energy import Activity, InputActivity, describe_network, effective_operations
-from srnn.evaluation import layer_rates
+from srnn.measure.energy import Activity, InputActivity, describe_network, effective_operations
+from srnn.nn.baselines import ClassicalRNN
+from srnn.train.evaluation import layer_rates
 
 pytest.importorskip(
     "neurobench", reason="neurobench is not installed (pip install 'srnn[neurobench]'): its counts are not compared"

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from srnn import SRNN
-from srnn.baselines import ClassicalRNN
-from srnn.energy import (
+from srnn.measure.energy import (
     MODELS,
     PAPER_AC_PJ,
     PAPER_MAC_PJ,
@@ -26,8 +25,9 @@ from srnn.energy import (
     rates_of,
     total,
 )
-from srnn.network import Readout
-from srnn.neurons import ALIF, ReLU
+from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.network import Readout
+from srnn.nn.neurons import ALIF, ReLU
 
 with (Path(__file__).parent / "data" / "energy_rows.csv").open(encoding="utf-8", newline="") as file:
     ROWS = list(csv.DictReader(file))

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.energy import (
-    load_technology,
-    technologies,
-)
+from srnn.measure.energy import load_technology, technologies
 
 
 def test_shipped_technologies() -> None:

@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 
 from compiled import build, compilers
 from srnn import SRNN, Init, Neuron, SrnnError
-from srnn.arithmetic import absolute, exp, positive_part
-from srnn.derivatives import adjoint, jacobian
-from srnn.equations import Algebra, arguments_of, equations, function, record
-from srnn.export import onnx
-from srnn.export.c import export_c
-from srnn.export.c.plan import make_plan
-from srnn.export.device import device_network, run_float32
-from srnn.neurons import NEURONS
-from srnn.neurons.base import decay
-from srnn.neurons.rounded import rounded_model
+from srnn.deploy.export import onnx
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.plan import make_plan
+from srnn.nn.arithmetic import absolute, exp, positive_part
+from srnn.nn.derivatives import adjoint, jacobian
+from srnn.nn.equations import Algebra, arguments_of, equations, function, record
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.neurons import NEURONS
+from srnn.nn.neurons.base import decay
+from srnn.nn.neurons.rounded import rounded_model
 
 MODELS = [*NEURONS.values(), *(rounded_model(NEURONS[name]) for name in ("alif", "adlif", "lif", "integrator"))]
 NAMES = ("a", "b", "c")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.evaluation import evaluate
-from srnn.losses import Loss
+from srnn.nn.losses import Loss
+from srnn.train.evaluation import evaluate
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 STEP_LOSS = ["--loss.name=nll", "--loss.start=2"]

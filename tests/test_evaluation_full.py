@@ -11,13 +11,13 @@ import torch
 
 import layouts
 from srnn import SrnnError
-from srnn.analysis import ExitPolicy
-from srnn.cli import main
-from srnn.datasets import Split
-from srnn.recipes import parse_recipe
-from srnn.runs import Run
-from srnn.tasks import DigitsTask
-from srnn.training import train
+from srnn.cli.main import main
+from srnn.data.datasets import Split
+from srnn.data.tasks import DigitsTask
+from srnn.measure.analysis import ExitPolicy
+from srnn.train.recipes import parse_recipe
+from srnn.train.runs import Run
+from srnn.train.training import train
 
 QUICK = ["digits", "--training.epochs=1", "--network.hidden=[8,8]", "--network.backend=reference", "--loss.start=4"]
 PHONES = """

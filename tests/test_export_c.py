@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from compiled import COMPILERS, SANITIZED, build, compilers
 from exporting import exported
 from srnn import SRNN, SrnnError
-from srnn.arithmetic import absolute, exp, positive_part
-from srnn.cli import main
-from srnn.encoders import LevelCrossing
-from srnn.equations import Text, record
-from srnn.export.c import export_c
-from srnn.export.c.plan import make_plan
-from srnn.export.c.translate import FixedC, FixedText, FloatC
-from srnn.export.device import device_network, run_float32
-from srnn.export.integer import InputFormat, quantise
+from srnn.cli.main import main
+from srnn.data.encoders import LevelCrossing
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.export.c.translate import FixedC, FixedText, FloatC
+from srnn.nn.arithmetic import absolute, exp, positive_part
+from srnn.nn.equations import Text, record
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import InputFormat, quantise
 
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)

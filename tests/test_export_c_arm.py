@@ -13,9 +13,9 @@ import pytest
 from compiled import WARNINGS
 from emulated import PROCESSORS, built_board, compiled_for, needed, needs_compiler, needs_emulator, sizes
 from exporting import check_steps, raw_states, run_steps, small
-from srnn.encoders import LevelCrossing
-from srnn.export.device import run_float32
-from srnn.export.signal import SignalEncoder
+from srnn.data.encoders import LevelCrossing
+from srnn.nn.fixedpoint.device import run_float32
+from srnn.nn.fixedpoint.signal import SignalEncoder
 
 HEART = SignalEncoder(LevelCrossing("send_on_delta", 0.1, 0.1), 7)
 DOUBLE = re.compile(r"__aeabi_(c?d\w+|\w+2d)|\w+df[0-9]?")

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from compiled import COMPILERS, SANITIZED, build
 from exporting import build_step, check_steps, exported, raw_states, run_steps, small
 from srnn import SRNN, SrnnError
-from srnn.export.c import export_c
-from srnn.export.c.arrays import DTYPES
-from srnn.export.device import device_network
-from srnn.export.integer import quantise
-from srnn.export.state_format import StateFormat
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import quantise
+from srnn.nn.fixedpoint.state_format import StateFormat
 
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
 NET = SRNN(2, [2], 2, generator=torch.Generator().manual_seed(0))
@@ -64,9 +64,9 @@ def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from("*/\\?\n\r\"' é\0x "), max_size=200))
 def test_no_description_ends_its_comment(about: str) -> None:
-    from srnn.export.c.plan import make_plan
-    from srnn.export.c.project import one_comment
-    from srnn.export.c.source import header
+    from srnn.deploy.export.c.plan import make_plan
+    from srnn.deploy.export.c.project import one_comment
+    from srnn.deploy.export.c.source import header
 
     text = header(make_plan(device_network(NET), "net"), f"net: {one_comment(about)}, float32")
     joined = re.sub(r"(\?\?/|\\)\s*\n", "", text)

@@ -18,16 +18,16 @@ import torch
 
 from compiled import SANITIZED, build, compilers
 from srnn import SRNN, SrnnError
-from srnn.encoders import LevelCrossing
-from srnn.export.c import export_c
-from srnn.export.c.plan import Plan, make_plan
-from srnn.export.device import device_network, run_float32
-from srnn.export.integer import InputFormat, quantise
-from srnn.export.signal import SignalEncoder
+from srnn.data.encoders import LevelCrossing
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import InputFormat, quantise
+from srnn.nn.fixedpoint.signal import SignalEncoder
 from test_export_c_signal import two_leads
 
 if TYPE_CHECKING:
-    from srnn.compat.recordings import Golden
+    from srnn.paper.compat.recordings import Golden
 
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
@@ -47,8 +47,8 @@ def published(
     task: str, golden_dir: Path, checkpoint_dir: Path
 ) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
     """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T, inputs))."""
-    from srnn.compat import PUBLISHED, load_published
-    from srnn.compat.recordings import Golden
+    from srnn.paper.compat import PUBLISHED, load_published
+    from srnn.paper.compat.recordings import Golden
 
     weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not golden.is_file():
@@ -67,7 +67,7 @@ def test_the_authors_recordings(
     task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
 ) -> None:
     """Every recorded spike of the published networks, from the float32 C with sanitizers."""
-    from srnn.compat.replay import _initial_state
+    from srnn.paper.compat.replay import _initial_state
 
     net, recording, recorded, spikes, x = published(task, golden_dir, checkpoint_dir)
     initial = _initial_state(net, recording, recorded, len(x))
@@ -117,8 +117,8 @@ def test_our_ecg_network_on_whole_sequences(
     source: str, compiler: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """Spikes of the reference in float32, every one; scores of both formats those of their models, to the bit."""
-    from srnn.batches import Sequences
-    from srnn.runs import Run
+    from srnn.data.batches import Sequences
+    from srnn.train.runs import Run
 
     if not (OURS / "checkpoints" / "best.safetensors").is_file():
         pytest.skip(f"no trained network at {OURS}")

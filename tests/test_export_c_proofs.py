@@ -11,8 +11,8 @@ import pytest
 from compiled import COMPILERS, SANITIZED, compilers
 from exporting import build_step, check_steps, raw_states, run_steps, small
 from proving import ENCODER, STEP, needs_cbmc, tried
-from srnn.encoders import LevelCrossing
-from srnn.export.signal import SignalEncoder
+from srnn.data.encoders import LevelCrossing
+from srnn.nn.fixedpoint.signal import SignalEncoder
 
 INT8 = {
     "lif": {"neuron": "lif"},

@@ -14,17 +14,17 @@ import torch
 
 from compiled import SANITIZED, Program, build, compilers
 from srnn import SRNN, SrnnError
-from srnn.encoders import LevelCrossing
-from srnn.encoders.streaming import Chain
-from srnn.encoders.streaming_crossing import CrossingStream
-from srnn.encoders.streaming_scaling import ScaleStream
-from srnn.encoders.streaming_smoothing import SmoothingStream
-from srnn.export.c import export_c
-from srnn.export.c.arrays import DTYPES
-from srnn.export.c.plan import Plan, make_plan
-from srnn.export.device import DeviceNetwork, device_network, run_float32
-from srnn.export.integer import IntegerNetwork, quantise
-from srnn.export.signal import SignalEncoder, smoothing_rows
+from srnn.data.encoders import LevelCrossing
+from srnn.data.encoders.streaming import Chain
+from srnn.data.encoders.streaming_crossing import CrossingStream
+from srnn.data.encoders.streaming_scaling import ScaleStream
+from srnn.data.encoders.streaming_smoothing import SmoothingStream
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.nn.fixedpoint.device import DeviceNetwork, device_network, run_float32
+from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
+from srnn.nn.fixedpoint.signal import SignalEncoder, smoothing_rows
 from test_onnx import make_run
 
 torch.set_num_threads(1)
@@ -174,9 +174,9 @@ def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> No
 
 def records_run(folder: Path) -> Path:
     """A run of recipe ecg-records that was never trained."""
-    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.recipes import load_recipe
-    from srnn.runs import Run
+    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.train.recipes import load_recipe
+    from srnn.train.runs import Run
 
     run = Run.start(folder, load_recipe("ecg-records", ["--network.neuron.threshold", "0.2"]), seed=0)
     network = run.recipe.build_network(run.recipe.create_task(), 0)
@@ -185,7 +185,7 @@ def records_run(folder: Path) -> Path:
 
 
 def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from srnn.cli import main
+    from srnn.cli.main import main
 
     run = str(records_run(tmp_path / "run"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
@@ -214,9 +214,9 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
     its own spikes, to the bit.
     """
     pytest.importorskip("wfdb")
-    from srnn.commands.export_c import task_encoder
-    from srnn.datasets.qtdb_records import _read_wfdb, record_names, records_folder
-    from srnn.runs import Run
+    from srnn.cli.export_c import task_encoder
+    from srnn.data.datasets.qtdb_records import _read_wfdb, record_names, records_folder
+    from srnn.train.runs import Run
 
     try:
         folder = records_folder(data_dir)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.datasets import qtdb_records
+from srnn.data.datasets import qtdb_records
+from srnn.deploy.streaming.sources import open_source
 from srnn.files import LIMITS, FormatLimits, reading
 from srnn.files.wfdb_records import check_header, read_annotation, read_record
-from srnn.streaming.sources import open_source
 
 SIGNALS = LIMITS["wfdb"].items or 0
 

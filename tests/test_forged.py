@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import save
 
 from srnn import SrnnError
-from srnn.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
-from srnn.cli import main
+from srnn.cli.main import main
+from srnn.data.tasks import create_task
+from srnn.deploy.streaming.saved import pack, unpack
 from srnn.files import LIMITS
 from srnn.files.tensors import read_metadata
-from srnn.optimisation import build_optimizer
-from srnn.runs import Run
-from srnn.streaming.saved import pack, unpack
-from srnn.tasks import create_task
-from srnn.training import train
+from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
+from srnn.train.optimisation import build_optimizer
+from srnn.train.runs import Run
+from srnn.train.training import train
 from test_stream_decoder import decoder
 from tiny import TinyTask, tiny_recipe
 
@@ -192,7 +192,7 @@ def test_headers_at_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_state_at_its_limit_and_one_byte_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
     data = pack({"a": np.zeros(3)}, {"b": 1})
     row = LIMITS["state"]
-    monkeypatch.setattr("srnn.streaming.saved.LIMITS", {"state": type(row)(bytes=len(data))})
+    monkeypatch.setattr("srnn.deploy.streaming.saved.LIMITS", {"state": type(row)(bytes=len(data))})
     assert unpack(data)[1] == {"b": 1}
     with pytest.raises(SrnnError, match="too large"):
         unpack(data + b"\0")
@@ -227,7 +227,7 @@ def test_a_signed_state_of_nonsense_is_refused_and_changes_nothing(key: str, val
 def test_a_signed_state_whose_info_is_no_object(text: str) -> None:
     from safetensors.numpy import save as save_arrays
 
-    from srnn.streaming import saved
+    from srnn.deploy.streaming import saved
 
     content = save_arrays({"a": np.zeros(1)}, {"srnn": text})
     with pytest.raises(SrnnError, match="state"):
@@ -240,7 +240,7 @@ def test_a_signed_state_whose_info_is_no_object(text: str) -> None:
 def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srnn.runs import default_folder
+    from srnn.train.runs import default_folder
 
     monkeypatch.chdir(tmp_path)
     folder = default_folder(name, 2**63 - 1)
@@ -307,10 +307,10 @@ HOSTILE = [
 @pytest.mark.parametrize("change", HOSTILE)
 def test_a_sweeps_journal_that_no_worker_wrote(change: Any, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    from srnn.recipes import dump_recipe
-    from srnn.sweeps import load_sweep
-    from srnn.sweeps.queue import Queue
-    from srnn.sweeps.storage import open_storage
+    from srnn.studies import load_sweep
+    from srnn.studies.queue import Queue
+    from srnn.studies.storage import open_storage
+    from srnn.train.recipes import dump_recipe
 
     (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe()))
     (tmp_path / "s.yaml").write_text("recipe: tiny.yaml\nseeds: [0]\n")
@@ -340,7 +340,7 @@ def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch:
 
     import optuna
 
-    from srnn.sweeps.storage import open_storage
+    from srnn.studies.storage import open_storage
 
     storage = open_storage(None, tmp_path)
     optuna.create_study(study_name="a", storage=storage)

@@ -19,8 +19,8 @@ from fuzz.examining import Finding, empty, examine, workplace
 from fuzz.target import HERE, Target
 from fuzz.targets import TARGETS
 
-from srnn.checkpoints import read_checkpoint
 from srnn.errors import SrnnError, nearest
+from srnn.train.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore"

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import srnn
-from srnn.compat import load_published
-from srnn.kernels import BACKENDS
+from srnn.nn.kernels import BACKENDS
+from srnn.paper.compat import load_published
 
 # Published parameter -> ours. The two biases of a layer have the same gradient as our one.
 GRADIENTS = {
@@ -47,16 +47,16 @@ def network(checkpoint_dir: Path, dtype: torch.dtype, backend: str, surrogate: s
     net = load_published("ecg", checkpoint_dir / "ecg.npz").network.to(dtype)
     for layer in [*net.layers, net.readout]:
         layer.backend = backend
-        layer.surrogate = srnn.surrogates.as_surrogate(surrogate)
+        layer.surrogate = srnn.nn.surrogates.as_surrogate(surrogate)
     return net
 
 
 def initial_state(net: srnn.SRNN, draws_h: np.ndarray, draws_o: np.ndarray, dtype: torch.dtype) -> tuple:
     """u = s = the golden file's draw, e = .01."""
 
-    def one(draw: np.ndarray) -> srnn.neurons.alif.ALIFState:
+    def one(draw: np.ndarray) -> srnn.nn.neurons.alif.ALIFState:
         u = torch.from_numpy(draw).to(dtype)
-        return srnn.neurons.alif.ALIFState(u=u, e=torch.full_like(u, 0.01), s=u.clone())
+        return srnn.nn.neurons.alif.ALIFState(u=u, e=torch.full_like(u, 0.01), s=u.clone())
 
     return one(draws_h), one(draws_o)
 

@@ -15,10 +15,10 @@ import torch
 
 from restated import Arrays, restate
 from srnn import SrnnError
-from srnn.cli import main
-from srnn.compat import PUBLISHED, load_published, verify
-from srnn.kernels import BACKENDS
-from srnn.network import Layer
+from srnn.cli.main import main
+from srnn.nn.kernels import BACKENDS
+from srnn.nn.network import Layer
+from srnn.paper.compat import PUBLISHED, load_published, verify
 
 AT_HAND = ("ecg", "shd", "gsc", "smnist", "timit")
 

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
-from srnn.datasets.shd import check_file, read_recordings
-from srnn.encoders import EventBinning
+from srnn.data.datasets.shd import check_file, read_recordings
+from srnn.data.encoders import EventBinning
+from srnn.data.tasks import create_task
 from srnn.files import LIMITS, hdf5
 from srnn.files.hdf5 import open_hdf5
-from srnn.tasks import create_task
 
 ENDLESS = Path(__file__).parent / "data" / "hdf5" / "endless.h5"
 """Events in SHD's layout with one byte of a group's messages changed, which HDF5 2.0 reads for ever."""

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.equations import equations
-from srnn.export.c.translate import FixedC, FixedText
-from srnn.export.device import device_network, run_float32
-from srnn.export.fixed import INT32_MAX, INT32_MIN, FixedArray
-from srnn.export.integer import InputFormat, IntegerLayer, quantise
-from srnn.neurons import NEURONS
+from srnn.deploy.export.c.translate import FixedC, FixedText
+from srnn.nn.equations import equations
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.fixed import INT32_MAX, INT32_MIN, FixedArray
+from srnn.nn.fixedpoint.integer import InputFormat, IntegerLayer, quantise
+from srnn.nn.neurons import NEURONS
 
 torch.set_num_threads(1)
 whole = st.integers(INT32_MIN, INT32_MAX)
@@ -201,13 +201,13 @@ def test_what_int8_cannot_say() -> None:
 def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path) -> None:
     """Int8 within half a point of float32, on the training file's validation part: the network knows it, but neither arithmetic
     does. (The authors' test file may not be at hand.)"""
-    from srnn.batches import Sequences
-    from srnn.compat import load_published
-    from srnn.evaluation import evaluate_sequences
-    from srnn.export.evaluation import evaluate_int8
-    from srnn.losses import Loss
-    from srnn.recipes.schema import LossConfig
-    from srnn.tasks import create_task
+    from srnn.data.batches import Sequences
+    from srnn.data.tasks import create_task
+    from srnn.nn.loss_config import LossConfig
+    from srnn.nn.losses import Loss
+    from srnn.paper.compat import load_published
+    from srnn.train.compression.evaluation import evaluate_int8
+    from srnn.train.evaluation import evaluate_sequences
 
     try:
         task = create_task("ecg")

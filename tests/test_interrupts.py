@@ -43,7 +43,7 @@ def interrupted(where: str, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("where", ["srnn.cli", "argparse", "srnn.errors", "difflib", "srnn.commands.info", "atexit"])
+@pytest.mark.parametrize("where", ["srnn.cli.main", "argparse", "srnn.errors", "difflib", "srnn.cli.info", "atexit"])
 def test_interrupted_while_modules_are_imported_or_all_is_done(where: str) -> None:
     words = ["info"] if where != "atexit" else ["--help"]
     assert interrupted(where, *words) == (130, "srnn: stopped\n")
@@ -67,7 +67,7 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     """143 for the shell, which counts 128 + 15. What locks are held, the system lets go."""
     program = (
         "import os, sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from srnn.__main__ import main; import srnn.commands.recipes as recipes\n"
+        "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
         f"recipes.run = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
         "sys.argv[1:] = ['recipes']; sys.exit(main())"
     )

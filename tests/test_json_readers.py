@@ -12,19 +12,19 @@ import pytest
 
 from reproducing import evaluation, write_summary, write_sweep
 from srnn import SrnnError
-from srnn.analysis.policy import ExitPolicy
-from srnn.datasets.soli import read_names
-from srnn.datasets.speech_commands import read_segments
-from srnn.datasets.unpack import Note
-from srnn.energy.technology import load_technology
+from srnn.data.datasets.soli import read_names
+from srnn.data.datasets.speech_commands import read_segments
+from srnn.data.datasets.unpack import Note
 from srnn.files import LIMITS
-from srnn.reports.page.content import training
-from srnn.reports.paper.curves import read_curves
-from srnn.reports.paper.evidence import gather, read_sweep
-from srnn.reports.paper.records import read_published, read_tested
-from srnn.reports.summary import read_run, summarise
-from srnn.runs import Run
-from srnn.training import train
+from srnn.measure.analysis.policy import ExitPolicy
+from srnn.measure.energy.technology import load_technology
+from srnn.measure.page.content import training
+from srnn.paper.curves import read_curves
+from srnn.paper.evidence import gather, read_sweep
+from srnn.paper.records import read_published, read_tested
+from srnn.studies.summary import read_run, summarise
+from srnn.train.runs import Run
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 BROKEN = (

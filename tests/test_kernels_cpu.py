@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.kernels import LayerProblem, LayerResult, Spikes, run_layer
-from srnn.kernels.cpu import layer as layers
-from srnn.kernels.cpu import rows, weights
-from srnn.kernels.problem import CannotCompile
-from srnn.neurons import NEURONS, as_neuron
-from srnn.surrogates import SURROGATES, as_surrogate
+from srnn.nn.kernels import LayerProblem, LayerResult, Spikes, run_layer
+from srnn.nn.kernels.cpu import layer as layers
+from srnn.nn.kernels.cpu import rows, weights
+from srnn.nn.kernels.problem import CannotCompile
+from srnn.nn.neurons import NEURONS, as_neuron
+from srnn.nn.surrogates import SURROGATES, as_surrogate
 
 pytest.importorskip("numba")
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, Readout, Spikes
-from srnn.kernels import BACKENDS
-from srnn.neurons import NEURONS, as_neuron
+from srnn.nn.kernels import BACKENDS
+from srnn.nn.neurons import NEURONS, as_neuron
 
 pytest.importorskip("numba")
 

@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from srnn import SrnnError
-from srnn.kernels import LayerResult
-from srnn.losses import Loss, neuron_rates, rate_penalty
-from srnn.recipes.schema import LossConfig, RateConfig
+from srnn.nn.kernels import LayerResult
+from srnn.nn.loss_config import LossConfig, RateConfig
+from srnn.nn.losses import Loss, neuron_rates, rate_penalty
 
 CE = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
 

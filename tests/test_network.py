@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import srnn
 from srnn import SRNN, SrnnError
-from srnn.kernels import BACKENDS
-from srnn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
+from srnn.nn.kernels import BACKENDS
+from srnn.nn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
 
 NEURONS = ("alif", "lif", "relu")
 READOUTS = ("integrator", "alif", "spike_count")

@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError, Stream
-from srnn.analysis.neurons import ActivityCounts
-from srnn.batches import Batch
-from srnn.checkpoints import load_network, read_checkpoint
-from srnn.compression.pruning import measure_run
-from srnn.encoders import ternary
-from srnn.energy import measure_input
-from srnn.export.device import device_network
-from srnn.network.encoding import LearnedTernary
-from srnn.optimisation import build_optimizer
-from srnn.recipes import Recipe, as_baseline, parse_recipe
-from srnn.recipes.schema import OptimizerConfig
-from srnn.runs import Run
-from srnn.training import train
+from srnn.data.batches import Batch
+from srnn.data.encoders import ternary
+from srnn.measure.analysis.neurons import ActivityCounts
+from srnn.measure.energy import measure_input
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.network.encoding import LearnedTernary
+from srnn.studies.pruning import measure_run
+from srnn.train.checkpoints import load_network, read_checkpoint
+from srnn.train.optimisation import build_optimizer
+from srnn.train.recipes import Recipe, as_baseline, parse_recipe
+from srnn.train.recipes.schema import OptimizerConfig
+from srnn.train.runs import Run
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 X = np.random.default_rng(0).normal(0, 0.6, (3, 40, 4)).astype(np.float32)
@@ -95,7 +95,7 @@ def test_streams(streams: int | None, backend: str) -> None:
 @pytest.mark.parametrize("form", ["step", "sequence"])
 def test_onnx(form: Any) -> None:
     pytest.importorskip("onnxruntime")
-    from srnn.export.onnx import greatest_difference, to_model
+    from srnn.deploy.export.onnx import greatest_difference, to_model
 
     for net in (network(), network("learned_ternary", substeps=2)):
         assert greatest_difference(to_model(net, form), net, torch.from_numpy(X)) < 1e-5
@@ -105,7 +105,7 @@ def test_what_has_no_such_input_says_so() -> None:
     with pytest.raises(SrnnError, match="trained encoder has no C form yet"):
         device_network(network())
     pytest.importorskip("nir")
-    from srnn.export.nir import to_graph
+    from srnn.deploy.export.nir import to_graph
 
     with pytest.raises(SrnnError, match="NIR cannot say"):
         to_graph(network())

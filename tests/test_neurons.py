@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from srnn.derivatives import adjoint
 from srnn.errors import SrnnError
-from srnn.neurons import ALIF, LIF, NEURONS, Init, as_neuron
+from srnn.nn.derivatives import adjoint
+from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, as_neuron
 
 MODELS = sorted(NEURONS)
 

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
-from srnn.cli import main
-from srnn.commands import export_nir, export_onnx, import_nir
-from srnn.surrogates import SLayer
+from srnn.cli import export_nir, export_onnx, import_nir
+from srnn.cli.main import main
+from srnn.nn.surrogates import SLayer
 from test_onnx import NEURONS, make_input, make_net, make_run
 
 nir = pytest.importorskip("nir")
 
 from nir_graphs import CHAIN, graph_of, outputs  # noqa: E402
-from srnn.export import nir as exchange  # noqa: E402  (needs the extra)
-from srnn.export.nir_report import to_seconds, to_steps  # noqa: E402
+from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
+from srnn.deploy.export.nir_report import to_seconds, to_steps  # noqa: E402
 
 HARD = LIF(threshold=0.3, reset=0.1, tau_mem="normal(6, 1)")  # type: ignore[arg-type]
 SPIKING = Readout(HARD, "emission")
@@ -133,7 +133,7 @@ def command(module: Any, capsys: pytest.CaptureFixture[str], *words: object) -> 
 
 
 def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from srnn.commands.evaluate import load_run_network
+    from srnn.cli.evaluate import load_run_network
 
     run, file, copy = make_run(tmp_path / "run", "--task.options.window", "16"), tmp_path / "net.nir", tmp_path / "copy"
     found = json.loads(command(export_nir, capsys, run, "--out", file, "--report", tmp_path / "report.json", "--json"))
@@ -150,7 +150,7 @@ def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.C
 
 def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network of another library for one of our tasks; its file names no task."""
-    from srnn.commands.evaluate import load_run_network
+    from srnn.cli.evaluate import load_run_network
 
     file, out = tmp_path / "net.nir", tmp_path / "run"
     one = np.ones(10)
@@ -192,7 +192,7 @@ def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_published_network(tmp_path: Path, checkpoint_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--published goes out like a run, and comes back to the same bits."""
-    from srnn.compat import load_published
+    from srnn.paper.compat import load_published
 
     weights, file = checkpoint_dir / "ecg.npz", tmp_path / "net.nir"
     if not weights.is_file():

@@ -14,7 +14,7 @@ from test_onnx import make_input
 nir = pytest.importorskip("nir")
 
 from nir_graphs import FILES, LEAK, REC, RESET, TAU, THRESHOLD, B, N, R, W, graph_of, lif_node, outputs  # noqa: E402
-from srnn.export import nir as exchange  # noqa: E402  (needs the extra)
+from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from srnn import LIF, SrnnError
-from srnn.baselines import ClassicalRNN
+from srnn.nn.baselines import ClassicalRNN
 from test_onnx import NEURONS, make_net
 
 nir = pytest.importorskip("nir")
 
 from nir_graphs import CHAIN, FILES, LEAK, REC, TAU, THRESHOLD, B, N, R, W, graph_of, lif_node  # noqa: E402
-from srnn.export import nir as exchange  # noqa: E402  (needs the extra)
+from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
 
 
 def _cuba() -> Any:
@@ -169,7 +169,7 @@ def test_graphs_whose_ways_are_without_number_end() -> None:
 
 
 def test_small_graphs_of_large_matrices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srnn.export.nir_wiring._ENTRIES", 10_000)
+    monkeypatch.setattr("srnn.deploy.export.nir_wiring._ENTRIES", 10_000)
     ones = np.ones(101)
     large = nir.LIF(ones, ones, ones, ones, ones)
     column, row = nir.Linear(np.ones((101, 1))), nir.Linear(np.ones((1, 101)))

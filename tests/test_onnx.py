@@ -16,16 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, Init, Neuron, Readout, SrnnError
-from srnn.arithmetic import absolute, exp, positive_part
-from srnn.baselines import ClassicalRNN
-from srnn.commands import export_onnx
-from srnn.network import BidirectionalLayer, Layer
-from srnn.neurons import as_neuron
+from srnn.cli import export_onnx
+from srnn.nn.arithmetic import absolute, exp, positive_part
+from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.network import BidirectionalLayer, Layer
+from srnn.nn.neurons import as_neuron
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from srnn.export import onnx as exported  # noqa: E402  (needs the extra)
+from srnn.deploy.export import onnx as exported  # noqa: E402  (needs the extra)
 
 NEURONS = {
     "lif": as_neuron({"name": "lif", "threshold": 0.3, "reset": 0.1, "resistance": 2.0, "tau_mem": "normal(6, 1)"}),
@@ -212,9 +212,9 @@ def test_what_equations_may_not_use_is_an_error() -> None:
 @pytest.mark.parametrize("task", ["ecg", "shd", "gsc", "smnist", "timit"])
 def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, checkpoint_dir: Path) -> None:
     """The authors' recordings, step by step where the network is online: every spike of every layer."""
-    from srnn.compat import PUBLISHED, load_published
-    from srnn.compat.recordings import Golden
-    from srnn.compat.replay import _initial_state
+    from srnn.paper.compat import PUBLISHED, load_published
+    from srnn.paper.compat.recordings import Golden
+    from srnn.paper.compat.replay import _initial_state
 
     weights, path = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
     if not weights.is_file() or not path.is_file():
@@ -304,9 +304,9 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_run(folder: Path, *overrides: str) -> Path:
     """A run of the digits task with an untrained network."""
-    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.recipes import load_recipe
-    from srnn.runs import Run
+    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.train.recipes import load_recipe
+    from srnn.train.runs import Run
 
     run = Run.start(folder, load_recipe("digits", overrides), seed=0)
     network = run.recipe.build_network(run.recipe.create_task(), 0)
@@ -343,9 +343,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.recipes import load_recipe
-    from srnn.runs import Run
+    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.train.recipes import load_recipe
+    from srnn.train.runs import Run
 
     run = Run.start(tmp_path / "run", load_recipe("digits", [], baseline="lstm"), seed=0)
     network = run.recipe.build_network(run.recipe.create_task(), 0)

@@ -25,10 +25,10 @@ RUNS = {
 }  # fmt: skip
 ALLOWED = {
     ("compiling.py", "pickle.loads"),  # Numba's cache, once its owner, modes and checksum are as we left them
-    ("datasets/spiking_audio.py", "h5py.File"),  # writes a file of its own
+    ("data/datasets/spiking_audio.py", "h5py.File"),  # writes a file of its own
     ("files/hdf5_reader.py", "h5py.File"),  # the guarded reader
     ("files/yaml_reading.py", "yaml.load"),  # by a loader that is derived from the safe one
-    ("equations.py", "exec"),  # text that is made here, of a record of arithmetic
+    ("nn/equations.py", "exec"),  # text that is made here, of a record of arithmetic
 }
 
 

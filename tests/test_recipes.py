@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from layouts import WRITERS
 from srnn import SrnnError
-from srnn.network import Layer
-from srnn.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
-from srnn.recipes.baselines import as_baseline
-from srnn.recipes.schema import LossConfig, OptimizerConfig
-from srnn.training import train
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.network import Layer
+from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.train.recipes.baselines import as_baseline
+from srnn.train.recipes.schema import OptimizerConfig
+from srnn.train.training import train
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from srnn import SrnnError
-from srnn.recipes import load_recipe, parse_recipe
-from srnn.recipes.schema import MOST_LAYERS, MOST_NEURONS
-from srnn.sweeps.schema import load_sweep
+from srnn.studies.schema import load_sweep
+from srnn.train.recipes import load_recipe, parse_recipe
+from srnn.train.recipes.schema import MOST_LAYERS, MOST_NEURONS
 
 FREE = ("task.options.x", "network.neuron.x", "network.readout.x", "network.surrogate.x", "network.encoder.x")
 

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from reporting import DIGITS, ECG, embedded, few_sequences, make_run
-from srnn.analysis import AnalysisOptions
-from srnn.batches import Sequences
-from srnn.cli import main
-from srnn.energy.subjects import compare_energy
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
 from srnn.errors import SrnnError
-from srnn.evaluation import evaluate
-from srnn.reports.page import page, report_content, samples, to_json
-from srnn.reports.page.content import plain
-from srnn.reports.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers, unpack
-from srnn.reports.page.samples import sample_indices
-from srnn.runs import Run
+from srnn.measure.analysis import AnalysisOptions
+from srnn.measure.energy.subjects import compare_energy
+from srnn.measure.page import page, report_content, samples, to_json
+from srnn.measure.page.content import plain
+from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers, unpack
+from srnn.measure.page.samples import sample_indices
+from srnn.train.evaluation import evaluate
+from srnn.train.runs import Run
 
 NO_EXIT = AnalysisOptions(early_exit=False)
 

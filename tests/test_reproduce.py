@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, table, write_summary
-from srnn.cli import main
+from srnn.cli.main import main
 from srnn.errors import SrnnError
-from srnn.recipes import load_recipe, shipped_recipes
-from srnn.reports.paper import gather, published_rows, published_settings, reproduce
-from srnn.reports.paper.matching import beside, cost, differences, energy, nearest, same_network
-from srnn.reports.paper.published import TASKS, number
-from srnn.reports.summary import spread
+from srnn.paper import gather, published_rows, published_settings, reproduce
+from srnn.paper.matching import beside, cost, differences, energy, nearest, same_network
+from srnn.paper.published import TASKS, number
+from srnn.studies.summary import spread
+from srnn.train.recipes import load_recipe, shipped_recipes
 
 pytestmark = pytest.mark.usefixtures("no_data")
 

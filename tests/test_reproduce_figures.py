@@ -11,9 +11,9 @@ import pytest
 from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, figure, write_summary, write_sweep
 from srnn.errors import SrnnError
-from srnn.reports.paper import MAKERS, Sheet, reproduce
-from srnn.reports.paper.costs import layer_energy
-from srnn.reports.paper.figure1 import response
+from srnn.paper import MAKERS, Sheet, reproduce
+from srnn.paper.costs import layer_energy
+from srnn.paper.figure1 import response
 
 pytestmark = pytest.mark.usefixtures("no_data")
 

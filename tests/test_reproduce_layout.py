@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.legend import Legend
 
 from reproducing import evaluation, time_constants, write_summary, write_sweep
-from srnn.reports.paper import MAKERS, Evidence, Sheet, gather, style
+from srnn.measure import style
+from srnn.paper import MAKERS, Evidence, Sheet, gather
 
 pytestmark = pytest.mark.usefixtures("no_data")
 RESULTS = Path(__file__).parents[1] / "results"

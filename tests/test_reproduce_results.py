@@ -11,11 +11,11 @@ import pytest
 from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
 from srnn.errors import SrnnError
-from srnn.recipes import load_recipe
-from srnn.reports.paper import gather, write_curves
-from srnn.reports.paper.kinds import kind, spiking
-from srnn.reports.paper.records import command_words
-from srnn.reports.summary import spread
+from srnn.paper import gather, write_curves
+from srnn.paper.kinds import kind, spiking
+from srnn.paper.records import command_words
+from srnn.studies.summary import spread
+from srnn.train.recipes import load_recipe
 
 pytestmark = pytest.mark.usefixtures("no_data")
 RELU = {"network.neuron": {"name": "relu"}}

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn import training as training_module
-from srnn.checkpoints import read_checkpoint
-from srnn.runs import Run, default_folder
-from srnn.training import train
+from srnn.train import training as training_module
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.runs import Run, default_folder
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 SCRIPT = """
@@ -25,7 +25,7 @@ from pathlib import Path
 import lightning_fabric
 sys.path.insert(0, {tests!r})
 from tiny import TinyTask, tiny_recipe
-from srnn.training import train
+from srnn.train.training import train
 
 recipe = tiny_recipe("--training.epochs=8", "--training.checkpoint_every=2", "--training.optimizer.name=nadam")
 

@@ -23,9 +23,9 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 from websockets.exceptions import ConnectionClosed
 
 from serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
-from srnn.encoders.streaming import Chain, PassThrough
-from srnn.encoders.streaming_cochlea import CochleaStream
-from srnn.streaming import Decoder
+from srnn.data.encoders.streaming import Chain, PassThrough
+from srnn.data.encoders.streaming_cochlea import CochleaStream
+from srnn.deploy.streaming import Decoder
 
 
 @pytest.mark.parametrize("size", [1, 7, 800])
@@ -178,7 +178,7 @@ def test_states_are_told_and_taken(guarded: Service, service: Service, models: d
 @pytest.mark.slow
 def test_a_client_goes_on_after_the_server_was_killed(runs: Path, models: dict[str, Decoder]) -> None:
     def launch(port: int) -> tuple[subprocess.Popen[str], Service]:
-        code = "import sys; from srnn.cli import main; sys.exit(main(sys.argv[1:]))"
+        code = "import sys; from srnn.cli.main import main; sys.exit(main(sys.argv[1:]))"
         words = ["serve", str(runs / "ecg"), "--port", str(port), "--json", "--mean", "0,0", "--std", "5,5"]
         process = subprocess.Popen(
             [sys.executable, "-c", code, *words],
@@ -222,7 +222,7 @@ def test_a_client_goes_on_after_the_server_was_killed(runs: Path, models: dict[s
 def test_recordings_are_kept_for_the_models_that_they_fit(
     runs: Path, models: dict[str, Decoder], tmp_path: Path
 ) -> None:
-    from srnn.commands.serve import load_recording
+    from srnn.cli.serve import load_recording
 
     np.save(tmp_path / "x.npy", LEADS)
     recording = load_recording(tmp_path / "x.npy", models)

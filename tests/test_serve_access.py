@@ -18,14 +18,14 @@ websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not 
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from serving import TOKEN, Service  # noqa: E402
-from srnn.analysis.policy import ExitPolicy  # noqa: E402
-from srnn.cli import main  # noqa: E402
-from srnn.commands import serve  # noqa: E402
+from srnn.cli import serve  # noqa: E402
+from srnn.cli.main import main  # noqa: E402
+from srnn.deploy.serve.access import is_loopback  # noqa: E402
+from srnn.deploy.serve.listening import listen  # noqa: E402
+from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
+from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402
-from srnn.serve.access import is_loopback  # noqa: E402
-from srnn.serve.listening import listen  # noqa: E402
-from srnn.serve.server import check_exposure, spare_collections  # noqa: E402
-from srnn.streaming import Decoder  # noqa: E402
+from srnn.measure.analysis.policy import ExitPolicy  # noqa: E402
 
 ROUTES = (
     "/",

@@ -17,8 +17,8 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 from websockets.exceptions import InvalidStatus
 
 from serving import LEADS, Service, expected, serving
-from srnn.encoders import Statistics
-from srnn.streaming import Decoder
+from srnn.data.encoders import Statistics
+from srnn.deploy.streaming import Decoder
 from test_stream_decoder import make_run
 
 
@@ -44,7 +44,7 @@ def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> 
 
 
 def test_a_batch_of_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from srnn.tasks import SpokenDigitsTask
+    from srnn.data.tasks import SpokenDigitsTask
 
     task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
     run = make_run(tmp_path / "run", *task)

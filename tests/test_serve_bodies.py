@@ -22,12 +22,12 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from raw import Raw, connected
 from serving import LEADS, expected, serving, told
+from srnn.deploy.serve import aside as aside_module
+from srnn.deploy.serve.app import Recording
+from srnn.deploy.serve.batch import read_body
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
-from srnn.serve import aside as aside_module
-from srnn.serve.app import Recording
-from srnn.serve.batch import read_body
-from srnn.serve.limits import Limits
-from srnn.streaming import Decoder
 
 CLASSIFY, NPY = "/v1/models/digits/classify", "application/x-npy"
 

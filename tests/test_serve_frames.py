@@ -21,8 +21,8 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from raw import BINARY, CLOSE, PING, PONG, TEXT, Raw, closing, connected, frame, streaming
 from serving import LEADS, Client, Service, expected, serving, told
-from srnn.serve.limits import Limits
-from srnn.streaming import Decoder
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.streaming import Decoder
 
 STATE = b'{"type": "state"}'
 ROWS = '{"type": "samples", "samples": [[1, 2]]}'

@@ -18,9 +18,9 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from serving import LEADS, QUICK, Service, expected, serving, told
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
-from srnn.serve.limits import Limits
-from srnn.streaming import Decoder
 
 BAD_STARTS: list[tuple[Any, str]] = [
     (b"\0\0\0\0", "first message"),

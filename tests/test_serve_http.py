@@ -17,8 +17,8 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from raw import UPGRADE, Raw, connected, streaming
 from serving import LEADS, TOKEN, Service, expected, serving, told
-from srnn.serve.limits import Limits
-from srnn.streaming import Decoder
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.streaming import Decoder
 
 HOST = b"Host: 127.0.0.1\r\n"
 GET = b"GET /v1/status HTTP/1.1\r\n" + HOST
@@ -204,7 +204,7 @@ def test_an_addresss_connections_are_bounded(models: dict[str, Decoder]) -> None
 
 
 def test_answers_that_are_not_read_do_not_hold_a_connection(models: dict[str, Decoder]) -> None:
-    from srnn.serve.app import Recording
+    from srnn.deploy.serve.app import Recording
 
     recording = Recording("long", np.zeros((2_000_000, 2), np.float32), ("ecg",))
     with serving(models, limits=Limits(send_seconds=0.3, start_seconds=0.3), recordings=[recording]) as running:

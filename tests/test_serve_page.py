@@ -15,10 +15,10 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from browser import Browser, find_browser
 from serving import Service, serving
-from srnn.encoders import Statistics
-from srnn.serve.app import Recording
-from srnn.streaming import Decoder
-from srnn.tasks import SpokenDigitsTask
+from srnn.data.encoders import Statistics
+from srnn.data.tasks import SpokenDigitsTask
+from srnn.deploy.serve.app import Recording
+from srnn.deploy.streaming import Decoder
 from test_stream_decoder import make_run
 
 pytestmark = pytest.mark.slow

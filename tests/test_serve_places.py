@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from srnn.deploy.serve.accepting import Acceptor
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.serve.listening import fit_descriptors, listen
+from srnn.deploy.serve.places import BUSY, GUEST, STREAM, Places
 from srnn.errors import SrnnError
-from srnn.serve.accepting import Acceptor
-from srnn.serve.limits import Limits
-from srnn.serve.listening import fit_descriptors, listen
-from srnn.serve.places import BUSY, GUEST, STREAM, Places
 
 
 class Transport:
@@ -109,7 +109,7 @@ def test_without_descriptors_some_go_new_ones_wait_and_one_line_is_logged(
     error: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asyncio's own server tried 2,048 times at once, and logged each time."""
-    monkeypatch.setattr("srnn.serve.accepting.BACK_OFF", 0.01)
+    monkeypatch.setattr("srnn.deploy.serve.accepting.BACK_OFF", 0.01)
     tries = 0
 
     class Failing(socket.socket):

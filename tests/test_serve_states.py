@@ -17,12 +17,12 @@ import base64
 
 from serving import LEADS, Service
 from srnn import SRNN, SrnnError
-from srnn.analysis.policy import ExitPolicy
-from srnn.neurons import NEURONS
-from srnn.recipes.schema import LossConfig
-from srnn.streaming import Decoder
-from srnn.streaming.inputs import live_input
-from srnn.streaming.saved import pack, unpack
+from srnn.deploy.streaming import Decoder
+from srnn.deploy.streaming.inputs import live_input
+from srnn.deploy.streaming.saved import pack, unpack
+from srnn.measure.analysis.policy import ExitPolicy
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.neurons import NEURONS
 from tiny import TinyTask
 
 NUMBERS = {

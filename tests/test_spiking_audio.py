@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from srnn.cli import main
-from srnn.datasets.spiking_audio import convert, convert_clips, find_clips
-from srnn.encoders import Cochlea
-from srnn.encoders.cochlea import clip_key
+from srnn.cli.main import main
+from srnn.data.datasets.spiking_audio import convert, convert_clips, find_clips
+from srnn.data.encoders import Cochlea
+from srnn.data.encoders.cochlea import clip_key
 from srnn.errors import SrnnError
 
 
@@ -88,8 +88,8 @@ def test_order_and_workers_do_not_matter(recordings: Path, tmp_path: Path) -> No
 
 
 def test_the_data_set_of_spikes_reads_it(recordings: Path, tmp_path: Path) -> None:
-    shd = pytest.importorskip("srnn.datasets.shd")
-    from srnn.encoders import EventBinning
+    shd = pytest.importorskip("srnn.data.datasets.shd")
+    from srnn.data.encoders import EventBinning
 
     convert(sorted(recordings.iterdir()), [0, 1, 2], [0, 0, 1], tmp_path / "a.h5", cochlea=SMALL)
     read = shd.read_recordings(tmp_path / "a.h5", EventBinning(), 3)

@@ -16,25 +16,25 @@ from hypothesis import strategies as st
 
 from compiled import SANITIZED, build, compilers
 from srnn import SRNN, SrnnError, Stream
-from srnn.batches import Sequences
-from srnn.cli import main
-from srnn.compression.in_training import Compression
-from srnn.evaluation import evaluate_sequences
-from srnn.export.c import export_c
-from srnn.export.c.plan import make_plan
-from srnn.export.device import device_network
-from srnn.export.integer import InputFormat, measure_states, quantise
-from srnn.export.nir_write import to_graph
-from srnn.export.onnx import to_model
-from srnn.export.state_format import StateFormat
-from srnn.kernels import run_layer
-from srnn.kernels.problem import LayerProblem
-from srnn.network import Layer
-from srnn.neurons import NEURONS
-from srnn.neurons.rounded import KeptState, grids, rounded_neuron
-from srnn.recipes import Recipe, load_recipe
-from srnn.runs import Run
-from srnn.training import train
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.plan import make_plan
+from srnn.deploy.export.nir_write import to_graph
+from srnn.deploy.export.onnx import to_model
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
+from srnn.nn.fixedpoint.state_format import StateFormat
+from srnn.nn.kernels import run_layer
+from srnn.nn.kernels.problem import LayerProblem
+from srnn.nn.network import Layer
+from srnn.nn.neurons import NEURONS
+from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
+from srnn.train.compression.in_training import Compression
+from srnn.train.evaluation import evaluate_sequences
+from srnn.train.recipes import Recipe, load_recipe
+from srnn.train.runs import Run
+from srnn.train.training import train
 from test_compression_recipes import cut_and_resumed, trained
 from test_export_c import check_states, network, signal
 from test_integer import fixed, real

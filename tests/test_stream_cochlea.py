@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from srnn.encoders import Cochlea, EventBinning
-from srnn.encoders.streaming_cochlea import CochleaFrames, CochleaStream
+from srnn.data.encoders import Cochlea, EventBinning
+from srnn.data.encoders.streaming_cochlea import CochleaFrames, CochleaStream
+from srnn.data.tasks import create_task
+from srnn.deploy.streaming.inputs import live_input
 from srnn.errors import SrnnError
-from srnn.streaming.inputs import live_input
-from srnn.tasks import create_task
 from test_stream_encoders import streamed
 
 BINNING = EventBinning(10.0, 10**6, units=60, pool=7)

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srnn.analysis.policy import ExitPolicy
-from srnn.cli import main
-from srnn.encoders import Statistics
+from srnn.cli.main import main
+from srnn.data.encoders import Statistics
+from srnn.deploy.streaming import Decoder, Session
+from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
+from srnn.deploy.streaming.sources import Source, open_source
 from srnn.errors import SrnnError
-from srnn.streaming import Decoder, Session
-from srnn.streaming.running import Chooser, Timing, decisions_of, run_source
-from srnn.streaming.sources import Source, open_source
+from srnn.measure.analysis.policy import ExitPolicy
 from test_stream_decoder import DIGITS, make_run
 from test_stream_sources import write_wav
 
@@ -141,7 +141,7 @@ def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: 
 
 def test_a_pipe_is_answered_at_once(run: str) -> None:
     """A decision comes out while the writer still waits, row by row."""
-    code = "import sys; from srnn.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from srnn.cli.main import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "stream", run, "-", "--json", "--report", "step"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -161,7 +161,7 @@ def test_a_pipe_is_answered_at_once(run: str) -> None:
 def test_the_live_view_draws(run: str) -> None:
     from rich.console import Console
 
-    from srnn.commands.stream_view import LiveView
+    from srnn.cli.stream_view import LiveView
 
     decoder = Decoder.from_run(run)
     view = LiveView("title", decoder.classes)
@@ -308,7 +308,7 @@ COLD = """
 import sys
 import numpy as np
 from pathlib import Path
-from srnn.streaming import Decoder
+from srnn.deploy.streaming import Decoder
 decoder = Decoder.from_run(Path(sys.argv[1]), form=sys.argv[2])
 rng, before = np.random.default_rng(0), set(sys.modules)
 session = decoder.open()

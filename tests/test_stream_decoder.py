@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.analysis.policy import ExitPolicy
-from srnn.checkpoints import architecture, network_tensors, save_checkpoint
-from srnn.encoders import Statistics
-from srnn.losses import Loss
-from srnn.recipes.schema import LossConfig
-from srnn.runs import Run
-from srnn.streaming import Decisions, Decoder, Session
-from srnn.streaming.inputs import live_input
-from srnn.streaming.saved import pack, unpack
-from srnn.tasks import Task, create_task
+from srnn.data.encoders import Statistics
+from srnn.data.tasks import Task, create_task
+from srnn.deploy.streaming import Decisions, Decoder, Session
+from srnn.deploy.streaming.inputs import live_input
+from srnn.deploy.streaming.saved import pack, unpack
+from srnn.measure.analysis.policy import ExitPolicy
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.losses import Loss
+from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+from srnn.train.runs import Run
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 QUICK = settings(max_examples=12, deadline=None)
@@ -250,7 +250,7 @@ def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
 
 
 def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from srnn.tasks import SpokenDigitsTask
+    from srnn.data.tasks import SpokenDigitsTask
 
     task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
     make_run(tmp_path / "run", *task)

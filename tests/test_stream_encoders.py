@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.datasets.qtdb_records import normalise
-from srnn.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
-from srnn.encoders.speech import scale
-from srnn.encoders.streaming import Chain, PassThrough, StreamEncoder
-from srnn.encoders.streaming_crossing import CrossingStream
-from srnn.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
-from srnn.encoders.streaming_smoothing import SmoothingStream
-from srnn.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
-from srnn.encoders.streaming_window import WindowStream
+from srnn.data.datasets.qtdb_records import normalise
+from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
+from srnn.data.encoders.speech import scale
+from srnn.data.encoders.streaming import Chain, PassThrough, StreamEncoder
+from srnn.data.encoders.streaming_crossing import CrossingStream
+from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
+from srnn.data.encoders.streaming_smoothing import SmoothingStream
+from srnn.data.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
+from srnn.data.encoders.streaming_window import WindowStream
 from srnn.errors import SrnnError
 
 QUICK = settings(max_examples=25, deadline=None)
@@ -146,7 +146,7 @@ def test_a_loudness_is_that_of_the_first_samples_after_silence(silent: int, seed
 
 
 def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> None:
-    from srnn.datasets.qtdb_records import read_record, record_names, records_folder
+    from srnn.data.datasets.qtdb_records import read_record, record_names, records_folder
 
     pytest.importorskip("wfdb")
     folder = records_folder(data_dir)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.deploy.streaming.microphone import open_microphone
+from srnn.deploy.streaming.sources import Source, check_rate, open_source
 from srnn.errors import SrnnError
-from srnn.streaming.microphone import open_microphone
-from srnn.streaming.sources import Source, check_rate, open_source
 
 
 def write_wav(path: Path, rate: int, channels: int = 1, samples: int = 100) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import srnn
 from srnn import SRNN, Readout, Spikes, SrnnError, Stream
-from srnn.neurons import NEURONS, as_neuron
+from srnn.nn.neurons import NEURONS, as_neuron
 
 pytest.importorskip("numba")
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from srnn import SRNN, Spikes, SrnnError, Stream
-from srnn.neurons import as_neuron
+from srnn.nn.neurons import as_neuron
 from test_streaming import make, same_bits, signal, whole
 
 pytest.importorskip("numba")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.evaluation import layer_rates
-from srnn.kernels import BACKENDS, Spikes
+from srnn.nn.kernels import BACKENDS, Spikes
+from srnn.train.evaluation import layer_rates
 
 
 def make(substeps: int, *, seed: int = 0, **options) -> SRNN:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.reports.summary import spread, summarise
-from srnn.training import train
+from srnn.studies.summary import spread, summarise
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 

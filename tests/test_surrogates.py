@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn.errors import SrnnError
-from srnn.kernels.reference import spike
-from srnn.surrogates import SURROGATES, as_surrogate
+from srnn.nn.kernels.reference import spike
+from srnn.nn.surrogates import SURROGATES, as_surrogate
 
 POINTS = np.array([0, 0.25, 0.5, 1, 2, 3, 5])
 PUBLISHED = {

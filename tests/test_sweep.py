@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
-from srnn.cli import main
-from srnn.sweeps import Sweep, load_sweep, shipped_sweeps
-from srnn.sweeps.plots import draw
-from srnn.sweeps.queue import UnitStatus
-from srnn.sweeps.results import write_results
-from srnn.sweeps.watch import line, table
+from srnn.cli.main import main
+from srnn.studies import Sweep, load_sweep, shipped_sweeps
+from srnn.studies.plots import draw
+from srnn.studies.queue import UnitStatus
+from srnn.studies.results import write_results
+from srnn.studies.watch import line, table
 
 BASE = "recipe: digits\nset: {network.backend: reference}\n"
 

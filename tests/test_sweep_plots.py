@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from srnn.reports.paper import style
-from srnn.reports.summary import spread
-from srnn.sweeps import plots
-from srnn.sweeps.schema import Sweep, load_sweep
+from srnn.measure import style
+from srnn.studies import plots
+from srnn.studies.schema import Sweep, load_sweep
+from srnn.studies.summary import spread
 
 SIDE_LOBES = """
 title: h and s

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SrnnError
-from srnn.checkpoints import read_checkpoint
-from srnn.recipes import dump_recipe
-from srnn.sweeps import Sweep, load_sweep
-from srnn.sweeps.liveness import Watcher, identity, is_gone
-from srnn.sweeps.queue import MAX_DEATHS, Claim, Lost, Queue
-from srnn.sweeps.results import write_results
-from srnn.sweeps.storage import open_storage
-from srnn.sweeps.worker import work
-from srnn.training import train
+from srnn.studies import Sweep, load_sweep
+from srnn.studies.liveness import Watcher, identity, is_gone
+from srnn.studies.queue import MAX_DEATHS, Claim, Lost, Queue
+from srnn.studies.results import write_results
+from srnn.studies.storage import open_storage
+from srnn.studies.worker import work
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.recipes import dump_recipe
+from srnn.train.training import train
 from tiny import TinyTask, tiny_recipe
 
 optuna = pytest.importorskip("optuna")
@@ -79,10 +79,10 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import lightning_fabric, optuna, torch
 from tiny import TinyTask
-from srnn.sweeps import load_sweep
-from srnn.sweeps.queue import Queue
-from srnn.sweeps.storage import open_storage
-from srnn.sweeps.worker import _Follower, work
+from srnn.studies import load_sweep
+from srnn.studies.queue import Queue
+from srnn.studies.storage import open_storage
+from srnn.studies.worker import _Follower, work
 
 sweep, out, address = load_sweep(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None
 
@@ -274,7 +274,7 @@ def test_an_interrupted_worker_gives_its_unit_back(tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("srnn.training.train", interrupted)
+        patched.setattr("srnn.train.training.train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             work(queue, tmp_path / "out", task=TinyTask())
     assert _states(queue) == ["waiting"]
@@ -317,7 +317,7 @@ def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Pa
 @pytest.mark.slow
 def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("srnn.sweeps.storage.LOCK_GRACE", 3)
+    monkeypatch.setattr("srnn.studies.storage.LOCK_GRACE", 3)
     out = Path("out")  # relative, as on a command line
     queue = _queue(_sweep(tmp_path), out)
     os.symlink(str((out / "journal.log").absolute()), out / "journal.log.lock")
@@ -366,7 +366,7 @@ def test_liveness() -> None:
     assert not is_gone({}) and not is_gone({**lease, "machine": "another", "pid": 1, "started": 5})
     if lease["machine"] is not None:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        from srnn.sweeps.liveness import _started
+        from srnn.studies.liveness import _started
 
         theirs = {**lease, "pid": child.pid, "started": _started(child.pid)}
         assert not is_gone(theirs)

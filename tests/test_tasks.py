@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.data.tasks import TASKS, DigitsTask, ECGTask, Task, create_task
 from srnn.errors import SrnnError
-from srnn.tasks import TASKS, DigitsTask, ECGTask, Task, create_task
 
 WITHOUT_OPTIONS = [name for name in TASKS if name != "folder"]  # which has to know the folder
 
@@ -132,7 +132,7 @@ def test_an_unknown_split_is_refused(name: str, data_dir: Path) -> None:
         create_task(name).load("valid", data_dir)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", ["srnn.errors", "srnn.encoders", "srnn.datasets", "srnn.tasks"])
+@pytest.mark.parametrize("module", ["srnn.errors", "srnn.data.encoders", "srnn.data.datasets", "srnn.data.tasks"])
 def test_importing_is_cheap(module: str) -> None:
     """Heavy libraries are imported by ``load``; and none of this needs torch (``import srnn`` itself does)."""
     code = (

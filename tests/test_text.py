@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from srnn import SrnnError
-from srnn.cli import main
-from srnn.energy.page import markdown as energy_page
-from srnn.reports.page.document import page
-from srnn.reports.paper.table import Table
-from srnn.sweeps import load_sweep
-from srnn.sweeps.queue import UnitStatus
-from srnn.sweeps.results import write_results
+from srnn.cli.main import main
+from srnn.measure.energy.page import markdown as energy_page
+from srnn.measure.page.document import page
+from srnn.paper.table import Table
+from srnn.studies import load_sweep
+from srnn.studies.queue import UnitStatus
+from srnn.studies.results import write_results
 from srnn.terminal import open_console, printable_output
 from srnn.text import brief, code, markdown, markdown_table, one_line, printable, spreadsheet
 
@@ -112,7 +112,7 @@ def test_what_is_printed_has_no_control_characters(monkeypatch: pytest.MonkeyPat
 
 
 def test_names_that_are_markup_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
-    from srnn.commands.show import show_result
+    from srnn.cli.show import show_result
 
     with printable_output():
         show_result({"task": "[/bold] [link=x]a\x1b[2J", "accuracy": 0.5}, "[/red] runs/\x1b[2J")

@@ -12,13 +12,13 @@ import torch
 from lightning_fabric import Fabric
 
 from srnn import SRNN, SrnnError
-from srnn import training as training_module
-from srnn.checkpoints import read_checkpoint
-from srnn.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
 from srnn.progress import Reporter
-from srnn.recipes.schema import OptimizerConfig, ScheduleConfig
-from srnn.runs import Run
-from srnn.training import derive_seed, epoch_order, train
+from srnn.train import training as training_module
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
+from srnn.train.recipes.schema import OptimizerConfig, ScheduleConfig
+from srnn.train.runs import Run
+from srnn.train.training import derive_seed, epoch_order, train
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from srnn.datasets import Split
-from srnn.recipes import Recipe, parse_recipe
-from srnn.tasks import Task
+from srnn.data.datasets import Split
+from srnn.data.tasks import Task
+from srnn.train.recipes import Recipe, parse_recipe
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor
 
 from srnn import SRNN
-from srnn.neurons import ALIF, AdLIF, Integrator
-from srnn.surrogates import MultiGaussian
+from srnn.nn.neurons import ALIF, AdLIF, Integrator
+from srnn.nn.surrogates import MultiGaussian
 
 from ..nets import BETA, GAMMA, LOBE, SIGMA, THRESHOLD, WIDTH
 from .base import Unsupported
@@ -38,14 +38,14 @@ from .torch_base import TorchContestant
 def spikes_class() -> Any:
     """The library's type for binary inputs."""
     try:
-        return import_module("srnn.kernels").Spikes
+        return import_module("srnn.nn.kernels").Spikes
     except (ImportError, AttributeError) as error:
         raise Unsupported("this checkout has no Spikes (packed binary inputs)") from error
 
 
 def fast_backend() -> str:
     """The name of the compiled CPU backend."""
-    if "cpu" not in import_module("srnn.kernels").BACKENDS:
+    if "cpu" not in import_module("srnn.nn.kernels").BACKENDS:
         raise Unsupported("this checkout has no compiled CPU backend")
     return "cpu"
 
@@ -132,11 +132,11 @@ class Ours(TorchContestant):
         return walk
 
     def streaming(self) -> Any:
-        """The library's stream over this network, with a ``push`` and a ``run`` (srnn.streaming)."""
+        """The library's stream over this network, with a ``push`` and a ``run`` (srnn.deploy.streaming)."""
         try:
-            return import_module("srnn.streaming").Stream(self.model)
+            return import_module("srnn.deploy.streaming").Stream(self.model)
         except (ImportError, AttributeError) as error:
-            raise Unsupported("this checkout has no srnn.streaming.Stream") from error
+            raise Unsupported("this checkout has no srnn.deploy.streaming.Stream") from error
 
     def stream_library(self) -> Callable[[], Any]:
         stream = self.streaming()

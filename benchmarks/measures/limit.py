@@ -64,11 +64,11 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     import numba
     import torch
 
-    from srnn.derivatives import adjoint as adjoint_of
-    from srnn.kernels.cpu import compiler, rows
-    from srnn.kernels.cpu.memory import load_each, store_each
-    from srnn.neurons import ALIF
-    from srnn.surrogates import MultiGaussian
+    from srnn.nn.derivatives import adjoint as adjoint_of
+    from srnn.nn.kernels.cpu import compiler, rows
+    from srnn.nn.kernels.cpu.memory import load_each, store_each
+    from srnn.nn.neurons import ALIF
+    from srnn.nn.surrogates import MultiGaussian
 
     size = max(net.hidden)
     width = size + -size % 16

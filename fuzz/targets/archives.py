@@ -14,7 +14,7 @@ PYTHON = ("zipfile", "tarfile", "gzip")
 
 
 def read(folder: Path, name: str, data: bytes) -> None:
-    from srnn.datasets.unpack import read_through, unpack
+    from srnn.data.datasets.unpack import read_through, unpack
 
     archive = write(folder, name, data)
     read_through(archive)

@@ -15,7 +15,7 @@ NUMPY = ("numpy.lib._format_impl", "numpy.lib._npyio_impl", "zipfile")
 
 
 def read_mat(data: bytes, folder: Path) -> object:
-    from srnn.datasets.matfile import read_mat
+    from srnn.data.datasets.matfile import read_mat
 
     return read_mat(write(folder, "a.mat", data), ("x", "y"))
 
@@ -36,7 +36,7 @@ def mat_seeds() -> dict[str, bytes]:
 
 
 def read_idx(data: bytes, folder: Path) -> None:
-    from srnn.datasets.mnist import _IMAGES, _LABELS, read_idx
+    from srnn.data.datasets.mnist import _IMAGES, _LABELS, read_idx
 
     each(
         lambda: read_idx(write(folder, "images", data), _IMAGES),
@@ -53,16 +53,16 @@ def idx_seeds() -> dict[str, bytes]:
 
 
 def read_npy(data: bytes, folder: Path) -> None:
-    from srnn.datasets.folder import _read_npy
-    from srnn.streaming.sources import open_source
+    from srnn.data.datasets.folder import _read_npy
+    from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npy", data)
     each(lambda: _read_npy(path), lambda: list(open_source(str(path), 2, None, 64).blocks))
 
 
 def read_npz(data: bytes, folder: Path) -> None:
-    from srnn.datasets.folder import Shares, describe, load_arrays
-    from srnn.streaming.sources import open_source
+    from srnn.data.datasets.folder import Shares, describe, load_arrays
+    from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npz", data)
     each(
@@ -81,7 +81,7 @@ def npz_seeds() -> dict[str, bytes]:
 
 
 def read_table(data: bytes, folder: Path) -> None:
-    from srnn.datasets.folder import Shares, describe, load_arrays
+    from srnn.data.datasets.folder import Shares, describe, load_arrays
 
     table, array = parts(data, 2)
     for name in "abcdef":

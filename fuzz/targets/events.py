@@ -13,10 +13,10 @@ from .shared import each
 
 
 def read(data: bytes, folder: Path) -> None:
-    from srnn.datasets.folder import Shares, describe, load_arrays
-    from srnn.datasets.shd import check_file, read_recordings
-    from srnn.encoders import EventBinning
-    from srnn.export.nir import load as load_nir
+    from srnn.data.datasets.folder import Shares, describe, load_arrays
+    from srnn.data.datasets.shd import check_file, read_recordings
+    from srnn.data.encoders import EventBinning
+    from srnn.deploy.export.nir import load as load_nir
     from srnn.files import hdf5
 
     path = write(folder, "a.h5", data)

@@ -11,8 +11,8 @@ from .shared import CUT, each, parts
 
 
 def read(data: bytes, folder: Path) -> None:
-    from srnn.datasets.qtdb_records import read_record
-    from srnn.streaming.sources import open_source
+    from srnn.data.datasets.qtdb_records import read_record
+    from srnn.deploy.streaming.sources import open_source
 
     for suffix, content in zip(("hea", "dat", "q1c"), parts(data, 3), strict=True):
         write(folder, f"r.{suffix}", content)

@@ -12,9 +12,9 @@ from .shared import CUT, TINY, each, network, parts, recipe
 
 
 def read_checkpoint(data: bytes, folder: Path) -> None:
-    from srnn.checkpoints import load_network, load_optimizer, read_checkpoint
-    from srnn.export.state_format import StateFormat
-    from srnn.optimisation import build_optimizer
+    from srnn.nn.fixedpoint.state_format import StateFormat
+    from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint
+    from srnn.train.optimisation import build_optimizer
 
     content, info = parts(data, 2)
     content = mend_checkpoint(with_info(content, info)) if info else content
@@ -28,7 +28,7 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
 
 
 def checkpoint_seeds() -> dict[str, bytes]:
-    from srnn.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
@@ -41,9 +41,9 @@ def checkpoint_seeds() -> dict[str, bytes]:
 
 
 def read_run(data: bytes, folder: Path) -> None:
-    from srnn.reports.page.content import training
-    from srnn.reports.summary import read_run
-    from srnn.runs import Run
+    from srnn.measure.page.content import training
+    from srnn.studies.summary import read_run
+    from srnn.train.runs import Run
 
     names = ("environment.json", "statistics.json", "result.json", "metrics.jsonl")
     for name, content in zip(names, parts(data, 4), strict=True):

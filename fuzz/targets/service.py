@@ -17,7 +17,7 @@ CONTENT_TYPES = {b"j": "application/json", b"n": "application/x-npy", b"w": "aud
 
 def read_message(data: bytes, folder: Path) -> None:
     """As a text message (the first of a stream, or samples), and as a binary one."""
-    from srnn.serve.messages import read_rows, read_samples, read_start, read_text
+    from srnn.deploy.serve.messages import read_rows, read_samples, read_start, read_text
 
     text = data.decode("utf-8", "replace")
     each(
@@ -44,7 +44,7 @@ def message_seeds() -> dict[str, bytes]:
 
 
 def read_batch(data: bytes, folder: Path) -> None:
-    from srnn.serve.batch import read_body
+    from srnn.deploy.serve.batch import read_body
 
     for sequence in read_body(data[1:], CONTENT_TYPES.get(data[:1], "application/json"), decoder()):
         decoder().open().push(sequence[:32])

@@ -14,8 +14,8 @@ from srnn.errors import SrnnError
 from ..examining import check_message
 
 if TYPE_CHECKING:
-    from srnn.recipes import Recipe
-    from srnn.streaming import Decoder
+    from srnn.deploy.streaming import Decoder
+    from srnn.train.recipes import Recipe
 
 CUT = b"\n%%%\n"
 """Between the parts of an input."""
@@ -65,7 +65,7 @@ def npy(array: Any) -> bytes:
 
 @functools.cache
 def recipe() -> Recipe:
-    from srnn.recipes import parse_recipe
+    from srnn.train.recipes import parse_recipe
 
     return parse_recipe(TINY)
 
@@ -79,8 +79,8 @@ def network() -> Any:
 @functools.cache
 def decoder() -> Decoder:
     """Reads one channel, which is sound at 8000 Hz."""
-    from srnn.streaming import Decoder
-    from srnn.streaming.inputs import LiveInput, live_input
+    from srnn.deploy.streaming import Decoder
+    from srnn.deploy.streaming.inputs import LiveInput, live_input
 
     task = recipe().create_task()
     live = LiveInput("signal", 1, 8000.0, "sound at 8000 Hz", live_input(task).make_encoder, "fuzz")

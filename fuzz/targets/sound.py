@@ -14,8 +14,8 @@ from .shared import each
 
 
 def read(data: bytes, folder: Path) -> None:
-    from srnn.datasets.audio import read_audio
-    from srnn.streaming.sources import open_source
+    from srnn.data.datasets.audio import read_audio
+    from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.wav", data)
     each(

@@ -24,14 +24,14 @@ def read_state(data: bytes, folder: Path) -> None:
 
 def sign(data: bytes) -> bytes:
     """A state whose header and digest fit."""
-    from srnn.streaming import saved
+    from srnn.deploy.streaming import saved
 
     content = mend_tensors(data[32:])
     return saved._HEAD + saved._digest(content, b"") + content
 
 
 def state_seeds() -> dict[str, bytes]:
-    from srnn.streaming import saved
+    from srnn.deploy.streaming import saved
 
     session = decoder().open()
     fresh = session.save()
@@ -42,7 +42,7 @@ def state_seeds() -> dict[str, bytes]:
 
 
 def read_rows(data: bytes, folder: Path) -> None:
-    from srnn.streaming.sources import FORMATS, RawFormat, open_source
+    from srnn.deploy.streaming.sources import FORMATS, RawFormat, open_source
 
     def read_stream(raw: RawFormat) -> None:
         list(open_source("-", 2, None, 8, raw, io.BytesIO(data)).blocks)

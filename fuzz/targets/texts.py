@@ -16,7 +16,7 @@ WORDS = ("&a", "*a", "<<: *a", "!!python/name:os.system", "!!int", "!!binary", "
 
 
 def read_recipe(data: bytes, folder: Path) -> object:
-    from srnn.recipes import dump_recipe, load_recipe
+    from srnn.train.recipes import dump_recipe, load_recipe
 
     text, *overrides = data.split(CUT)
     words = [override.decode("utf-8", "surrogateescape") for override in overrides[:8]]
@@ -24,14 +24,14 @@ def read_recipe(data: bytes, folder: Path) -> object:
 
 
 def recipe_seeds() -> dict[str, bytes]:
-    from srnn.recipes.reading import recipe_path
+    from srnn.train.recipes.reading import recipe_path
 
     words = ("--training.epochs", "5", "--network.neuron.tau_mem=uniform(2, 6)")
     return {"tiny": CUT.join(word.encode() for word in (TINY, *words)), "digits": recipe_path("digits").read_bytes()}
 
 
 def read_sweep(data: bytes, folder: Path) -> int:
-    from srnn.sweeps.schema import load_sweep
+    from srnn.studies.schema import load_sweep
 
     return len(load_sweep(str(write(folder, "a.yaml", data))).units())
 
@@ -47,20 +47,20 @@ def sweep_seeds() -> dict[str, bytes]:
 
 
 def read_technology(data: bytes, folder: Path) -> object:
-    from srnn.energy.technology import load_technology
+    from srnn.measure.energy.technology import load_technology
 
     return load_technology(write(folder, "a.toml", data))
 
 
 def technology_seeds() -> dict[str, bytes]:
-    from srnn.energy.technology import DEFAULT, FOLDER
+    from srnn.measure.energy.technology import DEFAULT, FOLDER
 
     own = f'base = "{DEFAULT}"\nname = "int8"\nword_bits = 8\nmac = {{pj = 0.23, source = "x"}}\n'
     return {"own": own.encode(), "shipped": (FOLDER / f"{DEFAULT}.toml").read_bytes()}
 
 
 def read_policy(data: bytes, folder: Path) -> object:
-    from srnn.analysis.policy import ExitPolicy
+    from srnn.measure.analysis.policy import ExitPolicy
 
     return ExitPolicy.load(write(folder, "a.json", data))
 

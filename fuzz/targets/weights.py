@@ -16,7 +16,7 @@ from .shared import each, network, npz
 
 
 def read_pth(data: bytes, folder: Path) -> object:
-    from srnn.compat.weights import read_weights
+    from srnn.paper.compat.weights import read_weights
 
     return read_weights(write(folder, "a.pth", data))
 
@@ -34,8 +34,8 @@ def pth_seeds() -> dict[str, bytes]:
 
 
 def read_npz(data: bytes, folder: Path) -> None:
-    from srnn.compat.recordings import Golden
-    from srnn.compat.weights import read_weights
+    from srnn.paper.compat.recordings import Golden
+    from srnn.paper.compat.weights import read_weights
 
     path = write(folder, "a.npz", data)
 
@@ -56,7 +56,7 @@ def read_nir(data: bytes, folder: Path) -> object:
     """The input is JSON, {path in the file: text or numbers}: HDF5's own bytes are another target's."""
     import h5py
 
-    from srnn.export.nir import load
+    from srnn.deploy.export.nir import load
 
     try:
         content = dict(json.loads(data))
@@ -73,7 +73,7 @@ def nir_seeds() -> dict[str, bytes]:
 
     import h5py
 
-    from srnn.export.nir import save, to_graph
+    from srnn.deploy.export.nir import save, to_graph
 
     found: dict[str, Any] = {}
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from .errors import SrnnError
-    from .kernels import Spikes
-    from .network import SRNN, Readout
-    from .neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
-    from .streaming import Stream
-    from .surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
+from ._version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from .data.spikes import Spikes
+    from .deploy.streaming import Stream
+    from .errors import SrnnError
+    from .nn.network import SRNN, Readout
+    from .nn.neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
+    from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
+
 
 __all__ = [
     "ALIF",
@@ -42,18 +43,19 @@ __all__ = [
 ]
 
 _HOME = {
+    "data.spikes": ("Spikes",),
+    "deploy.streaming": ("Stream",),
     "errors": ("SrnnError",),
-    "kernels": ("Spikes",),
-    "network": ("SRNN", "Readout"),
-    "neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
-    "streaming": ("Stream",),
-    "surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
+    "nn.network": ("SRNN", "Readout"),
+    "nn.neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
 }
+_WINGS = ("data", "nn", "train", "measure", "deploy", "studies", "paper", "cli")
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
+    if name in _WINGS:
         return import_module(f".{name}", __name__)
     if name in _MODULE:
         return getattr(import_module(f".{_MODULE[name]}", __name__), name)

@@ -31,7 +31,7 @@ def main() -> int:
         heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a shell's background job ignores it
         if heeded:
             signal.signal(signal.SIGINT, _interrupt)
-        from .cli import main as run
+        from .cli.main import main as run
 
         try:
             return run()

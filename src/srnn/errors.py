@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from .text import one_line
+from .text import brief, one_line
 
-__all__ = ["SrnnError", "nearest"]
+__all__ = ["SrnnError", "nearest", "require"]
 
 
 class SrnnError(Exception):
@@ -42,3 +42,9 @@ def nearest(name: object, candidates: Iterable[str]) -> str:
     if close:
         return f" Did you mean {folded[close[0]]!r}?"
     return f" There are: {', '.join(names)}."
+
+
+def require(condition: bool, key: str, rule: str, value: object) -> None:
+    """SrnnError, which names the recipe's key and the rule, unless the condition holds."""
+    if not condition:
+        raise SrnnError(f"Recipe key '{key}' must be {rule}, not {brief(value)}.")

@@ -40,14 +40,14 @@ class Workload:
 
 @functools.cache
 def _let_recipes_name_the_tiny_task() -> None:
-    import srnn.tasks
+    import srnn.data.tasks
     from tiny import TinyTask  # which also keeps torch to one thread
 
-    srnn.tasks.TASKS = MappingProxyType({**srnn.tasks.TASKS, "tiny": TinyTask})
+    srnn.data.tasks.TASKS = MappingProxyType({**srnn.data.tasks.TASKS, "tiny": TinyTask})
 
 
 def _command(*words: object) -> int:
-    from srnn.cli import main
+    from srnn.cli.main import main
 
     _let_recipes_name_the_tiny_task()
     return main([str(word) for word in words])
@@ -84,7 +84,7 @@ def _files(*names: str) -> Callable[[Path], Any]:
 
 
 def _trained(folder: Path, name: str = "run") -> Any:
-    from srnn.checkpoints import read_checkpoint
+    from srnn.train.checkpoints import read_checkpoint
 
     found: dict[str, Any] = {"unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]}
     for which in ("last", "best"):
@@ -113,8 +113,8 @@ def _sweep(folder: Path) -> int:
 
 def _sweep_again(folder: Path) -> int:
     from srnn import SrnnError
-    from srnn.sweeps import load_sweep, storage
-    from srnn.sweeps.queue import Queue
+    from srnn.studies import load_sweep, storage
+    from srnn.studies.queue import Queue
 
     storage.LOCK_GRACE = 1  # a killed worker's lock is waited for
     try:
@@ -144,7 +144,7 @@ def _export(form: str, out: str, *words: str) -> Callable[[Path], int]:
 
 
 def _cache(folder: Path) -> int:
-    from srnn.datasets.cache import cached
+    from srnn.data.datasets.cache import cached
 
     found = cached(
         folder / "cache", "a", {"v": 1}, [folder / "tiny.yaml"], lambda: {"x": np.arange(3000.0), "y": np.ones(3)}
@@ -153,7 +153,7 @@ def _cache(folder: Path) -> int:
 
 
 def _cached(folder: Path) -> Any:
-    from srnn.datasets.cache import read_arrays
+    from srnn.data.datasets.cache import read_arrays
 
     return [read_arrays(path) is not None for path in (folder / "cache").glob("*.npz")], _files("cache")(folder).keys()
 
@@ -184,7 +184,7 @@ def _with_archive(folder: Path) -> None:
 
 
 def _unpack(folder: Path) -> int:
-    from srnn.datasets.unpack import unpack_archives
+    from srnn.data.datasets.unpack import unpack_archives
 
     unpack_archives(folder / "data")
     return 0

@@ -21,7 +21,7 @@ CASES = {  # peer -> (dt, scaling, whether its neurons must be alike in a layer)
 
 def write() -> None:
     from srnn import LIF, SRNN, Readout
-    from srnn.export import nir
+    from srnn.deploy.export import nir
 
     for peer, (dt, scaling, alike) in CASES.items():
         for recurrent in (False, True):

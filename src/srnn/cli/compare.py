@@ -1,0 +1,94 @@
+"""srnn compare: runs of one task side by side, as a page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Measure trained networks of one task on a split, and write a page: measures with the best marked, curves over each other, energy
+against error, and in what the recipes differ. Prints the measures.
+
+  srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
+"""
+_MEASURES = (
+    ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs a step"), ("parameters", "parameters"),
+    ("energy_fp32", "energy a step, fp32"), ("energy_memory", "with memory"),
+)  # fmt: skip
+_OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per_step"}
+"""What stands in a column for neurons that do not spike."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, written by 'srnn train'")
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison.html"), metavar="FILE", help="the page (default: comparison.html)"
+    )
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="validation",
+        help="on which all is measured (default: validation)",
+    )  # fmt: skip
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--no-exit",
+        action="store_true",
+        help="no early-exit policies; they need a validation split, which some tasks lack",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print what the page holds as one JSON object and nothing else"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..measure.analysis import AnalysisOptions
+    from ..measure.page import comparison_content, to_json, write_page
+
+    options = AnalysisOptions(early_exit=False) if arguments.no_exit else None
+    content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
+    write_page(content, arguments.out)
+    if arguments.json:
+        print(to_json(content))
+        return 0
+    _show(content)
+    print(f"page: {arguments.out}")
+    return 0
+
+
+def _show(content: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from ..terminal import open_console
+
+    rows, analog = {}, []
+    for one in content["runs"]:
+        measures = one["measures"]
+        if measures["activity"] is not None:
+            analog.append(one["name"])
+            measures = measures | {key: measures[other] for key, other in _OF_ANALOG.items()}
+        rows[one["name"]] = measures
+    shown = [key for key, _ in _MEASURES if any(row[key] is not None for row in rows.values())]
+    table = Table(title=f"{content['task']['name']}, {content['split']} split", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for key, title in _MEASURES:
+        if key in shown:
+            table.add_column(title, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(_text(key, row[key]) for key in shown))
+    console = open_console()
+    console.print(table)
+    if analog:
+        names = f"{', '.join(analog)}: analog neurons, which do not spike; "
+        console.print(
+            f"{names}rate: share of outputs that are not 0; SOPs: their operations, which multiply.", highlight=False
+        )
+
+
+def _text(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if key == "accuracy":
+        return f"{value:.2%}"
+    if key.startswith("energy"):
+        return f"{value / 1000:,.3g} nJ"
+    return f"{value:,}" if key == "parameters" else f"{value:,.4g}"

@@ -1,0 +1,248 @@
+"""srnn data: which data sets there are, and getting them: fetch, verify, prepare."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..data.datasets.catalogue import DataSet, Use
+    from ..data.datasets.fetch import Watcher
+
+DESCRIPTION = """\
+Data sets lie in a folder each under the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
+
+  srnn data list            which there are, and what is there already
+  srnn data info shd        licence, citation, files, where to get it
+  srnn data fetch shd       download it from its official address (goes on where it was interrupted)
+  srnn data verify shd      compare its files with their checksums
+  srnn data prepare shd     unpack it and make what is cached, so that no training waits for it
+"""
+_SHOWN = 20  # files that verify lists, those with a problem first
+ACTIONS = ("list", "info", "fetch", "verify", "prepare")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=ACTIONS, nargs="?", default="list")
+    parser.add_argument("data_set", metavar="NAME", nargs="?", help="a data set; 'srnn data list' shows them")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
+    )
+    parser.add_argument("--force", action="store_true", help="fetch, prepare: also what is there already")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..data.datasets.catalogue import find_data_set
+
+    action, name = arguments.action, arguments.data_set
+    if (name is None) != (action == "list"):
+        raise SrnnError(
+            f"Which data set? srnn data {action} NAME; 'srnn data list' shows them."
+            if name is None
+            else f"'list' takes no data set; to see one: srnn data info {name}."
+        )
+    if arguments.force and action not in ("fetch", "prepare"):
+        raise SrnnError(f"--force has no meaning for 'srnn data {action}'.")
+    if action == "list":
+        return _list(arguments)
+    data_set = find_data_set(name)
+    return {"info": _info, "fetch": _fetch, "verify": _verify, "prepare": _prepare}[action](data_set, arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from ..data.datasets.catalogue import CATALOGUE
+    from ..data.datasets.verifying import state
+
+    rows = [
+        {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, arguments.data_dir)}
+        for d in CATALOGUE.values()
+    ]
+    if arguments.json:
+        print(json.dumps({"data_sets": rows}))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<20} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
+    return 0
+
+
+def _info(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..data.datasets.fetch import address
+    from ..data.datasets.verifying import folder_of
+
+    folder = folder_of(data_set, arguments.data_dir)
+    found: dict[str, Any] = asdict(data_set) | {
+        "folder": str(folder),
+        "fetchable": data_set.fetchable,
+        "tasks": data_set.tasks,
+    }
+    found["how_to_get"] = data_set.how_to_get.format(folder=folder)
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    print(data_set.title)
+    for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
+        value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else found[key]
+        if value:
+            print(f"{key.replace('_', ' '):<11} {value}")
+    for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
+        known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
+        print(
+            f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, _mirror(arguments)), *known]))}"
+        )
+    return 0
+
+
+def _use(use: Use) -> str:
+    options = ", ".join(f"{key}: {value}" for key, value in use.options.items())
+    return f"{use.task} ({options})" if options else use.task
+
+
+def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..data.datasets.fetch import fetch
+
+    with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
+        paths = fetch(data_set, arguments.data_dir, _mirror(arguments), arguments.force, bar.watch)
+    if arguments.json:
+        print(json.dumps({"data_set": data_set.name, "files": [str(path) for path in paths]}))
+    elif not paths:
+        print(f"{data_set.name} needs no download{': it is there, unpacked' if data_set.files else ''}.")
+    else:
+        print(
+            f"{data_set.name}: {len(paths)} files in {paths[0].parent}. {data_set.licence}; please cite: {data_set.citation}"
+        )
+        if data_set.unpack:
+            print(f"Now unpack it: srnn data prepare {data_set.name}")
+    return 0
+
+
+def _verify(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..data.datasets.verifying import folder_of, verify
+
+    reports = verify(data_set, arguments.data_dir)
+    bad = [report for report in reports if not report.good]
+    if arguments.json:
+        files = [asdict(report) for report in reports]
+        print(json.dumps({"data_set": data_set.name, "good": not bad, "files": files}))
+        return 1 if bad else 0
+    for report in (bad or reports)[:_SHOWN]:
+        print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
+    if len(bad) > _SHOWN:
+        print(f"... and {len(bad) - _SHOWN:,} more")
+    if reports:
+        print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
+    else:
+        print(f"{data_set.name}: no files are known that could be compared.")
+    if bad:
+        how = _remedy(data_set, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
+        print(f"srnn: not all is right; {how}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _remedy(data_set: DataSet, folder: Path, bad: set[str]) -> str:
+    """What to do about bad files."""
+    if not data_set.fetchable:
+        return data_set.how_to_get.format(folder=folder)
+    archives = {file.name for file in data_set.files if data_set.unpack}
+    if not bad & archives and any((folder / name).is_file() for name in archives):
+        return f"unpack it anew: srnn data prepare {data_set.name} --force"
+    return f"fetch it: srnn data fetch {data_set.name}"
+
+
+def _prepare(data_set: DataSet, arguments: argparse.Namespace) -> int:
+    from ..data.datasets import SPLITS
+    from ..data.datasets.base import resolve_data_dir
+    from ..data.datasets.unpack import unpack_archives
+    from ..data.datasets.verifying import folder_of
+    from ..data.tasks import create_task
+
+    folder = folder_of(data_set, arguments.data_dir)
+    unpacked: list[Path] = []
+    if data_set.unpack:
+        unpacked = unpack_archives(folder, data_set.strip, arguments.force, lambda path: _check_archive(data_set, path))
+    for path in unpacked if not arguments.json else ():
+        print(f"unpacked {path}", flush=True)
+    if data_set.recordings and not any(folder.glob(data_set.recordings)):
+        raise SrnnError(f"Nothing of {data_set.name} is in {folder}: get it by 'srnn data fetch {data_set.name}'.")
+    splits, skipped = [], []
+    for use in data_set.uses:
+        how = use.missing(resolve_data_dir(arguments.data_dir))
+        if how is not None:
+            skipped.append({"task": use.task, "needs": use.needs, "how": how})
+            if not arguments.json:
+                print(f"{_use(use)}: skipped, {use.needs} is not there; to make it: {how}")
+            continue
+        task = create_task(use.task, **use.options)
+        for split in SPLITS:
+            start = time.perf_counter()
+            data = task.load(split, arguments.data_dir)  # type: ignore[arg-type]
+            seconds = time.perf_counter() - start
+            splits.append({"task": use.task, "split": split, "shape": list(data.x.shape), "seconds": round(seconds, 2)})
+            if not arguments.json:
+                n, steps, channels = data.x.shape
+                print(f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
+    if arguments.json:
+        names = [str(path) for path in unpacked]
+        print(json.dumps({"data_set": data_set.name, "unpacked": names, "splits": splits, "skipped": skipped}))
+    elif not unpacked and not splits and not skipped:
+        print(f"{data_set.name}: nothing to prepare.")
+    return 0
+
+
+def _check_archive(data_set: DataSet, archive: Path) -> None:
+    """SrnnError for an archive of the catalogue that is not what it should be."""
+    from ..data.datasets.verifying import check
+
+    for file in data_set.files:
+        if archive.name == file.name and not (report := check(file, archive)).good:
+            raise SrnnError(
+                f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by 'srnn data fetch "
+                f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
+            )
+
+
+def _mirror(arguments: argparse.Namespace) -> str | None:
+    return arguments.mirror or os.environ.get("SRNN_MIRROR") or None
+
+
+class _Bar:
+    """A progress bar for downloads on standard error; shows nothing where that is no terminal."""
+
+    def __init__(self, shown: bool) -> None:
+        from rich import progress
+
+        from ..terminal import open_console
+
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}"), progress.BarColumn(), progress.DownloadColumn(),
+            progress.TransferSpeedColumn(), progress.TimeRemainingColumn(),
+            console=open_console(stderr=True), transient=True, disable=not shown,
+        )  # fmt: skip
+        self._rows: dict[str, Any] = {}
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @property
+    def watch(self) -> Watcher:
+        return self._watch
+
+    def _watch(self, name: str, have: int, total: int | None) -> None:
+        if name not in self._rows:
+            self._rows[name] = self._progress.add_task(name, total=total)
+        self._progress.update(self._rows[name], completed=have, total=total)

@@ -1,0 +1,108 @@
+"""srnn encode: sound files to a file of spike trains."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from ..errors import SrnnError
+
+DESCRIPTION = """\
+Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in the layout of SHD and SSC.
+
+  srnn encode cochlea recordings/ --pattern "{label}_{speaker}_{index}" --out digits.h5
+  srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
+  srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 hears them
+
+--pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
+folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
+whole. A clip's spikes depend on --seed, its name and its sound alone. Its name is relative to the folder IN; where two
+would have the same, all are relative to the folder that all IN have in common.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("encoder", choices=("cochlea",), help="the model of the ear behind SHD and SSC")
+    parser.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="folders (with subfolders) and sound files")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the file to write")
+    parser.add_argument("--pattern", metavar="P", help="such as {label}_{speaker}_{index}; default: labels are folders")
+    parser.add_argument("--places", type=int, default=700, metavar="N", help="spike trains (default: 700)")
+    parser.add_argument(
+        "--as-stream",
+        type=float,
+        metavar="GAIN",
+        help="one gain for all clips and no fades, instead of one loudness and fades",
+    )
+    parser.add_argument(
+        "--length",
+        type=float,
+        metavar="S",
+        help="cut clips to S seconds, and let silence follow shorter ones (default: neither)",
+    )
+    parser.add_argument("--times", choices=("float32", "float16"), default="float32", help="of spikes (SHD: float16)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default: 0)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
+    parser.add_argument(
+        "--leave-out-bad", action="store_true", help="go on without clips that are damaged, silent or misnamed"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..data.datasets.spiking_audio import convert_clips, find_clips
+    from ..data.encoders.cochlea import Cochlea
+
+    if not 0 <= arguments.seed < 2**63:
+        raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
+    gain = arguments.as_stream
+    heard = {} if gain is None else {"level": None, "gain": gain, "ramps": False}
+    cochlea = Cochlea(places=arguments.places, **heard)
+    misnamed: list[str] = []
+    clips = find_clips(arguments.inputs, arguments.pattern, misnamed if arguments.leave_out_bad else None)
+    start = time.perf_counter()
+    with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
+        done = convert_clips(
+            clips, arguments.out, cochlea, arguments.seed, arguments.workers, arguments.times,
+            arguments.leave_out_bad, bar.update, arguments.length,
+        )  # fmt: skip
+    took = time.perf_counter() - start
+    done = done._replace(left_out=[*misnamed, *done.left_out])
+    if arguments.json:
+        report = done._asdict()
+        report["sound_seconds"] = report.pop("seconds")
+        report |= {"file": str(arguments.out), "seconds": took}
+        print(json.dumps(report))
+        return 0
+    for line in done.left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    print(
+        f"{arguments.out}: {done.clips} clip{'s'[: done.clips != 1]}, {done.seconds:.1f} s of sound, "
+        f"{done.spikes / done.clips:.0f} spikes a clip; took {took:.1f} s"
+    )
+    return 0
+
+
+class _Bar:
+    """A progress bar over the clips, on standard error."""
+
+    def __init__(self, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from ..terminal import open_console
+
+        columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+        self._progress = Progress(*columns, console=open_console(stderr=True), transient=True, disable=not shown)
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)

@@ -1,0 +1,162 @@
+"""srnn export c: a run, or a published network, as a small C99 library."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+from .export_source import add_source_arguments, load_source
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+    from ..nn.fixedpoint.device import DeviceNetwork
+    from ..nn.fixedpoint.integer import InputFormat
+    from ..nn.fixedpoint.signal import SignalEncoder
+    from ..nn.fixedpoint.state_format import StateFormat
+
+HELP = "C99 for a device: float32, or int8 in whole numbers only"
+DESCRIPTION = """\
+Write a trained network as a C99 library without allocation or dependencies, a program to try it, and a Makefile.
+
+  srnn export c runs/digits-s0-20260101-120000 --out digits_c
+  srnn export c RUN --out DIR --format int8
+  srnn export c RUN --out DIR --format int8 --state-bits 16
+  srnn export c --published ecg --weights ecg.npz --out ecg_c
+
+int8 needs to know the inputs: it looks at the training data, or is told by --inputs. For states of 16 or 8 bits it looks
+there, too, unless the run was trained for such states.
+A network trained on raw ECG records brings its encoder; --std tells it the standard deviation of each lead, in the signal's unit
+(int8: in units of the converter), or your program does.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_source_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, new or empty")
+    parser.add_argument("--format", choices=("float32", "int8"), default="float32", help="numbers (default: float32)")
+    parser.add_argument("--name", metavar="N", help="prefix of files, functions and types (default: the task's name)")
+    parser.add_argument(
+        "--inputs", metavar="R", help="int8: 'spikes' for whole numbers up to 127, or the largest analog input"
+    )
+    parser.add_argument(
+        "--state-bits", type=int, choices=(32, 16, 8), metavar="N",
+        help="int8: keep states in 32, 16 or 8 bits (default: as the run was trained for, usually 32)",
+    )  # fmt: skip
+    parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.inputs is not None and arguments.format != "int8":
+        raise SrnnError("--inputs belongs to --format int8; float32 takes any input.")
+    if arguments.state_bits is not None and arguments.format != "int8":
+        raise SrnnError("--state-bits belongs to --format int8; float32 keeps states in float32.")
+
+    from ..deploy.export.c import export_c
+    from ..deploy.export.c.project import check_name, check_out
+    from ..nn.fixedpoint.device import device_network
+
+    check_out(arguments.out)
+    source = load_source(arguments)
+    task = source.task
+    name = arguments.name or re.sub(r"\W", "_", task.name)
+    check_name(name)
+    encoder = task_encoder(task)
+    if arguments.std is not None:
+        if encoder is None:
+            raise SrnnError(
+                f"--std belongs to networks trained on raw ECG records; this one (task {task.name}) has no encoder in C."
+            )
+        encoder = encoder.with_std(arguments.std)
+    device = device_network(source.network, encoder)
+    inputs_as = state_as = None
+    if arguments.format == "int8":
+        inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
+        if arguments.state_bits not in (None, device.state_as.width):
+            state_as = state_format(arguments.state_bits, task, arguments.data_dir, device, inputs_as)
+    report = export_c(
+        device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=source.title
+    )
+    report = {**report, "out": str(arguments.out)}
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        _show(report)
+    return 0
+
+
+def task_encoder(task: Task) -> SignalEncoder | None:
+    """What makes the task's inputs of a raw signal, where C has it."""
+    from ..data.encoders import LevelCrossing
+    from ..data.tasks.ecg import ECGTask
+    from ..nn.fixedpoint.signal import SignalEncoder
+
+    if isinstance(task, ECGTask) and task.source == "records":
+        return SignalEncoder(LevelCrossing(task.rule, task.threshold_up, task.threshold_down), task.smoothing)
+    return None
+
+
+def input_format(given: str | None, task: Task, data_dir: Path | None) -> InputFormat:
+    """What --inputs says, or else what the training data are like."""
+    from ..nn.fixedpoint.integer import InputFormat
+
+    if given == "spikes":
+        return InputFormat()
+    if given is not None:
+        try:
+            return InputFormat(float(given), whole=False)
+        except ValueError as error:
+            raise SrnnError(f"--inputs is 'spikes' or the largest analog input, not {given!r}.") from error
+    from ..data.batches import Sequences
+    from ..train.compression.evaluation import measure_inputs
+
+    try:
+        return measure_inputs(Sequences(task, "train", data_dir))
+    except SrnnError as error:
+        raise SrnnError(f"int8 must know the inputs; give --inputs, or the training data: {error}") from error
+
+
+def state_format(
+    width: int, task: Task, data_dir: Path | None, device: DeviceNetwork, inputs_as: InputFormat
+) -> StateFormat:
+    """How states of that width are kept, by the ranges that they have on the training data."""
+    from ..nn.fixedpoint.state_format import StateFormat
+
+    if width == 32:
+        return StateFormat()
+    from ..data.batches import Sequences
+    from ..train.compression.evaluation import measure_kept
+
+    try:
+        return measure_kept(Sequences(task, "train", data_dir), device, width, inputs_as)
+    except SrnnError as error:
+        raise SrnnError(f"States of {width} bits need the training data, for their ranges: {error}") from error
+
+
+def _show(report: dict[str, Any]) -> None:
+    worst, lstm = report["worst_case_operations_per_step"], report["lstm_of_the_same_size"]
+    print(f"{report['out']}: {report['name']}, {report['format']}")
+    print(
+        f"flash      {report['flash_bytes']:,} bytes of constants (an LSTM of the same size: {lstm['flash_bytes']:,})"
+    )
+    print(f"RAM        {report['ram_bytes']:,} bytes a state (LSTM: {lstm['ram_bytes']:,})")
+    print(
+        f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} multiplications for what is sent "
+        f"({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog); {worst['neuron_adds']:,} and "
+        f"{worst['neuron_multiplies']:,} for neurons, a step (LSTM, always: {lstm['multiply_adds_per_step']:,} multiply-adds)"
+    )
+    encoder = report.get("encoder")
+    if encoder is not None:
+        late = f"{encoder['latency_samples']} samples late" if encoder["smoothing"] else "without latency"
+        print(f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
+              f"{worst['encoder_multiplies']:,} a step")  # fmt: skip
+        if encoder["std"] is None:
+            print(
+                f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"
+            )
+    print(f"try it     make -C {report['out']} && {report['out']}/{report['name']} < input.csv")

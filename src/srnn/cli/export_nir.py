@@ -1,0 +1,71 @@
+"""srnn export nir: a trained network as a NIR file, and what NIR cannot say of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from .export_source import add_source_arguments, load_source
+
+HELP = "a NIR file, for other libraries and chips, with a report of what it loses"
+DESCRIPTION = """\
+Write a trained network as a NIR file (neuroir.org), and say layer by layer what is exact, approximated or lost.
+
+  srnn export nir runs/ecg --out ecg.nir
+  srnn export nir runs/ecg --out ecg.nir --dt 1e-4 --scaling unscaled     as snnTorch reads it
+  srnn export nir runs/ecg --out ecg.nir --dt 1e-3 --scaling one          as Norse reads it
+
+What NIR cannot say goes into the metadata; 'srnn import nir' restores the network to the same bits.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_source_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write (.nir)")
+    parser.add_argument(
+        "--dt", type=float, metavar="S",
+        help="seconds that the reader's time step lasts (default: the task's own step, else 0.001)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--discretisation", choices=("euler", "exact"), default="euler",
+        help="how the reader steps: 1 - dt/tau (default; most), or exp(-dt/tau)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scaling", choices=("keep", "one", "unscaled"), default="keep",
+        help="r is our resistance (default), 1, or tau/dt; for the latter two the weights are scaled",
+    )  # fmt: skip
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write the report there, as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ..deploy.export import nir
+    from ..files import write_atomically
+
+    source = load_source(arguments)
+    step_ms = source.task.step_ms
+    dt = arguments.dt if arguments.dt is not None else 1e-3 if step_ms is None else step_ms / 1000
+    about = {
+        "task": {"name": source.task.name, "options": source.task_options},
+        "loss": asdict(source.loss.config),
+    }
+    graph, report = nir.to_graph(
+        source.network, dt=dt, discretisation=arguments.discretisation, scaling=arguments.scaling, name=source.name,
+        class_names=source.task.class_names, about=about,
+    )  # fmt: skip
+    nir.save(graph, arguments.out)
+    found = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
+    if arguments.report is not None:
+        write_atomically(arguments.report, (json.dumps(found, indent=2) + "\n").encode())
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")
+    for line in report.lines():
+        print(f"  {line}")
+    if not report.exact:
+        print("What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers do without.")
+    return 0

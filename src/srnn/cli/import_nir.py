@@ -1,0 +1,178 @@
+"""srnn import nir: what network a NIR file holds; and a run made of it, for a task."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+    from ..deploy.export.nir import Imported
+    from ..nn.network import SRNN
+    from ..train.recipes import Recipe
+
+DESCRIPTION = """\
+Read a network from a NIR file (neuroir.org), ours or another library's.
+
+  srnn import nir net.nir                                 say what is in it
+  srnn import nir net.nir --dt 1e-3                       as its writer stepped it
+  srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
+  srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
+
+Our own files name their task and loss, and give the same bits again.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("format", choices=("nir",), help="of the file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file to read")
+    parser.add_argument(
+        "--dt", type=float, metavar="S", help="seconds a time step lasts (default: our file's, else 1e-4)"
+    )
+    parser.add_argument(
+        "--discretisation", choices=("euler", "exact"),
+        help="how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: our file's, else euler)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-extension", action="store_true", help="only what NIR itself says, as another reader would see it"
+    )
+    parser.add_argument("--out", type=Path, metavar="RUN", help="make a run folder of it")
+    parser.add_argument("--task", metavar="NAME", help="--out: its task (default: as our file says)")
+    parser.add_argument(
+        "--loss", choices=("nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"),
+        help="--out: how its output is scored (default: as our file says, else by task and readout)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.out is None and (arguments.task is not None or arguments.loss is not None):
+        raise SrnnError("--task and --loss are for the run that --out RUN names; add it.")
+
+    from ..deploy.export import nir
+
+    found = nir.load(
+        arguments.file, dt=arguments.dt, discretisation=arguments.discretisation, extension=not arguments.no_extension
+    )
+    if arguments.out is not None:
+        from ..files import locked
+
+        with locked(arguments.out):
+            write_run(arguments.out, found, arguments.task, arguments.loss)
+    layers = describe(found.network)
+    if arguments.json:
+        about = {"file": str(arguments.file), "dt": found.dt, "discretisation": found.discretisation}
+        out = None if arguments.out is None else str(arguments.out)
+        print(
+            json.dumps(
+                {
+                    **about,
+                    "inputs": found.network.inputs,
+                    "layers": layers,
+                    "report": found.report.to_dict(),
+                    "out": out,
+                }
+            )
+        )
+        return 0
+    print(f"{arguments.file}: {found.network.inputs} inputs, steps of {found.dt:g} s ({found.discretisation})")
+    for layer in layers:
+        print(
+            f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {'recurrent' if layer['recurrent'] else 'feed-forward'}"
+        )
+    for line in found.report.lines():
+        print(f"  {line}")
+    if arguments.out is not None:
+        print(f"run written: {arguments.out}")
+    return 0
+
+
+def describe(network: SRNN) -> list[dict[str, Any]]:
+    """A mapping a layer: name, size, neuron, recurrent."""
+    from ..nn.network import Layer
+
+    return [
+        {"name": name, "size": layer.size, "neuron": layer.neuron.name, "recurrent": layer.recurrent}
+        for name, layer in network.named_modules()
+        if isinstance(layer, Layer)
+    ]
+
+
+def write_run(folder: Path, found: Imported, task_name: str | None, loss_name: str | None) -> None:
+    """A run of the network, with a checkpoint and without a history. SrnnError where it does not fit the task."""
+    from ..train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+    from ..train.runs import Run
+
+    Run.check(folder, resume=False)
+    recipe = make_recipe(found, task_name, loss_name)
+    task = recipe.create_task()
+    network = found.network
+    rebuilt = recipe.build_network(task, seed=0)
+    if architecture(rebuilt) != architecture(network):
+        raise SrnnError(
+            "A recipe cannot describe this network (a hidden layer hands on its membrane); use it from Python."
+        )
+    made = Run.start(folder, recipe, seed=0)
+    save_checkpoint(made.best, network_tensors(network), {"architecture": architecture(network)})
+    load_network(rebuilt, read_checkpoint(made.best))
+
+
+def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -> Recipe:
+    """The recipe whose network this is; it says how it was made."""
+    from ..data.tasks import create_task
+    from ..nn.loss_config import LossConfig
+    from ..train.recipes.reading import build
+    from ..train.recipes.schema import NetworkConfig, Recipe, TaskConfig
+
+    network = found.network
+    kept = build(TaskConfig, found.about["task"], "the file", "task.") if "task" in found.about else None
+    if task_name is None and kept is None:
+        raise SrnnError("The file names no task; name one with --task NAME.")
+    own = kept is not None and task_name in (None, kept.name)
+    config = kept if kept is not None and own else TaskConfig(str(task_name))
+    task = create_task(config.name, **config.options)
+    if (task.inputs, task.outputs) != (network.inputs, network.outputs):
+        raise SrnnError(
+            f"The network has {network.inputs} inputs and {network.outputs} outputs, the task '{task.name}' has "
+            f"{task.inputs} and {task.outputs}."
+        )
+    if not len(network.layers):
+        raise SrnnError("A run needs a network with at least one hidden layer; use this one from Python.")
+    if loss_name is None and own and "loss" in found.about:
+        loss = build(LossConfig, found.about["loss"], "the file", "loss.")
+    else:
+        loss = LossConfig(loss_name or default_loss(network, task))  # type: ignore[arg-type]
+    return Recipe(
+        task=config,
+        network=NetworkConfig(**network_settings(network)),
+        loss=loss,
+        note="Imported from a NIR file; what is said of training here is not how it was trained.",
+    )
+
+
+def default_loss(network: SRNN, task: Task) -> str:
+    """The loss that suits task and readout."""
+    if task.kind == "per_step":
+        return "nll"
+    return "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
+
+
+def network_settings(network: SRNN) -> Mapping[str, Any]:
+    """A recipe's network section for a network that reads forwards."""
+    from dataclasses import asdict
+
+    hidden: list[Any] = list(network.layers)
+    readout = network.readout
+    return {
+        "hidden": [layer.size for layer in hidden],
+        "neuron": [layer.neuron.describe() for layer in hidden],
+        "readout": {"name": "integrator", "neuron": readout.neuron.describe(), "output": readout.output},
+        "surrogate": {"name": network.surrogate.name, **asdict(network.surrogate)},
+        "recurrent": [layer.recurrent for layer in hidden],
+        "substeps": network.substeps,
+    }

@@ -1,0 +1,85 @@
+"""srnn info: versions, backends, threads, devices; what to quote in a report of a problem."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+DESCRIPTION = """\
+What srnn finds on this machine. Please quote it when you report a problem.
+
+  srnn info           versions, backends, threads, SIMD width, where compiled code is kept
+  srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
+                      start waits for it
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--warm", action="store_true", help="compile the CPU loops ahead (a minute or two)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from .._version import __version__
+    from ..compiling import has_numba
+    from ..errors import SrnnError
+    from ..nn.kernels import BACKENDS
+    from ..nn.neurons import NEURONS
+    from ..nn.surrogates import SURROGATES
+    from ..train.runs import environment
+
+    if not has_numba():
+        raise SrnnError("Numba is not installed.")
+    from ..nn.kernels.cpu.layer import info as cpu_info
+
+    found = environment(seed=0)
+    names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
+    info: dict[str, Any] = {
+        "srnn": __version__,
+        **{name: found[name] for name in names},
+        "backends": list(BACKENDS),
+        "cpu backend": cpu_info(),
+        "neurons": list(NEURONS),
+        "surrogates": list(SURROGATES),
+    }
+    if arguments.warm:
+        info["warmed up in"] = f"{warm_up():.1f} s"
+    if arguments.json:
+        print(json.dumps(info))
+        return 0
+    for name, value in info.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {inner or 'not installed'}" for key, inner in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        print(f"{name:<12} {value if value is not None else 'none'}")
+    return 0
+
+
+def warm_up() -> float:
+    """Compile, float32: every neuron's loops, ALIF's with every surrogate, live steps of each neuron's network, the cochlea.
+
+    Returns the seconds it took.
+    """
+    import numpy as np
+    import torch
+
+    from ..data.encoders.cochlea import Cochlea
+    from ..nn.kernels.cpu.layer import rehearse
+    from ..nn.kernels.cpu.stream import advance_loop
+    from ..nn.neurons import ALIF, NEURONS, Integrator
+    from ..nn.surrogates import SURROGATES, MultiGaussian
+
+    start = time.perf_counter()
+    for model in NEURONS.values():
+        for backward in (False, True):
+            rehearse(model(), MultiGaussian(), torch.float32, backward)
+    for surrogate in SURROGATES.values():
+        rehearse(ALIF(), surrogate(), torch.float32, True)
+    for model in NEURONS.values():
+        for binary in (False, True):
+            advance_loop(tuple(dict.fromkeys((model, Integrator))), np.dtype(np.float32), binary)
+    Cochlea().spikes(np.sin(np.arange(1600.0)), 16000, seed=0)
+    return time.perf_counter() - start

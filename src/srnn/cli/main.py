@@ -1,0 +1,171 @@
+"""The command line: words -> a command's plain function. No logic of its own; the commands are in ``commands/``.
+
+A user's mistake is one line on standard error that begins with "srnn: ", and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import NoReturn
+
+from ..errors import SrnnError, nearest
+from ..terminal import printable_output
+from ..text import one_line
+
+COMMANDS = {
+    "train": "train a recipe and write a run folder",
+    "evaluate": "measure a run, or a published network, on a split of its task",
+    "energy": "tell the energy of networks, by the paper's rules and by more honest ones",
+    "report": "write a page about a run: curves, samples step by step, confusion, energy; one HTML file",
+    "compare": "write a page with several runs of one task side by side; one HTML file",
+    "reproduce": "make the paper's tables and figures from results and runs, published numbers beside ours",
+    "summarise": "several seeds of one recipe as one result: mean, spread, curves",
+    "sweep": "many trainings from one file: grids, ablations, searches",
+    "export": "write a trained network as C, ONNX or NIR",
+    "import": "read a network from a file of another library",
+    "prune": "make a trained network smaller, and measure what that costs",
+    "quantise": "measure a trained network in int8, or train it on for int8",
+    "stream": "run a live signal through a trained network",
+    "serve": "serve trained networks: streams, batches, and a live page",
+    "recipes": "list the shipped recipes, or show one with all its settings",
+    "published": "list the published networks, or replay a recording of one",
+    "data": "list, fetch, verify and prepare data sets",
+    "encode": "turn sound files into spike trains",
+    "info": "versions, backends, threads and devices of this machine",
+}
+"""What each does, in a line. Only the command that is meant is imported, so that the others cost it nothing."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is an SrnnError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SrnnError(f"{message} (see: {self.prog} --help)")
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f".{'import_nir' if name == 'import' else name}", __package__)
+
+
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of the one that the words name."""
+    parser = _Parser(
+        prog="srnn",
+        description="Adaptive spiking recurrent neural networks for signals in time: train, measure.",
+        epilog="Start with: srnn train digits",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    named = next((word for word in words if not word.startswith("-")), None)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=purpose, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == named:
+            module = _module(name)
+            command.description = module.DESCRIPTION
+            module.add_arguments(command)
+            command.set_defaults(run=module.run, own_options=list(command._option_string_actions))
+    return parser
+
+
+def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take the recipe's dotted settings (``--training.epochs 5``, ``--note=x``) out of the words: (others, settings)."""
+    others: list[str] = []
+    settings: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        key, given, _ = word[2:].partition("=")
+        if word.startswith("--") and ("." in key or key == "note"):
+            settings.append(word)
+            if not given and rest:
+                settings.append(rest.pop(0))
+        else:
+            others.append(word)
+    return others, settings
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Arguments of the command line. SrnnError for a mistake, with the nearest right option."""
+    for word in words:
+        if "\0" in word:  # no file can have such a name, and open() has an error of its own for it
+            raise SrnnError(f"The argument {word!r} holds a zero byte.")
+        if word.startswith("--") and word.endswith("=--"):  # argparse would make an empty list of it, whatever the type
+            raise SrnnError(f"'--' is not a value: {word!r}.")
+    others, settings = split_overrides(words)
+    parser = build_parser(others)
+    arguments, unknown = parser.parse_known_args(others)
+    if unknown:
+        candidates = list(getattr(arguments, "own_options", ["--help", "--version"]))
+        if hasattr(arguments, "overrides"):
+            from ..train.recipes import recipe_keys
+
+            candidates += [f"--{key}" for key in recipe_keys()]
+            inner = {key.rpartition(".")[2]: key for key in recipe_keys()}
+            name = unknown[0].removeprefix("--").partition("=")[0]
+            if name in inner:
+                raise SrnnError(f"Unknown option --{name}. Did you mean '--{inner[name]}'?")
+        raise SrnnError(f"Unknown argument '{unknown[0]}'.{nearest(unknown[0].partition('=')[0], candidates)}")
+    if settings:
+        if not hasattr(arguments, "overrides"):
+            raise SrnnError(f"'srnn {arguments.command}' takes no recipe settings such as {settings[0]}.")
+        arguments.overrides = settings
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 1 for a check that failed, 2 for a user's mistake, 130 when interrupted."""
+    # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
+    # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    with printable_output():
+        try:
+            return _run(sys.argv[1:] if argv is None else argv)
+        except SrnnError as error:
+            print(f"srnn: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("srnn: stopped", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader of our output has gone, as with | head
+            _discard_output()
+            return 0
+        except MemoryError:
+            print("srnn: there is not enough memory for this", file=sys.stderr)
+            return 2
+        except OSError as error:  # of the machine: a name too long for it, a disk that is full or gone
+            print(f"srnn: {one_line(str(error))}", file=sys.stderr)
+            _discard_output()
+            return 2
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        arguments = parse(words)
+        if arguments.version:
+            from .._version import __version__
+
+            print(f"srnn {__version__}")
+            return 0
+        if arguments.command is None:
+            build_parser().print_help()
+            return 0
+        return arguments.run(arguments)
+    finally:  # what --help has printed, which raises SystemExit, too
+        if sys.stdout is not None:  # closed, as by >&-
+            sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Let nobody try again, at the end, to write what could not be written."""
+    with contextlib.suppress(OSError, AttributeError):  # not while tests have another stream there
+        if sys.stdout.fileno() == 1:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

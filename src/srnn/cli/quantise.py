@@ -1,0 +1,49 @@
+"""srnn quantise: how good a run is in int8, and training on so that it is better."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..errors import SrnnError
+from .prune import add_tuning_arguments, check_folder, show_points, tuning_options, written
+
+DESCRIPTION = """\
+  srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, beside float32
+  srnn quantise RUN --epochs 20 --out DIR    train on with rounded weights; DIR is a run whose weights int8 holds exactly
+  srnn quantise RUN --state-bits 8 [...]     the same with states that are kept in 8 bits (16, 32) between two steps
+
+DIR/compression.json has both points, compression.md a table of them and compression.svg a plot. To train with rounded weights
+from the beginning, see training.quantise in a recipe.
+
+What is measured is the integer model, which the int8 C equals bit for bit (srnn export c --format int8).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run folder, written by 'srnn train'")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="train on, into this run folder, new or empty")
+    add_tuning_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.out is None and arguments.resume:
+        raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
+    from ..progress import reporter_for
+    from ..studies.pruning import measure_run, quantise_run
+
+    options = tuning_options(arguments)
+    if arguments.out is None:
+        found = {"run": str(arguments.run_folder), "before": measure_run(arguments.run_folder, options)}
+    else:
+        check_folder(arguments)
+        reporter = reporter_for(arguments.json)
+        found = quantise_run(arguments.run_folder, arguments.out, options, reporter, written(arguments))
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        show_points([(when, found[when]) for when in ("before", "after") if when in found])
+        if arguments.out is not None:
+            print(f"written: {arguments.out / 'compression.json'}, compression.md, compression.svg")
+    return 0

@@ -1,0 +1,74 @@
+"""srnn report: one page about a run, to be opened in a browser."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
+
+  srnn report runs/ecg                                      writes runs/ecg/report.html
+  srnn report runs/ecg --split test --out ecg.html
+  srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy beside untrained baselines and trained runs
+
+Real sequences of the split can be watched step by step: input, spikes, membranes, and what the network believes.
+docs/report.md explains the page; srnn compare puts several runs side by side.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run folder, written by 'srnn train'")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN/report.html)")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="validation",
+        help="on which all is measured (default: validation)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, default=6, metavar="N", help="sequences to watch step by step (default: 6)"
+    )
+    parser.add_argument(
+        "--baselines", nargs="+", metavar="NAME|RUN",
+        help="beside which the energy stands: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
+        "(default: lstm)",
+    )  # fmt: skip
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--no-exit",
+        action="store_true",
+        help="no early-exit policy; it needs a validation split, which some tasks lack",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print what the page holds as one JSON object and nothing else"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..measure.analysis import AnalysisOptions
+    from ..measure.page import report_content, to_json, write_page
+
+    baselines = None
+    if arguments.baselines is not None:
+        baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
+    content = report_content(
+        arguments.run_folder,
+        arguments.split,
+        samples=arguments.samples,
+        baselines=baselines,
+        data_dir=arguments.data_dir,
+        options=AnalysisOptions(early_exit=False) if arguments.no_exit else None,
+    )
+    out = arguments.out or arguments.run_folder / "report.html"
+    write_page(content, out)
+    if arguments.json:
+        print(to_json(content))
+        return 0
+
+    from .energy import show_energy
+    from .show import show_result
+
+    spiking = content["network"]["spiking"]
+    show_result(content["evaluation"], f"{content['name']}, {arguments.split} split", spiking=spiking)
+    show_energy(content["energy"])
+    print(f"page: {out}")
+    return 0

@@ -1,0 +1,66 @@
+"""srnn reproduce: the paper's tables and figures from our own results, published numbers beside them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+DESCRIPTION = """\
+Make tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
+
+  srnn reproduce table1                              from the folder results
+  srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
+  srnn reproduce all --out reproduced
+
+Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. What no run or data
+allow is said in its place, with the command that would make it. docs/reproduce.md says what each table and panel is made from.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names", metavar="NAME", nargs="+",
+        help="table1, table2, tableS1, tableS2, fig1, fig2, fig3, fig4, figS1, figS2, or all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--results", type=Path, metavar="DIR", help="folder of summaries and sweeps (default: results, if it is there)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", default=[], metavar="RUN",
+        help="run folders: their checkpoints and full evaluations, for panels that need more than a summary",
+    )  # fmt: skip
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("reproduced"), metavar="DIR", help="folder to write into (default: reproduced)"
+    )
+    parser.add_argument(
+        "--format", nargs="+", default=["svg", "pdf", "png"], metavar="F",
+        help="of figures: svg, pdf, png (default: all three)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..paper import Table, file_names, reproduce
+
+    made = reproduce(
+        arguments.names, arguments.out, arguments.results, arguments.runs, arguments.data_dir, arguments.format
+    )
+    files = {
+        name: [str(arguments.out / file) for file in file_names(one, arguments.format)] for name, one in made.items()
+    }
+    if arguments.json:
+        print(json.dumps({name: {**one.to_dict(), "files": files[name]} for name, one in made.items()}))
+        return 0
+    for name, one in made.items():
+        if isinstance(one, Table):
+            one.show()
+        else:
+            print(one.title)
+            for panel in one.panels:
+                print(f"  {panel.letter}  {panel.state}: {panel.title}: {panel.text}")
+                if panel.command:
+                    print(f"     {panel.command}")
+        print(f"files: {', '.join(files[name])}\n")
+    return 0

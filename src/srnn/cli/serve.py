@@ -1,0 +1,213 @@
+"""srnn serve: trained networks as a service, with a live page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import SrnnError
+from .stream import add_decoder_arguments, load_decoder, without_others
+
+if TYPE_CHECKING:
+    from ..deploy.serve.app import Recording
+    from ..deploy.streaming import Decoder
+
+DESCRIPTION = """\
+Serve one trained network or several, to this machine only unless --host says otherwise.
+
+  srnn serve RUN                                   then open the address that it prints
+  srnn serve ecg=RUN digits=RUN2 --new-token       names, and a token without which nobody gets in
+  srnn serve RUN --recording heart.hea             a signal that the live page can play
+  srnn serve RUN --host 0.0.0.0 --token-file FILE  to other machines: a token is needed
+
+Streams go over a WebSocket, whole sequences over HTTP (docs/serve.md). The token may also stand in SRNN_TOKEN.
+"""
+TOKEN = "SRNN_TOKEN"
+LONGEST_RECORDING = 600.0
+"""Seconds of a recording that are kept."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", metavar="[NAME=]RUN", nargs="+", help="run folders, written by 'srnn train'")
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8765, metavar="P", help="port (default: 8765; 0: any that is free)")
+    parser.add_argument("--share-port", action="store_true", help="let several servers, one a core, listen on one port")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that clients need")
+    parser.add_argument("--new-token", action="store_true", help="make a token, and print it")
+    parser.add_argument("--recording", type=Path, action="append", default=[], metavar="FILE", help="for the live page")
+    parser.add_argument(
+        "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
+        help="what clients send (default: the signal, where it can be encoded as it comes)",
+    )  # fmt: skip
+    add_decoder_arguments(parser)
+    parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
+    parser.add_argument(
+        "--max-message", type=int, default=262144, metavar="B", help="bytes of a message (default: 262144)"
+    )
+    parser.add_argument(
+        "--max-body", type=int, default=4194304, metavar="B", help="bytes of a batch (default: 4194304)"
+    )
+    parser.add_argument(
+        "--max-sequences", type=int, default=16384, metavar="N", help="sequences in a batch (default: 16384)"
+    )
+    parser.add_argument(
+        "--max-waiting",
+        type=int,
+        default=67108864,
+        metavar="B",
+        help="bytes of all batches together (default: 67108864)",
+    )
+    parser.add_argument(
+        "--max-per-address", type=int, metavar="N",
+        help="connections of one address (default: half of all; as many as there are of this machine itself)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--idle", type=float, default=60, metavar="S", help="seconds until a silent stream ends (default: 60)"
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--json", action="store_true", help="print where it listens as one JSON object and nothing else"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..deploy.serve.limits import Limits
+    from ..deploy.serve.listening import fit_descriptors, listen
+    from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
+
+    check_installed()
+    if not 0 <= arguments.port < 65536:
+        raise SrnnError(f"--port is a number from 0 to 65535, not {arguments.port}.")
+    limits = Limits(
+        streams=arguments.max_streams, message_bytes=arguments.max_message, body_bytes=arguments.max_body,
+        sequences=arguments.max_sequences, waiting_bytes=arguments.max_waiting, idle_seconds=arguments.idle,
+        address_connections=arguments.max_per_address,
+    )  # fmt: skip
+    if limits.body_bytes > limits.waiting_bytes:
+        raise SrnnError(
+            f"--max-body {limits.body_bytes} is more than all bodies may have together: raise --max-waiting."
+        )
+    limits, fewer = fit_descriptors(limits)
+    token = find_token(arguments.token_file, arguments.new_token)
+    check_exposure(arguments.host, token)
+    models, notes = load_models(arguments)
+    recordings = [load_recording(path, models) for path in arguments.recording] if arguments.recording else []
+    notes += [fewer] if fewer else []
+    listening = listen(arguments.host, arguments.port, arguments.share_port)
+    try:
+        server = make_server(
+            models,
+            host=arguments.host,
+            port=listening.getsockname()[1],
+            token=token,
+            limits=limits,
+            recordings=recordings,
+        )
+        _say(
+            arguments,
+            list(models),
+            listening.getsockname()[1],
+            token if arguments.new_token else None,
+            token is not None,
+            notes,
+        )
+        spare_collections()
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+    return 0
+
+
+def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list[str]]:
+    """The decoders by name, and lines that say which options do not apply to which of them.
+
+    A run's name is its folder's, where none is given. Of several models each takes the options that it can have; one that none
+    of them can have is refused, as it is for a single model.
+    """
+    from ..train.runs import Run
+
+    folders: dict[str, Path] = {}
+    for words in arguments.models:
+        name, given, folder = words.rpartition("=")
+        name = name if given else Path(folder).resolve().name
+        if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
+            raise SrnnError(f"A model's name has letters, digits, and - _ . only, not {name!r}: give NAME=RUN.")
+        if name in folders:
+            raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
+        folders[name] = Path(folder)
+    own: dict[str, argparse.Namespace] = {}
+    left_out: dict[str, list[str]] = {}
+    for name, folder in folders.items():
+        own[name] = arguments
+        if len(folders) > 1:
+            own[name], others = without_others(arguments, Run.open(folder).recipe.create_task())
+            for option in others:
+                left_out.setdefault(option, []).append(name)
+    for option, names in left_out.items():
+        if len(names) == len(folders):
+            raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
+    models = {
+        name: load_decoder(argparse.Namespace(**{**vars(own[name]), "run_folder": folder}))
+        for name, folder in folders.items()
+    }
+    return models, [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]
+
+
+def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
+    """A signal for the live page. SrnnError unless it fits one of the models."""
+    import numpy as np
+
+    from ..deploy.serve.app import Recording
+    from ..deploy.streaming.sources import open_source
+
+    fitting, samples, problem = [], None, None
+    for name, decoder in models.items():
+        rate = decoder.live.rate
+        try:
+            blocks = list(open_source(str(path), decoder.live.channels, rate, 4096).blocks)
+        except SrnnError as error:
+            problem = error
+            continue
+        fitting.append(name)
+        samples = np.concatenate(blocks)[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
+    if samples is None:
+        raise SrnnError(f"The recording fits no model: {problem}")
+    return Recording(path.name, samples, tuple(fitting))
+
+
+def find_token(file: Path | None, new: bool) -> str | None:
+    """The token from the file, from SRNN_TOKEN, or a new one; None where none is wished."""
+    if file is not None and new:
+        raise SrnnError("--token-file and --new-token exclude each other.")
+    if new:
+        return secrets.token_urlsafe(32)
+    if file is None:
+        return os.environ.get(TOKEN) or None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SrnnError(f"Cannot read the token from {file}: {error}.") from error
+    if not token or not token.isascii() or not token.isprintable():
+        raise SrnnError(f"{file} holds no token: one line of plain letters and digits.")
+    return token
+
+
+def _say(
+    arguments: argparse.Namespace, models: list[str], port: int, token: str | None, needed: bool, notes: list[str]
+) -> None:
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    url = f"http://{host}:{port}/"
+    if arguments.json:
+        said = {"url": url, "port": port, "models": models, "token": token, "token_needed": needed, "notes": notes}
+        print(json.dumps(said), flush=True)
+        return
+    for note in notes:
+        print(note, flush=True)
+    print(f"serving {', '.join(models)} at {url}{f'?token={token}' if token else ''}", flush=True)
+    if needed and token is None:
+        print("clients need the token; the page too: add ?token=... to its address", flush=True)
+    print("Ctrl-C ends", flush=True)

@@ -1,0 +1,302 @@
+"""An analysis for people: tables, and curves as small as a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..measure.analysis.analyse import Analysis
+    from ..measure.analysis.anytime import AnytimeCurve
+    from ..measure.analysis.changes import ChangeTimes
+    from ..measure.analysis.delineation import DelineationReport
+    from ..measure.analysis.exits import EarlyExit, ExitPoint
+    from ..measure.analysis.neurons import Activity
+    from ..measure.analysis.time_constants import TimeConstants, Values
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII = "_.-~=+*#"
+SHOWN = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Confidences for which the time to decision is shown."""
+WIDTH = 60
+"""Characters of a curve, at most."""
+
+
+def sparkline(
+    values: Sequence[float | None], low: float | None = None, high: float | None = None, width: int = WIDTH,
+    symbols: str = BLOCKS,
+) -> str:  # fmt: skip
+    """Values over time as a line of blocks, from ``low`` to ``high`` (default: the extremes); where None, a space.
+
+    More values than ``width`` are averaged, as many as fall onto a character.
+    """
+    count = min(len(values), width)
+    cells: list[float | None] = []
+    for i in range(count):
+        part = [v for v in values[i * len(values) // count : (i + 1) * len(values) // count] if v is not None]
+        cells.append(sum(part) / len(part) if part else None)
+    known = [cell for cell in cells if cell is not None]
+    if not known:
+        return " " * count
+    low = min(known) if low is None else low
+    high = max(known) if high is None else high
+    scale = (len(symbols) - 1) / (high - low) if high > low else 0.0
+    return "".join(
+        " " if cell is None else symbols[min(max(round((cell - low) * scale), 0), len(symbols) - 1)] for cell in cells
+    )
+
+
+def show_analysis(found: Analysis, console: Console | None = None) -> None:
+    """Print what ``analyse`` found beyond the report, to standard output or another console; ASCII if it has no more."""
+    if console is None:
+        from ..terminal import open_console
+
+        console = open_console()
+    symbols = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
+    _classes(console, found)
+    if found.anytime is not None:
+        _anytime(console, found, found.anytime, symbols)
+    if found.exit is not None:
+        _exit(console, found.exit, found.anytime.step_ms if found.anytime else None, symbols)
+    if found.change_times is not None and found.change_times.changes:
+        _change_times(console, found.change_times)
+    if found.delineation is not None:
+        _delineation(console, found.delineation)
+    if found.activity is not None:
+        _activity(console, found.activity, symbols)
+    if found.time_constants:
+        _time_constants(console, found.time_constants, symbols)
+
+
+def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The first column to the left, the others to the right."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _classes(console: Console, found: Analysis) -> None:
+    report = found.classes
+    rows = [
+        [name, f"{support:,}", _percent(recall), _percent(precision)]
+        for name, support, recall, precision in zip(
+            report.class_names, report.support, report.recall, report.precision, strict=True
+        )
+    ]
+    _table(console, "classes", ("class", "labelled", "recall", "precision"), rows)
+    names = report.class_names
+    if len(names) <= 12:
+        counts = [
+            [name, *(f"{count:,}" for count in row)] for name, row in zip(names, report.confusion.tolist(), strict=True)
+        ]
+        _table(console, "confusion: rows true, columns predicted", ("", *names), counts)
+    parts = [f"mean recall {_percent(report.balanced_accuracy)}"]
+    if report.frame_error_rate is not None:
+        parts.append(f"frame error rate {_percent(report.frame_error_rate)}")
+    if report.accuracy_without_silence is not None:
+        parts.append(f"accuracy without silence {_percent(report.accuracy_without_silence)}")
+    _line(console, ", ".join(parts))
+
+
+def _anytime(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+    labelled, steps = curve.accuracy_labelled, len(curve.right)
+    accuracy = curve.accuracy if labelled is None else labelled
+    known = [value for value in accuracy if value is not None]
+    if not known:
+        return
+    which = "steps" if labelled is None else "labelled steps"
+    begins = f", from step {curve.labelled_from} on" if (curve.labelled_from or 1) > 1 else ""
+    what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
+    _line(console, f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
+    _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}")
+    settled = curve.settled()
+    if settled is not None:
+        _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
+    if labelled is not None:
+        _with_unlabelled(console, found, curve, symbols)
+    if curve.per_step:
+        after = curve.after_change
+        _line(console, f"accuracy in the {len(after)} steps after the true class has changed:")
+        shown = [value for value in after if value is not None]
+        if shown:
+            line = sparkline(after, 0, 1, symbols=symbols)
+            _line(console, f"  {line}  {_percent(shown[0])} to {_percent(shown[-1])}")
+    if not curve.online:
+        _line(console, "  the network reads from both ends: these decisions know the future")
+
+
+def _with_unlabelled(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+    """The curve in which unlabelled steps count as a class, and why it is not the first."""
+    known = [value for value in curve.accuracy if value is not None]
+    begins = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
+    _line(
+        console,
+        f"the same of all steps, those without a label counted as {found.unlabelled_name} by convention{begins}:",
+    )
+    _line(
+        console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}"
+    )
+
+
+def _change_times(console: Console, found: ChangeTimes) -> None:
+    def wait(mean: float | None, median: float | None) -> str:
+        return "-" if mean is None else f"{_steps(mean, found.step_ms)}, {median:g}"
+
+    _table(
+        console, f"time to decision: steps after each of {found.changes:,} changes of the true class (mean, median)",
+        ("confidence", "sure of a class", "after", "then right", "sure and right", "after"),
+        [
+            [
+                f"{point.confidence:g}", _percent(point.reached), wait(point.mean_steps, point.median_steps),
+                _percent(point.accuracy_reached), _percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
+            ]
+            for point in found.points
+        ],
+    )  # fmt: skip
+    _line(console, "  until the class changes again; who is sure at once may still be sure of the class before")
+    if not found.online:
+        _line(console, "  the network reads from both ends: these decisions know the future")
+
+
+def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: str) -> None:
+    def row(name: str, point: ExitPoint) -> list[str]:
+        return [
+            name, _percent(point.accuracy), _percent(point.exited), _steps(point.mean_steps, step_ms),
+            f"{point.median_steps:g}",
+        ]  # fmt: skip
+
+    policy = found.policy
+    rows = [row("at the end", found.waiting)]
+    if policy.confidence is not None:
+        rows.append(row("early exit", found.result))
+    _table(
+        console, f"early exit, {found.split} split",
+        ("decision", "accuracy", "sure enough", "mean steps read", "median"), rows,
+    )  # fmt: skip
+    allowed = 100 * (policy.allowed_loss or 0)
+    if policy.confidence is None:
+        _line(console, f"no policy costs at most {allowed:g} points of accuracy on validation: decide at the end")
+    else:
+        in_a_row = f" for {policy.patience} steps in a row" if policy.patience > 1 else ""
+        not_before = f", not before step {policy.earliest}" if policy.earliest > 1 else ""
+        margin = f" and {policy.margin:g} above the next class" if policy.margin else ""
+        _line(
+            console,
+            f"policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; "
+            f"chosen on validation for a loss of at most {allowed:g} points",
+        )
+    shown = [point for point in found.first_reached if point.confidence in SHOWN]
+    _table(
+        console, "time to decision: when the network is first so sure",
+        ("confidence", "reached by", "after steps, mean", "then right"),
+        [
+            [
+                f"{point.confidence:g}", _percent(point.exited),
+                "-" if point.mean_steps_exited is None else _steps(point.mean_steps_exited, step_ms),
+                _percent(point.accuracy_exited),
+            ]
+            for point in shown
+        ],
+    )  # fmt: skip
+    points = found.curve
+    most = max(point.mean_steps for point in [*points, found.waiting])
+    _line(console, f"all sequences, by the policy's confidence, {points[0].confidence:g} to {points[-1].confidence:g}:")
+    _line(console, f"  accuracy    {sparkline([point.accuracy for point in points], 0, 1, symbols=symbols)}")
+    _line(console, f"  mean steps  {sparkline([point.mean_steps for point in points], 0, most, symbols=symbols)}")
+
+
+def _delineation(console: Console, found: DelineationReport) -> None:
+    rows = []
+    for name, wave in found.waves.items():
+        rows.append([name, str(wave.reference), _percent(wave.sensitivity), _percent(wave.ppv), "", ""])
+        for border, report in wave.borders.items():
+            error = "n/a" if report.mean_ms is None else f"{report.mean_ms:+.1f}"
+            spread = "n/a" if report.sd_ms is None else f"{report.sd_ms:.1f} ({report.cse_tolerance_ms:g})"
+            rows.append(
+                [
+                    f"  {border}",
+                    str(report.reference),
+                    _percent(report.sensitivity),
+                    _percent(report.ppv),
+                    error,
+                    spread,
+                ]
+            )
+    _table(
+        console, f"delineation, tolerance {found.tolerance_ms:g} ms",
+        ("wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms (CSE tolerance)"), rows,
+    )  # fmt: skip
+
+
+def _activity(console: Console, found: Activity, symbols: str) -> None:
+    steps, sequences, above = max(found.steps, 1), max(found.sequences, 1), found.saturated_above
+    rows = []
+    for layer in found.layers:
+        dead, saturated = len(layer.dead()), len(layer.saturated(above))
+        numbers = (len(layer.rates), f"{layer.rates.mean():.4f}", f"{layer.rates.max():.3f}", dead, saturated)
+        rows.append([layer.name, *map(str, numbers), f"{layer.sops / steps:,.1f}"])
+    silent, unit = ("dead", "SOPs a step") if found.spiking else ("always 0", "operations a step")
+    columns = ("layer", "neurons", "rate", "highest", silent, f"over {above:g}", unit)
+    what = "spikes per neuron and step" if found.spiking else "share of outputs that are not 0"
+    _table(console, f"activity: {what}", columns, rows)
+    for layer in found.layers:
+        line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40, symbols)
+        _line(console, f"  {layer.name}: {line}  neurons by rate, 0 to 1")
+    name = "synaptic operations" if found.spiking else "operations of outputs that are not 0 (analog ones multiply)"
+    _line(
+        console,
+        f"{name}: {found.sops / steps:,.1f} a step, {found.sops / sequences:,.0f} a sequence, of which inputs "
+        f"{found.input_sops / steps:,.1f} a step",
+    )
+
+
+def _time_constants(console: Console, found: Sequence[TimeConstants], symbols: str) -> None:
+    rows, lines = [], []
+    plus_minus = "±" if symbols == BLOCKS else "+-"
+    wide = max(len(one.name) for one in found)
+    for one in found:
+        change = "n/a" if one.rms_change is None else f"{one.rms_change:.2f}"
+        rows.append(
+            [
+                one.name,
+                _spread(one.initial, plus_minus),
+                _spread(one.values, plus_minus),
+                change if one.is_trained else "fixed",
+            ]
+        )
+        bins = one.histogram(16)
+        start = "" if bins.initial is None else f"start {sparkline(bins.initial, 0, symbols=symbols)} "
+        line = f"{start}now {sparkline(bins.now, 0, symbols=symbols)}"
+        log = " (logarithmic)" if bins.log else ""
+        lines.append(f"  {one.name:<{wide}} {bins.edges[0]:7.1f} {line} {bins.edges[-1]:.1f}{log}")
+    columns = ("time constant", "at the start", "now", "rms change")
+    _table(console, f"time constants in steps, mean {plus_minus} deviation over neurons", columns, rows)
+    for line in lines:
+        _line(console, line)
+
+
+def _spread(values: Values | None, plus_minus: str) -> str:
+    return "n/a" if values is None else f"{values.mean():.1f} {plus_minus} {values.std():.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def _in_ms(steps: float, step_ms: float | None) -> str:
+    return "" if step_ms is None else f", {steps * step_ms:,.0f} ms"
+
+
+def _steps(steps: float, step_ms: float | None) -> str:
+    return f"{steps:.1f}" + ("" if step_ms is None else f" ({steps * step_ms:,.0f} ms)")

@@ -1,0 +1,277 @@
+"""srnn stream: a live signal through a trained network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+    from ..deploy.streaming import Decoder, Session
+    from ..deploy.streaming.running import Decision
+    from ..deploy.streaming.sources import Source
+
+DESCRIPTION = """\
+Run a signal through a trained network as it comes, and print decisions as they are made.
+
+  srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
+  srnn stream RUN mic --segment 1                  the microphone, a new word each second (needs srnn[mic])
+  sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
+
+SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
+(--input steps). At the end the real-time factor (seconds of work a second of signal) and the latency of blocks are stated.
+With --json there is one JSON line for each decision, and one for the summary.
+"""
+BLOCK_SECONDS = 0.04
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run folder, written by 'srnn train'")
+    parser.add_argument("source", metavar="SOURCE", help="a file, - for standard input, or mic")
+    parser.add_argument(
+        "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
+        help="what the source gives (default: the signal, where it can be encoded as it comes)",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=("csv", "float32", "int16"), help="of standard input (default: csv)")
+    parser.add_argument(
+        "--report", choices=("step", "change", "end"), default="change",
+        help="a line for every step, where the class changes, or where a sequence ends (default: change)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--block",
+        type=int,
+        metavar="N",
+        help="samples a block (default: 40 ms, or one without time; of a pipe what has come)",
+    )
+    add_decoder_arguments(parser)
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="go on from this state if it is there; write it at the end"
+    )
+    parser.add_argument("--real-time", action="store_true", help="give a file out as fast as it was recorded")
+    parser.add_argument("--device", metavar="D", help="mic: which one, its number or part of its name")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument("--json", action="store_true", help="print JSON lines and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.block is not None and arguments.block < 1:
+        raise SrnnError(f"--block must be at least 1 sample, not {arguments.block}.")
+    _check_source_options(arguments)
+    if arguments.state is not None:
+        _check_writable(arguments.state)
+    decoder = load_decoder(arguments)
+    if arguments.real_time and decoder.live.rate is None:
+        raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.live.what}.")
+    source = _open(arguments, decoder)
+    session = decoder.open()
+    from ..files import LIMITS, read_bytes, write_atomically
+
+    if arguments.state is not None and arguments.state.exists():
+        try:
+            session.restore(read_bytes(arguments.state, "a stream's state", LIMITS["state"]))
+        except SrnnError as error:
+            raise SrnnError(f"--state: {arguments.state}: {error}") from error
+    show = _json_lines if arguments.json else _view if sys.stdout.isatty() else _text_lines
+    samples, steps = session.samples, session.steps  # of earlier calls
+    timing, count, interrupted = show(arguments, session, source)
+    if arguments.state is not None:
+        write_atomically(arguments.state, session.save())
+    summary = {
+        "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
+        "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,
+        "encoder_latency": decoder.latency, "unlike_training": decoder.live.unlike_training or None, **timing,
+    }  # fmt: skip
+    if arguments.json:
+        print(json.dumps({"type": "summary", **summary}))
+    else:
+        _tell(summary, decoder)
+    return 0
+
+
+def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that ``load_decoder`` reads, besides the run and the input's form."""
+    parser.add_argument("--segment", type=float, metavar="S", help="start anew every S seconds (steps, without time)")
+    parser.add_argument(
+        "--exit",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="decide early, by this policy (default: RUN/exit-policy.json)",
+    )
+    parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
+    parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
+    parser.add_argument(
+        "--gain", type=float, metavar="G", help="cochlea: what sound of full scale 1 is multiplied by (docs/cochlea.md)"
+    )
+    parser.add_argument(
+        "--calibrate", type=float, metavar="S",
+        help="ECG, cochlea: take scale or gain from the first S seconds (default: 5)",
+    )  # fmt: skip
+
+
+def load_decoder(arguments: argparse.Namespace) -> Decoder:
+    """The decoder that the options describe; shared with ``srnn serve``."""
+    from ..deploy.streaming import Decoder
+
+    options: dict[str, Any] = {"form": arguments.form, "data_dir": arguments.data_dir}
+    if (arguments.mean is None) != (arguments.std is None):
+        raise SrnnError("--mean and --std go together.")
+    if arguments.mean is not None:
+        if arguments.calibrate is not None:
+            raise SrnnError("--calibrate takes the scale from the signal; leave out --mean and --std, or it.")
+        options["scale"] = _numbers("--mean", arguments.mean), _numbers("--std", arguments.std)
+    if arguments.gain is not None:
+        if arguments.calibrate is not None:
+            raise SrnnError("--calibrate takes the gain from the signal; leave out --gain, or it.")
+        options["gain"] = arguments.gain
+    if arguments.calibrate is not None:
+        options["calibration"] = arguments.calibrate
+    if arguments.exit is not None:
+        from ..measure.analysis.policy import ExitPolicy
+
+        path = Path(arguments.exit) if arguments.exit else arguments.run_folder / "exit-policy.json"
+        if not path.exists():
+            raise SrnnError(f"{path} was not found: 'srnn evaluate RUN --full' chooses an exit policy on validation.")
+        options["policy"] = ExitPolicy.load(path)
+    return Decoder.from_run(arguments.run_folder, segment=arguments.segment, **options)
+
+
+def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:
+    """The options without those that cannot apply to a task's networks, and the names of these that were given."""
+    from ..deploy.streaming.inputs import resolved_form, settings
+
+    possible = settings(task, resolved_form(task, arguments.form)) | (
+        {"exit"} if task.kind == "per_sequence" else set()
+    )
+    left, others = argparse.Namespace(**vars(arguments)), []
+    for name, setting in (
+        ("mean", "scale"),
+        ("std", "scale"),
+        ("gain", "gain"),
+        ("calibrate", "calibration"),
+        ("exit", "exit"),
+    ):
+        if setting not in possible and getattr(arguments, name) is not None:
+            setattr(left, name, None)
+            others.append(f"--{name}")
+    return left, others
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SrnnError(f"{option} takes numbers with commas between, such as 0.1,0.2, not {text!r}.") from None
+
+
+def _check_source_options(arguments: argparse.Namespace) -> None:
+    """SrnnError for options that belong to another kind of source."""
+    source = arguments.source
+    if arguments.format is not None and source != "-":
+        raise SrnnError(f"--format is of standard input (-); {source} says itself what it is.")
+    if arguments.device is not None and source != "mic":
+        raise SrnnError(f"--device chooses a microphone; the source is {source}.")
+    if arguments.real_time and source in ("-", "mic"):
+        raise SrnnError("--real-time is for files; what comes live has its own pace.")
+
+
+def _check_writable(path: Path) -> None:
+    """SrnnError before anything runs, if the file could not be written at the end."""
+    folder = path.absolute().parent
+    if path.exists() and not path.is_file():
+        raise SrnnError(f"--state: {path} is a folder, a pipe or a device; name a file.")
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SrnnError(f"--state: {path} cannot be written: the folder {folder} is not there, or is write-protected.")
+
+
+def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
+    from ..deploy.streaming.microphone import open_microphone
+    from ..deploy.streaming.sources import open_source
+
+    live = decoder.live
+    block = arguments.block or max(1, round((live.rate or 0) * BLOCK_SECONDS))
+    if arguments.source == "mic":
+        return open_microphone(live.channels, live.rate if live.form == "signal" else None, block, arguments.device)
+    try:
+        return open_source(
+            arguments.source, live.channels, live.rate, block, arguments.format or "csv",
+            int16_scale=live.int16_scale, at_once=arguments.block is None,
+        )  # fmt: skip
+    except SrnnError as error:
+        if live.form == "steps" and arguments.form == "auto" and "channel" in str(error):
+            raise SrnnError(f"{error} It reads {live.what}; if this is the raw signal, try --input signal.") from error
+        raise
+
+
+def _walk(
+    arguments: argparse.Namespace, session: Session, source: Source, show: Any
+) -> tuple[dict[str, Any], int, bool]:
+    """Through the source to its end, or to Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
+    from ..deploy.streaming.running import Chooser, Timing, run_source
+
+    timing, chooser, count, interrupted = Timing(), Chooser(arguments.report), 0, False
+    blocks = run_source(session, source, timing, real_time=arguments.real_time, finish=arguments.state is None)
+    try:
+        for decisions in blocks:
+            chosen = [decision for decision in decisions if chooser(decision)]
+            count += len(chosen)
+            show(decisions, chosen)
+    except KeyboardInterrupt:  # how a microphone is ended
+        interrupted = True
+    return timing.summary(), count, interrupted
+
+
+def _json_lines(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
+    def show(_: list[Decision], chosen: list[Decision]) -> None:
+        for decision in chosen:
+            print(json.dumps({"type": "decision", **as_json(decision)}), flush=True)
+
+    return _walk(arguments, session, source, show)
+
+
+def _text_lines(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
+    from .stream_view import when
+
+    def show(_: list[Decision], chosen: list[Decision]) -> None:
+        for decision in chosen:
+            end = "  (final)" if decision.final else ""
+            print(f"{when(decision):>12}  {decision.label:<12} {decision.probability:6.1%}{end}", flush=True)
+
+    return _walk(arguments, session, source, show)
+
+
+def _view(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
+    from .stream_view import LiveView
+
+    with LiveView(f"{arguments.run_folder} - {source.name}", session.decoder.classes) as view:
+        return _walk(arguments, session, source, view.show)
+
+
+def as_json(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON values."""
+    return {
+        "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
+        "probability": round(decision.probability, 6), "final": decision.final,
+    }  # fmt: skip
+
+
+def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
+    latency = summary["block_latency_ms"]
+    unit = "s" if decoder.live.rate else "samples"
+    if summary["unlike_training"]:
+        print(f"unlike in training: {summary['unlike_training']}")
+    print(f"{summary['samples']:,} samples, {summary['steps']:,} steps, {summary['decisions']:,} decisions shown")
+    if summary["real_time_factor"]:
+        factor = summary["real_time_factor"]
+        pace = f"{1 / factor:,.0f} times faster" if factor < 0.5 else f"{1 / factor:.2f} times as fast"
+        print(f"real-time factor {factor:.5f}: {pace + (' than' if factor < 0.5 else ' as')} the signal")
+    print(
+        f"latency: the encoder waits {summary['encoder_latency']:g} {unit}; a block took "
+        f"{latency['p50']:.3f} ms (median), {latency['p95']:.3f} (95 %), {latency['p99']:.3f} (99 %), {latency['max']:.3f} (most)"
+    )

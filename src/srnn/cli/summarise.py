@@ -1,0 +1,39 @@
+"""srnn summarise: several seeds of one recipe as one result, with mean, spread and curves."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+DESCRIPTION = """\
+Read finished runs of one recipe and write summary.md, summary.json, curves.svg and the recipe into a folder.
+
+  srnn summarise runs/ecg-s0 runs/ecg-s1 runs/ecg-s2 --out results/ecg --title "ECG" \\
+      --command "srnn train paper/ecg --seed SEED"
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, written by 'srnn train'")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the summary into")
+    parser.add_argument("--title", required=True, help="what was trained, in a line")
+    parser.add_argument(
+        "--command", dest="made_by", required=True, help="the command that made each run, with SEED for the seed"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..studies.summary import summarise
+
+    summary = summarise(arguments.runs, arguments.out, arguments.title, arguments.made_by)
+    if arguments.json:
+        print(json.dumps(summary))
+    else:
+        accuracy = summary["accuracy"]
+        plus_minus = f" ± {100 * accuracy['std']:.2f}" if accuracy["std"] is not None else ""
+        print(
+            f"{summary['title']}: {accuracy['mean']:.2%}{plus_minus} (seeds {summary['seeds']}); {arguments.out}/summary.md"
+        )
+    return 0

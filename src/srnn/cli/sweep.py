@@ -1,0 +1,181 @@
+"""srnn sweep: many trainings from one file, by several workers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..studies.queue import Queue
+    from ..studies.schema import Sweep
+
+DESCRIPTION = """\
+Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots beside the runs.
+
+  srnn sweep list                         the shipped sweeps
+  srnn sweep ecg-surrogates --dry-run     what one would do
+  srnn sweep mine.yaml --workers 4        four processes here; the same command goes on where it was stopped
+
+More workers may join from any machine, at any time, with the same file and either the same folder (--out, on a shared disk) or
+the same database (--storage postgresql://USER@HOST/NAME). What a dead worker was training is taken up by another, from its last
+checkpoint.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="FILE", help="a sweep file, the name of a shipped sweep, or 'list'")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
+    parser.add_argument("--storage", metavar="URL", help="a database instead of the file journal.log in --out")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the sweep's folder (default: runs/sweep-NAME)")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, metavar="S",
+        help="seconds without a sign of life after which a worker elsewhere counts as dead (default: 60)",
+    )  # fmt: skip
+    parser.add_argument("--retry-failed", action="store_true", help="train again what ended with an error")
+    parser.add_argument("--dry-run", action="store_true", help="check the file, list what would be trained")
+    parser.add_argument("--report", action="store_true", help="only write the results of what has ended so far")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..studies import load_sweep, shipped_sweeps
+
+    if arguments.sweep == "list":
+        return _list({name: load_sweep(name) for name in shipped_sweeps()}, arguments.json)
+    if arguments.workers < 1:
+        raise SrnnError(f"--workers must be at least 1, not {arguments.workers}.")
+    if not 1 <= arguments.patience < float("inf"):
+        raise SrnnError(f"--patience must be at least 1 second, not {arguments.patience:g}.")
+    sweep = load_sweep(arguments.sweep)
+    if not arguments.as_worker:
+        sweep.check()
+    if arguments.dry_run:
+        return _dry_run(sweep, arguments.json)
+
+    from ..studies.queue import Queue
+    from ..studies.results import write_results
+    from ..studies.storage import open_storage
+    from ..studies.worker import work
+
+    out = arguments.out or Path("runs") / f"sweep-{sweep.name}"
+    queue = Queue(sweep, open_storage(arguments.storage, out), arguments.patience)
+    if arguments.as_worker:
+        work(queue, out, data_dir=arguments.data_dir, say=lambda text: print(text, file=sys.stderr, flush=True))
+        return 0
+    code = 0
+    if not arguments.report:
+        queue.fill(arguments.retry_failed)
+        code = _work_here(queue, arguments, out)
+    content = write_results(sweep, queue.status(), out)
+    if arguments.json:
+        print(json.dumps(content))
+    else:
+        counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
+        print(f"{sweep.title}: {counts}; {out}/results.md")
+    return code or (1 if content["units"].get("failed") else 0)
+
+
+def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
+    """Start the workers, show the sweep until they have ended. The exit code: 0, 1 when all died, 130 when interrupted."""
+    from ..studies.watch import Watch
+
+    logs = out / "workers"
+    logs.mkdir(parents=True, exist_ok=True)
+    # Ended from outside, we end the workers too; they would go on by themselves.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    watch = Watch(queue, arguments.json)
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(arguments.workers):
+            workers.append(_start_worker(arguments, out, logs / f"{platform.node()}-{os.getpid()}-{number}.log"))
+        while any(worker.poll() is None for worker in workers):
+            watch.update()
+            _wait(workers, 2.0)
+    except KeyboardInterrupt:
+        # The terminal has told the workers too: they give back what they were training.
+        for worker in workers:
+            worker.wait()
+        print(
+            f"srnn: stopped; the same command goes on ({_ended(queue)} of {len(queue.units)} are done)", file=sys.stderr
+        )
+        return 130
+    finally:
+        watch.stop()
+        for worker in workers:
+            if worker.poll() is None:
+                worker.terminate()
+                worker.wait()
+    died = [worker for worker in workers if worker.returncode != 0]
+    if died:
+        codes = ", ".join(str(worker.returncode) for worker in died)
+        what = "nothing is lost" if queue.finished() else "the same command goes on"
+        print(
+            f"srnn: {len(died)} of {len(workers)} workers died (exit code {codes}; see {logs}); {what}", file=sys.stderr
+        )
+    return 0 if queue.finished() else 1
+
+
+def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "srnn", "sweep", arguments.sweep, "--as-worker", "--out", str(out)]
+    command += ["--patience", str(arguments.patience)]
+    if arguments.storage is not None:
+        command += ["--storage", arguments.storage]
+    if arguments.data_dir is not None:
+        command += ["--data-dir", str(arguments.data_dir)]
+    environment = dict(os.environ)
+    # Workers share the cores: threads that outnumber them would only wait for each other.
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.workers)))
+    with open(log, "wb") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+
+
+def _wait(workers: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Until a worker has ended, or some seconds."""
+    running = next(worker for worker in workers if worker.poll() is None)
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _ended(queue: Queue) -> int:
+    return sum(status.state in ("done", "pruned", "failed") for status in queue.status())
+
+
+def _list(sweeps: dict[str, Sweep], as_json: bool) -> int:
+    if as_json:
+        print(
+            json.dumps({name: {"title": sweep.title, "trainings": _trainings(sweep)} for name, sweep in sweeps.items()})
+        )
+        return 0
+    width = max(map(len, sweeps), default=0)
+    for name, sweep in sweeps.items():
+        print(f"{name:<{width}}  {sweep.title} ({_trainings(sweep)} trainings)")
+    return 0
+
+
+def _dry_run(sweep: Sweep, as_json: bool) -> int:
+    units = [{"unit": unit.name, "seeds": list(unit.seeds), "settings": dict(unit.settings)} for unit in sweep.units()]
+    if as_json:
+        print(json.dumps({"name": sweep.name, "title": sweep.title, "units": units}))
+        return 0
+    print(f"{sweep.title}: {_trainings(sweep)} trainings of {sweep.recipe}")
+    for unit in units:
+        print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else 'chosen by the sampler'}")
+    return 0
+
+
+def _trainings(sweep: Sweep) -> int:
+    return sum(len(unit.seeds) for unit in sweep.units())

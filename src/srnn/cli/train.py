@@ -1,0 +1,122 @@
+"""srnn train: train a recipe and write a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from ..errors import SrnnError
+
+DESCRIPTION = """\
+Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
+
+Every setting of the recipe can be given here by its dotted name:
+  srnn train digits --training.epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
+'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
+goes on with the same command and --resume, to the same final weights.
+
+A baseline on the same task, splits and sizes, for comparison:
+  srnn train digits --baseline lstm
+
+Several processes on one machine or more (docs/distributed.md), with the result of one:
+  srnn train paper/shd --devices 4
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
+    parser.add_argument(
+        "--baseline",
+        metavar="NAME",
+        help="train this baseline on it instead: rnn, gru, lstm, bilstm, relu, lif, feedforward",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
+    )
+    parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
+    parser.set_defaults(overrides=[])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..train.recipes import load_recipe
+    from ..train.runs import default_folder
+
+    if arguments.resume and arguments.out is None:
+        raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
+    if not 0 <= arguments.seed < 2**63:
+        raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
+    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+    name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
+    out = arguments.out or default_folder(name, arguments.seed)
+
+    from ..train.distributed import LOST, LostProcess, is_first, launch, launched, world_size
+
+    several = arguments.devices * arguments.nodes
+    if min(arguments.devices, arguments.nodes) < 1:
+        raise SrnnError("--devices and --nodes must be at least 1.")
+    if world_size() > 1 and several not in (1, world_size()):
+        raise SrnnError(
+            f"--devices {arguments.devices} --nodes {arguments.nodes}, but torchrun started {world_size()} processes."
+        )
+    if (arguments.nodes > 1 or world_size() > 1) and arguments.out is None:
+        raise SrnnError("Processes that train together need one folder, which all of them see: --out DIR.")
+    if several > 1 and world_size() == 1:
+        again = _words(arguments, out, resume=True)
+        advice = f"The run goes on from its last checkpoint: {shlex.join(['srnn', *again])}"
+        command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
+        return launch(command, arguments.devices, arguments.nodes, advice)
+    from ..measure.analysis import recipe_spikes
+    from ..progress import reporter_for
+    from ..train.training import train
+    from .show import show_result
+
+    try:
+        result = train(
+            recipe,
+            out,
+            seed=arguments.seed,
+            data_dir=arguments.data_dir,
+            resume=arguments.resume,
+            reporter=reporter_for(arguments.json),
+            tensorboard=arguments.tensorboard,
+        )
+    except KeyboardInterrupt:
+        if is_first():
+            again = shlex.join(["srnn", *_words(arguments, out, resume=True)])
+            print(f"srnn: stopped; go on with: {again}", file=sys.stderr)
+        return 130
+    except LostProcess:
+        if launched():  # who started us says it once for all
+            return LOST
+        raise
+    if not is_first():
+        return 0
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
+        title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
+        show_result(result, title, spiking=recipe_spikes(recipe))
+    return 0
+
+
+def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
+    """The words after "srnn" that train the same."""
+    words = ["train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed), *["--resume"] * resume]
+    if arguments.baseline is not None:
+        words += ["--baseline", arguments.baseline]
+    if arguments.data_dir is not None:
+        words += ["--data-dir", str(arguments.data_dir)]
+    if arguments.devices * arguments.nodes > 1:
+        words += ["--devices", str(arguments.devices), "--nodes", str(arguments.nodes)]
+    words += ["--json"] * arguments.json + ["--tensorboard"] * arguments.tensorboard
+    return [*words, *arguments.overrides]

@@ -1,0 +1,36 @@
+"""How training sequences are changed: the settings of ``augmentation``. Apart from it, for a recipe is read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ..errors import require
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How training sequences are changed at random, anew in every epoch. See ``srnn.data.augmentation``."""
+
+    time_shift: int = 0
+    """Up to so many steps, earlier or later."""
+    stretch: float = 0.0
+    """Events only: time is multiplied by exp(u), u uniform in +- stretch."""
+    channel_shift: int = 0
+    """Events only: up to so many channels, up or down."""
+    drop: float = 0.0
+    """Events only: up to this share of the events is left out."""
+    channel_mask: int = 0
+    """Values only: twice, up to so many neighbouring channels are set to zero."""
+    time_mask: int = 0
+    """Values only: twice, up to so many neighbouring steps are set to zero."""
+
+    def __post_init__(self) -> None:
+        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask"):
+            require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
+        for name in ("stretch", "drop"):
+            require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed at all."""
+        return any(getattr(self, item.name) for item in fields(self))

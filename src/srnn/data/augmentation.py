@@ -1,0 +1,119 @@
+"""Training sequences, changed at random, so that a network learns what changes and what stays: only ever the training split.
+
+Two kinds, because a moved event is still one event, and an averaged one is none:
+
+    events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are left out
+    values         the whole sequence moves in time; neighbouring channels, or neighbouring steps, are set to zero
+
+Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..data.augment_config import AugmentConfig
+from ..errors import SrnnError
+from .batches import Batch
+from .spikes import Spikes
+
+Array = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[int]) -> Batch:
+    """A changed copy of a batch; the batch itself where ``config`` asks for nothing.
+
+    Args:
+        batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original become zero, and lose their label.
+        config: what may happen, and how far.
+        blocks: groups of as many channels each that belong together, such as features and their derivatives: a masked
+            channel is masked in all.
+        seeds: one a sequence, of every random choice.
+
+    Raises SrnnError where the config does not fit the inputs: events asked for, values given, or the reverse.
+    """
+    if not config.active:
+        return batch
+    x = (batch.x.dense() if isinstance(batch.x, Spikes) else batch.x).cpu().numpy()
+    y = batch.y.cpu().numpy().copy()
+    lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
+    events = isinstance(batch.x, Spikes) or bool(((x == 0) | (x == 1)).all())
+    _check(config, events, blocks, x.shape)
+    result = np.zeros_like(x)
+    for index, length in enumerate(lengths.tolist()):
+        steps = y[index, :length] if y.ndim == 2 else None
+        change = _change_events if events else _change_values
+        result[index, :length] = change(x[index, :length], steps, config, blocks, np.random.default_rng(seeds[index]))
+    dense = torch.from_numpy(result)
+    inputs = Spikes.from_dense(dense) if isinstance(batch.x, Spikes) else dense
+    return Batch(inputs.to(batch.x.device), torch.from_numpy(y).to(batch.y.device), batch.lengths)
+
+
+def _check(config: AugmentConfig, events: bool, blocks: int, shape: tuple[int, ...]) -> None:
+    """SrnnError where a setting means nothing for the inputs, or is too large for them."""
+    idle = ("channel_mask", "time_mask") if events else ("stretch", "channel_shift", "drop")
+    for name in idle:
+        if getattr(config, name):
+            kind, other = ("events", "values") if events else ("values", "events")
+            raise SrnnError(f"training.augment.{name} is for inputs that are {other}, and these are {kind}; remove it.")
+    width = shape[2] // blocks
+    for name, room in (("channel_mask", width), ("channel_shift", shape[2] - 1), ("time_shift", shape[1] - 1)):
+        if getattr(config, name) > room:
+            raise SrnnError(
+                f"training.augment.{name} is {getattr(config, name)}, more than the {room} that these inputs allow."
+            )
+
+
+def _change_events(
+    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, generator: np.random.Generator
+) -> Array:
+    """One sequence (T, C) of events, every one of them moved; ``labels`` (T,) are moved along, in place."""
+    steps, channels = x.shape
+    factor = math.exp(generator.uniform(-config.stretch, config.stretch))
+    shift = int(generator.integers(-config.time_shift, config.time_shift + 1))
+    aside = int(generator.integers(-config.channel_shift, config.channel_shift + 1))
+    at, channel = np.nonzero(x)
+    at, channel = (at * factor).astype(np.int64) + shift, channel + aside
+    kept = (at >= 0) & (at < steps) & (channel >= 0) & (channel < channels)
+    if config.drop:  # how many is drawn for each sequence, so that it meets all strengths
+        kept &= generator.random(len(at)) >= generator.uniform(0, config.drop)
+    moved = np.zeros_like(x)
+    moved[at[kept], channel[kept]] = 1
+    if labels is not None:
+        _move_labels(labels, np.ceil((np.arange(steps) - shift) / factor).astype(np.int64))  # the first that comes here
+    return moved
+
+
+def _change_values(
+    x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, generator: np.random.Generator
+) -> Array:
+    """One sequence (T, C) of values, shifted and masked; ``labels`` (T,) are moved along, in place."""
+    steps, channels = x.shape
+    source = np.arange(steps) - int(generator.integers(-config.time_shift, config.time_shift + 1))
+    moved = x[
+        source.clip(0, steps - 1)
+    ]  # beyond the ends the sequence stands still: zero would be a loud click in log-mel
+    if labels is not None:
+        _move_labels(labels, source)
+    width = channels // blocks
+    for _ in range(2):  # two masks of each kind, as SpecAugment (Park et al. 2019) has them
+        size = int(generator.integers(config.channel_mask + 1))
+        first = int(generator.integers(width - size + 1))
+        for block in range(blocks):
+            moved[:, block * width + first : block * width + first + size] = 0
+        size = int(generator.integers(min(config.time_mask, steps) + 1))
+        first = int(generator.integers(steps - size + 1))
+        moved[first : first + size] = 0
+    return moved
+
+
+def _move_labels(labels: Labels, source: Labels) -> None:
+    """Step t takes the label of step source[t]; none where that lies outside."""
+    inside = (source >= 0) & (source < len(labels))
+    labels[:] = np.where(inside, labels[source.clip(0, len(labels) - 1)], -1)

@@ -1,0 +1,100 @@
+"""A split of a task, checked once, from which batches of tensors are cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import SrnnError
+from .datasets import Inputs, SpikeArray
+from .spikes import Spikes
+
+if TYPE_CHECKING:
+    from .datasets import SplitName
+    from .tasks import Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B sequences of up to T steps."""
+
+    x: Tensor | Spikes
+    """(B, T, C): float32, or bits where the data set keeps its spikes as such."""
+    y: Tensor
+    """(B,) or (B, T) int64; -1: no label."""
+    lengths: Tensor | None
+    """(B,) int64: valid steps; None: all."""
+
+    @property
+    def steps(self) -> int:
+        """Valid steps of all its sequences together."""
+        return self.x.shape[0] * self.x.shape[1] if self.lengths is None else int(self.lengths.sum())
+
+
+class Sequences:
+    """The sequences of one split. SrnnError when they are not what the task promises, or not finite.
+
+    Args:
+        task: says how many inputs and classes there are.
+        split: "train", "validation" or "test".
+        data_dir: where the task's files are.
+        device: where batches shall lie.
+    """
+
+    def __init__(
+        self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        data = task.load(split, data_dir)
+        self.x, self.y, self.lengths, self.device = data.x, data.y, data.lengths, device
+        what = f"The {split} split of task '{task.name}'"
+        if self.x.ndim != 3 or self.x.shape[2] != task.inputs:
+            raise SrnnError(f"{what} should have the shape (sequences, steps, {task.inputs}); it is {self.x.shape}.")
+        if not len(self.x):
+            raise SrnnError(f"{what} has no sequences.")
+        shape = self.x.shape[:2] if task.kind == "per_step" else self.x.shape[:1]
+        if self.y.shape != shape:
+            raise SrnnError(f"{what} should have labels of shape {shape}; they are {self.y.shape}.")
+        if self.y.min() < -1 or self.y.max() >= task.outputs:
+            raise SrnnError(f"{what} has a label outside 0 to {task.outputs - 1} (and -1 for none).")
+        if self.lengths is not None:
+            if self.lengths.shape != (len(self.x),):
+                raise SrnnError(f"{what} should have {len(self.x)} lengths; they are {self.lengths.shape}.")
+            if self.lengths.min() < 1 or self.lengths.max() > self.x.shape[1]:
+                raise SrnnError(f"{what} has a length outside 1 to {self.x.shape[1]}.")
+        # One at a time: a split may be a file larger than memory. What is no array is finite by construction.
+        for index, sequence in enumerate(() if isinstance(self.x, Inputs) else self.x):
+            if not np.isfinite(sequence).all():
+                step, channel = np.argwhere(~np.isfinite(sequence))[0]
+                raise SrnnError(
+                    f"{what} is not finite: sequence {index}, step {step}, channel {channel} is {sequence[step, channel]}. "
+                    "Repair or drop it."
+                )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, indices: np.ndarray) -> Batch:
+        """The batch of the sequences at ``indices``, no longer than the longest of them."""
+        y, lengths = self.y[indices], None
+        longest = self.x.shape[1]
+        if self.lengths is not None:
+            valid = self.lengths[indices]
+            longest = int(valid.max())
+            y = y[:, :longest] if y.ndim == 2 else y
+            lengths = torch.as_tensor(valid, dtype=torch.int64, device=self.device)
+        y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.int64, device=self.device)
+        return Batch(self._inputs(indices, longest), y, lengths)
+
+    def _inputs(self, indices: np.ndarray, steps: int) -> Tensor | Spikes:
+        """The first ``steps`` steps of the sequences at ``indices``."""
+        x = self.x[indices]
+        if isinstance(x, SpikeArray):
+            words = np.ascontiguousarray(x.packed()[:, :steps]).view(np.int64)
+            return Spikes(torch.from_numpy(words), x.shape[2]).to(self.device)
+        dense = x.to_dense() if isinstance(x, Inputs) else x
+        return torch.as_tensor(np.ascontiguousarray(dense[:, :steps]), dtype=torch.float32, device=self.device)

@@ -1,0 +1,210 @@
+"""Sound files -> mono samples: WAV (PCM of 8 to 32 bits, floats), NIST SPHERE (TIMIT), FLAC (with the extra ``audio``).
+
+The format is told by the file's first bytes, not by its name: TIMIT's .WAV are SPHERE, and many copies of it are not.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import LIMITS, read_bytes, reading
+
+_LIMITS = LIMITS["audio"]
+FASTEST = 768_000
+ODDEST = 2**17
+"""Samples a second that can be resampled, at most."""
+AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
+"""Endings of the sound files that folders are searched for, in small letters."""
+Samples = npt.NDArray[np.float32]
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+
+
+def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tuple[Samples, int]:
+    """Samples of a sound file, and their number a second.
+
+    Several channels are averaged, so that a voice in one of two channels keeps its shape and loses half its level.
+
+    Args:
+        path: the file.
+        rate: samples per second that are wanted; None: as the file has them.
+        resample: bring another rate to ``rate`` by a polyphase filter; otherwise another rate is an error.
+
+    Returns:
+        samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz.
+
+    Raises:
+        SrnnError: a missing, empty, truncated or compressed file, one of another format, values that are not finite.
+    """
+    with reading(path, "sound"):
+        there = os.stat(path)
+        if not stat.S_ISREG(there.st_mode):  # a pipe, say, which would have us wait
+            raise ValueError("it is no ordinary file")
+        if there.st_size == 0:
+            raise SrnnError(f"{path} is empty (0 bytes); get it anew or leave it out.")
+    content = read_bytes(path, "sound", _LIMITS)
+    try:
+        samples, found = decode(content)
+    except SrnnError as error:
+        raise SrnnError(f"{path}: {error}") from error
+    if len(samples) == 0:
+        raise SrnnError(f"{path} holds no samples; leave it out.")
+    if not np.isfinite(samples).all():
+        raise SrnnError(f"{path} holds samples that are not finite (NaN or infinity).")
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if rate is None or rate == found:
+        return mono, found
+    if not resample:
+        raise SrnnError(f"{path} has {found} samples a second; {rate} are expected.")
+    try:
+        return resampled(mono, found, rate), rate
+    except SrnnError as error:
+        raise SrnnError(f"{path} {error}") from error
+
+
+def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
+    """(N,) samples at ``rate`` -> (ceil(N wanted / rate),) at ``wanted``, by a zero-phase polyphase filter (scipy's).
+
+    SrnnError for rates above 768,000, whose filter is as long, and where more would come of it than LIMITS["audio"] allow.
+    """
+    from scipy.signal import resample_poly
+
+    if max(rate, wanted) > FASTEST:
+        raise SrnnError(f"has {rate} samples a second; no more than {FASTEST} can be resampled.")
+    _check_samples(len(samples) * wanted // rate, 4 * len(samples), f"has {rate} samples a second")
+    common = math.gcd(rate, wanted)
+    if max(rate, wanted) // common > ODDEST:  # the filter has twenty times as many coefficients
+        raise SrnnError(f"has {rate} samples a second, which have too little in common with {wanted} to be resampled.")
+    return resample_poly(samples, wanted // common, rate // common).astype(np.float32)
+
+
+def decode(content: bytes) -> tuple[Samples, int]:
+    """Samples (N, channels) and rate of a sound file's bytes. SrnnError, without its name, if it is not sound."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+        return decode_wav(content)
+    if content[:7] == b"NIST_1A":
+        return decode_sphere(content)
+    if content[:4] == b"fLaC":
+        return decode_flac(content)
+    raise SrnnError("this is no sound file of a known format (WAV, NIST SPHERE, FLAC).")
+
+
+def decode_wav(content: bytes) -> tuple[Samples, int]:
+    """Samples (N, channels) and rate of a RIFF WAVE file: PCM of 8, 16, 24 or 32 bits, or floats of 32 or 64."""
+    form: tuple[int, int, int, int] | None = None
+    position, chunks = 12, 0
+    while position + 8 <= len(content):
+        chunks += 1
+        if chunks > (_LIMITS.items or 0):
+            raise SrnnError(f"the WAV file has more than {_LIMITS.items} chunks.")
+        name, size = content[position : position + 4], struct.unpack_from("<I", content, position + 4)[0]
+        start, position = position + 8, position + 8 + size + size % 2  # chunks begin at even places
+        if name == b"fmt ":
+            if size < 16 or start + size > len(content):
+                raise SrnnError("the WAV header is damaged.")
+            code, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", content, start)
+            if code == _EXTENSIBLE and size >= 26:
+                code = struct.unpack_from("<H", content, start + 24)[0]  # the sub-format begins with the code
+            form = (code, channels, rate, bits)
+        elif name == b"data":
+            if form is None:
+                raise SrnnError("the WAV header is damaged: there is no format before the samples.")
+            if start + size > len(content):
+                raise SrnnError(
+                    f"the WAV file is cut off: it should hold {size} bytes of samples and has {len(content) - start}."
+                )
+            return _pcm(content[start : start + size], *form)
+    raise SrnnError("the WAV file is cut off: it ends before its samples.")
+
+
+def _pcm(data: bytes, code: int, channels: int, rate: int, bits: int) -> tuple[Samples, int]:
+    if channels < 1 or rate < 1:
+        raise SrnnError(f"the WAV header is damaged: {channels} channels, {rate} samples a second.")
+    dtype = {(_PCM, 8): "u1", (_PCM, 16): "<i2", (_PCM, 24): "u1", (_PCM, 32): "<i4",
+             (_FLOAT, 32): "<f4", (_FLOAT, 64): "<f8"}.get((code, bits))  # fmt: skip
+    if dtype is None:
+        raise SrnnError(
+            f"the WAV file has samples of format {code} with {bits} bits; PCM of 8, 16, 24 or 32 bits and floats are "
+            "read. Convert it, for example: sox in.wav -e signed -b 16 out.wav"
+        )
+    if len(data) % (bits // 8 * channels):
+        raise SrnnError(f"the WAV file ends within a sample ({len(data)} bytes of {bits} bits, {channels} channels).")
+    raw: npt.NDArray[Any] = np.frombuffer(data, dtype)
+    if code == _FLOAT:
+        return raw.astype(np.float32).reshape(-1, channels), rate
+    if bits == 8:
+        return ((raw.astype(np.float32) - 128) / np.float32(128)).reshape(-1, channels), rate
+    if bits == 24:  # as the upper three bytes of 32 bits
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        wide[:, 1:] = raw.reshape(-1, 3)
+        raw, bits = wide.view("<i4")[:, 0], 32
+    return (raw / np.float64(2 ** (bits - 1))).astype(np.float32).reshape(-1, channels), rate
+
+
+def decode_sphere(content: bytes) -> tuple[Samples, int]:
+    """Samples (N, channels) and rate of a NIST SPHERE file with PCM of 16 bits, as TIMIT's are."""
+    try:
+        header_bytes = int(content[8:16])
+        if header_bytes < 16:
+            raise ValueError("the header ends within itself")
+        lines = content[16:header_bytes].decode("ascii", "replace").split("end_head", 1)[0].splitlines()
+        fields = {parts[0]: parts[2] for line in lines if len(parts := line.split(None, 2)) == 3}
+        coding = fields.get("sample_coding", "pcm")
+        count, channels, rate, width = (
+            int(fields.get(name, default))
+            for name, default in (
+                ("sample_count", ""), ("channel_count", "1"), ("sample_rate", ""), ("sample_n_bytes", "2"),
+            )
+        )  # fmt: skip
+    except ValueError as error:
+        raise SrnnError("the SPHERE header is damaged.") from error
+    if "shorten" in coding or "shortpack" in coding or "wavpack" in coding:
+        raise SrnnError(
+            f"the SPHERE file is compressed ({coding}); unpack it first, for example: sph2pipe -f wav in.wav out.wav"
+        )
+    if coding != "pcm" or width != 2:
+        raise SrnnError(f"the SPHERE file has samples '{coding}' of {width} bytes; PCM of 16 bits is read. Convert it.")
+    order = {"01": "<i2", "10": ">i2"}.get(fields.get("sample_byte_format", "01"))
+    if count < 0 or channels < 1 or rate < 1 or order is None:
+        raise SrnnError("the SPHERE header is damaged.")
+    size = 2 * count * channels
+    data = content[header_bytes : header_bytes + size]
+    if len(data) < size:
+        raise SrnnError(f"the SPHERE file is cut off: it should hold {size} bytes of samples and has {len(data)}.")
+    return (np.frombuffer(data, order).astype(np.float32) / np.float32(32768)).reshape(-1, channels), rate
+
+
+def decode_flac(content: bytes) -> tuple[Samples, int]:
+    """Samples (N, channels) and rate of a FLAC file, by soundfile."""
+    try:
+        import soundfile
+    except ImportError as error:
+        raise SrnnError('Reading FLAC needs soundfile: pip install "srnn[audio]".') from error
+    except OSError as error:  # its C library is missing
+        raise SrnnError(f"soundfile is installed, but does not work: {error}") from error
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            promised, rate = file.frames, file.samplerate
+            _check_samples(promised * file.channels, len(content), f"the FLAC file has {len(content)} bytes")
+            samples = np.asarray(file.read(dtype="float32", always_2d=True), np.float32)
+    except (RuntimeError, ValueError, MemoryError) as error:  # soundfile's errors are RuntimeErrors
+        raise SrnnError(f"the FLAC file is damaged: {error}") from error
+    if len(samples) != promised:
+        raise SrnnError(f"the FLAC file is cut off: it should hold {promised} samples and has {len(samples)}.")
+    return samples, rate
+
+
+def _check_samples(count: int, size: int, what: str) -> None:
+    """SrnnError where so many samples (of four bytes) come of so few bytes that LIMITS["audio"] do not allow it."""
+    most = max(_LIMITS.unpacked or 0, (_LIMITS.ratio or 0) * size) // 4
+    if count > most:
+        raise SrnnError(f"{what}, and {count} samples would come of it; {most} are possible at most.")

@@ -1,0 +1,123 @@
+"""What every data set gives, a ``Split``; and where data lie on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError, nearest
+from .inputs import Inputs
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[str, ...] = get_args(SplitName)
+_PADDED, _PADDED_RATIO = 2**33, 100  # bytes that padded sequences may take whatever their own; above, times their own
+UNLABELLED = -1
+"""The label of a step (or sequence) that has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """N sequences of one split of a data set."""
+
+    x: npt.NDArray[np.float32] | Inputs
+    """(N, T, C) inputs, an array or something smaller that stands for it (``SpikeArray``, ``WindowedArray``); steps from
+    a sequence's length on are zero."""
+    y: npt.NDArray[np.int64]
+    """(N,) a class for each sequence, or (N, T) one for each step; -1 where there is none."""
+    lengths: npt.NDArray[np.int64] | None = None
+    """(N,) valid steps of each sequence, padded on the right; None: all of them."""
+    groups: npt.NDArray[np.str_] | None = None
+    """(N,) what a sequence comes from (record, speaker, subject), for splitting and for statistics."""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: npt.ArrayLike) -> Split:
+        """The sequences at ``index`` (integers or a mask), in that order."""
+        i = np.asarray(index)
+        lengths = None if self.lengths is None else self.lengths[i]
+        return Split(self.x[i], self.y[i], lengths, None if self.groups is None else self.groups[i])
+
+    def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
+        """The split itself, once it is found sound.
+
+        Args:
+            where: what to name in the message, a file or a data set.
+            classes: labels must be below it, if given.
+            inputs: channels that x must have, if given.
+
+        Raises:
+            SrnnError: no sequences, wrong shapes or dtypes, inputs that are not finite, labels or lengths out of range.
+        """
+
+        def require(good: object, problem: str) -> None:
+            if not good:
+                raise SrnnError(f"{where}: {problem}.")
+
+        x, y, lengths, groups = self.x, self.y, self.lengths, self.groups
+        if not isinstance(x, Inputs):  # an array may hold anything
+            require(x.ndim == 3 and x.dtype == np.float32,
+                    f"inputs must be float32 (sequences, time, channels), not {x.dtype} {x.shape}")  # fmt: skip
+        require(all(x.shape), f"there are no sequences (inputs have the shape {x.shape})")
+        require(inputs is None or x.shape[2] == inputs, f"inputs have {x.shape[2]} channels, expected {inputs}")
+        require(y.shape in (x.shape[:1], x.shape[:2]) and y.dtype == np.int64,
+                f"labels must be int64 {x.shape[:1]} or {x.shape[:2]}, not {y.dtype} {y.shape}")  # fmt: skip
+        require(
+            isinstance(x, Inputs) or np.isfinite(x).all(), "inputs hold values that are not finite (NaN or infinity)"
+        )
+        top = "" if classes is None else f" to {classes - 1}"
+        require(y.min() >= UNLABELLED and (classes is None or y.max() < classes),
+                f"labels must be 0{top}, or -1 for none, but reach from {y.min()} to {y.max()}")  # fmt: skip
+        if lengths is not None:
+            require(lengths.shape == x.shape[:1] and lengths.dtype == np.int64,
+                    f"lengths must be int64 {x.shape[:1]}, not {lengths.dtype} {lengths.shape}")  # fmt: skip
+            require(lengths.min() >= 1 and lengths.max() <= x.shape[1], f"lengths must be 1 to {x.shape[1]}")
+        if groups is not None:
+            require(groups.shape == x.shape[:1] and groups.dtype.kind == "U",
+                    f"groups must be {x.shape[0]} names, not {groups.dtype} {groups.shape}")  # fmt: skip
+        return self
+
+
+def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """The folder under which data sets lie: the argument, else the variable SRNN_DATA, else ~/.cache/srnn.
+
+    The folder need not exist; a data set that misses its files says so, and how to get them.
+    """
+    if data_dir is not None:
+        return Path(data_dir)
+    named = os.environ.get("SRNN_DATA")
+    return Path(named) if named else Path("~/.cache/srnn").expanduser()
+
+
+def check_split(split: str) -> None:
+    """SrnnError unless ``split`` is train, validation or test."""
+    if split not in SPLITS:
+        raise SrnnError(f"There is no split {split!r}.{nearest(split, SPLITS)}")
+
+
+def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
+    """SrnnError where one long sequence among short ones would have all of them filled up to more than memory should hold."""
+    padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
+    if padded > max(_PADDED, _PADDED_RATIO * own):
+        raise SrnnError(
+            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; all of them filled up to it would "
+            f"take {padded:,} bytes instead of {own:,}. Cut it, or leave it out."
+        )
+
+
+def check_fraction(name: str, value: object) -> None:
+    """SrnnError unless ``value`` is a number strictly between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise SrnnError(f"{name} must be a number between 0 and 1, both excluded, not {value!r}.")
+
+
+def check_whole(name: str, value: object, least: int) -> int:
+    """The value itself; SrnnError unless it is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SrnnError(f"{name} must be a whole number, at least {least}, not {value!r}.")
+    return value

@@ -1,0 +1,71 @@
+"""What is slow to make is made once: arrays kept in a file beside the data, and mapped into memory from there.
+
+The file is a plain .npz, whose parts carry checksums. Its name holds a key of everything that it depends on: the options, and the
+sources' names, sizes and times of change. So it never has to be updated: another option or file is another key. It is
+written beside its final name and put there whole, so that neither a crash, a full disk nor a second process that writes
+the same can leave half of one. One that is damaged all the same is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import whole_file
+from ...files.arrays import open_npz
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def cached(
+    folder: Path, name: str, options: Mapping[str, Any], sources: Sequence[Path], build: Callable[[], Arrays]
+) -> Arrays:
+    """The arrays that ``build`` makes, from the cache if they are there.
+
+    Args:
+        folder: where the cache file lies; made when needed.
+        name: how its name begins.
+        options: everything besides the sources that the arrays depend on, a version of the code included; JSON values.
+        sources: the files that ``build`` reads.
+        build: makes the arrays; only called when the cache has not got them.
+
+    Returns:
+        Read-only memory maps, or ``build``'s own arrays where the folder cannot be written (read-only, disk full).
+    """
+    path = folder / f"{name}-{_key(options, sources)}.npz"
+    arrays = read_arrays(path)
+    if arrays is not None:
+        return arrays
+    made = build()
+    try:
+        write_arrays(path, made)
+    except SrnnError:
+        return made
+    return read_arrays(path) or made
+
+
+def write_arrays(path: Path, arrays: Arrays) -> None:
+    """Write a .npz, whole or not at all. SrnnError if it cannot."""
+    with whole_file(path, parents=True) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path) -> Arrays | None:
+    """The arrays of an uncompressed .npz as read-only memory maps; None if it is missing or damaged in any byte."""
+    try:
+        with open_npz(path, "a cache") as arrays:
+            return {name: arrays.mapped(name) for name in arrays}
+    except SrnnError:
+        return None
+
+
+def _key(options: Mapping[str, Any], sources: Sequence[Path]) -> str:
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sources]
+    return hashlib.sha256(json.dumps([dict(options), files], sort_keys=True).encode()).hexdigest()[:20]

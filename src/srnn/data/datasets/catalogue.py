@@ -1,0 +1,306 @@
+"""What data sets there are: where they come from, under which licence, which files, and how to tell that these are whole.
+
+A checksum stands here only where it is known for certain (published by the source, or carried by widely used loaders);
+a file without one is checked by its size if that is known, or by being readable. ``fetch.py`` downloads and verifies.
+To add one: an entry in ``CATALOGUE``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ...errors import SrnnError, nearest
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a data set."""
+
+    name: str
+    """Where it lies: a path relative to the data set's folder."""
+    url: str | None = None
+    """Its official address; None: it cannot be fetched, or comes out of an archive."""
+    bytes: int | None = None
+    """Its size, where known."""
+    checksum: str | None = None
+    """``md5:...`` or ``sha256:...`` of the file, where known."""
+    content_checksum: str | None = None
+    """The same of what is in it, for a .gz that may have been compressed anew."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A task that reads a data set."""
+
+    task: str
+    options: dict[str, Any] = field(default_factory=dict)
+    """With which it reads this one; the others have their defaults."""
+    needs: str = ""
+    """A file or folder under the data folder that it reads too, and that is not of this data set."""
+    how: str = ""
+    """The command that makes it; {data} is the data folder."""
+
+    def missing(self, root: Path) -> str | None:
+        """How to make what it needs, where that is not there. ``root``: the data folder."""
+        if not self.needs or (root / self.needs).exists():
+            return None
+        return " ".join(shlex.quote(word.replace("{data}", str(root))) for word in shlex.split(self.how))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set."""
+
+    name: str
+    title: str
+    folder: str
+    """Its folder under the data folder."""
+    licence: str
+    citation: str
+    size: str
+    """How much there is, for people."""
+    homepage: str
+    files: tuple[DataFile, ...] = ()
+    """What ``fetch`` downloads and ``verify`` checks."""
+    unpack: bool = False
+    """Whether its files are archives, which ``prepare`` unpacks."""
+    strip: int = 0
+    """Leading folders to take off the names in its archives."""
+    sums: DataFile | None = None
+    """A file of SHA-256 sums, which lists the files (PhysioNet's way); it is fetched first."""
+    sums_pattern: str = ""
+    """Regular expression for the files in ``sums`` that are wanted."""
+    how_to_get: str = ""
+    """For a data set that cannot be fetched: where to ask, and what to put where."""
+    uses: tuple[Use, ...] = ()
+    """The tasks that read it; ``prepare`` loads each once."""
+    recordings: str = ""
+    """Of sound: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
+    count: int = 0
+    """How many recordings there are at least."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that read it."""
+        return tuple(use.task for use in self.uses)
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether ``fetch`` gets all of it."""
+        return not self.how_to_get
+
+
+_ZENKE = "https://zenkelab.org/datasets/"
+_MNIST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_SPEECH = "http://download.tensorflow.org/data/"
+_HEIDELBERG = (
+    "Cramer, Stradmann, Schemmel, Zenke: The Heidelberg spiking data sets for the systematic evaluation of spiking "
+    "neural networks. IEEE Trans. Neural Networks and Learning Systems 33 (2022) 2744-2757"
+)
+_WARDEN = "Warden: Speech Commands: a dataset for limited-vocabulary speech recognition. arXiv:1804.03209 (2018)"
+
+_DATA_SETS = (
+    DataSet(
+        name="digits",
+        title="Handwritten digits, 8 x 8 pixels, 1,797 of them",
+        folder="",
+        licence="CC BY 4.0 (UCI)",
+        citation="Alpaydin, Kaynak: Optical recognition of handwritten digits. UCI Machine Learning Repository (1998)",
+        size="comes with scikit-learn, no download",
+        homepage="https://archive.ics.uci.edu/dataset/80",
+        uses=(Use("digits"),),
+    ),
+    DataSet(
+        name="mnist",
+        title="MNIST: handwritten digits, 28 x 28 pixels",
+        folder="mnist",
+        licence="CC BY-SA 3.0",
+        citation="LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition. "
+        "Proc. IEEE 86 (1998) 2278-2324",
+        size="11 MB, 60,000 training and 10,000 test images",
+        homepage="http://yann.lecun.com/exdb/mnist/",
+        files=(
+            DataFile("train-images-idx3-ubyte.gz", _MNIST + "train-images-idx3-ubyte.gz",
+                     checksum="md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                     content_checksum="md5:6bbc9ace898e44ae57da46a324031adb"),
+            DataFile("train-labels-idx1-ubyte.gz", _MNIST + "train-labels-idx1-ubyte.gz",
+                     checksum="md5:d53e105ee54ea40749a09fcbcd1e9432",
+                     content_checksum="md5:a25bea736e30d166cdddb491f175f624"),
+            DataFile("t10k-images-idx3-ubyte.gz", _MNIST + "t10k-images-idx3-ubyte.gz",
+                     checksum="md5:9fb629c4189551a2d022fa330f9573f3",
+                     content_checksum="md5:2646ac647ad5339dbf082846283269ea"),
+            DataFile("t10k-labels-idx1-ubyte.gz", _MNIST + "t10k-labels-idx1-ubyte.gz",
+                     checksum="md5:ec29112dd5afa0611ce80d1b7f02629c",
+                     content_checksum="md5:27ae3e4e09519cfbb04c329615203637"),
+        ),
+        uses=(Use("smnist"), Use("psmnist")),
+    ),
+    DataSet(
+        name="shd",
+        title="Spiking Heidelberg Digits: spoken digits as spikes of a silicon ear's 700 channels",
+        folder="shd",
+        licence="CC BY 4.0",
+        citation=_HEIDELBERG,
+        size="8,156 training and 2,264 test recordings",
+        homepage="https://zenkelab.org/resources/spiking-heidelberg-datasets-shd/",
+        unpack=True,
+        files=(
+            DataFile("shd_train.h5.zip", _ZENKE + "shd_train.h5.zip", checksum="md5:f3252aeb598ac776c1b526422d90eecb"),
+            DataFile("shd_test.h5.zip", _ZENKE + "shd_test.h5.zip", checksum="md5:1503a5064faa34311c398fb0a1ed0a6f"),
+        ),
+        uses=(Use("shd"),),
+    ),
+    DataSet(
+        name="ssc",
+        title="Spiking Speech Commands: 35 spoken words as spikes of a silicon ear's 700 channels",
+        folder="ssc",
+        licence="CC BY 4.0",
+        citation=_HEIDELBERG,
+        size="75,466 training, 9,981 validation and 20,382 test recordings",
+        homepage="https://zenkelab.org/resources/spiking-heidelberg-datasets-shd/",
+        unpack=True,
+        files=(
+            DataFile("ssc_train.h5.zip", _ZENKE + "ssc_train.h5.zip", checksum="md5:d102be95e7144fcc0553d1f45ba94170"),
+            DataFile("ssc_valid.h5.zip", _ZENKE + "ssc_valid.h5.zip", checksum="md5:b4eee3516a4a90dd0c71a6ac23a8ae43"),
+            DataFile("ssc_test.h5.zip", _ZENKE + "ssc_test.h5.zip", checksum="md5:a35ff1e9cffdd02a20eb850c17c37748"),
+        ),
+        uses=(Use("ssc"),),
+    ),
+    DataSet(
+        name="speech-commands-v1",
+        title="Google Speech Commands, version 0.01: 30 spoken words",
+        folder="speech_commands_v0.01",
+        licence="CC BY 4.0",
+        citation=_WARDEN,
+        size="1.5 GB, 64,727 recordings",
+        homepage="https://research.google/blog/launching-the-speech-commands-dataset/",
+        unpack=True,
+        files=(
+            DataFile(
+                "speech_commands_v0.01.tar.gz", _SPEECH + "speech_commands_v0.01.tar.gz", bytes=1_489_096_277,
+                checksum="sha256:743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
+            ),
+        ),
+        uses=(Use("gsc", {"version": 1}),),
+        recordings="[!_.]*/*.wav",
+        count=64_721,  # of words; six of background noise come with them
+    ),
+    DataSet(
+        name="speech-commands-v2",
+        title="Google Speech Commands, version 0.02: 35 spoken words",
+        folder="speech_commands_v0.02",
+        licence="CC BY 4.0",
+        citation=_WARDEN,
+        size="2.4 GB, 105,829 recordings",
+        homepage="https://arxiv.org/abs/1804.03209",
+        unpack=True,
+        files=(
+            DataFile(
+                "speech_commands_v0.02.tar.gz", _SPEECH + "speech_commands_v0.02.tar.gz", bytes=2_428_923_189,
+                checksum="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+            ),
+        ),
+        uses=(Use("gsc"),),
+        recordings="[!_.]*/*.wav",
+        count=105_829,
+    ),
+    DataSet(
+        name="speech-commands-test-v2",
+        title="Google Speech Commands, version 0.02: the official test set of 12 classes",
+        folder="speech_commands_test_set_v0.02",
+        licence="CC BY 4.0",
+        citation=_WARDEN,
+        size="recordings of ten words, silence and unknown words",
+        homepage="https://arxiv.org/abs/1804.03209",
+        unpack=True,
+        files=(
+            DataFile("speech_commands_test_set_v0.02.tar.gz", _SPEECH + "speech_commands_test_set_v0.02.tar.gz"),
+        ),
+        uses=(
+            Use("gsc", {"test_set": "official"}, needs="speech_commands_v0.02/yes",
+                how="srnn data prepare speech-commands-v2 --data-dir {data}"),
+        ),
+        recordings="[!.]*/*.wav",
+    ),
+    DataSet(
+        name="fsdd",
+        title="Free Spoken Digit Dataset: ten digits by six speakers",
+        folder="fsdd",
+        licence="CC BY-SA 4.0",
+        citation="Jackson et al.: Free Spoken Digit Dataset. github.com/Jakobovski/free-spoken-digit-dataset",
+        size="3,000 recordings",
+        homepage="https://github.com/Jakobovski/free-spoken-digit-dataset",
+        unpack=True,
+        strip=1,
+        files=(
+            # GitHub packs this archive when asked, so it has no lasting checksum.
+            DataFile("fsdd.zip",
+                     "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"),
+        ),
+        uses=(
+            Use("spoken-digits"),
+            Use("spoken-digits-spikes", needs="fsdd/cochlea.h5",
+                how="srnn encode cochlea {data}/fsdd/recordings --pattern '{label}_{speaker}_{index}' "
+                "--out {data}/fsdd/cochlea.h5"),
+        ),
+        recordings="recordings/*.wav",
+        count=3000,
+    ),
+    DataSet(
+        name="qtdb",
+        title="QT Database: two-lead electrocardiograms with marked waves",
+        folder="qtdb",
+        licence="Open Data Commons Attribution 1.0",
+        citation="Laguna, Mark, Goldberger, Moody: A database for evaluation of algorithms for measurement of QT and "
+        "other waveform intervals in the ECG. Computers in Cardiology 24 (1997) 673-676",
+        size="105 records of 15 minutes; of their files, signals and the marks q1c",
+        homepage="https://physionet.org/content/qtdb/1.0.0/",
+        sums=DataFile("records/SHA256SUMS", "https://physionet.org/files/qtdb/1.0.0/SHA256SUMS.txt"),
+        sums_pattern=r"sel\w+\.(dat|hea|q1c)",
+    ),
+    DataSet(
+        name="soli",
+        title="Project Soli: eleven hand gestures as radar images",
+        folder="soli",
+        licence="by agreement with its authors; it may not be passed on",
+        citation="Wang, Song, Lien, Poupyrev, Hilliges: Interacting with Soli: exploring fine-grained dynamic gesture "
+        "recognition in the radio-frequency spectrum. UIST (2016) 851-860",
+        size="2,750 recordings",
+        homepage="https://github.com/simonwsw/deep-soli",
+        files=(
+            DataFile("file_half.json",
+                     "https://raw.githubusercontent.com/simonwsw/deep-soli/master/config/file_half.json"),
+        ),
+        how_to_get="ask its authors (github.com/simonwsw/deep-soli leads to them) and put the files "
+        "GESTURE_SUBJECT_INSTANCE.h5 into {folder}",
+        uses=(Use("soli"), Use("soli_sequence")),
+    ),
+    DataSet(
+        name="timit",
+        title="TIMIT: read sentences with their phonemes",
+        folder="timit",
+        licence="LDC User Agreement; it may not be passed on",
+        citation="Garofolo et al.: TIMIT acoustic-phonetic continuous speech corpus, LDC93S1. Linguistic Data "
+        "Consortium (1993)",
+        size="6,300 sentences by 630 speakers",
+        homepage="https://catalog.ldc.upenn.edu/LDC93S1",
+        how_to_get="buy it from the Linguistic Data Consortium (catalog.ldc.upenn.edu/LDC93S1) and put its folders "
+        "TRAIN and TEST into {folder}",
+        uses=(Use("timit"),),
+    ),
+)  # fmt: skip
+
+CATALOGUE: Mapping[str, DataSet] = MappingProxyType({data_set.name: data_set for data_set in _DATA_SETS})
+"""Every data set by its name."""
+
+
+def find_data_set(name: str) -> DataSet:
+    """The data set of that name; SrnnError, with the nearest, if there is none."""
+    if name not in CATALOGUE:
+        raise SrnnError(f"There is no data set {name!r}.{nearest(name, CATALOGUE)}")
+    return CATALOGUE[name]

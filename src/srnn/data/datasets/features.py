@@ -1,0 +1,167 @@
+"""Features of sound files: made once, kept in two bytes a number, and brought to their final form when a batch is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ..encoders.speech import SpeechFeatures, Statistics, scale
+from ..encoders.ternary import check_threshold, ternary
+from .audio import Samples, read_audio
+from .base import SplitName, check_padding
+from .cache import Arrays, cached
+from .inputs import Inputs
+
+_CODE = 1  # counts up when the same files and options shall give another result
+_LARGEST = 6e4  # float16 ends at 65504
+
+
+class Clip(NamedTuple):
+    """A sound file, or a piece of one, and what is in it."""
+
+    path: Path
+    name: str
+    """Path relative to the data set's folder."""
+    label: int
+    group: str
+    """Who speaks."""
+    start: int | None = None
+    """First sample of the piece; None: the file from its beginning."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureArray(Inputs):
+    """Features (N, T, C) of N clips; derivatives and scaling are made from the stored frames when asked for."""
+
+    frames: npt.NDArray[np.float16]
+    """(N, T, front channels), zero from a clip's end on."""
+    lengths: npt.NDArray[np.int64]
+    """(N,) frames of each clip."""
+    encoder: SpeechFeatures
+    statistics: Statistics
+    threshold: float | None = None
+    """Features are made +1, 0, -1 by it; None: they stay as they are."""
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None:
+            check_threshold(self.threshold)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        return (len(self.frames), self.frames.shape[1], self.encoder.channels)
+
+    def __getitem__(self, index: Any) -> FeatureArray:
+        part = self.frames[index]
+        if part.ndim != 3:
+            raise SrnnError("Take features by a slice, a list of integers or a mask.")
+        return FeatureArray(part, self.lengths[index], self.encoder, self.statistics, self.threshold)
+
+    def to_dense(self) -> npt.NDArray[np.float32]:
+        dense = np.zeros(self.shape, np.float32)
+        for length in np.unique(self.lengths):  # derivatives end where a clip does
+            rows = self.lengths == length
+            dense[rows, :length] = scale(self.encoder.expand(self.frames[rows, :length]), self.statistics)
+        return dense if self.threshold is None else ternary(dense, self.threshold)
+
+
+def load_features(
+    split: SplitName,
+    clips: Callable[[SplitName], Sequence[Clip]],
+    folder: Path,
+    encoder: SpeechFeatures,
+    length: int | None = None,
+    threshold: float | None = None,
+) -> FeatureArray:
+    """Features of the clips of one split, scaled by the statistics of the training split.
+
+    Args:
+        split: which.
+        clips: gives the clips of a split; asked for "train" too where statistics are needed.
+        folder: where the cache lies.
+        encoder: what makes the features.
+        length: samples to which clips are brought (``fit_length``); None: each as long as it is.
+        threshold: as in ``FeatureArray``.
+
+    Raises:
+        SrnnError: a file that cannot be read, with its name.
+    """
+    statistics = load_statistics(clips("train") if encoder.fitted else (), folder, encoder, length)
+    frames, lengths = stored_frames(clips(split), folder, encoder, length)
+    return FeatureArray(frames, lengths, encoder, statistics, threshold)
+
+
+def load_statistics(
+    train: Sequence[Clip], folder: Path, encoder: SpeechFeatures, length: int | None = None
+) -> Statistics:
+    """Statistics of the training clips: computed once and kept, two numbers a channel."""
+    if not encoder.fitted:
+        return encoder.fit(())
+
+    def fit() -> Arrays:
+        frames, lengths = stored_frames(train, folder, encoder, length)
+        return encoder.fit(_expanded(frames, lengths, encoder))._asdict()
+
+    arrays = cached(folder, "statistics", *_key(train, encoder, length), fit)
+    return Statistics(np.array(arrays["mean"]), np.array(arrays["std"]))
+
+
+def stored_frames(
+    clips: Sequence[Clip], folder: Path, encoder: SpeechFeatures, length: int | None = None
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
+    """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
+
+    def make() -> Arrays:
+        rows = [_to_half(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
+        lengths = np.array([len(row) for row in rows], np.int64)
+        check_padding(str(folder.parent), lengths, 2 * encoder.front.channels)
+        frames = np.zeros((len(rows), lengths.max(), encoder.front.channels), np.float16)
+        for index, row in enumerate(rows):
+            frames[index, : len(row)] = row
+        return {"frames": frames, "lengths": lengths}
+
+    if not clips:
+        raise SrnnError("There are no clips in this split.")
+    arrays = cached(folder, f"features-{encoder.kind}", *_key(clips, encoder, length), make)
+    return arrays["frames"], np.array(arrays["lengths"])
+
+
+def read_clip(clip: Clip, rate: int, length: int | None = None) -> Samples:
+    """(N,) samples of a clip at ``rate``, resampled if need be and brought to ``length``."""
+    samples, _ = read_audio(clip.path, rate)
+    if clip.start is not None:
+        return samples[clip.start :][:length]
+    return samples if length is None else fit_length(samples, length)
+
+
+def fit_length(samples: Samples, length: int) -> Samples:
+    """(N,) -> (length,): a longer clip loses as much at both ends; a shorter one has as much silence added at both."""
+    excess = len(samples) - length
+    if excess > 0:
+        return samples[excess // 2 : excess // 2 + length]
+    return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
+
+
+def _to_half(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16)
+
+
+def _expanded(
+    frames: npt.NDArray[np.float16], lengths: npt.NDArray[np.int64], encoder: SpeechFeatures, rows: int = 256
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Features before scaling, some clips at a time: of as many frames each, in the clips' order otherwise."""
+    for length in np.unique(lengths):
+        same = np.flatnonzero(lengths == length)
+        for first in range(0, len(same), rows):
+            yield encoder.expand(frames[same[first : first + rows], :length])
+
+
+def _key(clips: Sequence[Clip], encoder: SpeechFeatures, length: int | None) -> tuple[dict[str, Any], list[Path]]:
+    """What features depend on: the options, and the files."""
+    options = {"encoder": asdict(encoder), "length": length, "code": _CODE, "clips": [(c.name, c.start) for c in clips]}
+    return options, sorted({clip.path for clip in clips})

@@ -1,0 +1,144 @@
+"""Which files a folder or a table of one's own data names, with their labels; and which of a folder's are not read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import SrnnError
+from ...files import LIMITS, read_text, reading
+from .audio import AUDIO_SUFFIXES
+from .names import NamePattern
+
+HDF5 = (".h5", ".hdf5")
+_OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
+_COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
+_NAMED = 5  # class folders that a message names
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of a folder or a table."""
+
+    path: Path
+    name: str
+    label: str
+    group: str
+    split: str
+
+
+def list_items(source: Path, speaker: str = "") -> list[Item]:
+    """The files of a folder or table, sorted by name (a table's in its order).
+
+    speaker: pattern of the files' names, as ``names.py`` reads it, with {speaker} for the group that a table does not give.
+    """
+    if source.suffix.lower() == ".csv" and source.is_file():
+        items = _table(source)
+    elif source.is_dir():
+        items = [
+            Item(path, path.relative_to(source).as_posix(), path.relative_to(source).parts[0], "", "")
+            for path in _visible(source)
+            if path.suffix.lower() in AUDIO_SUFFIXES and path.parent != source
+        ]
+        if not items:
+            there = "".join(f"; {line}" for line in list_unread(source, items))
+            raise SrnnError(
+                f"{source} holds no folders of sound files, one for each class ({', '.join(AUDIO_SUFFIXES)}){there}."
+            )
+    else:
+        raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
+    if not speaker:
+        return items
+    pattern = NamePattern(speaker, needed=("speaker",))
+    return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, pattern, speaker), i.split) for i in items]
+
+
+def _speaker(path: Path, pattern: NamePattern, told: str) -> str:
+    read = pattern.read(path.stem)
+    if read is None:
+        raise SrnnError(f"The speaker was not found in the name of {path} by {told!r}.")
+    return read["speaker"]
+
+
+def _table(source: Path) -> list[Item]:
+    with reading(source, "a table"):
+        text = read_text(source, "a table", LIMITS["table"])
+        if text.count("\n") > (LIMITS["table"].items or 0):
+            raise ValueError(f"it has more than {LIMITS['table'].items} rows")
+        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        if len(table.fieldnames or ()) > _COLUMNS_AT_MOST:
+            raise ValueError(f"it has more than {_COLUMNS_AT_MOST} columns")
+        rows = list(table)
+        return _table_items(source, rows)
+
+
+def _table_items(source: Path, rows: list[dict[str, str]]) -> list[Item]:
+    if not rows or not {"file", "label"} <= set(rows[0]):
+        raise SrnnError(
+            f"{source} should begin with the line 'file,label' (also: group, split) and name files below it."
+        )
+    items: list[Item] = []
+    lines: dict[Path, int] = {}
+    for number, row in enumerate(rows, 2):
+        file, label = ((row.get(key) or "").strip() for key in ("file", "label"))
+        if not file or not label:
+            raise SrnnError(f"{source}, line {number}: a row needs a file and a label.")
+        if len(label) > _LABEL_AT_MOST:
+            raise SrnnError(f"{source}, line {number}: a label has {_LABEL_AT_MOST} characters at most.")
+        if file.startswith(("//", "\\\\")):
+            raise SrnnError(f"{source}, line {number}: {file[:100]!r} is a file of another computer; copy it first.")
+        path = source.parent / file
+        if not path.is_file():
+            raise SrnnError(f"{source}, line {number}: {path} was not found.")
+        first = lines.setdefault(path.resolve(), number)
+        if first != number:
+            raise SrnnError(
+                f"{source}, line {number}: {path} is named in line {first} already; a file has one label and one split."
+            )
+        group, split = ((row.get(key) or "").strip() for key in ("group", "split"))
+        items.append(Item(path, file, label, group, split))
+    kinds = {item.path.suffix.lower() == ".npy" for item in items}
+    if len(kinds) > 1:
+        raise SrnnError(f"{source} names sound files and .npy arrays; make it one or the other.")
+    return items
+
+
+def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
+    """What lies in a folder and is none of its items: a line for each kind, with counts. Nothing for a table."""
+    if not source.is_dir():
+        return []
+    used = {item.label for item in items}
+    loose, endings = 0, Counter[str]()
+    for path in _visible(source):
+        ending = path.suffix.lower()
+        if path.parent == source:
+            loose += ending in AUDIO_SUFFIXES + _OTHER_SOUND
+        elif ending not in AUDIO_SUFFIXES:
+            endings[ending or "without an ending"] += 1
+    unused = sorted(
+        p.name for p in source.iterdir() if p.is_dir() and p.name not in used and not p.name.startswith(".")
+    )
+    lines = []
+    if endings:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
+        lines.append(f"files of kinds that are not read: {kinds} ({', '.join(AUDIO_SUFFIXES)} are)")
+    if unused:
+        names = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
+        lines.append(f"folders without sound that is read, no classes: {names}")
+    if loose:
+        lines.append(f"sound files in no class's folder, not read: {loose}")
+    return lines
+
+
+def _visible(source: Path) -> list[Path]:
+    """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an editor's)."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(found)

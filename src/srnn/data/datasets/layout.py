@@ -1,0 +1,116 @@
+"""What lies in the folders of data sets, opened file by file: for ``srnn data verify`` where no checksum can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from ...errors import SrnnError
+from . import soli, timit
+from .audio import read_audio
+from .catalogue import DataFile, DataSet
+from .report import FileReport
+from .shd import check_file
+
+
+def check_events(file: DataFile, path: Path) -> FileReport:
+    """An HDF5 file of events that came from the archive ``file``."""
+    if not path.is_file():
+        return FileReport(file.name, "missing")
+    try:
+        count = check_file(path)
+    except SrnnError as error:
+        return FileReport(path.name, "wrong", _why(error, path))
+    return FileReport(path.name, "readable", f"{count:,} recordings, unpacked; no checksum is known")
+
+
+def check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
+    """The recordings that came from the archive ``file``: every bad one, or one report if all are right."""
+    paths = sorted(folder.glob(data_set.recordings))
+    if not paths:
+        return [FileReport(file.name, "missing")]
+    bad = [report for path in paths if (report := _sound(path, path.relative_to(folder).as_posix()))]
+    if len(paths) < data_set.count:
+        pattern = f"{folder.name}/{data_set.recordings}"
+        bad.insert(0, FileReport(pattern, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"))
+    return bad or [FileReport(file.name, "readable", f"its {len(paths):,} recordings are there, unpacked")]
+
+
+def check_soli(root: Path) -> list[FileReport]:
+    """Every recording that the official split names."""
+    try:
+        folder = soli.find_folder(root)
+    except SrnnError:
+        return [FileReport("GESTURE_SUBJECT_INSTANCE.h5", "missing")]
+    try:
+        named = [name for half in ("train", "eval") for name in soli.read_names(folder, half)[1]]
+    except SrnnError as error:
+        return [FileReport("file_half.json", "wrong", _why(error, folder / "file_half.json"))]
+    reports = []
+    for g, s, i in named:
+        path = folder / f"{g}_{s}_{i}.h5"
+        if not path.is_file():
+            reports.append(FileReport(path.name, "missing"))
+            continue
+        try:
+            soli.read_recording(soli.Recording(path, g, s), range(soli.RECEIVERS))
+            reports.append(FileReport(path.name, "readable"))
+        except SrnnError as error:
+            reports.append(FileReport(path.name, "wrong", _why(error, path)))
+    return reports
+
+
+def check_timit(root: Path) -> list[FileReport]:
+    """The folders TRAIN and TEST: how many speakers they hold; and every sentence that is not sound."""
+    try:
+        folder = timit.find_corpus(root)
+    except SrnnError:
+        return [FileReport(part, "missing") for part in timit.SPEAKERS]
+    reports = []
+    for part, count in timit.SPEAKERS.items():
+        try:
+            speakers = timit.list_speakers(folder, part.lower())
+        except SrnnError as error:
+            reports.append(FileReport(part, "wrong", _why(error, root)))
+            continue
+        bad = [report for speaker in speakers.values() for report in _sentences(speaker, folder)]
+        if len(speakers) < count:
+            bad.insert(0, FileReport(part, "wrong", f"{len(speakers)} of its {count} speakers are there"))
+        reports += bad or [FileReport(part, "readable", f"{len(speakers)} speakers")]
+    return reports
+
+
+def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
+    name = speaker.relative_to(folder).as_posix()
+    paths = [path for path in sorted(speaker.iterdir()) if path.suffix.lower() == ".wav"]
+    sentences = {path.name.split(".")[0].lower() for path in paths}  # SA1.WAV may have a copy SA1.WAV.wav beside it
+    if len(sentences) < timit.SENTENCES:
+        yield FileReport(name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there")
+    number = dict.fromkeys(timit.folding(61), 0)
+    for path in paths:
+        if report := _sound(path, f"{name}/{path.name}"):
+            yield report
+            continue
+        try:
+            timit.read_phones(timit.find_phones(path), number)
+        except SrnnError as error:
+            yield FileReport(f"{name}/{path.name}", "wrong", _why(error, path))
+
+
+def _sound(path: Path, name: str) -> FileReport | None:
+    """What is wrong with a sound file; None if nothing is."""
+    try:
+        read_audio(path)
+    except SrnnError as error:
+        return FileReport(name, "wrong", _why(error, path))
+    return None
+
+
+def _why(error: SrnnError, path: Path) -> str:
+    """The message of an error, without the file's name, which stands before it, and without the full stop."""
+    return str(error).removeprefix(f"{path}").lstrip(": ").rstrip(".")
+
+
+LAYOUTS: Mapping[str, Callable[[Path], list[FileReport]]] = MappingProxyType({"soli": check_soli, "timit": check_timit})
+"""What to look at, besides the files of the catalogue, under the data folder, by the data set's name."""

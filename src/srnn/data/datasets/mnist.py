@@ -1,0 +1,122 @@
+"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in an order that hides the picture.
+
+    <data_dir>/mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz,
+    t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz)
+
+Pixels are divided by 255. Images stay bytes; a batch's windows are made when it is cut (``WindowedArray``).
+
+MNIST has no validation split: the last 10,000 images of the training file are held out, as many as there are for testing
+(the file's first 50,000 and last 10,000 are the customary division). Writers are not given, so it cannot be split by them.
+
+The permutation of permuted sequential MNIST is drawn from a seed. The one that the paper used is not published (its code
+reads arrays that are permuted already), so results on it can be compared with the paper's only roughly.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import LIMITS, reading
+from ...files.unpacking import Allowance, file_parts, gunzip
+from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
+from .windows import WindowedArray
+
+PIXELS = 784
+CLASSES = 10
+_SIDE = 28
+_IMAGES, _LABELS = 2051, 2049  # the IDX format's magic numbers: bytes, of 3 and of 1 dimensions
+_FILES = {"train": "train", "validation": "train", "test": "t10k"}
+
+
+def load_mnist(
+    split: SplitName,
+    data_dir: Path | None = None,
+    window: int = 1,
+    permutation_seed: int | None = None,
+    validation_size: int = 10_000,
+) -> Split:
+    """One split: x (N, 784, window) in 0..1, made lazily, y (N,) the digit.
+
+    Args:
+        split: train, validation or test.
+        data_dir: where data lie.
+        window: pixels seen at a step, its own and the next window - 1.
+        permutation_seed: of the order of the pixels, the same for all images; None: row by row.
+        validation_size: how many of the last training images are held out; 0: none, and ``train`` is the whole file.
+
+    Raises:
+        SrnnError: a file is missing (the message says how to get it), damaged or no IDX file; bad arguments.
+    """
+    check_split(split)
+    check_whole("validation_size", validation_size, least=0)
+    pixels, labels, where = read_images(_FILES[split], data_dir)
+    if split != "test":
+        kept = len(pixels) - validation_size
+        if kept < 1:
+            raise SrnnError(f"validation_size is {validation_size}, but {where} holds {len(pixels)} images in all.")
+        if split == "validation" and not validation_size:
+            raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
+        part = slice(kept, None) if split == "validation" else slice(kept)
+        pixels, labels = pixels[part], labels[part]
+    if permutation_seed is not None:
+        pixels = pixels[:, permutation(permutation_seed)]
+    return Split(WindowedArray(pixels, window, 255.0), labels).validate(str(where), CLASSES, window)
+
+
+def permutation(seed: int) -> npt.NDArray[np.intp]:
+    """(784,) the order in which pixels are read. From numpy's old generator, whose numbers are promised never to change."""
+    check_whole("permutation_seed", seed, least=0)
+    if seed >= 2**32:
+        raise SrnnError(f"permutation_seed must be below 2^32, not {seed}.")
+    return np.random.RandomState(seed).permutation(PIXELS)
+
+
+def read_images(part: str, data_dir: Path | None = None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Path]:
+    """Pixels (N, 784), labels (N,) and the images' file; ``part`` is "train" or "t10k". SrnnError if they are not sound."""
+    images_path = find_file(f"{part}-images-idx3-ubyte", data_dir)
+    labels_path = find_file(f"{part}-labels-idx1-ubyte", data_dir)
+    images = read_idx(images_path, _IMAGES)
+    labels = read_idx(labels_path, _LABELS)
+    if images.shape[1:] != (_SIDE, _SIDE):
+        raise SrnnError(f"{images_path} holds images of {images.shape[1:]} pixels, expected ({_SIDE}, {_SIDE}).")
+    if len(images) != len(labels):
+        raise SrnnError(f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels.")
+    return images.reshape(-1, PIXELS), labels.astype(np.int64), images_path
+
+
+def find_file(name: str, data_dir: Path | None = None) -> Path:
+    """Where the file lies, packed or not. SrnnError, with how to get it, when it is not there."""
+    root = resolve_data_dir(data_dir)
+    for folder in (root / "mnist", root / "mnist" / "raw", root / "MNIST" / "raw"):
+        for path in (folder / f"{name}.gz", folder / name):
+            if path.is_file():
+                return path
+    raise SrnnError(
+        f"{name}.gz was not found under {root}: get it by 'srnn data fetch mnist', "
+        "or name another data folder by --data-dir or SRNN_DATA."
+    )
+
+
+def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
+    """The array of an IDX file of bytes, packed by gzip or not. SrnnError if it is not sound."""
+    limits = LIMITS["idx"]
+    with reading(path, "an IDX file; download it anew"), path.open("rb") as file:
+        allowance = Allowance(path.stat().st_size, limits)
+        content = b"".join(gunzip(file, allowance, limits) if path.suffix == ".gz" else file_parts(file))
+    found = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
+    dimensions = magic & 0xFF
+    start = 4 + 4 * dimensions
+    if found != magic or len(content) < start:
+        raise SrnnError(f"{path} is no IDX file of {'images' if magic == _IMAGES else 'labels'}; download it anew.")
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    if 0 in shape:  # numpy takes no shape whose other sizes are beyond its counting
+        raise SrnnError(f"{path} is empty: it holds no items.")
+    if len(content) - start != math.prod(shape):
+        raise SrnnError(f"{path} should hold {shape} bytes, but has {len(content) - start}; download it anew.")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

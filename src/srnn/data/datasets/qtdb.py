@@ -1,0 +1,147 @@
+"""ECG wave segments: the paper's encoded split of the PhysioNet QT Database (QTDB), from the authors' .mat files.
+
+    <data_dir>/qtdb/paper_split/QTDB_train.mat (or <data_dir>/QTDB_train.mat), and QTDB_test.mat beside it
+
+x (N, 1301, 4): level-crossing spikes at 250 Hz, up and down of lead 1, then of lead 2. y (N, 1301, 6): one-hot P, PQ, QR,
+RS, ST, TP, or all zero where there is no label. 618 sequences for training, 141 for testing.
+
+The arrays are given as they are, with what is odd in them:
+
+- channel 0 is -1 at the last step of every sequence (a mark, not a spike);
+- 8 % of the training steps have no label; the authors' argmax counts them as class 0;
+- labels stand 19 steps (76 ms) after the sample they belong to, so the network is granted that much look-ahead, and the
+  start of each window is filled up: its first 19 steps have the class P whatever the signal, and the next 19 mostly none
+  (the first 38 steps of a window do not tell its overlap with the window before);
+- a record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps apart, so
+  neighbours of one record share 301 steps of signal. The spikes of those shared steps differ from window to window.
+
+Records lie in the file one after the other, without names. Where one ends is seen from the labels: within a record a
+window's steps 1038..1300 have exactly the labels of the next window's steps 38..300; over a border never half of them.
+The files' last and first record at the border of training and test is one and the same.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from .base import Split, SplitName, check_fraction, check_split, check_whole, resolve_data_dir
+from .matfile import read_mat
+
+CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
+CHANNELS = ("lead 1 up", "lead 1 down", "lead 2 up", "lead 2 down")
+STEPS = 1301
+STRIDE = 1000
+SAMPLE_RATE = 250
+"""Hz: a step is 4 ms."""
+_FILLED = 38  # label steps at a window's start that are the window's, not the record's
+SOURCE = (
+    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put them into {folder}, "
+    "or name another data folder by --data-dir or SRNN_DATA"
+)
+
+
+def load_paper_split(
+    split: SplitName,
+    data_dir: Path | None = None,
+    validation_fraction: float = 0.15,
+    validation_blocks: int = 4,
+) -> Split:
+    """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records ("record-00", ...).
+
+    Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``); test is
+    QTDB_test.mat.
+
+    Raises:
+        SrnnError: the file is missing (the message says where to get it), damaged, or not what it should be.
+    """
+    check_split(split)
+    path = find_mat("QTDB_test.mat" if split == "test" else "QTDB_train.mat", data_dir)
+    x, y = read_paper_mat(path)
+    records = record_numbers(y)
+    everything = Split(x, y, groups=np.char.mod("record-%02d", records))
+    everything.validate(str(path), classes=len(CLASS_NAMES), inputs=len(CHANNELS))
+    whole = check_whole("validation_blocks", validation_blocks, least=0) == 0  # nothing is held out
+    if whole and split == "validation":
+        raise SrnnError("validation_blocks is 0: this task holds nothing out for validation; use split train or test.")
+    if whole or split == "test":
+        return everything
+    held_out = validation_mask(records, validation_fraction, validation_blocks)
+    return everything.take(held_out if split == "validation" else ~held_out)
+
+
+def find_mat(name: str, data_dir: Path | None = None) -> Path:
+    """Where the file lies under the data folder. SrnnError, with how to get it, when it is not there."""
+    root = resolve_data_dir(data_dir)
+    folder = root / "qtdb" / "paper_split"
+    for path in (folder / name, root / name):
+        if path.is_file():
+            return path
+    raise SrnnError(f"{name} was not found under {root}: {SOURCE.format(folder=folder)}.")
+
+
+def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """x (N, 1301, 4), and y (N, 1301) with the class, or -1 for an all-zero row. SrnnError if the file is not sound."""
+    arrays = read_mat(path, ("x", "y"))
+    x, one_hot = arrays["x"], arrays["y"]
+    for name, array, last in (("x", x, len(CHANNELS)), ("y", one_hot, len(CLASS_NAMES))):
+        if array.ndim != 3 or array.shape[1:] != (STEPS, last) or len(array) == 0:
+            raise SrnnError(f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, {last}).")
+    if len(x) != len(one_hot):
+        raise SrnnError(f"{path}: 'x' holds {len(x)} sequences, 'y' {len(one_hot)}.")
+    if not np.isfinite(x).all():
+        raise SrnnError(f"{path}: 'x' holds values that are not finite (NaN or infinity).")
+    if np.abs(x).max() > 1:
+        raise SrnnError(f"{path}: 'x' holds values other than -1, 0 and 1: it is not level-crossing encoded.")
+    labelled = one_hot != 0
+    if not ((one_hot == 0) | (one_hot == 1)).all() or (labelled.sum(-1) > 1).any():
+        raise SrnnError(f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).")
+    return x.astype(np.float32), np.where(labelled.any(-1), labelled.argmax(-1), -1).astype(np.int64)
+
+
+def record_numbers(y: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(N, 1301) labels in file order -> (N,) the number of the record that each sequence is from, 0, 1, 2, ..."""
+    before, after = y[:-1, STRIDE + _FILLED :], y[1:, _FILLED : STEPS - STRIDE]
+    border = (before == after).mean(-1) < 0.9  # measured: 1 within a record, below .5 over a border
+    return np.concatenate([[0], np.cumsum(border)]).astype(np.int64)
+
+
+def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int) -> npt.NDArray[np.bool_]:
+    """Which sequences are held out: contiguous blocks of whole records, spread over the file.
+
+    The file is cut into ``blocks`` stretches of about as many sequences; the last records of each, as many as come
+    nearest to ``fraction`` of its sequences, are held out. So every source database has its part, and so has the
+    end of the file, which is most like the test file. No chance is involved.
+
+    Args:
+        records: (N,) record number of each sequence, ascending.
+        fraction: share of the sequences to hold out.
+        blocks: how many blocks.
+
+    Raises:
+        SrnnError: a bad fraction or number, or too few records to hold some out and keep some in every stretch.
+    """
+    check_fraction("validation_fraction", fraction)
+    check_whole("validation_blocks", blocks, least=1)
+    starts = np.flatnonzero(np.diff(records, prepend=records[0] - 1))  # (records,) first sequence of each
+    total = len(records)
+    if len(starts) < 2 * blocks:
+        raise SrnnError(
+            f"{blocks} validation blocks need at least {2 * blocks} records, but there are {len(starts)}; "
+            "lower validation_blocks."
+        )
+    least = 2 * np.arange(blocks + 1)  # records before each edge, at least, so that every stretch has two
+    edges = np.searchsorted(starts, np.arange(blocks + 1) * total / blocks)  # record with which a stretch begins
+    edges = least + np.maximum.accumulate(np.clip(edges - least, 0, len(starts) - 2 * blocks))
+    ends = np.append(starts, total)
+    mask = np.zeros(total, bool)
+    for first, last in pairwise(edges.tolist()):
+        stop, size = ends[last], ends[last] - ends[first]
+        candidates = ends[first + 1 : last]  # keep at least one record in, and one out
+        begin = candidates[np.argmin(np.abs((stop - candidates) - fraction * size))]
+        mask[begin:stop] = True
+    return mask

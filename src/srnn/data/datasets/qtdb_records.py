@@ -1,0 +1,306 @@
+"""ECG wave segments from raw records of the PhysioNet QT Database (WFDB files), encoded and labelled here.
+
+    <data_dir>/qtdb/records/ (or <data_dir>/qtdb/), with NAME.dat, NAME.hea and NAME.q1c for every record
+
+From a record of two leads at 250 Hz and its manual annotation q1c (some 30 beats of it):
+
+1. each lead is normalised to mean 0, standard deviation 1 over the record, and smoothed (Savitzky-Golay, order 3);
+2. level crossing makes two spike trains of each lead (``srnn.data.encoders.LevelCrossing``);
+3. every annotated sample gets its segment: P (P onset to offset), PQ (to QRS onset), QR (to the R mark), RS (to QRS
+   offset), ST (to T offset), TP (to the next P onset). U waves belong to TP. Where a wave or a mark is missing, or the
+   next P is more than 1.2 s off (a beat that was not annotated), the segment has no label: -1;
+4. windows of 1301 steps, 1000 apart, over each annotated stretch and 150 samples on either side. One that would run
+   over the record's end is padded (``lengths``); one without any label is left out.
+
+Normalisation and smoothing (half its width) look ahead: an online system has to take them from the past.
+
+Records are split whole, by their place in alphabetical order: of each five the second is for validation and the fourth
+for testing. That depends on which records are there, and on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import LIMITS, read_bytes, read_text
+from ...files import wfdb_records as _wfdb
+from ..encoders import LevelCrossing
+from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
+from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
+
+MARGIN = 150
+"""Samples before the first and after the last annotated wave that windows cover, as in the paper's files."""
+LONGEST_TP = 300
+"""Samples, 1.2 s. In the records the longest TP between annotated neighbours is .9 s, the shortest over a gap 2 s."""
+PAPER_LABEL_LAG = 19
+"""Steps by which labels stand after their samples in the paper's files."""
+_P, _PQ, _QR, _RS, _ST, _TP = range(6)
+_BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
+SOURCE = (
+    "get the data from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files into {folder}, "
+    "or name another data folder by --data-dir or SRNN_DATA"
+)
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """How records become sequences."""
+
+    encoder: LevelCrossing = LevelCrossing("difference", 0.1, 0.1)
+    """Thresholds in standard deviations of the lead."""
+    smoothing: int = 7
+    """Samples of the Savitzky-Golay window, odd, at least 5; 0: none."""
+    window: int = 1301
+    """Steps in a sequence."""
+    stride: int = 1000
+    """Steps from one window to the next."""
+    label_lag: int = 0
+    """Steps by which a label stands after its sample (look-ahead that the network is granted); 19: as the paper."""
+
+    def __post_init__(self) -> None:
+        check_whole("window", self.window, least=1)
+        check_whole("stride", self.stride, least=1)
+        check_whole("label_lag", self.label_lag, least=0)
+        check_whole("smoothing", self.smoothing, least=0)
+        if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
+            raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
+
+
+def load_records(split: SplitName, data_dir: Path | None = None, options: RecordOptions | None = None) -> Split:
+    """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
+
+    Raises:
+        SrnnError: no records, fewer than four, or one that is damaged or lacks its annotation (each says what to do).
+    """
+    check_split(split)
+    folder = records_folder(data_dir)
+    names = split_records(record_names(folder))[split]
+    if not names:
+        raise SrnnError(f"{folder} holds too few records for a {split} split; {SOURCE.format(folder=folder)}.")
+    options = options or RecordOptions()
+    sums = _checksums(folder)
+    parts = [_windows(read_record(folder, name, sums), options) for name in names]
+    groups = [name for name, (x, _, _) in zip(names, parts, strict=True) for _ in range(len(x))]
+    x, y, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Split(x, y, lengths, np.array(groups)).validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A raw record."""
+
+    name: str
+    signal: npt.NDArray[np.float64]
+    """(T, 2), mV."""
+    labels: npt.NDArray[np.int64]
+    """(T,) class 0..5 or -1, without lag."""
+
+
+def records_folder(data_dir: Path | None = None) -> Path:
+    """The folder that holds the records. SrnnError, with how to get them, when there is none."""
+    root = resolve_data_dir(data_dir)
+    for folder in (root / "qtdb" / "records", root / "qtdb"):
+        if folder.is_dir() and any(folder.glob("*.hea")):
+            return folder
+    folder = root / "qtdb" / "records"
+    raise SrnnError(f"QTDB's records were not found under {root}: {SOURCE.format(folder=folder)}.")
+
+
+def record_names(folder: Path) -> list[str]:
+    """Names of the records in a folder, in alphabetical order."""
+    return sorted(path.stem for path in folder.glob("*.hea"))
+
+
+def split_records(names: list[str]) -> dict[str, list[str]]:
+    """Train, validation and test records: of every five in alphabetical order, the second and the fourth are held out."""
+    place = {1: "validation", 3: "test"}
+    parts: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    for i, name in enumerate(sorted(names)):
+        parts[place.get(i % 5, "train")].append(name)
+    return parts
+
+
+def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None) -> Record:
+    """A record's two leads in mV, and the labels from its annotation q1c.
+
+    Args:
+        folder, name: where it lies; NAME.hea, NAME.dat, NAME.q1c.
+        checksums: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it are compared.
+
+    Raises:
+        SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads at 250 Hz.
+    """
+    for suffix in ("hea", "dat", "q1c"):
+        _check_file(folder / f"{name}.{suffix}", (checksums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
+
+    def damaged(problem: object) -> SrnnError:
+        return SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.")
+
+    try:
+        raw = _read_wfdb(folder / name)
+    except SrnnError:
+        raise
+    except Exception as error:  # wfdb raises whatever the bytes lead it to: there is no list of it
+        raise damaged(error or type(error).__name__) from error
+    labels = label_segments(raw.samples.tolist(), raw.symbols, len(raw.digital))
+    if not (labels >= 0).any():
+        raise damaged("its annotation q1c has no complete wave")
+    return Record(name, (raw.digital - raw.baseline) / raw.gain, labels)
+
+
+class _Raw(NamedTuple):
+    digital: npt.NDArray[np.int64]  # (T, 2)
+    gain: npt.NDArray[np.float64]  # (2,) units per mV
+    baseline: npt.NDArray[np.float64]  # (2,)
+    samples: npt.NDArray[np.int64]  # positions of the annotation's marks
+    symbols: list[str]
+
+
+def _read_wfdb(path: Path) -> _Raw:
+    """A record's numbers, checked. Raises ValueError, or anything, when the files are not sound."""
+
+    def require(good: object, problem: str) -> None:
+        if not good:
+            raise ValueError(problem)
+
+    require(_ends(path.with_suffix(".q1c").read_bytes()), "its annotation q1c is truncated")  # wfdb reads on regardless
+    record = _wfdb.read_record(path, physical=False)
+    expected = record.fs == SAMPLE_RATE and record.n_sig == 2 and set(record.file_name) == {f"{path.name}.dat"}
+    require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")
+    marks = _wfdb.read_annotation(path, "q1c")
+    digital, symbols = record.d_signal, [str(symbol) for symbol in marks.symbol]
+    gain, baseline = (np.asarray(values, dtype=np.float64) for values in (record.adc_gain, record.baseline))
+    samples = np.asarray(marks.sample, dtype=np.int64)
+    require(digital.shape == (record.sig_len, 2), f"its header promises {record.sig_len} samples")
+    same = [int(total) & 0xFFFF for total in digital.sum(0)] == [int(value) & 0xFFFF for value in record.checksum]
+    require(same, "the signal does not have the checksum of its header")
+    require((np.isfinite(gain) & (gain > 0) & np.isfinite(baseline)).all(), f"its header has the gain {gain.tolist()}")
+    require(len(samples), "its annotation q1c is empty")
+    inside = samples.min() >= 0 and samples.max() < len(digital) and (np.diff(samples) >= 0).all()
+    require(inside, "its annotation q1c has marks outside the signal, or out of order")
+    return _Raw(digital, gain, baseline, samples, symbols)
+
+
+def _ends(annotation: bytes) -> bool:
+    """Whether the words of a WFDB annotation file lead to the zero word that ends it."""
+    at = 0
+    while at + 2 <= len(annotation):
+        (word,) = struct.unpack_from("<H", annotation, at)
+        if word == 0:
+            return True
+        kind, number = word >> 10, word & 0x3FF
+        extra = {59: 4, 63: number + number % 2}.get(kind, 0)  # a long interval's four bytes; a text, filled to even
+        at += 2 + extra
+    return False
+
+
+def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:
+    """Wave annotations -> (length,) class 0..5 of every sample, -1 where there is none.
+
+    Args:
+        samples: positions of the marks, ascending.
+        symbols: a mark's WFDB symbol: "(" onset and ")" offset around p, t, u or a beat's R mark.
+        length: samples in the record.
+    """
+    labels = np.full(length, -1, dtype=np.int64)
+    waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset
+    for i, symbol in enumerate(symbols):
+        kind = "R" if symbol in _BEATS else symbol
+        if kind in ("p", "R", "t"):
+            onset = samples[i - 1] if i > 0 and symbols[i - 1] == "(" else None
+            offset = samples[i + 1] if i + 1 < len(symbols) and symbols[i + 1] == ")" else None
+            waves.append((kind, onset, samples[i], offset))
+
+    def mark(start: int | None, stop: int | None, label: int) -> None:
+        if start is not None and stop is not None:
+            labels[start:stop] = label
+
+    for kind, onset, peak, offset in waves:
+        if kind == "p":
+            mark(onset, offset, _P)
+        elif kind == "R":
+            mark(onset, peak, _QR)
+            mark(peak, offset, _RS)
+    for (before, _, _, start), (after, stop, _, end) in pairwise(waves):
+        if (before, after) == ("p", "R"):
+            mark(start, stop, _PQ)
+        elif (before, after) == ("R", "t"):
+            mark(start, end, _ST)
+        elif (before, after) == ("t", "p") and start is not None and stop is not None and stop - start <= LONGEST_TP:
+            mark(start, stop, _TP)
+    return labels
+
+
+def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """(start, stop) of each run of labelled samples; runs closer than ``LONGEST_TP`` are one."""
+    where = np.flatnonzero(labels >= 0)
+    breaks = np.flatnonzero(np.diff(where) > LONGEST_TP)
+    starts, stops = where[np.r_[0, breaks + 1]], where[np.r_[breaks, len(where) - 1]] + 1
+    return list(zip(starts.tolist(), stops.tolist(), strict=True))
+
+
+def normalise(signal: npt.NDArray[np.float64], smoothing: int) -> npt.NDArray[np.float64]:
+    """(T, 2) in mV -> (T, 2): each lead to mean 0 and standard deviation 1, then smoothed over so many samples."""
+    spread = signal.std(axis=0)
+    x = (signal - signal.mean(axis=0)) / np.where(spread > 0, spread, 1.0)  # a flat lead stays flat: no spikes
+    if smoothing and len(x) >= smoothing:
+        from scipy.signal import savgol_filter
+
+        x = np.asarray(savgol_filter(x, smoothing, 3, axis=0))
+    return x
+
+
+def _windows(
+    record: Record, options: RecordOptions
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches."""
+    steps, total = options.window, len(record.labels)
+    signal = normalise(record.signal, options.smoothing)
+    late = np.full(total, -1, dtype=np.int64)
+    lag = min(options.label_lag, total)
+    late[lag:] = record.labels[: total - lag]
+    xs, ys, lengths = [], [], []
+    for first, last in annotated_stretches(record.labels):
+        start, stop = max(first - MARGIN, 0), min(last + MARGIN, total)
+        count = 1 + max(0, -(-(stop - start - steps) // options.stride))  # enough to reach the stop
+        before = max(start - 1, 0)  # the sample that sets the encoder's state
+        spikes = options.encoder(signal[before : start + (count - 1) * options.stride + steps])[0][start - before :]
+        for at in range(start, start + count * options.stride, options.stride):
+            x, y = spikes[at - start : at - start + steps], late[at : at + steps]
+            if (y >= 0).any():
+                pad = steps - len(x)
+                xs.append(np.pad(x, ((0, pad), (0, 0))))
+                ys.append(np.pad(y, (0, pad), constant_values=-1))
+                lengths.append(len(x))
+    if not xs:  # a label lag beyond the windows
+        return np.zeros((0, steps, 4), np.float32), np.zeros((0, steps), np.int64), np.zeros(0, np.int64)
+    return np.stack(xs), np.stack(ys), np.array(lengths, dtype=np.int64)
+
+
+def _check_file(path: Path, checksum: str | None) -> None:
+    if not path.exists():
+        raise SrnnError(f"{path} is missing: {SOURCE.format(folder=path.parent)}.")
+    content = read_bytes(path, "a file of a WFDB record", LIMITS["wfdb"])
+    if not content:
+        raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.")
+    if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
+        raise SrnnError(f"{path} is not what SHA256SUMS beside it says: {SOURCE.format(folder=path.parent)}.")
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """File name -> SHA-256, from PhysioNet's SHA256SUMS if it is there."""
+    try:
+        lines = read_text(folder / "SHA256SUMS", "checksums", LIMITS["table"]).splitlines()
+    except SrnnError:
+        return {}
+    pairs: list[Any] = [line.split(maxsplit=1) for line in lines]
+    return {pair[1].strip(): pair[0] for pair in pairs if len(pair) == 2}

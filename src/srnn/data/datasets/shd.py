@@ -1,0 +1,195 @@
+"""Spikes of a silicon ear in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or one's own.
+
+    <data_dir>/shd/shd_train.h5, shd_test.h5          <data_dir>/ssc/ssc_train.h5, ssc_valid.h5, ssc_test.h5
+
+    spikes/times   (N,) each float16 or float32 (events,), seconds
+    spikes/units   (N,) each uint16 (events,), 0 to 699
+    labels         (N,) whole numbers
+    extra/speaker  (N,) whole numbers (SHD; files of one's own may do without)
+
+Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
+<data_dir>/NAME/.cache. Events themselves are never all in memory.
+
+SHD has no validation split. Ten of its twelve speakers are in the training file; here the two with the highest numbers
+are held out, whole: the test file has two speakers that training never hears, and two voices say more than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files.hdf5 import Hdf5, open_hdf5
+from ..encoders import EventBinning
+from .base import Split, SplitName, check_split, resolve_data_dir
+from .cache import Arrays, cached
+from .sparse import SpikeArray
+
+Name = Literal["shd", "ssc"]
+_DIGITS = ("zero one two three four five six seven eight nine", "null eins zwei drei vier fünf sechs sieben acht neun")
+SHD_CLASSES = tuple(word for language in _DIGITS for word in language.split())
+SSC_CLASSES = tuple(f"word-{index:02d}" for index in range(35))
+"""By number: which word has which is in the files' ``extra/keys``."""
+HELD_OUT_SPEAKERS = 2
+_FILES: dict[Name, dict[str, str]] = {
+    "shd": {"train": "shd_train.h5", "validation": "shd_train.h5", "test": "shd_test.h5"},
+    "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
+}
+_WHAT = "recordings in HDF5; download it anew"
+_CODE = 1  # counts up when the same file and options shall give another result
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What a file of events holds, binned."""
+
+    x: SpikeArray
+    """(N, steps, channels)."""
+    labels: npt.NDArray[np.int64]
+    """(N,)."""
+    speakers: npt.NDArray[np.int64] | None
+    """(N,), where the file has them."""
+
+
+def load_shd(
+    split: SplitName,
+    data_dir: Path | None = None,
+    binning: EventBinning | None = None,
+    validation_speakers: Sequence[int] | None = None,
+) -> Split:
+    """One split of SHD: x (N, steps, channels) sparse, y (N,) 0..19, groups the speakers ("speaker-00").
+
+    Args:
+        split: train, validation or test. Test does not depend on ``validation_speakers``.
+        data_dir: where data lie.
+        binning: default 4 ms, 250 steps.
+        validation_speakers: who is held out from the training file. None: its two with the highest numbers. Empty:
+            nobody, and ``train`` is the whole file.
+
+    Raises:
+        SrnnError: a file is missing (the message says how to get it), damaged or not of this layout; a speaker that
+            is not there; nobody left.
+    """
+    check_split(split)
+    path = find_file("shd", split, data_dir)
+    recordings = read_recordings(path, binning or EventBinning(), len(SHD_CLASSES))
+    if recordings.speakers is None:
+        raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is split; download it anew.")
+    speakers = recordings.speakers
+    everything = Split(recordings.x, recordings.labels, groups=np.char.mod("speaker-%02d", speakers))
+    if split == "test":
+        return everything.validate(str(path), len(SHD_CLASSES))
+    present = np.unique(speakers).tolist()
+    held_out = present[-HELD_OUT_SPEAKERS:] if validation_speakers is None else list(validation_speakers)
+    for speaker in held_out:
+        if speaker not in present:
+            raise SrnnError(f"validation_speakers: {path} has no speaker {speaker!r}; it has {present}.")
+    if split == "validation" and not held_out:
+        raise SrnnError("validation_speakers is empty: nobody is held out for validation; use split train or test.")
+    if set(held_out) == set(present):
+        raise SrnnError(f"Holding out the speakers {held_out} leaves nobody of {path} to train on.")
+    out = np.isin(speakers, held_out)
+    return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
+
+
+def load_ssc(split: SplitName, data_dir: Path | None = None, binning: EventBinning | None = None) -> Split:
+    """One official split of SSC: x (N, steps, channels) sparse, y (N,) 0..34. SrnnError as for ``load_shd``."""
+    check_split(split)
+    path = find_file("ssc", split, data_dir)
+    recordings = read_recordings(path, binning or EventBinning(), len(SSC_CLASSES))
+    return Split(recordings.x, recordings.labels).validate(str(path), len(SSC_CLASSES))
+
+
+def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:
+    """The split's file. SrnnError, with how to get it, when it is not there."""
+    root = resolve_data_dir(data_dir)
+    file = _FILES[name][split]
+    for path in (root / name / file, root / file):
+        if path.is_file():
+            return path
+    folder = root / name
+    for suffix in (".zip", ".gz"):
+        if (folder / (file + suffix)).is_file():
+            raise SrnnError(f"{folder / (file + suffix)} is still packed; unpack it: srnn data prepare {name}.")
+    raise SrnnError(
+        f"{file} was not found under {root}: get it by 'srnn data fetch {name}' and 'srnn data prepare {name}', "
+        "or name another data folder by --data-dir or SRNN_DATA."
+    )
+
+
+def check_file(path: Path) -> int:
+    """How many recordings a file of this layout has. SrnnError if it cannot be opened or lacks a part; events are not read."""
+    with open_hdf5(path, _WHAT) as file:
+        return len(_labels(file, path))
+
+
+def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
+    """All recordings of a file of this layout, binned, by way of a cache in the folder .cache beside it.
+
+    Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
+    """
+    options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
+    arrays = cached(path.parent / ".cache", path.stem, options, [path], lambda: _bin_file(path, binning, classes))
+    edges = arrays["edges"]
+    shape = (len(edges) - 1, binning.steps, binning.channels)
+    x = SpikeArray(arrays["gaps"], edges[:-1], edges[1:], shape)
+    return Recordings(x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None)
+
+
+def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
+    with open_hdf5(path, _WHAT) as file:
+        labels = _labels(file, path)
+        if len(labels) == 0:
+            raise SrnnError(f"{path} holds no recordings.")
+        if labels.min() < 0 or labels.max() >= classes:
+            raise SrnnError(
+                f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to {classes - 1}."
+            )
+        x = SpikeArray.from_events(_events(file, path, binning), binning.steps, binning.channels)
+        arrays: Arrays = {"gaps": x.gaps, "edges": np.concatenate([x.begin, x.end[-1:]]), "labels": labels}
+        if "extra/speaker" in file:
+            arrays["speakers"] = _whole_numbers(file, "extra/speaker", path)
+            if len(arrays["speakers"]) != len(labels):
+                raise SrnnError(f"{path} has {len(labels)} labels, but {len(arrays['speakers'])} speakers.")
+        return arrays
+
+
+def _events(
+    file: Hdf5, path: Path, binning: EventBinning
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """(step, channel) of the events of each recording."""
+    times, units = file["spikes/times"], file["spikes/units"]
+    if times.dtype.kind != "f" or units.dtype.kind not in "iu":
+        raise SrnnError(f"{path}: times should be floats and units integers, not {times.dtype} and {units.dtype}.")
+    for index, (time, unit) in enumerate(zip(times.lists(), units.lists(), strict=True)):
+        try:
+            yield binning(time, unit)
+        except SrnnError as error:
+            raise SrnnError(f"{path}, recording {index}: {error}.") from error
+
+
+def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
+    """(N,) the labels of a file that has as many lists of times and units."""
+    for name in ("labels", "spikes/times", "spikes/units"):
+        if name not in file:
+            raise SrnnError(f"{path} has no '{name}': it is not of the layout of SHD and SSC.")
+    labels = file["labels"]
+    for events in (file["spikes/times"], file["spikes/units"]):
+        if labels.ndim == 1 and (events.shape != labels.shape or not events.is_lists):
+            raise SrnnError(
+                f"{path} has {labels.shape[0]} labels, but '{events.name}' has the shape {events.shape} of {events.dtype}."
+            )
+    return _whole_numbers(file, "labels", path)
+
+
+def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
+    values = file[name]
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise SrnnError(f"{path}: '{name}' should be whole numbers (N,), not {values.dtype} {values.shape}.")
+    return values.read().astype(np.int64)

@@ -1,0 +1,184 @@
+"""Soli: hand gestures as sequences of range-Doppler images, 32 x 32 pixels, of a radar with four receivers.
+
+    <data_dir>/soli/{gesture}_{subject}_{instance}.h5 (or in a folder dsp/ there), each with
+    ch0 .. ch3   (T, 1024) float32 in 0..1, one image a row
+    label        (T, 1) or (T,) the gesture at every frame, 0 to 10
+    <data_dir>/soli/file_half.json   the official split: {"train": ["0_8_4", ...], "eval": [...]}
+
+The data are given by their authors on request and may not be passed on; they are read from the user's own copy.
+
+A sequence has 40 frames. A shorter recording is repeated until it is full, as in the paper's code; a longer one gives
+consecutive pieces, the last of which ends with the recording (and may overlap the one before).
+
+The official split has some half of every subject's recordings for training. Validation is carved from these by subject:
+the one with the highest number is held out, whole. The test half has the same subjects as the training half, so validation is
+the harder of the two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import read_object, reading
+from ...files.hdf5 import open_hdf5
+from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
+from .cache import Arrays, cached
+
+GESTURES = tuple(f"gesture-{index:02d}" for index in range(11))
+PIXELS = 1024
+RECEIVERS = 4
+HELD_OUT_SUBJECTS = 1
+_NAME = re.compile(r"(\d+)_(\d+)_(\d+)")
+_HOW = (
+    "ask its authors for the data (github.com/simonwsw/deep-soli leads to them), put them into {folder}, "
+    "or name another data folder by --data-dir or SRNN_DATA"
+)
+_CODE = 1
+
+
+class Recording(NamedTuple):
+    """One gesture of one subject."""
+
+    path: Path
+    gesture: int
+    subject: int
+
+
+def load_soli(
+    split: SplitName,
+    data_dir: Path | None = None,
+    receivers: Sequence[int] = (3,),
+    steps: int = 40,
+    validation_subjects: Sequence[int] | None = None,
+) -> Split:
+    """One split: x (N, steps, 1024 * receivers), y (N, steps) 0..10, groups the subjects ("subject-08").
+
+    Args:
+        split: train, validation or test.
+        data_dir: where data lie.
+        receivers: which of the four, 0 to 3; the paper found one (3 in its code) enough.
+        steps: frames in a sequence.
+        validation_subjects: who is held out from the training half. None: the subject with the highest number.
+            Empty: nobody, and ``train`` is the whole half.
+
+    Raises:
+        SrnnError: files are missing (the message says how to get them), damaged or not of this layout; a subject that
+            is not there; nobody left.
+    """
+    check_split(split)
+    check_whole("steps", steps, least=1)
+    if not receivers or any(not isinstance(r, int) or not 0 <= r < RECEIVERS for r in receivers):
+        raise SrnnError(f"receivers are whole numbers from 0 to {RECEIVERS - 1}, at least one, not {list(receivers)}.")
+    folder = find_folder(data_dir)
+    recordings = _choose(list_recordings(folder, "eval" if split == "test" else "train"), split, validation_subjects)
+    options = {
+        "receivers": list(receivers), "steps": steps, "code": _CODE, "recordings": [r.path.name for r in recordings],
+    }  # fmt: skip
+    paths = [recording.path for recording in recordings]
+    arrays = cached(folder / ".cache", split, options, paths, lambda: _read(recordings, receivers, steps))
+    found = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
+    return found.validate(str(folder), len(GESTURES), PIXELS * len(receivers))
+
+
+def find_folder(data_dir: Path | None = None) -> Path:
+    """Where the recordings lie. SrnnError, with how to get them, when they are not there."""
+    root = resolve_data_dir(data_dir)
+    for folder in (root / "soli", root / "soli" / "dsp"):
+        if any(_NAME.fullmatch(path.stem) for path in folder.glob("*.h5")):
+            return folder
+    raise SrnnError(f"No Soli recordings were found under {root}: {_HOW.format(folder=root / 'soli')}.")
+
+
+def list_recordings(folder: Path, half: str) -> list[Recording]:
+    """The recordings of a half of the official split, "train" or "eval", ordered by gesture, subject and instance."""
+    path, keys = read_names(folder, half)
+    found = [Recording(folder / f"{g}_{s}_{i}.h5", g, s) for g, s, i in keys]
+    missing = [recording.path.name for recording in found if not recording.path.is_file()]
+    if missing:
+        raise SrnnError(f"{folder} lacks {len(missing)} recordings that {path.name} names, such as {missing[0]}.")
+    return found
+
+
+def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]]]:
+    """The file of the official split, and (gesture, subject, instance) of the recordings in a half of it, sorted."""
+    for path in (folder / "file_half.json", folder.parent / "file_half.json"):
+        if path.is_file():
+            break
+    else:
+        raise SrnnError(
+            f"{folder / 'file_half.json'}, the official split, was not found; get it by 'srnn data fetch soli'."
+        )
+    try:
+        with reading(path, "a split"):
+            names = [str(name) for name in read_object(path)[half]]
+            keys = sorted((int(g), int(s), int(i)) for g, s, i in (_NAME.fullmatch(name).groups() for name in names))  # type: ignore[union-attr]
+    except SrnnError as error:
+        raise SrnnError(f'{path} is not a split {{"train": ["0_8_4", ...], "eval": [...]}}.') from error
+    return path, keys
+
+
+def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
+    """(pieces, steps) which frames of a recording make up its sequences."""
+    if frames <= steps:
+        return np.arange(steps)[None] % frames
+    starts = np.minimum(np.arange(-(-frames // steps)) * steps, frames - steps)
+    return starts[:, None] + np.arange(steps)
+
+
+def _choose(
+    recordings: list[Recording], split: SplitName, validation_subjects: Sequence[int] | None
+) -> list[Recording]:
+    if split == "test":
+        return recordings
+    present = sorted({recording.subject for recording in recordings})
+    held_out = present[-HELD_OUT_SUBJECTS:] if validation_subjects is None else list(validation_subjects)
+    for subject in held_out:
+        if subject not in present:
+            raise SrnnError(f"validation_subjects: there is no subject {subject!r}; there are {present}.")
+    if split == "validation" and not held_out:
+        raise SrnnError("validation_subjects is empty: nobody is held out for validation; use split train or test.")
+    if set(held_out) == set(present):
+        raise SrnnError(f"Holding out the subjects {held_out} leaves nobody to train on.")
+    return [recording for recording in recordings if (recording.subject in held_out) == (split == "validation")]
+
+
+def _read(recordings: list[Recording], receivers: Sequence[int], steps: int) -> Arrays:
+    xs, ys, groups = [], [], []
+    for recording in recordings:
+        images, labels = read_recording(recording, receivers)
+        pieces = cut(len(images), steps)
+        xs.append(images[pieces])
+        ys.append(labels[pieces])
+        groups += [f"subject-{recording.subject:02d}"] * len(pieces)
+    return {"x": np.concatenate(xs), "y": np.concatenate(ys), "groups": np.array(groups)}
+
+
+def read_recording(
+    recording: Recording, receivers: Sequence[int]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is not sound."""
+    path = recording.path
+    with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
+        images = [file[f"ch{receiver}"].read() for receiver in receivers]
+        labels = file["label"].read().reshape(-1)
+    for receiver, image in zip(receivers, images, strict=True):
+        if image.ndim != 2 or image.shape[1] != PIXELS or len(image) == 0 or image.dtype.kind != "f":
+            raise SrnnError(f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} {image.shape}.")
+        if not np.isfinite(image).all():
+            raise SrnnError(f"{path}: ch{receiver} holds values that are not finite (NaN or infinity).")
+    if {len(image) for image in images} != {len(labels)}:
+        raise SrnnError(f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.")
+    if not (labels == recording.gesture).all():
+        raise SrnnError(
+            f"{path} is named for gesture {recording.gesture}, but has labels {np.unique(labels).tolist()}."
+        )
+    if recording.gesture >= len(GESTURES):
+        raise SrnnError(f"{path}: gesture {recording.gesture} is out of range; gestures are 0 to {len(GESTURES) - 1}.")
+    return np.concatenate(images, axis=1).astype(np.float32), labels.astype(np.int64)

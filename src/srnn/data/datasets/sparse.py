@@ -1,0 +1,145 @@
+"""Binary spike trains, about a byte a spike.
+
+A sequence of T steps and C channels is a raster of bits, in the layout of ``srnn.nn.kernels.Spikes``: 64 channels to a word,
+whole words to a step. Its spikes are kept as the gaps between set bits, in raster order, a byte each:
+
+    1 to 255   that many bits on there is a spike (the first is counted from the bit before the raster)
+    0          255 bits on, no spike: for gaps beyond 255
+
+So silence costs a byte per 255 bits, a spike a byte, and each raster has exactly one code. Spiking Heidelberg Digits, 250
+steps of 700 channels, would be 5.7 GB as floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from .inputs import Inputs
+
+_SKIP = 255  # bits that a code of 0 passes
+_JUMPS = np.array([_SKIP, *range(1, 256)], np.int32)
+_BLOCK = 1 << 27  # bits that are unpacked at once, a byte each; below 2^31
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeArray(Inputs):
+    """Zeros and ones (N, T, C), kept as gaps between spikes."""
+
+    gaps: npt.NDArray[np.uint8]
+    """Codes of all sequences, one after the other; may be a memory map."""
+    begin: npt.NDArray[np.int64]
+    """(N,) where in ``gaps`` a sequence's codes begin..."""
+    end: npt.NDArray[np.int64]
+    """(N,) ...and end. Sequences may lie in any order, and share codes: taking some copies no spikes."""
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def from_events(
+        cls, sequences: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], steps: int, channels: int
+    ) -> SpikeArray:
+        """From (step of each spike, channel of each spike) for every sequence, in any order.
+
+        Several spikes of one step and channel are one. SrnnError for a spike outside the ``steps`` x ``channels`` raster.
+        """
+        row = _words(channels) * 64
+        if steps * row >= 2**31:
+            raise SrnnError(f"{steps} steps of {channels} channels are too many for one sequence of sparse spikes.")
+        codes = []
+        for step, channel in sequences:
+            t, c = np.asarray(step, np.int64), np.asarray(channel, np.int64)
+            if len(t) and (t.min() < 0 or t.max() >= steps or c.min() < 0 or c.max() >= channels):
+                raise SrnnError(f"Spikes must lie in {steps} steps and {channels} channels.")
+            raster = np.zeros(steps * row, bool)
+            raster[t * row + c] = True
+            codes.append(_encode(np.flatnonzero(raster)))
+        return cls.from_codes(codes, steps, channels)
+
+    @classmethod
+    def from_dense(cls, x: npt.ArrayLike) -> SpikeArray:
+        """From zeros and ones (N, T, C). SrnnError for other shapes and values."""
+        dense = np.asarray(x)
+        if dense.ndim != 3 or not ((dense == 0) | (dense == 1)).all():
+            raise SrnnError(f"Spikes are zeros and ones (sequences, steps, channels), not {dense.shape} {dense.dtype}.")
+        events = ((step, channel) for step, channel in map(np.nonzero, dense))
+        return cls.from_events(events, *dense.shape[1:])
+
+    @classmethod
+    def from_codes(cls, codes: list[npt.NDArray[np.uint8]], steps: int, channels: int) -> SpikeArray:
+        """From each sequence's own codes."""
+        edges = np.cumsum([0, *map(len, codes)], dtype=np.int64)
+        gaps = np.concatenate(codes) if codes else np.zeros(0, np.uint8)
+        return cls(gaps, edges[:-1], edges[1:], (len(codes), steps, channels))
+
+    def __getitem__(self, index: Any) -> SpikeArray:
+        begin = self.begin[index]
+        if begin.ndim != 1:
+            raise SrnnError("Take spikes by a slice, a list of integers or a mask.")
+        return SpikeArray(self.gaps, begin, self.end[index], (len(begin), *self.shape[1:]))
+
+    def packed(self) -> npt.NDArray[np.uint64]:
+        """(N, T, ceil(C / 64)) words: bit j % 64 of word j // 64 is channel j. What ``srnn.nn.kernels.Spikes`` holds."""
+        n, steps, channels = self.shape
+        raster = steps * _words(channels) * 64
+        words = np.empty((n, steps, _words(channels)), np.uint64)
+        block = max(1, _BLOCK // raster)
+        for start in range(0, n, block):
+            part = slice(start, start + block)
+            bits = np.zeros((len(self.begin[part]), raster), bool)
+            bits.reshape(-1)[self[part]._positions(raster)] = True
+            octets = np.packbits(bits, axis=-1, bitorder="little")
+            words[part] = octets.view("<u8").reshape(-1, *words.shape[1:])
+        return words
+
+    def to_dense(self) -> npt.NDArray[np.float32]:
+        octets = self.packed().astype("<u8", copy=False).view(np.uint8)
+        return np.unpackbits(octets, axis=-1, count=self.shape[2], bitorder="little").astype(np.float32)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(N,) spikes of each sequence."""
+        pairs = zip(self.begin, self.end, strict=True)
+        return np.array([np.count_nonzero(self.gaps[a:b]) for a, b in pairs], dtype=np.int64)
+
+    def equals(self, other: SpikeArray) -> bool:
+        """Whether both hold the same spikes."""
+        return self.shape == other.shape and all(
+            np.array_equal(self.gaps[a:b], other.gaps[c:d])
+            for a, b, c, d in zip(self.begin, self.end, other.begin, other.end, strict=True)
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes of these sequences, and of their places."""
+        return int((self.end - self.begin).sum()) + self.begin.nbytes + self.end.nbytes
+
+    def _positions(self, raster: int) -> npt.NDArray[np.int32]:
+        """Ascending places of all spikes in rasters of so many bits, laid one after the other."""
+        sizes = self.end - self.begin
+        full = np.flatnonzero(sizes)
+        if not len(full):
+            return np.zeros(0, np.int32)
+        codes = np.concatenate([self.gaps[a:b] for a, b in zip(self.begin[full], self.end[full], strict=True)])
+        jumps = _JUMPS[codes]
+        # One running sum over all sequences: the first jump of each makes up for where the one before it ended.
+        first = np.cumsum(sizes[full]) - sizes[full]
+        ended = np.add.reduceat(jumps, first)
+        jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(np.int32)
+        return np.cumsum(jumps, dtype=np.int32)[codes != 0]
+
+
+def _words(channels: int) -> int:
+    return (channels + 63) // 64
+
+
+def _encode(positions: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+    """Codes of ascending, different positions."""
+    gaps = np.diff(positions, prepend=-1)
+    skips = (gaps - 1) // _SKIP
+    codes = np.zeros(int(skips.sum()) + len(gaps), np.uint8)
+    codes[np.cumsum(skips + 1) - 1] = gaps - skips * _SKIP
+    return codes

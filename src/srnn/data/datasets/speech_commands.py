@@ -1,0 +1,301 @@
+"""Google Speech Commands: spoken words of a second, versions 0.01 and 0.02; and a small part of the latter with its phones.
+
+    <data_dir>/speech_commands_v0.02/{word}/{speaker}_nohash_{n}.wav, validation_list.txt, testing_list.txt,
+                                     _background_noise_/*.wav                        (and ..._v0.01 alike)
+    <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
+    <data_dir>/speech_commands_mini/{word}/*.flac, with _silence_ and _unknown_, phones.json
+
+**All words** (30 of version 1, 35 of version 2): the official lists say which recordings are for validation and testing; they
+keep speakers apart.
+
+**12 classes**, by the official recipe: ten words; ``_unknown_``, a tenth as many recordings of all other words; ``_silence_``,
+a tenth as many pieces of background noise. The official recipe draws both by chance. Here the unknown are the first in the
+fixed order of ``splitting.place``; noise is cut evenly from the first 80 % of each noise file for training, the next 10 %
+for validation, the last 10 % for testing, so that no noise is in two splits.
+
+**mini** is half of the official test set's speakers and has no split of its own: 20 % of them are for testing, 15 % for
+validation, in the fixed order of ``splitting.place``; pieces of silence, which have no speaker, likewise one by one.
+Numbers on it cannot be compared with published ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import LIMITS, read_bytes, read_object, reading
+from ..encoders.speech import SpeechFeatures
+from .audio import AUDIO_SUFFIXES, read_audio
+from .base import Split, SplitName, check_split, resolve_data_dir
+from .features import Clip, FeatureArray, load_features
+from .splitting import place, split_by_group
+
+RATE = 16000
+SILENCE, UNKNOWN = "_silence_", "_unknown_"
+KEYWORDS = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", SILENCE, UNKNOWN)
+"""The 12 classes, in the order of the published network's outputs."""
+_V1 = (
+    "bed bird cat dog down eight five four go happy house left marvin nine no off on one right seven sheila six stop "
+    "three tree two up wow yes zero"
+)
+WORDS: dict[int, tuple[str, ...]] = {
+    1: tuple(_V1.split()),
+    2: tuple(sorted([*_V1.split(), "backward", "follow", "forward", "learn", "visual"])),
+}
+"""All words of each version."""
+_ARPABET = "SIL AA AE AH AO AW AY B D EH ER EY F G HH IH IY K L M N OW P R S SH T TH UW V W Y Z ZH"
+PHONES = tuple(_ARPABET.split())
+"""The phones that occur in mini (ARPAbet), silence first."""
+Source = Literal["official", "mini"]
+TestSet = Literal["lists", "official"]
+
+_MINI = "speech_commands_mini"
+_MINI_SHARES = (0.15, 0.2)
+_LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+_NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
+_EXTRA = 0.1  # of the recordings of the ten words: how many of silence, and of unknown words
+_SPEAKER = re.compile(r"(?:.*_)?([0-9a-f]+)_nohash_\d+")
+
+
+class SpeechCommands(NamedTuple):
+    """Which recordings, and which classes."""
+
+    version: int = 2
+    classes: int = 12
+    """12, or all words: 30 of version 1, 35 of version 2."""
+    source: Source = "official"
+    test_set: TestSet = "lists"
+    """Where the test recordings of 12 classes are from: testing_list.txt, or the official test set's own folder."""
+
+
+def load_speech_commands(
+    split: SplitName,
+    data_dir: Path | None = None,
+    which: SpeechCommands | None = None,
+    encoder: SpeechFeatures | None = None,
+    threshold: float | None = None,
+) -> Split:
+    """One split: x (N, T, channels) features, T = 101 for log_mel, y (N,) the class, groups the speakers.
+
+    Args:
+        split: train, validation or test.
+        data_dir: where data lie.
+        which: recordings and classes; None: 12 classes of version 2.
+        encoder: at 16 kHz; None: 40 log-mel and two derivatives.
+        threshold: makes features ternary; None: they stay as they are.
+
+    Clips that are no second long are cut or filled up with silence at both ends.
+
+    Raises:
+        SrnnError: recordings are missing (the message says how to get them) or cannot be read.
+    """
+    check_split(split)
+    which = which or SpeechCommands()
+    root = resolve_data_dir(data_dir)
+    folder = root / (_MINI if which.source == "mini" else f"speech_commands_v0.0{which.version}")
+    clips = {split: list_clips(split, root, which)}
+
+    def clips_of(wanted: SplitName) -> list[Clip]:
+        if wanted not in clips:
+            clips[wanted] = list_clips(wanted, root, which)
+        return clips[wanted]
+
+    x = load_features(split, clips_of, folder / ".cache", encoder or SpeechFeatures(), RATE, threshold)
+    labels = np.array([clip.label for clip in clips[split]], np.int64)
+    groups = np.array([clip.group for clip in clips[split]])
+    return Split(x, labels, groups=groups).validate(str(folder), which.classes)
+
+
+def list_clips(split: SplitName, root: Path, which: SpeechCommands) -> list[Clip]:
+    """The recordings of one split, in a fixed order. SrnnError where the layout is not as expected."""
+    if which.source == "mini":
+        return _mini(split, root)
+    folder = root / f"speech_commands_v0.0{which.version}"
+    if which.classes != len(KEYWORDS):
+        words = WORDS[which.version]
+        return [_clip(folder, name, words.index(_word(name))) for name in _names(folder, split, which.version)]
+    if split == "test" and which.test_set == "official":
+        official = root / f"speech_commands_test_set_v0.0{which.version}"
+        return _keyword_folders(
+            official,
+            "get it by 'srnn data fetch speech-commands-test-v2' and 'srnn data prepare speech-commands-test-v2'",
+        )
+    names = _names(folder, split, which.version)
+    wanted = [name for name in names if _word(name) in KEYWORDS]
+    count = math.ceil(len(wanted) * _EXTRA)
+    unknown = sorted((name for name in names if _word(name) not in KEYWORDS), key=place)[:count]
+    return [
+        *(_clip(folder, name, KEYWORDS.index(_word(name))) for name in wanted),
+        *_silence(folder, split, count),
+        *(_clip(folder, name, KEYWORDS.index(UNKNOWN)) for name in unknown),
+    ]
+
+
+def which_set(name: str) -> SplitName:
+    """The split of a recording by the hash of its speaker, as the official lists were made (10 % validation, 10 % test)."""
+    speaker = re.sub(r"_nohash_.*$", "", Path(name).name)
+    largest = 2**27 - 1
+    percentage = (int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % (largest + 1)) * (100.0 / largest)
+    return "validation" if percentage < 10 else "test" if percentage < 20 else "train"
+
+
+def _names(folder: Path, split: SplitName, version: int) -> list[str]:
+    """The recordings of a split, as word/file.wav, sorted."""
+    if not folder.is_dir():
+        raise SrnnError(
+            f"{folder} was not found: get it by 'srnn data fetch speech-commands-v{version}' and "
+            f"'srnn data prepare speech-commands-v{version}', or name another data folder by --data-dir or SRNN_DATA."
+        )
+    missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
+    if missing:
+        raise SrnnError(
+            f"{folder} lacks {len(missing)} of its {len(WORDS[version])} words, such as '{missing[0]}'; unpack it by "
+            f"'srnn data prepare speech-commands-v{version}'."
+        )
+    present = {path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("*.wav")}
+    if not present:
+        raise SrnnError(f"{folder} holds no recordings; unpack it anew.")
+    listed: dict[SplitName, set[str]] = {}
+    for other, file in _LISTS.items():
+        path = folder / file
+        if path.is_file():
+            listed[other] = set(
+                read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
+            )
+            gone = sorted(listed[other] - present)
+            if gone:
+                raise SrnnError(f"{folder} lacks {len(gone)} recordings that {file} names, such as {gone[0]}.")
+        else:
+            listed[other] = {name for name in present if which_set(name) == other}
+    if both := listed["validation"] & listed["test"]:
+        raise SrnnError(f"{folder}: {min(both)} is in the validation list and in the test list.")
+    if split != "train":
+        return sorted(listed[split])
+    return sorted(present - listed["validation"] - listed["test"])
+
+
+def _word(name: str) -> str:
+    return name.split("/", 1)[0]
+
+
+def _clip(folder: Path, name: str, label: int) -> Clip:
+    return Clip(folder / name, name, label, speaker_of(name) or name)
+
+
+def speaker_of(name: str) -> str | None:
+    """The speaker in a recording's name, speaker_nohash_n or word_speaker_nohash_n; None if there is none."""
+    found = _SPEAKER.fullmatch(Path(name).stem)
+    return found.group(1) if found else None
+
+
+def _silence(folder: Path, split: SplitName, count: int) -> list[Clip]:
+    """``count`` pieces of background noise, of a second each, evenly over the split's part of each noise file."""
+    files = sorted((folder / "_background_noise_").glob("*.wav"))
+    if not files:
+        raise SrnnError(f"{folder / '_background_noise_'} holds no sound, which the class {SILENCE} is cut from.")
+    first, last = _NOISE_PARTS[split]
+    clips = []
+    for index, path in enumerate(files):
+        samples = len(read_audio(path, RATE)[0])
+        begin, end = int(first * samples), int(last * samples) - RATE
+        if end < begin:
+            raise SrnnError(f"{path} is {samples / RATE:.1f} s long; background noise must be 10 s at least.")
+        pieces = len(range(index, count, len(files)))
+        for start in np.linspace(begin, end, pieces).astype(int).tolist():
+            clips.append(Clip(path, f"_background_noise_/{path.name}", KEYWORDS.index(SILENCE), path.stem, start))
+    return clips
+
+
+def _keyword_folders(folder: Path, how: str) -> list[Clip]:
+    """All recordings of a folder that has one of its own for each of the 12 classes."""
+    clips = []
+    for label, word in enumerate(KEYWORDS):
+        found = sorted(p for p in (folder / word).glob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        if not found:
+            raise SrnnError(f"{folder / word} holds no recordings: {how}, or name another data folder by --data-dir.")
+        clips += [_clip(folder, f"{word}/{path.name}", label) for path in found]
+    return clips
+
+
+def _mini(split: SplitName, root: Path) -> list[Clip]:
+    clips = _keyword_folders(root / _MINI, "it should hold the 12 classes' folders of the test set")
+    silent = KEYWORDS.index(SILENCE)
+    of: dict[str, SplitName] = {}
+    for part in ([c for c in clips if c.label == silent], [c for c in clips if c.label != silent]):
+        for clip in part:
+            if clip.label != silent and speaker_of(clip.name) is None:
+                raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
+        of.update(split_by_group([clip.group for clip in part], *_MINI_SHARES))
+    return [clip for clip in clips if of[clip.group] == split]
+
+
+# ---- phones ----------------------------------------------------------------------------------------------------------
+
+
+def load_phones(
+    split: SplitName,
+    data_dir: Path | None = None,
+    encoder: SpeechFeatures | None = None,
+    threshold: float | None = None,
+) -> Split:
+    """The phones of mini, frame by frame: x (N, T, channels), y (N, T) a number in ``PHONES`` or -1, groups the speakers.
+
+    The segments were found by a machine (forced alignment); those recordings that have them are given. The last one or
+    two frames of a clip have no label. Arguments and errors as ``load_speech_commands``.
+    """
+    check_split(split)
+    root = resolve_data_dir(data_dir)
+    folder = root / _MINI
+    segments = read_segments(folder / "phones.json")
+
+    def clips_of(wanted: SplitName) -> list[Clip]:
+        return [clip for clip in _mini(wanted, root) if clip.name in segments]
+
+    clips = clips_of(split)
+    x = load_features(split, clips_of, folder / ".cache", encoder or SpeechFeatures(), RATE, threshold)
+    labels = frame_labels([segments[clip.name] for clip in clips], x)
+    return Split(x, labels, groups=np.array([clip.group for clip in clips])).validate(str(folder), len(PHONES))
+
+
+Segments = list[tuple[str, int, int]]
+"""(phone, first frame, frames), frames of 10 ms."""
+
+
+def read_segments(path: Path) -> dict[str, Segments]:
+    """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is not sound."""
+    if not path.is_file():
+        raise SrnnError(f"{path} was not found: it holds the phones of {_MINI}.")
+    try:
+        with reading(path, "a list of phones"):
+            labels = read_object(path)["labels"]
+            read = {name: [(str(p), int(first), int(n)) for p, first, n in parts] for name, parts in labels.items()}
+    except SrnnError as error:
+        raise SrnnError(
+            f'{path} is no list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
+        ) from error
+    for name, parts in read.items():
+        end = 0
+        for phone, first, count in parts:
+            if phone not in PHONES:
+                raise SrnnError(f"{path}: {name} has an unknown phone '{phone}'.")
+            if first < end or count < 1:
+                raise SrnnError(f"{path}: the segments of {name} overlap or are empty at frame {first}.")
+            end = first + count
+    return read
+
+
+def frame_labels(segments: Sequence[Segments], x: FeatureArray) -> npt.NDArray[np.int64]:
+    """(N, T) the phone of every frame; -1 where none is given."""
+    labels = np.full(x.shape[:2], -1, np.int64)
+    for row, parts in zip(labels, segments, strict=True):
+        for phone, first, count in parts:
+            row[first : first + count] = PHONES.index(phone)
+    return labels

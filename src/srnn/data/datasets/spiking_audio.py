@@ -1,0 +1,315 @@
+"""Sound files -> one HDF5 file of spike trains in the layout of SHD and SSC, by the cochlea (``srnn.data.encoders.cochlea``).
+
+spikes/times            (N,) each float32 (or float16, as in SHD) (events,), seconds
+spikes/units            (N,) each uint16 (events,), 0 at the base of the cochlea (high tones)
+labels                  (N,) uint16
+extra/speaker           (N,) uint16
+extra/keys              names of the labels, by number
+extra/meta_info/file    (N,) name of each clip, the key of its random numbers
+extra/meta_info/speaker names of the speakers, by number
+and as attributes of the file: srnn_version, seed, cochlea (the parameters, JSON)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import whole_file
+from ..encoders.cochlea import RATES, Cochlea, clip_key
+from .audio import AUDIO_SUFFIXES, read_audio
+from .names import NamePattern
+
+Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
+
+
+class Clip(NamedTuple):
+    """A sound file, and what is said in it by whom."""
+
+    path: Path
+    name: str
+    """Unique among the clips that are converted together; the key of its random numbers."""
+    label: str
+    speaker: str
+    """"" where it is not known."""
+
+
+class Conversion(NamedTuple):
+    """What was written."""
+
+    clips: int
+    spikes: int
+    seconds: float
+    """Of sound."""
+    left_out: list[str]
+    """One line for each clip that could not be converted."""
+
+
+def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: list[str] | None = None) -> list[Clip]:
+    """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name, each once.
+
+    A clip's name is relative to the folder that was given; where two would have the same name, all names are relative to the
+    folder that all inputs have in common.
+
+    Args:
+        inputs: folders and files.
+        pattern: how labels and speakers are read from a file's name, without its suffix: ``{label}_{speaker}_{index}``.
+            {label} and {speaker} stand for what has to be read, {index} for anything else. Where it has no
+            {label}, or without a pattern, the label is the name of the folder in which a file lies.
+        misnamed: gets a line for each file whose name does not fit the pattern, and which is left out; None: it is an error.
+
+    Raises:
+        SrnnError: a folder or file that is not there, no sound files, or names that do not fit the pattern.
+    """
+    names = None if pattern is None else NamePattern(pattern)
+    clips: dict[Path, Clip] = {}
+    wrong: list[str] = []
+    for where in inputs:
+        for path in _sound_files(where):
+            read = {} if names is None else names.read(path.stem)
+            if read is None:
+                wrong.append(f"The name of {path} does not fit the pattern '{pattern}'.")
+                continue
+            name = path.relative_to(where).as_posix() if path != where else path.name
+            clip = Clip(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
+            clips.setdefault(path.resolve(), clip)
+    if wrong and (misnamed is None or not clips):
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise SrnnError(f"{wrong[0].removesuffix('.')}{more}.")
+    if misnamed is not None:
+        misnamed += wrong
+    if len({clip.name for clip in clips.values()}) < len(clips):
+        common = Path(os.path.commonpath([path.parent for path in clips]))
+        return [clip._replace(name=path.relative_to(common).as_posix()) for path, clip in clips.items()]
+    return list(clips.values())
+
+
+def _sound_files(where: Path) -> list[Path]:
+    if where.is_file():
+        return [where]
+    if not where.is_dir():
+        raise SrnnError(f"{where} is not there: name folders or sound files.")
+    found = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+    if not found:
+        raise SrnnError(f"{where} holds no sound files ({', '.join(AUDIO_SUFFIXES)}).")
+    return found
+
+
+def convert_clips(
+    clips: Sequence[Clip],
+    out: Path,
+    cochlea: Cochlea | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    time_type: Literal["float32", "float16"] = "float32",
+    leave_out_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    length: float | None = None,
+) -> Conversion:
+    """Convert clips; labels and speakers are numbered by the order of their names (whole numbers by value).
+
+    For the arguments and errors see ``convert``.
+    """
+    labels, speakers = _in_order(c.label for c in clips), _in_order(c.speaker for c in clips)
+    return convert(
+        [c.path for c in clips], [labels.index(c.label) for c in clips], [speakers.index(c.speaker) for c in clips], out,
+        names=[c.name for c in clips], label_names=labels, speaker_names=speakers, cochlea=cochlea, seed=seed,
+        workers=workers, time_type=time_type, leave_out_bad=leave_out_bad, progress=progress, length=length,
+    )  # fmt: skip
+
+
+def convert(
+    files: Sequence[Path],
+    labels: Sequence[int],
+    speakers: Sequence[int],
+    out: Path,
+    *,
+    names: Sequence[str] | None = None,
+    label_names: Sequence[str] = (),
+    speaker_names: Sequence[str] = (),
+    cochlea: Cochlea | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    time_type: Literal["float32", "float16"] = "float32",
+    leave_out_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    length: float | None = None,
+) -> Conversion:
+    """Write the spikes of sound files, in their order, to ``out``: the whole file or none.
+
+    All files are read once before the first is converted (which takes far longer), so that a bad one is found at the start.
+    A clip's spikes depend on the seed, its name and its sound: not on the other clips, their order or the workers.
+
+    Args:
+        files, labels, speakers: N each; labels and speakers from 0 to 65535.
+        out: the HDF5 file. One that is there is replaced, once the new one is whole.
+        names: N different names of the clips; default: those of the files.
+        label_names, speaker_names: by number; default: the numbers.
+        cochlea: default: that of SHD and SSC, 700 places.
+        workers: threads; default: as many as there are cores for this process.
+        time_type: float16 is what SHD has; it rounds times above half a second to 0.5 ms.
+        leave_out_bad: go on after a clip that cannot be read or holds only silence, instead of an error.
+        progress: called with (clips done, clips) after each.
+        length: seconds to which a clip is cut, or after which its silence ends; None: as long as it is.
+
+    Raises:
+        SrnnError: a clip that cannot be read or heard (with its name), nothing to convert, names that are not
+            different, numbers out of range, or a file that cannot be written.
+    """
+    import h5py
+
+    _check(files, labels, speakers, time_type, workers)
+    if length is not None and not 0.01 <= length <= 3600:
+        raise SrnnError(f"A clip lasts 0.01 to 3,600 seconds, not {length:g}.")
+    names = [Path(f).name for f in files] if names is None else list(names)
+    if len(names) != len(files) or len(set(names)) != len(names):
+        raise SrnnError("Clips need different names, one each: their random numbers are made from them. Give 'names'.")
+    ear = cochlea or Cochlea()
+    heard: list[int] = []
+    left_out: list[str] = []
+    spikes, seconds = 0, 0.0
+    with _whole_file(out, h5py) as file:
+        if not leave_out_bad:
+            _refuse_bad(files, ear)
+        of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
+        times = file.create_dataset("spikes/times", (len(files),), of_times, maxshape=(None,))
+        units = file.create_dataset("spikes/units", (len(files),), of_units, maxshape=(None,))
+        for index, heard_now in enumerate(_in_threads(files, names, ear, seed, workers, length)):
+            if isinstance(heard_now, SrnnError):
+                if not leave_out_bad:
+                    raise heard_now
+                left_out.append(str(heard_now))
+            else:
+                (when, unit), duration = heard_now
+                times[len(heard)], units[len(heard)] = when.astype(time_type), unit
+                heard.append(index)
+                spikes, seconds = spikes + len(unit), seconds + duration
+            if progress is not None:
+                progress(index + 1, len(files))
+        if not heard:
+            raise SrnnError(f"None of the {len(files)} clips could be converted; the first: {left_out[0]}")
+        times.resize((len(heard),))
+        units.resize((len(heard),))
+        file["labels"] = np.asarray(labels)[heard].astype(np.uint16)
+        file["extra/speaker"] = np.asarray(speakers)[heard].astype(np.uint16)
+        text = h5py.string_dtype()
+        for where, values in (
+            ("extra/keys", label_names or [str(k) for k in range(max(labels) + 1)]),
+            ("extra/meta_info/file", [names[i] for i in heard]),
+            ("extra/meta_info/speaker", speaker_names or [str(k) for k in range(max(speakers) + 1)]),
+        ):
+            file.create_dataset(where, data=np.array(list(values), object), dtype=text)
+        from ..._version import __version__
+
+        file.attrs["srnn_version"] = __version__
+        file.attrs["seed"] = seed
+        file.attrs["cochlea"] = json.dumps(ear.parameters())
+    return Conversion(len(heard), spikes, seconds, left_out)
+
+
+def _refuse_bad(files: Sequence[Path], ear: Cochlea) -> None:
+    """SrnnError if there are files that cannot be read or heard, with their number and the first of them."""
+    bad = [problem for path in files if (problem := _problem(Path(path), ear))]
+    if bad:
+        more = f" (and {len(bad) - 1} more of {len(files)} files are bad)" if len(bad) > 1 else ""
+        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
+
+
+def _problem(path: Path, ear: Cochlea) -> str:
+    """Why a file cannot be heard; "" if it can."""
+    try:
+        samples, rate = read_audio(path)
+    except SrnnError as error:
+        return str(error)
+    if len(samples) < 2:
+        return f"{path} holds a single sample; leave it out."
+    if not RATES[0] <= rate <= RATES[1]:
+        return f"{path} has {rate} samples a second; {RATES[0]} to {RATES[1]} can be heard."
+    if ear.level is not None and not samples.any():
+        return f"{path} holds only silence; leave it out."
+    return ""
+
+
+def _in_threads(
+    files: Sequence[Path], names: Sequence[str], ear: Cochlea, seed: int, workers: int | None, length: float | None
+) -> Iterator[tuple[Spikes, float] | SrnnError]:
+    """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages leave the GIL alone."""
+
+    def hear(path: Path, name: str) -> tuple[Spikes, float] | SrnnError:
+        try:
+            samples, rate = read_audio(Path(path))
+        except SrnnError as error:
+            return error
+        if length is not None:
+            count = round(length * rate)
+            silence = np.zeros((max(0, count - len(samples)), *samples.shape[1:]), samples.dtype)
+            samples = np.concatenate([samples[:count], silence])
+        try:
+            return ear.spikes(samples, rate, clip_key(seed, name)), len(samples) / rate
+        except SrnnError as error:
+            return SrnnError(f"{path}: {error}")
+
+    threads = workers or _cores()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="srnn-cochlea")
+    waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()
+    try:
+        for path, name in zip(files, names, strict=True):
+            waiting.append(pool.submit(hear, path, name))
+            if len(waiting) > 2 * threads:  # no more results in memory than needed to keep all busy
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Different names, sorted: whole numbers by value, before other names."""
+    return sorted(set(names), key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
+
+
+def _check(
+    files: Sequence[Path], labels: Sequence[int], speakers: Sequence[int], time_type: str, workers: object
+) -> None:
+    if not files:
+        raise SrnnError("There are no clips to convert.")
+    for what, numbers in (("labels", labels), ("speakers", speakers)):
+        values = np.asarray(numbers)
+        if values.shape != (len(files),) or values.dtype.kind not in "iu":
+            raise SrnnError(
+                f"{len(files)} clips need {len(files)} whole numbers as {what}, not {values.dtype} {values.shape}."
+            )
+        if values.min() < 0 or values.max() >= 2**16:
+            raise SrnnError(f"The {what} are numbered from 0 to 65535, not {values.min()} to {values.max()}.")
+    if time_type not in ("float32", "float16"):
+        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise SrnnError(f"The number of workers is 1 or more, not {workers!r}.")
+
+
+@contextlib.contextmanager
+def _whole_file(out: Path, h5py: Any) -> Iterator[Any]:
+    """An HDF5 file that gets its name when it is whole, and vanishes otherwise."""
+    if out.is_dir():
+        raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
+    try:
+        # The file is locked by us, which HDF5's own lock would take for another writer.
+        with whole_file(out, parents=True) as whole, h5py.File(whole.name, "w", locking=False) as file:
+            yield file
+    except RuntimeError as error:  # h5py has it beside OSError for a full disk
+        raise SrnnError(f"Cannot write {out}: {error}") from error

@@ -1,0 +1,57 @@
+"""Splits for data that have none: by group (speaker, subject) or by class, without chance, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from ...errors import SrnnError
+from .base import SplitName
+
+
+def place(name: str) -> str:
+    """A name's place in a random-looking but fixed order."""
+    return hashlib.sha1(name.encode()).hexdigest()
+
+
+def split_by_group(groups: Sequence[str], validation: float, test: float) -> dict[str, SplitName]:
+    """Every group's split. The first of the groups, in the order of ``place``, are for testing, the next for validation.
+
+    Args:
+        groups: one a sequence; only the different ones count.
+        validation, test: shares of the groups, rounded, at least one group each.
+
+    Raises:
+        SrnnError: fewer than three groups, or nobody left to train on.
+    """
+    names = sorted(set(groups), key=lambda name: (place(name), name))
+    held = [max(1, round(share * len(names))) for share in (test, validation)]
+    if sum(held) >= len(names):
+        raise SrnnError(
+            f"{len(names)} groups (speakers, subjects) are too few to hold {held[1]} out for validation and {held[0]} for "
+            "testing; at least 3 are needed, or smaller fractions."
+        )
+    split: dict[str, SplitName] = {}
+    for index, name in enumerate(names):
+        split[name] = "test" if index < held[0] else "validation" if index < sum(held) else "train"
+    return split
+
+
+def split_by_class(names: Sequence[str], labels: Sequence[int], validation: float, test: float) -> list[SplitName]:
+    """The split of every sequence, the same shares of each class; in the order of ``place`` of the names.
+
+    A class needs three sequences at least; SrnnError otherwise.
+    """
+    split: list[SplitName] = ["train"] * len(names)
+    for label in sorted(set(labels)):
+        members = [index for index, other in enumerate(labels) if other == label]
+        members.sort(key=lambda index: (place(names[index]), names[index]))
+        held = [max(1, round(share * len(members))) for share in (test, validation)]
+        if sum(held) >= len(members):
+            raise SrnnError(
+                f"Class {label} has {len(members)} sequences, too few to hold {held[1]} out for validation and {held[0]} "
+                "for testing; record more, or give smaller fractions."
+            )
+        for rank, index in enumerate(members[: sum(held)]):
+            split[index] = "test" if rank < held[0] else "validation"
+    return split

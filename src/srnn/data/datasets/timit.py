@@ -1,0 +1,243 @@
+"""TIMIT: read sentences with their phones, from the user's own copy (LDC93S1).
+
+    <data_dir>/timit/TRAIN|TEST/DR1..DR8/{speaker}/{sentence}.WAV     NIST SPHERE (or RIFF), 16 kHz
+                                          /{sentence}.PHN             lines "first_sample end_sample phone"
+
+Small and capital letters in names are the same, and the folders may lie one deeper (timit/TIMIT/TRAIN). The SA sentences, which
+every speaker reads, are left out as usual.
+
+test         the core test set, 24 speakers, 192 sentences
+validation   "standard": the 50 speakers of the test folder that are customarily the development set (400 sentences), so
+             that all 462 speakers (3,696 sentences) are for training; "training": 10 % of the training folder's
+             speakers, in the fixed order of ``splitting.place`` (the paper holds 10 % of the sentences out by chance)
+
+Phones are 61, or folded to 48 or 39 as by Lee & Hon (1989, IEEE Trans. ASSP 37:1641), where the glottal stop q has no
+class. Sources of the lists: the corpus' documentation (core test), Kaldi's recipe s5 (development set, folding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import LIMITS, read_bytes, reading
+from ..encoders.speech import SpeechFeatures
+from .base import Split, SplitName, check_split, resolve_data_dir
+from .features import Clip, load_features
+from .splitting import place
+
+RATE = 16000
+Validation = Literal["standard", "training"]
+_CORE_TEST = (
+    "mdab0 mwbt0 felc0 mtas1 mwew0 fpas0 mjmp0 mlnt0 fpkt0 mlll0 mtls0 fjlm0 "
+    "mbpm0 mklt0 fnlp0 mcmj0 mjdh0 fmgd0 mgrt0 mnjm0 fdhc0 mjln0 mpam0 fmld0"
+)
+_DEVELOPMENT = (
+    "faks0 fdac1 fjem0 mgwt0 mjar0 mmdb1 mmdm2 mpdf0 fcmh0 fkms0 mbdg0 mbwm0 mcsh0 fadg0 fdms0 fedw0 mgjf0 mglb0 mrtk0 "
+    "mtaa0 mtdt0 mthc0 mwjg0 fnmr0 frew0 fsem0 mbns0 mmjr0 mdls0 mdlf0 mdvc0 mers0 fmah0 fdrw0 mrcs0 mrjm4 fcal1 mmwh0 "
+    "fjsj0 majc0 mjsw0 mreb0 fgjd0 fjmg0 mroa0 mteb0 mjfc0 mrjr0 fmml0 mrws1"
+)
+CORE_TEST, DEVELOPMENT = frozenset(_CORE_TEST.split()), frozenset(_DEVELOPMENT.split())
+TRAINING_SHARE = 0.1
+SPEAKERS = {"TRAIN": 462, "TEST": 168}
+"""How many there are in each folder."""
+SENTENCES = 10
+"""Of each speaker."""
+_ALL_PHONES = (
+    "aa ae ah ao aw ax ax-h axr ay b bcl ch d dcl dh dx eh el em en eng epi er ey f g gcl h# hh hv ih ix iy jh k kcl l m "
+    "n ng nx ow oy p pau pcl q r s sh t tcl th uh uw ux v w y z zh"
+)
+_PHONES = _ALL_PHONES.split()
+_TO_48 = {
+    "ax-h": "ax", "axr": "er", "bcl": "vcl", "dcl": "vcl", "gcl": "vcl", "kcl": "cl", "pcl": "cl", "tcl": "cl", "em": "m",
+    "eng": "ng", "h#": "sil", "pau": "sil", "hv": "hh", "nx": "n", "ux": "uw",
+}  # fmt: skip
+_TO_39 = {
+    "ao": "aa", "ax": "ah", "cl": "sil", "vcl": "sil", "epi": "sil", "el": "l", "en": "n", "ix": "ih", "zh": "sh",
+}  # fmt: skip
+
+
+def folding(classes: int) -> dict[str, str | None]:
+    """Each of the 61 phones -> its class among 61, 48 or 39; None for one without a class. SrnnError for other numbers."""
+    if classes not in (61, 48, 39):
+        raise SrnnError(f"TIMIT has 61 phones, or 48 or 39 folded ones, not {classes!r}.")
+    if classes == 61:
+        return {phone: phone for phone in _PHONES}
+    to_48 = {phone: _TO_48.get(phone, phone) for phone in _PHONES}
+    folded = to_48 if classes == 48 else {phone: _TO_39.get(name, name) for phone, name in to_48.items()}
+    return {phone: None if phone == "q" else name for phone, name in folded.items()}
+
+
+@cache
+def class_names(classes: int) -> tuple[str, ...]:
+    """The names of the classes, sorted."""
+    return tuple(sorted({name for name in folding(classes).values() if name is not None}))
+
+
+def load_timit(
+    split: SplitName,
+    data_dir: Path | None = None,
+    classes: int = 61,
+    validation: Validation = "standard",
+    encoder: SpeechFeatures | None = None,
+    threshold: float | None = None,
+) -> Split:
+    """One split: x (N, T, channels), y (N, T) the phone at each frame's centre or -1, lengths (N,), groups the speakers.
+
+    Args:
+        split: train, validation or test.
+        data_dir: where data lie.
+        classes: 61, 48 or 39.
+        validation: standard or training.
+        encoder: at 16 kHz; None: the published network's, 13 MFCC and two derivatives.
+        threshold: makes features ternary; None: they stay as they are.
+
+    Raises:
+        SrnnError: files are missing (the message says how to get them), damaged or mislabelled.
+    """
+    check_split(split)
+    encoder = encoder or SpeechFeatures("mfcc")
+    folder = find_corpus(data_dir)
+    number = {
+        phone: -1 if name is None else class_names(classes).index(name) for phone, name in folding(classes).items()
+    }
+    found: dict[SplitName, list[Clip]] = {}
+
+    def clips_of(wanted: SplitName) -> list[Clip]:
+        if wanted not in found:
+            found[wanted] = list_sentences(folder, wanted, validation)
+        return found[wanted]
+
+    x = load_features(split, clips_of, folder / ".cache", encoder, None, threshold)
+    clips = clips_of(split)
+    labels = np.full(x.shape[:2], -1, np.int64)
+    for row, clip, length in zip(labels, clips, x.lengths.tolist(), strict=True):
+        centres = encoder.front.centre + encoder.front.hop * np.arange(length)
+        row[:length] = read_phones(find_phones(clip.path), number)(centres)
+    groups = np.array([clip.group for clip in clips])
+    return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), classes if classes == 61 else None)
+
+
+def find_corpus(data_dir: Path | None = None) -> Path:
+    """The folder with TRAIN and TEST. SrnnError, with how to get them, when it is not there."""
+    root = resolve_data_dir(data_dir)
+    for path in ((), ("timit",), ("timit", "timit"), ("timit", "data")):
+        folder: Path | None = root
+        for name in path:
+            folder = folder and _child(folder, name)
+        if folder and _child(folder, "train") and _child(folder, "test"):
+            return folder
+    raise SrnnError(
+        f"TIMIT was not found under {root}: buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST "
+        f"into {root / 'timit'}, or name another data folder by --data-dir or SRNN_DATA."
+    )
+
+
+def glance(root: Path) -> bool:
+    """Whether TRAIN and TEST are there, each with a sound file at least. ``root``: the data folder."""
+    try:
+        speakers = [list_speakers(find_corpus(root), part.lower()) for part in SPEAKERS]
+    except SrnnError:
+        return False
+    return all(
+        any(path.suffix.lower() == ".wav" for folder in of.values() for path in folder.iterdir()) for of in speakers
+    )
+
+
+def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Clip]:
+    """The sentences of a split, without SA, in the order of their speakers' names."""
+    speakers = list_speakers(
+        folder, "test" if split == "test" or (split, validation) == ("validation", "standard") else "train"
+    )
+    if split == "test" or (split == "validation" and validation == "standard"):
+        wanted = CORE_TEST if split == "test" else DEVELOPMENT
+        if missing := sorted(wanted - set(speakers)):
+            raise SrnnError(
+                f"{folder} lacks {len(missing)} of the {len(wanted)} {split} speakers in its test folder, such as "
+                f"{missing[0].upper()}."
+            )
+    elif validation == "standard":
+        wanted = frozenset(speakers)
+    else:
+        order = sorted(speakers, key=place)
+        held = order[: max(1, round(TRAINING_SHARE * len(order)))]
+        wanted = frozenset(held if split == "validation" else set(order) - set(held))
+    clips = []
+    for speaker in sorted(wanted):
+        sentences = {path.name.split(".")[0].lower(): path for path in sorted(speakers[speaker].iterdir(), reverse=True)
+                     if path.suffix.lower() == ".wav"}  # fmt: skip
+        for name, path in sorted(sentences.items()):
+            if not name.startswith("sa"):
+                clips.append(Clip(path, path.relative_to(folder).as_posix(), -1, speaker))
+    if not clips:
+        raise SrnnError(f"{folder} holds no sentences for the {split} split.")
+    return clips
+
+
+def find_phones(sound: Path) -> Path:
+    """The .PHN beside a sentence. SrnnError if there is none."""
+    stem = sound.name.split(".")[0].lower()
+    for path in sound.parent.iterdir():
+        if path.name.lower() == f"{stem}.phn":
+            return path
+    raise SrnnError(f"{sound} has no phones beside it ({stem.upper()}.PHN).")
+
+
+def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+    """Which phone is spoken at given samples, by ``number``; -1 outside all. SrnnError if the file is not sound."""
+    starts, ends, phones = [], [], []
+    with reading(path, "a list of phones"):
+        lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()
+    for index, line in enumerate(lines, 1):
+        parts = line.split()
+        if not parts:
+            continue
+        if len(parts) != 3 or not all(p.isdecimal() and len(p) < 12 for p in parts[:2]):
+            raise SrnnError(
+                f"{path}, line {index}: should be 'first_sample end_sample phone', not '{line.strip()[:80]}'."
+            )
+        if parts[2] not in number:
+            raise SrnnError(f"{path}, line {index}: '{parts[2][:80]}' is none of TIMIT's 61 phones.")
+        start, end = int(parts[0]), int(parts[1])
+        if end <= start or (ends and start < ends[-1]):
+            raise SrnnError(
+                f"{path}, line {index}: the phone from {start} to {end} is empty or overlaps the one before."
+            )
+        starts.append(start)
+        ends.append(end)
+        phones.append(number[parts[2]])
+    if not starts:
+        raise SrnnError(f"{path} holds no phones.")
+
+    def at(samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        index = np.searchsorted(starts, samples, side="right") - 1
+        inside = (index >= 0) & (samples < np.array(ends)[index])
+        return np.where(inside, np.array(phones)[index], -1)
+
+    return at
+
+
+def _child(folder: Path, name: str) -> Path | None:
+    """The subfolder of that name, whatever its letters' case."""
+    if not folder.is_dir():
+        return None
+    return next((path for path in sorted(folder.iterdir()) if path.name.lower() == name and path.is_dir()), None)
+
+
+def list_speakers(folder: Path, part: str) -> dict[str, Path]:
+    """Speaker -> folder, of TRAIN or TEST. SrnnError where there are none."""
+    dialects: Iterable[Path] = sorted((_child(folder, part) or folder).iterdir())
+    speakers = {
+        path.name.lower(): path
+        for dialect in dialects if dialect.is_dir() and dialect.name.lower().startswith("dr")
+        for path in sorted(dialect.iterdir()) if path.is_dir()
+    }  # fmt: skip
+    if not speakers:
+        raise SrnnError(f"{folder / part.upper()} holds no speakers (DR1..DR8/SPEAKER/*.WAV).")
+    return speakers

@@ -1,0 +1,213 @@
+"""Whether a data set is there and whole: its files by their checksums, and what was unpacked from them by opening it.
+
+``verify`` reads everything and says what it found, file by file; ``state`` looks at names, sizes and first bytes alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+from ...errors import SrnnError
+from ...files import LIMITS, read_json, read_text, reading
+from ...files.unpacking import Allowance, file_parts, gunzip
+from .base import resolve_data_dir
+from .catalogue import DataFile, DataSet
+from .report import FileReport
+from .unpack import Note, read_through, state_of
+
+_MAGIC = {
+    ".zip": (b"PK\x03\x04",),
+    ".gz": (b"\x1f\x8b",),
+    ".h5": (b"\x89HDF\r\n\x1a\n",),
+    ".json": (b"{",),
+    ".wav": (b"RIFF", b"NIST_1A"),
+}
+State = Literal["built in", "there", "packed", "incomplete", "missing", "ask for it"]
+
+
+def folder_of(data_set: DataSet, data_dir: Path | None = None) -> Path:
+    """The data set's folder under the data folder."""
+    return resolve_data_dir(data_dir) / data_set.folder
+
+
+def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
+    """What is there of a data set, file by file, read to the end. Downloads nothing."""
+    from .layout import LAYOUTS
+
+    folder = folder_of(data_set, data_dir)
+    files = list(data_set.files)
+    if data_set.sums is not None:
+        sums = folder / data_set.sums.name
+        if not sums.is_file():
+            return [FileReport(data_set.sums.name, "missing")]
+        files += read_sums(data_set, sums)
+    reports = [report for file in files for report in _check_packed(file, folder, data_set)]
+    if data_set.name in LAYOUTS:
+        reports += LAYOUTS[data_set.name](resolve_data_dir(data_dir))
+    return reports
+
+
+def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
+    """Whether a file need not be fetched: it is right, or gone while all that was in it is there."""
+    report = check(file, folder / file.name)
+    if report.condition == "missing" and data_set.unpack:
+        return all(found.good for found in _check_unpacked(file, folder, data_set))
+    return report.good
+
+
+def state(data_set: DataSet, data_dir: Path | None = None) -> State:
+    """What is there, at a glance: without checksums, and reading the first bytes of files alone."""
+    if not data_set.folder:
+        return "built in"
+    folder = folder_of(data_set, data_dir)
+    if _there(data_set, folder):
+        return "there"
+    names = [file.name for file in data_set.files]
+    if data_set.unpack and all(begins_well(folder / name) for name in names):
+        return "packed"
+    if folder.is_dir() and any(not path.name.endswith(".part") for path in folder.iterdir()):
+        return "incomplete"
+    return "missing" if data_set.fetchable else "ask for it"
+
+
+def _there(data_set: DataSet, folder: Path) -> bool:
+    """Whether all that the tasks read is there, by its names and first bytes."""
+    from .timit import glance
+
+    if data_set.recordings:
+        found = list(folder.glob(data_set.recordings))
+        return len(found) >= max(1, data_set.count) and begins_well(found[0])
+    if data_set.name == "timit":
+        return glance(folder.parent)
+    if data_set.name == "qtdb":  # the records, or the paper's arrays
+        return any(_filled(path) for pattern in ("records/*.dat", "paper_split/*.mat") for path in folder.glob(pattern))
+    if data_set.name == "soli" and not any(begins_well(path) for path in folder.rglob("*_*_*.h5")):
+        return False
+    return all(
+        begins_well(folder / Path(file.name).stem) or (not data_set.unpack and begins_well(folder / file.name))
+        for file in data_set.files
+    )
+
+
+def begins_well(path: Path) -> bool:
+    """Whether a file is there and begins as one of its kind (by its ending) does."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(16)
+    except OSError:
+        return False
+    return first.startswith(_MAGIC.get(path.suffix.lower(), (b"",))) and bool(first)
+
+
+def _filled(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
+    """The wanted files in a file of lines "SHA256 NAME"; they lie beside it. SrnnError if there are none."""
+    assert data_set.sums is not None and data_set.sums.url is not None
+    source = data_set.sums.url.rpartition("/")[0]
+    folder = Path(data_set.sums.name).parent
+    files = []
+    with contextlib.suppress(SrnnError):
+        for line in read_text(path, "checksums", LIMITS["table"]).splitlines():
+            checksum, _, name = line.partition(" ")
+            name = name.strip()
+            if re.fullmatch(data_set.sums_pattern, name) and re.fullmatch(r"[0-9a-f]{64}", checksum):
+                files.append(DataFile((folder / name).as_posix(), f"{source}/{name}", checksum=f"sha256:{checksum}"))
+    if not files:
+        raise SrnnError(f"{path} lists no files of {data_set.name}; delete it and fetch again.")
+    return files
+
+
+def check(file: DataFile, path: Path) -> FileReport:
+    """Whether the file at ``path`` is what the catalogue says."""
+    if not path.is_file():
+        return FileReport(file.name, "missing")
+    size = path.stat().st_size
+    if size == 0:
+        return FileReport(file.name, "wrong", "it is empty")
+    if file.checksum and digest(path, file.checksum) == file.checksum:
+        return FileReport(file.name, "whole")
+    if file.content_checksum:
+        try:
+            if digest(path, file.content_checksum, packed=True) == file.content_checksum:
+                return FileReport(file.name, "whole", "packed anew, its content is right")
+        except SrnnError:
+            return FileReport(file.name, "wrong", "it cannot be unpacked")
+    if file.checksum or file.content_checksum:
+        return FileReport(file.name, "wrong", "its checksum is another")
+    if file.bytes is not None and size != file.bytes:
+        return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
+    if problem := _problem(file.name, path):
+        return FileReport(file.name, "wrong", problem)
+    return FileReport(file.name, "readable", "no checksum is known")
+
+
+def _problem(name: str, path: Path) -> str:
+    """What is wrong with a file of a known kind; "" if nothing is, or its kind (by its ending) is not known.
+
+    A download has another name while it is checked, so the name is given apart.
+    """
+    if name.endswith((".zip", ".tar.gz", ".tgz", ".gz")):
+        try:
+            read_through(path, name)
+        except SrnnError:
+            return "it cannot be unpacked"
+    if name.endswith(".json"):
+        try:
+            read_json(path)
+        except SrnnError:
+            return "it is no JSON"
+    return ""
+
+
+def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
+    """``check``; and where a file is an archive, what was unpacked from it too. One report if all is right."""
+    path = folder / file.name
+    report = check(file, path)
+    if not data_set.unpack:
+        bare = folder / Path(file.name).stem  # MNIST's are read unpacked too
+        if report.condition == "missing" and file.content_checksum and bare.is_file():
+            right = digest(bare, file.content_checksum) == file.content_checksum
+            return [FileReport(bare.name, "whole" if right else "wrong", "" if right else "its checksum is another")]
+        return [report]
+    if report.condition == "missing":
+        return _check_unpacked(file, folder, data_set)
+    note = Note.read(folder, file.name)
+    if note is None or note.archive != state_of(path):  # not unpacked yet
+        return [report]
+    return [report, *(found for found in _check_unpacked(file, folder, data_set) if not found.good)]
+
+
+def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
+    """What was unpacked from an archive: every bad file, or one report if all is right."""
+    from .layout import check_events, check_sound
+
+    note = Note.read(folder, file.name)
+    if note is not None:
+        gone = [FileReport(name, "missing") for name in note.files if not (folder / name).is_file()]
+        if len(gone) == len(note.files) and not (folder / file.name).is_file():
+            return [FileReport(file.name, "missing", "and what was unpacked from it")]
+        changed = [FileReport(name, "wrong", "it is not as it was unpacked") for name in note.changed(folder)]
+        s = "s are" if len(note.files) > 1 else " is"
+        good = FileReport(file.name, "readable", f"its {len(note.files):,} file{s} there, unpacked")
+        return [*gone, *changed] or [good]
+    if data_set.recordings:
+        return check_sound(file, folder, data_set)
+    return [check_events(file, folder / Path(file.name).stem)]
+
+
+def digest(path: Path, like: str, packed: bool = False) -> str:
+    """The checksum of the file, or of what gzip packed in it, of the kind (md5, sha256) that ``like`` begins with."""
+    kind = like.partition(":")[0]
+    found = hashlib.new(kind, usedforsecurity=False)
+    with reading(path, "a packed file" if packed else "a file"), path.open("rb") as file:
+        limits = LIMITS["archive"]
+        for part in gunzip(file, Allowance(path.stat().st_size, limits), limits) if packed else file_parts(file):
+            found.update(part)
+    return f"{kind}:{found.hexdigest()}"

@@ -1,0 +1,199 @@
+"""The cochlea: sound -> spike trains of 700 places between the base (high tones) and the apex (low tones) of the inner ear.
+
+    sound, RMS 0.3, Hann ramps -> basilar membrane -> inner hair cells -> bushy cells -> spikes
+
+Each stage's equations stand in its own file. These are the models and constants behind the Spiking Heidelberg Digits and the
+Spiking Speech Commands (Cramer, Stradmann, Schemmel & Zenke 2020, IEEE TNNLS 33:2744).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ....errors import SrnnError
+from .basilar import BasilarMembrane, TransferTables, velocity
+from .bushy import BushyCell, BushyState
+from .hair_cell import HairCell
+
+__all__ = ["BasilarMembrane", "BushyCell", "BushyState", "Cochlea", "HairCell", "clip_key"]
+
+BLOCK = 100
+"""Places computed together: their arrays stay in the processor's cache."""
+RATES = (1000, 1_000_000)
+"""Sampling rates that make sense, lowest and highest, in Hz."""
+
+
+def clip_key(seed: int, name: str) -> int:
+    """The key of a clip's random numbers, 0 to 2^64 - 1, from the seed and the clip's name alone."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "little")
+
+
+@dataclass(frozen=True)
+class Cochlea:
+    """Sound to spikes: ``times, units = Cochlea().spikes(samples, rate, seed=0)``.
+
+    One object serves any number of clips and threads; it keeps the transfer functions that it has computed.
+    """
+
+    places: int = 700
+    """Spike trains; unit 0 is at the base (high tones)."""
+    rate: int = 48000
+    """Sampling rate of the sound inside, Hz; sound of another rate is resampled. Spikes have half this rate."""
+    level: float | None = 0.3
+    """Root mean square to which a clip is brought; None: it is heard as loud as it is, times ``gain``."""
+    gain: float = 1.0
+    """What sound is multiplied by where ``level`` is None."""
+    ramps: bool = True
+    """Fade a clip in over its first half, and out over its second."""
+    pad: bool = True
+    """Compute clips at a few common lengths, with silence appended: transfer functions are then shared by many clips."""
+    precision: str = "float32"
+    """Of the basilar membrane's filter: float32, or float64 for checks."""
+    membrane: BasilarMembrane = BasilarMembrane()
+    hair_cell: HairCell = HairCell()
+    bushy_cell: BushyCell = BushyCell()
+    _tables: TransferTables = field(default_factory=TransferTables, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("places", 1, 65535), ("rate", *RATES)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+                raise SrnnError(f"A cochlea's {name} is a whole number from {low} to {high}, not {value!r}.")
+        if self.level is not None and not 0 < self.level < math.inf:
+            raise SrnnError(f"A cochlea's level is a positive number, or None, not {self.level!r}.")
+        if not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
+            raise SrnnError(f"A cochlea's gain is a positive number, and 1 where there is a level, not {self.gain!r}.")
+        if self.precision not in ("float32", "float64"):
+            raise SrnnError(f"A cochlea's precision is 'float32' or 'float64', not {self.precision!r}.")
+
+    def parameters(self) -> dict[str, Any]:
+        """All parameters, as JSON values; the constants of each stage under its name."""
+        stages = {name: asdict(getattr(self, name)) for name in ("membrane", "hair_cell", "bushy_cell")}
+        return {f.name: stages.get(f.name, getattr(self, f.name)) for f in fields(self) if f.init}
+
+    def firing_probability(self, samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.floating]:
+        """Probability that a fibre fires within a step, before chance comes in.
+
+        Args:
+            samples: (N,) mono sound in any unit; whole numbers or floats.
+            rate: samples per second.
+
+        Returns:
+            (T, places) at ``self.rate / 2`` steps a second, in the cochlea's precision.
+
+        Raises:
+            SrnnError: not one channel of finite numbers, or no sound in it.
+        """
+        sound = self._prepare(samples, rate)
+        blocks = [self._block(sound, first) for first in range(0, self.places, BLOCK)]
+        return np.concatenate(blocks, axis=1)
+
+    def spikes(
+        self, samples: npt.ArrayLike, rate: int, seed: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]:
+        """Spikes of a clip, by time and then unit.
+
+        Args:
+            samples, rate: as for ``firing_probability``.
+            seed: 0 to 2^64 - 1. Clips that share a seed share their random numbers: ``clip_key`` makes one for each.
+
+        Returns:
+            times (S,) in seconds and units (S,), 0 to places - 1.
+        """
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+            raise SrnnError(f"A cochlea's seed is a whole number from 0 to 2^64 - 1, not {seed!r}.")
+        sound = self._prepare(samples, rate)
+        steps, units = [], []
+        for first in range(0, self.places, BLOCK):
+            t, i = self.bushy_cell.spikes(self._block(sound, first), self.rate / 2, int(seed), first)
+            steps.append(t)
+            units.append(i + first)
+        step, unit = np.concatenate(steps), np.concatenate(units)
+        order = np.lexsort((unit, step))
+        return step[order] / (self.rate / 2), unit[order].astype(np.uint16)
+
+    def _prepare(self, samples: npt.ArrayLike, rate: int) -> _Sound:
+        """Resampled, levelled, ramped, and transformed to its spectrum."""
+        from scipy.fft import rfft
+
+        x = _resample(_mono(samples, rate), rate, self.rate)
+        if self.level is not None:
+            peak = np.abs(x).max()
+            if not peak > 0:
+                raise SrnnError("A clip of silence has no loudness to adjust; leave it out.")
+            x /= peak  # no square overflows or vanishes
+            x *= self.level / np.sqrt(np.mean(x**2))
+        else:
+            x *= self.gain
+        if self.ramps:
+            half = len(x) // 2
+            ramps = np.hanning(2 * half)
+            x[:half] *= ramps[:half]
+            x[len(x) - half :] *= ramps[half:]
+        steps = len(x) // 2 + 1
+        padded = steps
+        if self.pad:
+            padded = _common_length((len(x) + 1) // 2 + 1)
+            x = np.pad(x, (0, 2 * (padded - 1) - len(x)))
+        # Resampled sound has nothing above half its own rate: those bins need no transfer function.
+        bins = min(padded, math.ceil(padded * min(1.0, rate / self.rate)))
+        dtype = np.complex64 if self.precision == "float32" else np.complex128
+        return _Sound(np.asarray(rfft(x))[:bins].astype(dtype), steps, padded)
+
+    def _block(self, sound: _Sound, first: int) -> npt.NDArray[np.floating]:
+        """(T, P) firing probability of the places from ``first`` on."""
+        place = np.linspace(0, self.membrane.length, self.places)[first : first + BLOCK]
+        table = self._tables.get(
+            self.membrane, place, sound.padded, self.rate / 2, len(sound.spectrum), sound.spectrum.dtype
+        )
+        moved = velocity(sound.spectrum, table, sound.padded)[: sound.steps]
+        return self.hair_cell.firing_probability(moved, self.rate / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sound:
+    spectrum: npt.NDArray[np.complexfloating]
+    """(K,) positive frequencies, at the cochlea's precision."""
+    steps: int
+    """T of the clip."""
+    padded: int
+    """T with the silence behind it."""
+
+
+def _mono(samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.float64]:
+    try:
+        x = np.asarray(samples)
+        if x.dtype.kind not in "iuf":
+            raise ValueError(f"it holds {x.dtype}")
+    except ValueError as error:
+        raise SrnnError(f"A clip to hear is an array of numbers; {error}.") from error
+    if x.ndim != 1:
+        raise SrnnError(f"A clip to hear has one channel, shape (samples,), not {x.shape}; average its channels first.")
+    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not RATES[0] <= rate <= RATES[1]:
+        raise SrnnError(f"A sampling rate is a whole number from {RATES[0]} to {RATES[1]} Hz, not {rate!r}.")
+    if len(x) < 2:
+        raise SrnnError(f"A clip to hear needs 2 samples or more; this one has {len(x)}.")
+    x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise SrnnError("A clip to hear holds values that are not finite (NaN or infinity).")
+    return x
+
+
+def _resample(x: npt.NDArray[np.float64], old: int, new: int) -> npt.NDArray[np.float64]:
+    from scipy.signal import resample_poly
+
+    common = math.gcd(int(old), int(new))
+    return x if old == new else resample_poly(x, new // common, int(old) // common)
+
+
+def _common_length(steps: int) -> int:
+    """The next of 8192, 10240, 12288, 16384, ... (4, 5 or 6 times a power of 2): a quick FFT, few different lengths."""
+    power = 2 ** max(0, (steps - 1).bit_length() - 3)
+    return next(power * k for k in (4, 5, 6, 8) if power * k >= steps)

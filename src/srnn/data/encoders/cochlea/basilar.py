@@ -1,0 +1,172 @@
+"""The basilar membrane: sound -> velocity of the membrane at places from the base (high tones) to the apex (low tones).
+
+A hydrodynamic model, solved in the frequency domain: a plane wave runs along a duct of height h, whose wall at place x (cm)
+has stiffness S, damping R and mass m (per area). With omega = 2 pi f:
+
+    S(x) = C0 exp(-alpha x) - a                  R(x) = delta sqrt(C0 m) exp(-alpha x / 2)
+    xi(omega, x) = S - m omega^2 - i omega R     impedance of the wall, times -i omega
+    g(omega, x) = omega sqrt(rho / (h xi))       wave number
+    G(omega, x) = integral of g from 0 to x + (2 / alpha) g(omega, 0)
+    p(omega, x) = sqrt(G / g) H0(G)              pressure; H0 is the Hankel function of the first kind
+    z(omega) = i sqrt(2 rho C0 / h) conj(H0(b) / H1(b)),  b = (2 omega / alpha) sqrt(2 rho / (h C0))    input impedance
+    v(omega, x) = (2 omega / xi) p(omega, x) / p(omega, 0) z(omega)                                     velocity
+
+The integral of g has a closed form: with s = exp(-alpha x / 2), xi is the quadratic C0 s^2 - i omega R(0) s - (a + m omega^2),
+and dx = -2 ds / (alpha s).
+
+Source: Sieroka, Dosch & Rupp 2006, J. Acoust. Soc. Am. 120:297; used for SHD and SSC by Cramer et al. 2020.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ....errors import SrnnError
+from .shared import check_constants
+
+CACHE_BYTES = 2**30
+"""Transfer functions kept in memory, at most."""
+
+
+@dataclass(frozen=True)
+class BasilarMembrane:
+    """The model's constants, in units of cm, g, s. The defaults are those of SHD and SSC."""
+
+    length: float = 3.5
+    """From base to apex, in cm; the places lie on it evenly, both ends included."""
+    stiffness: float = 1e9
+    """C0, at the base."""
+    stiffness_offset: float = 3500.0
+    """a."""
+    decay: float = 3.0
+    """alpha, per cm."""
+    density: float = 1.0
+    """rho, of the fluid."""
+    damping: float = 0.15
+    """delta."""
+    height: float = 0.1
+    """h, of the duct."""
+    mass: float = 0.05
+    """m, per area of the membrane."""
+
+    def __post_init__(self) -> None:
+        check_constants(self)
+        if self.damping >= 2:
+            raise SrnnError(f"BasilarMembrane: damping is below 2, where waves still run, not {self.damping!r}.")
+
+    def transfer(self, frequency: npt.ArrayLike, place: npt.ArrayLike) -> npt.NDArray[np.complex128]:
+        """Velocity for a sound of amplitude 1.
+
+        Args:
+            frequency: (F,) Hz, above 0.
+            place: (P,) cm from the base.
+
+        Returns:
+            (F, P) complex.
+        """
+        from scipy.special import hankel1
+
+        omega = 2 * np.pi * np.asarray(frequency, float)[:, None]
+        x = np.asarray(place, float)[None, :]
+        xi, phase, g = self._wave(omega, x)
+        _, phase_base, g_base = self._wave(omega, np.zeros((1, 1)))
+        pressure = np.sqrt(phase / g) * hankel1(0, phase)
+        pressure_base = np.sqrt(phase_base / g_base) * hankel1(0, phase_base)
+        b = 2 * omega / self.decay * np.sqrt(2 * self.density / (self.height * self.stiffness))
+        impedance = (
+            1j * np.sqrt(2 * self.density * self.stiffness / self.height) * (hankel1(0, b) / hankel1(1, b)).conj()
+        )
+        return 2 * omega / xi * pressure / pressure_base * impedance
+
+    def _wave(self, omega: npt.NDArray, x: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
+        """xi, G and g at places x."""
+        s = np.exp(-self.decay * x / 2)
+        friction = omega * self.damping * np.sqrt(self.stiffness * self.mass)  # omega R(0)
+        inertia = self.stiffness_offset + self.mass * omega**2
+        scale = omega * np.sqrt(self.density / self.height)
+
+        def xi(s: npt.NDArray) -> npt.NDArray:
+            return self.stiffness * s**2 - 1j * friction * s - inertia
+
+        def antiderivative(s: npt.NDArray) -> npt.NDArray:
+            """Of 1 / (s sqrt(xi(s))) over s. For damping < 2 the logarithm's argument never meets its branch cut."""
+            root = 1j * np.sqrt(inertia)
+            return -np.log((2 * root * np.sqrt(xi(s)) - 1j * friction * s - 2 * inertia) / s) / root
+
+        base = np.ones((1, 1))  # s at x = 0
+        integral = scale * 2 / self.decay * (antiderivative(base) - antiderivative(s))
+        return xi(s), integral + 2 / self.decay * scale / np.sqrt(xi(base)), scale / np.sqrt(xi(s))
+
+
+class TransferTables:
+    """Transfer functions computed once and kept, the least recently used dropped above ``CACHE_BYTES``.
+
+    Safe with threads: who needs a table that another thread is computing waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[tuple[object, ...], Future[npt.NDArray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(
+        self, membrane: BasilarMembrane, place: npt.NDArray, samples: int, rate: float, bins: int, dtype: npt.DTypeLike
+    ) -> npt.NDArray[np.complexfloating]:
+        """(bins, P): the first ``bins`` of ``samples`` frequencies from 1 Hz to ``rate``, evenly spaced, at places (P,) in cm.
+
+        The converter behind SHD starts at 1 Hz where an FFT has 0 Hz: there the model has no value.
+        """
+        key = (membrane, place.tobytes(), samples, rate, bins, np.dtype(dtype).str)
+        with self._lock:
+            missing = key not in self._tables
+            table = self._tables.setdefault(key, Future())
+            self._tables.move_to_end(key)
+        if missing:
+            try:
+                table.set_result(membrane.transfer(np.linspace(1, rate, samples)[:bins], place).astype(dtype))
+            except BaseException as error:
+                with self._lock:
+                    self._tables.pop(key, None)
+                table.set_exception(error)
+            self._drop_oldest()
+        return table.result()
+
+    def _drop_oldest(self) -> None:
+        with self._lock:
+            ready = [key for key, table in self._tables.items() if table.done()]
+            size = sum(self._tables[key].result().nbytes for key in ready)
+            for key in ready[:-1]:
+                if size <= CACHE_BYTES:
+                    break
+                size -= self._tables.pop(key).result().nbytes
+
+
+def velocity(spectrum: npt.NDArray, table: npt.NDArray, samples: int) -> npt.NDArray[np.floating]:
+    """Velocity over time, from the positive half of the sound's spectrum.
+
+    Args:
+        spectrum: (K,) complex, the bins of the sound from 0 Hz up; those above are zero.
+        table: (K, P) transfer functions, of the same dtype.
+        samples: T >= K, bins from 0 Hz to half the sound's rate. The result has half the sound's rate.
+
+    Returns:
+        (T, P) real: the real part of the inverse FFT over T bins.
+    """
+    from scipy.fft import irfft
+
+    product = table * spectrum[:, None]
+    # The real part belongs to the Hermitian half of the T bins, (Y[k] + conj(Y[T - k])) / 2: half the work of a complex FFT.
+    half = samples // 2 + 1
+    hermitian = np.zeros((half, table.shape[1]), table.dtype)
+    low = min(len(product), half)
+    hermitian[:low] = product[:low]
+    hermitian[0] *= 2  # its own mirror image
+    mirrored = product[samples - half + 1 :][::-1].conj()  # bins T-1 ... T-half+1 on bins 1 ... half-1
+    hermitian[half - len(mirrored) : half] += mirrored
+    hermitian *= 0.5
+    return np.asarray(irfft(hermitian, samples, axis=0, overwrite_x=True))

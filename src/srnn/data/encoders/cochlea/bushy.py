@@ -1,0 +1,159 @@
+"""The bushy cell: probability of firing -> spikes. It joins 40 noisy copies of a nerve fibre and so sharpens their timing.
+
+    Each copy fires within a step with the probability p of the hair cell, unless it fired less than a refractory period ago.
+    I <- I exp(-dt / tau_syn) + copies that fire
+    V <- V exp(-dt / tau_mem) + (weight / copies) dt I         a spike where V >= 1; then V = 0 for a refractory period
+
+Copies that are not refractory are alike, so only their number A matters: how many fire is one draw from the binomial
+distribution of A and p, instead of one draw a copy. The law of the spikes is the same.
+
+Randomness is counter-based: the draw of a place and step is a SplitMix64 output (Steele et al. 2014) whose index is the pair.
+It depends on the key alone, never on what was computed before or beside it.
+
+Source: Rothman, Young & Manis 1993 for the cell; as a LIF neuron, Cramer et al. 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ....errors import SrnnError
+from .shared import check_constants, compiled
+
+
+class BushyState(NamedTuple):
+    """Of the cells of P places, in the middle of a sound."""
+
+    recent: npt.NDArray[np.int32]
+    """(refractory steps, P): how many copies fired in each of the last steps, in a ring: step t is row t % rows."""
+    current: npt.NDArray[np.float64]
+    """(P,) I."""
+    potential: npt.NDArray[np.float64]
+    """(P,) V."""
+    pause: npt.NDArray[np.int32]
+    """(P,) steps of the cell's refractory period that are left."""
+
+
+@dataclass(frozen=True)
+class BushyCell:
+    """The model's constants; times in seconds. The defaults are those of SHD and SSC."""
+
+    copies: int = 40
+    tau_mem: float = 1e-3
+    tau_syn: float = 0.5e-3
+    refractory: float = 1e-3
+    """Of the copies and of the cell."""
+    weight: float = 13000.0
+    """Of all copies together, per second."""
+
+    def __post_init__(self) -> None:
+        check_constants(self)
+        if not isinstance(self.copies, int):
+            raise SrnnError(f"BushyCell: copies is a whole number, not {self.copies!r}.")
+
+    def wait(self, rate: float) -> int:
+        """Steps of the refractory period at ``rate`` steps per second."""
+        return math.ceil(self.refractory * rate - 1e-9)  # 1e-9: 0.001 * rate may lie just above a whole number
+
+    def rest(self, places: int, rate: float) -> BushyState:
+        """The cells before any sound."""
+        recent = np.zeros((max(self.wait(rate), 1), places), np.int32)
+        return BushyState(recent, np.zeros(places), np.zeros(places), np.zeros(places, np.int32))
+
+    def spikes(
+        self, probability: npt.NDArray[np.floating], rate: float, key: int, first_place: int = 0, first_step: int = 0,
+        state: BushyState | None = None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # fmt: skip
+        """Spikes of one cell a place.
+
+        Args:
+            probability: (T, P) of a copy firing within a sample.
+            rate: samples per second.
+            key: of the random numbers, 0 to 2^64 - 1.
+            first_place: place of column 0, so that a block of places gets the draws that it has in the whole.
+            first_step: step of row 0, likewise.
+            state: to go on from, overwritten by that at the end; None: no sound has been before.
+
+        Returns:
+            (steps, columns) of the spikes, (S,) each, by step and then column.
+        """
+        steps, places = probability.shape
+        wait = self.wait(rate)
+        recent, current, potential, pause = self.rest(places, rate) if state is None else state
+        most = places * (steps // (wait + 1) + 1)
+        out_t, out_i = np.empty(most, np.int64), np.empty(most, np.int64)
+        count = compiled(_integrate)(
+            probability, recent, current, potential, pause,
+            np.uint64(key), first_place, first_step, self.copies, self.copies.bit_length(), wait,
+            math.exp(-1 / (rate * self.tau_syn)), math.exp(-1 / (rate * self.tau_mem)), self.weight / self.copies / rate,
+            out_t, out_i,
+        )  # fmt: skip
+        return out_t[:count], out_i[:count]
+
+
+def _integrate(
+    p: npt.NDArray, recent: npt.NDArray, current: npt.NDArray, potential: npt.NDArray, pause: npt.NDArray,
+    key: np.uint64, first_place: int, first_step: int, copies: int, bits: int, wait: int,
+    keep_syn: float, keep_mem: float, gain: float, out_t: npt.NDArray, out_i: npt.NDArray,
+) -> int:  # fmt: skip
+    """Number of spikes written. Short loops over places, each one SIMD code; only draws of 1 or more branch."""
+    steps, places = p.shape
+    free = np.full(places, copies, np.int32)
+    for k in range(len(recent)):
+        for i in range(places):
+            free[i] -= recent[k, i]
+    draw, none, power = np.empty(places), np.empty(places), np.empty(places)
+    fired = np.empty(places, np.int32)
+    count = 0
+    for t in range(steps):
+        step = first_step + t
+        row = recent[step % len(recent)]
+        for i in range(places):
+            free[i] += row[i]
+        # Probability that none fires: (1 - p)^free, by squaring.
+        for i in range(places):
+            power[i] = 1.0 - min(p[t, i], 0.999999)
+            none[i] = power[i] if free[i] & 1 else 1.0
+        for bit in range(1, bits):
+            for i in range(places):
+                power[i] *= power[i]
+                none[i] *= power[i] if (free[i] >> bit) & 1 else 1.0
+        # One uniform draw a place, SplitMix64 of its index. A row of indices holds 2^16 places.
+        for i in range(places):
+            index = np.uint64((step << 16) + first_place + i + 1)
+            z = key + index * np.uint64(0x9E3779B97F4A7C15)
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            draw[i] = np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+        # The binomial distribution, inverted.
+        for i in range(places):
+            number = 0
+            if draw[i] >= none[i]:
+                q = 1.0 - min(p[t, i], 0.999999)
+                odds = (1.0 - q) / q
+                mass = none[i]
+                below = mass
+                while number < free[i] and draw[i] >= below:
+                    mass *= odds * (free[i] - number) / (number + 1)
+                    below += mass
+                    number += 1
+            fired[i] = number
+        for i in range(places):
+            row[i] = fired[i]
+            free[i] -= fired[i]
+            current[i] = current[i] * keep_syn + fired[i]
+            resting = pause[i] > 0
+            potential[i] = 0.0 if resting else potential[i] * keep_mem + gain * current[i]
+            pause[i] = pause[i] - 1 if resting else 0
+        for i in range(places):
+            if potential[i] >= 1.0:
+                out_t[count], out_i[count] = t, i
+                count += 1
+                potential[i] = 0.0
+                pause[i] = wait
+    return count

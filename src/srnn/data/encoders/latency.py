@@ -1,0 +1,120 @@
+"""Intensities -> spikes: how often (rate coding), or how soon (latency coding).
+
+    rate        S_t ~ Bernoulli(max_rate * x) at every step, independent: a Poisson process in discrete time.
+    latency     one spike a channel, at a step k(x) that is the earlier, the stronger x:
+                linear        k = (1 - x) (T - 1)                       x = 1 at once, x -> 0 at the end
+                logarithmic   k = tau ln(x / (x - threshold))           when a leaky integrator of time constant tau (in
+                                                                        steps), driven by x from 0, reaches the threshold
+                rounded to the nearest step, a half to the even one. No spike for x <= threshold, or when k is past the end.
+
+Source: rate coding, Adrian & Zotterman 1926; latency coding, Thorpe, Delorme & Van Rullen 2001, Neural Networks 14:715.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError, nearest
+
+LatencyRule = Literal["linear", "logarithmic"]
+
+
+def rate_coding(
+    intensity: npt.ArrayLike, steps: int | None, seed: int | np.random.Generator, max_rate: float = 1.0
+) -> npt.NDArray[np.float32]:
+    """Random spikes, the more the stronger the intensity.
+
+    Args:
+        intensity: (..., C) held for ``steps`` steps; or, with ``steps`` None, (..., T, C), one for each step. 0 to 1.
+        steps: T, or None.
+        seed: of the random numbers. A Generator goes on where it was: blocks of a signal that are encoded one after the
+            other with the same Generator give the spikes of the whole.
+        max_rate: probability of a spike in a step at intensity 1, above 0 to 1.
+
+    Returns:
+        (..., T, C), 0 or 1.
+
+    Raises:
+        SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
+    """
+    if not _is_number(max_rate) or not 0 < max_rate <= 1:
+        raise SrnnError(f"max_rate is the probability of a spike in a step: above 0, at most 1, not {max_rate!r}.")
+    if not isinstance(seed, np.random.Generator) and (
+        isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0
+    ):
+        raise SrnnError(f"A seed is a whole number from 0, or a numpy Generator, not {seed!r}.")
+    x = _intensities(intensity, 1 if steps is not None else 2)
+    if steps is not None:
+        x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], _steps(steps), x.shape[-1]))
+    by_time = np.moveaxis(x, -2, 0)  # numbers are drawn step by step, so that a block leaves the next one its own
+    draws = np.random.default_rng(seed).random(by_time.shape)
+    return np.moveaxis(draws < max_rate * by_time, 0, -2).astype(np.float32)
+
+
+def latency_coding(
+    intensity: npt.ArrayLike, steps: int, rule: LatencyRule = "linear", tau: float = 10.0, threshold: float = 0.0
+) -> npt.NDArray[np.float32]:
+    """At most one spike a channel, the sooner the stronger the intensity.
+
+    Args:
+        intensity: (..., C), 0 to 1.
+        steps: T.
+        rule: "linear" or "logarithmic", see above.
+        tau: time constant of "logarithmic", in steps; above 0.
+        threshold: intensities up to it never spike; 0 to 1. "logarithmic" needs one above 0.
+
+    Returns:
+        (..., T, C), 0 or 1.
+
+    Raises:
+        SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
+    """
+    if rule not in get_args(LatencyRule):
+        raise SrnnError(f"There is no latency rule {rule!r}.{nearest(rule, get_args(LatencyRule))}")
+    if not _is_number(tau) or not 0 < tau < math.inf:
+        raise SrnnError(f"tau is a positive number of steps, not {tau!r}.")
+    if not _is_number(threshold) or not 0 <= threshold < 1:
+        raise SrnnError(f"The threshold of a latency code is from 0 to below 1, not {threshold!r}.")
+    if rule == "logarithmic" and threshold == 0:
+        raise SrnnError("Without a threshold every spike is at once: give the logarithmic rule a threshold above 0.")
+    x, last = _intensities(intensity, 1), _steps(steps) - 1
+    spikes = x > threshold
+    when = np.full(x.shape, last + 1.0)  # past the end
+    if rule == "linear":
+        when[spikes] = (1 - x[spikes]) * last
+    else:
+        when[spikes] = -tau * np.log1p(-threshold / x[spikes])
+    step = np.rint(np.minimum(when, last + 1.0))
+    return (np.arange(last + 1)[:, None] == step[..., None, :]).astype(np.float32)
+
+
+def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float64]:
+    try:
+        x = np.asarray(values)
+        if x.dtype.kind not in "biuf":
+            raise ValueError(f"they are {x.dtype}")
+    except ValueError as error:
+        raise SrnnError(f"Intensities to encode are an array of numbers; {error}.") from error
+    x = x.astype(np.float64)
+    if x.ndim < dimensions:
+        wanted = "(..., channels)" if dimensions == 1 else "(..., time, channels)"
+        raise SrnnError(f"Intensities to encode have the shape {wanted}, not {x.shape}.")
+    if not ((x >= 0) & (x <= 1)).all():  # false for NaN too
+        raise SrnnError(
+            "Intensities to encode are from 0 to 1, and finite; scale them first, as (x - min) / (max - min)."
+        )
+    return x
+
+
+def _steps(steps: object) -> int:
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise SrnnError(f"The number of steps is a whole number from 1, not {steps!r}.")
+    return int(steps)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -1,0 +1,137 @@
+"""Log-mel: sound -> the energy of some ten bands a frame, spaced as the ear hears pitch, on a logarithmic scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+
+Array = npt.NDArray[np.float32]
+LevelName = Literal["clip", "absolute"]
+FLOOR = 1e-6
+"""Added to energies before the logarithm where the level is absolute: about what silence of 16-bit sound has."""
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """Frames of ``window`` samples, Hann-weighted, ``hop`` apart, centred at samples 0, hop, 2 hop, ...
+
+    A frame looks window / 2 samples ahead (15 ms); a clip of N samples has 1 + N // hop frames. Beyond a clip's ends the
+    sound is mirrored. Bands are triangles on Slaney's mel scale (linear below 1 kHz, logarithmic above) of equal area.
+
+        level "clip"       log(1 + S / max S), S (frames, bands) the energies: does not depend on how loud the clip is, but
+                           needs the whole clip
+        level "absolute"   log(S + 1e-6): needs no more than the frame, so it can be streamed (``LogMelStream``)
+
+    The defaults and level "clip" are the input of the published GSC network (which also divides sound by its maximum
+    first; that cancels out). Source: the paper, Methods (GSC); what librosa's ``melspectrogram`` computes.
+    """
+
+    rate: int = 16000
+    """Samples per second."""
+    window: int = 480
+    """Samples in a frame, and in its Fourier transform: 30 ms."""
+    hop: int = 160
+    """Samples from one frame to the next: 10 ms."""
+    mels: int = 40
+    """Bands."""
+    low: float = 20.0
+    """Hz, where the first band begins."""
+    high: float = 4000.0
+    """Hz, where the last band ends; at most half the rate."""
+    level: LevelName = "clip"
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "window", "hop", "mels"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SrnnError(f"{name} must be a whole number, at least 1, not {value!r}.")
+        if not 0 <= self.low < self.high <= self.rate / 2:
+            raise SrnnError(
+                f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between 0 and "
+                f"{self.rate / 2:g} Hz, half the sampling rate."
+            )
+        if self.level not in ("clip", "absolute"):
+            raise SrnnError(f"level must be 'clip' or 'absolute', not {self.level!r}.")
+        empty = np.flatnonzero(mel_filters(self.rate, self.window, self.mels, self.low, self.high).sum(1) == 0)
+        if len(empty):
+            raise SrnnError(
+                f"{self.mels} mels are too many for a window of {self.window} samples: some would be empty."
+            )
+
+    @property
+    def channels(self) -> int:
+        return self.mels
+
+    @property
+    def centre(self) -> int:
+        """The sample on which frame 0 is centred."""
+        return 0
+
+    def __call__(self, samples: npt.ArrayLike) -> Array:
+        """(N,) mono sound, any unit, N >= 1 -> (1 + N // hop, mels). SrnnError unless it is finite numbers."""
+        sound = as_sound(samples)
+        half = self.window // 2
+        energy = self.energies(np.pad(sound, half, mode="reflect" if len(sound) > 1 else "edge"))
+        if self.level == "absolute":
+            return np.log(energy + np.float32(FLOOR))
+        top = energy.max()
+        return np.log1p(energy / top) if top > 0 else energy
+
+    def energies(self, sound: Array) -> Array:
+        """(N,) samples, N >= window -> (1 + (N - window) // hop, mels): S of the frames that lie within them."""
+        frames = np.lib.stride_tricks.sliding_window_view(sound, self.window)[:: self.hop]
+        spectrum = np.fft.rfft(frames * _hann(self.window), axis=1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        return power @ mel_filters(self.rate, self.window, self.mels, self.low, self.high).T
+
+
+def as_sound(samples: npt.ArrayLike) -> Array:
+    """(N,) float32; SrnnError unless it is one channel of finite numbers, at least one."""
+    sound = np.asarray(samples)
+    if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
+        raise SrnnError(f"Sound is one channel of numbers (samples,), not {sound.dtype} {sound.shape}.")
+    sound = sound.astype(np.float32, copy=False)
+    if not np.isfinite(sound).all():
+        raise SrnnError("Sound holds samples that are not finite (NaN or infinity).")
+    return sound
+
+
+@lru_cache(maxsize=16)
+def mel_filters(rate: int, window: int, mels: int, low: float, high: float) -> Array:
+    """(mels, 1 + window // 2) weights of the bands on the power spectrum, read-only. Slaney's mel scale and equal area."""
+    edges = mel_to_hz(np.linspace(hz_to_mel(low), hz_to_mel(high), mels + 2))
+    frequencies = np.fft.rfftfreq(window, 1 / rate)
+    slopes = edges[:, None] - frequencies
+    widths = np.diff(edges)[:, None]
+    rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
+    weights = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))[:, None]
+    filters = weights.astype(np.float32)
+    filters.flags.writeable = False
+    return filters
+
+
+_LINEAR = 200 / 3  # Hz a mel below 1 kHz
+_KNEE = 1000.0
+_STEP = math.log(6.4) / 27  # of the logarithm of the frequency, a mel, above
+
+
+def hz_to_mel(hz: float) -> float:
+    """Slaney's mel scale (Auditory Toolbox, 1998)."""
+    return hz / _LINEAR if hz < _KNEE else _KNEE / _LINEAR + math.log(hz / _KNEE) / _STEP
+
+
+def mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    knee = _KNEE / _LINEAR
+    return np.where(mel < knee, mel * _LINEAR, _KNEE * np.exp(_STEP * (np.maximum(mel, knee) - knee)))
+
+
+@lru_cache(maxsize=16)
+def _hann(window: int) -> Array:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)  # periodic

@@ -1,0 +1,105 @@
+"""MFCC: sound -> cepstral coefficients and the energy of every frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from .mel import Array, as_sound
+
+_TINY = float(np.finfo(np.float64).eps)  # in place of an energy of 0
+
+
+@dataclass(frozen=True)
+class MFCC:
+    """``coefficients`` cepstra, then the logarithm of the frame's energy: 13 channels.
+
+    Frames of ``window`` samples without weighting, ``hop`` apart; frame t begins at sample t hop, so it looks 25 ms ahead of its
+    own beginning. The last frame is filled up with zeros. Sound has a pre-emphasis; bands are triangles on the mel scale
+    2595 log10(1 + f / 700), with corners rounded down to whole places of the spectrum; cepstra (DCT-II, orthonormal, from
+    the zeroth on) are liftered.
+
+    The defaults are the input of the published TIMIT network: 12 cepstra of 26 bands, 25 ms and 10 ms. Source: the authors'
+    make_data_set4.py and the package python_speech_features, whose numbers these are.
+    """
+
+    rate: int = 16000
+    """Samples per second."""
+    window: int = 400
+    """Samples in a frame: 25 ms."""
+    hop: int = 160
+    """Samples from one frame to the next: 10 ms."""
+    filters: int = 26
+    """Bands."""
+    coefficients: int = 12
+    """Cepstra, at most ``filters``."""
+    preemphasis: float = 0.97
+    lifter: int = 22
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "window", "hop", "filters", "coefficients", "lifter"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SrnnError(f"{name} must be a whole number, at least 1, not {value!r}.")
+        if self.coefficients > self.filters:
+            raise SrnnError(f"{self.coefficients} coefficients need as many filters, but there are {self.filters}.")
+        if not 0 <= self.preemphasis < 1:
+            raise SrnnError(f"preemphasis must be in [0, 1), not {self.preemphasis!r}.")
+
+    @property
+    def channels(self) -> int:
+        return self.coefficients + 1
+
+    @property
+    def centre(self) -> int:
+        """The sample on which frame 0 is centred."""
+        return self.window // 2
+
+    @property
+    def transform(self) -> int:
+        """Length of the Fourier transform: the next power of two."""
+        return 1 << (self.window - 1).bit_length()
+
+    def frames(self, samples: int) -> int:
+        """How many frames a clip of so many samples has."""
+        return 1 if samples <= self.window else 1 + math.ceil((samples - self.window) / self.hop)
+
+    def __call__(self, samples: npt.ArrayLike) -> Array:
+        """(N,) mono sound in -1..1, N >= 1 -> (frames, coefficients + 1). SrnnError unless it is finite numbers."""
+        from scipy.fft import dct
+
+        sound = as_sound(samples).astype(np.float64)
+        count = self.frames(len(sound))
+        emphasised = np.zeros((count - 1) * self.hop + self.window)
+        emphasised[0] = sound[0]
+        emphasised[1 : len(sound)] = sound[1:] - self.preemphasis * sound[:-1]
+        frames = np.lib.stride_tricks.sliding_window_view(emphasised, self.window)[:: self.hop]
+        power = np.abs(np.fft.rfft(frames, self.transform, axis=1)) ** 2 / self.transform
+        energy = power.sum(1)
+        bands = power @ htk_filters(self.rate, self.transform, self.filters).T
+        cepstra = np.asarray(dct(np.log(np.where(bands == 0, _TINY, bands)), type=2, axis=1, norm="ortho"))
+        cepstra = cepstra[:, : self.coefficients]
+        cepstra *= 1 + self.lifter / 2 * np.sin(np.pi * np.arange(self.coefficients) / self.lifter)
+        loudness = np.log(np.where(energy == 0, _TINY, energy))
+        return np.column_stack([cepstra, loudness]).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def htk_filters(rate: int, transform: int, filters: int) -> npt.NDArray[np.float64]:
+    """(filters, 1 + transform // 2) weights on the power spectrum, from 0 Hz to half the rate; read-only."""
+    top = 2595 * math.log10(1 + rate / 2 / 700)
+    hz = 700 * (10 ** (np.linspace(0, top, filters + 2) / 2595) - 1)
+    corners = np.floor((transform + 1) * hz / rate)
+    places = np.arange(1 + transform // 2)
+    low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a side of no width has no places
+        rising = np.where((low <= places) & (places < middle), (places - low) / (middle - low), 0)
+        falling = np.where((middle <= places) & (places < high), (high - places) / (high - middle), 0)
+    weights = rising + falling
+    weights.flags.writeable = False
+    return weights

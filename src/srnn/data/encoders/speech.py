@@ -1,0 +1,142 @@
+"""Features of speech: a front end (log-mel or MFCC), rates of change, and a scale taken from the training set.
+
+    sound -> front end, one frame each 10 ms -> [division within the clip] -> derivatives -> [division] -> (x - mean) / std
+
+Two ways of scaling. ``clip``, as the published networks have it, needs a clip's end before its first frame is known; with
+``training`` no more than the training set's statistics is needed, and sound can be encoded as it comes: ``speech_stream``.
+
+    log_mel, clip       log(1 + S / max S) and each derivative divided by its standard deviation over the clip, every channel by
+                        its own; then by that over the training set (the published GSC code: over the batch)
+    mfcc, clip          cepstra brought to mean 0 and deviation 2 over the clip, then derivatives; the energy is left alone (the
+                        published TIMIT code)
+    log_mel, training   log(S + 1e-6) and derivatives, minus their mean and divided by their deviation over the training set
+    mfcc, training      the same of cepstra and energy
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError, nearest
+from .derivatives import WIDTH, difference_derivatives, smoothed_derivatives
+from .mel import Array, LogMel, as_sound
+from .mfcc import MFCC
+
+FeatureKind = Literal["log_mel", "mfcc"]
+Normalisation = Literal["clip", "training"]
+FRAMES_A_SECOND = 100
+MELS = 40
+MIN_SAMPLES_MS = 10 * WIDTH
+"""A shorter sound has too few frames for derivatives."""
+
+
+class Statistics(NamedTuple):
+    """What is known of the training set: small, and part of what has to be kept with a trained network."""
+
+    mean: Array
+    """(channels,) what is subtracted."""
+    std: Array
+    """(channels,) what is divided by, above 0."""
+
+
+@dataclass(frozen=True)
+class SpeechFeatures:
+    """An encoder of speech: see the table above."""
+
+    kind: FeatureKind = "log_mel"
+    rate: int = 16000
+    """Samples per second of the sound, a multiple of 100; 8000 at least."""
+    mels: int = MELS
+    """Bands of log_mel, from 20 Hz to 4 kHz."""
+    derivatives: int = 2
+    """How many rates of change follow the features, 0 to 4."""
+    normalise: Normalisation = "clip"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("kind", get_args(FeatureKind)), ("normalise", get_args(Normalisation))):
+            if getattr(self, name) not in choices:
+                shown = "features" if name == "kind" else name
+                raise SrnnError(f"{shown} cannot be {getattr(self, name)!r}.{nearest(getattr(self, name), choices)}")
+        if isinstance(self.rate, bool) or not isinstance(self.rate, int) or self.rate < 8000 or self.rate % 100:
+            raise SrnnError(f"rate must be a multiple of 100, at least 8000, not {self.rate!r}.")
+        if isinstance(self.derivatives, bool) or self.derivatives not in range(5):
+            raise SrnnError(f"derivatives must be a whole number from 0 to 4, not {self.derivatives!r}.")
+        if self.kind == "mfcc" and self.mels != MELS:
+            raise SrnnError("The option 'mels' has no effect with features 'mfcc'; remove it.")
+        self.front  # noqa: B018 (SrnnError for a bad number of mels)
+
+    @property
+    def front(self) -> LogMel | MFCC:
+        """What makes the frames."""
+        hop = self.rate // FRAMES_A_SECOND
+        if self.kind == "mfcc":
+            return MFCC(self.rate, window=self.rate // 40, hop=hop)
+        level = "clip" if self.normalise == "clip" else "absolute"
+        return LogMel(self.rate, window=3 * hop, hop=hop, mels=self.mels, level=level)
+
+    @property
+    def channels(self) -> int:
+        """Features and their derivatives."""
+        return self.front.channels * (1 + self.derivatives)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether statistics of the training set are needed."""
+        return not (self.kind == "mfcc" and self.normalise == "clip")
+
+    def frames(self, samples: npt.ArrayLike) -> Array:
+        """(N,) samples -> (T, front channels), before derivatives; where ``normalise`` is clip, divided within the clip."""
+        sound = as_sound(samples)
+        x = self.front(np.pad(sound, (0, max(0, self.rate * MIN_SAMPLES_MS // 1000 - len(sound)))))
+        if self.normalise == "training":
+            return x
+        if self.kind == "log_mel":
+            return x / _deviation(x)
+        cepstra = x[:, :-1]
+        spread = cepstra.std(axis=0)
+        x[:, :-1] = (cepstra - cepstra.mean(axis=0)) / np.where(spread > 1e-6, spread / 2, 1)
+        return x
+
+    def expand(self, frames: npt.ArrayLike) -> Array:
+        """(..., T, front channels) of whole clips -> (..., T, channels): with derivatives, before the statistics."""
+        if self.kind == "mfcc":
+            return difference_derivatives(frames, self.derivatives)
+        x = smoothed_derivatives(frames, self.derivatives)
+        return x / _deviation(x) if self.normalise == "clip" else x
+
+    def fit(self, expanded: Iterable[Array]) -> Statistics:
+        """Statistics of the training set from ``expand``'s results, each (..., channels), taken together."""
+        shape = self.channels
+        if not self.fitted:
+            return Statistics(np.zeros(shape, np.float32), np.ones(shape, np.float32))
+        count, total, squares = 0, np.zeros(shape), np.zeros(shape)
+        for part in expanded:
+            flat = part.reshape(-1, shape).astype(np.float64)
+            count, total, squares = count + len(flat), total + flat.sum(0), squares + np.square(flat).sum(0)
+        if not count:
+            raise SrnnError("There are no training frames of which statistics could be taken.")
+        mean = total / count
+        std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        std[std < 1e-8] = 1
+        shift = mean if self.normalise == "training" else np.zeros(shape)
+        return Statistics(shift.astype(np.float32), std.astype(np.float32))
+
+    def __call__(self, samples: npt.ArrayLike, statistics: Statistics) -> Array:
+        """(N,) samples at ``rate`` -> (T, channels), as a network reads them."""
+        return scale(self.expand(self.frames(samples)), statistics)
+
+
+def scale(expanded: Array, statistics: Statistics) -> Array:
+    """(..., channels) minus the mean, divided by the deviation."""
+    return (expanded - statistics.mean) / statistics.std
+
+
+def _deviation(x: Array) -> Array:
+    """(..., T, C) -> (..., 1, C) standard deviation over time; 1 where it is 0 (silence)."""
+    std = x.std(axis=-2, keepdims=True)
+    return np.where(std == 0, np.float32(1), std)

@@ -1,0 +1,172 @@
+"""Scaling a stream: by numbers that are known, or by those of its own first seconds.
+
+The mean and deviation of a whole record (``datasets.qtdb_records``) cannot be known while it is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from .streaming import Array, Memoryless, State, StreamEncoder, check_block, take
+
+
+class ScaleStream(Memoryless):
+    """(x - mean) / std, channel by channel, in ``dtype``.
+
+    Args:
+        mean, std: (channels,), std above 0.
+        dtype: float32 or float64, of the arithmetic and the result.
+    """
+
+    def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float64) -> None:
+        self._dtype = np.dtype(dtype)
+        self._mean, self._std = check_scale(mean, std, self._dtype)
+        self.channels = self.outputs = len(self._mean)
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        return (check_block(block, self.channels, self._dtype) - self._mean) / self._std
+
+
+class CalibrateStream(StreamEncoder):
+    """Every channel to mean 0 and deviation 1 of its own first ``samples`` samples, in float64.
+
+    These are held back until all are in (or the signal ends), then come at once; from there on nothing waits. A channel
+    that is flat all the while is only shifted. The result differs from that of a whole record's scale as far as the two differ.
+    """
+
+    def __init__(self, channels: int, samples: int) -> None:
+        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 2:
+            raise SrnnError(f"A scale is taken from 2 samples or more, not {samples!r}.")
+        self.channels = self.outputs = channels
+        self.latency = int(samples) - 1  # of the first step; the later ones wait for less
+        self._samples = int(samples)
+        self.reset()
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x = check_block(block, self.channels, np.float64)
+        if self._scale is None:
+            self._held = np.concatenate([self._held, x])
+            if len(self._held) < self._samples:
+                return self._none()
+            x = self._fix()
+        assert self._scale is not None
+        return (x - self._scale[0]) / self._scale[1]
+
+    def flush(self) -> Array:
+        held = self._held if self._scale is None else self._held[:0]
+        if len(held):
+            self._fix()
+            assert self._scale is not None
+            held = (held - self._scale[0]) / self._scale[1]
+        self.reset()
+        return held
+
+    def _fix(self) -> Array:
+        """Set the scale; the samples that waited for it."""
+        held, first = self._held, self._held[: self._samples]
+        spread = first.std(axis=0)
+        self._scale = np.stack([first.mean(axis=0), np.where(spread > 0, spread, 1.0)])
+        self._held = held[:0]
+        return held
+
+    def reset(self) -> None:
+        self._held = np.zeros((0, self.channels))
+        self._scale: Array | None = None
+
+    @property
+    def state(self) -> State:
+        scale = np.zeros((0, self.channels)) if self._scale is None else self._scale
+        return {"held": self._held.copy(), "scale": scale.copy()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        held = take(state, "held", (None, self.channels), np.float64)
+        scale = take(state, "scale", (None, self.channels), np.float64)
+        fixed = len(scale) == 2 and len(held) == 0 and bool((scale[1] > 0).all())
+        if not fixed and (len(scale) or len(held) >= self._samples):
+            raise SrnnError("The encoder's state does not fit: its scale is not one of this encoder.")
+        self._held, self._scale = held, scale if fixed else None
+
+
+class GainStream(Memoryless):
+    """Sound (samples, 1), times one number, in float64."""
+
+    channels = outputs = 1
+
+    def __init__(self, gain: float) -> None:
+        number = isinstance(gain, (int, float)) and not isinstance(gain, bool)
+        if not number or not 0 < gain < float("inf"):
+            raise SrnnError(f"A gain is a number above 0, not {gain!r}.")
+        self._gain = float(gain)
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        return check_block(block, 1, np.float64) * self._gain
+
+
+class LoudnessStream(StreamEncoder):
+    """Sound (samples, 1), times the gain that brings its first samples to a root mean square of ``level``, in float64.
+
+    These count from the first that is not 0: silence before them needs no gain and passes at once. They are held back until all
+    are in (or the sound ends), then come at once; from there on nothing waits, and the gain stays. Pauses among them count.
+    """
+
+    channels = outputs = 1
+
+    def __init__(self, samples: int, level: float) -> None:
+        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
+            raise SrnnError(f"A loudness is taken from 1 sample or more, not {samples!r}.")
+        self.latency = int(samples) - 1  # of the first step; the later ones wait for less
+        self._samples, self._level = int(samples), level
+        self.reset()
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x = check_block(block, 1, np.float64)
+        if self._gain:
+            return x * self._gain
+        silent = 0 if len(self._held) else int(x.any(axis=1).argmax()) if x.any() else len(x)
+        self._held = np.concatenate([self._held, x[silent:]])
+        if len(self._held) < self._samples:
+            return x[:silent]
+        return np.concatenate([x[:silent], self._fix()])
+
+    def flush(self) -> Array:
+        rest = self._fix() if len(self._held) else self._held
+        self.reset()
+        return rest
+
+    def _fix(self) -> Array:
+        """Set the gain; the samples that waited for it."""
+        held, first = self._held, self._held[: self._samples]
+        peak = np.abs(first).max()  # no square overflows or vanishes
+        self._gain = float(self._level / np.sqrt(np.mean((first / peak) ** 2)) / peak)
+        self._held = held[:0]
+        return held * self._gain
+
+    def reset(self) -> None:
+        self._held, self._gain = np.zeros((0, 1)), 0.0
+
+    @property
+    def state(self) -> State:
+        return {"held": self._held.copy(), "gain": np.array(self._gain)}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        held, gain = take(state, "held", (None, 1), np.float64), float(take(state, "gain", (), np.float64))
+        if gain < 0 or len(held) >= self._samples or (len(held) and (gain or held[0, 0] == 0)):
+            raise SrnnError("The encoder's state does not fit: its gain is not one of this encoder.")
+        self._held, self._gain = held, gain
+
+
+def check_scale(mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike) -> tuple[Array, Array]:
+    """(mean, std), each (channels,) of ``dtype``. SrnnError unless all is finite and std above 0."""
+    try:
+        one, other = np.asarray(mean, dtype), np.asarray(std, dtype)
+    except (TypeError, ValueError) as error:
+        raise SrnnError(f"A scale is two lists of numbers ({error}).") from error
+    if one.ndim != 1 or one.shape != other.shape or not len(one):
+        raise SrnnError(f"A scale has a mean and a deviation for each channel, not {one.shape} and {other.shape}.")
+    if not (np.isfinite(one).all() and np.isfinite(other).all() and (other > 0).all()):
+        raise SrnnError("A scale has finite means and deviations above 0.")
+    return one, other

@@ -1,0 +1,172 @@
+"""Features of speech as it is spoken: log-mel frames, their rates of change, the training set's scale.
+
+    sound -> LogMelStream (late by half a window, 15 ms) -> DerivativeStream (late by four frames, 40 ms) -> ScaleStream
+
+so a step is out 55 ms (5.5 steps) after the middle of its frame, or 15 ms without derivatives. What comes out are the features
+of the whole sound, for any blocks the same to the last bit; against those computed at once only the order of sums differs (1e-6).
+With the level or the deviation of a whole clip (``normalise: clip``) nothing is known before the clip's end: that is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from .derivatives import WIDTH, smoothed_derivatives
+from .mel import FLOOR, LogMel
+from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics
+from .streaming import Array, Chain, Memoryless, State, StreamEncoder, check_block, take, take_count
+from .streaming_scaling import ScaleStream
+from .ternary import check_threshold, ternary
+
+_LARGEST = np.float32(6e4)
+
+
+class LogMelStream(StreamEncoder):
+    """``LogMel`` with the level "absolute": (samples, 1) -> (frames, mels).
+
+    Args:
+        front: what makes the frames; SrnnError with the level "clip".
+        least: samples to which a shorter sound is filled up with silence at its end; hop at least.
+        half: round frames to float16, as the data sets keep them, so that a network reads what it read in training.
+    """
+
+    channels = 1
+
+    def __init__(self, front: LogMel, least: int, half: bool = True) -> None:
+        if front.level != "absolute":
+            raise SrnnError("The level of a clip is known at its end; a stream needs the level 'absolute'.")
+        self.front, self.outputs, self.hop, self.latency = front, front.mels, front.hop, front.window // 2
+        self._least, self._half = least, half
+        self.reset()
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        sound = check_block(block, 1, np.float32)[:, 0]
+        self._count += len(sound)
+        return self._frames(np.concatenate([self._sound, sound]))
+
+    def _frames(self, sound: Array) -> Array:
+        front, found = self.front, []
+        if not self._started and len(sound) > self.latency:  # before its beginning the sound is mirrored
+            sound, self._started = np.pad(sound, (self.latency, 0), mode="reflect"), True
+        if self._started:
+            # One at a time: the bits of a product of matrices depend on how many rows it has.
+            while len(sound) >= front.window:
+                found.append(np.log(front.energies(sound[: front.window]) + np.float32(FLOOR)))
+                sound = sound[front.hop :]
+        self._sound = sound.copy()
+        frames = np.concatenate(found) if found else self._none()
+        return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16).astype(np.float32) if self._half else frames
+
+    def flush(self) -> Array:
+        if self._count == 0:
+            return self._none()
+        silence = np.zeros((max(0, self._least - self._count), 1), np.float32)
+        head = self.push(silence)
+        tail = self._frames(np.pad(self._sound, (0, self.latency), mode="reflect"))
+        self.reset()
+        return np.concatenate([head, tail])
+
+    def reset(self) -> None:
+        self._sound, self._count, self._started = np.zeros(0, np.float32), 0, False
+
+    @property
+    def state(self) -> State:
+        # The count only tells a short sound; it is not to grow for ever.
+        return {"sound": self._sound.copy(), "count": np.array(min(self._count, self._least), np.int64),
+                "started": np.array(int(self._started), np.int64)}  # fmt: skip
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        sound = take(state, "sound", (None,), np.float32)
+        count, started = take_count(state, "count", self._least), take_count(state, "started", 1)
+        held = range(self.front.window - self.front.hop, self.front.window) if started else range(self.latency + 1)
+        if len(sound) not in held or bool(started) != (count > self.latency):
+            raise SrnnError(f"The encoder's state does not fit: it holds {len(sound)} samples of sound.")
+        self._sound, self._count, self._started = sound, count, bool(started)
+
+
+class DerivativeStream(StreamEncoder):
+    """``smoothed_derivatives`` as frames come: (frames, channels) -> (frames, channels * (1 + order)), four frames late."""
+
+    def __init__(self, channels: int, order: int) -> None:
+        self.channels, self.outputs = channels, channels * (1 + order)
+        self.latency = WIDTH // 2 if order else 0
+        self._order = order
+        self.reset()
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x = check_block(block, self.channels, np.float32)
+        if not self._order:
+            return x
+        buffer, before = np.concatenate([self._last, x]), len(self._last)
+        if not len(x) or len(buffer) < WIDTH:
+            self._last = buffer
+            return self._none()
+        # Full before: of the last window all but four frames were given out. Else it has only now become full.
+        first = self.latency + 1 if before == WIDTH else 0
+        self._last = buffer[-WIDTH:].copy()
+        return smoothed_derivatives(buffer, self._order)[first : len(buffer) - self.latency]
+
+    def flush(self) -> Array:
+        last = self._last
+        self.reset()
+        if not len(last):
+            return self._none()
+        return smoothed_derivatives(last, self._order)[WIDTH - self.latency :]
+
+    def reset(self) -> None:
+        self._last = np.zeros((0, self.channels), np.float32)
+
+    @property
+    def state(self) -> State:
+        return {"last": self._last.copy()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        last = take(state, "last", (None, self.channels), np.float32)
+        if len(last) > (WIDTH if self._order else 0):
+            raise SrnnError(f"The encoder's state does not fit: it holds {len(last)} frames.")
+        self._last = last
+
+
+class TernaryStream(Memoryless):
+    """``ternary`` of every step."""
+
+    def __init__(self, channels: int, threshold: float) -> None:
+        check_threshold(threshold)
+        self.channels = self.outputs = channels
+        self._threshold = threshold
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        return ternary(check_block(block, self.channels, np.float32), self._threshold)
+
+
+def speech_stream(
+    features: SpeechFeatures, statistics: Statistics, threshold: float | None = None, half: bool = True
+) -> Chain:
+    """The streaming form of ``SpeechFeatures``: (samples, 1) at ``features.rate`` -> (steps, channels), one each 10 ms.
+
+    Args:
+        features: log_mel with ``normalise`` training; SrnnError for all others.
+        statistics: of the training set.
+        threshold: makes steps ternary; None: they stay as they are.
+        half: see ``LogMelStream``.
+    """
+    if features.normalise != "training":
+        raise SrnnError(
+            "Features with 'normalise: clip' are scaled over a whole clip and cannot be streamed; "
+            "train with task.options.normalise: training."
+        )
+    front = features.front
+    if not isinstance(front, LogMel):
+        raise SrnnError(
+            "Only features 'log_mel' can be streamed, not 'mfcc'; train with task.options.features: log_mel."
+        )
+    stages: list[StreamEncoder] = [
+        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000, half),
+        DerivativeStream(front.mels, features.derivatives),
+        ScaleStream(statistics.mean, statistics.std, np.float32),
+    ]
+    return Chain(*stages, *([] if threshold is None else [TernaryStream(features.channels, threshold)]))

@@ -1,0 +1,31 @@
+"""Ternary: a signal -> +1 where it is well above zero, -1 where it is well below, 0 between."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+
+
+def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.float32]:
+    """+1 where signal > threshold, -1 where signal < -threshold, else 0.
+
+    Args:
+        signal: any shape and unit.
+        threshold: in the signal's unit, positive. Where it shall be learnt: ``srnn.nn.network.encoding.LearnedTernary``.
+
+    Source: the input of the published GSC network (0.05).
+    """
+    check_threshold(threshold)
+    x = np.asarray(signal)
+    return (x > threshold).astype(np.float32) - (x < -threshold).astype(np.float32)
+
+
+def check_threshold(threshold: object) -> None:
+    """SrnnError unless it is a positive, finite number."""
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not number or not 0 < threshold < math.inf:  # type: ignore[operator]
+        raise SrnnError(f"A ternary threshold must be a number above 0, not {threshold!r}.")

@@ -1,0 +1,72 @@
+"""ECG: the wave segments of the heart's cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ...errors import SrnnError
+from ..datasets.base import Split, SplitName, check_fraction, check_whole
+from ..datasets.qtdb import CHANNELS, CLASS_NAMES, load_paper_split
+from ..datasets.qtdb_records import RecordOptions, load_records
+from ..encoders import LevelCrossing
+from ..encoders.level_crossing import Rule
+from .base import Kind, Task, check_choice
+
+
+@dataclass(frozen=True)
+class ECGTask(Task):
+    """Wave segments of the electrocardiogram (PhysioNet QTDB), one of six at each step of 4 ms."""
+
+    name: ClassVar[str] = "ecg"
+    kind: ClassVar[Kind] = "per_step"
+    class_names: ClassVar[tuple[str, ...]] = CLASS_NAMES
+    step_ms: ClassVar[float | None] = 4.0
+    unlabelled_class: ClassVar[int | None] = 0
+
+    source: Literal["paper_split", "records"] = "paper_split"
+    """paper_split: the paper's encoded .mat files. records: raw PhysioNet records, encoded here."""
+    validation_fraction: float = 0.15
+    """paper_split: share of the training file that is held out, in whole records."""
+    validation_blocks: int = 4
+    """paper_split: contiguous blocks that are held out, spread over the file, the last at its end. 0: nothing is held out."""
+    rule: Rule = "difference"
+    """records: the level-crossing rule."""
+    threshold_up: float = 0.1
+    """records: threshold for rises, in standard deviations of the lead."""
+    threshold_down: float = 0.1
+    """records: threshold for falls, in standard deviations of the lead."""
+    smoothing: int = 7
+    """records: samples of the Savitzky-Golay window (order 3), odd, at least 5; 0: none."""
+    window: int = 1301
+    """records: steps in a sequence."""
+    stride: int = 1000
+    """records: steps from one window to the next."""
+    label_lag: int = 0
+    """records: steps by which a label stands after its sample; 19 gives the look-ahead of the paper's files."""
+
+    def __post_init__(self) -> None:
+        check_choice("source", self.source, ("paper_split", "records"))
+        check_fraction("validation_fraction", self.validation_fraction)
+        check_whole("validation_blocks", self.validation_blocks, least=0)
+        self._record_options()
+        other = ("validation_fraction", "validation_blocks")
+        for option in fields(self):
+            idle = option.name in other if self.source == "records" else option.name not in (*other, "source")
+            if idle and getattr(self, option.name) != option.default:
+                raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
+
+    @property
+    def inputs(self) -> int:
+        return len(CHANNELS)
+
+    def _record_options(self) -> RecordOptions:
+        encoder = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)
+        return RecordOptions(encoder, self.smoothing, self.window, self.stride, self.label_lag)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""
+        if self.source == "records":
+            return load_records(split, data_dir, self._record_options())
+        return load_paper_split(split, data_dir, self.validation_fraction, self.validation_blocks)

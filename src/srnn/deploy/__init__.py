@@ -1,0 +1,1 @@
+"""Trained networks in use: streaming, the service, C, ONNX and NIR."""

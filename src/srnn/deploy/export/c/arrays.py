@@ -1,0 +1,102 @@
+"""Constants in C: weights, biases and coefficients as const arrays, with their bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....nn.fixedpoint.device import Array
+
+BYTES = {"float": 4, "int8_t": 1, "int16_t": 2, "int32_t": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
+DTYPES = {"float": np.float32, "int32_t": np.int32, "int16_t": np.int16, "int8_t": np.int8, "uint8_t": np.uint8}
+"""Of states, inputs and scores."""
+_WIDTH = 110
+
+
+def number(value: float | int, ctype: str) -> str:
+    """A literal that is exactly this value."""
+    if ctype != "float":
+        return str(int(value))
+    text = str(np.float32(value))  # as short as float32 allows
+    return f"{text}f"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A const array."""
+
+    name: str
+    ctype: str
+    values: Array
+    comment: str
+
+    @property
+    def bytes(self) -> int:
+        return self.values.size * BYTES[self.ctype]
+
+    @property
+    def text(self) -> str:
+        lines, line = [], ""
+        for value in self.values.ravel().tolist():
+            item = f"{number(value, self.ctype)},"
+            if len(line) + len(item) > _WIDTH:
+                lines.append(line)
+                line = ""
+            line += f" {item}" if line else f"    {item}"
+        body = "\n".join([*lines, line])
+        return f"/* {self.comment} */\nstatic const {self.ctype} {self.name}[{self.values.size}] = {{\n{body}\n}};\n"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Weights by their senders: dense rows, or (where that is smaller) only those that are not zero."""
+
+    name: str
+    size: int
+    senders: int
+    kept: int
+    """Weights that are not zero."""
+    constants: tuple[Constant, ...]
+
+    @property
+    def sparse(self) -> bool:
+        return len(self.constants) > 1
+
+    @property
+    def stored(self) -> int:
+        """Weights in memory: what all senders at once cost in additions."""
+        return self.constants[-1].values.size
+
+
+def index_types(matrices: list[Array]) -> tuple[str, str]:
+    """(of a row's start, of a target) for sparse matrices (size, senders): one pair of types for all of a network's."""
+    most = max(int(np.count_nonzero(matrix)) for matrix in matrices)
+    widest = max(len(matrix) for matrix in matrices)
+    return ("uint16_t" if most < 2**16 else "uint32_t"), ("uint8_t" if widest <= 2**8 else "uint16_t")
+
+
+def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str) -> Matrix:
+    """matrix (size, senders) as rows, one a sender, dense or compressed, whichever has fewer bytes."""
+    size, senders = matrix.shape
+    rows = np.ascontiguousarray(matrix.T)
+    nonzero = rows != 0
+    kept = int(nonzero.sum())
+    start_type, target_type = types
+    sparse_bytes = kept * (BYTES[ctype] + BYTES[target_type]) + (senders + 1) * BYTES[start_type]
+    if sparse_bytes >= rows.size * BYTES[ctype] or (kept == 0 and rows.size == 0):
+        dense = Constant(f"{name}", ctype, rows, f"{what}: a row of {size} for each of {senders} senders")
+        return Matrix(name, size, senders, kept, (dense,))
+    starts = np.concatenate([[0], np.cumsum(nonzero.sum(1))])
+    # C has no empty arrays; a row that nobody reads stands in.
+    targets = np.nonzero(nonzero)[1] if kept else np.zeros(1, np.int64)
+    weights = rows[nonzero] if kept else np.zeros(1, rows.dtype)
+    about = f"{what}: {kept} of {rows.size} weights"
+    return Matrix(
+        name, size, senders, kept,
+        (
+            Constant(f"{name}_start", start_type, starts, f"{about}; where each sender's begin"),
+            Constant(f"{name}_to", target_type, targets, f"{about}; which neuron each goes to"),
+            Constant(name, ctype, weights, about),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,229 @@
+"""The encoder of the C library: signal to input, sample by sample (see ``srnn.nn.fixedpoint.signal``, its model)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ....nn.fixedpoint.signal import SignalEncoder
+from .arrays import BYTES, Constant, number
+
+_RULES = {
+    "difference": "spikes where it rises or falls by a threshold from one step to the next",
+    "send_on_delta": "spikes where it has moved by a threshold since its last spike",
+}
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """What is to be written of an encoder. ``one``: a spike, as the network's input has it."""
+
+    name: str
+    encoder: SignalEncoder
+    channels: int
+    integer: bool
+    one: str
+
+    @property
+    def sample(self) -> str:
+        """C type of samples, thresholds and smoothed values."""
+        return "int32_t" if self.integer else "float"
+
+    @property
+    def table(self) -> Constant | None:
+        """The smoothing's weights."""
+        if not self.encoder.smoothing:
+            return None
+        weights = self.encoder.weights(self.integer)
+        ctype = "float"
+        if self.integer:
+            ctype = next(
+                kind for kind in ("int8_t", "int16_t", "int32_t") if abs(weights).max() < 2 ** (8 * BYTES[kind] - 1)
+            )
+        over = f", over {self.encoder.denominator}" if self.integer else ""
+        what = f"smoothing: a row of {self.encoder.window} samples' weights for each place of a window{over}"
+        return Constant("smoothing", ctype, weights, what)
+
+    @property
+    def ram_bytes(self) -> int:
+        return BYTES[self.sample] * self.channels * (self.encoder.window + 3) + 4
+
+    @property
+    def operations(self) -> tuple[int, int]:
+        """(additions, multiplications) of one step."""
+        products = self.encoder.smoothing * self.channels
+        return products + self.channels, products
+
+    def header(self) -> list[str]:
+        """Lines of NAME.h."""
+        encoder, name, upper, ctype = self.encoder, self.name, self.name.upper(), self.sample
+        adds, multiplies = self.operations
+        up, down = f"{encoder.crossing.up:g}", f"{encoder.crossing.down:g}"
+        lines = [
+            f"/* From a signal of {self.channels} channels to the network's input:",
+            " *",
+            f" *     {name}_encoder_init(&encoder, up, down);",
+            f" *     {name}_encoder_push(&encoder, signal);            each sample",
+            f" *     while ({name}_encode(&encoder, input))            the steps that are ready",
+            f" *         {name}_step(&state, input, scores);",
+            " *",
+        ]
+        if encoder.smoothing:
+            lines += [
+                f" * The signal is smoothed (Savitzky-Golay, {encoder.smoothing} samples, order 3), so a step is late by "
+                f"{encoder.latency} samples: none is ready before {encoder.smoothing} samples are in, then "
+                f"{encoder.latency + 1}, then one a sample. At the end of a signal, {name}_encoder_end readies the rest.",
+            ]
+        lines += [
+            f" * Level crossing: {_RULES[encoder.crossing.rule]}; none at the first step.",
+            " * For each channel 2 inputs: rises, falls.",
+            f" * up, down: a channel's thresholds, {self._unit(up, down)}",
+            f" * RAM {self.ram_bytes} bytes an encoder; a step takes {adds} additions and {multiplies} multiplications. */",
+            f"#define {upper}_CHANNELS {self.channels}",
+        ]
+        if encoder.std is not None:
+            pairs = zip(*encoder.thresholds(encoder.std, self.integer), strict=True)
+            for side, values in zip(("UP", "DOWN"), pairs, strict=True):
+                lines.append(f"#define {upper}_{side} {{{', '.join(number(value, ctype) for value in values)}}}")
+        both = f"const {ctype} up[{upper}_CHANNELS], const {ctype} down[{upper}_CHANNELS]"
+        lines += [
+            "typedef struct {",
+            f"    {ctype} last[{encoder.window}][{self.channels}];",
+            f"    {ctype} before[{self.channels}], up[{self.channels}], down[{self.channels}];",
+            "    uint8_t seen, next, stop, started;",
+            f"}} {name}_encoder;",
+            f"void {name}_encoder_init({name}_encoder *encoder, {both});",
+            f"void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS]);",
+            f"int {name}_encode({name}_encoder *encoder, {name}_input spikes[{upper}_INPUTS]);",
+        ]
+        if encoder.smoothing:
+            lines.append(f"void {name}_encoder_end({name}_encoder *encoder);")
+        return [*lines, ""]
+
+    def _unit(self, up: str, down: str) -> str:
+        encoder, upper = self.encoder, self.name.upper()
+        if self.integer:
+            over = f" x {encoder.denominator}" if encoder.denominator > 1 else ""
+            text = (
+                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples are whole numbers of any unit, "
+                f"as a converter gives them, up to {encoder.limit} (others are held there); the deviation is in that unit"
+            )
+        else:
+            text = f"{up} and {down} times its standard deviation, in the signal's unit"
+        if encoder.std is None:
+            return f"{text}. The network was trained on standardised channels; a mean does not matter."
+        stds = ", ".join(f"{value:g}" for value in encoder.std)
+        return f"{text}: {upper}_UP and {upper}_DOWN for deviations of {stds}. A mean does not matter."
+
+    def source(self) -> str:
+        """C functions."""
+        name, upper, ctype, window, half = (
+            self.name,
+            self.name.upper(),
+            self.sample,
+            self.encoder.window,
+            self.encoder.latency,
+        )
+        integer = self.integer
+        zero = "0" if integer else "0.0f"
+        # In integers the difference of two int32 needs 33 bits.
+        change, cast = ("int64_t", "(int64_t)") if integer else (ctype, "")
+        keep = "encoder->before[c] = value;"
+        if self.encoder.crossing.rule == "send_on_delta":
+            keep = (
+                f"if (!encoder->started || spikes[2 * c] != {zero} || spikes[2 * c + 1] != {zero})\n            {keep}"
+            )
+        given = "signal[c]"
+        if integer and self.encoder.smoothing:
+            limit = self.encoder.limit
+            given = f"signal[c] > {limit} ? {limit} : signal[c] < -{limit} ? -{limit} : signal[c]"
+        adds, multiplies = self.operations
+        head = f"""\
+void {name}_encoder_init({name}_encoder *encoder, const {ctype} up[{upper}_CHANNELS], const {ctype} down[{upper}_CHANNELS])
+{{
+    int c;
+
+    for (c = 0; c < {self.channels}; c++) {{
+        encoder->before[c] = {zero};
+        encoder->up[c] = up[c];
+        encoder->down[c] = down[c];
+    }}
+    encoder->seen = encoder->next = encoder->stop = encoder->started = 0;
+}}
+
+"""
+        crossing = f"""\
+        const {change} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
+        spikes[2 * c] = change >= encoder->up[c] ? {self.one} : {zero};
+        spikes[2 * c + 1] = -change >= encoder->down[c] ? {self.one} : {zero};
+        {keep}
+    }}
+    COUNT(encoder_adds, {adds});
+    COUNT(encoder_multiplies, {multiplies});
+    encoder->next++;
+    encoder->started = 1;
+    return 1;
+}}
+"""
+        encode = f"int {name}_encode({name}_encoder *encoder, {name}_input spikes[{upper}_INPUTS])\n{{"
+        table = self.table
+        if table is None:
+            return f"""\
+{head}void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS])
+{{
+    int c;
+
+    for (c = 0; c < {self.channels}; c++)
+        encoder->last[0][c] = signal[c];
+    encoder->next = 0;
+    encoder->stop = 1;
+}}
+
+{encode}
+    int c;
+
+    if (encoder->next == encoder->stop)
+        return 0;
+    for (c = 0; c < {self.channels}; c++) {{
+        const {ctype} value = encoder->last[0][c];
+{crossing}"""
+        product = f"{'(int32_t)' if integer else ''}row[k] * encoder->last[k][c]"
+        whole = f"encoder->last[encoder->next][c]{f' * {self.encoder.denominator}' if integer else ''}"
+        return f"""\
+{head}/* next and stop: places of the window, the newest samples, whose steps are ready. */
+void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS])
+{{
+    int c, k;
+
+    for (c = 0; c < {self.channels}; c++) {{
+        for (k = 1; k < {window}; k++)
+            encoder->last[k - 1][c] = encoder->last[k][c];
+        encoder->last[{window - 1}][c] = {given};
+    }}
+    encoder->next = encoder->seen < {window} ? 0 : {half};
+    if (encoder->seen < {window})
+        encoder->seen++;
+    encoder->stop = encoder->seen < {window} ? 0 : {half + 1};
+}}
+
+void {name}_encoder_end({name}_encoder *encoder)
+{{
+    if (encoder->seen < {window})
+        encoder->next = (uint8_t)({window} - encoder->seen);
+    encoder->stop = {window};
+}}
+
+/* A signal that ended before the window was full is left as it is. */
+{encode}
+    const {table.ctype} *row = smoothing + {window} * encoder->next;
+    int c, k;
+
+    if (encoder->next == encoder->stop)
+        return 0;
+    for (c = 0; c < {self.channels}; c++) {{
+        {ctype} value = {zero};
+        if (encoder->seen < {window})
+            value = {whole};
+        else
+            for (k = 0; k < {window}; k++)
+                value += {product};
+{crossing}"""

@@ -1,0 +1,133 @@
+"""Writing an exported network: all of its files, or none."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ....errors import SrnnError
+from ....files import whole_folder
+from ....nn.fixedpoint.device import DeviceNetwork, device_network
+from ....nn.fixedpoint.integer import InputFormat, quantise
+from ....nn.fixedpoint.state_format import StateFormat
+from .plan import Plan, make_plan
+from .program import main_c, makefile
+from .source import header, source, weights
+
+if TYPE_CHECKING:
+    from ....data.encoders import LevelCrossing
+    from ....nn.fixedpoint.signal import SignalEncoder
+    from ....nn.network import SRNN
+
+Format = Literal["float32", "int8"]
+_KEYWORDS = frozenset(
+    ("auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
+     "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
+     "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while")
+)  # fmt: skip
+_TAKEN = frozenset(("main", "makefile", "count", "checked", "clean", "stdint", "stdio", "stdlib", "string"))
+"""Files and targets beside the library's own, and the headers of C that it includes, which -I. would hide."""
+_ABOUT = 300
+"""Characters of a network's description that are shown."""
+
+
+def export_c(
+    network: SRNN | DeviceNetwork,
+    out: Path | str,
+    name: str = "network",
+    format: Format = "float32",
+    *,
+    inputs_as: InputFormat | None = None,
+    state_as: StateFormat | None = None,
+    encoder: LevelCrossing | SignalEncoder | None = None,
+    about: str = "",
+) -> dict[str, Any]:
+    """Write a trained network as a C99 library.
+
+    Args:
+        network: an SRNN, or what ``device_network`` made of one.
+        out: folder to be made; new or empty.
+        name: C identifier: prefix of files, functions and types.
+        format: "float32", or "int8" (whole numbers only; see ``srnn.nn.fixedpoint.integer``).
+        inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
+        state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
+            32 bits).
+        encoder: what makes the inputs of a signal, to be part of the library: a ``SignalEncoder`` (smoothing, and level
+            crossing of standardised channels), or a bare level crossing, with thresholds in the signal's unit.
+        about: one line for the header: what network this is.
+
+    Returns: sizes and operations, as written to export.json.
+    Raises SrnnError for a network that cannot be exported so, a bad name, or a folder that cannot be written.
+    """
+    out = Path(out)
+    check_name(name)
+    check_out(out)
+    if format not in ("float32", "int8"):
+        raise SrnnError(f"The C export knows the formats float32 and int8, not {format!r}.")
+    if inputs_as is not None and format != "int8":
+        raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
+    if state_as is not None and format != "int8":
+        raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
+    device = network if isinstance(network, DeviceNetwork) else device_network(network, encoder)
+    if format == "float32" and device.state_as.width < 32:
+        raise SrnnError(
+            f"This network keeps its states in {device.state_as.width} bits, for which it was trained; use --format int8."
+        )
+    plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device, name)
+    report = plan.report()
+    text = f"{name}: {one_comment(about or describe(device))}, {format}"
+    files = {
+        f"{name}.h": header(plan, text),
+        f"{name}.c": source(plan),
+        f"{name}_weights.h": weights(plan),
+        "main.c": main_c(plan),
+        "Makefile": makefile(plan),
+        "export.json": json.dumps(report, indent=2) + "\n",
+    }
+    write_folder(out, files)
+    return report
+
+
+def plan_c(network: DeviceNetwork, name: str = "network") -> Plan:
+    """What would be written: sizes and operations without the files."""
+    return make_plan(network, name)
+
+
+def one_comment(about: str) -> str:
+    """A text that cannot end the comment in which it stands: no */, also not where a trigraph or a backslash joins two lines."""
+    return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
+
+
+def describe(network: DeviceNetwork) -> str:
+    """The architecture in a few words: 4 - 36 alif, recurrent - 6 integrator."""
+    parts = [str(network.inputs)]
+    for layer in network.layers:
+        parts.append(f"{layer.size} {layer.neuron.name}" + (", recurrent" if layer.weight_rec is not None else ""))
+    return " - ".join(parts)
+
+
+def check_name(name: str) -> None:
+    """SrnnError unless it may begin C identifiers."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,30}", name) or name in _KEYWORDS:
+        raise SrnnError(f"{name!r} cannot begin C identifiers; use a letter, then letters, digits and _ (--name).")
+    if name.lower() in _TAKEN:
+        raise SrnnError(
+            f"A library cannot be called {name!r}: that is a file, target or header that it needs (--name)."
+        )
+
+
+def check_out(out: Path) -> None:
+    """SrnnError unless the folder is new or empty."""
+    if out.exists() and not out.is_dir():
+        raise SrnnError(f"The output {out} is a file; name a folder with --out.")
+    if out.is_dir() and any(out.iterdir()):  # nothing can be put in the place of such a one
+        raise SrnnError(f"The output folder {out} is not empty; choose another --out.")
+
+
+def write_folder(out: Path, files: dict[str, str]) -> None:
+    """All files, or no folder."""
+    with whole_folder(out) as folder:
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")

@@ -1,0 +1,34 @@
+"""NIR, the Neuromorphic Intermediate Representation (neuroir.org): networks to and from other libraries and chips.
+
+    graph, report = to_graph(net, dt=0.004)     what NIR can say of a network, and a report of what it cannot
+    save(graph, path)
+    found = load(path)                          found.network is an SRNN
+
+Our own files come back to the same bits. ``nir_write.py`` and ``nir_read.py`` say how the one becomes the other.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...files import write_atomically
+from .nir_read import Imported, from_graph, load, read
+from .nir_report import Entry, Report
+from .nir_write import need_nir, to_graph
+
+if TYPE_CHECKING:
+    from nir import NIRGraph
+
+__all__ = ["Entry", "Imported", "Report", "from_graph", "load", "read", "save", "to_graph"]
+
+
+def save(graph: NIRGraph, path: Path | str) -> None:
+    """Write a graph, whole or not at all. SrnnError when that cannot be done."""
+    need_nir()
+    import nir
+
+    content = io.BytesIO()
+    nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
+    write_atomically(Path(path), content.getvalue())

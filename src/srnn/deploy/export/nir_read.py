@@ -1,0 +1,347 @@
+"""A NIR file as a network: ours, to the same bits, and those of other libraries where they are layers of LIF, IF or LI neurons.
+
+A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Scale) lie between two neurons are multiplied into
+one matrix and one bias; a way from a neuron back to itself becomes recurrent weights, with the delay of one step that every
+reader gives it. r and v_leak of an integrator go into weights and bias, which is the same arithmetic. What is no chain of such
+layers (convolutions, synaptic currents, delays, skip connections) is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...errors import SrnnError
+from ...files import parse_json, reading
+from ...files.hdf5 import open_hdf5
+from ...nn.kernels.problem import Output
+from ...nn.network import SRNN, Layer, Readout
+from ...nn.neurons import LIF, Init, Integrator, Neuron, as_neuron
+from .nir_report import (
+    EXTENSION,
+    FORMAT,
+    Array,
+    Discretisation,
+    Entry,
+    Report,
+    check_discretisation,
+    check_dt,
+    layer_names,
+    to_steps,
+)
+from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
+from .nir_write import need_nir, neuron_node
+
+if TYPE_CHECKING:
+    from nir import NIRGraph, NIRNode
+
+DEFAULT_DT = 1e-4
+"""Of snnTorch's and SpikingJelly's files."""
+NO_LEAK = 2.0**26
+"""An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
+NO_MEMORY = 1e-3
+"""Time constant, in steps, of an integrator that hands on its input: exp(-1000) is 0."""
+_SETTINGS = ("tau", "r", "v_leak", "v_threshold", "v_reset")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network from a NIR file."""
+
+    network: SRNN
+    report: Report
+    name: str
+    class_names: tuple[str, ...]
+    dt: float
+    """Seconds that a step lasts."""
+    discretisation: Discretisation
+    about: Mapping[str, Any]
+    """What the writer said about the network besides (see ``to_graph``); nothing in other libraries' files."""
+
+
+@dataclass
+class _Part:
+    """A layer to be made."""
+
+    where: str
+    """Its neuron's node."""
+    weight: Array
+    bias: Array
+    recurrent: Array | None
+    neuron: Neuron = field(default_factory=Integrator)
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    """The neuron's by name, time constants in steps; of the extension: the trained tensors themselves."""
+    output: Output = "emission"
+    extended: bool = False
+    finding: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.weight)
+
+    def scale(self, factor: Array) -> None:
+        """Multiply the current, neuron by neuron."""
+        self.weight, self.bias = factor[:, None] * self.weight, factor * self.bias
+        self.recurrent = None if self.recurrent is None else factor[:, None] * self.recurrent
+
+
+def load(
+    path: Path | str,
+    *,
+    dt: float | None = None,
+    discretisation: Discretisation | None = None,
+    extension: bool = True,
+) -> Imported:
+    """The network in a NIR file.
+
+    Args:
+        dt: seconds that a time step shall last; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
+        discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file says, else "euler".
+        extension: restore what this library wrote beside the NIR nodes; False: only what NIR itself says.
+
+    Raises SrnnError, in one line, for a file that cannot be read or is no chain of LIF, IF or LI layers.
+    """
+    graph = read(Path(path))
+    return from_graph(graph, str(path), dt=dt, discretisation=discretisation, extension=extension)
+
+
+def read(path: Path) -> NIRGraph:
+    """The graph in a file, not yet understood. SrnnError if there is none."""
+    need_nir()
+    import nir
+
+    if not path.is_file():
+        raise SrnnError(f"There is no NIR file {path}.")
+    with open_hdf5(path, f"a NIR graph by nir {nir.version}") as file:
+        graph = nir.dict2NIRNode({**file.tree("node"), "type_check": False})
+        if not isinstance(graph, nir.NIRGraph):
+            raise ValueError(f"it holds a single {kind_of(graph)}")
+        graph.validate_structure()
+    return graph
+
+
+def from_graph(
+    graph: NIRGraph,
+    source: str = "the NIR graph",
+    *,
+    dt: float | None = None,
+    discretisation: Discretisation | None = None,
+    extension: bool = True,
+) -> Imported:
+    """The same from a graph in memory; ``source`` stands in messages."""
+    with reading(source, "a network of layers"):  # nodes hold whatever their writer put into them
+        return _from_graph(graph, source, dt, discretisation, extension)
+
+
+def _from_graph(
+    graph: NIRGraph, source: str, dt: float | None, discretisation: Discretisation | None, extension: bool
+) -> Imported:
+    entries = _entries(graph, source)
+    step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
+    how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
+    check_dt(step)
+    check_discretisation(how)
+    reader = _Reader(Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension)
+    parts = [reader.part(before, name) for before, name in reader.wiring.chain()]
+    names = layer_names(len(parts))
+    report = Report(
+        tuple(Entry(name, "neuron", "exact", part.finding) for name, part in zip(names, parts, strict=True))
+    )
+    return Imported(
+        network=_build(parts, reader.entries, source),
+        report=report,
+        name=str(entries.get("name", "")),
+        class_names=tuple(map(str, entries.get("class_names", ()))),
+        dt=step,
+        discretisation=how,
+        about=entries.get("about", {}),
+    )
+
+
+def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:
+    """Our entries in the graph's metadata; empty for other libraries' files."""
+    text = graph.metadata.get(EXTENSION)
+    if text is None:
+        return {}
+    try:
+        entries = parse_json(text, source)
+        if not isinstance(entries, dict) or entries.get("format") != FORMAT:
+            raise ValueError("unknown format")
+        if not isinstance(entries["class_names"], list) or not isinstance(entries["about"], dict):
+            raise ValueError("not what to_graph writes")
+    except (TypeError, ValueError, KeyError, SrnnError) as error:
+        raise SrnnError(
+            f"{source}: the entries of srnn in the graph's metadata cannot be read; remove them."
+        ) from error
+    return entries
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Layers from nodes."""
+
+    wiring: Wiring
+    dt: float
+    discretisation: Discretisation
+    entries: Mapping[str, Any]
+    """Ours in the graph's metadata; empty where they are none or not wanted."""
+    extension: bool
+
+    def part(self, before: str, name: str) -> _Part:
+        """The layer of a neuron's node, fed by ``before``; or of the output, where weights follow the last neuron."""
+        wiring, source = self.wiring, self.wiring.source
+        matrices, bias = wiring.current(name)
+        node, size = wiring.nodes[name], size_of(wiring.nodes[name])
+        fan_in = wiring.channels if before == wiring.input else {size_of(wiring.nodes[before])}
+        found, fed_back = matrices[before], matrices.get(name)
+        weight = diagonal(np.ones(size), source) if found is None else found
+        recurrent = diagonal(np.ones(size), source) if name in matrices and fed_back is None else fed_back
+        bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
+        fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
+        if not fits or (recurrent is not None and recurrent.shape != (size, size)):
+            raise SrnnError(
+                f"{source}: the weights or bias into '{name}' do not fit its {size} neurons and what feeds it."
+            )
+        for values in (weight, bias, recurrent):
+            if values is not None and not np.isfinite(values).all():
+                raise SrnnError(f"{source}: the weights or bias into '{name}' are not finite.")
+        part = _Part(name, weight, bias, recurrent)
+        if kind_of(node) == "Output":
+            _hand_on(part)
+        elif self.extension and EXTENSION in node.metadata:
+            self._extended(part, node)
+        else:
+            self._plain(part, node)
+        return part
+
+    def _plain(self, part: _Part, node: Any) -> None:
+        """What NIR itself says."""
+        kind, where = kind_of(node), f"{self.wiring.source}: '{part.where}'"
+        given = {name: np.asarray(getattr(node, name, 0.0), np.float64) for name in _SETTINGS}
+        try:
+            tau, r, leak, threshold, reset = (np.broadcast_to(value.reshape(-1), part.size) for value in given.values())
+        except ValueError as error:
+            raise SrnnError(f"{where} has parameters of different lengths.") from error
+        if not all(np.isfinite(values).all() for values in (tau, r, leak, threshold, reset)):
+            raise SrnnError(f"{where} has parameters that are not finite.")
+        if kind == "IF":
+            steps, r = np.full(part.size, NO_LEAK), r * self.dt * NO_LEAK
+        else:
+            steps = to_steps(tau, "euler" if kind == "LIF" else "exact", self.dt, self.discretisation)
+        if not (np.isfinite(steps) & (steps >= (0.0 if kind == "LI" else 1.0))).all():
+            raise SrnnError(
+                f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s ({self.discretisation}); "
+                "name the writer's step with dt."
+            )
+        part.finding = f"node '{part.where}': NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
+        if kind == "LI":
+            part.scale(r)
+            part.bias = part.bias + leak
+            part.parameters = {"tau_mem": np.maximum(steps, NO_MEMORY)}
+            part.neuron = Integrator(**_settings(steps, leak))
+            part.output = "membrane"
+        else:
+            if (leak[r == 0] != 0).any():
+                raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
+            part.bias = part.bias + np.divide(leak, r, out=np.zeros(part.size), where=leak != 0)
+            part.parameters = {"tau_mem": steps, "resistance": r, "threshold": threshold, "reset": reset}
+            part.neuron = LIF(**_settings(steps, leak))
+
+    def _extended(self, part: _Part, node: NIRNode) -> None:
+        """The layer that the extension describes, if its node still says what it said when both were written."""
+        source = self.wiring.source
+        try:
+            found = parse_json(node.metadata[EXTENSION], source)
+            part.neuron, part.output = as_neuron(found["neuron"]), found["output"]
+            part.parameters = {
+                key: np.asarray(value) for key, value in node.metadata[f"{EXTENSION}_parameters"].items()
+            }
+            part.extended = True
+            if not all(np.isfinite(value).all() for value in part.parameters.values()):
+                raise ValueError("not finite")
+            layer = Layer(part.weight.shape[1], part.size, part.neuron, recurrent=False, output=part.output)
+            _fill(layer.to(_dtype(self.entries)), part)
+        except (TypeError, ValueError, KeyError, AttributeError, SrnnError) as error:
+            raise SrnnError(f"{source}: the extension of '{part.where}' cannot be read; import without it.") from error
+        scaling = self.entries.get("scaling", "keep")
+        wanted, _, scale = neuron_node(layer, part.where, self.dt, self.discretisation, scaling)
+        same = type(wanted) is type(node) and all(
+            np.allclose(getattr(node, name), getattr(wanted, name), rtol=1e-5, atol=1e-12)
+            for name in _SETTINGS
+            if hasattr(wanted, name)
+        )
+        if not same:
+            raise SrnnError(
+                f"{source}: '{part.where}' is not what its extension says: one of them has been changed, or dt has; import "
+                "without the extension."
+            )
+        if scaling != "keep":
+            part.scale(1.0 / scale)
+        part.finding = f"node '{part.where}': {part.neuron.name}, from the extension"
+
+
+def _hand_on(part: _Part) -> None:
+    """A readout for weights after the last neuron."""
+    part.neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
+    part.output = "membrane"
+    part.finding = (
+        f"node '{part.where}': weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
+    )
+
+
+def _settings(steps: Array, leak: Array) -> dict[str, Any]:
+    """Of a neuron whose time constants stay as they are read, and whose membrane starts at rest."""
+    kept = steps.min() >= 2.0 and steps.max() <= 1e6  # there a "linear" time constant is its own parameter
+    settings: dict[str, Any] = {"time_constants": "linear" if kept else "unconstrained"}
+    if leak[0] and (leak == leak[0]).all():
+        settings["initial"] = {"u": Init("constant", float(leak[0]))}
+    return settings
+
+
+def _build(parts: list[_Part], entries: Mapping[str, Any], source: str) -> SRNN:
+    """The network of the parts, the last of which is the readout."""
+    *hidden, readout = parts
+    try:
+        network = SRNN(
+            parts[0].weight.shape[1],
+            [part.size for part in hidden],
+            readout.size,
+            [part.neuron for part in hidden],
+            Readout(readout.neuron, readout.output),
+            entries.get("surrogate", "multi_gaussian"),
+            recurrent=[part.recurrent is not None for part in hidden],
+            substeps=entries.get("substeps", 1),
+        ).to(_dtype(entries))
+    except (TypeError, ValueError) as error:
+        raise SrnnError(f"{source} describes no network of this library: {error}.") from error
+    for layer, part in zip([*network.layers, network.readout], parts, strict=True):
+        assert isinstance(layer, Layer)
+        if part.extended:
+            layer.output = part.output
+        _fill(layer, part)
+    return network.eval()
+
+
+@torch.no_grad()
+def _fill(layer: Layer, part: _Part) -> None:
+    """Put the part's numbers into a layer of its size."""
+    for target, value in ((layer.weight_in, part.weight), (layer.bias, part.bias), (layer.weight_rec, part.recurrent)):
+        if target is not None and value is not None:
+            target.copy_(torch.from_numpy(np.array(value)))
+    values = {name: torch.from_numpy(np.array(value)) for name, value in part.parameters.items()}
+    if not part.extended:
+        layer.params.set_values(**values)
+        return
+    for name, tensor in layer.params.state_dict().items():
+        if values[name].shape != tensor.shape:
+            raise SrnnError(f"'{name}' is of shape {tuple(values[name].shape)}, expected {tuple(tensor.shape)}.")
+        tensor.copy_(values[name])
+
+
+def _dtype(entries: Mapping[str, Any]) -> torch.dtype:
+    return torch.float64 if entries.get("dtype") == "float64" else torch.float32

@@ -1,0 +1,95 @@
+"""What a conversion to or from NIR keeps, changes and loses, said layer by layer; and the map of time constants."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ...errors import SrnnError
+
+Verdict = Literal["exact", "approximated", "lost"]
+Discretisation = Literal["euler", "exact"]
+Array = np.ndarray[Any, Any]
+
+EXTENSION = "srnn"
+"""Key of this library's own entries in a node's or a graph's metadata."""
+FORMAT = 1
+"""Of these entries."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finding."""
+
+    where: str
+    """Layer's name as in the network (layers.0, readout), or "network"; an import names the node in the detail."""
+    what: str
+    verdict: Verdict
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings of a conversion."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def exact(self) -> bool:
+        """NIR says all of the network."""
+        return all(entry.verdict == "exact" for entry in self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"exact": self.exact, "entries": [asdict(entry) for entry in self.entries]}
+
+    def lines(self) -> list[str]:
+        """For people, a line an entry."""
+        widths = [max((len(getattr(entry, name)) for entry in self.entries), default=0) for name in ("where", "what")]
+        return [
+            f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  {entry.detail}"
+            for entry in self.entries
+        ]
+
+
+def layer_names(count: int) -> list[str]:
+    """Names of a network's layers, as in the network and in every report; the readout last."""
+    return [*(f"layers.{index}" for index in range(count - 1)), "readout"]
+
+
+def check_discretisation(name: str) -> None:
+    """SrnnError unless it is one."""
+    if name not in ("euler", "exact"):
+        raise SrnnError(f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not {name!r}.")
+
+
+def check_dt(dt: float) -> None:
+    """SrnnError unless dt is a time in seconds."""
+    if not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
+        raise SrnnError(f"dt is the length of a time step in seconds, a positive number, not {dt!r}.")
+
+
+def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:
+    """tau of NIR, in seconds, such that a reader who discretises as ``wanted`` has the factor that we have.
+
+    steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
+    """
+    if own == wanted:
+        return steps * dt
+    if own == "exact":
+        return dt / -np.expm1(-1.0 / steps)
+    with np.errstate(divide="ignore"):  # steps = 1: nothing is kept, which no exponential can say; tau = 0
+        return -dt / np.log1p(-1.0 / steps)
+
+
+def to_steps(tau: Array, own: Discretisation, dt: float, given: Discretisation) -> Array:
+    """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would discretise as ``given``."""
+    if own == given:
+        return tau / dt
+    if own == "euler":
+        return 1.0 / -np.expm1(-dt / tau)
+    with np.errstate(divide="ignore", invalid="ignore"):  # tau = dt: nothing is kept; steps = 0
+        return -1.0 / np.log1p(-dt / tau)

@@ -1,0 +1,168 @@
+"""Who feeds whom in a NIR graph: a chain of neurons, with all linear nodes between two of them multiplied together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import SrnnError
+from .nir_report import Array
+
+if TYPE_CHECKING:
+    from nir import NIRGraph, NIRNode
+
+LINEAR, NEURONS, PASSED = ("Affine", "Linear", "Scale"), ("LIF", "IF", "LI"), ("Input", "Output", "Flatten")
+"""Nodes that can be read: matrices, neurons, and those that only hand on."""
+
+Matrix = Array | None
+"""None: the identity."""
+
+
+_ENTRIES = 2**26
+"""Of a matrix that is multiplied out, or stands for a node that passes its input on: half a gigabyte."""
+
+
+def kind_of(node: Any) -> str:
+    """A node's type by its name in NIR."""
+    return type(node).__name__
+
+
+def size_of(node: Any) -> int:
+    """Neurons of a node; of an output, its numbers."""
+    shape = node.output_type["output"] if kind_of(node) == "Output" else np.shape(node.r)
+    return int(np.prod(np.asarray(shape)))
+
+
+def flatten(graph: NIRGraph, source: str, prefix: str = "") -> tuple[dict[str, NIRNode], list[tuple[str, str]]]:
+    """Nodes and edges without subgraphs: what led to one leads to its Input, and what came from one from its Output."""
+    import nir
+
+    nodes: dict[str, NIRNode] = {}
+    edges: list[tuple[str, str]] = []
+    doors: dict[str, tuple[str, str]] = {}
+    for name, node in graph.nodes.items():
+        full = f"{prefix}{name}"
+        if isinstance(node, nir.NIRGraph):
+            ways_in, ways_out = ([f"{full}/{key}" for key in keys] for keys in (node.inputs, node.outputs))
+            if len(ways_in) != 1 or len(ways_out) != 1:
+                raise SrnnError(f"{source}: the subgraph '{full}' has not one input and one output.")
+            inner_nodes, inner_edges = flatten(node, source, f"{full}/")
+            nodes, edges = nodes | inner_nodes, edges + inner_edges
+            doors[full] = (ways_in[0], ways_out[0])
+        else:
+            nodes[full] = node
+            doors[full] = (full, full)
+    edges += [(doors[f"{prefix}{before}"][1], doors[f"{prefix}{after}"][0]) for before, after in graph.edges]
+    return nodes, edges
+
+
+def diagonal(values: Array, source: str) -> Array:
+    """(N, N) the matrix of a node without weights of its own. SrnnError for one so large that no layer is meant."""
+    if len(values) ** 2 > _ENTRIES:
+        raise SrnnError(f"{source} has a node of {len(values)} neurons without weights of its own; 8192 can be read.")
+    return np.diag(values)
+
+
+class Wiring:
+    """A flat graph, checked: one input, one output, and between them only nodes that can be read.
+
+    Raises SrnnError, here and in its methods, for what is no chain of layers.
+    """
+
+    def __init__(self, nodes: Mapping[str, NIRNode], edges: list[tuple[str, str]], source: str) -> None:
+        self.nodes, self.source = nodes, source
+        self._before: dict[str, list[str]] = {name: [] for name in nodes}
+        for start, end in dict.fromkeys(edges):
+            self._before[end].append(start)
+        for name, node in nodes.items():
+            if kind_of(node) not in (*LINEAR, *NEURONS, *PASSED):
+                raise SrnnError(f"{source}: the node '{name}' is a {kind_of(node)}, which no layer here can be.")
+            for key, value in vars(node).items():
+                if key not in ("metadata", "input_type", "output_type") and np.asarray(value).dtype.kind not in "iufb":
+                    raise SrnnError(f"{source}: '{key}' of the node '{name}' is not made of real numbers.")
+        self._currents: dict[str, tuple[dict[str, Matrix], Array | float]] = {}
+        followed = {start for start, _ in edges}
+        self.input = self._only("Input", [name for name in nodes if not self._before[name]])
+        self.output = self._only("Output", [name for name in nodes if name not in followed])
+        shape = np.asarray(nodes[self.input].input_type["input"]).reshape(-1)
+        self.channels = {int(np.prod(shape)), *map(int, shape[-1:])}
+        """How many channels the input may have: all of its numbers, or (Sinabs counts time steps in) its last axis."""
+
+    def _only(self, kind: str, names: list[str]) -> str:
+        found = [name for name in names if kind_of(self.nodes[name]) == kind]
+        if len(found) != 1 or len(names) != 1:
+            raise SrnnError(f"{self.source}: a network needs one {kind} and no other loose ends; there are {names}.")
+        return found[0]
+
+    def current(self, name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Matrix], Array | float]:
+        """({neuron or input: matrix}, bias) of the sum that arrives at a node."""
+        if name in seen:
+            raise SrnnError(f"{self.source}: the nodes {', '.join(seen)} feed themselves, and none is a neuron.")
+        if name in self._currents:
+            return self._currents[name]
+        total: dict[str, Matrix] = {}
+        bias: Array | float = 0.0
+        for start in self._before[name]:
+            if start == self.input or kind_of(self.nodes[start]) in NEURONS:
+                found, offset = {start: None}, 0.0
+            else:
+                found, offset = self._through(start, *self.current(start, (*seen, name)))
+            bias = bias + offset
+            for key, matrix in found.items():
+                total[key] = matrix if key not in total else self._sum(total[key], matrix, name)
+        self._currents[name] = total, bias
+        return total, bias
+
+    def _through(self, name: str, found: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
+        """What a node that is no neuron makes of the sum that arrives at it."""
+        node: Any = self.nodes[name]
+        if kind_of(node) not in LINEAR:
+            return found, offset
+        scaling = kind_of(node) == "Scale"
+        weight = diagonal(np.asarray(node.scale).reshape(-1), self.source) if scaling else np.asarray(node.weight)
+        if weight.ndim != 2:
+            raise SrnnError(f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a matrix.")
+        if any(matrix is not None and len(weight) * matrix.shape[1] > _ENTRIES for matrix in found.values()):
+            raise SrnnError(f"{self.source}: the weights before and of '{name}' make too large a matrix.")
+        try:
+            through: dict[str, Matrix] = {
+                key: weight if matrix is None else weight @ matrix for key, matrix in found.items()
+            }
+            moved = weight @ offset if isinstance(offset, np.ndarray) else 0.0
+        except ValueError as error:
+            raise SrnnError(f"{self.source}: the weights of '{name}' do not fit what comes before it.") from error
+        return through, moved + (np.asarray(node.bias) if kind_of(node) == "Affine" else 0.0)
+
+    def _sum(self, a: Matrix, b: Matrix, name: str) -> Array:
+        size = next((len(matrix) for matrix in (a, b) if matrix is not None), None)
+        if size is None:
+            raise SrnnError(f"{self.source}: '{name}' is fed twice by the same node.")
+        left, right = (diagonal(np.ones(size), self.source) if matrix is None else matrix for matrix in (a, b))
+        if left.shape != right.shape:
+            raise SrnnError(f"{self.source}: the weights into '{name}' do not fit each other.")
+        return left + right
+
+    def chain(self) -> list[tuple[str, str]]:
+        """(what feeds it, neuron) from the input on; the output last, unless a feed-forward neuron is read as it is."""
+        feeds: dict[str, str] = {}
+        targets = [*(name for name, node in self.nodes.items() if kind_of(node) in NEURONS), self.output]
+        for name in targets:
+            others = [key for key in self.current(name)[0] if key != name]
+            if len(others) != 1 or others[0] in feeds:
+                raise SrnnError(
+                    f"{self.source}: '{name}' is fed by {others or 'nothing'}; only chains of layers can be read, in which "
+                    "each is fed by one other and by itself."
+                )
+            feeds[others[0]] = name
+        found, at = [], self.input
+        while at in feeds:
+            found.append((at, feeds[at]))
+            at = feeds[at]
+        if at != self.output or len(found) != len(targets):
+            raise SrnnError(f"{self.source}: not all of its neurons lie on the way from the input to the output.")
+        last = found[-1][0]
+        matrices, offset = self.current(self.output)
+        as_it_is = matrices[last] is None and not np.any(offset) and last != self.input
+        return found[:-1] if as_it_is and last not in self.current(last)[0] else found

@@ -1,0 +1,287 @@
+"""A network as a NIR graph, with a report of what NIR cannot say.
+
+    input -> layer0_in (Affine) -> layer0.neuron -> layer1_in -> ... -> readout.neuron -> output
+                                   layer0.neuron -> layer0.rec (Linear) -> layer0.neuron
+
+NIR describes neurons by differential equations and leaves the time step to the reader; a cycle counts as one step of delay, as
+in our recurrent layers. Our factors of one step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau; snnTorch,
+Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
+
+What NIR has no words for (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
+membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir_read.py`` reads back to
+the same bits and other readers pass over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from ...errors import SrnnError
+from ...nn.fixedpoint.state_format import need_exact_states
+from ...nn.network import SRNN, Layer
+from .nir_report import (
+    EXTENSION,
+    FORMAT,
+    Array,
+    Discretisation,
+    Entry,
+    Report,
+    Verdict,
+    check_discretisation,
+    check_dt,
+    layer_names,
+    to_seconds,
+)
+
+if TYPE_CHECKING:
+    from nir import NIRGraph, NIRNode
+
+Scaling = Literal["keep", "one", "unscaled"]
+"""Where a neuron's input gain goes: "keep": r is our resistance. "one": r = 1, the weights are scaled (Norse reads r as 1).
+"unscaled": r = tau/dt, so that the current is added as it is, and the weights are scaled (snnTorch, some of SpikingJelly)."""
+
+Values = Mapping[str, Array]
+"""A layer's parameters by name, each (size,), float64; time constants in steps."""
+
+
+@dataclass(frozen=True)
+class _Neuron:
+    """A neuron as NIR sees it: tau du/dt = -u + r I, with a threshold and a reset or without both."""
+
+    own: Discretisation
+    """How our step discretises it."""
+    r: Array
+    threshold: Array | None
+    reset: Array | None
+    findings: tuple[tuple[str, Verdict, str], ...] = ()
+    """(what, verdict, detail) of what this leaves out."""
+
+
+def _lif(p: Values) -> _Neuron:
+    return _Neuron("euler", p["resistance"], p["threshold"], p["reset"])
+
+
+def _integrator(p: Values) -> _Neuron:
+    return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None)
+
+
+def _relu(p: Values) -> _Neuron:
+    lost = ("ReLU emission", "lost", "written as an integrator, which hands on negative membranes too")
+    return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None, (lost,))
+
+
+def _alif(p: Values) -> _Neuron:
+    findings: list[tuple[str, Verdict, str]] = [
+        ("soft reset", "approximated", "NIR resets to a value (0); ALIF subtracts its threshold, one step later")
+    ]
+    if p["beta"].any():
+        findings.append(
+            ("dynamic threshold", "lost", "NIR's thresholds are constant; the resting threshold is written")
+        )
+    return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), tuple(findings))
+
+
+def _adlif(p: Values) -> _Neuron:
+    coupled = (p["coupling"] * np.maximum(p["a"], 0.0)).any() or (p["coupling"] * np.maximum(p["b"], 0.0)).any()
+    lost = ("adaptation current", "lost", "NIR has no second state that opposes the input")
+    findings = (lost,) if coupled else ()
+    return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), findings)  # type: ignore[arg-type]
+
+
+_NEURONS: Mapping[str, Callable[[Values], _Neuron]] = {
+    "lif": _lif,
+    "integrator": _integrator,
+    "relu": _relu,
+    "alif": _alif,
+    "adlif": _adlif,
+}
+"""To export another neuron: its nearest NIR neuron here; the extension holds the rest."""
+
+
+def to_graph(
+    net: SRNN,
+    *,
+    dt: float = 1e-3,
+    discretisation: Discretisation = "euler",
+    scaling: Scaling = "keep",
+    name: str = "srnn",
+    class_names: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+) -> tuple[NIRGraph, Report]:
+    """(graph, report) of a network.
+
+    Args:
+        net: reads forwards only.
+        dt: seconds a time step lasts. Readers take it from elsewhere: snnTorch steps by 1e-4, SpikingJelly and Norse by what
+            they are told (1e-4 and 1e-3 by default).
+        discretisation: how the reader steps, "euler" or "exact".
+        scaling: where the gain of the input goes.
+        name, class_names, about: kept in the graph's metadata; ``about`` is what JSON can say, for example the task.
+
+    Raises SrnnError without the extra ``nir``, and for networks that are no graph of NIR neurons.
+    """
+    need_nir()
+    import nir
+
+    check_dt(dt)
+    check_discretisation(discretisation)
+    if scaling not in get_args(Scaling):
+        raise SrnnError(f"The scaling is 'keep', 'one' or 'unscaled', not {scaling!r}.")
+    _check(net)
+    nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([net.inputs])})}
+    edges, below, entries = [], "input", _of_the_network(net)
+    layers = [*net.layers, net.readout]
+    for index, (layer, where) in enumerate(zip(layers, layer_names(len(layers)), strict=True)):
+        key = where if layer is net.readout else f"layer{index}"  # readers may split a node's name at its dots
+        assert isinstance(layer, Layer)
+        made, found = _layer_nodes(layer, where, dt, discretisation, scaling)
+        nodes |= {f"{key}{suffix}": node for suffix, node in made.items()}
+        entries += found
+        edges += [(below, f"{key}_in"), (f"{key}_in", f"{key}.neuron")]
+        if layer.recurrent:
+            edges += [(f"{key}.neuron", f"{key}.rec"), (f"{key}.rec", f"{key}.neuron")]
+        below = f"{key}.neuron"
+    nodes["output"] = nir.Output({"output": np.array([net.outputs])})
+    edges.append((below, "output"))
+    entry = {
+        "format": FORMAT,
+        "name": name,
+        "class_names": list(class_names),
+        "dt": dt,
+        "discretisation": discretisation,
+        "scaling": scaling,
+        "substeps": net.substeps,
+        "surrogate": _surrogate(net),
+        "dtype": str(net.readout.weight_in.dtype).removeprefix("torch."),
+        "about": dict(about or {}),
+    }
+    return nir.NIRGraph(nodes, edges, metadata={EXTENSION: json.dumps(entry)}), Report(tuple(entries))
+
+
+def _layer_nodes(
+    layer: Layer, where: str, dt: float, discretisation: Discretisation, scaling: Scaling
+) -> tuple[dict[str, Any], list[Entry]]:
+    """({"_in", ".neuron" and ".rec": node}, findings) of a layer."""
+    import nir
+
+    node, spec, scale = neuron_node(layer, where, dt, discretisation, scaling)
+    weight, bias = _numbers(layer.weight_in), _numbers(layer.bias)
+    entries = [
+        Entry(
+            where,
+            "time constants",
+            "exact",
+            f"tau {_span(node.tau)} s, for a reader who steps by dt = {dt:g} s, {discretisation}",
+        )
+    ]
+    if (scale == 1.0).all():
+        entries.append(Entry(where, "weights", "exact", f"{weight.shape[0]} x {weight.shape[1]}"))
+    else:
+        entries.append(Entry(where, "weights", "approximated", "multiplied by the input gain, equal up to rounding"))
+    entries += [Entry(where, *finding) for finding in spec.findings]
+    if not spec.findings:
+        entries.append(Entry(where, "neuron", "exact", f"{layer.neuron.name} as NIR's {type(node).__name__}"))
+    dtype = weight.dtype
+
+    def scaled(values: Array) -> Array:
+        factor = scale[:, None] if values.ndim == 2 else scale
+        return values if scaling == "keep" else (values.astype(np.float64) * factor).astype(dtype)
+
+    into = nir.Linear(scaled(weight)) if layer.bias is None else nir.Affine(scaled(weight), scaled(bias))
+    nodes = {"_in": into, ".neuron": node}
+    if layer.weight_rec is not None:
+        nodes[".rec"] = nir.Linear(scaled(_numbers(layer.weight_rec)))
+    return nodes, entries
+
+
+def neuron_node(
+    layer: Layer, where: str, dt: float, discretisation: Discretisation, scaling: Scaling
+) -> tuple[Any, _Neuron, Array]:
+    """(node with the extension, what it leaves out, factor of the weights (size,))."""
+    import nir
+
+    values = {name: _numbers(value).astype(np.float64) for name, value in layer.params.values().items()}
+    spec = _NEURONS[layer.neuron.name](values)
+    if spec.threshold is not None and layer.output == "membrane":
+        lost = (
+            "membrane of a spiking neuron",
+            "lost",
+            "NIR's LIF hands on spikes; written as an integrator without reset",
+        )
+        spec = _Neuron(spec.own, spec.r, None, None, (lost,))  # type: ignore[arg-type]
+    tau = to_seconds(values["tau_mem"], spec.own, dt, discretisation)
+    if not (np.isfinite(tau) & (tau > 0)).all():
+        raise SrnnError(
+            f"{where}: a time constant of {values['tau_mem'].min():g} steps has no tau in NIR with the discretisation "
+            f"'{discretisation}'; try the other one."
+        )
+    r = {"keep": spec.r, "one": np.ones_like(tau), "unscaled": tau / dt}[scaling]
+    extension = {"neuron": layer.neuron.describe(), "output": layer.output}
+    raw = {name: _numbers(value) for name, value in layer.params.state_dict().items()}
+    metadata = {EXTENSION: json.dumps(extension), f"{EXTENSION}_parameters": raw}
+    zero = np.zeros_like(tau)
+    if spec.threshold is None:
+        return nir.LI(tau, r, zero, metadata=metadata), spec, spec.r / r
+    return nir.LIF(tau, r, zero, spec.threshold, spec.reset, metadata=metadata), spec, spec.r / r
+
+
+def _of_the_network(net: SRNN) -> list[Entry]:
+    entries = []
+    if net.substeps > 1:
+        entries.append(
+            Entry(
+                "network",
+                "substeps",
+                "lost",
+                f"a host must hold each input for {net.substeps} steps and average the output",
+            )
+        )
+    for name, module in net.named_modules():
+        if isinstance(module, Layer):
+            parts = [f"{key} = {how}" for key, how in module.neuron.initial if how == "u" or how.a or how.b]  # type: ignore[union-attr]
+            if parts:
+                entries.append(
+                    Entry(name, "initial state", "lost", f"NIR's neurons start at rest, not with {', '.join(parts)}")
+                )
+    return entries
+
+
+def _check(net: Any) -> None:
+    if not isinstance(net, SRNN):
+        raise SrnnError(f"The NIR export knows spiking networks (SRNN), not {type(net).__name__}.")
+    if net.bidirectional:
+        raise SrnnError("A bidirectional network reads the sequence from its end, too, which NIR cannot say.")
+    if net.encoder is not None:
+        raise SrnnError("A network with a trained encoder makes +1 and -1 of its input, which NIR cannot say.")
+    for _, module in net.named_modules():
+        if isinstance(module, Layer) and module.neuron.name not in _NEURONS:
+            raise SrnnError(f"The NIR export does not know the neuron '{module.neuron.name}' (export/nir_write.py).")
+    need_exact_states(net, "NIR")
+
+
+def _surrogate(net: SRNN) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"name": net.surrogate.name, **asdict(net.surrogate)}
+
+
+def _numbers(tensor: Any) -> Array:
+    return np.zeros(0) if tensor is None else np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def _span(values: Array) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+
+
+def need_nir() -> None:
+    """SrnnError without the extra."""
+    from importlib.util import find_spec
+
+    if find_spec("nir") is None:
+        raise SrnnError("This needs the package nir: pip install 'srnn[nir]'.")

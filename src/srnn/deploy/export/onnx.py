@@ -1,0 +1,340 @@
+"""ONNX: a trained network for onnxruntime and everything else that reads the format.
+
+Two forms, both with the state as explicit inputs and outputs; nothing is hidden in the model:
+
+    step       x (batch, inputs),       <layer>.<variable> (batch, size), ...  ->  y (batch, outputs),       <...>.next, ...
+    sequence   x (batch, time, inputs), <layer>.<variable> (batch, size), ...  ->  y (batch, time, outputs), <...>.next, ...
+
+``batch`` and ``time`` are free. A layer's name is the module's ("layers.0", "readout", "layers.0.forward_layer"), a variable's
+the neuron's ("u", "e", "s"). In the sequence form each layer is one product for the whole input and one ``Scan`` over time.
+Substeps are inside. A bidirectional network has a sequence form only.
+
+The equations are the neurons' own ``step`` (see ``onnx_graph.py``), in the network's precision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from ...errors import SrnnError
+from ...files import reading
+from ...nn.equations import equations
+from ...nn.fixedpoint.state_format import need_exact_states
+from ...nn.network import SRNN, BidirectionalLayer, Layer
+from .onnx_graph import Constants, Graph, Nodes, Value
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Form = Literal["step", "sequence"]
+Array = np.ndarray[Any, Any]
+
+OPSET = 17
+IR_VERSION = 8
+"""Of 2022: readers need not be newer than that."""
+
+
+def to_model(
+    net: SRNN,
+    form: Form = "step",
+    *,
+    name: str = "srnn",
+    class_names: Sequence[str] = (),
+    step_ms: float | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> ModelProto:
+    """The network as an ONNX model, checked.
+
+    Args:
+        net: float32 or float64; its weights are copied.
+        form: "step" or "sequence", see above.
+        name: of the model, for example the recipe's.
+        class_names, step_ms: what the outputs mean and how long a step is; they go into the model's metadata, as do the
+            distributions of the initial state ("initial_state", JSON).
+        metadata: further texts.
+
+    Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
+    """
+    _need("onnx")
+    import onnx
+    from onnx import helper
+
+    from ..._version import __version__
+
+    if form not in get_args(Form):
+        raise SrnnError(f"The form of an ONNX model is 'step' or 'sequence', not {form!r}.")
+    _check(net, form)
+    constants = Constants(np.dtype(str(net.readout.weight_in.dtype).removeprefix("torch.")))
+    graph = Graph("step" if form == "step" else "sequence", constants)
+    (_step_form if form == "step" else _sequence_form)(net, graph)
+    model = helper.make_model(
+        graph.proto(with_constants=True),
+        producer_name="srnn",
+        producer_version=__version__,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        doc_string=f"{name}, {form} form, exported by srnn {__version__}",
+    )
+    layers = {key: layer.neuron.name for key, layer in _layers(net)}
+    initial = {f"{key}.{variable}": str(how) for key, layer in _layers(net) for variable, how in layer.neuron.initial}
+    texts = {
+        "name": name,
+        "form": form,
+        "class_names": json.dumps(list(class_names)),
+        "step_ms": json.dumps(step_ms),
+        "neurons": json.dumps(layers),
+        "initial_state": json.dumps(initial),
+        "substeps": json.dumps(net.substeps),
+    }
+    helper.set_model_props(model, {**texts, **dict(metadata or {})})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def save(model: ModelProto, path: Path) -> None:
+    """Write the model, whole or not at all. SrnnError when that cannot be done."""
+    from ...files import write_atomically
+
+    if not path.parent.is_dir():
+        raise SrnnError(f"Cannot write {path}: there is no folder {path.parent}.")
+    write_atomically(path, model.SerializeToString())
+
+
+def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
+    """A state, as ``net.run`` and ``net.initial_state`` give it, as the model's inputs by name."""
+    singles: list[Any] = []
+    for layer, entry in zip([*net.layers, net.readout], state, strict=True):
+        singles += entry if isinstance(layer, BidirectionalLayer) else [entry]
+    return {
+        f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
+        for (key, layer), values in zip(_layers(net), singles, strict=True)
+        for variable, value in zip(layer.neuron.State._fields, values, strict=True)
+    }
+
+
+def run_model(model: ModelProto, x: Array, state: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """Run a model of either form once in onnxruntime: (y, state afterwards). x and state as the model's inputs.
+
+    For checks; a program makes one ``onnxruntime.InferenceSession`` and keeps it.
+    """
+    return advance(start(model), x, state)
+
+
+def start(model: ModelProto) -> Any:
+    """An onnxruntime session of one thread. SrnnError without the extra ``onnx``."""
+    _need("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+
+
+def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """(y, state afterwards) of a session; the state has the names that it is given by."""
+    y, *after = session.run(["y", *(f"{name}.next" for name in state)], {"x": x, **state})
+    return y, dict(zip(state, after, strict=True))
+
+
+@torch.no_grad()
+def greatest_difference(
+    model: ModelProto, net: SRNN, x: torch.Tensor, generator: torch.Generator | None = None
+) -> float:
+    """Greatest absolute difference of the model's output, over the sequences x (B, T, inputs), from the network's own."""
+    initial = net.initial_state(len(x), generator)
+    expected = net.run(x, initial).output.numpy()
+    with reading(
+        "The exported model", "one that onnxruntime can run"
+    ):  # it has errors of its own, for lack of memory too
+        state, session = state_arrays(net, initial), start(model)
+        if len(session.get_inputs()[0].shape) == 3:
+            found = advance(session, x.numpy(), state)[0]
+        else:
+            found = np.empty_like(expected)
+            for t in range(x.shape[1]):
+                found[:, t], state = advance(session, np.ascontiguousarray(x[:, t].numpy()), state)
+    return float(np.abs(found - expected).max(initial=0))
+
+
+# ---- building ---------------------------------------------------------------------------------------------------------------
+
+
+def _step_form(net: SRNN, graph: Graph) -> None:
+    """Layer by layer, each over all substeps, as the network itself runs them."""
+    layers = list(_layers(net))
+    x = _encode(graph, net, graph.input("x", ["batch", net.inputs]))
+    before = [_state_inputs(graph, key, layer) for key, layer in layers]
+    below = [_project(graph, *layers[0], x)] * net.substeps if len(layers) > 1 else [x]
+    after: list[list[Value]] = []
+    for number, (key, layer) in enumerate(layers[:-1]):
+        currents = below if number == 0 else [_project(graph, key, layer, value) for value in below]
+        state, below = before[number], []
+        for current in currents:
+            output, state = _advance(graph, key, layer, current, state)
+            below.append(output)
+        after.append(state)
+    key, readout = layers[-1]
+    pooled = below[0] if len(below) == 1 else graph.one("Sum", *below) / float(len(below))
+    y, state = _advance(graph, key, readout, _project(graph, key, readout, pooled), before[-1])
+    after.append(state)
+    graph.output("y", y, ["batch", net.outputs])
+    _state_outputs(graph, layers, after)
+
+
+def _sequence_form(net: SRNN, graph: Graph) -> None:
+    """One product for the whole input and one Scan over time for each layer, or for each direction of a layer."""
+    layers = list(_layers(net))
+    x = _encode(graph, net, graph.input("x", ["batch", "time", net.inputs]))
+    before = {key: _state_inputs(graph, key, layer) for key, layer in layers}
+    after: dict[str, list[Value]] = {}
+
+    def scan(key: str, layer: Layer, value: Value, repeats: int, backwards: bool, late: bool = False) -> Value:
+        current = _repeat(graph, _project(graph, key, layer, value), repeats, layer.size)
+        current = _one_step_late(graph, current) if late else current
+        output, after[key] = _scan(graph, key, layer, current, before[key], backwards)
+        return output
+
+    for number, layer in enumerate(net.layers):
+        key, repeats = f"layers.{number}", net.substeps if number == 0 else 1
+        if isinstance(layer, BidirectionalLayer):
+            ahead = scan(f"{key}.forward_layer", layer.forward_layer, x, repeats, backwards=False)
+            back = scan(f"{key}.backward_layer", layer.backward_layer, x, repeats, backwards=True, late=_is_late(layer))
+            mean = layer.merge == "mean"
+            x = 0.5 * (ahead + back) if mean else graph.one("Concat", ahead, back, attributes={"axis": 2})
+        else:
+            x = scan(key, layer, x, repeats, backwards=False)  # type: ignore[arg-type]
+    if net.substeps > 1 and net.layers:
+        x = graph.one("Reshape", x, np.array([0, -1, net.substeps, net.readout.inputs]))
+        x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
+    y = scan("readout", net.readout, x, 1, backwards=False)
+    graph.output("y", y, ["batch", "time", net.outputs])
+    _state_outputs(graph, layers, [after[key] for key, _ in layers])
+
+
+def _project(graph: Graph, key: str, layer: Layer, x: Value) -> Value:
+    """The current that the input x (..., inputs) makes: x W_in^T + bias."""
+    weight = graph.constants.name(layer.weight_in.detach().cpu().numpy().T, f"{key}.weight_in")
+    current = graph.one("MatMul", x, Value(graph, weight))
+    if layer.bias is None:
+        return current
+    bias = graph.constants.name(layer.bias.detach().cpu().numpy(), f"{key}.bias")
+    return graph.one("Add", current, Value(graph, bias))
+
+
+def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
+    """(batch, time, size) with every step ``times`` times in a row."""
+    if times == 1:
+        return current
+    held = graph.one("Unsqueeze", current, np.array([2]))
+    held = graph.one("Concat", *[held] * times, attributes={"axis": 2})
+    return graph.one("Reshape", held, np.array([0, -1, size]))
+
+
+def _is_late(layer: BidirectionalLayer) -> bool:
+    """Whether the backward direction is one step late, as in the published TIMIT network: what it makes of a probe says so."""
+    probe = torch.arange(8.0)[None, :, None]
+    found = layer.backward_input(probe, None)
+    for late, expected in ((False, probe.flip(1)), (True, probe.roll(-1, 1).flip(1))):
+        if torch.equal(found, expected):
+            return late
+    raise SrnnError(f"The ONNX export does not know what the backward direction of {type(layer).__name__} reads.")
+
+
+def _one_step_late(graph: Graph, current: Value) -> Value:
+    """current (batch, time, size) such that, read from its end, the first step comes first and the last second."""
+    first = graph.one("Slice", current, np.array([0]), np.array([1]), np.array([1]))
+    others = graph.one("Slice", current, np.array([1]), np.array([2**62]), np.array([1]))
+    return graph.one("Concat", others, first, attributes={"axis": 1})
+
+
+def _advance(graph: Graph, key: str, layer: Layer, current: Value, state: list[Value]) -> tuple[Value, list[Value]]:
+    """One step of a layer: (what it hands on, new state). As ``kernels.reference``."""
+    neuron, s = layer.neuron, state[-1]
+    if layer.weight_rec is not None:
+        weight = graph.constants.name(layer.weight_rec.detach().cpu().numpy().T, f"{key}.weight_rec")
+        current = current + graph.one("MatMul", s, Value(graph, weight))
+    coefficients = [value.detach().cpu().numpy() for value in layer.params.coefficients()]
+    *new, v = equations(type(neuron)).run(Nodes(graph), [*state, current, *coefficients])
+    if neuron.emission == "spike":
+        above = graph.one("Greater", v, 0.0)
+        s = graph.one("CastLike", above, v)
+    elif neuron.emission == "relu":
+        s = graph.one("Relu", v)
+    else:
+        s = v
+    return (new[0] if layer.output == "membrane" else s), [*new, s]
+
+
+def _scan(
+    graph: Graph, key: str, layer: Layer, current: Value, state: list[Value], backwards: bool
+) -> tuple[Value, list[Value]]:
+    """A layer over the time axis of current (batch, time, size): (what it hands on, final state)."""
+    body = Graph(f"{key}.body", graph.constants)
+    variables, shape = layer.neuron.State._fields, ["batch", layer.size]
+    inside = [body.input(f"{key}.{variable}.before", shape) for variable in variables]
+    output, after = _advance(body, key, layer, body.input(f"{key}.current", shape), inside)
+    for variable, value in zip(variables, after, strict=True):
+        body.output(f"{key}.{variable}.after", value, shape)
+    body.output(f"{key}.output", output, shape)
+    attributes = {
+        "body": body.proto(with_constants=False),
+        "num_scan_inputs": 1,
+        "scan_input_axes": [1],
+        "scan_output_axes": [1],
+        "scan_input_directions": [int(backwards)],
+        "scan_output_directions": [int(backwards)],
+    }
+    names = [f"{key}.{variable}.final" for variable in variables]
+    *final, outputs = graph.add("Scan", [*state, current], attributes, [*names, f"{key}.outputs"])
+    return outputs, final
+
+
+def _encode(graph: Graph, net: SRNN, x: Value) -> Value:
+    """What the network's trained encoder, if it has one, makes of the input: -1, 0 and 1."""
+    if net.encoder is None:
+        return x
+    theta = net.encoder.threshold.detach().cpu().to(net.readout.weight_in.dtype).numpy()
+    above, below = graph.one("Greater", x, theta), graph.one("Less", x, -theta)
+    return graph.one("CastLike", above, x) - graph.one("CastLike", below, x)
+
+
+def _state_inputs(graph: Graph, key: str, layer: Layer) -> list[Value]:
+    return [graph.input(f"{key}.{variable}", ["batch", layer.size]) for variable in layer.neuron.State._fields]
+
+
+def _state_outputs(graph: Graph, layers: list[tuple[str, Layer]], after: list[list[Value]]) -> None:
+    for (key, layer), values in zip(layers, after, strict=True):
+        for variable, value in zip(layer.neuron.State._fields, values, strict=True):
+            graph.output(f"{key}.{variable}.next", value, ["batch", layer.size])
+
+
+def _layers(net: SRNN) -> list[tuple[str, Layer]]:
+    """Single layers by name, in the order of the state; the readout last."""
+    return [(name, module) for name, module in net.named_modules() if isinstance(module, Layer)]
+
+
+def _check(net: Any, form: Form) -> None:
+    if not isinstance(net, SRNN):
+        raise SrnnError(
+            f"The ONNX export knows spiking networks (SRNN), not {type(net).__name__}; use torch.onnx for it."
+        )
+    for layer in net.layers:
+        if isinstance(layer, BidirectionalLayer) and form == "step":
+            raise SrnnError("A bidirectional network needs the whole sequence: export its sequence form.")
+    if net.readout.weight_in.dtype not in (torch.float32, torch.float64):
+        raise SrnnError(f"The ONNX export needs float32 or float64; the weights are {net.readout.weight_in.dtype}.")
+    need_exact_states(net, "ONNX")
+
+
+def _need(package: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise SrnnError(f"This needs the package {package}: pip install 'srnn[onnx]'.")

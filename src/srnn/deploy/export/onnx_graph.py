@@ -1,0 +1,135 @@
+"""ONNX nodes from plain arithmetic: what the record of a neuron's equations becomes in an ONNX graph.
+
+A ``Value`` stands for a tensor that is known only when the exported model runs. Operators on it append a node and return the
+result's ``Value``; numpy arrays and numbers beside it become constants, and what is computed from constants alone is computed at
+once. ``Nodes`` is the whole vocabulary of equations. So no neuron is written a second time.
+
+May import: equations, numpy, onnx (an extra).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ...nn.equations import Algebra
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
+
+Array = np.ndarray[Any, Any]
+Dimension = int | str
+
+_OPERATORS: Mapping[np.ufunc, str] = {
+    np.add: "Add",
+    np.subtract: "Sub",
+    np.multiply: "Mul",
+    np.divide: "Div",
+    np.negative: "Neg",
+}
+_FUNCTIONS = {"exp": "Exp", "absolute": "Abs", "positive_part": "Relu"}
+_COMPARISONS = {"greater": "Greater", "at_least": "GreaterOrEqual", "less": "Less", "at_most": "LessOrEqual"}
+
+
+class Constants:
+    """The numbers of a model, each stored once; shared by its graph and the bodies of its loops, which see them from within."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self.tensors: list[TensorProto] = []
+        self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def name(self, value: Any, hint: str = "constant") -> str:
+        """The name of a number or array; floats are converted to the model's dtype, integers to int64."""
+        from onnx import numpy_helper
+
+        array = np.asarray(value)
+        array = np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.dtype).reshape(array.shape)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._names:
+            taken = {tensor.name for tensor in self.tensors}
+            self._names[key] = hint if hint not in taken else f"{hint}.{len(taken)}"
+            self.tensors.append(numpy_helper.from_array(array, self._names[key]))
+        return self._names[key]
+
+
+class Graph:
+    """Nodes of one graph (a model's, or a loop's body), in the order in which they are computed."""
+
+    def __init__(self, name: str, constants: Constants) -> None:
+        self.name, self.constants = name, constants
+        self.nodes: list[NodeProto] = []
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+
+    def input(self, name: str, shape: Sequence[Dimension]) -> Value:
+        """A new input of the graph."""
+        self.inputs.append(self._info(name, shape))
+        return Value(self, name)
+
+    def output(self, name: str, value: Value, shape: Sequence[Dimension]) -> None:
+        """Hand out a value under that name."""
+        self.outputs.append(self._info(name, shape))
+        self.add("Identity", [value], outputs=[name])
+
+    def add(
+        self,
+        operator: str,
+        operands: Sequence[Any],
+        attributes: Mapping[str, Any] | None = None,
+        outputs: Sequence[str] = (),
+    ) -> list[Value]:
+        """Append a node; its outputs (one, if they are not named) as values."""
+        from onnx import helper
+
+        names = list(outputs) or [f"{self.name}/{operator}.{len(self.nodes)}"]
+        inputs = [value.name if isinstance(value, Value) else self.constants.name(value) for value in operands]
+        self.nodes.append(helper.make_node(operator, inputs, names, **dict(attributes or {})))
+        return [Value(self, name) for name in names]
+
+    def one(self, operator: str, *operands: Any, attributes: Mapping[str, Any] | None = None) -> Value:
+        """Append a node with one output."""
+        return self.add(operator, operands, attributes)[0]
+
+    def proto(self, with_constants: bool) -> GraphProto:
+        """The finished graph. A loop's body has no constants of its own."""
+        from onnx import helper
+
+        return helper.make_graph(
+            self.nodes, self.name, self.inputs, self.outputs, self.constants.tensors if with_constants else []
+        )
+
+    def _info(self, name: str, shape: Sequence[Dimension]) -> ValueInfoProto:
+        from onnx import helper
+
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(self.constants.dtype), shape)
+
+
+class Value(NDArrayOperatorsMixin):
+    """A tensor of the exported model, by its name in a graph."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph, self.name = graph, name
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        if ufunc not in _OPERATORS or method != "__call__" or options:
+            return NotImplemented
+        return self.graph.one(_OPERATORS[ufunc], *operands)
+
+
+class Nodes(Algebra):
+    """Equations as nodes of a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        known = next((operand for operand in operands if isinstance(operand, Value)), None)
+        if known is not None and operation in _FUNCTIONS:
+            return self.graph.one(_FUNCTIONS[operation], *operands)
+        if known is not None and operation in _COMPARISONS:
+            return self.graph.one("CastLike", self.graph.one(_COMPARISONS[operation], *operands), known)
+        return super().apply(operation, *operands)

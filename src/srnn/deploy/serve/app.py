@@ -1,0 +1,140 @@
+"""The routes.
+
+GET  /                              the live page
+GET  /v1/models                     what is served
+GET  /v1/status                     how many streams there are
+POST /v1/models/{name}/classify     whole sequences (batch.py)
+WS   /v1/models/{name}/stream       a live signal (messages.py)
+GET  /v1/recordings, /v1/recordings/{number}    signals that the page can play: raw float32
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.websockets import WebSocketDisconnect
+
+from ...errors import SrnnError
+from ..streaming import Decoder
+from .access import Access
+from .aside import Aside
+from .bodies import Bodies, Gone, in_pieces, unless_gone
+from .limits import Limits
+from .messages import Array, describe
+from .stream import StreamConnection
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page loads nothing from anywhere, and talks to this server only."""
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A signal that the live page can play."""
+
+    name: str
+    samples: Array
+    """(T, channels) float32."""
+    models: tuple[str, ...]
+    """Which it fits."""
+
+
+def create_app(
+    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits | None = None, token: str | None = None, loopback: bool = True,
+    recordings: Sequence[Recording] = (),
+) -> FastAPI:  # fmt: skip
+    """The service of some models.
+
+    Args:
+        models: by name.
+        aside: where bodies are computed, of the same models.
+        limits: what a client may take.
+        token: what a client must know; None: it needs none.
+        loopback: the server listens on loopback only.
+        recordings: for the live page.
+    """
+    limits = limits or Limits()
+    # No page of documentation: FastAPI's loads scripts from elsewhere.
+    app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
+    key = b"" if token is None else hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
+    bodies = Bodies(limits)
+    counts = {"streams": 0, "streams_total": 0, "refused": 0}
+    page = files("srnn.deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
+
+    @app.exception_handler(SrnnError)
+    async def mistake(_: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @app.get("/")
+    async def live_page() -> Response:
+        return HTMLResponse(page, headers={**HEADERS, "Content-Security-Policy": PAGE_POLICY})
+
+    @app.get("/v1/models")
+    async def list_models() -> Response:
+        return JSONResponse({"models": [describe(name, decoder) for name, decoder in models.items()]}, headers=HEADERS)
+
+    @app.get("/v1/status")
+    async def status() -> Response:
+        return JSONResponse({**counts, "limit": int(limits.streams)}, headers=HEADERS)
+
+    @app.get("/v1/recordings")
+    async def list_recordings() -> Response:
+        shown = [{"number": i, "name": one.name, "models": one.models} for i, one in enumerate(recordings)]
+        return JSONResponse({"recordings": shown}, headers=HEADERS)
+
+    @app.get("/v1/recordings/{number}")
+    async def recording(number: int) -> Response:
+        if not 0 <= number < len(recordings):
+            raise HTTPException(404, "There is no such recording.")
+        data = np.ascontiguousarray(recordings[number].samples, "<f4").tobytes()
+        return in_pieces(data, 200, "application/octet-stream", HEADERS)
+
+    @app.post("/v1/models/{name}/classify")
+    async def classify_batch(name: str, request: Request) -> Response:
+        if name not in models:
+            raise HTTPException(404, "There is no such model.")
+        kind = request.headers.get("content-type", "")
+        try:
+            async with bodies.read(request) as body:
+                status, content = await unless_gone(request, aside.answer(name, kind, body))
+                return in_pieces(content, status, "application/json", HEADERS)
+        except Gone:
+            return Response()  # to nobody
+
+    @app.websocket("/v1/models/{name}/stream")
+    async def stream(socket: WebSocket, name: str) -> None:
+        with suppress(WebSocketDisconnect):  # gone before it was answered
+            await _stream(socket, name)
+
+    async def _stream(socket: WebSocket, name: str) -> None:
+        if name not in models:
+            return await _deny(socket, 404, "There is no such model.")
+        if counts["streams"] >= limits.streams:
+            counts["refused"] += 1
+            return await _deny(socket, 503, f"There are {int(limits.streams)} streams already; try again later.")
+        counts["streams"] += 1
+        counts["streams_total"] += 1
+        try:
+            await socket.accept()
+            await StreamConnection(socket, name, models[name], limits, key).run()
+        finally:
+            counts["streams"] -= 1
+        return None
+
+    app.add_middleware(Access, token=token, loopback=loopback)
+    return app
+
+
+async def _deny(socket: WebSocket, status: int, message: str) -> None:
+    await socket.receive()  # its "websocket.connect"
+    await socket.send_denial_response(JSONResponse({"detail": message}, status))

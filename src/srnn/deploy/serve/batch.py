@@ -1,0 +1,113 @@
+"""Whole sequences over HTTP, one or several at a time, each through a session of its own.
+
+    application/json   {"inputs": [sequence, ...]}, each a list of rows of channels
+    application/x-npy  an array (sequences, samples, channels)
+    audio/wav          one sound, at the model's rate
+
+The same decoder as for streams, so the same results. All of this runs in a process of its own (aside.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...data.datasets.audio import decode_wav
+from ...errors import SrnnError
+from ...files import FormatLimits, reading
+from ...files.arrays import parse_npy
+from ..streaming import Decisions, Decoder
+from ..streaming.sources import check_rate
+from .limits import Limits
+from .messages import Array, finite_json, read_rows
+
+TURN = 512
+"""Samples at a time."""
+
+
+def answer(models: Mapping[str, Decoder], limits: Limits, name: str, kind: str, body: bytes) -> tuple[int, bytes]:
+    """(status, JSON) for a body of the content type ``kind``."""
+    try:
+        sequences = read_body(body, kind, models[name], limits)
+        results = [classify(models[name], sequence) for sequence in sequences]
+        return 200, finite_json({"model": name, "results": results}).encode()
+    except MemoryError:
+        return 422, finite_json({"detail": "The body takes too much memory; send fewer sequences at a time."}).encode()
+    except SrnnError as error:
+        return 422, finite_json({"detail": str(error)}).encode()
+
+
+def read_body(body: bytes, content_type: str, decoder: Decoder, limits: Limits | None = None) -> list[Array]:
+    """A request's sequences, each (samples, channels). SrnnError for what is none, or beyond the limits."""
+    limits = limits or Limits()
+    with reading("The body", "sequences"):
+        sequences = _parse(body, content_type.partition(";")[0].strip().lower(), decoder, limits)
+    for sequence in sequences:
+        if not len(sequence):
+            raise SrnnError("A sequence has no samples.")
+        if len(sequence) > limits.sequence_samples:
+            raise SrnnError(f"A sequence has {limits.sequence_samples} samples at most, not {len(sequence)}.")
+    return sequences
+
+
+def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Array]:
+    channels = decoder.live.channels
+    if kind == "application/json":
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise SrnnError("The body is not JSON.") from error
+        inputs = content.get("inputs") if isinstance(content, dict) else None
+        if not isinstance(inputs, list) or not inputs:
+            raise SrnnError('The body is a JSON object with "inputs": a list of sequences.')
+        _check_count(len(inputs), limits)
+        return [read_rows(rows, channels) for rows in inputs]
+    if kind == "application/x-npy":
+        try:
+            array = parse_npy(body, "The body", limits=FormatLimits(limits.body_bytes, items=0))
+        except SrnnError as error:
+            raise SrnnError(f"The body is no .npy file of numbers. {error}") from error
+        if array.dtype.kind not in "fiub":
+            raise SrnnError(f"The body is no .npy file of numbers: it holds {array.dtype}.")
+        if array.ndim != 3 or array.shape[2] != channels or not array.size:
+            raise SrnnError(f"The array has the shape (sequences, samples, {channels}), not {array.shape}.")
+        _check_count(len(array), limits)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
+            return [sequence.astype(np.float32) for sequence in array]
+    if kind in ("audio/wav", "audio/x-wav", "audio/wave"):
+        if channels != 1 or decoder.live.form != "signal" or decoder.live.rate is None:
+            raise SrnnError(f"This model reads {decoder.live.what}, not sound.")
+        samples, rate = decode_wav(body)
+        check_rate("The sound", rate, decoder.live.rate)
+        return [samples.mean(axis=1, keepdims=True, dtype=np.float32)]
+    raise SrnnError("The content type is application/json, application/x-npy or audio/wav.")
+
+
+def _check_count(count: int, limits: Limits) -> None:
+    if count > limits.sequences:
+        raise SrnnError(f"A body has {limits.sequences} sequences at most, not {count}.")
+
+
+def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
+    """The answer for one sequence (samples, channels)."""
+    session = decoder.open()
+    parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
+    parts.append(session.finish())
+    found = Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    if not len(found.steps):
+        raise SrnnError("A sequence is too short: no step came of it.")
+    believed = decoder.probabilities(found.scores[-1:])[0]
+    number = int(found.winners[-1])
+    answer: dict[str, Any] = {
+        "class": number,
+        "label": decoder.classes[number],
+        "probability": round(float(believed[number]), 6),
+        "probabilities": np.round(believed, 6).tolist(),
+        "steps": session.steps,
+    }
+    if decoder.task.kind == "per_step":
+        answer["classes"] = found.winners.tolist()
+    return answer

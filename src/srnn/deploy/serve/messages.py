@@ -1,0 +1,161 @@
+"""What is said over a stream. Text messages are JSON objects with a "type"; binary messages are samples.
+
+From the client, first of all:
+
+    {"type": "start"}   with, where wished,
+        "format"        of binary messages: "float32" (default) or "int16"; little-endian, channels side by side. int16 of full
+                        scale is -1 to 1 for a signal, and the numbers themselves for steps and for pixels up to 255
+        "report"        "step" (default), "change" or "end": which decisions are told
+        "probabilities" true: of all classes, beside each decision
+        "trace"         true: also the input, spikes and membranes of every step, to be drawn
+        "state"         a state that the server gave, to go on from; samples are then sent from its "samples" on
+        "state_every"   a new state is told after every so many samples
+
+then samples, in binary messages or {"type": "samples", "samples": [[...], ...]} with a row a sample, and at any time
+
+    {"type": "state"}   tell the state      {"type": "reset"}   start anew      {"type": "finish"}   the signal ends here
+
+From the server: "ready" (what the model reads and decides), "decisions", "trace", "state", "end", and "error" with a "message",
+after which the stream is closed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError, nearest
+from ..streaming import Decisions, Decoder
+from ..streaming.running import Report
+
+SampleFormat = Literal["float32", "int16"]
+Array = npt.NDArray[Any]
+TYPES = ("start", "samples", "state", "reset", "finish")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a client wishes."""
+
+    format: SampleFormat = "float32"
+    report: Report = "step"
+    probabilities: bool = False
+    trace: bool = False
+    state: bytes | None = None
+    state_every: int | None = None
+
+
+def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
+    """A text message: an object with one of the known types. SrnnError for anything else.
+
+    Parsing stops everyone while it lasts, and what takes time are lists and objects: they are counted before.
+    """
+    if text.count("[") + text.count("{") > most_lists:
+        raise SrnnError(
+            f"A text message is a JSON object with {most_lists} rows at most; send samples in binary messages."
+        )
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SrnnError("A text message is a JSON object.") from error
+    if not isinstance(message, dict) or message.get("type") not in TYPES:
+        found = message.get("type") if isinstance(message, dict) else None
+        raise SrnnError(f"A text message has a type.{nearest(str(found)[:40], TYPES)}")
+    return message
+
+
+def read_start(message: dict[str, Any]) -> Start:
+    """The first message. SrnnError for a key or value that is not known."""
+    if message["type"] != "start":
+        raise SrnnError('The first message of a stream is {"type": "start"}.')
+    for key in message:
+        if key not in ("type", *Start.__dataclass_fields__):
+            raise SrnnError(f"'start' has no key '{key[:40]}'.{nearest(key[:40], Start.__dataclass_fields__)}")
+    options: dict[str, Any] = {key: value for key, value in message.items() if key != "type"}
+    for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
+        if options.get(key, choices[0]) not in choices:
+            raise SrnnError(f"'{key}' is one of {', '.join(choices)}.")
+    for key in ("probabilities", "trace"):
+        if not isinstance(options.get(key, False), bool):
+            raise SrnnError(f"'{key}' is true or false.")
+    every = options.get("state_every")
+    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 1 <= every < 2**53):
+        raise SrnnError("'state_every' is a whole number of samples, at least 1.")
+    if options.get("state") is not None:
+        try:
+            options["state"] = base64.b64decode(options["state"], validate=True)
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise SrnnError("'state' is no state that this server gave.") from error
+    return Start(**options)
+
+
+def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: float) -> Array:
+    """A binary message -> (samples, channels) float32. SrnnError if it ends within a sample."""
+    dtype = np.dtype("<f4" if format == "float32" else "<i2")
+    size = channels * dtype.itemsize
+    if len(data) % size:
+        raise SrnnError(f"A message of {len(data)} bytes ends within a sample of {size} ({channels} of {format}).")
+    x = np.frombuffer(data, dtype).reshape(-1, channels)
+    return x if format == "float32" else (x / int16_scale).astype(np.float32)
+
+
+def read_rows(rows: object, channels: int) -> Array:
+    """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
+    try:
+        x = np.asarray(rows)
+    except ValueError as error:
+        raise SrnnError("Samples are a list of rows of the same length.") from error
+    if x.size == 0:
+        return np.zeros((0, channels), np.float32)
+    if x.dtype.kind not in "iuf":
+        raise SrnnError("Samples are rows of numbers.")
+    x = x[:, None] if x.ndim == 1 and channels == 1 else x
+    if x.ndim != 2 or x.shape[1] != channels:
+        raise SrnnError(f"Samples are rows of {channels} numbers, not an array of shape {x.shape}.")
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
+        return x.astype(np.float32)
+
+
+def finite_json(value: Any) -> str:
+    """JSON. SrnnError for numbers that are not finite, which it has not: samples of 1e38 lead there."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise SrnnError("The network's output is not finite: the samples are too large for it.") from error
+
+
+def describe(name: str, decoder: Decoder) -> dict[str, Any]:
+    """What a client has to know of a model."""
+    live = decoder.live
+    return {
+        "model": name, "task": decoder.task.name, "kind": decoder.task.kind, "input": live.what, "form": live.form,
+        "channels": live.channels, "rate": live.rate, "step_seconds": decoder.step_seconds, "latency": decoder.latency,
+        "classes": list(decoder.classes), "segment_steps": decoder.segment,
+        "hidden": decoder.hidden,
+    }  # fmt: skip
+
+
+def decisions_message(decoder: Decoder, found: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:
+    """The rows ``keep`` (booleans) of some decisions, column by column."""
+    steps, scores, final = found if keep.all() else (column[keep] for column in found)
+    believed = decoder.probabilities(scores).round(6)
+    message: dict[str, Any] = {
+        "type": "decisions",
+        "steps": steps.tolist(),
+        "classes": scores.argmax(-1).tolist(),
+        "probability": believed.max(-1).tolist(),  # scores and probabilities have one order
+        "final": final.tolist(),
+    }
+    if with_probabilities:
+        message["probabilities"] = believed.tolist()
+    return message
+
+
+def state_message(samples: int, steps: int, data: bytes) -> dict[str, Any]:
+    return {"type": "state", "samples": samples, "steps": steps, "state": base64.b64encode(data).decode()}

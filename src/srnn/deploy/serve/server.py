@@ -1,0 +1,106 @@
+"""uvicorn, with the limits of ``Limits`` and nothing printed for each request."""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...errors import SrnnError
+from ..streaming import Decoder
+from .access import LEAST_TOKEN, is_loopback
+from .limits import Limits
+from .listening import SPARE_CONNECTIONS, listen
+from .places import Places
+
+GRACE = 2
+"""Seconds for connections to end when the server does."""
+LARGEST_HEAD = 16 * 1024
+"""Bytes of a request before its body."""
+
+
+def check_exposure(host: str, token: str | None) -> None:
+    """SrnnError for a server that others can reach without a token, or a token that can be guessed."""
+    if token is not None and len(token) < LEAST_TOKEN:
+        raise SrnnError(f"A token has {LEAST_TOKEN} characters or more; --new-token makes one.")
+    if token is None and not is_loopback(host):
+        raise SrnnError(
+            f"On {host} others can reach this server: give it a token (--new-token, --token-file FILE), or use 127.0.0.1."
+        )
+
+
+def check_installed() -> None:
+    """SrnnError where the extra ``serve`` is missing."""
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+        import websockets  # noqa: F401
+    except ImportError as error:
+        raise SrnnError(
+            f'Serving needs FastAPI, uvicorn and websockets ({error}): pip install "srnn[serve]".'
+        ) from error
+
+
+def make_server(
+    models: Mapping[str, Decoder], *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None,
+    limits: Limits | None = None, recordings: Sequence[Any] = (),
+) -> Any:  # fmt: skip
+    """A ``uvicorn.Server``; ``run()`` serves until it is stopped. SrnnError where the extra ``serve`` is missing."""
+    check_installed()
+    import asyncio
+
+    import uvicorn
+
+    from .accepting import Acceptor
+    from .app import create_app
+    from .aside import Aside
+    from .guard import guarded_http, guarded_websocket
+
+    check_exposure(host, token)
+    limits = limits or Limits()
+    places = Places(int(limits.streams) + SPARE_CONNECTIONS, limits.address_connections)
+    aside = Aside(models, limits)
+    app = create_app(models, aside, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
+    config = uvicorn.Config(
+        app, host=host, port=port, http=guarded_http(limits, places), ws=guarded_websocket(limits, places), lifespan="off",
+        loop="asyncio", log_level="error", access_log=False, server_header=False, proxy_headers=False,
+        ws_max_size=int(limits.message_bytes), ws_per_message_deflate=False,  # no small message becomes a large one
+        h11_max_incomplete_event_size=LARGEST_HEAD, timeout_graceful_shutdown=GRACE,
+    )  # fmt: skip
+
+    class Server(uvicorn.Server):
+        """Accepts connections itself, and has a process for bodies."""
+
+        async def startup(self, sockets: Any = None) -> None:
+            await self.lifespan.startup()
+            listening = sockets or [listen(host, port)]
+            aside.start()
+            make = functools.partial(
+                config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )  # type: ignore[arg-type]
+            self.servers = [Acceptor(one, make, places) for one in listening]  # type: ignore[misc]
+            self.started = True
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            # Who is not gone by then is let go of: tasks that uvicorn has to cancel are errors in its log.
+            last = asyncio.get_running_loop().call_later(GRACE / 2, places.clear)
+            try:
+                await super().shutdown(sockets)
+            finally:
+                last.cancel()
+                aside.close()
+
+    return Server(config)
+
+
+def spare_collections() -> None:
+    """Keep Python's garbage collections from stopping every stream while they last. To be called once the models are loaded.
+
+    To look through the libraries' objects, some 200,000, took a fifth of a second each time: they are left out from now on. Those
+    of 300 streams still take a tenth of a second, and hardly any is garbage: old ones are looked through ten times as seldom.
+    """
+    gc.collect()
+    gc.freeze()
+    young, middle, old = gc.get_threshold()
+    gc.set_threshold(young, middle, 10 * old)

@@ -1,0 +1,219 @@
+"""One WebSocket stream: its own session, its own pace. Whatever its client does ends this stream at worst.
+
+All streams are computed in the event loop, in turns of a few hundred samples (a millisecond or so), so that a client who sends
+much waits for itself; only encoders that take longer have a thread. What comes in is read only when the last message is dealt
+with; what goes out waits until it is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from ...errors import SrnnError
+from ..streaming import Decisions, Decoder, Session
+from .batch import TURN
+from .limits import Limits
+from .messages import (
+    Array,
+    Start,
+    decisions_message,
+    describe,
+    finite_json,
+    read_rows,
+    read_samples,
+    read_start,
+    read_text,
+    state_message,
+)
+
+TRACED_TURN = 64
+"""Samples that are computed before others have their turn, where a client wishes for a trace; else ``TURN``."""
+DRAWN = 12
+"""Neurons whose membranes are told in a trace."""
+NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
+"""WebSocket codes with which streams are closed."""
+
+
+class StreamEnd(Exception):
+    """Ends a stream: what the client is told, and the code of the close."""
+
+    def __init__(self, message: str, code: int = POLICY) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StreamConnection:
+    """A client's stream from its first message to its end.
+
+    Args:
+        socket: accepted already.
+        name, decoder: the model.
+        limits: of the server.
+        key: with which states are signed.
+    """
+
+    def __init__(self, socket: WebSocket, name: str, decoder: Decoder, limits: Limits, key: bytes) -> None:
+        self._socket, self._name, self._decoder, self._limits, self._key = socket, name, decoder, limits, key
+        self._session: Session = decoder.open()
+        self._start = Start()
+        self._told = 0  # samples at the last state that was told
+        self._before = -1  # the class that was told last
+        self._until = time.monotonic() + limits.stream_seconds
+
+    async def run(self) -> None:
+        """Serve the stream. Never raises for what a client did."""
+        try:
+            await self._serve()
+        except WebSocketDisconnect:
+            pass
+        except SrnnError as error:
+            await self._refuse(str(error), POLICY)
+        except StreamEnd as error:
+            await self._refuse(str(error), error.code)
+
+    async def _serve(self) -> None:
+        # Samples of 1e38 overflow, which is their client's business and no warning of the server's.
+        with np.errstate(all="ignore"):
+            await self._begin()
+            while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
+                if time.monotonic() > self._until:
+                    raise StreamEnd(f"A stream lasts {self._limits.stream_seconds:g} s at most.", TIMEOUT)
+            await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
+            await self._close(NORMAL)
+
+    async def _begin(self) -> None:
+        first = await self._receive(self._limits.start_seconds, "did not start")
+        if "text" not in first:
+            raise SrnnError('The first message of a stream is {"type": "start"}.')
+        self._start = read_start(read_text(first["text"], self._limits.message_lists))
+        if self._start.state is not None:
+            self._session.restore(self._start.state, self._key)
+        self._told = self._session.samples
+        limits = {"message_bytes": self._limits.message_bytes, "idle_seconds": self._limits.idle_seconds}
+        await self._send(
+            {"type": "ready", **describe(self._name, self._decoder), "samples": self._session.samples,
+             "steps": self._session.steps, "limits": limits}
+        )  # fmt: skip
+
+    async def _answer(self, message: dict[str, Any]) -> bool:
+        """Deal with a message; False: it was the last."""
+        if "text" not in message:
+            live = self._decoder.live
+            samples = read_samples(message["bytes"], live.channels, self._start.format, live.int16_scale)
+            await self._push(samples)
+            return True
+        said = read_text(message["text"], self._limits.message_lists)
+        if said["type"] == "samples":
+            await self._push(await self._read_rows(said.get("samples")))
+        elif said["type"] == "state":
+            await self._tell_state()
+        elif said["type"] == "reset":
+            self._session.reset()
+            self._told, self._before = 0, -1
+        elif said["type"] == "finish":
+            await self._tell(self._session.decide_last(await self._aside(self._session.encode_last)))
+            return False
+        else:
+            raise SrnnError("A stream is started once.")
+        return True
+
+    async def _read_rows(self, rows: Any) -> Array:
+        """``read_rows``, in turns."""
+        channels = self._decoder.live.channels
+        if not isinstance(rows, list) or len(rows) <= TURN:
+            return read_rows(rows, channels)
+        parts = []
+        for first in range(0, len(rows), TURN):
+            parts.append(read_rows(rows[first : first + TURN], channels))
+            await asyncio.sleep(0)  # the others' turn
+        return np.concatenate(parts)
+
+    async def _push(self, samples: Array) -> None:
+        turn = TRACED_TURN if self._start.trace else TURN
+        for first in range(0, len(samples), turn):
+            block = samples[first : first + turn]
+            if self._start.trace:
+                await self._push_traced(block)
+            else:
+                await self._tell(self._session.decide(await self._aside(self._session.encode, block)))
+            every = self._start.state_every
+            if every is not None and self._session.samples - self._told >= every:
+                await self._tell_state()
+            if first + turn < len(samples):
+                await asyncio.sleep(0)  # the others' turn
+
+    async def _aside(self, encode: Callable[..., Array], *block: Array) -> Array:
+        """What the session's encoder gives, computed beside the other streams where it takes long (a cochlea's)."""
+        if self._session.encoder.heavy:
+            return await asyncio.to_thread(encode, *block)
+        return encode(*block)
+
+    async def _push_traced(self, block: Array) -> None:
+        stream = self._decoder.stream
+        spikes: list[list[list[int]]] = []
+        membranes: list[list[float]] = []
+
+        def probe(_: int) -> None:
+            hidden = stream.state[:-1]
+            spikes.append([layer.s[0].nonzero()[:, 0].tolist() for layer in hidden])
+            first = hidden[0] if hidden and hasattr(hidden[0], "u") else None
+            membranes.append([] if first is None else [round(v, 4) for v in first.u[0, :DRAWN].tolist()])
+
+        first, before = self._session.steps, self._session.samples
+        found = self._session.decide(await self._aside(self._session.encode, block), probe)
+        shown = np.round(block.astype(np.float64), 5).tolist()
+        await self._send(
+            {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}
+        )
+        await self._tell(found)
+
+    async def _tell(self, found: Decisions) -> None:
+        """The decisions that the client wishes to hear of."""
+        if not len(found.steps):
+            return
+        keep = np.ones(len(found.steps), bool)
+        if self._start.report != "step":
+            keep = found.final.copy()
+            if self._start.report == "change":
+                winners = found.winners
+                before = np.concatenate([[self._before], np.where(found.final, -1, winners)[:-1]])
+                keep |= winners != before
+            self._before = -1 if found.final[-1] else int(found.winners[-1])
+        if keep.any():
+            await self._send(decisions_message(self._decoder, found, keep, self._start.probabilities))
+
+    async def _tell_state(self) -> None:
+        self._told = self._session.samples
+        await self._send(state_message(self._session.samples, self._session.steps, self._session.save(self._key)))
+
+    # ---- the socket -------------------------------------------------------------------------------------------------
+
+    async def _receive(self, seconds: float, what: str) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._socket.receive()
+        except TimeoutError:
+            raise StreamEnd(f"The stream {what} for {seconds:g} s.", TIMEOUT) from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", NORMAL))
+        return {key: value for key, value in message.items() if value is not None}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._socket.send_text(finite_json(message))  # waits for a client that does not read (guard.py)
+
+    async def _refuse(self, message: str, code: int) -> None:
+        try:
+            await self._send({"type": "error", "message": message})
+            await self._close(code)
+        except (WebSocketDisconnect, RuntimeError):  # it has gone
+            pass
+
+    async def _close(self, code: int) -> None:
+        if self._socket.application_state == WebSocketState.CONNECTED:
+            await self._socket.close(code)

@@ -1,0 +1,344 @@
+"""From a signal to decisions, as it comes: a run's encoder, its network one step at a time, and its class scores.
+
+::
+
+    decoder = Decoder.from_run("runs/ecg-adlif-s0")
+    session = decoder.open()
+    decisions = session.push(block)              # (samples, channels) -> what is now known, a row a step
+    data = session.save()                        # bytes
+    session = decoder.restore(data)              # goes on to the same bits, in another process too
+
+A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. Block sizes change no bit of the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...data.encoders.streaming import StreamEncoder
+from ...errors import SrnnError
+from ...measure.analysis.scores import confidences
+from .inputs import Form, LiveInput, live_input
+from .saved import pack, unpack
+from .scores import RunningScores
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from ...data.tasks import Task
+    from ...measure.analysis.policy import ExitPolicy
+    from ...nn.loss_config import LossConfig
+    from ...nn.network import SRNN
+
+Array = npt.NDArray[Any]
+
+
+class Decisions(NamedTuple):
+    """What became known at T steps."""
+
+    steps: Array
+    """(T,) their numbers since the stream's start; successive, but for those that an early exit left out."""
+    scores: Array
+    """(T, classes) float64: class scores, were the sequence to end there."""
+    final: Array
+    """(T,) booleans: a sequence ends with the step: its segment is over, or an early exit was taken, or the stream is."""
+
+    @property
+    def winners(self) -> Array:
+        """(T,) the class with the greatest score."""
+        return self.scores.argmax(-1)
+
+
+class Decoder:
+    """A trained network with its encoder and its scores, from which any number of independent sessions can be opened.
+
+    Args:
+        network: an SRNN that reads forwards only.
+        task, loss: its task, and the recipe's loss: how outputs become class scores.
+        live: what is pushed (``live_input``).
+        seed: draws the initial states that are random, the same for every session.
+        segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
+        policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
+            sequence has one label.
+
+    Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
+    """
+
+    def __init__(
+        self, network: SRNN, task: Task, loss: LossConfig, live: LiveInput, *, seed: int = 0,
+        segment: int | None = None, policy: ExitPolicy | None = None,
+    ) -> None:  # fmt: skip
+        if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
+            raise SrnnError(f"A segment is a whole number of steps, at least 1, not {segment!r}.")
+        if policy is not None and task.kind != "per_sequence":
+            raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
+        if policy is not None and (policy.loss, policy.start) != (loss.name, loss.start):
+            raise SrnnError(
+                f"The exit policy is for loss {policy.loss} from step {policy.start}, not for this network's."
+            )
+        self.stream = Stream(network, generator=torch.Generator().manual_seed(seed))
+        self.task, self.loss, self.live, self.segment, self.policy = task, loss, live, segment, policy
+        self.classes = task.class_names
+        self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
+        self._initial = self.stream.flat_state()
+        summary = json.dumps([task.name, loss.name, loss.start, live.key, segment, policy and policy.to_dict()])
+        self.fingerprint = _fingerprint(network, f"{summary} {self.stream.layout}")
+        self._warm_up()
+
+    @classmethod
+    def from_run(
+        cls, folder: Path | str, *, form: Form = "auto", data_dir: Path | None = None,
+        scale: tuple[npt.ArrayLike, npt.ArrayLike] | None = None, calibration: float | None = None, gain: float | None = None,
+        segment: float | None = None, policy: ExitPolicy | None = None,
+    ) -> Decoder:  # fmt: skip
+        """The best checkpoint of a run. ``form``, ``scale``, ``calibration``, ``gain``: see ``live_input``.
+
+        ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time.
+
+        SrnnError for a folder that is no run, or a run that cannot be streamed (it says why).
+        """
+        from ...data.tasks import AudioTask
+        from ...nn.network import SRNN
+        from ...train.runs import Run
+        from .statistics import run_statistics
+
+        run = Run.open(Path(folder))
+        network, task, _ = run.trained()
+        if not isinstance(network, SRNN):
+            raise SrnnError(
+                f"{folder} is a network of kind '{run.recipe.network.model}'; only spiking ones are streamed."
+            )
+        statistics = (lambda: run_statistics(run, task, data_dir)) if isinstance(task, AudioTask) else None
+        live = live_input(task, form, statistics=statistics, scale=scale, calibration=calibration, gain=gain)
+        steps = None
+        if segment is not None:
+            length = task.step_ms / 1000 if task.step_ms else 1.0
+            if not 0.5 <= segment / length < 2**31:
+                raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")
+            steps = round(segment / length)
+        return cls(network, task, run.recipe.loss, live, seed=run.seed, segment=steps, policy=policy)
+
+    def _warm_up(self) -> None:
+        """Push something: what is imported or compiled at its first use is there before the first client comes."""
+        session, rng = self.open(), np.random.default_rng(0)
+        encoder = session.encoder
+        # A second where much is held back for a scale: the end lets it go.
+        count = min(encoder.latency, round(self.live.rate or encoder.latency)) + 12 * encoder.hop
+        for part in (1, count, 2):
+            self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
+        session.finish()
+        self.stream.set_flat_state(self._initial)
+
+    def open(self) -> Session:
+        """A new stream, at its beginning."""
+        return Session(self)
+
+    def restore(self, data: bytes, key: bytes = b"") -> Session:
+        """The session that ``save`` made the bytes of, with the same key. SrnnError if they are damaged, or another decoder's."""
+        session = Session(self)
+        session.restore(data, key)
+        return session
+
+    @property
+    def latency(self) -> float:
+        """Seconds (or samples, where they are not in time) that the encoder waits before a step is out."""
+        samples = self.live.make_encoder().latency
+        return samples / self.live.rate if self.live.rate else samples
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds from one step to the next; None: steps are not in time."""
+        return self.task.step_ms / 1000 if self.task.step_ms else None
+
+    def probabilities(self, scores: Array) -> Array:
+        """Class scores (T, classes) -> probabilities (T, classes)."""
+        return confidences(scores, self.loss.name)
+
+
+class Session:
+    """One stream through a ``Decoder``."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.encoder: StreamEncoder = decoder.live.make_encoder()
+        self._scores = RunningScores(decoder.loss, len(decoder.classes))
+        self._network = decoder._initial
+        self.samples = 0
+        """Samples that were pushed since the stream's start."""
+        self.steps = 0
+        """Steps that came out of them."""
+        self._position = 0  # of the next step within its segment
+        self._ended = False  # the segment's decision is made: the network rests
+        self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
+        self._last: Array | None = None  # (classes,) the scores of the last step, if that was not final
+
+    def push(self, block: npt.ArrayLike, probe: Callable[[int], None] | None = None) -> Decisions:
+        """(samples, channels), any number of them -> decisions of the steps that are now known.
+
+        ``probe``: called after each step with its number, when ``decoder.stream`` has this session's state (slower).
+
+        SrnnError, and nothing has changed, for a block that does not fit or is not finite.
+        """
+        return self.decide(self.encode(block), probe)
+
+    def finish(self) -> Decisions:
+        """The signal ends: decisions of the steps that were held back; the last one is final.
+
+        Where a sequence has one label and no step was held back, the last step's decision is given again, as final.
+        """
+        return self.decide_last(self.encode_last())
+
+    def encode(self, block: npt.ArrayLike) -> Array:
+        """The first half of ``push``: the steps that are now known, (steps, inputs).
+
+        It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
+        that pays).
+        """
+        steps = self.encoder.push(block)
+        self.samples += len(np.asarray(block))
+        return steps
+
+    def encode_last(self) -> Array:
+        """The first half of ``finish``, likewise."""
+        return self.encoder.flush()
+
+    def decide_last(self, steps: Array) -> Decisions:
+        """The second half of ``finish``."""
+        rest = self.decide(steps)
+        if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
+            rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
+        if len(rest.steps):
+            rest.final[-1] = True
+        self._last = None
+        return rest
+
+    def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
+        """The second half of ``push``: steps (T, inputs), already encoded -> their decisions."""
+        decoder = self.decoder
+        stream, segment = decoder.stream, decoder.segment
+        stream.set_flat_state(self._network)
+        parts: list[Decisions] = []
+        x = np.ascontiguousarray(steps, stream.dtype)
+        while len(x):
+            count = len(x) if segment is None else min(len(x), segment - self._position)
+            scores = self._none().scores if self._ended else self._scores.push(self._run(x[:count], probe))
+            final = np.zeros(len(scores), bool)
+            until = self._exit(scores)
+            if until is not None:
+                self._ended, scores, final = True, scores[: until + 1], final[: until + 1]
+                final[-1] = True
+            if len(final) and self._position + count == segment:
+                final[-1] = True
+            if len(final):
+                self._last = None if final[-1] else scores[-1].copy()
+            parts.append(Decisions(np.arange(self.steps, self.steps + len(final)), scores, final))
+            x, self._position, self.steps = x[count:], self._position + count, self.steps + count
+            if self._position == segment:
+                self._begin()
+        self._network = stream.flat_state()
+        if len(parts) == 1:
+            return parts[0]
+        return Decisions(*(np.concatenate(columns) for columns in zip(self._none(), *parts, strict=True)))
+
+    def _none(self) -> Decisions:
+        return Decisions(np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool))
+
+    def _run(self, x: Array, probe: Callable[[int], None] | None) -> Array:
+        stream = self.decoder.stream
+        if probe is None:
+            return stream.run(x)
+        rows = []
+        for number, x_t in enumerate(x, self.steps):
+            rows.append(stream.push(x_t))
+            probe(number)
+        return np.stack(rows)
+
+    def _exit(self, scores: Array) -> int | None:
+        """The row at which the policy decides, if it does."""
+        policy = self.decoder.policy
+        if policy is None:
+            return None
+        read = self._scores.steps - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
+        sure = policy.sure(self.decoder.probabilities(scores), read)
+        for row, (guess, is_sure) in enumerate(zip(scores.argmax(-1).tolist(), sure.tolist(), strict=True)):
+            same, self._guess = self._guess == guess, guess
+            self._sure = (self._sure if same else 0) + 1 if is_sure else 0
+            if self._sure >= policy.patience:
+                return row
+        return None
+
+    def _begin(self) -> None:
+        """The next segment."""
+        self.decoder.stream.set_flat_state(self.decoder._initial)
+        self._scores.reset()
+        self._position, self._ended, self._guess, self._sure = 0, False, -1, 0
+
+    # ---- state ------------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Back to the beginning."""
+        self.encoder.reset()
+        self._scores.reset()
+        self._network = self.decoder._initial
+        self.samples = self.steps = self._position = 0
+        self._ended, self._last, self._guess, self._sure = False, None, -1, 0
+
+    def save(self, key: bytes = b"") -> bytes:
+        """The state as bytes. With a ``key`` only who has it can make bytes that ``restore`` takes."""
+        arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
+        arrays |= {f"scores.{name}": part for name, part in self._scores.state.items()}
+        arrays |= {"network": self._network, "last": self._none().scores if self._last is None else self._last[None]}
+        info = {"decoder": self.decoder.fingerprint, "samples": self.samples, "steps": self.steps,
+                "position": self._position, "ended": self._ended, "guess": self._guess, "sure": self._sure}  # fmt: skip
+        return pack(arrays, info, key)
+
+    def restore(self, data: bytes, key: bytes = b"") -> None:
+        """Go on from ``save``'s bytes. SrnnError, and nothing has changed, if they do not fit."""
+        arrays, info = unpack(data, key)
+        if info.get("decoder") != self.decoder.fingerprint:
+            raise SrnnError("This state belongs to another network, or to other settings of the stream.")
+        decoder, initial, classes = self.decoder, self.decoder._initial, len(self.decoder.classes)
+        network, last = arrays.get("network"), arrays.get("last")
+        numbers = [info.get(name) for name in ("samples", "steps", "position", "sure", "guess")]
+        samples, steps, position, sure, guess = (n if type(n) is int and n < 2**62 else -2 for n in numbers)
+        ended, least = info.get("ended"), 0 if decoder.policy is None else 1
+        if (
+            network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
+            or last is None or last.dtype != np.float64 or last.shape not in ((0, classes), (1, classes))
+            or not np.isfinite(last).all()
+            or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
+            or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
+        ):  # fmt: skip
+            raise SrnnError("This state does not fit the network.")
+        if not np.array_equal(network, initial):
+            decoder.stream.check_flat_state(network)
+        scores = RunningScores(decoder.loss, classes)
+        scores.restore(_of(arrays, "scores."))
+        if scores.steps > position:
+            raise SrnnError("This state does not fit: it has class scores of more steps than there were.")
+        encoder = self.decoder.live.make_encoder()
+        encoder.restore(_of(arrays, "encoder."))
+        self.encoder, self._scores, self._network = encoder, scores, network.copy()
+        self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
+        self._ended, self._last = ended, last[0] if len(last) else None
+
+
+def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {name.removeprefix(prefix): part for name, part in arrays.items() if name.startswith(prefix)}
+
+
+def _fingerprint(network: SRNN, summary: str) -> str:
+    """What tells this decoder's states from another's: its weights, its sizes, its settings."""
+    digest = hashlib.blake2b(summary.encode(), digest_size=16)
+    digest.update(repr(network).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""A stream's state as bytes: to be kept in a file, or handed to a client who comes back after the server has gone.
+
+    16 bytes   "srnn state" and the format's version, filled up with zeros
+    16 bytes   BLAKE2b of the rest, with a key if there is one: then nobody without the key can make a state that is taken
+    the rest   a safetensors file: named arrays, and JSON in its metadata
+
+Nothing is pickled, and nothing is believed before the digest fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import numpy as tensors
+
+from ...errors import SrnnError
+from ...files import LIMITS, parse_json, reading
+from ...files.tensors import read_metadata
+
+VERSION = 1
+_MAGIC = b"srnn state %d" % VERSION
+_HEAD = _MAGIC.ljust(16, b"\0")
+
+
+def pack(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: bytes = b"") -> bytes:
+    """Named arrays and a JSON object as bytes; ``key``: at most 64 bytes."""
+    flat = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    content = tensors.save(flat, {"srnn": json.dumps(dict(info))})
+    return _HEAD + _digest(content, key) + content
+
+
+def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """What ``pack`` was given. SrnnError for anything else."""
+    if len(data) > LIMITS["state"].bytes:
+        raise SrnnError(f"This state is too large: {LIMITS['state'].bytes} bytes are read at most.")
+    if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
+        raise SrnnError("This is no state of a stream.")
+    if data[:16] != _HEAD:
+        raise SrnnError(f"This state is of another version; this version of srnn reads {VERSION}.")
+    content = data[32:]
+    if not hmac.compare_digest(data[16:32], _digest(content, key)):
+        raise SrnnError("This state is damaged, or was not made here (its digest does not fit).")
+    with reading("This state", "a state of a stream"):
+        info = parse_json(read_metadata(content, "This state", "a state of a stream")["srnn"], "This state")
+        if not isinstance(info, dict):
+            raise ValueError("it says nothing of itself")
+        return tensors.load(content), info
+
+
+def _digest(content: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16, key=key[:64]).digest()

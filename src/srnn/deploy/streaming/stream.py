@@ -1,0 +1,361 @@
+"""One time step at a time: a trained network on live signals.
+
+``Stream`` packs a network once; each ``push`` is then one compiled call for all layers (``kernels/cpu/stream.py``), microseconds
+long. Where that cannot run, the network itself is called with one step at a time, and a warning says why.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...compiling import has_numba
+from ...errors import SrnnError
+from ...nn import kernels
+from ...nn.kernels import Spikes
+from ...nn.kernels.cpu import DTYPES
+from ...nn.kernels.problem import CannotCompile
+from ...nn.network import SRNN, BidirectionalLayer
+from ...nn.network.srnn import State
+
+Array = np.ndarray[Any, Any]
+
+
+class _SteppedNetwork:
+    """Stands for ``PackedNetwork`` where that cannot run: any network, by its own ``run``."""
+
+    def __init__(self, net: SRNN, streams: int) -> None:
+        self._net = net
+        self._state = net.initial_state(streams, torch.Generator())  # of the right shapes; the stream sets it
+
+    @torch.no_grad()
+    def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
+        dtype = self._net.readout.weight_in.dtype
+        dense = x.dense(dtype) if isinstance(x, Spikes) else torch.from_numpy(x).to(dtype)
+        result = self._net.run(dense[which], self.state(which))
+        out[which] = result.output.to(torch.from_numpy(out).dtype).numpy()
+        self.set_state(result.state, which)
+
+    def state(self, which: Any) -> State:
+        return tuple(type(parts)(*(part[which].clone() for part in parts)) for parts in self._state)
+
+    def flat(self, number: int) -> Array:
+        return np.concatenate([part[number].numpy() for parts in self._state for part in parts])
+
+    def set_flat(self, number: int, values: Array) -> None:
+        start = 0
+        for part in (part for parts in self._state for part in parts):
+            part[number] = torch.from_numpy(values[start : start + part.shape[1]])
+            start += part.shape[1]
+
+    def set_state(self, state: State, which: Any) -> None:
+        for own, parts in zip(self._state, state, strict=True):
+            for place, part in zip(own, parts, strict=True):
+                place[which] = part
+
+
+def _network(net: SRNN, streams: int) -> Any:
+    """The fastest way to step the network: a PackedNetwork, or a _SteppedNetwork and a warning (as ``kernels.run_layer``)."""
+    layers: list[Any] = [*net.layers, net.readout]
+    backends = {layer.backend for layer in layers}
+    dtype = net.readout.weight_in.dtype
+    reason = ""
+    if "reference" not in backends:
+        if not has_numba():
+            reason = "Numba is not installed"
+        elif dtype not in DTYPES:
+            reason = f"a stream needs float32 or float64 (the weights are {dtype})"
+        elif any(layer.output != "emission" for layer in net.layers):
+            reason = "a hidden layer hands on its membrane"
+        else:
+            from ...nn.kernels.cpu.packing import PackedNetwork, StreamLayer
+
+            parts = [
+                StreamLayer(
+                    neuron=neuron,
+                    weight_in=layer.weight_in,
+                    bias=layer.bias,
+                    weight_rec=layer.weight_rec,
+                    coefficients=coefficients,
+                    output=layer.output,
+                )
+                for layer in layers
+                for neuron, coefficients in [layer.dynamics()]
+            ]
+            try:
+                return PackedNetwork(parts, net.substeps, streams)
+            except CannotCompile as error:
+                reason = str(error).rstrip(".")
+        if "cpu" in backends:
+            raise SrnnError(f"The cpu backend cannot run this stream: {reason}.")
+        kernels.warn_slow(reason)
+    for layer in layers:
+        layer.backend = "reference"  # of the stream's own copy: the reason has been given
+    return _SteppedNetwork(net, streams)
+
+
+class Stream:
+    """A network that is given one time step at a time, or blocks of any length; the results are the same to the last bit.
+
+    ::
+
+        stream = srnn.Stream(net)
+        scores = stream.push(x_t)                  # x_t (inputs,) -> (outputs,)
+        scores = stream.push(block)                # (T, inputs) -> (T, outputs)
+
+        many = srnn.Stream(net, streams=1000)
+        scores = many.push(x_t)                    # (1000, inputs) -> (1000, outputs)
+        scores = many.push(x_t, active=mask)       # streams where the mask is False wait; their scores are 0
+
+    Arguments
+        net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: for
+            weights trained further make a new stream, and hand over the state (``new.state = old.state``).
+        streams: how many independent streams, a leading axis of everything; None: one, without that axis.
+        generator: draws the initial state of neurons whose initial state is random (default: torch's global one).
+
+    Inputs are numpy arrays, torch tensors or sequences of real numbers, converted to ``stream.dtype``; a contiguous array of it
+    costs no copy. Only what is not zero costs time. Results are new numpy arrays. NaN and infinities are not looked for; they
+    spread as they do in ``net(x)``.
+
+    A stream runs on the CPU, in the calling thread. Use it from one thread at a time (different streams from different
+    threads do run side by side), and fork freely. It can be pickled and copied, with its state, to the same bits.
+    Raises SrnnError, in one line, for networks, inputs or states that do not fit.
+    """
+
+    def __init__(self, net: SRNN, streams: int | None = None, *, generator: torch.Generator | None = None) -> None:
+        if not isinstance(net, SRNN):
+            raise SrnnError(f"A stream needs an SRNN, not {type(net).__name__}.")
+        if any(isinstance(layer, BidirectionalLayer) for layer in net.layers):
+            raise SrnnError(
+                "A bidirectional network needs the whole sequence; a stream needs one that reads forwards only."
+            )
+        if streams is not None and (not isinstance(streams, int) or isinstance(streams, bool) or streams < 1):
+            raise SrnnError(f"streams is None or a positive whole number, not {streams!r}.")
+        self._net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
+        # A trained encoder is applied here, before the compiled step, which knows only layers.
+        encoder, self._net.encoder = self._net.encoder, None
+        self._threshold: Array | None = None
+        if encoder is not None:
+            self._threshold = encoder.threshold.to(net.readout.weight_in.dtype).numpy()
+        self.inputs, self.outputs, self.streams = net.inputs, net.outputs, streams
+        self._count = 1 if streams is None else streams
+        self._network = _network(self._net, self._count)
+        double = net.readout.weight_in.dtype == torch.float64
+        self.dtype: np.dtype[Any] = np.dtype(np.float64 if double else np.float32)
+        self._everyone = np.arange(self._count)
+        self._prepare()
+        self.reset(generator=generator)
+
+    def _prepare(self) -> None:
+        """What ``push`` needs at hand, for a step costs little more than its look-ups."""
+        self.dtype = np.dtype(self.dtype.type)  # numpy's own object, not one that came out of a pickle
+        lead = () if self.streams is None else (self.streams,)
+        self._x_shape, self._out_shape = (*lead, self.inputs), (*lead, self.outputs)
+        self._advance = getattr(self._network, "advance", None)
+        if self._advance is not None:
+            self._plan, self._numbers = self._network.plan, self._network.numbers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in ("_advance", "_plan", "_numbers")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._prepare()
+
+    def __repr__(self) -> str:
+        return f"Stream({self.inputs} -> {self.outputs}, streams={self.streams}, {self.dtype})"
+
+    # ---- input ------------------------------------------------------------------------------------------------------
+
+    def push(self, x: Any, active: Any = None) -> Array:
+        """Go on by one step, x (inputs,) -> (outputs,), or by a block, (T, inputs) -> (T, outputs); see ``run`` for blocks.
+
+        With ``streams=n``: (n, inputs) -> (n, outputs) or (n, T, inputs) -> (n, T, outputs). ``active`` (n,) booleans: which
+        streams take part. The others keep their state, and their part of the result is 0.
+        """
+        # The usual case first: nothing to convert, and as few operations as Python needs.
+        if (
+            active is None
+            and x.__class__ is np.ndarray
+            and x.dtype == self.dtype
+            and x.shape == self._x_shape
+            and x.flags.carray
+            and self._advance is not None
+            and self._threshold is None
+        ):
+            out = np.empty(self._out_shape, self.dtype)
+            if self.streams is None:
+                self._advance(x, out, self._everyone, self._plan, self._numbers)
+            else:
+                self._advance(x.reshape(-1), out.reshape(-1), self._everyone, self._plan, self._numbers)
+            return out
+        if isinstance(x, Spikes):
+            return self.run(x, active)
+        x = self._array(x)
+        if x.shape != self._x_shape:
+            return self.run(x, active)
+        if active is None and self._advance is not None and self._threshold is None:
+            return self.push(x)  # now the usual case
+        return self.run(x[..., None, :], active)[..., 0, :]
+
+    def push_events(self, channels: Any) -> Array:
+        """One step from the numbers of the input channels that spike (the others are 0); with ``streams=n`` n such lists."""
+        x = np.zeros(self._x_shape, self.dtype)
+        rows = [channels] if self.streams is None else channels
+        if not isinstance(rows, (Sequence, np.ndarray)) or len(rows) != self._count:
+            raise SrnnError(f"push_events takes a list of {self._count} lists of channels, one for each stream.")
+        for row, numbers in zip(x.reshape(self._count, -1), rows, strict=True):
+            chosen = np.asarray(numbers)
+            if chosen.shape == (0,):
+                continue
+            if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+                raise SrnnError(f"Channels are whole numbers in a list, not {chosen.dtype} of shape {chosen.shape}.")
+            # Seen as unsigned, negative numbers are large ones.
+            if chosen.astype(np.int64, copy=False).view(np.uint64).max() >= self.inputs:
+                raise SrnnError(f"Channels must lie between 0 and {self.inputs - 1}.")
+            row[chosen] = 1
+        return self.push(x)
+
+    def run(self, x: Any, active: Any = None) -> Array:
+        """Go on by a block: (T, inputs) -> (T, outputs), with ``streams=n`` (n, T, inputs) -> (n, T, outputs).
+
+        x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one stream; never made dense, they
+        are the fastest input.
+        """
+        if isinstance(x, Spikes):
+            shape = tuple(x.shape)
+            if shape[0] != self._count or shape[2] != self.inputs:
+                raise SrnnError(f"Expected spikes of shape ({self._count}, time, {self.inputs}), got {shape}.")
+            block: Array | Spikes = x.to("cpu")
+            if self._threshold is not None:
+                block = x.dense(self._net.readout.weight_in.dtype).cpu().numpy()
+        else:
+            dense = self._array(x)
+            axes = self._x_shape[:-1]
+            if dense.ndim != len(axes) + 2 or dense.shape[:-2] != axes or dense.shape[-1] != self.inputs:
+                names = ", ".join(map(str, (*axes, "time", self.inputs)))
+                raise SrnnError(f"Expected one step of shape {self._x_shape} or a block ({names}), got {dense.shape}.")
+            block = dense.reshape(self._count, -1, self.inputs)
+            shape = block.shape
+        if self._threshold is not None:
+            block = (block > self._threshold).astype(self.dtype) - (block < -self._threshold).astype(self.dtype)
+        which = self._which(active)
+        make = np.empty if active is None else np.zeros
+        out = make((self._count, shape[1], self.outputs), self.dtype)
+        self._network.run(block, out, which)
+        return out[0] if self.streams is None else out
+
+    def _array(self, x: Any) -> Array:
+        """x as an array that compiled code takes: of the network's dtype, contiguous, aligned, writable."""
+        if isinstance(x, Tensor):
+            x = x.detach().cpu()
+            x = x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
+        try:
+            array = np.asarray(x)
+        except (TypeError, ValueError) as error:
+            raise SrnnError(f"The input is no array of numbers ({error}).") from error
+        if array.dtype.kind not in "fiub":
+            raise SrnnError(f"The input must be real numbers, not {array.dtype}.")
+        if array.dtype != self.dtype or not array.flags.carray:  # contiguous, aligned and writable
+            array = array.astype(self.dtype, order="C")
+        return array
+
+    def _which(self, active: Any) -> Array:
+        """The numbers of the streams that a mask means; of all of them for None."""
+        if active is None:
+            return self._everyone
+        mask = np.asarray(active)
+        if mask.shape != (self._count,) or mask.dtype != bool:
+            raise SrnnError(f"active is {self._count} booleans, one for each stream, not {mask.dtype} {mask.shape}.")
+        return np.flatnonzero(mask)
+
+    # ---- state ------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """A copy of the state, as ``net.run`` returns and takes it: a NamedTuple a layer, tensors (streams or 1, size).
+
+        Assigning one continues from it, to the same bits.
+        """
+        return self._network.state(slice(None))
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._set_state(state, slice(None), self._count)
+
+    def get_state(self, number: int) -> State:
+        """A copy of the state of stream ``number``, as that of a batch of 1: to be kept, or continued by any other stream."""
+        return self._network.state(self._one(number))
+
+    def set_state(self, number: int, state: State) -> None:
+        """Continue stream ``number`` from a state of a batch of 1."""
+        self._set_state(state, self._one(number), 1)
+
+    @property
+    def layout(self) -> str:
+        """What has to agree between two streams of a network for ``flat_state``: how the numbers lie."""
+        return f"{type(self._network).__name__} {self.dtype}"
+
+    def flat_state(self, number: int = 0) -> Array:
+        """A copy of the state of stream ``number`` as one array of numbers: what costs least to take and to give back."""
+        self._one(number)
+        if isinstance(self._network, _SteppedNetwork):
+            return self._network.flat(number)
+        return self._network._states[number].copy()
+
+    def set_flat_state(self, values: Array, number: int = 0) -> None:
+        """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
+        self._one(number)
+        if isinstance(self._network, _SteppedNetwork):
+            self._network.set_flat(number, values)
+        else:
+            self._network._states[number] = values
+
+    def check_flat_state(self, values: Array) -> None:
+        """SrnnError for what no step of this network leaves behind: numbers that are not finite, spikes that are not 0 or 1,
+        ReLU activations below 0. (A random initial state may hold such spikes; it is not for this check.)"""
+        before = self.flat_state()
+        self.set_flat_state(values)
+        state = self.get_state(0)
+        self.set_flat_state(before)
+        sound = bool(np.isfinite(values).all())
+        layers: list[Any] = [*self._net.layers, self._net.readout]
+        for layer, parts in zip(layers, state, strict=True):
+            emitted, emission = parts[-1], layer.neuron.emission
+            if emission == "spike":
+                sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
+            elif emission == "relu":
+                sound = sound and bool((emitted >= 0).all())
+        if not sound:
+            raise SrnnError("This state is not one that the network can be in.")
+
+    def reset(self, active: Any = None, *, generator: torch.Generator | None = None) -> None:
+        """Back to the initial state, all streams or those of a mask (n,); ``generator`` draws it where it is random."""
+        which = self._which(active)
+        self._network.set_state(self._net.initial_state(len(which), generator), which)
+
+    def _one(self, number: int) -> slice:
+        if not 0 <= number < self._count:
+            raise SrnnError(f"There is no stream {number}; they are numbered from 0 to {self._count - 1}.")
+        return slice(number, number + 1)
+
+    def _set_state(self, state: State, which: slice, count: int) -> None:
+        layers: list[Any] = [*self._net.layers, self._net.readout]
+        if not isinstance(state, (tuple, list)) or len(state) != len(layers):
+            raise SrnnError(
+                f"A state of this network is a tuple of {len(layers)} entries, as net.run and stream.state give it."
+            )
+        for number, (parts, layer) in enumerate(zip(state, layers, strict=True)):
+            names = layer.neuron.State._fields
+            shapes = [tuple(part.shape) if isinstance(part, Tensor) else type(part) for part in parts]
+            if shapes != [(count, layer.size)] * len(names):
+                raise SrnnError(
+                    f"The state of layer {number} does not fit: expected {names} of shape {(count, layer.size)}, got {shapes}."
+                )
+        dtype = self._net.readout.weight_in.dtype
+        self._network.set_state([[part.detach().to("cpu", dtype) for part in parts] for parts in state], which)

@@ -1,0 +1,223 @@
+"""All that suits a task, measured in one pass over a split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...data.batches import Batch, Sequences
+from ...data.datasets.qtdb import CLASS_NAMES as ECG_CLASSES
+from ...errors import SrnnError
+from ...nn.baselines import Network
+from ...nn.losses import Loss
+from ...nn.network import SRNN, Result
+from ...train.evaluation import Evaluation, Tally, run_batches
+from .anytime import Anytime, AnytimeCurve, prefixes
+from .changes import ChangeCounts, ChangeTimes
+from .confusion import ClassReport
+from .delineation import Delineation, DelineationReport
+from .exits import PATIENCES, EarlyExit, ExitCounts
+from .neurons import SATURATED, Activity, ActivityCounts, recorded
+from .scores import softmax
+from .time_constants import TimeConstants, time_constants
+
+if TYPE_CHECKING:
+    from ...data.datasets import SplitName
+    from ...data.tasks import Task
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """What can be chosen about an analysis. SrnnError for values that make no sense."""
+
+    early_exit: bool = True
+    """Choose an exit policy where one suits; it needs a validation split."""
+    exit_loss: float = 0.005
+    """Accuracy that deciding early may cost on validation, as a share: 0.005 is half a percentage point."""
+    exit_patience: int | None = None
+    """Of the exit policy; None: chosen along with the confidence."""
+    exit_margin: float = 0.0
+    """Of the exit policy."""
+    tolerance_ms: float = 150.0
+    """Delineation: how far from the cardiologist's a border may lie."""
+    saturated_above: float = SATURATED
+    """Spikes per step above which a neuron counts as saturated."""
+
+    def __post_init__(self) -> None:
+        for name in ("exit_loss", "exit_margin", "saturated_above"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SrnnError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
+        if not 0 < self.tolerance_ms < float("inf"):
+            raise SrnnError(f"tolerance_ms must be a number above 0, not {self.tolerance_ms}.")
+        if self.exit_patience is not None and self.exit_patience < 1:
+            raise SrnnError(f"exit_patience must be at least 1, not {self.exit_patience}.")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found; parts that do not suit the task or the network are None."""
+
+    evaluation: Evaluation
+    classes: ClassReport
+    anytime: AnytimeCurve | None
+    """None for one decision a sequence by a network that reads from both ends: it cannot be asked early."""
+    exit: EarlyExit | None
+    """For one decision a sequence."""
+    change_times: ChangeTimes | None
+    """Time to decision after changes of the true class, for a decision at every step."""
+    delineation: DelineationReport | None
+    """For the six segments of the ECG."""
+    activity: Activity | None
+    """For spiking (and ReLU) networks."""
+    time_constants: list[TimeConstants]
+    unlabelled_name: str | None = None
+    """The class as which the task counts steps without a label; None: they do not count."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evaluation's report, and the parts under their names."""
+
+        def plain(part: Any) -> Any:
+            return None if part is None else part.to_dict()
+
+        return {
+            **self.evaluation.report,
+            "loss": self.evaluation.loss,
+            "classes": self.classes.to_dict(),
+            "anytime": plain(self.anytime),
+            "exit": plain(self.exit),
+            "change_times": plain(self.change_times),
+            "delineation": plain(self.delineation),
+            "activity": plain(self.activity),
+            "time_constants": [one.to_dict() for one in self.time_constants],
+        }
+
+
+def can_exit(network: Network, loss: Loss) -> bool:
+    """Whether one decision a sequence could be made before its end."""
+    return not loss.per_step and not is_bidirectional(network)
+
+
+def is_ecg(task: Task) -> bool:
+    """Whether the task's steps are the six segments of the heart's cycle."""
+    return task.kind == "per_step" and tuple(task.class_names) == ECG_CLASSES and task.step_ms is not None
+
+
+def is_bidirectional(network: Network) -> bool:
+    return bool(network.bidirectional)
+
+
+def analyse(
+    network: Network,
+    task: Task,
+    loss: Loss,
+    split: SplitName = "validation",
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    batch_size: int = 128,
+    initial: Network | None = None,
+    options: AnalysisOptions | None = None,
+) -> Analysis:
+    """Measure ``network`` on a split of ``task``: everything that suits the task.
+
+    Args:
+        split, seed, data_dir, batch_size: as for ``evaluate``; the report is the same, to the last digit.
+        initial: the network before training, for the change of its time constants.
+        options: see there.
+
+    Where an exit policy suits, validation chooses it, and is read too whatever the split; no other split is read. Memory does
+    not grow with the number of sequences. Raises SrnnError for data that are missing or do not fit.
+    """
+    options = options or AnalysisOptions()
+    device = network.readout.weight_in.device
+    constants = time_constants(network, initial, task.step_ms)
+    exiting = options.early_exit and can_exit(network, loss)
+    chooser = None
+    if exiting and split != "validation":  # first, for it may fail: a task need not hold out anything
+        try:
+            chooser = exit_counts(
+                network, task, loss, seed=seed, data_dir=data_dir, batch_size=batch_size, options=options
+            )
+        except SrnnError as error:
+            raise SrnnError(
+                f"The exit policy is chosen on validation, which fails (without a policy: --no-exit). {error}"
+            ) from error
+    sequences = Sequences(task, split, data_dir, device)
+    steps = sequences.x.shape[1]
+    tally = Tally(network, task, loss)
+    curve = None if not loss.per_step and is_bidirectional(network) else Anytime(loss, steps, task.unlabelled_class)
+    exits = _exit_counts(loss, steps, options) if exiting else None
+    changes = ChangeCounts(steps) if loss.per_step else None
+    waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if is_ecg(task) else None
+    activity = ActivityCounts(network, options.saturated_above) if isinstance(network, SRNN) else None
+    for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size, record=recorded(network)):
+        tally.add(batch, result)
+        if activity is not None:
+            activity.add(batch, result)
+        if waves is not None:
+            waves.add(*_step_labels(loss, batch, result))
+        if changes is not None:
+            changes.add(_step_labels(loss, batch, result)[0], softmax(result.output.double().cpu().numpy()))
+        if curve is not None and loss.per_step:
+            curve.add_steps(batch, result.output)
+        elif curve is not None:
+            found, true = prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy()
+            curve.add_decisions(found, true)
+            if exits is not None:
+                exits.add(found, true)
+    evaluation = tally.evaluation(split, len(sequences), seed)
+    return Analysis(
+        evaluation,
+        ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
+        None if curve is None else curve.curve(task.step_ms, not is_bidirectional(network)),
+        None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
+        None if changes is None else changes.times(task.step_ms, not is_bidirectional(network)),
+        None if waves is None else waves.report(),
+        None if activity is None else activity.activity(),
+        constants,
+        None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
+    )
+
+
+def exit_counts(
+    network: Network,
+    task: Task,
+    loss: Loss,
+    split: SplitName = "validation",
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    batch_size: int = 128,
+    options: AnalysisOptions | None = None,
+) -> ExitCounts:
+    """What every exit policy of the grid would give on a split."""
+    if not can_exit(network, loss):
+        raise SrnnError("An exit policy is for one decision a sequence, by a network that reads forwards only.")
+    sequences = Sequences(task, split, data_dir, network.readout.weight_in.device)
+    counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
+    for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size):
+        counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())
+    return counts
+
+
+def early_exit(on_split: ExitCounts, on_validation: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:
+    """The policy that validation chooses, and what it gives on the split."""
+    policy = on_validation.choose(allowed_loss, "validation")
+    return EarlyExit(
+        policy, split, on_split.waiting(), on_split.point(policy), on_validation.point(policy),
+        on_split.curve(policy.patience, policy.earliest), on_split.curve(1, policy.start + 1),
+    )  # fmt: skip
+
+
+def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts:
+    patiences = PATIENCES if options.exit_patience is None else (options.exit_patience,)
+    return ExitCounts(loss, steps, patiences, options.exit_margin)
+
+
+def _step_labels(loss: Loss, batch: Batch, result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """True classes (B, T), -1 where nothing counts, and predicted ones."""
+    counted = loss.counted_steps(result.output, batch.lengths)
+    return batch.y.masked_fill(~counted, -1).cpu().numpy(), result.output.argmax(-1).cpu().numpy()

@@ -1,0 +1,209 @@
+"""Any-time accuracy: how right the network is at each moment, had the decision to be made then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from ...data.batches import Batch
+from ...nn.losses import Loss
+from .changes import Counts, Flags, since_change
+from .scores import confidences, running_scores
+
+AFTER_CHANGE = 50
+"""Steps after a change of the true class that are looked at."""
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """What would be decided at each step of B sequences, from what was read until then."""
+
+    predicted: Counts
+    """(B, T) classes; from a sequence's last step on its final decision."""
+    confidence: npt.NDArray[np.float64]
+    """(B, T) of that class."""
+    margin: npt.NDArray[np.float64]
+    """(B, T) how far the confidence lies above that of the next class."""
+    last: Counts
+    """(B,) last valid step."""
+
+
+def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
+    """Decisions at every step from the output (B, T, C) of a network; the last one is the loss's own, to the bit."""
+    rows, steps = np.arange(len(output)), output.shape[1]
+    last = np.full(len(output), steps - 1) if lengths is None else lengths.cpu().numpy() - 1
+    scores = running_scores(output.detach().cpu().numpy(), loss.config.name, loss.config.start)
+    believed = confidences(scores, loss.config.name)
+    top = np.partition(believed, -2, axis=-1)[..., -2:] if believed.shape[-1] > 1 else np.repeat(believed, 2, -1)
+    predicted = scores.argmax(-1)
+    # A running sum rounds otherwise than the loss's: at the end the loss's own scores decide, as evaluation counts.
+    predicted[rows, last] = loss.scores(output.detach(), lengths).argmax(-1).cpu().numpy()
+    ended = np.arange(steps) > last[:, None]
+    predicted = np.where(ended, predicted[rows, last][:, None], predicted)
+    return Prefixes(predicted, top[..., 1], top[..., 1] - top[..., 0], last.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class AnytimeCurve:
+    """Accuracy over time. Of T steps the longest sequence has."""
+
+    per_step: bool
+    """A decision at every step; else one a sequence, that could be asked for early."""
+    online: bool
+    """Every decision uses the past alone. False for a network that reads from both ends."""
+    step_ms: float | None
+    right: Counts
+    """(T,) right decisions at each step. One decision a sequence: sequences that have ended keep their last one."""
+    counted: Counts
+    """(T,) decisions at each step."""
+    labelled_right: Counts | None
+    """(T,) as ``right``, of labelled steps alone, from ``labelled_from`` on; None where the task counts no unlabelled ones."""
+    labelled_counted: Counts | None
+    labelled_from: int | None
+    """The first step (1, 2, ...) by which labels of two classes have come. Until then all labels are alike (so the paper's ECG
+    windows are filled up), and right is who says that class to everything."""
+    change_right: Counts
+    """(AFTER_CHANGE,) per step: right decisions so many steps after the true class has changed."""
+    change_counted: Counts
+
+    @property
+    def accuracy(self) -> list[float | None]:
+        """(T,) the accuracy if the signal ended here: of the decisions at this step, or with a decision at every step of
+        all decisions so far. The last one is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
+        if self.per_step:
+            return _ratios(self.right.cumsum(), self.counted.cumsum())
+        return _ratios(self.right, self.counted)
+
+    @property
+    def at_step(self) -> list[float | None]:
+        """(T,) accuracy of the decisions at this step alone."""
+        return _ratios(self.right, self.counted)
+
+    @property
+    def accuracy_labelled(self) -> list[float | None] | None:
+        """(T,) ``accuracy`` of labelled steps alone, from ``labelled_from`` on. None where the task counts no unlabelled ones:
+        then ``accuracy`` is it."""
+        if self.labelled_right is None or self.labelled_counted is None:
+            return None
+        return _ratios(self.labelled_right.cumsum(), self.labelled_counted.cumsum())
+
+    @property
+    def at_step_labelled(self) -> list[float | None] | None:
+        """(T,) accuracy of the labelled steps with this number alone; None as for ``accuracy_labelled``."""
+        if self.labelled_right is None or self.labelled_counted is None:
+            return None
+        return _ratios(self.labelled_right, self.labelled_counted)
+
+    @property
+    def after_change(self) -> list[float | None]:
+        """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
+        return _ratios(self.change_right, self.change_counted)
+
+    def settled(self, within: float = 0.01) -> int | None:
+        """After how many steps the accuracy is, and stays, at most ``within`` below the last one; None: no decisions. Where
+        unlabelled steps count too, it is the accuracy of the labelled ones."""
+        accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
+        values = np.array([np.nan if value is None else value for value in accuracy])
+        if not len(values) or np.isnan(values[-1]):
+            return None
+        below = np.flatnonzero(~(values >= values[-1] - within))
+        return int(below[-1]) + 2 if len(below) else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "per_step": self.per_step,
+            "online": self.online,
+            "step_ms": self.step_ms,
+            "steps": len(self.right),
+            "accuracy": self.accuracy,
+            "accuracy_labelled": self.accuracy_labelled,
+            "settled_steps": self.settled(),
+            **(self._by_step() if self.per_step else {}),
+        }
+
+    def _by_step(self) -> dict[str, Any]:
+        return {
+            "at_step": self.at_step,
+            "at_step_labelled": self.at_step_labelled,
+            "labelled_from": self.labelled_from,
+            "after_change": self.after_change,
+        }
+
+
+class Anytime:
+    """Counts what is right when, batch by batch.
+
+    Args:
+        loss: of the recipe.
+        steps: of the longest sequence.
+        unlabelled_class: as which steps without a label count; None: they do not count. Where they do, labelled steps are also
+            counted by themselves: a stretch that nobody labelled is right or wrong by convention alone.
+    """
+
+    def __init__(self, loss: Loss, steps: int, unlabelled_class: int | None = None) -> None:
+        self.loss, self.steps, self.unlabelled_class = loss, steps, unlabelled_class
+        self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        self._first: dict[int, int] = {}
+        """The first step (0, 1, ...) at which each class is a label."""
+        self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
+
+    def add_decisions(self, found: Prefixes, true: Counts) -> None:
+        """Count B sequences of one decision each; ``true`` (B,), -1 without a label."""
+        rows = true >= 0
+        right = (found.predicted[rows] == true[rows, None]).sum(0)
+        missing = self.steps - len(right)  # the batch is shorter than the longest sequence: its decisions stand
+        self.right += np.concatenate([right, np.repeat(right[-1:], missing)])
+        self.counted += int(rows.sum())
+
+    def add_steps(self, batch: Batch, output: Tensor) -> None:
+        """Count B sequences with a decision at every step."""
+        true, predicted = batch.y.cpu().numpy(), output.argmax(-1).cpu().numpy()
+        in_time = self.loss.counted_steps(output, batch.lengths).cpu().numpy()
+        labels = np.where(in_time, true, -1)
+        self._count_changes(labels, predicted)
+        _count(labels >= 0, predicted == true, self.labelled_right, self.labelled_counted)
+        for label, step in _first_steps(labels).items():
+            self._first[label] = min(step, self._first.get(label, step))
+        if self.unlabelled_class is not None:
+            true = np.where(true < 0, self.unlabelled_class, true)
+        _count(in_time & (true >= 0), predicted == true, self.right, self.counted)
+
+    def _count_changes(self, true: Counts, predicted: Counts) -> None:
+        since, known = since_change(true)
+        chosen = known & (since < AFTER_CHANGE)
+        self.change_counted += np.bincount(since[chosen], minlength=AFTER_CHANGE)
+        self.change_right += np.bincount(since[chosen & (predicted == true)], minlength=AFTER_CHANGE)
+
+    def curve(self, step_ms: float | None, online: bool) -> AnytimeCurve:
+        """What was counted."""
+        by_label = self.unlabelled_class is not None and self.loss.per_step
+        first = sorted(self._first.values())
+        begin = first[1] if len(first) > 1 else 0
+        late = np.arange(self.steps) >= begin
+        return AnytimeCurve(
+            self.loss.per_step, online, step_ms, self.right, self.counted,
+            self.labelled_right * late if by_label else None, self.labelled_counted * late if by_label else None,
+            begin + 1 if by_label else None, self.change_right, self.change_counted,
+        )  # fmt: skip
+
+
+def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:
+    """Add which of (B, T) decisions count, and which are right, to the sums by step."""
+    steps = counts.shape[1]
+    rights[:steps] += (counts & right).sum(0)
+    counted[:steps] += counts.sum(0)
+
+
+def _first_steps(labels: Counts) -> dict[int, int]:
+    """Labels (B, T), -1 where there is none -> at which step each class comes first."""
+    classes, place = np.unique(labels.T, return_index=True)  # in the order of time
+    return {label: at // len(labels) for label, at in zip(classes.tolist(), place.tolist(), strict=True) if label >= 0}
+
+
+def _ratios(parts: Counts, wholes: Counts) -> list[float | None]:
+    return [part / whole if whole else None for part, whole in zip(parts.tolist(), wholes.tolist(), strict=True)]

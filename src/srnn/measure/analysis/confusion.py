@@ -1,0 +1,76 @@
+"""What is taken for what: recall and precision of every class, error rates, and accuracy without silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...train.evaluation import accuracy_without
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """A confusion matrix and what follows from it. Only labelled sequences, or steps, are in it."""
+
+    class_names: tuple[str, ...]
+    confusion: npt.NDArray[np.int64]
+    """(classes, classes) counts: row = true class, column = predicted."""
+    per_step: bool
+    silence: int | None = None
+    """The class of silence, where there is one."""
+
+    @property
+    def support(self) -> list[int]:
+        """How often each class is true."""
+        return self.confusion.sum(1).tolist()
+
+    @property
+    def recall(self) -> list[float | None]:
+        """Of those of a class, the share that was recognised; None for a class that never comes."""
+        return _shares(self.confusion.diagonal(), self.confusion.sum(1))
+
+    @property
+    def precision(self) -> list[float | None]:
+        """Of those taken for a class, the share that was right; None for a class that was never predicted."""
+        return _shares(self.confusion.diagonal(), self.confusion.sum(0))
+
+    @property
+    def accuracy(self) -> float:
+        return int(self.confusion.trace()) / max(int(self.confusion.sum()), 1)
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean recall of the classes that come."""
+        known = [value for value in self.recall if value is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def frame_error_rate(self) -> float | None:
+        """Share of labelled steps that are wrong; None for one decision a sequence."""
+        return 1 - self.accuracy if self.per_step and self.confusion.any() else None
+
+    @property
+    def accuracy_without_silence(self) -> float | None:
+        """Accuracy where the true class is not silence; None where the task has no such class."""
+        return None if self.silence is None else accuracy_without(self.confusion, self.silence)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "class_names": list(self.class_names),
+            "confusion": self.confusion.tolist(),
+            "support": self.support,
+            "recall": self.recall,
+            "precision": self.precision,
+            "accuracy_labelled": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "frame_error_rate": self.frame_error_rate,
+            "accuracy_without_silence": self.accuracy_without_silence,
+        }
+
+
+def _shares(parts: Sequence[int] | npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> list[float | None]:
+    return [int(part) / int(whole) if whole else None for part, whole in zip(parts, wholes, strict=True)]

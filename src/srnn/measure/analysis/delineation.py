@@ -1,0 +1,254 @@
+"""How well step labels of an electrocardiogram delineate its waves: borders found, and how far from the cardiologist's.
+
+Six labels a step (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex a run of QR and RS; ST runs from the
+end of the QRS to the end of the T wave, so it gives the T wave's offset, and no onset (nobody labelled one).
+
+Rules
+    - Only labelled stretches are looked at; predictions elsewhere, before the loss's ``start`` and behind a sequence's length
+      count nowhere. A run that touches the end of a stretch has no border there.
+    - Predictions flicker. Two predicted runs of a wave that less than ``gap_ms`` separate are one wave; then predicted runs
+      shorter than ``shortest_ms`` are dropped. Reference labels are left as they are.
+    - Predicted and reference waves are paired one to one, the nearest first. A reference border is found if the wave that is
+      paired with its own has its border within ``tolerance_ms``; else it is missed. A predicted border that finds none is extra.
+    - sensitivity = found / reference borders, ppv = found / predicted borders; errors (predicted - reference, so late is
+      positive) are over the found ones. A wave is found when all its borders are, those of one predicted wave.
+
+The tolerance of 150 ms is the match window of ANSI/AAMI EC57 for beats, which papers on delineation take for every border.
+``CSE_TOLERANCE_MS``: twice the standard deviation that experts themselves have (CSE Working Party, Eur. Heart J. 6, 1985, as
+given by Martinez et al., IEEE Trans. Biomed. Eng. 51, 2004); an algorithm's standard deviation is held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Border = Literal["onset", "offset"]
+Labels = npt.NDArray[np.int64]
+
+WAVES: Mapping[str, tuple[tuple[int, ...], tuple[Border, ...]]] = MappingProxyType(
+    {"P": ((0,), ("onset", "offset")), "QRS": ((2, 3), ("onset", "offset")), "T": ((4,), ("offset",))}
+)
+"""Wave -> the classes of its steps (as in ``srnn.data.datasets.qtdb.CLASS_NAMES``), and the borders that these tell."""
+CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = MappingProxyType(
+    {
+        ("P", "onset"): 10.2, ("P", "offset"): 12.7, ("QRS", "onset"): 6.5, ("QRS", "offset"): 11.6, ("T", "offset"): 30.6
+    }
+)  # fmt: skip
+"""Published, not measured here."""
+
+
+class Run(NamedTuple):
+    """A wave among step labels: steps start to stop - 1."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was to be found, and what was."""
+
+    reference: int
+    predicted: int
+    found: int
+
+    @property
+    def sensitivity(self) -> float | None:
+        return self.found / self.reference if self.reference else None
+
+    @property
+    def ppv(self) -> float | None:
+        """Positive predictive value."""
+        return self.found / self.predicted if self.predicted else None
+
+
+@dataclass(frozen=True)
+class BorderReport(_Found):
+    """One border of one wave, over all sequences."""
+
+    reference: int
+    """Borders in the labels."""
+    predicted: int
+    """Borders in the predictions."""
+    found: int
+    mean_ms: float | None
+    """Mean error, predicted - reference; None where none was found."""
+    sd_ms: float | None
+    """Standard deviation of the error (of the sample); None for fewer than two."""
+    cse_tolerance_ms: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "reference": self.reference, "predicted": self.predicted, "found": self.found,
+            "sensitivity": self.sensitivity, "ppv": self.ppv, "mean_ms": self.mean_ms, "sd_ms": self.sd_ms,
+            "cse_tolerance_ms": self.cse_tolerance_ms,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WaveReport(_Found):
+    """One wave, over all sequences."""
+
+    reference: int
+    """Waves in the labels all of whose borders can be seen."""
+    predicted: int
+    """Waves in the predictions, without those at the place of a reference wave whose borders cannot be seen."""
+    found: int
+    borders: Mapping[Border, BorderReport]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "reference": self.reference, "predicted": self.predicted, "found": self.found,
+            "sensitivity": self.sensitivity, "ppv": self.ppv,
+            **{name: border.to_dict() for name, border in self.borders.items()},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DelineationReport:
+    """What ``Delineation`` found."""
+
+    waves: Mapping[str, WaveReport]
+    tolerance_ms: float
+    gap_ms: float
+    shortest_ms: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "tolerance_ms": self.tolerance_ms, "gap_ms": self.gap_ms, "shortest_ms": self.shortest_ms,
+            **{name: wave.to_dict() for name, wave in self.waves.items()},
+        }  # fmt: skip
+
+
+@dataclass
+class _Count:
+    reference: int = 0
+    predicted: int = 0
+    found: int = 0
+    errors: list[int] = field(default_factory=list)
+
+
+class Delineation:
+    """Counts waves and borders, batch by batch.
+
+    Args:
+        step_ms: how long a step is.
+        tolerance_ms, gap_ms, shortest_ms: see the rules above.
+    """
+
+    def __init__(
+        self, step_ms: float, tolerance_ms: float = 150.0, gap_ms: float = 20.0, shortest_ms: float = 20.0
+    ) -> None:
+        self.step_ms, self.tolerance_ms, self.gap_ms, self.shortest_ms = step_ms, tolerance_ms, gap_ms, shortest_ms
+        self._waves = {wave: _Count() for wave in WAVES}
+        self._borders = {(wave, border): _Count() for wave, (_, borders) in WAVES.items() for border in borders}
+
+    def add(self, true: Labels, predicted: Labels) -> None:
+        """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not count."""
+        for reference, guess in zip(true, predicted, strict=True):
+            for start, stop in _runs(reference >= 0):
+                for wave in WAVES:
+                    self._compare(wave, reference[start:stop], guess[start:stop])
+
+    def report(self) -> DelineationReport:
+        """What was counted."""
+        waves = {}
+        for wave, (_, borders) in WAVES.items():
+            reports: dict[Border, BorderReport] = {}
+            for border in borders:
+                count = self._borders[wave, border]
+                errors = np.array(count.errors) * self.step_ms
+                reports[border] = BorderReport(
+                    count.reference, count.predicted, count.found,
+                    float(errors.mean()) if len(errors) else None,
+                    float(errors.std(ddof=1)) if len(errors) > 1 else None,
+                    CSE_TOLERANCE_MS[wave, border],
+                )  # fmt: skip
+            count = self._waves[wave]
+            waves[wave] = WaveReport(count.reference, count.predicted, count.found, reports)
+        return DelineationReport(waves, self.tolerance_ms, self.gap_ms, self.shortest_ms)
+
+    def _compare(self, wave: str, true: Labels, predicted: Labels) -> None:
+        """One labelled stretch, one wave."""
+        classes, borders = WAVES[wave]
+        length = len(true)
+        references = _runs(np.isin(true, classes))
+        guesses = clean(_runs(np.isin(predicted, classes)), self.gap_ms / self.step_ms, self.shortest_ms / self.step_ms)
+        tolerance = self.tolerance_ms / self.step_ms
+        partner = _pair(references, guesses, borders, tolerance)
+        for i, reference in enumerate(references):
+            guess = guesses[partner[i]] if i in partner else None
+            all_found = True
+            for border in borders:
+                if not _seen(reference, border, length):
+                    continue  # and the guess's border is neither right nor wrong
+                count = self._borders[wave, border]
+                count.reference += 1
+                error = None
+                if guess is not None and _seen(guess, border, length):
+                    count.predicted += 1
+                    error = _edge(guess, border) - _edge(reference, border)
+                if error is not None and abs(error) <= tolerance:
+                    count.found += 1
+                    count.errors.append(error)
+                else:
+                    all_found = False
+            if all(_seen(reference, border, length) for border in borders):
+                self._waves[wave].reference += 1
+                self._waves[wave].predicted += guess is not None
+                self._waves[wave].found += all_found
+        for j in set(range(len(guesses))) - set(partner.values()):
+            seen = [border for border in borders if _seen(guesses[j], border, length)]
+            self._waves[wave].predicted += len(seen) == len(borders)
+            for border in seen:
+                self._borders[wave, border].predicted += 1
+
+
+def clean(runs: list[Run], gap: float, shortest: float) -> list[Run]:
+    """Runs in order, those less than ``gap`` steps apart joined, and then those shorter than ``shortest`` steps left out."""
+    joined: list[Run] = []
+    for run in runs:
+        if joined and run.start - joined[-1].stop < gap:
+            joined[-1] = Run(joined[-1].start, run.stop)
+        else:
+            joined.append(run)
+    return [run for run in joined if run.stop - run.start >= shortest]
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[Run]:
+    """The runs of True, in order."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    return [Run(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
+
+
+def _edge(run: Run, border: Border) -> int:
+    return run.start if border == "onset" else run.stop
+
+
+def _seen(run: Run, border: Border, length: int) -> bool:
+    """Whether the run begins, or ends, within the stretch of ``length`` steps."""
+    return run.start > 0 if border == "onset" else run.stop < length
+
+
+def _pair(references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float) -> dict[int, int]:
+    """Reference number -> guess number, one to one, the nearest first; pairs overlap or have a border within tolerance."""
+    candidates = []
+    for i, reference in enumerate(references):
+        for j, guess in enumerate(guesses):
+            distances = [abs(_edge(guess, border) - _edge(reference, border)) for border in borders]
+            overlap = reference.start < guess.stop and guess.start < reference.stop
+            if overlap or min(distances) <= tolerance:
+                candidates.append((sum(distances), i, j))
+    partner: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, i, j in sorted(candidates):
+        if i not in partner and j not in taken:
+            partner[i] = j
+            taken.add(j)
+    return partner

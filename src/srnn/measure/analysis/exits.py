@@ -1,0 +1,182 @@
+"""Choosing when to decide: accuracy against latency for a grid of confidences, patiences and first steps.
+
+A policy (``policy.py``) is chosen on the validation split: of all whose accuracy there lies at most the allowed loss below
+that of waiting for the end, the one that decides first on average. Counting goes batch by batch; no sequence is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...nn.losses import Loss
+from .anytime import Prefixes
+from .policy import ExitPolicy, first_exit
+
+CONFIDENCES = (
+    *(round(0.1 + 0.05 * i, 2) for i in range(16)),
+    0.88, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999, 0.9999, 0.99999,
+)  # fmt: skip
+"""Thresholds that are tried."""
+PATIENCES = (1, 2, 4, 8, 16)
+"""Numbers of steps in a row that are tried."""
+EARLIEST = (1, 16, 32, 64, 128, 256, 512)
+"""First steps that are tried, and with them the first that the loss counts: before it a network was never asked."""
+
+
+@dataclass(frozen=True)
+class ExitPoint:
+    """What a policy gives on a split."""
+
+    confidence: float | None
+    margin: float
+    patience: int
+    earliest: int
+    accuracy: float
+    """Of all sequences; those that never exit are decided at their end."""
+    exited: float
+    """Share of the sequences that decide before their end, or at it, because they are sure."""
+    accuracy_exited: float | None
+    """Of these."""
+    mean_steps: float
+    """Steps read before the decision, of all sequences."""
+    median_steps: float
+    mean_steps_exited: float | None
+    """Time to decision at this confidence: of those that reach it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class ExitCounts:
+    """Counts what every confidence, patience and earliest step would give.
+
+    Args:
+        loss: of the recipe.
+        steps: of the longest sequence.
+        patiences, margin: what is tried beside every confidence.
+    """
+
+    def __init__(self, loss: Loss, steps: int, patiences: Sequence[int] = PATIENCES, margin: float = 0.0) -> None:
+        self.loss, self.patiences, self.margin = loss, tuple(dict.fromkeys((1, *patiences))), margin
+        self.choosable = tuple(patiences)
+        self.earliest = tuple(sorted({*EARLIEST, loss.config.start + 1}))
+        grid = (len(CONFIDENCES), len(self.patiences), len(self.earliest))
+        self.at = np.zeros((*grid, steps + 1), np.int64)  # sequences by steps read
+        self.right, self.exited = np.zeros(grid, np.int64), np.zeros(grid, np.int64)
+        self.right_exited, self.steps_exited = np.zeros(grid, np.int64), np.zeros(grid, np.int64)
+        self.full_at = np.zeros(steps + 1, np.int64)
+        self.full_right = 0
+
+    def add(self, found: Prefixes, true: npt.NDArray[np.int64]) -> None:
+        """Count B sequences; ``true`` (B,), -1 without a label."""
+        keep = true >= 0
+        predicted, last, true = found.predicted[keep], found.last[keep], true[keep]
+        rows = np.arange(len(true))
+        self.full_at += np.bincount(last + 1, minlength=len(self.full_at))
+        self.full_right += int((predicted[rows, last] == true).sum())
+        valid = np.arange(predicted.shape[1]) <= last[:, None]
+        valid &= found.margin[keep] >= self.margin
+        for i, confidence in enumerate(CONFIDENCES):
+            sure = valid & (found.confidence[keep] >= confidence)
+            for cell, first in enumerate(first_exit(predicted, sure, self.patiences, self.earliest)):
+                place = (i, *divmod(cell, len(self.earliest)))
+                exited = first >= 0
+                at = np.where(exited, first, last)
+                right = predicted[rows, at] == true
+                self.at[place] += np.bincount(at + 1, minlength=self.at.shape[-1])
+                self.right[place] += right.sum()
+                self.exited[place] += exited.sum()
+                self.right_exited[place] += (right & exited).sum()
+                self.steps_exited[place] += (at[exited] + 1).sum()
+
+    def waiting(self) -> ExitPoint:
+        """Never deciding before the end."""
+        return _point(self._policy(None, 1, 1), self.full_at, self.full_right, 0, 0, 0)
+
+    def point(self, policy: ExitPolicy) -> ExitPoint:
+        """What a policy of the grid gives. Its confidence, patience and earliest step must be among those tried."""
+        if policy.confidence is None:
+            return self.waiting()
+        place = (
+            CONFIDENCES.index(policy.confidence),
+            self.patiences.index(policy.patience),
+            self.earliest.index(policy.earliest),
+        )
+        counts = (self.right, self.exited, self.right_exited, self.steps_exited)
+        return _point(policy, self.at[place], *(int(count[place]) for count in counts))
+
+    def curve(self, patience: int, earliest: int = 1) -> list[ExitPoint]:
+        """Accuracy against latency: a point for each confidence, ascending."""
+        return [self.point(self._policy(confidence, patience, earliest)) for confidence in CONFIDENCES]
+
+    def choose(self, allowed_loss: float, split: str) -> ExitPolicy:
+        """The policy that decides first on average, of those that lose at most so much accuracy (0.005: half a point)."""
+        least = self.full_right - allowed_loss * int(self.full_at.sum()) - 1e-9
+        steps = self.at @ np.arange(self.at.shape[-1])
+        allowed = self.right >= least
+        allowed[:, [patience not in self.choosable for patience in self.patiences]] = False
+        if not allowed.any() or steps[allowed].min() >= self.full_at @ np.arange(len(self.full_at)):
+            return self._policy(None, 1, 1, split, allowed_loss)
+        first = allowed & (steps == steps[allowed].min())
+        best = first & (self.right == self.right[first].max())
+        i, j, k = np.argwhere(best)[0].tolist()
+        return self._policy(CONFIDENCES[i], self.patiences[j], self.earliest[k], split, allowed_loss)
+
+    def _policy(
+        self, confidence: float | None, patience: int, earliest: int, split: str | None = None,
+        allowed_loss: float | None = None,
+    ) -> ExitPolicy:  # fmt: skip
+        config = self.loss.config
+        return ExitPolicy(config.name, config.start, confidence, self.margin, patience, earliest, split, allowed_loss)
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """A policy chosen on validation, and what it gives there and on a split."""
+
+    policy: ExitPolicy
+    split: str
+    waiting: ExitPoint
+    """On the split, always deciding at the end."""
+    result: ExitPoint
+    """On the split, with the policy."""
+    validation: ExitPoint
+    """On validation, with the policy."""
+    curve: list[ExitPoint]
+    """On the split, for every confidence, with the policy's patience, margin and earliest step."""
+    first_reached: list[ExitPoint]
+    """On the split, for every confidence with patience 1, from the first step that the loss counts: the time to decision."""
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = {name: getattr(self, name).to_dict() for name in ("policy", "waiting", "result", "validation")}
+        return {
+            "split": self.split, **plain,
+            "curve": [point.to_dict() for point in self.curve],
+            "first_reached": [point.to_dict() for point in self.first_reached],
+        }  # fmt: skip
+
+
+def _point(
+    policy: ExitPolicy, at: npt.NDArray[np.int64], right: int, exited: int, right_exited: int, steps_exited: int
+) -> ExitPoint:
+    total = max(int(at.sum()), 1)
+    reached = at.cumsum()
+    # The median of an even number of sequences is the mean of the two in the middle.
+    middle = [int(np.searchsorted(reached, (total + odd) // 2)) for odd in (1, 2)]
+    return ExitPoint(
+        confidence=policy.confidence,
+        margin=policy.margin,
+        patience=policy.patience,
+        earliest=policy.earliest,
+        accuracy=right / total,
+        exited=exited / total,
+        accuracy_exited=right_exited / exited if exited else None,
+        mean_steps=float(at @ np.arange(len(at))) / total,
+        median_steps=sum(middle) / 2,
+        mean_steps_exited=steps_exited / exited if exited else None,
+    )

@@ -1,0 +1,111 @@
+"""What training made of the time constants: their values at the start and now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...nn.baselines import Network
+from ...nn.network import SRNN, Layer
+
+Values = npt.NDArray[np.float64]
+WIDE = 20.0
+"""Ratio of the longest to the shortest time constant from which bins grow by a constant factor."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many neurons have which time constant."""
+
+    edges: Values
+    """(bins + 1,) in steps."""
+    now: list[int]
+    initial: list[int] | None
+    """At the start; None where that is not known."""
+    log: bool
+    """Bins grow by a constant factor, because the range is wide; else they are of one width."""
+
+
+@dataclass(frozen=True)
+class TimeConstants:
+    """One kind of time constant of one layer."""
+
+    name: str
+    """"layers.0.tau_mem"."""
+    is_trained: bool
+    """Whether the optimiser may change it."""
+    values: Values
+    """(size,) now, in steps."""
+    initial: Values | None
+    """(size,) at the start; None where that is not known."""
+    step_ms: float | None
+
+    @property
+    def rms_change(self) -> float | None:
+        """Root of the mean squared change, in steps."""
+        return None if self.initial is None else float(np.sqrt(np.square(self.values - self.initial).mean()))
+
+    def histogram(self, bins: int = 24) -> Histogram:
+        """How many neurons have which, now and at the start, over the range of both."""
+        both = _finite(self.values if self.initial is None else np.concatenate([self.values, self.initial]))
+        log = bool(len(both) and both.min() > 0 and both.max() > WIDE * both.min())
+        edges = np.geomspace(both.min(), both.max(), bins + 1) if log else np.histogram_bin_edges(both, bins)
+
+        def counts(values: Values) -> list[int]:
+            inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded outer edge loses nobody
+            return np.histogram(inside, edges)[0].tolist()
+
+        return Histogram(edges, counts(self.values), None if self.initial is None else counts(self.initial), log)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "trained": self.is_trained,
+            "step_ms": self.step_ms,
+            "rms_change": self.rms_change,
+            "now": _summary(self.values),
+            "initial": None if self.initial is None else _summary(self.initial),
+        }
+
+
+def time_constants(
+    network: Network, initial: Network | None = None, step_ms: float | None = None
+) -> list[TimeConstants]:
+    """The time constants of every layer, the readout's last; none for a network of torch's cells.
+
+    ``initial``: the same network before training (``recipe.build_network(task, run.seed)``).
+    SrnnError where the two are not of one architecture.
+    """
+    if not isinstance(network, SRNN):
+        return []
+    now = network.time_constants()
+    before = initial.time_constants() if isinstance(initial, SRNN) else {}
+    if before and {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in before.items()}:
+        raise SrnnError("The initial network is of another architecture: its time constants do not fit.")
+    found = []
+    for name, values in now.items():
+        layer, _, tau = name.rpartition(".")
+        module = network.get_submodule(layer)
+        assert isinstance(module, Layer)
+        start = before[name].double().cpu().numpy() if before else None
+        found.append(TimeConstants(name, tau in module.neuron.trained, values.double().cpu().numpy(), start, step_ms))
+    return found
+
+
+def _finite(values: Values) -> Values:
+    """Without what is no number: some published time constants are none."""
+    return values[np.isfinite(values)]
+
+
+def _summary(values: Values) -> dict[str, Any]:
+    known = _finite(values)
+    if not len(known):
+        return {"mean": None, "std": None, "min": None, "max": None, "values": [None] * len(values)}
+    return {
+        "mean": float(known.mean()), "std": float(known.std()), "min": float(known.min()), "max": float(known.max()),
+        "values": [value if np.isfinite(value) else None for value in values.tolist()],
+    }  # fmt: skip

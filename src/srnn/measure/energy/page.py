@@ -1,0 +1,147 @@
+"""What ``srnn energy --out`` writes for people: networks beside the first, seeds of one recipe as one row with their spread.
+
+May import: estimate, text.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...text import code, markdown_table
+from ...text import markdown as md
+from .estimate import MODELS
+
+HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
+NOTHING = "-"
+"""Not measured, or without meaning here."""
+
+
+def seeds_together(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row for each group of ``found["networks"]`` that differ in nothing but the seed.
+
+    Each: name, seeds, parameters, and lists over the seeds: accuracy, firing_rate, energy (nJ a step, by model); then, of their
+    means, what ``compare`` has: ratio (by model), error, efficiency (by model). What is not known is None.
+    """
+    rows: list[dict[str, Any]] = []
+    for group in dict.fromkeys(report["group"] for report in found["networks"]):
+        members = [report for report in found["networks"] if report["group"] == group]
+        known = {model: [r["models"][model] for r in members] for model in MODELS}
+        rows.append({
+            "name": _name([Path(report["name"]).name for report in members]),
+            "seeds": [report["seed"] for report in members],
+            "parameters": members[0]["parameters"],
+            "accuracy": _all(report["accuracy"] for report in members),
+            "firing_rate": _all(r["firing_rate"] and r["spikes"] and r["firing_rate"]["mean"] for r in members),
+            "energy": {
+                model: _all(value and value["energy_pj"]["step"] / 1e3 for value in values) for model, values in known.items()
+            },
+        })  # fmt: skip
+    first = rows[0]
+    for row in rows:
+        row["ratio"] = {model: _ratio(row["energy"][model], first["energy"][model]) for model in MODELS}
+        errors = [None if r["accuracy"] is None else [1 - value for value in r["accuracy"]] for r in (row, first)]
+        row["error"] = _ratio(*errors)
+        error = row["error"]
+        row["efficiency"] = {
+            model: None if error is None or ratio is None else error * ratio for model, ratio in row["ratio"].items()
+        }
+    return rows
+
+
+def markdown(found: dict[str, Any], command: str) -> str:
+    """The page: energies a step, then what they are beside the first network's."""
+    rows, given = seeds_together(found), found["input"]
+    kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
+    step = f" ({found['step_ms']:g} ms)" if found["step_ms"] else ""
+    where = f", {found['split']} split" if found["split"] else ""
+    lines = [
+        f"# Energy: {md(found['task'])}{where}",
+        "",
+        f"Of one step{step}, in nJ, by four models of what operations cost; input: {kind}; memory model: "
+        f"{md(found['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
+        "",
+        *markdown_table(
+            [
+                "network",
+                "seeds",
+                "accuracy",
+                "spikes per neuron and step",
+                "parameters",
+                *(HEADS[model] for model in MODELS),
+            ],
+            [
+                [
+                    md(row["name"]),
+                    ", ".join(str(seed) for seed in row["seeds"]) if None not in row["seeds"] else NOTHING,
+                    _spread(row["accuracy"], "{:.2%}"),
+                    _spread(row["firing_rate"], "{:.3f}"),
+                    f"{row['parameters']:,}",
+                    *(_spread(row["energy"][model], None) for model in MODELS),
+                ]
+                for row in rows
+            ],
+        ),
+    ]
+    if len(rows) > 1:
+        columns = [HEADS[model] for model in MODELS]
+        lines += [
+            "",
+            f"Beside {md(rows[0]['name'])}: energy ratio by model; error ratio; efficiency, which is their product (above 1: "
+            f"{md(rows[0]['name'])} is better). Ratios of means.",
+            "",
+            *markdown_table(
+                ["network", *columns, "error", *(f"efficiency, {column}" for column in columns)],
+                [
+                    [
+                        md(row["name"]),
+                        *(times(row["ratio"][model]) for model in MODELS),
+                        times(row["error"]),
+                        *(times(row["efficiency"][model]) for model in MODELS),
+                    ]
+                    for row in rows
+                ],
+            ),
+        ]
+    notes = dict.fromkeys((Path(r["name"]).name, r["note"]) for r in found["networks"] if r["note"])
+    lines += ["", *(f"- {md(name)}: {md(note)}" for name, note in notes), ""] if notes else [""]
+    lines += [f"Made by {code(command)}; every number in [energy.json](energy.json).", ""]
+    return "\n".join(lines)
+
+
+def _name(names: Sequence[str]) -> str:
+    """Of runs ecg-lstm-s0, ecg-lstm-s1: ecg-lstm."""
+    if len(names) == 1:
+        return names[0]
+    return re.sub(r"[-_.]*(s|seed)?[-_.]*\d+$", "", names[0]) or names[0]
+
+
+def _all(values: Iterable[Any]) -> list[float] | None:
+    found = list(values)
+    return None if None in found else found
+
+
+def _ratio(own: list[float] | None, first: list[float] | None) -> float | None:
+    if own is None or first is None or not statistics.fmean(first):
+        return None
+    return statistics.fmean(own) / statistics.fmean(first)
+
+
+def _spread(values: list[float] | None, form: str | None) -> str:
+    if values is None:
+        return NOTHING
+    write = digits if form is None else form.format
+    mean = write(statistics.fmean(values))
+    return mean if len(set(values)) == 1 else f"{mean} ± {write(statistics.stdev(values))}"
+
+
+def times(value: float | None) -> str:
+    return NOTHING if value is None else f"{digits(value)}x"
+
+
+def digits(value: float) -> str:
+    """Three digits, or all of a number of more, never as 1e+03."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,183 @@
+"""What the page of a run says, as one object for JSON: the page embeds it, and ``srnn report --json`` prints it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...data.batches import Sequences
+from ...data.datasets.qtdb import CHANNELS
+from ...errors import SrnnError
+from ...files import read_object
+from ...train.recipes import dump_recipe
+from ...train.recipes.baselines import BASELINES
+from ...train.runs import Run
+from ..analysis import AnalysisOptions, TimeConstants, analyse, can_exit, is_ecg, spikes
+from ..energy.subjects import compare_energy
+from .samples import take_samples
+
+if TYPE_CHECKING:
+    from ...data.datasets import SplitName
+    from ...data.tasks import Task
+    from ...nn.baselines import Network
+
+SAMPLES = 6
+HISTOGRAM_BINS = 24
+ECG_LEADS = [{"name": name, "up": 2 * i, "down": 2 * i + 1} for i, name in enumerate(("lead 1", "lead 2"))]
+"""Channels that belong together, as ``srnn.data.datasets.qtdb.CHANNELS`` has them."""
+
+
+def report_content(
+    folder: Path,
+    split: SplitName = "validation",
+    *,
+    samples: int = SAMPLES,
+    baselines: Sequence[str] | None = None,
+    data_dir: Path | None = None,
+    options: AnalysisOptions | None = None,
+) -> dict[str, Any]:
+    """All about a run. Reads the split, and validation where an exit policy has to be chosen.
+
+    Args:
+        samples: real sequences that can be watched step by step.
+        baselines: what the energy is compared with: run folders, and names of untrained baselines of the same sizes. None: an
+            LSTM, unless the run is itself one of torch's cells.
+        options: of the analysis.
+
+    Raises SrnnError for a folder that is no trained run, and for data that are missing.
+    """
+    if samples < 0:
+        raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
+    run = Run.open(folder)
+    network, task, loss = run.trained()
+    names = default_baselines(run) if baselines is None else list(baselines)
+    others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
+    check_baselines([name for name in names if name not in others])
+    found = analyse(
+        network, task, loss, split, seed=run.seed, data_dir=data_dir,
+        initial=run.recipe.build_network(task, run.seed), options=analysis_options(network, loss, options),
+    )  # fmt: skip
+    energy = compare_energy(
+        [folder, *others], [name for name in names if name not in others], split=split, data_dir=data_dir
+    )
+    shown = [*short_names([folder, *map(Path, others)]), *(name for name in names if name not in others)]
+    for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
+        report["name"] = row["name"] = name
+    policy = found.exit.policy if found.exit is not None and found.exit.policy.confidence is not None else None
+    watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
+    if samples:
+        watched = take_samples(
+            network, loss, Sequences(task, split, data_dir), task.load(split, data_dir).groups, samples,
+            seed=run.seed, activity=found.activity, policy=policy,
+        )  # fmt: skip
+    return plain(
+        {
+            "kind": "report",
+            "name": folder.resolve().name,
+            "ecg": is_ecg(task),
+            "input_names": ECG_LEADS if is_ecg(task) and task.inputs == len(CHANNELS) else None,
+            "task": describe_task(task, run),
+            "network": describe_network(network, run),
+            "evaluation": found.to_dict(),
+            "histograms": [histogram(one) for one in found.time_constants],
+            "training": training(run),
+            "energy": energy,
+            "samples": watched,
+            "recipe": dump_recipe(run.recipe),
+            "environment": read_object(run.path / "environment.json"),
+        }
+    )  # fmt: skip
+
+
+def default_baselines(run: Run) -> list[str]:
+    """An LSTM of the same sizes, for a spiking network."""
+    return ["lstm"] if run.recipe.network.model == "srnn" else []
+
+
+def check_baselines(names: Sequence[str]) -> None:
+    """SrnnError unless each is a baseline's name."""
+    for name in names:
+        if name not in BASELINES:
+            raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
+
+
+def analysis_options(network: Network, loss: Any, options: AnalysisOptions | None) -> AnalysisOptions:
+    """The options that were given, or those that suit the network."""
+    return options or AnalysisOptions(early_exit=can_exit(network, loss))
+
+
+def describe_task(task: Task, run: Run) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "options": dict(run.recipe.task.options),
+        "per_step": task.kind == "per_step",
+        "inputs": task.inputs,
+        "class_names": list(task.class_names),
+        "unlabelled_class": None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
+        "step_ms": task.step_ms,
+        "start": run.recipe.loss.start,
+        "loss": run.recipe.loss.name,
+    }
+
+
+def describe_network(network: Network, run: Run) -> dict[str, Any]:
+    """In words, and its sizes."""
+    config = run.recipe.network
+    return {
+        "model": config.model,
+        "inputs": network.inputs,
+        "hidden": list(config.hidden),
+        "outputs": network.outputs,
+        "neurons": [_neuron_name(network, number) for number in range(len(config.hidden))],
+        "spiking": spikes(network),
+        "bidirectional": bool(network.bidirectional),
+        "substeps": getattr(network, "substeps", 1),
+        "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+    }
+
+
+def _neuron_name(network: Network, number: int) -> str:
+    layer = network.layers[number]
+    one = getattr(layer, "forward_layer", layer)
+    neuron = getattr(one, "neuron", None)
+    return neuron.name if neuron is not None else str(getattr(one, "name", "relu"))
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The last parts of the paths, as many as tell them all apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return ["/".join(part) for part in parts]
+
+
+def histogram(one: TimeConstants) -> dict[str, Any]:
+    """How many neurons have which time constant, now and at the start."""
+    found = one.histogram(HISTOGRAM_BINS)
+    edges = found.edges.tolist()
+    return {"name": one.name, "log": found.log, "edges": edges, "now": found.now, "initial": found.initial}
+
+
+def training(run: Run) -> dict[str, Any]:
+    """What training logged an epoch, and the epoch that validation chose."""
+    epochs = run.epochs()
+    best = [record["epoch"] for record in epochs if record.get("best")]
+    result = read_object(run.path / "result.json") if (run.path / "result.json").is_file() else None
+    if result is not None:
+        result.pop("run", None)  # where it lies is nobody's business
+    return {"epochs": epochs, "best_epoch": best[-1] if best else None, "result": result}
+
+
+def plain(value: Any) -> Any:
+    """The same without what JSON has no word for: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

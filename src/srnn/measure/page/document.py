@@ -1,0 +1,53 @@
+"""One HTML file from an object for JSON and the files in ``assets/``. It needs no network and says so to the browser."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ...errors import SrnnError
+from ...files import whole_file
+from ...text import one_line
+
+SCRIPTS = {
+    "report": ("base.js", "plots.js", "player.js", "sections.js", "report.js"),
+    "comparison": ("base.js", "plots.js", "comparison.js"),
+}
+
+
+def page(content: dict[str, Any]) -> str:
+    """The page of a ``report_content`` or ``comparison_content``."""
+    title = content["name"] if content["kind"] == "report" else "comparison of " + ", ".join(
+        run["name"] for run in content["runs"]
+    )  # fmt: skip
+    parts = {
+        "title": html.escape(one_line(f"srnn: {title}")),
+        "style": _asset("style.css"),
+        "script": "\n".join(_asset(name) for name in SCRIPTS[content["kind"]]),
+        # "<" could end the script element; in JSON it only stands in strings, where it can be written otherwise.
+        "data": to_json(content).replace("<", "\\u003c"),
+    }
+    text = _asset("page.html")
+    for name, part in parts.items():  # the data last: nothing in them is looked at again
+        text = text.replace(f"<!-- {name} -->", part, 1)
+    return text
+
+
+def to_json(content: dict[str, Any]) -> str:
+    """In one line."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":"))
+
+
+def write_page(content: dict[str, Any], path: Path) -> None:
+    """Write the page, whole or not at all. SrnnError when it cannot be written."""
+    if path.is_dir():
+        raise SrnnError(f"{path} is a folder; name a file with --out.")
+    with whole_file(path, parents=True) as file:
+        file.write(page(content).encode())
+
+
+def _asset(name: str) -> str:
+    return (resources.files("srnn.measure.page") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,207 @@
+"""Real sequences of a split, step by step: what went in, what the neurons did, what the network believed.
+
+Which ones: spread evenly over the split, ordered by class where a sequence has one. How well the network does plays no part.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ...data.batches import Batch, Sequences
+from ...nn.baselines import Network
+from ...nn.kernels import LayerResult, Spikes
+from ...nn.losses import Loss
+from ...nn.network import SRNN, BidirectionalLayer
+from ..analysis import ExitPolicy, prefixes, running_scores
+from ..analysis.analyse import is_bidirectional
+from ..analysis.scores import confidences, softmax
+from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
+
+if TYPE_CHECKING:
+    from ..analysis import Activity
+
+BUDGET = 1_500_000
+"""Bytes that all samples together may take before they are written as text; longer sequences are cut."""
+MOST_STEPS = 4000
+"""Steps of a sequence that are shown at most: more than that no screen can show."""
+WATCHED = 3
+"""Neurons of each hidden layer whose membrane is shown."""
+
+Array = npt.NDArray[Any]
+
+
+def sample_indices(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Up to ``count`` sequences of labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
+    order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
+    shown = min(count, len(y))
+    return order[(2 * np.arange(shown) + 1) * len(y) // max(2 * shown, 1)]  # the middles of equal parts
+
+
+def take_samples(
+    network: Network,
+    loss: Loss,
+    sequences: Sequences,
+    groups: npt.NDArray[np.str_] | None,
+    count: int,
+    *,
+    seed: int = 0,
+    activity: Activity | None = None,
+    policy: ExitPolicy | None = None,
+) -> dict[str, Any]:
+    """What the page's player shows: ``watched`` neurons of each hidden layer, and the ``sequences``.
+
+    Args:
+        groups: what each sequence of the split comes from, if that is known.
+        count: how many sequences, at most.
+        seed: of random initial states.
+        activity: rates on the split, by which neurons are chosen: the busiest, the one in the middle, the laziest that fires.
+        policy: marks where the network would decide early.
+    """
+    indices = sample_indices(sequences.y, count)
+    if not len(indices):
+        return {"watched": [], "substeps": _substeps(network), "sequences": []}
+    run = _run(network, sequences.take(indices), seed)
+    believed = _beliefs(network, loss, run.output)
+    watched = _watched(network, activity)
+    room = BUDGET // len(indices)
+    decided = None if policy is None else policy.decide(run.output.numpy(), run.steps)
+    shown = []
+    for row, index in enumerate(indices.tolist()):
+        steps = run.steps[row]
+        item = {
+            "index": index,
+            "group": None if groups is None else str(groups[index]),
+            "steps": steps,
+            "shown": min(steps, MOST_STEPS, max(1, room // _bytes_per_step(network, run, watched))),
+            **_outcome(loss, run, row),
+            "exit": None,
+        }
+        if decided is not None and bool(decided.exited[row]):
+            item["exit"] = {"steps": int(decided.steps[row]), "class": int(decided.classes[row])}
+        item |= _arrays(network, loss, run, believed[row], watched, row, item["shown"])
+        shown.append(item)
+    return {"watched": watched, "substeps": _substeps(network), "sequences": shown}
+
+
+class _Recorded(NamedTuple):
+    """What the network made of B sequences, on the processor."""
+
+    x: Tensor
+    """(B, T, C), dense."""
+    y: Tensor
+    lengths: Tensor | None
+    output: Tensor
+    layers: tuple[LayerResult, ...]
+    """The hidden ones."""
+
+    @property
+    def steps(self) -> list[int]:
+        """Valid steps of each sequence."""
+        return [self.x.shape[1]] * len(self.x) if self.lengths is None else self.lengths.tolist()
+
+
+def _run(network: Network, batch: Batch, seed: int) -> _Recorded:
+    """Run the network with the traces that are shown."""
+    generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
+    was_training = network.training
+    network.eval()
+    record = ("u", "v") if isinstance(network, SRNN) else ()
+    with torch.no_grad():
+        result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
+    network.train(was_training)
+    x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
+    lengths = None if batch.lengths is None else batch.lengths.cpu()
+    return _Recorded(x.cpu(), batch.y.cpu(), lengths, result.output.cpu(), result.layers[:-1])
+
+
+def _substeps(network: Network) -> int:
+    return network.substeps if isinstance(network, SRNN) else 1
+
+
+def _beliefs(network: Network, loss: Loss, given: Tensor) -> npt.NDArray[np.float64]:
+    """(B, T, C): probabilities of the classes, at each step from what was read until then."""
+    output = given.double().numpy()
+    if loss.per_step or is_bidirectional(network):
+        return softmax(output)
+    return confidences(running_scores(output, loss.config.name, loss.config.start), loss.config.name)
+
+
+def _outcome(loss: Loss, run: _Recorded, row: int) -> dict[str, Any]:
+    """The true class and the decision; with a label at every step how many of the labelled steps that count are right."""
+    output, lengths = run.output, run.lengths
+    if not loss.per_step:
+        predicted = int(loss.scores(output, lengths).argmax(-1)[row])
+        true = int(run.y[row])
+        return {"true": true, "predicted": predicted, "right": true == predicted}
+    counted = loss.counted_steps(output, lengths)[row] & (run.y[row] >= 0)
+    right = int((counted & (output[row].argmax(-1) == run.y[row])).sum())
+    return {"labelled_steps": int(counted.sum()), "right_steps": right}
+
+
+def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]]:
+    """Of each hidden layer: its name, kind and size, and the neurons whose membranes are shown, the busiest first."""
+    found = []
+    for number, layer in enumerate(network.layers):
+        one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
+        spiking = isinstance(network, SRNN) and one.neuron.emission == "spike"  # type: ignore[union-attr]
+        kind = one.neuron.name if isinstance(network, SRNN) else getattr(one, "name", "dense")  # type: ignore[union-attr]
+        neurons: list[int] = []
+        if activity is not None:
+            rates = next(a.rates for a in activity.layers if a.name.split(".")[1] == str(number))
+            order = np.argsort(-rates, kind="stable")
+            order = order[rates[order] > 0] if (rates > 0).any() else order
+            places = np.linspace(0, len(order) - 1, min(WATCHED, len(order)))
+            neurons = order[np.rint(places).astype(np.int64)].tolist()
+        found.append(
+            {"name": f"layers.{number}", "kind": kind, "size": int(layer.size), "spiking": spiking, "neurons": neurons}  # type: ignore[arg-type]
+        )
+    return found
+
+
+def _bytes_per_step(network: Network, run: _Recorded, watched: list[dict[str, Any]]) -> int:
+    """Of one sequence, before base64, about."""
+    binary = bool(((run.x == 0) | (run.x.abs() == 1)).all())
+    size = run.x.shape[2] // (4 if binary else 1)
+    for layer in watched:
+        activity = layer["size"] // 8 if layer["spiking"] and not is_bidirectional(network) else layer["size"]
+        size += _substeps(network) * (activity + 4 * len(layer["neurons"]))
+    return size + 2 * network.outputs + 4
+
+
+def _arrays(
+    network: Network, loss: Loss, run: _Recorded, believed: Array, watched: list[dict[str, Any]], row: int, steps: int
+) -> dict[str, Any]:
+    """The first ``steps`` steps of one sequence, packed."""
+    x = run.x[row, :steps].numpy()
+    found: dict[str, Any] = {"input": _input(x), "probabilities": pack_levels(believed[:steps], fine=True)}
+    if loss.per_step:
+        found["labels"] = pack_numbers(run.y[row, :steps].numpy())
+        found["decisions"] = pack_numbers(run.output[row, :steps].argmax(-1).numpy())
+    elif not is_bidirectional(network):
+        lengths = None if run.lengths is None else run.lengths[row : row + 1]
+        found["decisions"] = pack_numbers(prefixes(loss, run.output[row : row + 1], lengths).predicted[0, :steps])
+    inner = steps * _substeps(network)
+    found["layers"] = [pack_activity(layer.output[row, :inner].cpu().numpy()) for layer in run.layers]
+    found["membranes"] = []
+    for layer, given in zip(watched, run.layers, strict=True):
+        if not layer["neurons"]:
+            found["membranes"].append(None)
+            continue
+        prefix = "forward." if is_bidirectional(network) else ""
+        u, v = (given.traces[prefix + name][row][:inner, layer["neurons"]].cpu().numpy() for name in ("u", "v"))
+        # A spike comes where the drive v = u - threshold is above 0: so is the threshold known, moving or not.
+        threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
+        found["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
+    return found
+
+
+def _input(x: Array) -> dict[str, Any]:
+    """Events as bits, those of the other sign apart; else levels."""
+    if not bool(((x == 0) | (np.abs(x) == 1)).all()):
+        return {"kind": "analog", "values": pack_levels(x)}
+    return {"kind": "events", "values": pack_bits(x > 0), "negative": pack_bits(x < 0) if (x < 0).any() else None}

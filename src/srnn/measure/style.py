@@ -1,0 +1,152 @@
+"""One look for all figures of the paper: as wide as a page, readable at that size, for colour-blind readers and in grey.
+
+Colours are those of Okabe & Ito (2008). Lines that may be confused also differ in dash, points in shape.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import SrnnError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+BLACK, GREY, LIGHT = "#1c2024", "#6b7280", "#d4d7dc"
+CYCLE = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (8, 2)), (0, (3, 3)), "-")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+SURROGATES = {
+    "multi_gaussian": (BLUE, "o"), "gaussian": (ORANGE, "s"), "linear": (GREEN, "^"), "slayer": (PINK, "D"),
+}  # fmt: skip
+"""Colour and shape of a surrogate gradient, the same in every panel."""
+SEGMENTS = (BLUE, SKY, ORANGE, PINK, GREEN, YELLOW)
+"""P, PQ, QR, RS, ST, TP of the electrocardiogram."""
+
+WIDTH = 7.2
+"""Inches, 183 mm: two columns of a journal."""
+FORMATS = ("svg", "pdf", "png")
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_AXIS_POINTS = 27
+"""Points that the numbers and the label of an axis take below it."""
+SHEET: dict[Any, Any] = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 7.5,
+    "axes.titlesize": 8, "axes.titlelocation": "left", "axes.titlepad": 5, "axes.labelsize": 7.5,
+    "axes.labelcolor": BLACK, "axes.edgecolor": GREY, "axes.linewidth": 0.6, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": False, "grid.color": LIGHT, "grid.linewidth": 0.5,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "xtick.color": GREY, "ytick.color": GREY,
+    "xtick.labelcolor": BLACK, "ytick.labelcolor": BLACK, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "text.color": BLACK, "lines.linewidth": 1.3,
+    "lines.markersize": 4, "legend.frameon": False, "legend.fontsize": 7, "legend.handlelength": 1.9,
+    "legend.borderaxespad": 0.2, "legend.labelspacing": 0.3, "image.cmap": "cividis", "savefig.dpi": 200,
+    "text.parse_math": False, "svg.hashsalt": "srnn", "svg.fonttype": "path", "pdf.fonttype": 42, "pdf.compression": 6,
+}  # fmt: skip
+"""matplotlib's settings; the salt makes the same picture, byte for byte, of the same numbers."""
+
+
+def context() -> Any:
+    """``with context():`` around everything that draws or saves."""
+    import matplotlib
+
+    return matplotlib.rc_context(SHEET)
+
+
+def check_formats(formats: list[str]) -> list[str]:
+    """The formats, each once. SrnnError for one that is not known."""
+    for name in formats:
+        if name not in FORMATS:
+            raise SrnnError(f"There is no picture format '{name}'.{nearest(name, FORMATS)}")
+    return list(dict.fromkeys(formats))
+
+
+def rendered(figure: Figure, form: str) -> bytes:
+    """The picture as svg, pdf or png; without dates, so that it is the same each time."""
+    metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[form]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, metadata=metadata)
+    return buffer.getvalue()
+
+
+def label(axes: Axes, letter: str, text: str) -> None:
+    """The panel's letter, bold, and its title."""
+    title(axes, text)
+    axes.annotate(
+        letter, (0, 1), (-17, 5), xycoords="axes fraction", textcoords="offset points", fontsize=10, fontweight="bold",
+        ha="center", va="bottom", annotation_clip=False,
+    )  # fmt: skip
+
+
+def title(axes: Axes, text: str) -> None:
+    """The panel's title."""
+    axes.set_title(text, pad=6)
+
+
+def frame(axes: Axes) -> None:
+    """The frame of a panel that only says what is missing."""
+    axes.set(xticks=[], yticks=[], facecolor="#f6f6f4")
+    for spine in axes.spines.values():
+        spine.set(visible=True, linestyle=(0, (3, 2)), color=GREY, linewidth=0.6)
+
+
+def note(axes: Axes, text: str, command: str | None = None) -> None:
+    """Say in words what would stand here, and the command that would make it; after the figure's layout is known.
+
+    All of it stands in the middle of the panel, in smaller letters where there is little room.
+    """
+    import textwrap
+
+    extent = axes.get_window_extent()
+    width, height = (72 * size / axes.figure.dpi for size in (extent.width, extent.height))
+    steps = [] if command is None else [step.strip() for step in command.split(";")]
+    for size in (7.0, 6.0, 5.0):
+        characters = max(16, int(width / (0.62 * size)) - 1)
+        told = textwrap.wrap(text, characters, break_on_hyphens=False)
+        words = [
+            line
+            for step in steps
+            for line in textwrap.wrap(step, characters, break_long_words=False, break_on_hyphens=False)
+        ]
+        line = 1.35 * size
+        needed = line * (len(told) + len(words) + (1 if words else 0))
+        if needed < height:
+            break
+    look: dict[str, Any] = {
+        "xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "top", "in_layout": False,
+        "linespacing": 1.12, "fontsize": size, "annotation_clip": False,
+    }  # fmt: skip
+    axes.annotate("\n".join(told), (0.5, 0.5), (0, needed / 2), **look)
+    if words:
+        place = (0, needed / 2 - line * (len(told) + 1))
+        axes.annotate("\n".join(words), (0.5, 0.5), place, color=BLUE, family="monospace", **look)
+
+
+def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any) -> Legend:
+    """A legend under the panel's axis label, wherever the layout puts that.
+
+    centre: in shares of the axes' width; left of the middle where names on the left leave more room there.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    below = axes.transAxes + ScaledTranslation(0, -_AXIS_POINTS / 72, axes.figure.dpi_scale_trans)
+    return axes.legend(loc="upper center", bbox_to_anchor=(centre, 0), bbox_transform=below, ncols=columns, **look)
+
+
+def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:
+    """Make these axes logarithmic, with powers of ten in plain letters: no text of a figure is read as mathematics."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Plain(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            text = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_SUPERSCRIPT), super().__call__(x, pos))
+            return re.sub(r"\$|\\mathdefault|[{}]", "", text.replace(r"\times", "×"))
+
+    for name in which:
+        axes.set(**{f"{name}scale": "log"})
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        axis.set_major_formatter(Plain())
+        axis.set_minor_formatter(Plain(labelOnlyBase=False))

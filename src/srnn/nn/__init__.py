@@ -1,0 +1,1 @@
+"""Networks: equations, neurons, kernels, modules, losses, and the integer model of a device. Sees data."""

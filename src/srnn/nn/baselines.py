@@ -1,0 +1,286 @@
+"""What spiking networks are compared with: RNN (tanh), GRU and LSTM, from one end or from both, on the same tasks.
+
+A ``ClassicalRNN`` is run, trained, evaluated and stored exactly as an ``SRNN``: the same ``run``, the same ``Result``, explicit
+state, padding that counts nowhere. Its cells are torch's. The other baselines (ReLU units, LIF neurons, no recurrence) are
+SRNNs with other settings; ``recipes/baselines.py`` makes either kind from any recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from ..data.spikes import Spikes
+from ..errors import SrnnError, nearest
+from .kernels.problem import LayerResult
+from .network import SRNN, Dropout, Result
+from .network.srnn import check_run
+
+Cell = Literal["rnn", "gru", "lstm"]
+CellState = tuple[Tensor, ...]
+"""(h,), of an LSTM (h, c): each (B, size) of one direction's units, (B, 2, size) from both ends; () of a dense layer."""
+
+CELLS: Mapping[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = MappingProxyType(
+    {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+)
+
+
+def _uniform(module: nn.Module, bound: float, generator: torch.Generator | None) -> None:
+    """Draw all parameters from U(-bound, bound), torch's own choice for its cells, but from a generator."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+
+
+def _valid(steps: int, lengths: Tensor, device: torch.device) -> Tensor:
+    """(B, steps, 1): which steps are no padding."""
+    return (torch.arange(steps, device=device)[None, :] < lengths.to(device)[:, None])[:, :, None]
+
+
+class CellLayer(nn.Module):
+    """A layer of torch's cells; from both ends, the two directions' outputs stand side by side.
+
+    Padding is left out: the state is that of a sequence's last valid step, and the backward direction starts there.
+    """
+
+    def __init__(
+        self, inputs: int, units: int, cell: Cell, bidirectional: bool, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        self.inputs, self.units, self.name = inputs, units, cell
+        self.directions = 2 if bidirectional else 1
+        self.size = units * self.directions
+        self.cell = CELLS[cell](inputs, units, batch_first=True, bidirectional=bidirectional)
+        _uniform(self.cell, units**-0.5, generator)
+
+    def initial_state(self, batch: int) -> CellState:
+        """Zeros."""
+        weight = next(self.cell.parameters())
+        shape = (batch, self.units) if self.directions == 1 else (batch, 2, self.units)
+        return tuple(weight.new_zeros(shape) for _ in range(2 if self.name == "lstm" else 1))
+
+    def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
+        """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
+        expected = self.initial_state(len(x))
+        if len(state) != len(expected) or any(a.shape != b.shape for a, b in zip(state, expected, strict=True)):
+            raise SrnnError(
+                f"The state does not fit this layer: expected {[tuple(part.shape) for part in expected]}, "
+                f"got {[tuple(part.shape) for part in state]}."
+            )
+        if x.shape[0] == 0 or x.shape[1] == 0:  # torch's cells refuse these
+            return LayerResult(x.new_zeros(*x.shape[:2], self.size), state)
+        if lengths is None or bool((lengths == x.shape[1]).all()):
+            output, hidden = self.cell(x, self._to_torch(state))
+            return LayerResult(output, self._from_torch(hidden))
+        if x.is_cuda:
+            return self._packed(x, state, lengths)
+        if self.directions == 1:
+            output, final = self._ragged(x, state, lengths, "")
+            return LayerResult(output, final)
+        # The second direction reads each sequence from its last valid step on.
+        steps = torch.arange(x.shape[1], device=x.device)
+        mirror = (lengths.to(x.device)[:, None] - 1 - steps).clamp(min=0)[:, :, None]
+        there, final_there = self._ragged(x, tuple(part[:, 0] for part in state), lengths, "")
+        back, final_back = self._ragged(
+            x.gather(1, mirror.expand(x.shape)), tuple(part[:, 1] for part in state), lengths, "_reverse"
+        )
+        back = back.gather(1, mirror.expand(back.shape)) * _valid(x.shape[1], lengths, x.device)
+        final = tuple(torch.stack(parts, 1) for parts in zip(final_there, final_back, strict=True))
+        return LayerResult(torch.cat([there, back], -1), final)
+
+    def _ragged(self, x: Tensor, state: CellState, lengths: Tensor, suffix: str) -> tuple[Tensor, CellState]:
+        """One direction over sequences of different lengths: those that still run go on together, from each end to the next.
+
+        On a CPU torch runs packed sequences step by step, tens of times as slow. ``state`` and the final one are (B, units).
+        """
+        lengths = lengths.to(x.device)
+        order = lengths.argsort(descending=True, stable=True)
+        ends, counts = lengths.unique(return_counts=True)
+        sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
+        left = x.shape[1] - int(ends[-1])
+        running, running_state = len(x), tuple(part[order] for part in state)
+        outputs, finals = [], []
+        for piece, steps, count in zip(x[order].split([*sizes, left], 1), sizes, counts.tolist(), strict=False):
+            if steps:
+                output, running_state = self._run_cell(piece[:running], running_state, suffix)
+                outputs.append(F.pad(output, (0, 0, 0, 0, 0, len(x) - running)))
+            running -= count
+            finals.append(tuple(part[running:] for part in running_state))  # these end here, the last of the order
+            running_state = tuple(part[:running] for part in running_state)
+        outputs.append(x.new_zeros(len(x), left, self.units))
+        back = order.argsort()
+        final = tuple(torch.cat(parts[::-1])[back] for parts in zip(*finals, strict=True))
+        return torch.cat(outputs, 1)[back], final
+
+    def _run_cell(self, x: Tensor, state: CellState, suffix: str) -> tuple[Tensor, CellState]:
+        """One direction (its parameters' names end in ``suffix``) over steps without padding."""
+        weights = [
+            getattr(self.cell, name + suffix) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        ]
+        hidden = tuple(part[None].contiguous() for part in state)
+        settings = (weights, True, 1, 0.0, self.training, False, True)
+        if self.name == "lstm":
+            output, h, c = torch.lstm(x, hidden, *settings)
+            return output, (h[0], c[0])
+        output, h = (torch.gru if self.name == "gru" else torch.rnn_tanh)(x, hidden[0], *settings)
+        return output, (h[0],)
+
+    def _packed(self, x: Tensor, state: CellState, lengths: Tensor) -> LayerResult:
+        """The same as torch's packed sequences, which a GPU runs fast."""
+        # torch packs no empty sequence: such a one is read for a step, and what it gave is dropped.
+        packed = pack_padded_sequence(x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False)
+        packed_output, hidden = self.cell(packed, self._to_torch(state))
+        output, _ = pad_packed_sequence(packed_output, batch_first=True, total_length=x.shape[1])
+        output = output * _valid(x.shape[1], lengths, x.device)
+        empty = (lengths == 0).to(x.device)
+        final = tuple(
+            torch.where(empty.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+            for old, new in zip(state, self._from_torch(hidden), strict=True)
+        )
+        return LayerResult(output, final)
+
+    def _to_torch(self, state: CellState) -> Tensor | CellState:
+        """(B, units) or (B, 2, units) each -> torch's (directions, B, units), of an LSTM a pair."""
+        given = tuple(
+            part.reshape(len(part), self.directions, self.units).transpose(0, 1).contiguous() for part in state
+        )
+        return given if self.name == "lstm" else given[0]
+
+    def _from_torch(self, hidden: Tensor | CellState) -> CellState:
+        parts = hidden if isinstance(hidden, tuple) else (hidden,)
+        return tuple(part[0] if self.directions == 1 else part.transpose(0, 1) for part in parts)
+
+    def extra_repr(self) -> str:
+        return f"{self.inputs} -> {self.units} {self.name}" + (", from both ends" if self.directions == 2 else "")
+
+
+class DenseLayer(nn.Module):
+    """A dense layer at each step on its own: ReLU units within a network, linear ones as its readout."""
+
+    def __init__(self, inputs: int, size: int, relu: bool, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.inputs, self.size, self.relu = inputs, size, relu
+        self.weight_in = nn.Parameter(torch.empty(size, inputs))
+        self.bias = nn.Parameter(torch.empty(size))
+        _uniform(self, inputs**-0.5, generator)
+
+    def initial_state(self, batch: int) -> CellState:
+        """It has none."""
+        return ()
+
+    def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
+        """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
+        output = F.linear(x, self.weight_in, self.bias)
+        output = output.relu() if self.relu else output
+        return LayerResult(output if lengths is None else output * _valid(x.shape[1], lengths, x.device), state)
+
+    def extra_repr(self) -> str:
+        return f"{self.inputs} -> {self.size} {'ReLU' if self.relu else 'linear'}"
+
+
+class ClassicalRNN(nn.Module):
+    """RNN, GRU or LSTM layers and a linear readout at every step, used like ``SRNN``.
+
+    ::
+
+        net = ClassicalRNN(inputs=700, hidden=[128, 128], outputs=20, cell="lstm")
+        out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
+
+    Arguments
+        inputs, hidden, outputs: number of input channels, of units in each hidden layer (and direction), of classes.
+        cell: "rnn" (tanh), "gru" or "lstm".
+        recurrent: False makes a hidden layer a dense one, ReLU units without memory; one answer for all, or a list.
+        bidirectional: read each recurrent layer's input from both ends; the directions are concatenated.
+        generator: draws the initial parameters (default: torch's global one), all uniform as torch's own.
+
+    It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one line, for arguments or inputs
+    that do not fit.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int | Sequence[int],
+        outputs: int,
+        cell: Cell = "lstm",
+        *,
+        recurrent: bool | Sequence[bool] = True,
+        bidirectional: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = [hidden] if isinstance(hidden, int) else list(hidden)
+        recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
+        if cell not in CELLS:
+            raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
+        if len(recurrents) != len(sizes):
+            raise SrnnError(f"{len(sizes)} hidden layers, but {len(recurrents)} entries in recurrent.")
+        if not sizes or min(inputs, outputs, *sizes) < 1:
+            raise SrnnError(f"A network needs at least one unit a layer, not {inputs}, {sizes}, {outputs}.")
+        self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional
+        self.layers = nn.ModuleList()
+        width = inputs
+        for size, is_recurrent in zip(sizes, recurrents, strict=True):
+            layer = (
+                CellLayer(width, size, cell, bidirectional, generator)
+                if is_recurrent
+                else DenseLayer(width, size, relu=True, generator=generator)
+            )
+            self.layers.append(layer)
+            width = layer.size
+        self.readout = DenseLayer(width, outputs, relu=False, generator=generator)
+
+    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[CellState, ...]:
+        """The state before the first step: zeros. ``generator`` has nothing to draw."""
+        return tuple(layer.initial_state(batch) for layer in [*self.layers, self.readout])  # type: ignore[operator]
+
+    def run(
+        self,
+        x: Tensor | Spikes,
+        state: tuple[CellState, ...] | None = None,
+        *,
+        lengths: Tensor | None = None,
+        record: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+        dropout: Dropout | None = None,
+    ) -> Result:
+        """Run the network and return everything, as ``SRNN.run`` does.
+
+        x (B, T, inputs), dense, or ``Spikes``, which are made dense; ``lengths`` (B,) integers, the valid steps of each
+        sequence in a padded batch. Nothing but the layers' outputs can be recorded, and these are always in the result.
+        """
+        if record:
+            raise SrnnError(
+                f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are in layers[i].output."
+            )
+        check_run(self, x, state, lengths)
+        signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        state = self.initial_state(len(signal)) if state is None else state
+        results: list[LayerResult] = []
+        for index, (layer, layer_state) in enumerate(zip([*self.layers, self.readout], state, strict=True)):
+            results.append(layer(signal, layer_state, lengths))
+            signal = results[-1].output
+            if dropout is not None and layer is not self.readout:
+                signal, _ = dropout(index, signal)
+        return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
+
+    def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
+        """Valid steps of the hidden layers, (B,): those of the input."""
+        return lengths
+
+    def forward(
+        self, x: Tensor | Spikes, state: tuple[CellState, ...] | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple[CellState, ...]]:
+        """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
+        result = self.run(x, state, lengths=lengths)
+        return result.output, result.state
+
+
+Network = SRNN | ClassicalRNN
+"""What training, evaluation and checkpoints take."""

@@ -1,0 +1,278 @@
+"""A neuron's equations, recorded once: from the record come adjoint, Jacobian, cost, and the text in other languages.
+
+A neuron's ``step`` is plain arithmetic. Called once with ``Node`` operands it writes itself down: every operation, in order,
+under the names that its author gave. Everything else is derived from that ``Record``:
+
+    record.run(algebra, values)   the same operations on anything: fixed-point numbers, C text, ONNX nodes, intervals
+    record.counts                 how many of which operation one step of one neuron takes
+    function(name, record)        the record as a Python function of its own; ``derivatives.py`` makes adjoints and Jacobians
+
+Derived functions are ordinary Python text: a debugger shows them, and a compiler takes them like any other.
+
+May import: arithmetic.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import operator
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ..errors import SrnnError
+from . import arithmetic
+
+_UFUNCS: Mapping[np.ufunc, str] = {
+    np.add: "add", np.subtract: "subtract", np.multiply: "multiply", np.divide: "divide", np.negative: "negate",
+    np.exp: "exp", np.absolute: "absolute", np.maximum: "positive_part",
+    np.greater: "greater", np.greater_equal: "at_least", np.less: "less", np.less_equal: "at_most",
+}  # fmt: skip
+OPERATIONS = tuple(_UFUNCS.values())
+"""All that equations may use: operators, comparisons (1 where true, else 0), and the functions of ``arithmetic``."""
+COMPARISONS = ("greater", "at_least", "less", "at_most")
+_OPERATORS: Mapping[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
+    "negate": operator.neg, "exp": arithmetic.exp, "absolute": operator.abs, "positive_part": arithmetic.positive_part,
+    "greater": operator.gt, "at_least": operator.ge, "less": operator.lt, "at_most": operator.le,
+}  # fmt: skip
+
+
+class Node(NDArrayOperatorsMixin):
+    """One number of the equations: an argument, a constant, or what an operation makes of other nodes."""
+
+    def __init__(self, operation: str, operands: tuple[Node, ...] = (), value: Any = None) -> None:
+        self.operation, self.operands, self.value = operation, operands, value
+        self.name = value if operation == "argument" else ""
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
+        operation = _UFUNCS.get(ufunc)
+        if operation is None or method != "__call__" or options:
+            raise SrnnError(f"Equations cannot use {ufunc.__name__}; they know {', '.join(OPERATIONS)}.")
+        nodes = [as_node(operand) for operand in operands]
+        if operation == "positive_part":
+            if nodes[1].value != 0.0:
+                raise SrnnError("Equations know max(0, x) as positive_part(x) only.")
+            nodes = nodes[:1]
+        return Node(operation, tuple(nodes))
+
+    def __bool__(self) -> bool:
+        raise SrnnError(
+            "Equations cannot branch: no 'if', 'and', 'or' on their numbers; multiply by a comparison instead."
+        )
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return self is other
+
+
+def as_node(value: Any) -> Node:
+    """A number as a constant; a node as it is."""
+    return value if isinstance(value, Node) else Node("constant", value=float(value))
+
+
+class Algebra:
+    """What the operations mean. This one leaves that to the operands' own operators: arrays, tensors, fixed-point numbers."""
+
+    def constant(self, value: float) -> Any:
+        """A number that stands in the equations."""
+        return value
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        """One of ``OPERATIONS``. SrnnError for one that these operands cannot do."""
+        try:
+            return _OPERATORS[operation](*operands)
+        except (KeyError, TypeError) as error:
+            raise SrnnError(f"'{operation}' in a neuron's equations has no form here.") from error
+
+    def named(self, name: str, value: Any) -> Any:
+        """Called for a value that is used again or that the author named; returns what stands for it from now on."""
+        return value
+
+
+@dataclass(frozen=True)
+class Record:
+    """The operations of a function of named arguments, in order."""
+
+    arguments: tuple[str, ...]
+    results: tuple[Node, ...]
+    all_named: bool = True
+    """Whether ``run`` names all that its author named, or only what is used more than once."""
+
+    @functools.cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes that the results depend on, each after its operands, in the order in which the author wrote them."""
+        found: dict[Node, None] = {}
+
+        def visit(node: Node) -> None:
+            if node not in found:
+                for operand in node.operands:
+                    visit(operand)
+                found[node] = None
+
+        for result in sorted(self.results, key=lambda node: node.operation == "argument"):
+            visit(result)
+        return tuple(found)
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The arguments that the results depend on."""
+        return frozenset(node.name for node in self.nodes if node.operation == "argument")
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many operations of each kind one evaluation takes."""
+        return Counter(node.operation for node in self.nodes if node.operands)
+
+    def multiplied(self) -> frozenset[str]:
+        """The arguments that stand as a factor of a product, by themselves or as 1 - x."""
+        found: set[str] = set()
+        for node in self.nodes:
+            if node.operation == "multiply":
+                for factor in node.operands:
+                    complement = factor.operation == "subtract" and factor.operands[0].operation == "constant"
+                    found.add((factor.operands[1] if complement else factor).name)
+        return frozenset(found) & frozenset(self.arguments)
+
+    @functools.cached_property
+    def names(self) -> Mapping[Node, str]:
+        """A name of its own for each node that is used more than once, or that its author named: see ``all_named``."""
+        uses = Counter(operand for node in self.nodes for operand in node.operands) + Counter(self.results)
+        taken, found = set(self.arguments), dict[Node, str]()
+        for node in self.nodes:
+            if node.operands and (uses[node] > 1 or (node.name and self.all_named)):
+                base = name = node.name or "part"
+                again = 1
+                while name in taken:
+                    again += 1
+                    name = f"{base}_{again}"
+                taken.add(name)
+                found[node] = name
+        return found
+
+    def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
+        """The results for these values of the arguments, as the algebra has it."""
+        given = dict(zip(self.arguments, values, strict=True))
+        made: dict[Node, Any] = {}
+        for node in self.nodes:
+            if node.operation == "argument":
+                made[node] = given[node.name]
+            elif node.operation == "constant":
+                made[node] = algebra.constant(node.value)
+            else:
+                value = algebra.apply(node.operation, *(made[operand] for operand in node.operands))
+                made[node] = algebra.named(self.names[node], value) if node in self.names else value
+        return [made[result] for result in self.results]
+
+
+def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
+    """What a function of plain arithmetic does with these arguments. SrnnError for one that does more."""
+    nodes = [Node("argument", value=name) for name in arguments]
+    code, before = function.__code__, sys.gettrace()
+
+    def name_locals(frame: FrameType, event: str, value: Any) -> Any:
+        if frame.f_code is code:
+            for name, local in frame.f_locals.items():
+                if isinstance(local, Node) and not local.name and local.operands:
+                    local.name = name
+        return name_locals
+
+    sys.settrace(name_locals)
+    try:
+        results = tuple(as_node(result) for result in function(*nodes))
+    except (TypeError, ValueError) as error:
+        raise SrnnError(f"The equations of {function.__qualname__} cannot be recorded: {error}.") from error
+    finally:
+        sys.settrace(before)
+    return Record(tuple(arguments), results)
+
+
+def arguments_of(model: Any) -> tuple[str, ...]:
+    """Names of the arguments of a neuron model's ``step``: (*state variables, s, current, *coefficients)."""
+    return (*model.State._fields, "current", *model.coefficients)
+
+
+@functools.cache
+def equations(model: Any) -> Record:
+    """The record of a neuron model's ``step``; its results are the new state and the drive v."""
+    found = record(model.step, arguments_of(model))
+    for variable, node in zip(model.State._fields[:-1], found.results, strict=False):
+        if node.operands:
+            node.name = f"{variable}_new"
+    return found
+
+
+# ---- text -----------------------------------------------------------------------------------------------------------------
+
+_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/",
+          "greater": ">", "at_least": ">=", "less": "<", "at_most": "<="}  # fmt: skip
+_RANKS = {"add": 1, "subtract": 1, "multiply": 2, "divide": 2, **dict.fromkeys(COMPARISONS, 0)}
+ATOM = 3
+
+
+@dataclass(frozen=True)
+class Text:
+    """An expression, and how tightly it binds."""
+
+    text: str
+    rank: int = ATOM
+
+
+class Writer(Algebra):
+    """An algebra of texts: infix arithmetic, whose parentheses keep the order of operations. Collects assignments."""
+
+    def __init__(self) -> None:
+        self.assignments: list[tuple[str, str]] = []
+
+    def number(self, value: float) -> str:
+        """A literal."""
+        return repr(float(value))
+
+    def call(self, function: str, argument: str) -> str:
+        """exp, absolute or positive_part of something."""
+        return f"{function}({argument})"
+
+    def constant(self, value: float) -> Text:
+        return Text(self.number(value))
+
+    def apply(self, operation: str, *operands: Text) -> Text:
+        if operation in _SIGNS:
+            a, b = operands
+            rank = _RANKS[operation]
+            before = a.text if a.rank >= rank > 0 or a.rank == ATOM else f"({a.text})"
+            after = b.text if b.rank > rank else f"({b.text})"
+            return Text(f"{before} {_SIGNS[operation]} {after}", rank)
+        (a,) = operands
+        if operation == "negate":
+            return Text(f"-{a.text}" if a.rank == ATOM else f"-({a.text})", 2)
+        return Text(self.call(operation, a.text))
+
+    def named(self, name: str, value: Text) -> Text:
+        self.assignments.append((name, value.text))
+        return Text(name)
+
+
+def function(name: str, own: Record) -> Callable[..., tuple[Any, ...]]:
+    """The record as a Python function of its arguments, which returns a tuple. Its text is where debuggers look for it."""
+    writer = Writer()
+    results = own.run(writer, [Text(argument) for argument in own.arguments])
+    lines = [f"def {name}({', '.join(own.arguments)}):"]
+    lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
+    lines += ["    return (", *(f"        {result.text}," for result in results), "    )"]
+    text = "\n".join(lines) + "\n"
+    place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have one name
+    space = {key: getattr(arithmetic, key) for key in ("exp", "absolute", "positive_part")}
+    made: dict[str, Any] = {}
+    exec(compile(text, place, "exec"), space | {"__name__": __name__}, made)
+    linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
+    return made[name]

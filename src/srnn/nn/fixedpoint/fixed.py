@@ -1,0 +1,163 @@
+"""Fixed-point numbers: what a neuron's ``step`` becomes on a device that only counts in integers.
+
+A number is an int32 n and stands for n / 2**bits. ``bits`` is known beforehand, for every operation, so that it costs nothing.
+The rules, with F = ``limit``, the bits of a layer's state:
+
+    a * b   the 64-bit product, rounded (half up) to at most F bits
+    a + b   both are brought to the finer of their formats, but to no more than F bits, first
+    1 - a   a constant takes the format of its partner, which must hold it exactly
+    always  the result is held within int32: it saturates, and never wraps around
+
+Written once, for two kinds of numbers: arrays (``FixedArray``: the integer model), and texts (``FixedText`` in
+``c/translate.py``: the C of the same operations).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from ...errors import SrnnError
+
+Array = np.ndarray[Any, Any]
+INT32_MAX = 2**31 - 1
+INT32_MIN = -(2**31)
+SHIFTS = (-62, 32)
+"""By how many bits an int32 can be shifted within int64 (negative: to the right), in C and in numpy."""
+
+
+class Fixed:
+    """A fixed-point number; what its value is, is the subclass's. ``limit``: the most bits that results shall have."""
+
+    bits: int
+    limit: int
+
+    # ---- what a subclass defines --------------------------------------------------------------------------------------------
+
+    def _constant(self, value: int, bits: int) -> Self:
+        raise NotImplementedError
+
+    def _sum(self, other: Self, bits: int) -> Self:
+        raise NotImplementedError
+
+    def _difference(self, other: Self, bits: int) -> Self:
+        raise NotImplementedError
+
+    def _product(self, other: Self, shift: int, bits: int) -> Self:
+        """self * other / 2**shift, rounded."""
+        raise NotImplementedError
+
+    def _shifted(self, shift: int, bits: int) -> Self:
+        """self * 2**shift; rounded where shift is negative."""
+        raise NotImplementedError
+
+    def _narrowed(self, shift: int, bits: int, width: int) -> Self:
+        """self / 2**shift, rounded, held within ``width`` bits."""
+        raise NotImplementedError
+
+    # ---- the rules ----------------------------------------------------------------------------------------------------------
+
+    def to(self, bits: int) -> Self:
+        """The same number with that many bits."""
+        return self if bits == self.bits else self._shifted(possible_shift(bits - self.bits), bits)
+
+    def kept(self, bits: int, width: int) -> Self:
+        """The same number as a state keeps it: with ``bits`` behind the point, in ``width`` bits (32: as any other number)."""
+        if width == 32:
+            return self.to(bits)
+        finer = self if self.bits >= bits else self.to(bits)
+        return finer._narrowed(-possible_shift(bits - finer.bits), bits, width)
+
+    def _partner(self, other: Any) -> Self:
+        """A plain number of the step's text as one of this format."""
+        if isinstance(other, Fixed):
+            return other  # type: ignore[return-value]
+        value = float(other) * 2**self.bits
+        if value != int(value) or abs(value) > INT32_MAX:
+            raise SrnnError(
+                f"The constant {other!r} of a neuron's step does not fit {self.bits} bits behind the point."
+            )
+        return self._constant(int(value), self.bits)
+
+    def _common(self, other: Any) -> tuple[Self, Self, int]:
+        partner = self._partner(other)
+        if not isinstance(other, Fixed):
+            return self, partner, self.bits
+        bits = min(max(self.bits, partner.bits), self.limit)
+        return self.to(bits), partner.to(bits), bits
+
+    def __add__(self, other: Any) -> Self:
+        a, b, bits = self._common(other)
+        return a._sum(b, bits)
+
+    def __radd__(self, other: Any) -> Self:
+        return self._partner(other) + self
+
+    def __sub__(self, other: Any) -> Self:
+        a, b, bits = self._common(other)
+        return a._difference(b, bits)
+
+    def __rsub__(self, other: Any) -> Self:
+        a, b, bits = self._common(other)
+        return b._difference(a, bits)
+
+    def __mul__(self, other: Any) -> Self:
+        b = self._partner(other)
+        bits = min(self.bits + b.bits, self.limit)
+        return self._product(b, self.bits + b.bits - bits, bits)
+
+    def __rmul__(self, other: Any) -> Self:
+        return self._partner(other) * self
+
+    def __neg__(self) -> Self:
+        return self._constant(0, self.bits)._difference(self, self.bits)
+
+
+def possible_shift(shift: int) -> int:
+    """The same shift. SrnnError for one that no 64 bits hold: sizes so far apart are of a network that went astray."""
+    if not SHIFTS[0] <= shift <= SHIFTS[1]:
+        raise SrnnError(
+            f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its time constants, thresholds or "
+            "state formats are far beyond anything useful. Train it again, or export it as float32."
+        )
+    return shift
+
+
+def rounded_shift(values: Array, shift: int) -> Array:
+    """values / 2**shift, rounded half up; (B, size) int64."""
+    return (values + (1 << (shift - 1))) >> shift if shift > 0 else values << -shift
+
+
+class FixedArray(Fixed):
+    """Fixed-point numbers in an int64 array, each within int32. ``saturated`` counts, in one list for all, what was held."""
+
+    def __init__(self, values: Array, bits: int, limit: int, saturated: list[int]) -> None:
+        self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
+
+    def _held(self, values: Array, bits: int) -> Self:
+        held = np.clip(values, INT32_MIN, INT32_MAX)
+        self.saturated[0] += int(np.count_nonzero(held != values))
+        return type(self)(held, bits, self.limit, self.saturated)
+
+    def _constant(self, value: int, bits: int) -> Self:
+        return type(self)(np.int64(value), bits, self.limit, self.saturated)  # type: ignore[arg-type]
+
+    def _sum(self, other: Self, bits: int) -> Self:
+        return self._held(self.values + other.values, bits)
+
+    def _difference(self, other: Self, bits: int) -> Self:
+        return self._held(self.values - other.values, bits)
+
+    def _product(self, other: Self, shift: int, bits: int) -> Self:
+        return self._held(rounded_shift(self.values * other.values, shift), bits)
+
+    def _shifted(self, shift: int, bits: int) -> Self:
+        return self._held(rounded_shift(self.values, -shift), bits)
+
+    def _narrowed(self, shift: int, bits: int, width: int) -> Self:
+        most = 2 ** (width - 1)
+        values = rounded_shift(self.values, shift)
+        held = np.clip(values, -most, most - 1)
+        self.saturated[0] += int(np.count_nonzero(held != values))
+        return type(self)(held, bits, self.limit, self.saturated)

@@ -1,0 +1,269 @@
+"""The integer model: a network with int8 weights whose every operation is of whole numbers, bit for bit what the int8 C does.
+
+    weights      q = round(w / scale), -127..127; a scale for each neuron; that of its recurrent weights is 2**k times that of its
+                 input weights, with one k a layer, so that a shift is all that it takes to add their sums
+    sums         int32: the senders' q, each times the sender's value (a spike: 1)
+    currents     sum x multiplier / 2**shift + bias, where multiplier / 2**shift is the neuron's scale in the layer's format
+    state        int32 with F bits behind the point; F is a layer's own, so chosen that its greatest possible state fits;
+                 between two steps kept so, or in 16 or 8 bits (``state_format.py``)
+    coefficients int32: multipliers (time constants among them) as fine as 31 bits allow, thresholds in the layer's format
+    inputs       whole numbers as they are (int8), or int16 with as many bits behind the point as their range allows
+
+The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - * mean there. Spikes are 0 and 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import SrnnError
+from ..equations import equations
+from .device import Array, DeviceLayer, DeviceNetwork, DeviceRun, States, emit
+from .fixed import INT32_MAX, FixedArray
+from .integer_range import greatest_number
+from .state_format import StateFormat, check_width
+
+LEVELS = 127
+"""Greatest quantised weight."""
+_STATE_BITS = 24  # more would resolve less than float32 does
+_COEFFICIENT_BITS = 30
+_LARGEST_LIFT = 8
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What the network's input is like: ``largest`` absolute value, and whether all are whole numbers."""
+
+    largest: float = 1.0
+    whole: bool = True
+
+    def __post_init__(self) -> None:
+        if not (0 < self.largest < 2**15):
+            raise SrnnError(f"The largest input must lie between 0 and 32768, not {self.largest!r}.")
+
+    @classmethod
+    def measure(cls, x: Array) -> InputFormat:
+        """From example inputs."""
+        x = np.asarray(x)
+        return cls(max(float(np.abs(x).max(initial=0)), 1e-3), bool((x == np.rint(x)).all()))
+
+    @property
+    def bits(self) -> int:
+        """Bits behind the point: an input is sent as round(x * 2**bits)."""
+        if self.whole and self.largest <= LEVELS:
+            return 0
+        return max(0, min(15, math.floor(math.log2(INT32_MAX / 2**16 / self.largest))))
+
+    @property
+    def greatest(self) -> int:
+        """Greatest absolute value that can be sent: of int8 or int16."""
+        return 128 if self.bits == 0 and self.largest <= LEVELS else 2**15
+
+    def encode(self, x: Array) -> Array:
+        """Inputs as whole numbers (int64), saturating."""
+        return np.clip(np.rint(np.asarray(x, np.float64) * 2.0**self.bits), -self.greatest, self.greatest - 1).astype(
+            np.int64
+        )
+
+
+@dataclass(frozen=True)
+class IntegerLayer(DeviceLayer):
+    """A layer in whole numbers (all arrays int64, within the ranges that the module's text gives)."""
+
+    bits: int
+    """Bits behind the point of state, current and drive, as a step computes with them."""
+    width: int
+    """Bits of a state variable between two steps."""
+    kept_bits: dict[str, int]
+    """Bits behind the point of the state variables there."""
+    coefficient_bits: dict[str, int]
+    multiplier: Array
+    """(size,)."""
+    shift: int
+    lift: int
+    """How finer recurrent sums are than those from below, in bits; negative: how much coarser. The coarser are summed first, then
+    multiplied by 2**abs(lift), then the finer are added."""
+
+    def current(self, seen: Array, s: Array, saturated: list[int]) -> FixedArray:
+        """seen (B, inputs), s (B, size) -> currents (B, size)."""
+        # In float64, whose products of such small whole numbers are exact and fast.
+        sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
+        if self.weight_rec is not None:
+            own = s.astype(np.float64) @ self.weight_rec.T.astype(np.float64)
+            sums = sums * 2 ** max(self.lift, 0) + own * 2 ** max(-self.lift, 0)
+
+        def fixed(values: Array, bits: int) -> FixedArray:
+            return FixedArray(values, bits, self.bits, saturated)
+
+        product = fixed(sums.astype(np.int64), 0)._product(fixed(self.multiplier, 0), self.shift, self.bits)
+        return product + fixed(self.bias, self.bits)
+
+
+@dataclass(frozen=True)
+class IntegerRun(DeviceRun):
+    """The same in whole numbers."""
+
+    saturated: int
+    """How many results were too large for int32 and were held."""
+
+
+@dataclass(frozen=True)
+class IntegerNetwork(DeviceNetwork):
+    """A network in whole numbers; ``layers`` are IntegerLayers."""
+
+    layers: tuple[IntegerLayer, ...]  # type: ignore[assignment]
+    inputs_as: InputFormat
+
+    @property
+    def output_bits(self) -> int:
+        """Scores are whole numbers: the real ones times 2**output_bits (spikes: 0 bits)."""
+        readout = self.layers[-1]
+        return readout.kept_bits[readout.neuron.variables()[0]] if readout.reads_membrane else 0
+
+    def run(self, x: Array, state: States | None = None) -> IntegerRun:
+        """x (B, T, inputs) whole numbers (see ``InputFormat.encode``) -> whole numbers."""
+        x = np.asarray(x)
+        now = [dict(part) for part in state] if state is not None else self.initial_state(len(x))
+        saturated = [0]
+        emitted = [np.empty((*x.shape[:2], layer.size), np.int64) for layer in self.layers]
+        output = np.empty((*x.shape[:2], self.outputs), np.int64)
+        constants = [
+            [
+                FixedArray(value, layer.coefficient_bits[name], layer.bits, saturated)
+                for name, value in layer.coefficients.items()
+            ]
+            for layer in self.layers
+        ]
+        for t in range(x.shape[1]):
+            seen = x[:, t]
+            for number, layer in enumerate(self.layers):
+                part, neuron = now[number], layer.neuron
+                s_bits = 0 if neuron.emission == "spike" else layer.bits
+                variables = [
+                    FixedArray(part[name], bits, layer.bits, saturated).to(layer.bits)
+                    for name, bits in layer.kept_bits.items()
+                ]
+                s = FixedArray(part["s"], s_bits, layer.bits, saturated)
+                current = layer.current(seen, part["s"], saturated)
+                *new, drive = neuron.step(*variables, s, current, *constants[number])
+                new = [
+                    result.kept(bits, layer.width) for result, bits in zip(new, layer.kept_bits.values(), strict=True)
+                ]
+                seen = emit(neuron, drive.to(layer.bits).values)
+                now[number] = dict(zip(neuron.State._fields, (*(one.values for one in new), seen), strict=True))
+                emitted[number][:, t] = seen
+                if number == len(self.layers) - 1:
+                    output[:, t] = new[0].values if layer.reads_membrane else seen
+        return IntegerRun(output, emitted, now, saturated[0])
+
+
+def quantise(
+    network: DeviceNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
+) -> IntegerNetwork:
+    """The network with int8 weights; ``state_as``: how states are kept, None: as the network was trained for, or in 32 bits.
+    Raises SrnnError for neurons that int8 cannot say (analog values between layers)."""
+    inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
+    last = len(network.layers) - 1
+    layers = []
+    for number, layer in enumerate(network.layers):
+        if number < last and layer.neuron.emission != "spike":
+            raise SrnnError(
+                f"Layer {number} ({layer.neuron.name}) sends analog values; int8 carries spikes only. Export it as float32."
+            )
+        if layer.neuron.emission == "relu":
+            raise SrnnError(f"Layer {number}: int8 has no ReLU neurons. Export it as float32.")
+        layers.append(_quantise_layer(layer, inputs_as if number == 0 else InputFormat(), state_as, number))
+    return IntegerNetwork(tuple(layers), inputs_as, encoder=network.encoder, state_as=state_as)
+
+
+def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
+    """What one step of the int8 input weights of each neuron stands for, (size,) float64, and k: one step of its recurrent
+    weights stands for 2**k times as much. 0 for a neuron without weights."""
+    steps = np.abs(weight_in.astype(np.float64)).max(1) / LEVELS
+    if weight_rec is None:
+        return steps, 0
+    own = np.abs(weight_rec.astype(np.float64)).max(1) / LEVELS
+    both = (steps > 0) & (own > 0)
+    k = round(float(np.median(np.log2(own[both] / steps[both])))) if both.any() else 0
+    k = max(-_LARGEST_LIFT, min(_LARGEST_LIFT, k))
+    return np.maximum(steps, own * 2.0**-k), k
+
+
+def rounded(matrix: Array, scales: Array) -> Array:
+    """The int8 weights of a matrix (size, senders), as int64."""
+    return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
+
+
+def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
+    scales, k = row_scales(layer.weight_in, layer.weight_rec)
+    weight_in, lift = rounded(layer.weight_in, scales), -(k + inputs_as.bits)
+    greatest = np.abs(weight_in).sum(1) * inputs_as.greatest
+    weight_rec, unit = None, -inputs_as.bits
+    if layer.weight_rec is not None:
+        weight_rec, unit = rounded(layer.weight_rec, scales * 2.0**k), min(k, -inputs_as.bits)
+        greatest = greatest * 2 ** max(lift, 0) + np.abs(weight_rec).sum(1) * 2 ** max(-lift, 0)
+    if greatest.max() > INT32_MAX:
+        raise SrnnError(
+            f"Layer {number}: sums of {layer.inputs} analog inputs may overflow int32. Export it as float32."
+        )
+
+    bits = max(0, min(_STATE_BITS, 30 - math.ceil(math.log2(greatest_number(layer, inputs_as.largest)))))
+    factors = scales * 2.0 ** (bits + unit)
+    shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
+    if shift < 0:
+        raise SrnnError(f"Layer {number}: its weights are too large for int32 (currents beyond 2^30). Train it again.")
+    multiplied = equations(type(layer.neuron)).multiplied()
+    coefficients, coefficient_bits = {}, {}
+    for name, value in layer.coefficients.items():
+        top = float(np.abs(value).max())
+        finest = min(_COEFFICIENT_BITS, 30 - math.ceil(math.log2(max(top, 2.0**-20))))
+        coefficient_bits[name] = finest if name in multiplied else bits
+        coefficients[name] = _fixed(value, coefficient_bits[name])
+    spiking = layer.neuron.emission == "spike"
+    kept = {name: state_as.bits(number, name, bits) for name in layer.neuron.variables()}
+    formats = {**kept, "s": 0 if spiking else bits}
+    initial = {name: _fixed(value, formats[name]) for name, value in layer.initial.items()}
+    return IntegerLayer(
+        neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),
+        coefficients=coefficients, initial=initial, reads_membrane=layer.reads_membrane, bits=bits,
+        width=state_as.width, kept_bits=kept,
+        coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
+        lift=lift if weight_rec is not None else 0,
+    )  # fmt: skip
+
+
+def _fixed(value: Array, bits: int) -> Array:
+    return np.clip(np.rint(value.astype(np.float64) * 2.0**bits), -INT32_MAX, INT32_MAX).astype(np.int64)
+
+
+def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
+    """The format for states of ``width`` bits, by the greatest values that the integer model with 32 has on example inputs.
+
+    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot say.
+    """
+    if width == 32:
+        return StateFormat()
+    check_width(width)
+    model = quantise(network, inputs_as, StateFormat())
+    sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
+    names = [layer.neuron.variables() for layer in model.layers]
+    greatest = [dict.fromkeys(variables, 0) for variables in names]
+    for t in range(-1, x.shape[1]):
+        if t >= 0:
+            state = model.run(sent[:, t : t + 1], state).state
+        for found, part in zip(greatest, state, strict=True):
+            for name in found:
+                found[name] = max(found[name], int(np.abs(part[name]).max(initial=0)))
+    return StateFormat(
+        width,
+        tuple(
+            {
+                name: width - 1 - math.ceil(math.log2(max(value * 2.0**-layer.bits, 2.0**-20)))
+                for name, value in found.items()
+            }
+            for found, layer in zip(greatest, model.layers, strict=True)
+        ),
+    )

@@ -1,0 +1,117 @@
+"""How an int8 network keeps its state between two steps: in 32, 16 or 8 bits a number.
+
+A step computes in int32 with a layer's F bits behind the point, whatever the width. What it hands on to the next step is then
+rounded (half up) to as many bits as the variable's greatest value leaves of the width, and held within it. So narrow states cost
+memory (RAM, and the traffic of it), not arithmetic; and what they lose is what lies below their last bit: a membrane near 0 that
+should leak less than half of it a step stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ..neurons.rounded import KeptState
+
+if TYPE_CHECKING:
+    from ..network import SRNN, Layer
+
+WIDTHS = (32, 16, 8)
+"""Bits of a kept number."""
+_POINT = (-64, 64)
+"""Where the binary point of a kept number may lie, in bits; measured ones are far within."""
+_PREFIX = "kept_bits."
+
+
+@dataclass(frozen=True)
+class StateFormat:
+    """``width``: bits of every kept number. ``kept``: how many of them are behind the point, a mapping by variable for each
+    layer; needed where the width is less than 32, and negative for very large numbers."""
+
+    width: int = 32
+    kept: Sequence[Mapping[str, int]] = ()
+
+    def __post_init__(self) -> None:
+        check_width(self.width)
+        if self.width < 32 and not self.kept:
+            raise SrnnError(f"States of {self.width} bits need the range of every variable (measure_states).")
+        for bits in (bits for layer in self.kept for bits in layer.values()):
+            if not _POINT[0] <= bits <= _POINT[1]:
+                raise SrnnError(
+                    f"A state cannot be kept with {bits} bits behind the point, only {_POINT[0]} to {_POINT[1]}."
+                )
+
+    def bits(self, layer: int, variable: str, most: int) -> int:
+        """Bits behind the point of a kept variable, at most those that a step computes with."""
+        return most if self.width == 32 else min(most, self.kept[layer][variable])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {
+            f"{_PREFIX}{self.width}.{number}.{name}": torch.tensor(bits)
+            for number, layer in enumerate(self.kept)
+            for name, bits in layer.items()
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StateFormat:
+        """What ``tensors`` put into a checkpoint. SrnnError for what it would not have put there."""
+        width, found = 32, dict[int, dict[str, int]]()
+        for key, bits in tensors.items():
+            if not key.startswith(_PREFIX):
+                continue
+            try:
+                own_width, number, name = key.removeprefix(_PREFIX).split(".")
+                width = int(own_width)
+                found.setdefault(int(number), {})[name] = int(bits)
+                if abs(int(bits)) > 64:
+                    raise ValueError(f"{int(bits)} bits behind the point")
+            except (
+                ValueError,
+                RuntimeError,
+                OverflowError,
+            ) as error:  # another name, or not one number, or no such number
+                raise SrnnError(f"The checkpoint's '{key[:100]}' does not say how a state is kept.") from error
+        return cls(width, tuple(found[number] for number in sorted(found)))
+
+    @classmethod
+    def of_network(cls, network: SRNN) -> StateFormat:
+        """How a network's layers keep their states."""
+        kept = [layer.kept for layer in _layers(network)]
+        return cls(kept[0].width, tuple(one.bits for one in kept if one)) if kept and kept[0] else cls()
+
+    def into(self, network: SRNN) -> None:
+        """Let a network's layers keep their states so. SrnnError where they have other states."""
+        layers = _layers(network)
+        names = [set(layer.neuron.variables()) for layer in layers]
+        if self.width < 32 and [set(kept) for kept in self.kept] != names:
+            raise SrnnError("How states are kept is said for other layers or variables than this network has.")
+        for number, layer in enumerate(layers):
+            layer.kept = None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
+
+
+def _layers(network: SRNN) -> list[Layer]:
+    from ..network import Layer
+
+    return [layer for layer in [*network.layers, network.readout] if isinstance(layer, Layer)]
+
+
+def need_exact_states(network: SRNN, form: str) -> None:
+    """SrnnError for a network that keeps its states in few bits, which ``form`` has no word for."""
+    width = StateFormat.of_network(network).width
+    if width < 32:
+        raise SrnnError(
+            f"This network keeps its states in {width} bits, for which it was trained; {form} would not. "
+            "Export it with: srnn export c RUN --format int8."
+        )
+
+
+def check_width(width: int) -> None:
+    """SrnnError unless states can be that wide."""
+    if width not in WIDTHS:
+        raise SrnnError(f"States are kept in 32, 16 or 8 bits, not {width!r}.")

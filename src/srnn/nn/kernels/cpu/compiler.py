@@ -1,0 +1,112 @@
+"""From a neuron's and a surrogate's plain functions to compiled loops, kept in memory and on disk (``srnn.compiling``).
+
+What is kept on disk is found again while the file in which a loop stands is the same; the fingerprints add all else that is
+compiled into it: the vocabulary, and the neuron's and surrogate's functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+from numba.extending import register_jitable
+
+from ....compiling import compiled
+from ... import arithmetic
+from ...derivatives import adjoint
+from ...neurons.base import Neuron
+from ...surrogates import Surrogate
+from .backward import make_backward
+from .forward import make_forward
+from .layouts import make_pack, make_turn
+
+_registered: set[FunctionType] = set()
+
+
+def _helpers(function: FunctionType) -> Iterator[FunctionType]:
+    """The plain Python functions that a function calls, other than the vocabulary of ``srnn.nn.arithmetic``."""
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, FunctionType) and value.__module__ != arithmetic.__name__:
+            yield value
+
+
+def register(function: FunctionType) -> None:
+    """Make a plain function, and those it calls, callable from compiled code."""
+    if function not in _registered:
+        _registered.add(function)
+        register_jitable(function)
+        for helper in _helpers(function):
+            register(helper)
+
+
+def _fold(code: CodeType, digest: Any) -> None:
+    digest.update(code.co_code + repr(code.co_names).encode())
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            _fold(value, digest)
+        else:
+            digest.update(repr(value).encode())
+
+
+def fingerprint(*functions: FunctionType) -> str:
+    """A text that changes when the functions, or the kernels' source, do."""
+    digest = hashlib.sha256()
+    for name in ("backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py"):
+        digest.update((Path(__file__).parent / name).read_bytes())
+    pending, seen = list(functions), set()
+    while pending:
+        function = pending.pop()
+        if function not in seen:
+            seen.add(function)
+            _fold(function.__code__, digest)
+            pending.extend(_helpers(function))
+    return digest.hexdigest()
+
+
+def compile_loop(loop: Callable[..., Any]) -> Any:
+    """The loop, compiled at its first call for each dtype, or taken from the disk; the functions it calls are registered."""
+    return compiled(loop, nogil=True, error_model="numpy", boundscheck=False)
+
+
+def _no_derivative(v: Any) -> Any:
+    """Stands for the surrogate of a neuron that does not spike."""
+    return v
+
+
+@functools.cache
+def forward_loop(neuron: type[Neuron]) -> Callable[..., Any]:
+    """The compiled forward loop of a neuron model; Numba compiles it at its first call for each dtype."""
+    step: Any = neuron.step
+    register(step)
+    return compile_loop(make_forward(step, neuron.emission, fingerprint(step)))
+
+
+@functools.cache
+def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
+    """The compiled backward loop of a neuron model with a surrogate."""
+    derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
+    functions: Any = (neuron.step, adjoint(neuron), derivative)
+    for function in functions:
+        register(function)
+    step, step_adjoint, derivative = functions
+    variables = len(neuron.variables())
+    return compile_loop(
+        make_backward(step, step_adjoint, derivative, neuron.emission, variables, fingerprint(*functions))
+    )
+
+
+@functools.cache
+def turn_loop() -> Callable[..., Any]:
+    """The compiled loop of ``make_turn``."""
+    return compile_loop(make_turn(fingerprint()))
+
+
+@functools.cache
+def pack_loop() -> Callable[..., Any]:
+    """The compiled loop of ``make_pack``."""
+    return compile_loop(make_pack(fingerprint()))

@@ -1,0 +1,252 @@
+"""SIMD vectors for Numba: the small language in which the CPU kernels are written.
+
+A ``Vector`` holds 16 float32 or 8 float64 numbers (64 bytes) and behaves like a number: ``+ - * /``, comparison, and the
+functions of ``srnn.nn.arithmetic``. That is why a neuron's ``step``, plain arithmetic in its own file, compiles here unchanged.
+LLVM splits the vectors where the machine's registers are narrower, so nothing depends on AVX-512.
+
+How vectors travel to and from memory is in ``memory.py``, loops over rows of weights are in ``rows.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import Signature
+from numba.extending import intrinsic, overload, register_model, type_callable
+
+from ... import arithmetic
+
+VECTOR_BYTES = 64
+INDEX = ir.IntType(64)
+BIT = ir.IntType(1)
+# Lets LLVM contract a * b + c into one fused multiply-add; nothing else of IEEE arithmetic is given up.
+CONTRACT = ("contract",)
+
+
+class Vector(types.Type):
+    """Type of a vector of ``dtype`` (Numba's float32 or float64)."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        super().__init__(name=f"Vector({dtype})")
+        self.dtype = dtype
+        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        self.element = ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
+        self.llvm = ir.VectorType(self.element, self.lanes)
+
+
+class Mask(types.Type):
+    """Type of what comparing two vectors gives: one bit a lane."""
+
+    def __init__(self, lanes: int) -> None:
+        super().__init__(name=f"Mask({lanes})")
+        self.lanes = lanes
+        self.llvm = ir.VectorType(BIT, lanes)
+
+
+@register_model(Vector)
+@register_model(Mask)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, fe_type.llvm)
+
+
+VECTORS = {types.float32: Vector(types.float32), types.float64: Vector(types.float64)}
+MASKS = {vector: Mask(vector.lanes) for vector in VECTORS.values()}
+
+
+def instruction(typing: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of compiled code whose body is LLVM instructions: Numba's ``intrinsic``.
+
+    What is decorated takes the typing context and the arguments' types; whole numbers written in the code come as literal types.
+    """
+    return intrinsic(prefer_literal=True)(typing)
+
+
+# ---- values -----------------------------------------------------------------------------------------------------------
+
+
+def constant(vector: ir.VectorType, value: float) -> ir.Constant:
+    """A vector constant with the same value in every lane."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def broadcast(builder: Any, scalar: Any, vector: ir.VectorType) -> Any:
+    """A vector with ``scalar`` (of its element type) in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+
+
+def call(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    """Call an LLVM intrinsic by its full name."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def overloaded(name: str, vector: ir.VectorType) -> str:
+    """Name of an LLVM intrinsic for this vector type: llvm.fma -> llvm.fma.v16f32."""
+    return f"{name}.v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
+
+
+def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return call(builder, overloaded("llvm.fma", a.type), a.type, a, b, c)
+
+
+def _as_vector(context: Any, builder: Any, value: Any, of: types.Type, vector: Vector) -> Any:
+    """A lowered operand (vector, mask, float or integer) as a vector."""
+    if isinstance(of, Vector):
+        return value
+    if isinstance(of, Mask):
+        return builder.uitofp(value, vector.llvm)
+    return broadcast(builder, context.cast(builder, value, of, vector.dtype), vector.llvm)
+
+
+def _common(a: types.Type, b: types.Type) -> Vector | None:
+    """The vector type in which an operation on a and b is done, None where there is none."""
+    for one, other in ((a, b), (b, a)):
+        if isinstance(one, Vector) and (other == one or isinstance(other, (Mask, types.Number))):
+            return one
+    return None
+
+
+# ---- operators --------------------------------------------------------------------------------------------------------
+
+
+def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
+    """Teach Numba a binary operator: on two vectors, or on a vector and a number or mask."""
+
+    @type_callable(symbol)
+    def typing(context: Any) -> Any:
+        def typer(a: Any, b: Any) -> Any:
+            a, b = types.unliteral(a), types.unliteral(b)
+            vector = _common(a, b)
+            return vector and Signature(MASKS[vector] if gives_mask else vector, (a, b), None)
+
+        return typer
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector: Any = _common(*signature.args)
+        if symbol is operator.truediv and isinstance(signature.args[1], types.Number):
+            # By a number, which rarely changes in a loop: one scalar division, and products in the loop.
+            divisor = context.cast(builder, arguments[1], signature.args[1], vector.dtype)
+            inverse = builder.fdiv(ir.Constant(vector.element, 1.0), divisor)
+            return builder.fmul(arguments[0], broadcast(builder, inverse, vector.llvm), flags=CONTRACT)
+        operands = (_as_vector(context, builder, value, of, vector)
+                    for value, of in zip(arguments, signature.args, strict=True))  # fmt: skip
+        return emit(builder, *operands)
+
+    others = (Vector, Mask, types.Number)
+    for pair in [(Vector, other) for other in others] + [(other, Vector) for other in others[1:]]:
+        lower_builtin(symbol, *pair)(lower)
+
+
+_operator(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=CONTRACT))
+_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=CONTRACT))
+_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=CONTRACT))
+_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b, flags=CONTRACT))
+_operator(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), gives_mask=True)
+_operator(operator.ge, lambda builder, a, b: builder.fcmp_ordered(">=", a, b), gives_mask=True)
+_operator(operator.lt, lambda builder, a, b: builder.fcmp_ordered("<", a, b), gives_mask=True)
+_operator(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b), gives_mask=True)
+
+
+def _function(symbol: Any, emit: Any) -> None:
+    """Teach Numba a function of one vector."""
+
+    @type_callable(symbol)
+    def typing(context: Any) -> Any:
+        return lambda x: x if isinstance(x, Vector) else None
+
+    @lower_builtin(symbol, Vector)
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return emit(builder, arguments[0])
+
+
+# 2^f for |f| <= 1/2 by a polynomial: minimax of degree 5 (error 9e-8) for float32, Taylor's of degree 13 for float64.
+_EXP2_SINGLE = (1.0, 0.69314698, 0.24022242, 0.055507336, 0.009671513, 0.0013264728)
+_EXP2_DOUBLE = tuple(math.log(2.0) ** k / math.factorial(k) for k in range(14))
+
+
+def _exp(builder: Any, x: Any) -> Any:
+    """exp(x) = 2^n 2^f with n whole: the polynomial, and n added to the exponent bits.
+
+    Relative error below 2e-7 + 1e-8 |x| for float32 and 3e-16 + 1e-17 |x| for float64; saturates where the result would leave
+    the range of normal numbers; NaN stays NaN.
+    """
+    vector, single = x.type, isinstance(x.type.element, ir.FloatType)
+    low, high = (-87.0, 88.0) if single else (-708.0, 709.0)
+    integers = ir.VectorType(ir.IntType(32 if single else 64), vector.count)
+    for symbol, bound in (("<", low), (">", high)):
+        limit = constant(vector, bound)
+        x = builder.select(builder.fcmp_ordered(symbol, x, limit), limit, x)
+    log2_e = constant(vector, 1.0 / math.log(2.0))
+    # Added to a number below 2^22 (2^51), this one leaves no room for a fraction: the sum's last bits are the whole number.
+    magic = constant(vector, 1.5 * 2.0**23 if single else 1.5 * 2.0**52)
+    shifted = fma(builder, x, log2_e, magic)
+    whole = builder.fsub(shifted, magic)
+    fraction = fma(builder, x, log2_e, builder.fneg(whole))
+    if not single:  # what the constant lacks
+        fraction = fma(builder, x, constant(vector, 2.0355273740931033e-17), fraction)
+    first, *others = reversed(_EXP2_SINGLE if single else _EXP2_DOUBLE)
+    result = constant(vector, first)
+    for coefficient in others:
+        result = fma(builder, result, fraction, constant(vector, coefficient))
+    shift = ir.Constant(integers, [23 if single else 52] * vector.count)
+    exponent = builder.shl(builder.bitcast(shifted, integers), shift)
+    return builder.bitcast(builder.add(builder.bitcast(result, integers), exponent), vector)
+
+
+def _positive_part(builder: Any, x: Any) -> Any:
+    zero = constant(x.type, 0.0)
+    return builder.select(builder.fcmp_ordered("<", x, zero), zero, x)
+
+
+_function(operator.neg, lambda builder, x: builder.fneg(x))
+_function(arithmetic.exp, _exp)
+_function(arithmetic.absolute, lambda builder, x: call(builder, overloaded("llvm.fabs", x.type), x.type, x))
+_function(arithmetic.positive_part, _positive_part)
+
+
+def _scalar(symbol: Any, implementation: Any) -> None:
+    """Give one of these functions its meaning for plain numbers too: surrogates may call it on their parameters."""
+    overload(symbol, strict=False)(lambda x: implementation if isinstance(x, types.Float) else None)
+
+
+_scalar(arithmetic.exp, lambda x: math.exp(x))
+_scalar(arithmetic.absolute, lambda x: abs(x))
+_scalar(arithmetic.positive_part, lambda x: max(x, 0.0))
+
+
+@instruction
+def as_vector(typing: Any, like: Any, value: Any) -> Any:
+    """``value`` (number, mask or vector) as a vector of the type of ``like``; a true mask lane becomes 1."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _as_vector(context, builder, arguments[1], signature.args[1], signature.return_type)
+
+    return like(like, types.unliteral(value)), emit
+
+
+@instruction
+def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Vector a where the mask is true, else vector b."""
+    return a(mask, a, a), lambda context, builder, signature, arguments: builder.select(*arguments)
+
+
+@instruction
+def add_vectors(typing: Any, a: Any, b: Any) -> Any:
+    """Elementwise sum of two tuples of vectors."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pairs = zip(*(cgutils.unpack_tuple(builder, value, a.count) for value in arguments), strict=True)
+        return context.make_tuple(builder, a, [builder.fadd(x, y) for x, y in pairs])
+
+    return a(a, a), emit

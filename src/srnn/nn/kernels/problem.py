@@ -1,0 +1,76 @@
+"""What every backend is given, and what it gives back: one layer over a batch of whole sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...data.spikes import Spikes
+from ...errors import SrnnError
+from ..neurons.base import Neuron
+from ..surrogates import Surrogate
+
+Output = Literal["emission", "membrane"]
+Memory = Literal["stored", "bits"]
+
+
+class CannotCompile(SrnnError):
+    """A backend's compiler does not understand a neuron's or a surrogate's functions."""
+
+
+@dataclass(frozen=True)
+class LayerProblem:
+    """One layer to be run. B sequences, T steps, I inputs, H neurons; all floats of one dtype on one device."""
+
+    neuron: Neuron
+    surrogate: Surrogate
+    x: Tensor | Spikes
+    """Input, (B, T, I)."""
+    weight_in: Tensor
+    """(H, I)."""
+    bias: Tensor | None
+    """(H,)."""
+    weight_rec: Tensor | None
+    """(H, H): from neuron j (column) to neuron i (row), one step later. None: a feed-forward layer."""
+    coefficients: tuple[Tensor, ...]
+    """The neuron's per-neuron constants, each (H,), in the order of ``neuron.coefficients``."""
+    state: tuple[Tensor, ...]
+    """Initial (*state variables, s), each (B, H)."""
+    lengths: Tensor | None = None
+    """Valid steps of each sequence, (B,) integers; None: all. Later steps leave the state alone and emit 0."""
+    output: Output = "emission"
+    """What the layer hands on: the emission (spikes, activations) or the membrane (first state variable)."""
+    memory: Memory = "stored"
+    """What a fast backend stores for the gradient: the currents of all steps, or only spike bits and some states, from which it
+    computes the currents again (about a sixth more time, a tenth of the memory, the same gradients)."""
+    record: tuple[str, ...] = ()
+    """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """What running a layer gives."""
+
+    emitted: Tensor | Spikes
+    """(B, T, H) what the layer hands on, zero after a sequence's length: for the next layer, bits if the backend has them."""
+    state: tuple[Tensor, ...]
+    """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid step."""
+    traces: dict[str, Tensor] = field(default_factory=dict)
+    """The recorded variables, each (B, T, H)."""
+
+    @cached_property
+    def output(self) -> Tensor:
+        """The same as a dense tensor (B, T, H), made when first asked for; differentiable."""
+        return self.emitted.dense() if isinstance(self.emitted, Spikes) else self.emitted
+
+    def rate(self, lengths: Tensor | None = None) -> float:
+        """Share of (valid) steps and neurons with a non-zero output: of a spiking layer, spikes per neuron and step."""
+        if isinstance(self.emitted, Spikes):
+            return self.emitted.rate(lengths)
+        batch, steps, size = self.emitted.shape
+        valid = batch * steps if lengths is None else int(lengths.sum())
+        return float(torch.count_nonzero(self.emitted.detach())) / max(1, valid * size)

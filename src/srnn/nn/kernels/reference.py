@@ -1,0 +1,86 @@
+"""The reference: one layer over time in plain torch, through the neuron's own ``step``, differentiated by autograd.
+
+Any neuron, any device, any dtype, and readable; slow, because Python walks every time step and autograd keeps all of them.
+Every faster backend must equal this one, in values and in gradients.
+
+May import: neurons, surrogates, arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...data.spikes import Spikes
+from ..arithmetic import positive_part
+from ..surrogates import Surrogate
+from .problem import LayerProblem, LayerResult
+
+
+class _Spike(torch.autograd.Function):
+    """1 where v > 0; backwards, the surrogate's psi(v) stands for the derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(v)
+        ctx.surrogate = surrogate
+        return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (v,) = ctx.saved_tensors
+        return gradients[0] * ctx.surrogate(v), None
+
+
+def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
+    """Spikes (0/1 floats of v's shape and dtype) with a surrogate gradient."""
+    return _Spike.apply(v, surrogate)  # type: ignore[return-value]
+
+
+def run_layer(problem: LayerProblem) -> LayerResult:
+    """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
+    p = problem
+    neuron = p.neuron
+    x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
+    steps, lengths = x.shape[1], p.lengths
+    if steps == 0:  # a step that is not valid, cut off at the end: through it backward finds all that needs a gradient
+        x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
+    # All steps at once for training. Else step by step: on some processors a product of many rows rounds otherwise than one of
+    # few, and a sequence shall give the same bits however it is cut.
+    current_in = F.linear(x, p.weight_in, p.bias) if torch.is_grad_enabled() else None
+    weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
+    # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
+    valid = None
+    if lengths is not None:
+        valid = torch.arange(x.shape[1], device=x.device)[:, None, None] < lengths.to(x.device)[None, :, None]
+
+    *variables, s = p.state
+    emitted, traces = [], {name: [] for name in p.record}
+    for t in range(x.shape[1]):
+        current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)
+        if weight_rec is not None:
+            current = current + s @ weight_rec
+        *new, v = neuron.step(*variables, s, current, *p.coefficients)
+        if neuron.emission == "spike":
+            s_new = spike(v, p.surrogate)
+        else:
+            s_new = positive_part(v) if neuron.emission == "relu" else v
+        out = new[0] if p.output == "membrane" else s_new
+        if valid is not None:
+            new = [torch.where(valid[t], after, before) for after, before in zip(new, variables, strict=True)]
+            out = out * valid[t]
+            s_new = torch.where(valid[t], s_new, s)
+        variables, s = new, s_new
+        emitted.append(out)
+        if p.record:
+            available = dict(zip(neuron.variables(), new, strict=True)) | {"s": s, "v": v, "current": current}
+            for name in p.record:
+                traces[name].append(available[name])
+    return LayerResult(
+        emitted=torch.stack(emitted, 1)[:, :steps],
+        state=neuron.State._make((*variables, s)),
+        traces={name: torch.stack(values, 1)[:, :steps] for name, values in traces.items()},
+    )

@@ -1,0 +1,53 @@
+"""How outputs become class scores and a loss: the settings of ``losses``. Apart from it, for a recipe is read without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..errors import SrnnError, require
+
+LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
+
+
+@dataclass(frozen=True)
+class RateConfig:
+    """Firing-rate regulariser on the hidden layers: weight x mean over neurons of the squared excess.
+
+    A neuron's rate is its spikes per step over the batch. With ``target`` the excess is rate - target, with ``upper``
+    it is max(0, rate - upper); both may be given.
+    """
+
+    weight: float = 0.0
+    """0 switches the regulariser off."""
+    target: float | None = None
+    """Rate that every neuron is drawn to, spikes per step."""
+    upper: float | None = None
+    """Rate above which a neuron is penalised, spikes per step."""
+
+    def __post_init__(self) -> None:
+        require(self.weight >= 0, "loss.rate.weight", "at least 0", self.weight)
+        for name in ("target", "upper"):
+            value = getattr(self, name)
+            require(value is None or 0 <= value <= 1, f"loss.rate.{name}", "between 0 and 1", value)
+        if self.weight > 0 and self.target is None and self.upper is None:
+            raise SrnnError("Recipe key 'loss.rate' has a weight but neither 'target' nor 'upper'; give one of them.")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """How the readout's output over time becomes class scores, and their loss. See ``srnn.nn.losses``."""
+
+    name: LossName = "ce_mean"
+    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output."""
+    start: int = 0
+    """First step that counts; earlier ones are left to settle."""
+    reduction: Literal["sum", "mean"] = "mean"
+    """nll only: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
+    unlabelled: Literal["mask", "as_class"] = "mask"
+    """Steps without a label: left out of the loss, or counted as the class that the task names for them."""
+    rate: RateConfig = field(default_factory=RateConfig)
+    """Firing-rate regulariser."""
+
+    def __post_init__(self) -> None:
+        require(self.start >= 0, "loss.start", "at least 0", self.start)

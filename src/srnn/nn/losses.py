@@ -1,0 +1,135 @@
+"""From the readout's output over time to class scores, and from scores to a loss. One function serves both training and
+prediction, so that what is minimised is what is measured.
+
+    nll             every step has scores of its own, the readout's output; NLL of their log-softmax      (ECG)
+    ce_mean         scores = mean of the output over time                                                 (SSC, GSC)
+    ce_last         scores = output of the last valid step
+    ce_sum_softmax  scores = sum over time of softmax(output); then cross-entropy, so a double softmax    (SHD)
+    ce_spike_count  scores = sum over time of the output, where the output are the readout's spikes       (S-MNIST)
+
+Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. ``lengths`` (B,) are the valid
+steps; what lies behind them counts nowhere. Steps before ``start`` count nowhere either (``ce_last`` has no use for it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import SrnnError
+from ..nn.loss_config import LossConfig, RateConfig
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+    from .kernels import LayerResult
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a loss makes of one batch."""
+
+    loss: Tensor
+    """Scalar, differentiable."""
+    weight: int
+    """What the loss is an average over (sequences or steps): the weight of this batch in an average over batches."""
+    correct: int
+    """Right predictions among the counted ones."""
+    counted: int
+    """Sequences, or steps, that have a target."""
+
+
+class Loss:
+    """A recipe's loss for a task. Call it with output (B, T, C), target and lengths; it gives a ``Scored``.
+
+    Args:
+        config: the recipe's ``loss`` section.
+        per_step: the task has a label at every step; else one a sequence.
+        unlabelled_class: the class as which the task's unlabelled steps may be counted; None: the task has none.
+
+    Raises SrnnError where the loss does not fit the task.
+    """
+
+    def __init__(self, config: LossConfig, per_step: bool, unlabelled_class: int | None = None) -> None:
+        if per_step != (config.name == "nll"):
+            has, need = (
+                ("a label at every step", "nll") if per_step else ("one label a sequence", "one of the ce_* losses")
+            )
+            raise SrnnError(f"The loss '{config.name}' does not fit a task with {has}; use {need}.")
+        if config.unlabelled == "as_class" and unlabelled_class is None:
+            raise SrnnError(
+                "loss.unlabelled is 'as_class', but the task names no class for unlabelled steps; use 'mask'."
+            )
+        self.config, self.per_step = config, per_step
+        self.unlabelled_class = unlabelled_class if config.unlabelled == "as_class" else None
+
+    @classmethod
+    def for_task(cls, config: LossConfig, task: Task) -> Loss:
+        """The loss of a recipe on a task."""
+        return cls(config, task.kind == "per_step", task.unlabelled_class)
+
+    def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Class scores, (B, C), or (B, T, C) for ``nll``; the greatest is the prediction."""
+        name = self.config.name
+        if name == "nll":
+            return output
+        if name == "ce_last":
+            if lengths is None:
+                return output[:, -1]
+            last = (lengths.to(output.device) - 1).clamp(min=0)
+            return output[torch.arange(len(output), device=output.device), last]
+        if name == "ce_sum_softmax":
+            output = output.softmax(-1)
+        steps = self.counted_steps(output, lengths)[:, :, None].to(output.dtype)
+        total = (output * steps).sum(1)
+        return total / steps.sum(1) if name == "ce_mean" else total
+
+    def counted_steps(self, output: Tensor, lengths: Tensor | None) -> Tensor:
+        """Which steps count: (B, T) booleans. A sequence that ends before ``start`` still has its last step."""
+        time = torch.arange(output.shape[1], device=output.device)[None, :]
+        end = torch.full((len(output), 1), output.shape[1], device=output.device)
+        if lengths is not None:
+            end = lengths.to(output.device)[:, None]
+        start = end.sub(1).clamp(min=0, max=self.config.start)
+        return (start <= time) & (time < end)
+
+    def targets(self, target: Tensor, output: Tensor, lengths: Tensor | None) -> Tensor:
+        """Targets as the loss sees them: unlabelled steps as their class where so wished, -1 wherever nothing counts."""
+        if self.unlabelled_class is not None:
+            target = target.masked_fill(target < 0, self.unlabelled_class)
+        if self.per_step:
+            target = target.masked_fill(~self.counted_steps(output, lengths), -1)
+        return target
+
+    def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None) -> Scored:
+        scores = self.scores(output, lengths)
+        target = self.targets(target, output, lengths)
+        # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
+        total = F.cross_entropy(scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum")
+        counted = int((target >= 0).sum())
+        weight = len(output) if self.per_step and self.config.reduction == "sum" else max(counted, 1)
+        correct = int(((scores.argmax(-1) == target) & (target >= 0)).sum())
+        return Scored(total / weight, weight, correct, counted)
+
+
+def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Mean emission of each neuron per valid step: (B, T, H) -> (H,). Padding emits nothing and is not counted."""
+    steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
+    return emitted.sum((0, 1)) / max(steps, 1)
+
+
+def rate_penalty(config: RateConfig, hidden: Sequence[LayerResult], lengths: Tensor | None = None) -> Tensor | float:
+    """The firing-rate regulariser over what the hidden layers emitted: a scalar, 0.0 when switched off."""
+    if config.weight == 0 or not hidden:
+        return 0.0
+    rates = torch.cat([neuron_rates(layer.output, lengths) for layer in hidden])
+    excess = torch.zeros_like(rates)
+    if config.target is not None:
+        excess = excess + (rates - config.target).square()
+    if config.upper is not None:
+        excess = excess + (rates - config.upper).clamp(min=0).square()
+    return config.weight * excess.mean()

@@ -1,0 +1,70 @@
+"""Two layers that read the sequence from both ends (the paper's Figure S2a), for tasks where the future may be used."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...data.spikes import Spikes
+from ..kernels.problem import LayerResult
+from .layer import Layer
+
+Merge = Literal["mean", "concat"]
+
+
+def reverse_time(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """x (B, T, ...) with the valid part of each sequence reversed; padding stays behind it."""
+    if lengths is None:
+        return x.flip(1)
+    steps = torch.arange(x.shape[1], device=x.device)[None, :]
+    last = lengths.to(x.device)[:, None] - 1
+    index = torch.where(steps <= last, last - steps, steps)
+    return x.gather(1, index[:, :, None].expand_as(x))
+
+
+class BidirectionalLayer(nn.Module):
+    """A layer for each direction; outputs averaged (the paper) or concatenated.
+
+    The state is a pair. Only the forward half means something when a sequence is cut: the backward half has read the future.
+    """
+
+    def __init__(self, forward_layer: Layer, backward_layer: Layer, merge: Merge = "mean") -> None:
+        super().__init__()
+        self.forward_layer, self.backward_layer, self.merge = forward_layer, backward_layer, merge
+        self.inputs = forward_layer.inputs
+        self.size = forward_layer.size * (2 if merge == "concat" else 1)
+
+    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[tuple[Tensor, ...], ...]:
+        return (
+            self.forward_layer.initial_state(batch, generator),
+            self.backward_layer.initial_state(batch, generator),
+        )
+
+    def backward_input(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """What the backward layer reads, step by step: the valid part of x from its end."""
+        return reverse_time(x, lengths)
+
+    def forward(
+        self,
+        x: Tensor | Spikes,
+        state: tuple[tuple[Tensor, ...], ...] | None = None,
+        lengths: Tensor | None = None,
+        record: tuple[str, ...] = (),
+        generator: torch.Generator | None = None,
+        gain: float = 1.0,
+    ) -> LayerResult:
+        """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
+        x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
+        ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
+        ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
+        back = self.backward_layer(self.backward_input(x, lengths), back_state, lengths, record, gain=gain)
+        back_output = reverse_time(back.output, lengths)
+        if self.merge == "mean":
+            output = 0.5 * (ahead.output + back_output)
+        else:
+            output = torch.cat([ahead.output, back_output], -1)
+        traces = {f"forward.{name}": trace for name, trace in ahead.traces.items()}
+        traces |= {f"backward.{name}": reverse_time(trace, lengths) for name, trace in back.traces.items()}
+        return LayerResult(output, (ahead.state, back.state), traces)  # type: ignore[arg-type]

@@ -1,0 +1,77 @@
+"""Trained encoders: what turns analog input into spikes and learns how, as part of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...data.encoders.ternary import check_threshold
+from ...errors import SrnnError, nearest
+from ..kernels.reference import spike
+from ..surrogates import Surrogate, as_surrogate
+
+
+class LearnedTernary(nn.Module):
+    """x -> +1 where x > theta, -1 where x < -theta, else 0; theta is learnt, for all channels or one for each.
+
+    s = spike(x - theta) - spike(-x - theta). On the way back the surrogate's psi stands for the derivative of either
+    spike: ds/dx = psi(x - theta) + psi(-x - theta), ds/dtheta = -psi(x - theta) + psi(-x - theta). theta = exp(parameter), so
+    no optimiser step can make it negative. With a fixed theta this is ``srnn.data.encoders.ternary``.
+
+    Args:
+        channels: one theta for each of so many channels; None: one for all.
+        threshold: theta at the start (the authors' 0.05).
+        surrogate: what stands for the derivative; wide ones reach more of the input.
+
+    Raises SrnnError for a bad threshold, number or surrogate.
+    """
+
+    def __init__(
+        self, channels: int | None = None, threshold: float = 0.05, surrogate: str | Surrogate = "gaussian"
+    ) -> None:
+        super().__init__()
+        check_threshold(threshold)
+        if channels is not None and (isinstance(channels, bool) or not isinstance(channels, int) or channels < 1):
+            raise SrnnError(f"channels must be a whole number, at least 1, not {channels!r}.")
+        self.surrogate = as_surrogate(surrogate)
+        self.log_threshold = nn.Parameter(torch.full((channels or 1,), math.log(threshold)))
+
+    @property
+    def threshold(self) -> Tensor:
+        """(channels,) or (1,), positive."""
+        return self.log_threshold.exp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., channels) -> the same shape, -1, 0 and 1."""
+        theta = self.threshold.to(x.dtype)
+        return spike(x - theta, self.surrogate) - spike(-x - theta, self.surrogate)
+
+
+def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: int) -> LearnedTernary | None:
+    """A network's trained encoder for so many input channels, from its name or ``{"name": "learned_ternary", ...}``.
+
+    Settings: ``threshold`` at the start, ``surrogate``, and ``per_channel``, a threshold for each channel (default: one for
+    all). None: none. SrnnError for another name or setting, and for an encoder of another number of channels.
+    """
+    if spec is None:
+        return None
+    if isinstance(spec, LearnedTernary):
+        if spec.log_threshold.numel() not in (1, inputs):
+            raise SrnnError(f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} inputs.")
+        return spec
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = options.pop("name", None)
+    if name != "learned_ternary":
+        raise SrnnError(f"There is no trained encoder {name!r}; there is 'learned_ternary'.")
+    known = ("threshold", "surrogate", "per_channel")
+    for key in options:
+        if key not in known:
+            raise SrnnError(f"The encoder '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    per_channel = options.pop("per_channel", False)
+    if not isinstance(per_channel, bool):
+        raise SrnnError(f"per_channel of the encoder '{name}' is true or false, not {per_channel!r}.")
+    return LearnedTernary(inputs if per_channel else None, **options)

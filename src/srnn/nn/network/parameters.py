@@ -1,0 +1,91 @@
+"""A neuron model's parameters as trainable tensors, and the map that keeps time constants valid.
+
+A time constant tau must stay positive and finite whatever an optimiser does to its parameter r. With floor the smallest
+tau that the model allows:
+
+    linear          tau = r for r >= 1 step above the floor; below, an exponential approach to the floor that joins with equal
+                    slope. Trains as the published code does (there r is tau itself) but cannot leave the valid range.
+    log             tau = exp(r), r held between log(floor) and log(TAU_MAX): steps are relative.
+    unconstrained   tau = r. For the published weights, some of which left the valid range.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import SrnnError
+from ..neurons.base import Neuron
+
+TAU_MAX = 1e6
+"""Longest time constant in steps; exp(-1/tau) is 1 to float32 precision long before."""
+
+
+def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
+    """Time constants (steps) from their trained parameters, elementwise; finite and >= floor for every finite raw."""
+    if kind == "unconstrained":
+        return raw
+    if kind == "log":
+        return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
+    knee = floor + 1.0
+    if raw.device.type == "cpu":  # where it costs nothing to look: as they are, nearly always
+        least, most = raw.detach().aminmax()
+        if knee <= float(least) and float(most) <= TAU_MAX:
+            return raw
+    below = floor + torch.exp(raw.clamp(max=knee) - knee)
+    return torch.where(raw < knee, below, raw).clamp(max=TAU_MAX)
+
+
+def raw_from_tau(tau: Tensor, kind: str, floor: float) -> Tensor:
+    """Inverse of ``tau_from_raw``. Values at or under the floor are taken as just above it."""
+    if kind == "unconstrained":
+        return tau
+    tau = tau.clamp(floor * (1.0 + 1e-3), TAU_MAX)
+    if kind == "log":
+        return tau.log()
+    knee = floor + 1.0
+    return torch.where(tau < knee, knee + torch.log(tau - floor), tau)
+
+
+class NeuronParameters(nn.Module):
+    """The parameters of ``size`` neurons of one model: trained ones as nn.Parameter, fixed ones as buffers, each (size,)."""
+
+    def __init__(self, neuron: Neuron, size: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.neuron = neuron
+        for name in neuron.parameters():
+            # Drawn in float64 and rounded, so that a seed means the same network in both precisions.
+            value = getattr(neuron, name).sample(size, generator=generator, dtype=torch.float64)
+            if name in neuron.taus:
+                value = raw_from_tau(value, neuron.time_constants, neuron.tau_min)
+            value = value.to(torch.get_default_dtype())
+            if name in neuron.trained:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value)
+
+    def values(self) -> dict[str, Tensor]:
+        """Parameter values by name, each (size,); time constants in steps, valid."""
+        neuron = self.neuron
+        values = {name: getattr(self, name) for name in neuron.parameters()}
+        for name in neuron.taus:
+            values[name] = tau_from_raw(values[name], neuron.time_constants, neuron.tau_min)
+        return values
+
+    @torch.no_grad()
+    def set_values(self, **values: Tensor) -> None:
+        """Overwrite parameters by name; time constants in steps."""
+        neuron = self.neuron
+        for name, value in values.items():
+            own = getattr(self, name)
+            if value.shape != own.shape:
+                raise SrnnError(f"{neuron.name}.{name}: expected {tuple(own.shape)} values, got {tuple(value.shape)}.")
+            if name in neuron.taus:
+                value = raw_from_tau(value.double(), neuron.time_constants, neuron.tau_min)
+            own.copy_(value)
+
+    def coefficients(self) -> tuple[Tensor, ...]:
+        """The per-neuron constants of the model's ``step``, each (size,)."""
+        return self.neuron.derive(**self.values())

@@ -1,0 +1,216 @@
+"""SRNN: layers of spiking neurons and a readout, used like ``torch.nn.LSTM``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...data.spikes import Spikes
+from ...errors import SrnnError
+from ..kernels.problem import LayerResult, Memory
+from ..neurons import Neuron, as_neuron
+from ..surrogates import Surrogate, as_surrogate
+from .bidirectional import BidirectionalLayer, Merge
+from .dropout import Dropout
+from .encoding import LearnedTernary, as_encoder
+from .layer import Layer, WeightInit
+from .readout import Readout, as_readout
+
+NeuronSpec = str | Mapping[str, Any] | Neuron
+State = tuple[Any, ...]
+"""One entry a layer, the readout's last; each of the neuron's State type (a pair of them for a bidirectional layer)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that a run of the network gives."""
+
+    output: Tensor
+    """(B, T, outputs): the readout's membrane, or its spikes; zero after a sequence's length."""
+    state: State
+    """Final state; pass it to the next call to go on where this one ended."""
+    layers: tuple[LayerResult, ...]
+    """What each layer gave, the readout last: ``layers[0].output`` are the first layer's spikes (B, T, size); with substeps,
+    those of a hidden layer are (B, T * substeps, size)."""
+
+
+class SRNN(nn.Module):
+    """Adaptive spiking recurrent neural network.
+
+    ::
+
+        net = SRNN(inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator")
+        out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
+        out, state = net(more, state)      # goes on where the first call ended
+
+    Arguments
+        inputs, hidden, outputs: number of input channels, of neurons in each hidden layer, of classes.
+        neuron: a model's name ("alif", "lif", "relu", "integrator"), a model object, or a list with one of these a layer.
+        readout: "integrator", "alif", "spike_count", a neuron, or a ``Readout``.
+        surrogate: name or object of the surrogate gradient.
+        recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
+        bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
+        substeps: steps of the hidden layers for each step of the input, which is held meanwhile; the readout takes one step,
+            with the mean of what the last hidden layer emitted (the published TIMIT network: 5 a frame).
+        encoder: makes spikes of an analog input, with thresholds that are trained: "learned_ternary", or a mapping with its
+            settings (``encoding.as_encoder``); None: the first layer reads the input as it is.
+        init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
+        backend: "auto", or the name of the kernel that shall run the layers.
+        memory: what is kept for the gradient, "stored" (every current) or "bits" (spikes; for long sequences).
+        generator: draws the initial parameters (default: torch's global one).
+
+    Within a step each layer sees the layer below in the SAME step and itself one step earlier. Nothing is kept between calls.
+    Raises SrnnError, in one line, for arguments or inputs that do not fit.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int | Sequence[int],
+        outputs: int,
+        neuron: NeuronSpec | Sequence[NeuronSpec] = "alif",
+        readout: str | Mapping[str, Any] | Readout | Neuron = "integrator",
+        surrogate: str | Mapping[str, Any] | Surrogate = "multi_gaussian",
+        *,
+        recurrent: bool | Sequence[bool] = True,
+        bidirectional: bool = False,
+        merge: Merge = "mean",
+        substeps: int = 1,
+        encoder: str | Mapping[str, Any] | LearnedTernary | None = None,
+        init_in: WeightInit = "xavier",
+        init_rec: WeightInit = "orthogonal",
+        backend: str = "auto",
+        memory: Memory = "stored",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = [hidden] if isinstance(hidden, int) else list(hidden)
+        one_for_all = isinstance(neuron, (str, Mapping, Neuron))
+        neurons = [as_neuron(item) for item in ([neuron] * len(sizes) if one_for_all else neuron)]  # type: ignore[arg-type]
+        recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
+        for what, values in (("neuron", neurons), ("recurrent", recurrents)):
+            if len(values) != len(sizes):
+                raise SrnnError(f"{len(sizes)} hidden layers, but {len(values)} entries in {what}.")
+        if merge not in ("mean", "concat"):
+            raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
+        if substeps < 1:
+            raise SrnnError(f"substeps must be at least 1, not {substeps}.")
+        self.inputs, self.outputs = inputs, outputs
+        self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
+        self.bidirectional, self.substeps = bidirectional, substeps
+
+        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool) -> Layer:
+            return Layer(
+                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent,
+                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, memory=memory,
+            )  # fmt: skip
+
+        self.layers = nn.ModuleList()
+        width = inputs
+        for size, model, is_recurrent in zip(sizes, neurons, recurrents, strict=True):
+            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent)
+            if bidirectional:
+                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent), merge)
+            self.layers.append(layer)
+            width = layer.size
+        self.encoder = as_encoder(encoder, inputs)
+        self.readout = Layer(
+            width, outputs, self.readout_spec.neuron, surrogate=self.surrogate, recurrent=False,
+            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend, memory=memory,
+        )  # fmt: skip
+
+    def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
+        """The state before the first step, for ``batch`` sequences; random where the neurons' ``initial`` says so."""
+        return tuple(layer.initial_state(batch, generator) for layer in [*self.layers, self.readout])  # type: ignore[operator]
+
+    def run(
+        self,
+        x: Tensor | Spikes,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        record: Sequence[str] = (),
+        generator: torch.Generator | None = None,
+        dropout: Dropout | None = None,
+    ) -> Result:
+        """Run the network and return everything.
+
+        x (B, T, inputs), dense or (binary) ``Spikes``;
+        ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
+        ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
+        ``generator`` draws a random initial state where no ``state`` is given;
+        ``dropout``: which neurons the layers above hear, in training.
+        """
+        check_run(self, x, state, lengths)
+        if state is None:
+            state = self.initial_state(x.shape[0], generator)
+        results: list[LayerResult] = []
+        x, hidden_lengths = self.hold(self.encode(x)), self.hidden_lengths(lengths)
+        gain = 1.0
+        for index, (layer, layer_state) in enumerate(zip(self.layers, state[:-1], strict=True)):
+            results.append(layer(x, layer_state, hidden_lengths, tuple(record), gain=gain))
+            x = results[-1].emitted
+            if dropout is not None:
+                x, gain = dropout(index, x)
+        results.append(self.readout(self.pool(x), state[-1], lengths, tuple(record), gain=gain))
+        return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
+
+    def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
+        """The network's input after its encoder, if it has one: (B, T, inputs) -> the same shape."""
+        if self.encoder is None:
+            return x
+        return self.encoder(x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x)
+
+    def hold(self, x: Tensor | Spikes) -> Tensor | Spikes:
+        """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
+        if self.substeps == 1 or not self.layers:  # the readout takes one step, whatever is before it
+            return x
+        x = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        return x.repeat_interleave(self.substeps, 1)
+
+    def pool(self, emitted: Tensor | Spikes) -> Tensor | Spikes:
+        """What the last hidden layer emitted as the readout sees it: (B, T * substeps, N) -> their means (B, T, N)."""
+        if self.substeps == 1 or not self.layers:
+            return emitted
+        emitted = emitted.dense(self.readout.weight_in.dtype) if isinstance(emitted, Spikes) else emitted
+        return emitted.unflatten(1, (emitted.shape[1] // self.substeps, self.substeps)).mean(2)
+
+    def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
+        """Valid steps of the hidden layers, (B,), from those of the input."""
+        return None if lengths is None else lengths * self.substeps
+
+    def forward(
+        self, x: Tensor | Spikes, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
+        result = self.run(x, state, lengths=lengths)
+        return result.output, result.state
+
+    def time_constants(self) -> dict[str, Tensor]:
+        """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""
+        found = {}
+        for name, module in self.named_modules():
+            if isinstance(module, Layer):
+                values = module.params.values()
+                found |= {f"{name}.{tau}": values[tau].detach().clone() for tau in module.neuron.taus}
+        return found
+
+
+def check_run(net: Any, x: Tensor | Spikes, state: tuple[Any, ...] | None, lengths: Tensor | None) -> None:
+    """SrnnError unless input (B, T, net.inputs), state (one entry a layer and the readout) and lengths (B,) fit the network."""
+    dtype = net.readout.weight_in.dtype
+    if x.ndim != 3 or x.shape[-1] != net.inputs:
+        raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
+    if isinstance(x, Tensor) and x.dtype != dtype:
+        raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
+    if state is not None and len(state) != len(net.layers) + 1:
+        raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
+    if lengths is not None:
+        if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
+            raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
+        if lengths.numel() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+            raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")

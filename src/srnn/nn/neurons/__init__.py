@@ -1,0 +1,33 @@
+"""Neuron models: WHAT is computed in one time step. One model a file; the contract is in ``base.py``.
+
+To add a neuron: write its file, and one line in ``NEURONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ...registry import create
+from .adlif import AdLIF
+from .alif import ALIF
+from .base import Init, Neuron
+from .integrator import Integrator
+from .lif import LIF
+from .relu import ReLU
+
+NEURONS: Mapping[str, type[Neuron]] = MappingProxyType({cls.name: cls for cls in (LIF, ALIF, AdLIF, Integrator, ReLU)})
+
+
+def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
+    """A neuron model from its name, from ``{"name": ..., field: value}``, or itself.
+
+    Raises SrnnError for an unknown name or field, naming the nearest right one.
+    """
+    if isinstance(spec, Neuron):
+        return spec
+    return create("neuron", NEURONS, spec)
+
+
+__all__ = ["ALIF", "LIF", "NEURONS", "AdLIF", "Init", "Integrator", "Neuron", "ReLU", "as_neuron"]

@@ -1,0 +1,82 @@
+"""adLIF, the LIF neuron with sub-threshold adaptation: a second current, driven by membrane and spikes, opposes the input.
+
+    u'_{t-1} = u_{t-1} (1 - s_{t-1})                                   hard reset to zero
+    w_t      = rho w_{t-1} + (1 - rho) (a u'_{t-1} + b s_{t-1})        adaptation current
+    u_t      = alpha u'_{t-1} + (1 - alpha) (I_t - w)                  membrane
+    s_t      = 1 if u_t - threshold > 0 else 0
+
+Which w the membrane feels is the discretisation. "symplectic": the new w_t, which already knows the last membrane and spike; the
+two variables are updated in turn, which keeps oscillations stable. "euler": the old w_{t-1} (Euler-forward).
+
+    alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps.
+    a = coupling a', b = coupling b' with a' held in [0, 1] and b' in [0, 2]; a', b' are what is trained.
+
+Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step against ours (theirs is
+updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling as they draw them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from .base import Init, Neuron, decay
+
+
+class AdLIFState(NamedTuple):
+    """Each (B, size)."""
+
+    u: Tensor  # membrane, before the reset of the previous step's spike
+    w: Tensor  # adaptation current
+    s: Tensor  # spike of the previous step
+
+
+def step(
+    u: Any, w: Any, s: Any, current: Any, alpha: Any, rho: Any, a: Any, b: Any, threshold: Any, symplectic: Any
+) -> Any:
+    u = u * (1.0 - s)
+    w_new = rho * w + (1.0 - rho) * (a * u + b * s)
+    w_felt = w + symplectic * (w_new - w)
+    u = alpha * u + (1.0 - alpha) * (current - w_felt)
+    return u, w_new, u - threshold
+
+
+def _held(value: Tensor, low: float, high: float) -> Tensor:
+    """Value clamped to [low, high], with the gradient of the identity, so that it can come back from outside."""
+    return value + (value.clamp(low, high) - value).detach()
+
+
+@dataclass(frozen=True)
+class AdLIF(Neuron):
+    """LIF with sub-threshold adaptation."""
+
+    name: ClassVar[str] = "adlif"
+    State: ClassVar[Any] = AdLIFState
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "b", "threshold", "symplectic")
+    taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
+    step = staticmethod(step)
+
+    tau_mem: Init = Init("uniform", 5.0, 25.0)
+    tau_adp: Init = Init("uniform", 60.0, 300.0)
+    a: Init = Init("uniform", 0.0, 1.0)
+    b: Init = Init("uniform", 0.0, 2.0)
+    coupling: Init = Init("constant", 120.0)
+    threshold: Init = Init("constant", 1.0)
+    discretisation: Literal["symplectic", "euler"] = "symplectic"
+    trained: tuple[str, ...] = field(default=("tau_mem", "tau_adp", "a", "b"), kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.discretisation not in ("symplectic", "euler"):
+            raise SrnnError(f"discretisation is 'symplectic' or 'euler', not {self.discretisation!r}.")
+
+    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
+        p = parameters
+        alpha = decay(p["tau_mem"])
+        symplectic = torch.full_like(alpha, 1.0 if self.discretisation == "symplectic" else 0.0)
+        a, b = p["coupling"] * _held(p["a"], 0.0, 1.0), p["coupling"] * _held(p["b"], 0.0, 2.0)
+        return alpha, decay(p["tau_adp"]), a, b, p["threshold"], symplectic

@@ -1,0 +1,161 @@
+"""What a neuron model is: the contract that every file in this folder fulfils.
+
+A model is a frozen dataclass (its parameters) with one pure function, ``step``, in plain arithmetic: operators, comparisons, and
+the functions of ``srnn.nn.arithmetic``. Every way of running it is derived from that one text (``srnn.nn.equations``): the
+reference calls it on torch tensors under autograd, the compiled loops inline it and the adjoint derived from it, exporters write
+its record in other languages. No backend restates a neuron.
+
+    step(*state, s, current, *coefficients)          -> (*new_state, v)
+
+``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one step ago, ``current`` the
+summed input, ``v`` the drive from which the emission is made: a spike where v > 0, or max(0, v), or v itself.
+
+May import: surrogates, arithmetic, equations.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError, nearest
+
+Emission = Literal["spike", "relu", "identity"]
+
+
+@dataclass(frozen=True)
+class Init:
+    """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for initial states).
+
+    ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)", "constant(value)".
+    """
+
+    distribution: Literal["constant", "normal", "uniform"]
+    a: float
+    b: float = 0.0
+
+    @classmethod
+    def parse(cls, text: Any) -> Init:
+        """Init from a number, its text form, or an Init. Raises SrnnError for anything else."""
+        if isinstance(text, Init):
+            return text
+        if isinstance(text, (int, float)) and not isinstance(text, bool):
+            return cls("constant", float(text))
+        match = re.fullmatch(r"\s*(\w+)\s*\(([^()]*)\)\s*", text) if isinstance(text, str) else None
+        counts = {"constant": 1, "normal": 2, "uniform": 2}
+        if match and match[1] in counts:
+            try:
+                numbers = [float(part) for part in match[2].split(",")]
+            except ValueError:
+                numbers = []
+            if len(numbers) == counts[match[1]]:
+                return cls(match[1], *numbers)  # type: ignore[arg-type]
+        raise SrnnError(f"{text!r} is no distribution; write a number, normal(mean, std) or uniform(low, high).")
+
+    def __post_init__(self) -> None:
+        if not (abs(self.a) < float("inf") and abs(self.b) < float("inf")):
+            raise SrnnError(f"{self}: a distribution needs finite numbers.")
+        if self.distribution == "normal" and self.b < 0:
+            raise SrnnError(f"{self}: the standard deviation must not be negative.")
+        if self.distribution == "uniform" and self.b < self.a:
+            raise SrnnError(f"{self}: the upper bound lies below the lower one.")
+
+    def __str__(self) -> str:
+        numbers = f"{self.a:g}" if self.distribution == "constant" else f"{self.a:g}, {self.b:g}"
+        return f"{self.distribution}({numbers})"
+
+    @property
+    def is_random(self) -> bool:
+        return self.distribution != "constant" and not (self.distribution == "normal" and self.b == 0)
+
+    def sample(self, *shape: int, generator: torch.Generator | None = None, **options: Any) -> Tensor:
+        """Values of the given shape; ``options`` are torch's dtype and device."""
+        if self.distribution == "constant":
+            return torch.full(shape, self.a, **options)
+        if self.distribution == "uniform":
+            return self.a + (self.b - self.a) * torch.rand(shape, generator=generator, **options)
+        return self.a + self.b * torch.randn(shape, generator=generator, **options)
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """Base of all neuron models. A subclass sets the class variables, its parameter fields, ``step`` and ``derive``.
+
+    Fields of every model
+        trained: names of the parameters that the optimiser may change; the others stay as drawn.
+        initial: distributions of the initial state by variable name (state variables and ``s``), a mapping, drawn per
+            sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (as the
+            published ECG and SHD networks start, with u and s the same tensor).
+        time_constants: how a trained time constant is kept valid: "linear" (equal to the parameter itself from one step
+            upwards), "log" (the parameter is the logarithm), or "unconstrained" (as the published networks; may go wrong).
+    """
+
+    name: ClassVar[str]
+    State: ClassVar[Any]
+    """NamedTuple of (*state variables, s)."""
+    coefficients: ClassVar[tuple[str, ...]]
+    """Names of the per-neuron constants in ``step``, in order."""
+    emission: ClassVar[Emission] = "spike"
+    taus: ClassVar[tuple[str, ...]] = ("tau_mem",)
+    """Which parameter fields are time constants, in time steps."""
+    tau_min: ClassVar[float] = 0.1
+    """No trained time constant falls below this many steps."""
+    step: ClassVar[Callable[..., Any]]
+
+    trained: tuple[str, ...] = field(default=("tau_mem",), kw_only=True)
+    initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)
+    time_constants: Literal["linear", "log", "unconstrained"] = field(default="linear", kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in self.parameters():
+            object.__setattr__(self, name, Init.parse(getattr(self, name)))
+        object.__setattr__(self, "trained", tuple(self.trained))
+        for name in self.trained:
+            if name not in self.parameters():
+                raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{nearest(name, self.parameters())}")
+        variables = self.State._fields
+        # Kept as pairs, so that a model can be hashed, copied and pickled.
+        initial = {key: value if value == "u" else Init.parse(value) for key, value in dict(self.initial).items()}
+        for key in initial:
+            if key not in variables:
+                raise SrnnError(f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}")
+        object.__setattr__(self, "initial", tuple(initial.items()))
+        if self.time_constants not in ("linear", "log", "unconstrained"):
+            raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
+
+    @classmethod
+    @functools.cache
+    def parameters(cls) -> tuple[str, ...]:
+        """Names of the model's own parameter fields, in order."""
+        common = {item.name for item in fields(Neuron)}
+        return tuple(item.name for item in fields(cls) if item.name not in common and item.type in ("Init", Init))
+
+    @classmethod
+    def variables(cls) -> tuple[str, ...]:
+        """Names of the state variables without s."""
+        return cls.State._fields[:-1]
+
+    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
+        """Coefficients of ``step`` from the parameters' values, each of shape (size,), in the order of ``coefficients``."""
+        raise NotImplementedError(f"{type(self).__name__} must define derive")
+
+    def describe(self) -> dict[str, Any]:
+        """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints)."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        for key, value in values.items():
+            if isinstance(value, Init):
+                values[key] = str(value)
+        values["trained"] = list(self.trained)
+        values["initial"] = {key: str(value) for key, value in dict(self.initial).items()}
+        return {"name": self.name, **values}
+
+
+def decay(tau: Tensor) -> Tensor:
+    """exp(-dt/tau) with dt = 1: the factor by which a variable of time constant tau (in steps) shrinks in one step."""
+    return torch.exp(-tau.reciprocal())

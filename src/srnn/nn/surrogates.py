@@ -1,0 +1,164 @@
+"""Surrogate gradients: what stands for the derivative of the spike, which is zero or infinite everywhere.
+
+A neuron spikes when its drive ``v = u - theta`` (membrane minus threshold) is positive. On the way back through time the
+derivative of that step is replaced by ``psi(v)``. Each surrogate is a small frozen object: its parameters, and ``derivative``
+as plain arithmetic, written once for torch, numpy and every compiled kernel. Kernels tell them apart by ``name``.
+
+All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper omits it; so do not
+compare learning rates with a library that has gamma = 1 without setting it here).
+
+May import: arithmetic. To add one: a function, a dataclass, and its line in ``SURROGATES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from ..errors import SrnnError
+from ..registry import create
+from .arithmetic import INV_SQRT_2PI, absolute, exp, positive_part
+
+
+def normal_density(x: Any, mean: Any, std: Any) -> Any:
+    """Density of N(mean, std^2) at x."""
+    z = (x - mean) / std
+    return exp(-0.5 * (z * z)) * (INV_SQRT_2PI / std)
+
+
+def multi_gaussian(v: Any, gamma: Any, h: Any, s: Any, sigma: Any) -> Any:
+    """Equation 1: a narrow Gaussian less two wide ones, so that the derivative is negative far from the threshold."""
+    centre = (1.0 + h) * normal_density(v, 0.0, sigma)
+    lobes = h * (normal_density(v, sigma, s * sigma) + normal_density(v, -sigma, s * sigma))
+    return gamma * (centre - lobes)
+
+
+def gaussian(v: Any, gamma: Any, sigma: Any) -> Any:
+    return gamma * normal_density(v, 0.0, sigma)
+
+
+def linear(v: Any, gamma: Any, width: Any) -> Any:
+    return gamma * positive_part(1.0 - width * absolute(v))
+
+
+def slayer(v: Any, gamma: Any, slope: Any) -> Any:
+    return gamma * exp(-slope * absolute(v))
+
+
+def arctan(v: Any, gamma: Any, alpha: Any) -> Any:
+    z = 1.5707963267948966 * alpha * v  # pi/2
+    return gamma * (0.5 * alpha) / (1.0 + z * z)
+
+
+def fast_sigmoid(v: Any, gamma: Any, slope: Any) -> Any:
+    z = 1.0 + slope * absolute(v)
+    return gamma / (z * z)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Base of the surrogates: a name, parameters (the dataclass fields, floats) and ``derivative(v, *parameters)``."""
+
+    name: ClassVar[str]
+    derivative: ClassVar[Callable[..., Any]]
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Parameters in the order in which ``derivative`` takes them."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value == value:
+                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a number, not {value!r}.")
+            if field.name != "h" and value <= 0:
+                raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
+
+    def __call__(self, v: Any) -> Any:
+        """psi(v), elementwise; v = membrane - threshold, a torch tensor, a numpy array or a float."""
+        return type(self).derivative(v, *self.parameters)
+
+
+@dataclass(frozen=True)
+class MultiGaussian(Surrogate):
+    """The paper's surrogate (equation 1), with side lobes at +-sigma relative to the threshold.
+
+    gamma [ (1+h) N(v; 0, sigma) - h N(v; sigma, s sigma) - h N(v; -sigma, s sigma) ]
+
+    With the published h = .15, s = 6, sigma = .5 it crosses zero at |v| = 1.272 and is lowest, -.0159, at 1.864.
+    """
+
+    name: ClassVar[str] = "multi_gaussian"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(multi_gaussian)
+    gamma: float = 0.5
+    h: float = 0.15
+    s: float = 6.0
+    sigma: float = 0.5
+
+
+@dataclass(frozen=True)
+class Gaussian(Surrogate):
+    """gamma N(v; 0, sigma); the paper's comparison, sigma = .5."""
+
+    name: ClassVar[str] = "gaussian"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(gaussian)
+    gamma: float = 0.5
+    sigma: float = 0.5
+
+
+@dataclass(frozen=True)
+class Linear(Surrogate):
+    """gamma max(0, 1 - width |v|); a triangle (Bellec et al. 2018), the paper's alpha_linear = 1."""
+
+    name: ClassVar[str] = "linear"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(linear)
+    gamma: float = 0.5
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
+class SLayer(Surrogate):
+    """gamma exp(-slope |v|) (Shrestha & Orchard 2018); the paper's alpha_slayer = 5."""
+
+    name: ClassVar[str] = "slayer"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(slayer)
+    gamma: float = 0.5
+    slope: float = 5.0
+
+
+@dataclass(frozen=True)
+class ArcTan(Surrogate):
+    """gamma (alpha/2) / (1 + (pi/2 alpha v)^2) (Fang et al. 2021); the default of other libraries, alpha = 2."""
+
+    name: ClassVar[str] = "arctan"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(arctan)
+    gamma: float = 1.0
+    alpha: float = 2.0
+
+
+@dataclass(frozen=True)
+class FastSigmoid(Surrogate):
+    """gamma / (1 + slope |v|)^2 (SuperSpike, Zenke & Ganguli 2018); slope = 25 as in other libraries."""
+
+    name: ClassVar[str] = "fast_sigmoid"
+    derivative: ClassVar[Callable[..., Any]] = staticmethod(fast_sigmoid)
+    gamma: float = 1.0
+    slope: float = 25.0
+
+
+SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(
+    {cls.name: cls for cls in (MultiGaussian, Gaussian, Linear, SLayer, ArcTan, FastSigmoid)}
+)
+
+
+def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
+    """A surrogate from its name, from ``{"name": ..., parameter: value}``, or itself.
+
+    Raises SrnnError for an unknown name or parameter, naming the nearest right one.
+    """
+    if isinstance(spec, Surrogate):
+        return spec
+    return create("surrogate", SURROGATES, spec)

@@ -1,0 +1,241 @@
+"""Replay a golden file: does a published network, loaded into an SRNN, still do what the authors' code did?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ...nn.kernels import check_backend
+from ...nn.kernels.problem import Output
+from ...nn.network import SRNN, BidirectionalLayer, Layer
+from ...nn.neurons.base import Init
+from .published import Published, definition, load_published
+from .recordings import Array, Golden, Recording
+
+MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE = 5e-4, 1e-4
+"""Greatest absolute differences that count as the same. Single precision: independent code came within 4e-4 and 3e-5."""
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class LayerReplay:
+    """How far a layer is from its recording."""
+
+    spikes_compared: int
+    spike_mismatches: int
+    max_membrane_error: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How far a network is from its recording; errors are absolute, infinite where ours is not finite."""
+
+    task: str
+    backend: str
+    dtype: str
+    sequences: int
+    steps: int
+    """Of the input."""
+    layers: dict[str, LayerReplay]
+    """By published name. Of integrators only membranes are compared."""
+    max_output_error: float
+    silent_units: dict[str, tuple[int, ...]]
+    """Layer -> units that are NaN in the weights; NaN in the recording as well, and only their (absent) spikes are compared."""
+
+    @property
+    def spike_mismatches(self) -> int:
+        return sum(layer.spike_mismatches for layer in self.layers.values())
+
+    @property
+    def max_membrane_error(self) -> float:
+        return max(layer.max_membrane_error for layer in self.layers.values())
+
+    @property
+    def passed(self) -> bool:
+        """No spike differs, and membranes and outputs are within the tolerances."""
+        return (
+            self.spike_mismatches == 0
+            and self.max_membrane_error <= MEMBRANE_TOLERANCE
+            and self.max_output_error <= OUTPUT_TOLERANCE
+        )
+
+    def report(self) -> dict[str, Any]:
+        """What ``srnn published verify --json`` prints; an infinite error is null there."""
+        found = asdict(self)
+        found["layers"] = {
+            name: {**layer, "max_membrane_error": _finite(layer["max_membrane_error"])}
+            for name, layer in found["layers"].items()
+        }
+        return {
+            **found,
+            "spike_mismatches": self.spike_mismatches,
+            "max_membrane_error": _finite(self.max_membrane_error),
+            "max_output_error": _finite(self.max_output_error),
+            "tolerance": {"spikes": 0, "membrane": MEMBRANE_TOLERANCE, "output": OUTPUT_TOLERANCE},
+            "passed": self.passed,
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def verify(
+    name: str,
+    weights: Path | str,
+    golden: Path | str,
+    *,
+    backend: str = "auto",
+    dtype: Literal["float32", "float64"] = "float32",
+) -> Replay:
+    """Run the published network of that name on the input of a golden file, and compare.
+
+    Raises SrnnError for files that cannot be read or do not belong to this network.
+    """
+    check_backend(backend)
+    if dtype not in DTYPES:
+        raise SrnnError(f"dtype is float32 or float64, not {dtype!r}.")
+    recording = definition(name).recording
+    published = load_published(name, weights)
+    network = published.network.to(DTYPES[dtype])
+    for layer in _single_layers(network):
+        layer.backend = backend
+    recorded = Golden(Path(golden), double=dtype == "float64")
+    with torch.no_grad():
+        return _replay(published, recording, recorded, backend, dtype)
+
+
+def _replay(published: Published, recording: Recording, golden: Golden, backend: str, dtype: str) -> Replay:
+    network = published.network
+    singles = list(_single_layers(network))
+    names = dict(zip(singles, recording.layers, strict=True))
+    sub_steps, batch, _ = golden.spikes(recording.layers[0], singles[0].size).shape
+    steps = sub_steps // network.substeps
+    if not steps or not batch:
+        raise SrnnError(f"{golden.path} holds no steps of '{recording.layers[0]}'.")
+    x = torch.from_numpy(golden.input(recording.input, network.inputs, steps, np.dtype(dtype)))
+    if len(x) != batch:
+        raise SrnnError(f"{golden.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}.")
+    state = _initial_state(network, recording, golden, batch)
+    result = network.run(x, state)
+
+    layers: dict[str, LayerReplay] = {}
+    below = [network.hold(x), *(layer.emitted for layer in result.layers[:-1])]
+    below[-1] = network.pool(below[-1])
+    for part, given, own_state in zip([*network.layers, network.readout], below, state, strict=True):
+        membranes, spikes = _observe(part, given, own_state, "membrane"), _observe(part, given, own_state, "emission")
+        for layer, membrane, spike in zip(_single_layers(part), membranes, spikes, strict=True):
+            silent = published.silent_units.get(_name_in(network, layer), ())
+            layers[names[layer]] = _compare(golden, names[layer], layer, membrane, spike, silent)
+
+    output = recording.finish(_scores(published, result.output), state[-1], steps).numpy()
+    if output.ndim == 3:  # an output at every step; the recording may leave out the first ones
+        output = output.swapaxes(0, 1)
+        expected = golden.finite(recording.output, None, *output.shape[1:])
+        if not 0 < len(expected) <= len(output):
+            raise SrnnError(f"{golden.path}: '{recording.output}' has {len(expected)} steps, not 1 to {len(output)}.")
+        output = output[-len(expected) :]
+    else:
+        expected = golden.finite(recording.output, *output.shape)
+    return Replay(
+        task=published.name,
+        backend=backend,
+        dtype=dtype,
+        sequences=batch,
+        steps=steps,
+        layers=layers,
+        max_output_error=_greatest(output - expected),
+        silent_units=dict(published.silent_units),
+    )
+
+
+def _single_layers(module: torch.nn.Module) -> Iterator[Layer]:
+    """The layers of a network or of one of its parts in their order; a bidirectional one is two."""
+    return (layer for layer in module.modules() if isinstance(layer, Layer))
+
+
+def _name_in(network: SRNN, layer: Layer) -> str:
+    return next(name for name, module in network.named_modules() if module is layer)
+
+
+def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
+    """The network's own initial state, its random membranes made of the recorded draws."""
+    count = 0
+
+    def one(layer: Layer) -> tuple[Tensor, ...]:
+        nonlocal count
+        initial = dict(layer.neuron.initial)
+        state, start = layer.initial_state(batch), Init.parse(initial["u"])
+        if start.distribution == "uniform":
+            draw = golden.finite(recording.draw_name(count), batch, layer.size)
+            count += 1
+            u = start.a + (start.b - start.a) * torch.from_numpy(draw).to(state[0])
+            copies = {name: u for name, how in initial.items() if how == "u"}
+            state = state._replace(u=u, **copies)  # type: ignore[attr-defined]
+        return state
+
+    parts = [*network.layers, network.readout]
+    states = [tuple(one(layer) for layer in _single_layers(part)) for part in parts]
+    return tuple(
+        state if isinstance(part, BidirectionalLayer) else state[0] for part, state in zip(parts, states, strict=True)
+    )
+
+
+def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
+    """(T, B, N) membranes or spikes of a layer, or of both directions of a joined pair, each in the order in which it ran.
+
+    A layer hands on only one of them, on every backend: it runs once for each.
+    """
+    usual: dict[Layer, Output] = {layer: layer.output for layer in _single_layers(part)}
+    try:
+        for layer in usual:
+            layer.output = output
+        found = part(x, state).output.transpose(0, 1).numpy()
+    finally:
+        for layer, its_own in usual.items():
+            layer.output = its_own
+    if not isinstance(part, BidirectionalLayer):
+        return [found]
+    size = part.forward_layer.size
+    return [found[..., :size], found[::-1, :, size:]]
+
+
+def _compare(
+    golden: Golden, name: str, layer: Layer, membrane: Array, spike: Array, silent: Sequence[int]
+) -> LayerReplay:
+    compared, mismatches, error = 0, 0, 0.0
+    if layer.neuron.emission == "spike":
+        recorded = golden.spikes(name, layer.size)
+        if recorded.shape != spike.shape:
+            raise SrnnError(f"{golden.path}: 'spike_{name}' is {recorded.shape}, expected {spike.shape}.")
+        compared, mismatches = spike.size, int(np.count_nonzero(recorded != spike))
+    expected = golden.array(f"mem_{name}", None, *membrane.shape[1:])
+    if not 0 < len(expected) <= len(membrane):
+        raise SrnnError(f"{golden.path}: 'mem_{name}' has {len(expected)} steps, not 1 to {len(membrane)}.")
+    sound = np.setdiff1d(np.arange(layer.size), silent)
+    if not np.isfinite(expected[..., sound]).all():
+        raise SrnnError(f"{golden.path}: 'mem_{name}' holds values that are not finite.")
+    error = _greatest(membrane[: len(expected), :, sound] - expected[..., sound])
+    return LayerReplay(compared, mismatches, error)
+
+
+def _greatest(difference: Array) -> float:
+    greatest = float(np.abs(difference).max())
+    return greatest if np.isfinite(greatest) else float("inf")
+
+
+def _scores(published: Published, output: Tensor) -> Tensor:
+    """Class scores as evaluation takes them."""
+    from ...nn.loss_config import LossConfig
+    from ...nn.losses import Loss
+
+    config = LossConfig(**published.loss)  # type: ignore[arg-type]
+    return Loss(config, per_step=config.name == "nll", unlabelled_class=0).scores(output)

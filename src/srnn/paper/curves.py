@@ -1,0 +1,107 @@
+"""What a sweep's trainings went through, epoch by epoch: from its run folders, or from the small file that keeps it without them.
+
+    write_curves(Path("results/ecg-initialisation"), Path("sweeps/ecg-initialisation"))
+
+``curves.json`` is {"split": "train", "points": {POINT: [{"seed", "accuracy": [...], "loss": [...], "firing_rate": [...]}]}},
+with a value an epoch, rounded to five digits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+from ..files import read_json_lines, read_object, reading, write_atomically
+from .evidence import SweepResult, read_sweep
+
+FILE = "curves.json"
+MEASURES = ("accuracy", "loss", "firing_rate")
+_DIGITS = 5
+
+Epochs = dict[str, Any]
+"""Of one training: its seed, and a list with a value an epoch for each measure."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A sweep's trainings by point."""
+
+    source: str
+    """For people."""
+    points: dict[str, list[Epochs]]
+
+    def mean(self, point: str, measure: str) -> list[float]:
+        """Over seeds, of the epochs that all have; accuracy in percent. Empty where a point has no trainings."""
+        scale = 100 if measure == "accuracy" else 1
+        each = [training[measure] for training in self.points.get(point, [])]
+        return [scale * sum(values) / len(values) for values in zip(*each, strict=False)] if each else []
+
+
+def read_curves(sweep: SweepResult) -> Curves:
+    """The sweep's run folders where all are there, else its ``curves.json``, else nothing. SrnnError for a damaged file."""
+    points = _of_runs(sweep, sweep.folder)
+    if points:
+        return Curves("run folders", points)
+    path = sweep.folder / FILE
+    if not path.is_file():
+        return Curves("nothing", {})
+    with reading(path, "what write_curves writes"):
+        points = read_object(path)["points"]
+        return Curves(FILE, {str(name): [_checked(one) for one in each] for name, each in points.items()})
+
+
+def write_curves(folder: Path, runs: Path | None = None) -> Path:
+    """Keep the curves of a sweep in ``folder``/curves.json, so that figures need its run folders no more.
+
+    runs: the folder that the sweep was run in, if it is another one than that of its results. SrnnError where a run is missing.
+    """
+    points = _of_runs(read_sweep(folder), runs or folder)
+    if not points:
+        raise SrnnError(
+            f"{runs or folder} does not hold the run folders of every training in {folder / 'results.json'}."
+        )
+    path = folder / FILE
+    write_atomically(path, (json.dumps({"split": "train", "points": points}) + "\n").encode())
+    return path
+
+
+def _of_runs(sweep: SweepResult, folder: Path) -> dict[str, list[Epochs]]:
+    """Empty unless every training that has ended has its folder."""
+    points: dict[str, list[Epochs]] = {}
+    for training in sweep.trainings:
+        if training.get("state") != "done":
+            continue
+        path = folder / str(training.get("run", "")) / "metrics.jsonl"
+        if not path.is_file():
+            return {}
+        points.setdefault(str(training.get("point")), []).append({"seed": training.get("seed"), **_epochs(path)})
+    return points
+
+
+def _epochs(path: Path) -> dict[str, list[float]]:
+    """A training's measures on its training split."""
+    with reading(path, "a training's metrics"):
+        records = read_json_lines(path, torn_tail=True)
+        trained = [record["train"] for record in records if "epoch" in record]
+        rates = [report["firing_rate"] for report in trained]
+        found = {
+            "accuracy": [report["accuracy"] for report in trained],
+            "loss": [report["loss"] for report in trained],
+            "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
+        }
+        return _checked({name: [_rounded(value) for value in values] for name, values in found.items()})
+
+
+def _checked(training: Any) -> Epochs:
+    for name in MEASURES:
+        if not isinstance(training[name], list) or not all(math.isfinite(value) for value in training[name]):
+            raise ValueError(f"{name} is no list of numbers")
+    return training
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

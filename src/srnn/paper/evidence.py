@@ -1,0 +1,321 @@
+"""What this project measured: summaries, runs and sweeps, read from their folders and checked. Nothing here computes.
+
+    results/NAME/summary.json            several seeds of one recipe (srnn summarise)
+    results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
+    results/NAME/run                     a run of it, if one was kept (srnn train)
+    results/NAME/results.json            a sweep (srnn sweep)
+    results/*.json                       lists of results: records.py
+    RUN                                  a run folder that the user names
+
+A file that is not what it should be is an SrnnError with one line; a folder without any of these is passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.datasets.base import SPLITS
+from ..errors import SrnnError
+from ..files import read_object, reading
+from .kinds import spiking
+from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
+
+if TYPE_CHECKING:
+    from ..train.recipes import Recipe
+
+LABELLED = "accuracy_labelled"
+"""Key of an evaluation's curve over the labelled steps alone, where it has one."""
+Spread = dict[str, Any]
+"""mean, std (None for one value), min, max, values; as ``srnn.studies.summary.spread`` makes it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recipe as it was trained here, with one seed or more."""
+
+    name: str
+    """The folder's."""
+    recipe: Recipe
+    accuracy: Spread
+    """Shares of 1."""
+    firing_rate: Spread | None
+    """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured. What summaries and runs of
+    ReLU units call a firing rate, the share of outputs that are not 0, is not taken for one."""
+    seeds: list[int]
+    split: str
+    parameters: int | None
+    command: str | None = None
+    """What trained it, with SEED in the seed's place; None where nothing says so."""
+    runs: list[Path] = field(default_factory=list)
+    """Run folders, where these were named."""
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """What srnn evaluate --full wrote."""
+    tested: dict[int, float] = field(default_factory=dict)
+    """Accuracy on the test split by seed, where a list of results has it."""
+
+    @property
+    def spiking(self) -> bool:
+        """Whether its hidden neurons spike."""
+        return spiking(self.recipe.to_dict()["network"])
+
+    @property
+    def task(self) -> str:
+        return self.recipe.task.name
+
+    def measured(self) -> tuple[Spread, str, int]:
+        """(accuracy, split, seeds): on the test split where every seed was evaluated there, as the paper is; else as trained."""
+        from ..studies.summary import spread
+
+        tested = self.tested | {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
+        if set(tested) == set(self.seeds):
+            return spread(list(tested.values())), "test", len(tested)
+        return self.accuracy, self.split.partition(" ")[0], len(self.seeds)
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The points of a sweep."""
+
+    name: str
+    title: str
+    split: str
+    folder: Path
+    task: str
+    recipe: dict[str, Any]
+    points: list[dict[str, Any]]
+    """point, variant, settings, seeds, spiking, and spreads of accuracy, loss and, where it spikes, firing_rate."""
+    trainings: list[dict[str, Any]]
+    """point, seed, state, run (its folder, from the sweep's)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was found."""
+
+    entries: list[Entry]
+    sweeps: list[SweepResult]
+    data_dir: Path | None
+    published: list[PublishedRun] = field(default_factory=list)
+    """The authors' weights, run here."""
+
+    def sweep(self, ending: str) -> list[SweepResult]:
+        """Sweeps whose name ends so ("-surrogates")."""
+        return [sweep for sweep in self.sweeps if sweep.name.endswith(ending)]
+
+    def of_task(self, task: str) -> list[Entry]:
+        """Entries of a task, by its name here."""
+        return [entry for entry in self.entries if entry.task == task]
+
+
+def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | None = None) -> Evidence:
+    """Read the results folder and the runs.
+
+    Args:
+        results: a folder of folders; None: "results" if it is there, else nothing.
+        runs: run folders, before those that lie in ``results``; those of a recipe that a summary has lend it their details,
+            others count by themselves.
+        data_dir: where data lie; None: SRNN_DATA.
+
+    Raises SrnnError for a folder that is missing, or a file that is damaged.
+    """
+    if results is not None and not results.is_dir():
+        raise SrnnError(f"There is no results folder {results}; name one with --results.")
+    folder = Path("results") if results is None else results
+    entries, sweeps = [], []
+    found = [_run(path) for path in runs]
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if (path / "summary.json").is_file():
+            entries.append(_summary(path))
+        if (path / "results.json").is_file():
+            sweeps.append(read_sweep(path))
+        if (path / "run" / "recipe.yaml").is_file():
+            kept = replace(_run(path / "run"), name=path.name)
+            if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in found):
+                found.append(kept)
+    with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
+        entries = _with_tests(entries, read_tested(folder))
+    with reading(folder / "published.json", "what 'srnn evaluate --published' writes"):
+        published = read_published(folder)
+    return Evidence(_with_runs(entries, found), sweeps, data_dir, published)
+
+
+def _summary(folder: Path) -> Entry:
+    path = folder / "summary.json"
+    content = read_object(path)
+    with reading(path, "what 'srnn summarise' writes"):
+        recipe = _recipe(content["recipe"], path)
+        rate = content["firing_rate"]
+        rate = None if rate is None else _spread(rate)
+        return Entry(
+            name=folder.name,
+            recipe=recipe,
+            accuracy=_spread(content["accuracy"]),
+            firing_rate=rate if spiking(recipe.to_dict()["network"]) else None,
+            seeds=[int(seed) for seed in content["seeds"]],
+            split=str(content["split"]),
+            parameters=int(content["parameters"]),
+            command=None if content.get("command") is None else str(content["command"]),
+            evaluations=_evaluations(folder),
+        )
+
+
+def _with_tests(entries: list[Entry], tests: list[TestedSplit]) -> list[Entry]:
+    """What lists of results say of the test split, for the entries that the same command trained."""
+    found = []
+    for entry in entries:
+        words = None if entry.command is None else command_words(entry.command)[0]
+        told = (entry.task, entry.parameters)
+        mine = [
+            one for one in tests if one.recipe == words and (one.task, one.parameters) == told and one.split == "test"
+        ]
+        found.append(replace(entry, tested={one.seed: one.accuracy for one in mine if one.seed in entry.seeds}))
+    return found
+
+
+def _run(folder: Path) -> Entry:
+    from ..train.runs import Run
+
+    run = Run.open(folder)
+    if not (folder / "result.json").is_file():
+        raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
+    result = read_object(folder / "result.json")
+    with reading(folder / "result.json", "what 'srnn train' writes"):
+        rate = result.get("firing_rate")
+        rate = None if rate is None else _one(rate["mean"])
+        return Entry(
+            name=folder.name,
+            recipe=run.recipe,
+            accuracy=_one(result["accuracy"]),
+            firing_rate=rate if spiking(run.recipe.to_dict()["network"]) else None,
+            seeds=[run.seed],
+            split=f"{result.get('split', 'validation')} (which also chose the epoch)",
+            parameters=None if result.get("parameters") is None else int(result["parameters"]),
+            runs=[folder],
+            evaluations=_evaluations(folder),
+        )
+
+
+def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
+    """Runs of one recipe as one entry; where a summary has that recipe, it keeps its numbers and takes their details."""
+    found = list(entries)
+    for run in runs:
+        place = next((i for i, entry in enumerate(found) if _same(entry.recipe, run.recipe)), None)
+        if place is None:
+            taken = any(entry.name == run.name for entry in found)
+            found.append(replace(run, name=str(run.runs[0])) if taken else run)
+            continue
+        entry = found[place]
+        details = replace(
+            entry,
+            runs=[*entry.runs, *run.runs],
+            evaluations=[*entry.evaluations, *run.evaluations],
+        )
+        summarised = place < len(entries)
+        found[place] = details if summarised else _joined(details, run)
+    return found
+
+
+def _same(one: Recipe, other: Recipe) -> bool:
+    """Whether they train the same, whatever their notes say."""
+    return replace(one, note=other.note) == other
+
+
+def _joined(entry: Entry, run: Entry) -> Entry:
+    """Another seed to an entry that is made of runs."""
+    from ..studies.summary import spread
+
+    if run.seeds[0] in entry.seeds:
+        raise SrnnError(
+            f"{run.runs[0]} and {entry.runs[0]} are of one recipe and seed {run.seeds[0]}; name one of them."
+        )
+    rate = None
+    if entry.firing_rate is not None and run.firing_rate is not None:
+        rate = spread([*entry.firing_rate["values"], *run.firing_rate["values"]])
+    accuracy = spread([*entry.accuracy["values"], *run.accuracy["values"]])
+    return replace(entry, accuracy=accuracy, firing_rate=rate, seeds=[*entry.seeds, *run.seeds])
+
+
+def read_sweep(folder: Path) -> SweepResult:
+    """A sweep's ``results.json``."""
+    path = folder / "results.json"
+    content = read_object(path)
+    with reading(path, "what 'srnn sweep' writes"):
+        recipe = dict(content["recipe"])
+        name, title, split, task = (content["name"], content["title"], content["split"], recipe["task"]["name"])
+        if not all(isinstance(text, str) for text in (name, title, split, task)):
+            raise ValueError("a sweep without name, title, split or task")
+        points = []
+        for point in content["points"]:
+            measured = {name: _spread(point[name]) for name in ("accuracy", "firing_rate", "loss") if point.get(name)}
+            if "accuracy" not in measured or not isinstance(point["settings"], dict):
+                raise ValueError("a point without accuracy or settings")
+            spikes = spiking(recipe.get("network", {}), point["settings"])
+            kept = {name: value for name, value in point.items() if spikes or name != "firing_rate"}
+            if not spikes:  # as in Entry: what ReLU units give is no firing rate
+                measured.pop("firing_rate", None)
+            points.append({**kept, **measured, "parameters": int(point["parameters"]), "spiking": spikes})
+        trainings = [dict(training) for training in content["trainings"]]
+        return SweepResult(
+            name, title, split, folder, task, recipe, points, trainings,
+        )  # fmt: skip
+
+
+def _evaluations(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    for path in sorted(folder.glob("evaluation-*.json")):
+        content = read_object(path)
+        with reading(path, "what 'srnn evaluate --full' writes"):
+            _check_evaluation(content)
+        found.append(content)
+    return found
+
+
+def _check_evaluation(content: dict[str, Any]) -> None:
+    """Raises whatever the numbers that figures take lead to when they are none."""
+    _one(content["accuracy"])
+    if content["split"] not in SPLITS or not isinstance(content["seed"], int):
+        raise ValueError("no split or seed")
+    activity, anytime = content["activity"], content["anytime"]
+    if activity is not None:
+        for name in ("sops_per_sequence", "sops_per_step"):
+            _one(activity[name])
+    if anytime is not None:
+        _numbers(anytime["accuracy"])
+        _numbers(anytime.get(LABELLED) or [])
+    for one in content.get("time_constants") or []:
+        for name in ("now", "initial"):
+            _numbers([] if one[name] is None else one[name]["values"])
+        if not isinstance(one["name"], str) or not isinstance(one["trained"], bool):
+            raise ValueError("time constants without a name")
+
+
+def _numbers(values: Any) -> None:
+    """Raises for a list of something else than numbers and None."""
+    if not isinstance(values, list) or not all(
+        value is None or (isinstance(value, (int, float)) and math.isfinite(value)) for value in values
+    ):
+        raise ValueError("a list of something else than finite numbers")
+
+
+def _spread(value: Any) -> Spread:
+    values = [float(item) for item in value["values"]]
+    mean, std = float(value["mean"]), value["std"]
+    std = None if std is None else float(std)
+    if not values or not all(map(math.isfinite, [*values, mean, std or 0.0])):
+        raise ValueError("numbers that are missing or not finite")
+    return {"mean": mean, "std": std, "min": min(values), "max": max(values), "values": values}
+
+
+def _one(value: Any) -> Spread:
+    return _spread({"mean": value, "std": None, "values": [value]})
+
+
+def _recipe(content: Any, path: Path) -> Recipe:
+    from ..train.recipes import Recipe
+    from ..train.recipes.reading import build
+
+    return build(Recipe, content, f"{path}, recipe")

@@ -1,0 +1,81 @@
+"""Figure S1: how the time constants start, and what becomes of training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..measure import style
+from .curves import read_curves
+from .evidence import Evidence, SweepResult
+from .sheet import Made, Sheet
+from .sweeps import no_sweep, task_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TRAINED = {
+    "accuracy": "training accuracy, %", "loss": "training loss", "firing_rate": "spikes per step, training",
+}  # fmt: skip
+_MEASURES = {"accuracy": "accuracy", "loss": "loss", "firing_rate": "firing rate"}
+_LETTERS = "abcdefghijklmnopqrstuvwx"
+
+
+def figure_s1(evidence: Evidence) -> Sheet:
+    """Curves of every epoch where the sweep has them, else what each training ended with on validation; a row a sweep."""
+    sweeps: list[SweepResult | None] = [*evidence.sweep("-initialisation")] or [None]
+    rows = [_LETTERS[3 * i : 3 * i + 3] for i in range(len(sweeps))]
+    sheet = Sheet("figS1", "Figure S1: initial time constants", rows, 2.8 * len(rows))
+    for letters, sweep in zip(rows, sweeps, strict=True):
+        for letter, (measure, title) in zip(letters, _MEASURES.items(), strict=True):
+            told = title if sweep is None else f"{title} ({task_name(sweep.task)})"
+            sheet.panel(letter, told, lambda axes, measure=measure, sweep=sweep: _panel(axes, sweep, measure))
+    return sheet
+
+
+def _panel(axes: Axes, sweep: SweepResult | None, measure: str) -> Made:
+    if sweep is None or not sweep.points:
+        raise no_sweep("-initialisation")
+    found = read_curves(sweep)
+    curves = {str(point["point"]): found.mean(str(point["point"]), measure) for point in sweep.points}
+    if all(curves.values()):
+        for index, (name, curve) in enumerate(curves.items()):
+            axes.plot(
+                range(1, len(curve) + 1), curve, color=style.CYCLE[index], ls=style.DASHES[index % 7], lw=1, label=name
+            )
+        axes.set(xlabel="epoch", ylabel=_TRAINED[measure])
+        axes.grid()
+        style.legend_below(axes, 2, fontsize=6)
+        return Made(f"{sweep.folder.name}, {found.source}: mean over seeds on the training split", curves)
+    return _ends(axes, sweep, measure)
+
+
+def _ends(axes: Axes, sweep: SweepResult, measure: str) -> Made:
+    """What the trainings ended with, on validation."""
+    numbers: dict[str, Any] = {}
+    scale = 100 if measure == "accuracy" else 1
+    for y, point in enumerate(reversed(sweep.points)):
+        if not point.get(measure):
+            continue
+        spread = point[measure]
+        axes.plot(
+            [scale * v for v in spread["values"]],
+            [y] * len(spread["values"]),
+            "o",
+            ms=3,
+            color=style.BLUE,
+            alpha=0.5,
+            mew=0,
+        )
+        axes.plot(scale * spread["mean"], y, "|", ms=10, mew=1.8, color=style.ORANGE)
+        numbers[str(point["point"])] = spread
+    axes.set_yticks(range(len(sweep.points)), [str(point["point"]) for point in reversed(sweep.points)], fontsize=6.5)
+    axes.set(
+        xlabel={"accuracy": "validation accuracy, %", "loss": "validation loss", "firing_rate": "spikes per step"}[
+            measure
+        ]
+    )
+    axes.grid(axis="x")
+    return Made(
+        f"{sweep.folder.name}/results.json: what training ended with, validation; curves need its runs, or curves.json",
+        numbers,
+    )

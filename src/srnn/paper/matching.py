@@ -1,0 +1,132 @@
+"""Which of our trainings stands beside which published row: the same data, and the same network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..measure.energy import ANALOG_IN_PAPER, PAPER_AC_PJ, PAPER_MAC_PJ, Operations, paper_operations, total
+from .evidence import Entry
+from .published import PublishedRow
+
+if TYPE_CHECKING:
+    from ..measure.energy import NetworkShape
+    from ..train.recipes import Recipe
+
+_SHAPES: dict[str, NetworkShape] = {}
+"""By recipe: building a network takes a while."""
+
+
+def beside(row: PublishedRow, entries: list[Entry]) -> list[Entry]:
+    """Our trainings of the row's network on the row's data."""
+    recipes = row.recipes().values()
+    return [
+        entry
+        for entry in entries
+        if any(same_data(entry.recipe, one) and same_network(entry.recipe, one) for one in recipes)
+    ]
+
+
+def nearest(entry: Entry, row: PublishedRow) -> tuple[str, list[str]]:
+    """The row's shipped recipe from which the training differs least, by name, and the settings in which it does."""
+    return min(
+        ((name, differences(entry.recipe, recipe)) for name, recipe in row.recipes().items()),
+        key=lambda one: len(one[1]),
+    )
+
+
+def same_data(one: Recipe, other: Recipe) -> bool:
+    """Whether both are of one task with the same options."""
+    return one.task.name == other.task.name and one.create_task() == other.create_task()
+
+
+def same_network(one: Recipe, other: Recipe) -> bool:
+    """Whether both have the same layers of the same neurons; parameters of neurons and training may differ."""
+    return _layout(one) == _layout(other)
+
+
+def differences(ours: Recipe, theirs: Recipe) -> list[str]:
+    """Settings in which ours differs from theirs, as "training.epochs 100 (there 400)"."""
+    own, other = _flat(ours.to_dict()), _flat(theirs.to_dict())
+    return [
+        f"{key} {own.get(key)} (there {other.get(key)})"
+        for key in [*own, *(key for key in other if key not in own)]
+        if own.get(key) != other.get(key) and key != "note"
+    ]
+
+
+def shape_of(recipe: Recipe) -> NetworkShape:
+    """The shape of a recipe's network."""
+    from ..measure.energy import describe_network
+
+    key = json.dumps([recipe.to_dict()["task"], recipe.to_dict()["network"]], sort_keys=True)
+    if key not in _SHAPES:
+        _SHAPES[key] = describe_network(recipe.build_network(recipe.create_task(), 0))
+    return _SHAPES[key]
+
+
+def cost(recipe: Recipe, rate: float | None) -> Operations | None:
+    """Operations of a step by the paper's rules; None for a spiking network whose rate was not measured."""
+    shape = shape_of(recipe)
+    if shape.spiking and rate is None:
+        return None
+    return total(paper_operations(shape, rate or 0.0, recipe.task.name in ANALOG_IN_PAPER))
+
+
+def energy(operations: Operations) -> float:
+    """pJ, by the paper's prices."""
+    return operations.energy(PAPER_MAC_PJ, PAPER_AC_PJ)
+
+
+def describe(recipe: Recipe) -> str:
+    """A network in a few words: "alif 36, readout alif"."""
+    network = recipe.network
+    sizes = "-".join(map(str, network.hidden))
+    both = "bidirectional " if network.bidirectional else ""
+    if network.model != "srnn":
+        return f"{both}{network.model.upper()} {sizes}"
+    names = list(dict.fromkeys(name for name, _ in _neurons(recipe)))
+    return f"{both}{'/'.join(names)} {sizes}, readout {_readout(recipe)[0]}"
+
+
+def _layout(recipe: Recipe) -> tuple[Any, ...]:
+    network = recipe.network
+    count = len(network.hidden)
+    recurrent = network.recurrent if isinstance(network.recurrent, list) else [network.recurrent] * count
+    layers = (network.model, tuple(network.hidden), tuple(recurrent), network.bidirectional)
+    if network.model != "srnn":
+        return layers
+    return (
+        *layers,
+        network.merge if network.bidirectional else "",
+        network.substeps,
+        _neurons(recipe),
+        _readout(recipe),
+    )
+
+
+def _neurons(recipe: Recipe) -> tuple[tuple[str, bool], ...]:
+    """(name, whether it adapts) of each hidden layer's neuron."""
+    given = recipe.network.neuron
+    each = given if isinstance(given, list) else [given] * len(recipe.network.hidden)
+    return tuple((_name(spec), not isinstance(spec, Mapping) or spec.get("beta", 1) != 0) for spec in each)
+
+
+def _readout(recipe: Recipe) -> tuple[str, str]:
+    """(readout, its neuron); a spike count's neuron is an ALIF neuron, others bear the readout's name, unless said otherwise."""
+    given = recipe.network.readout
+    name = _name(given)
+    neuron = given.get("neuron") if isinstance(given, Mapping) else None
+    return name, _name(neuron) if neuron is not None else {"spike_count": "alif"}.get(name, name)
+
+
+def _name(spec: Any) -> str:
+    return str(spec["name"]) if isinstance(spec, Mapping) else str(spec)
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted names."""
+    if not isinstance(content, Mapping):
+        return {prefix[:-1]: content}
+    return {key: value for name, inner in content.items() for key, value in _flat(inner, f"{prefix}{name}.").items()}

@@ -1,0 +1,115 @@
+"""Results that lie in lists: test splits that were read once, and the authors' weights run here.
+
+    results/test-splits.json   [{"trained": "srnn train smnist --seed 0", "task", "split", "accuracy", "parameters"}, ...]
+    results/published.json     [{"published", "command", "task", "split", "data", "comparable", "seeds", "accuracy"}, ...]
+
+Either file may be absent. ``docs/reproduce.md`` says what else an entry may hold.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+from ..files import read_json
+
+_NOT_THE_RECIPE = ("--seed", "--data-dir", "--out", "--device")
+"""Options of 'srnn train' that do not change what is trained."""
+
+
+@dataclass(frozen=True)
+class TestedSplit:
+    """One training's accuracy on a split that training did not see."""
+
+    recipe: tuple[str, ...]
+    """The words of the command that trained it, without those that do not change the recipe."""
+    seed: int
+    task: str
+    split: str
+    accuracy: float
+    parameters: int
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """The authors' weights, run by this project."""
+
+    published: str
+    """The network, as ``srnn evaluate --published`` names it."""
+    command: str
+    task: str
+    split: str
+    data: str
+    """For people: which sequences."""
+    comparable: bool
+    """Whether these are the sequences that the paper's number is of."""
+    seeds: list[int]
+    """Of the initial states; empty where there is nothing to draw."""
+    accuracy: list[float]
+    """Shares of 1, one a seed."""
+
+
+def command_words(command: str) -> tuple[tuple[str, ...], int | None]:
+    """(words that name the recipe, seed) of a 'srnn train' command; SEED in the seed's place is no seed."""
+    words = [part for word in command.split() for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    kept, seed = [], None
+    rest = iter(words)
+    for word in rest:
+        if word not in _NOT_THE_RECIPE:
+            kept.append(word)
+            continue
+        value = next(rest, "")
+        if word == "--seed" and value.isdigit():
+            seed = int(value)
+    return tuple(kept), seed
+
+
+def read_tested(folder: Path) -> list[TestedSplit]:
+    """test-splits.json; SrnnError when it is not what it should be."""
+    found = []
+    for entry in _read(folder / "test-splits.json"):
+        words, seed = command_words(entry["trained"])
+        if seed is None:
+            raise ValueError(f"no seed in '{entry['trained']}'")
+        found.append(
+            TestedSplit(
+                words,
+                seed,
+                str(entry["task"]),
+                str(entry["split"]),
+                _share(entry["accuracy"]),
+                int(entry["parameters"]),
+            )
+        )
+    return found
+
+
+def read_published(folder: Path) -> list[PublishedRun]:
+    """published.json; SrnnError when it is not what it should be."""
+    return [
+        PublishedRun(
+            *(str(entry[key]) for key in ("published", "command", "task", "split", "data")),
+            comparable=entry["comparable"] is True,
+            seeds=[int(seed) for seed in entry["seeds"]],
+            accuracy=[_share(value) for value in entry["accuracy"]] or [_share(None)],
+        )
+        for entry in _read(folder / "published.json")
+    ]
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    content = read_json(path, "a list of results")
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise SrnnError(f"{path} holds no list of JSON objects; mend it, or take it away.")
+    return content
+
+
+def _share(value: Any) -> float:
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError("an accuracy that is no number")
+    return float(value)

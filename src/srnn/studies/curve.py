@@ -1,0 +1,119 @@
+"""Points as a Markdown table and as a plot: accuracy against bytes of flash and against energy, float32 beside int8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files import write_atomically
+from ..measure import style
+from ..text import markdown as md
+from ..text import markdown_table, one_line
+
+Named = Sequence[tuple[str, dict[str, Any]]]
+"""(name, point) in the order in which they were made."""
+
+COLUMNS = (
+    "network", "weights", "float32", "int8", "int8 weights, exact state", "flash float32", "flash int8",
+    "RAM float32", "RAM int8",
+    "additions a step", "energy float32", "energy int8",
+)  # fmt: skip
+
+
+def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
+    """Write ``<what it is>.md`` and ``.svg`` into ``out``: curve.* of a pruning, compression.* of a training on for int8.
+
+    about: task, what, from, seed, command and, for weights, scope.
+    """
+    name = "compression" if about["what"] == "int8" else "curve"
+    write_atomically(out / f"{name}.md", markdown(about, points, f"{name}.svg").encode())
+    write_atomically(out / f"{name}.svg", plot(about, points))
+
+
+def title(about: dict[str, Any]) -> str:
+    """What was done, in a line."""
+    scope = f", scope {about['scope']}" if about["what"] == "weights" else ""
+    states = f", states of {about['state_bits']} bits" if about.get("state_bits", 32) != 32 else ""
+    done = f"trained on for int8{states}" if about["what"] == "int8" else f"pruning of {about['what']}{scope}"
+    return f"{about['task']}, seed {about['seed']}: {done}"
+
+
+def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
+    """The table, the picture, and what makes both again."""
+    lines = [f"# {md(title(about))}", "", f"Measured on the {points[0][1]['split']} split.", ""]
+    if about["command"]:
+        lines += ["```bash", one_line(about["command"]), "```", ""]
+    lines += markdown_table(COLUMNS, [_cells(name, point) for name, point in points])
+    reasons = {point["why_no_int8"] for _, point in points if point["int8"] is None}
+    lines += [
+        "",
+        *(f"No int8: {md(reason)}" for reason in sorted(reasons)),
+        *[""] * bool(reasons),
+        f"![curve]({picture})",
+        "",
+    ]
+    lines += [
+        "Flash, and RAM of one stream, in bytes of the C export. Energy a step, of operations alone: float32 0.9 pJ an",
+        "addition and 4.6 pJ a multiply-add; int8, which computes in int32, 0.1 and 3.2 pJ (45 nm). Memory is not in it.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(name: str, point: dict[str, Any]) -> list[str]:
+    int8 = point["int8"]
+    return [
+        md(name),
+        f"{point['weights_not_zero']:,}",
+        f"{100 * point['accuracy']:.2f} %",
+        f"{100 * int8['accuracy']:.2f} %" if int8 else "-",
+        f"{100 * int8['accuracy_of_its_weights']:.2f} %" if int8 else "-",
+        f"{point['float32_flash_bytes']:,}",
+        f"{int8['flash_bytes']:,}" if int8 else "-",
+        f"{point['float32_ram_bytes']:,}",
+        f"{int8['ram_bytes']:,}" if int8 else "-",
+        f"{point['synaptic_adds_per_step']:,.1f}",
+        f"{point['energy_pj_per_step'] / 1000:.3f} nJ",
+        f"{int8['energy_pj_per_step'] / 1000:.3f} nJ" if int8 else "-",
+    ]
+
+
+def plot(about: dict[str, Any], points: Named) -> bytes:
+    """The picture as SVG, the same bytes of the same points."""
+    from matplotlib.figure import Figure
+
+    with style.context():
+        figure = Figure(figsize=(style.WIDTH, 2.7), layout="constrained")
+        figure.suptitle(title(about), fontsize=8.5, x=0.01, ha="left")
+        left, right = figure.subplots(1, 2, sharey=True)
+        _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
+        _panel(right, points, "b", "accuracy against energy", "operations of a step, nJ", _energy)
+        left.set_ylabel(f"{points[0][1]['split']} accuracy, %")
+        left.legend(loc="lower right")
+        return style.rendered(figure, "svg")
+
+
+def _bytes(point: dict[str, Any], int8: bool) -> float:
+    return point["int8"]["flash_bytes"] if int8 else point["float32_flash_bytes"]
+
+
+def _energy(point: dict[str, Any], int8: bool) -> float:
+    return (point["int8"] if int8 else point)["energy_pj_per_step"] / 1000
+
+
+def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across: Any) -> None:
+    """One line each of float32 and int8; every point says how much of the network is gone."""
+    style.label(axes, letter, name)
+    for int8, colour, marker, dash in ((False, style.BLUE, "o", "-"), (True, style.ORANGE, "s", style.DASHES[1])):
+        known = [(what, point) for what, point in points if point["int8"] or not int8]
+        x = [across(point, int8) for _, point in known]
+        y = [100 * (point["int8"] if int8 else point)["accuracy"] for _, point in known]
+        axes.plot(x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32")
+        # int8 is the smaller one, and its names stand on its left.
+        place: dict[str, Any] = {"xytext": (-5 if int8 else 5, -3), "ha": "right" if int8 else "left", "va": "top"}
+        for at, height, (what, _) in zip(x, y, known, strict=True):
+            axes.annotate(what, (at, height), **place, textcoords="offset points", fontsize=6, color=colour)
+    axes.margins(0.1, 0.15)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(label)
+    axes.grid(True, axis="y")

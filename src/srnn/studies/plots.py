@@ -1,0 +1,184 @@
+"""The pictures of a sweep: every seed as a dot, each point's mean and standard deviation; in the style of the paper's figures.
+
+variants.svg            an ablation: a line a variant
+<parameter>.svg         a swept parameter against the metric; in a grid of several, a mean over the others
+<a>-<b>.svg             two listed parameters: a heat map, of the metric and of the firing rate (the paper's Figure 4a, b)
+
+At h = 0 the multi-Gaussian surrogate has no side lobes, and their width s means nothing: in a grid of both the same trainings
+come once for each s. They are drawn once, and not at all against s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..measure import style
+from ..measure.analysis import recipe_spikes
+from .schema import Range, Sweep, short_names
+
+_HEIGHT, _WIDTH = "network.surrogate.h", "network.surrogate.s"
+"""Of the multi-Gaussian surrogate's side lobes."""
+
+
+def draw(sweep: Sweep, points: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+    """SVG files by name, from the points of ``results.py``."""
+    pictures: dict[str, bytes] = {}
+    short = short_names(sweep.parameters)
+    metrics = [sweep.optimise, "firing_rate"]
+    metrics = [metric for metric in metrics if all(metric in point for point in points)]
+    if sweep.variants and not sweep.parameters:
+        pictures["variants.svg"] = _figure(sweep, metrics, points, lambda axes, m: _variants(sweep, axes, points, m))
+    for key in sweep.parameters:
+        pictures[f"{_file(short[key])}.svg"] = _figure(
+            sweep, metrics, points, lambda axes, metric, key=key: _parameter(sweep, axes, points, key, metric)
+        )
+    listed = [key for key, values in sweep.parameters.items() if isinstance(values, list)]
+    if len(listed) == 2 and not sweep.is_search and not sweep.variants:
+        first, second = listed
+        name = f"{_file(short[first])}-{_file(short[second])}.svg"
+        pictures[name] = _figure(
+            sweep, metrics, points, lambda axes, metric: _heat_map(sweep, axes, points, first, second, metric)
+        )
+    return pictures
+
+
+def _figure(
+    sweep: Sweep, metrics: list[str], points: Sequence[dict[str, Any]], fill: Callable[[Any, str], None]
+) -> bytes:
+    """One panel a metric, side by side; the same bytes from the same numbers."""
+    from matplotlib.figure import Figure
+
+    rows = max(2.6, 0.27 * len(points)) if sweep.variants else 2.9
+    with style.context():
+        figure = Figure(figsize=(style.WIDTH / 2 * len(metrics), min(rows, 10)), layout="constrained")
+        for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+            axes.set_axisbelow(True)
+            fill(axes, metric)
+        figure.suptitle(sweep.title, fontsize=9)
+        return style.rendered(figure, "svg")
+
+
+def _variants(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], metric: str) -> None:
+    order = [point for name in reversed(list(sweep.variants)) for point in points if point["variant"] == name]
+    for y, point in enumerate(order):
+        values = _scaled(point[metric]["values"], metric)
+        axes.plot(values, [y] * len(values), "o", color=style.BLUE, alpha=0.5)
+        axes.errorbar(
+            statistics.fmean(values), y, xerr=_deviation(values), fmt="|", ms=12, mew=2, capsize=3, color=style.ORANGE
+        )
+    axes.set_yticks(range(len(order)), [point["variant"] for point in order])
+    axes.set(xlabel=_label(sweep, points, metric), ylim=(-0.6, len(order) - 0.4))
+    axes.grid(axis="x")
+
+
+def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: str, metric: str) -> None:
+    values, flat = sweep.parameters[key], any(_is_flat(point["settings"]) for point in points)
+    points = _distinct(points, key)
+    if isinstance(values, Range):
+        for point in points:
+            seeds = _scaled(point[metric]["values"], metric)
+            x = point["settings"][key]
+            axes.errorbar(
+                x, statistics.fmean(seeds), yerr=_deviation(seeds), fmt="o", capsize=2, color=style.BLUE, alpha=0.7
+            )
+        if values.kind == "loguniform":
+            style.log_scale(axes, "x")
+        axes.set(xlabel=key, ylabel=_label(sweep, points, metric))
+        axes.grid()
+        return
+    means = []
+    for x, value in enumerate(values):
+        here = [point for point in points if point["settings"].get(key) == value]
+        seeds = _scaled([seed for point in here for seed in point[metric]["values"]], metric)
+        if not seeds:
+            continue
+        axes.plot([x] * len(seeds), seeds, "o", color=style.BLUE, alpha=0.5)
+        axes.errorbar(
+            x, statistics.fmean(seeds), yerr=_deviation(seeds), fmt="_", ms=14, mew=2, capsize=3, color=style.ORANGE
+        )
+        means.append((x, statistics.fmean(seeds)))
+    axes.plot([x for x, _ in means], [mean for _, mean in means], "-", lw=1, color=style.GREY, zorder=0)
+    axes.set_xticks(range(len(values)), [_name(value) for value in values])
+    without = " (without h = 0)" if flat and key == _WIDTH else ""
+    axes.set(xlabel=key + without, ylabel=_label(sweep, points, metric), xlim=(-0.5, len(values) - 0.5))
+    axes.grid(axis="y")
+
+
+def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: str, second: str, metric: str) -> None:
+    rows, columns = sweep.parameters[first], sweep.parameters[second]
+    assert isinstance(rows, list) and isinstance(columns, list)  # draw() asks only for these
+    cells = [[float("nan")] * len(columns) for _ in rows]
+    for point in points:
+        place = rows.index(point["settings"][first]), columns.index(point["settings"][second])
+        cells[place[0]][place[1]] = statistics.fmean(_scaled(point[metric]["values"], metric))
+    trainings: dict[tuple[int, int] | None, list[tuple[int, int]]] = {}
+    for y, row in enumerate(rows):
+        for x, column in enumerate(columns):
+            trainings.setdefault(None if _is_flat({first: row, second: column}) else (y, x), []).append((y, x))
+    labels = []
+    for training, places in trainings.items():
+        known = [cells[y][x] for y, x in places if cells[y][x] == cells[y][x]]
+        if known:
+            for y, x in places:
+                cells[y][x] = known[0]
+            number = f"{known[0]:.1f}" if metric.startswith("accuracy") else f"{known[0]:.3f}"
+            ys, xs = zip(*places, strict=True)
+            text = number if training is not None else f"{number}, whatever s"
+            labels.append((statistics.fmean(xs), statistics.fmean(ys), text, known[0]))
+    image = axes.imshow(cells, aspect="auto", origin="lower")
+    middle = (min(label[-1] for label in labels) + max(label[-1] for label in labels)) / 2
+    for x, y, text, value in labels:
+        axes.text(x, y, text, ha="center", va="center", color="white" if value < middle else "black")
+    axes.set_xticks(range(len(columns)), [_name(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [_name(value) for value in rows])
+    axes.set(xlabel=second, ylabel=first)
+    axes.figure.colorbar(image, ax=axes, label=_label(sweep, points, metric))
+
+
+def _scaled(values: Sequence[float], metric: str) -> list[float]:
+    return [100 * value for value in values] if metric.startswith("accuracy") else list(values)
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _label(sweep: Sweep, points: Sequence[dict[str, Any]], metric: str) -> str:
+    """Of an axis. Analog neurons do not spike: their rate is the share of outputs that are not 0."""
+    if metric == "firing_rate":
+        spiking = {recipe_spikes(sweep.recipe_for(point["settings"])) for point in points}
+        words = {True: "spikes", False: "outputs not 0"}
+        return f"{' or '.join(words[kind] for kind in sorted(spiking, reverse=True))} per neuron and step"
+    return {"accuracy": "validation accuracy, %", "accuracy_labelled": "validation accuracy of labelled steps, %",
+            "loss": "validation loss"}[metric]  # fmt: skip
+
+
+def _is_flat(settings: Mapping[str, Any]) -> bool:
+    """The surrogate has no side lobes, so that their width means nothing."""
+    return settings.get(_HEIGHT) == 0 and _WIDTH in settings
+
+
+def _distinct(points: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """The points that are drawn against a parameter: each training once, and only where the parameter means something."""
+    if key == _WIDTH:
+        return [point for point in points if not _is_flat(point["settings"])]
+    found: list[dict[str, Any]] = []
+    seen: list[tuple[dict[str, Any], str | None]] = []
+    for point in sorted(points, key=lambda point: point["settings"].get(_WIDTH, 0)):
+        settings = {k: v for k, v in point["settings"].items() if k != _WIDTH or not _is_flat(point["settings"])}
+        if (settings, point["variant"]) not in seen:
+            seen.append((settings, point["variant"]))
+            found.append(point)
+    return found
+
+
+def _name(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _file(key: str) -> str:
+    return re.sub(r"[^\w+-]+", "-", key.replace(".", "-").replace("*", "all"))

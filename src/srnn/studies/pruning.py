@@ -1,0 +1,232 @@
+"""From a run to smaller ones: prune, train on, measure; a curve of accuracy against size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.batches import Sequences
+from ..errors import SrnnError
+from ..files import locks, write_json
+from ..nn.losses import Loss
+from ..nn.network import SRNN
+from ..train.checkpoints import architecture, network_tensors, save_checkpoint
+from ..train.compression.masks import Scope, check_share
+from ..train.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
+from ..train.recipes import Recipe
+from ..train.recipes.schema import PruneConfig
+from ..train.runs import Run
+from ..train.training import train
+from .curve import write_curve
+from .points import measure_point
+
+if TYPE_CHECKING:
+    from ..data.datasets import SplitName
+    from ..data.encoders import Statistics
+    from ..data.tasks import Task
+    from ..progress import Reporter
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """How a smaller network is trained on and measured."""
+
+    epochs: int = 20
+    lr_factor: float = 0.5
+    """Of the recipe's learning rate."""
+    gradual: float = 0.0
+    """Pruning of weights: the fraction of the training on over which they go; 0: all at its start."""
+    split: SplitName = "validation"
+    """What points are measured on; training always chooses its best epoch on validation."""
+    data_dir: Path | None = None
+    resume: bool = False
+    state_bits: int | None = None
+    """In how many bits int8 keeps states; None: in as many as the run was trained for."""
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A network, and the recipe that builds one of its sizes."""
+
+    folder: Path
+    network: SRNN
+    recipe: Recipe
+    task: Task
+    seed: int
+
+    @classmethod
+    def open(cls, folder: Path) -> _Trained:
+        run = Run.open(folder)
+        network, task, _ = run.trained()
+        if not isinstance(network, SRNN):
+            raise SrnnError(f"{folder}: only spiking networks can be pruned or quantised.")
+        if network.encoder is not None:  # every point is measured as int8 C, too
+            raise SrnnError(f"{folder} has a trained encoder; such a network cannot be pruned or quantised yet.")
+        return cls(folder, network, run.recipe, task, run.seed)
+
+    def point(self, options: TuningOptions) -> dict[str, Any]:
+        loss = Loss.for_task(self.recipe.loss, self.task)
+        return measure_point(
+            self.network, self.task, loss, options.split, seed=self.seed, data_dir=options.data_dir,
+            state_bits=options.state_bits,
+        )  # fmt: skip
+
+    def tune(self, out: Path, recipe: Recipe, options: TuningOptions, reporter: Reporter | None) -> _Trained:
+        """Train on, from this network, in a run of its own, and open its best checkpoint."""
+        train(recipe, out, seed=self.seed, data_dir=options.data_dir, resume=options.resume, reporter=reporter)
+        return _Trained.open(out)
+
+
+def tuning_recipe(recipe: Recipe, folder: Path, options: TuningOptions, note: str) -> Recipe:
+    """The recipe that trains on from the run ``folder``: fewer epochs, a lower learning rate, and a note of why."""
+    if options.epochs < 1:
+        raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
+    if not 0 < options.lr_factor < float("inf"):
+        raise SrnnError(f"The factor on the learning rate must be positive, not {options.lr_factor!r}.")
+    if not 0 <= options.gradual < 1:
+        raise SrnnError(f"The part of the training in which weights go is from 0 to below 1, not {options.gradual!r}.")
+    optimizer = replace(recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor)
+    training = replace(
+        recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
+        prune=replace(recipe.training.prune, begin=0.0, end=0.0),
+    )  # fmt: skip
+    return replace(recipe, training=training, note=f"{recipe.note} {note}".strip())
+
+
+@locks("out")
+def prune_run(
+    folder: Path,
+    out: Path,
+    shares: Sequence[float],
+    *,
+    what: str = "weights",
+    scope: Scope = "layer",
+    options: TuningOptions | None = None,
+    reporter: Reporter | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Prune a run's network to each of the ``shares`` in turn, each time training on from the one before.
+
+    Args:
+        folder: the run; it is not changed.
+        out: folder for the new runs, one for each share, and for curve.json, curve.md and curve.svg.
+        shares: of all weights (or of each hidden layer's neurons) that shall be gone, each from 0 to below 1.
+        what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead": the neurons that never spike
+            on the training split are removed, exactly and without training; ``shares`` is empty then.
+        command: what makes the curve again, told with it.
+
+    Returns: curve.json's content: the points, the unpruned network's first.
+    Raises SrnnError for a run, a share or a folder that does not fit.
+    """
+    options = options or TuningOptions()
+    for share in shares:
+        check_share("sparsity", share)
+    if what not in ("weights", "neurons", "dead") or (what == "dead") != (not shares):
+        raise SrnnError("Prune 'weights' or 'neurons' by some shares, or 'dead' neurons without a share.")
+    now = _Trained.open(folder)
+    note = now.recipe.note
+    points = [{"pruned": 0.0, "run": str(folder), **now.point(options)}]
+    if what == "dead":
+        now, found = _without_dead(now, Run.open(folder).statistics(), out, options)
+        points.append({**found, "run": str(out / "dead"), **now.point(options)})
+    before = 0.0
+    for share in sorted(shares):
+        place = out / f"{what}-{share:g}"
+        how = f", scope {scope}" if what == "weights" else ""
+        recipe = tuning_recipe(
+            replace(now.recipe, note=note), now.folder, options, f"Pruned: {share:g} of the {what}{how}."
+        )
+        if what == "weights":
+            recipe = _with_prune(recipe, PruneConfig(share, scope, 0.0, options.gradual))
+        else:
+            sizes = recipe.network.hidden
+            left = [size - n for size, n in zip(sizes, to_drop(sizes, 1 - (1 - share) / (1 - before)), strict=True)]
+            recipe = replace(recipe, network=replace(recipe.network, hidden=left))
+        now, before = now.tune(place, recipe, options, reporter), share
+        point = {"pruned": share, "run": str(place), **now.point(options)}
+        write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
+        points.append(point)
+    curve = {
+        "task": now.task.name, "what": what, "scope": scope, "from": str(folder), "seed": now.seed,
+        "command": command, "points": points,
+    }  # fmt: skip
+    write_json(out / "curve.json", curve)
+    write_curve(out, curve, [(_share_name(point), point) for point in points])
+    return curve
+
+
+def _share_name(point: dict[str, Any]) -> str:
+    if "pruned" not in point:
+        return "without dead neurons"
+    return f"{point['pruned']:.4g} gone" if point["pruned"] else "whole"
+
+
+def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
+    return replace(recipe, training=replace(recipe.training, prune=prune))
+
+
+def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
+    """The point of a run as it is: accuracy in float32 and int8, sizes, operations."""
+    return _Trained.open(folder).point(options or TuningOptions())
+
+
+@locks("out")
+def quantise_run(
+    folder: Path,
+    out: Path,
+    options: TuningOptions | None = None,
+    reporter: Reporter | None = None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Train a run's network on with int8 weights, in a new run ``out``, whose best checkpoint then holds exactly such weights.
+
+    Weights that are 0 stay 0. Returns {"before": point, "after": point, ...}, as written to compression.json; a table and a
+    plot lie beside it. ``command`` is what makes them again.
+    """
+    options = options or TuningOptions()
+    start = _Trained.open(folder)
+    options = replace(options, state_bits=options.state_bits or start.recipe.training.state_bits)
+    states = f" and states of {options.state_bits} bits" if options.state_bits != 32 else ""
+    recipe = tuning_recipe(start.recipe, folder, options, f"Trained on with int8 weights{states}.")
+    training = replace(recipe.training, quantise="int8", state_bits=options.state_bits)
+    recipe = replace(recipe, training=training)
+    tuned = start.tune(out, recipe, options, reporter)
+    found = {
+        "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
+        "seed": start.seed, "command": command, "run": str(out), "before": start.point(options), "after": tuned.point(options),
+    }  # fmt: skip
+    write_json(out / "compression.json", found)
+    write_curve(out, found, [("as it was", found["before"]), ("trained on for int8", found["after"])])
+    return found
+
+
+def _without_dead(
+    now: _Trained, statistics: Statistics | None, out: Path, options: TuningOptions
+) -> tuple[_Trained, dict[str, Any]]:
+    """The network without the neurons that never spike on the training split, as a run of its own, compared there."""
+    sequences = Sequences(now.task, "train", options.data_dir)
+    removed = dead_neurons(now.network, sequences, now.seed)
+    recipe = smaller_recipe(now.recipe, removed)
+    training = replace(recipe.training, start_from=str(now.folder))
+    recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not trained on.".strip())
+    smaller = recipe.build_network(now.task, now.seed)
+    assert isinstance(smaller, SRNN)
+    remove_neurons(now.network, smaller, removed)
+    different, greatest = same_on(now.network, smaller, removed, sequences, now.seed)
+    if different:
+        raise SrnnError(
+            f"Without its dead neurons the network spikes otherwise {different} times; nothing was written."
+        )
+    run = Run.start(out / "dead", recipe, now.seed)
+    if statistics is not None:
+        run.keep_statistics(statistics)
+    save_checkpoint(run.best, network_tensors(smaller), {"architecture": architecture(smaller)})
+    found = {
+        "removed": [int(mask.sum()) for mask in removed],
+        "different_spikes_on_train": different,
+        "greatest_output_difference_on_train": greatest,
+    }
+    write_json(run.path / "compression.json", found)
+    return _Trained(run.path, smaller, recipe, now.task, now.seed), found

@@ -1,0 +1,391 @@
+"""Who does what: the units of a sweep, as trials of an optuna study that all workers share.
+
+A unit has one trial that counts: the one of the lowest number that has not been given up. Everything follows from this rule,
+without a lock of our own: whoever misses a unit's trial adds one, whoever claims a second one drops it again, and a dead
+worker's is given up, whereupon it is missing. A trial changes hands in the storage's own atomic step from waiting to running,
+or to failed.
+
+States of a unit: waiting, running, done, pruned, failed (its training ended with an error, or its workers died again and again).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+from ..files import reading
+from .liveness import Watcher, identity, is_gone, is_lease
+from .schema import Range, Sweep, Unit
+from .storage import import_optuna
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_DEATHS = 3
+"""Workers that may die over a unit before it counts as failed: it may be what kills them."""
+
+
+class Lost(Exception):
+    """The unit has been given to another worker, because this one was silent for too long."""
+
+
+@dataclass(frozen=True)
+class UnitStatus:
+    """How far a unit is."""
+
+    unit: Unit
+    state: str
+    """waiting, running, done, pruned or failed."""
+    settings: dict[str, Any]
+    """Of the point; in a search what the sampler chose."""
+    value: float | None
+    """Of the optimised metric: the result, or the best so far."""
+    epochs: int
+    """Epochs done, over all seeds of the unit."""
+    worker: str
+    """Host and process that have it, or had it."""
+    seconds: float | None
+    """From its start to its end."""
+    results: dict[str, dict[str, Any]]
+    """By seed: what ``worker.py`` recorded."""
+    error: str | None
+
+
+class Queue:
+    """A sweep in a storage.
+
+    Args:
+        sweep: what is to be done.
+        storage: from ``open_storage``.
+        patience: seconds without a sign of life after which a worker counts as dead. A worker gives one four times as often.
+
+    Raises SrnnError when the storage holds another sweep of this name.
+    """
+
+    def __init__(self, sweep: Sweep, storage: Any, patience: float = 60.0) -> None:
+        optuna = import_optuna()
+        self.sweep, self.storage, self.patience = sweep, storage, patience
+        self.units = {unit.name: unit for unit in sweep.units()}
+        self._watcher = Watcher(patience)
+        self.study = optuna.create_study(
+            study_name=sweep.name, storage=storage, load_if_exists=True,
+            direction="maximize" if sweep.maximise else "minimize", pruner=_pruner(sweep),
+        )  # fmt: skip
+        with reading("The storage", f"that of the sweep '{sweep.name}'"):
+            self._check_trials()
+            self._check()
+
+    def _check(self) -> None:
+        """SrnnError when the study is of another sweep."""
+        sweep = self.sweep
+        ours, theirs = json.loads(json.dumps(sweep.identity())), self.study.user_attrs.get("sweep")
+        if theirs is None:
+            self.study.set_user_attr("sweep", ours)
+        elif ours != theirs:
+            given = theirs if isinstance(theirs, dict) else {}
+            key = next((key for key in [*ours, *given] if ours.get(key) != given.get(key)), "description")
+            raise SrnnError(
+                f"The storage holds another sweep '{sweep.name}' (its {key} differs); choose another --out, or another name "
+                "for the file."
+            )
+        for trial in self._trials():
+            unit = self.units.get(trial.user_attrs["unit"])
+            if unit is None:
+                raise SrnnError(
+                    f"The sweep in the storage has '{trial.user_attrs['unit']}', which the file has not; points and seeds "
+                    "may be added, not removed. Choose another --out."
+                )
+            if json.loads(json.dumps(dict(unit.settings))) != trial.user_attrs["settings"]:
+                raise SrnnError(
+                    f"'{unit.name}' has other settings in the storage than in the file; choose another --out."
+                )
+
+    def _check_trials(self) -> None:
+        """SrnnError for trials that no worker of ours has written: a storage is a file, or a database, that others may write."""
+        forms = {
+            "unit": str,
+            "settings": dict,
+            "round": int,
+            "lease": dict,
+            "results": dict,
+            "error": str,
+            "died": bool,
+        }
+        for trial in self._trials():
+            attributes = trial.user_attrs
+            sound = all(isinstance(attributes[key], form) for key, form in forms.items() if key in attributes)
+            lease, results = attributes.get("lease", {}), attributes.get("results", {})
+            sound = sound and {"settings", "round"} <= attributes.keys() and is_lease(lease)
+            if not sound or not all(self._is_result(result) for result in results.values()):
+                raise SrnnError(
+                    f"The storage is damaged: trial {trial.number} of the sweep '{self.sweep.name}' is not what a worker writes; "
+                    "choose another --out."
+                )
+
+    def _is_result(self, result: Any) -> bool:
+        """Whether it may be what ``worker.py`` records of a training."""
+        needed = {self.sweep.optimise, "parameters", "run"}
+        return isinstance(result, dict) and needed <= result.keys() and all(
+            isinstance(value, str) if name == "run" else type(value) in (int, float) or (value is None and name == "firing_rate")
+            for name, value in result.items()
+        )  # fmt: skip
+
+    def fill(self, retry_failed: bool = False) -> None:
+        """Add a trial for every unit that has none; with ``retry_failed`` also for what ended with an error."""
+        optuna = import_optuna()
+        present = self._holders(retry_failed)
+        given_up: dict[str, list[optuna.trial.FrozenTrial]] = {}
+        for trial in self._trials():
+            given_up.setdefault(trial.user_attrs["unit"], []).append(trial)
+        for unit in self.units.values():
+            if unit.name in present:
+                continue
+            earlier = given_up.get(unit.name, [])
+            attributes = {
+                "unit": unit.name,
+                "settings": dict(unit.settings),
+                "round": self._round(earlier, retry_failed),
+            }
+            deaths = [t for t in earlier if t.user_attrs.get("died") and t.user_attrs["round"] == attributes["round"]]
+            if len(deaths) >= MAX_DEATHS:
+                attributes["error"] = f"its worker died {len(deaths)} times; --retry-failed tries again"
+                self.study.add_trial(
+                    optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=attributes)
+                )
+            else:  # what a sampler once chose stays
+                self.study.enqueue_trial(earlier[-1].params if earlier else {}, user_attrs=attributes)
+
+    def claim(self) -> Claim | None:
+        """A waiting unit, which is now ours; None when there is none at the moment."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import Trial, TrialState
+
+        self.give_up_dead()
+        self.fill()
+        for trial in self._trials():
+            if trial.state != TrialState.WAITING:
+                continue
+            try:
+                if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    continue
+            except UpdateFinishedTrialError:
+                continue
+            unit = self.units[trial.user_attrs["unit"]]
+            if self._holders()[unit.name].number != trial.number:
+                self._end(trial._trial_id, TrialState.FAIL)  # two workers added it at the same time
+                continue
+            return Claim(self, unit, Trial(self.study, trial._trial_id))
+        return None
+
+    def give_up_dead(self) -> None:
+        """Give up the trials of workers that are no more, so that ``fill`` adds them again."""
+        from optuna.trial import TrialState
+
+        for trial in self._trials():
+            if trial.state != TrialState.RUNNING:
+                continue
+            lease = trial.user_attrs.get("lease", {})
+            if is_gone(lease) or self._watcher.is_stale(trial.number, lease):
+                self._set(trial._trial_id, "died", True)
+                self._end(trial._trial_id, TrialState.FAIL)
+
+    def status(self) -> list[UnitStatus]:
+        """Every unit, in the sweep's order."""
+        with reading("The storage", f"that of the sweep '{self.sweep.name}'"):
+            holders = self._holders()
+            return [self._status(unit, holders.get(unit.name)) for unit in self.units.values()]
+
+    def finished(self) -> bool:
+        """Nothing is waiting or running."""
+        return all(status.state not in ("waiting", "running") for status in self.status())
+
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if "unit" in trial.user_attrs]
+
+    def _holders(self, retry_failed: bool = False) -> dict[str, optuna.trial.FrozenTrial]:
+        """The trial that counts for each unit; with ``retry_failed`` none that ended with an error."""
+        from optuna.trial import TrialState
+
+        trials = self._trials()
+        rounds: dict[str, int] = {}
+        for trial in trials:
+            rounds[trial.user_attrs["unit"]] = max(rounds.get(trial.user_attrs["unit"], 0), trial.user_attrs["round"])
+        found: dict[str, optuna.trial.FrozenTrial] = {}
+        for trial in reversed(trials):
+            unit, failed = trial.user_attrs["unit"], trial.state == TrialState.FAIL
+            stands = not failed or ("error" in trial.user_attrs and not retry_failed)
+            if stands and trial.user_attrs["round"] == rounds[unit]:
+                found[unit] = trial
+        return found
+
+    @staticmethod
+    def _round(earlier: list[optuna.trial.FrozenTrial], retry_failed: bool) -> int:
+        """How often a person has asked for this unit again; deaths of earlier rounds count no more."""
+        last = max((trial.user_attrs["round"] for trial in earlier), default=0)
+        return last + (retry_failed and any("error" in trial.user_attrs for trial in earlier))
+
+    def _set(self, trial: int, key: str, value: Any) -> bool:
+        """Set an attribute; False when the trial has ended meanwhile."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            self.storage.set_trial_user_attr(trial, key, value)
+        except UpdateFinishedTrialError:
+            return False
+        return True
+
+    def _end(self, trial: int, state: optuna.trial.TrialState, value: float | None = None) -> bool:
+        """End a trial; False when someone else has."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            return self.storage.set_trial_state_values(trial, state, None if value is None else [value])
+        except UpdateFinishedTrialError:
+            return False
+
+    def _status(self, unit: Unit, trial: optuna.trial.FrozenTrial | None) -> UnitStatus:
+        from optuna.trial import TrialState
+
+        if trial is None:
+            return UnitStatus(unit, "waiting", dict(unit.settings), None, 0, "", None, {}, None)
+        states = {TrialState.WAITING: "waiting", TrialState.RUNNING: "running", TrialState.COMPLETE: "done",
+                  TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # fmt: skip
+        seen, lease = trial.intermediate_values, trial.user_attrs.get("lease")
+        if trial.value is not None:
+            value = trial.value
+        else:
+            value = seen[max(seen)] if seen else None
+        return UnitStatus(
+            unit=unit,
+            state=states[trial.state],
+            settings=decode(trial.params, self.sweep) if self.sweep.is_search else dict(unit.settings),
+            value=value,
+            epochs=len(seen),
+            worker=f"{lease['host']}:{lease['pid']}" if lease else "",
+            seconds=trial.duration.total_seconds() if trial.duration else None,
+            results=trial.user_attrs.get("results", {}),
+            error=trial.user_attrs.get("error"),
+        )
+
+
+class Claim:
+    """A unit that is ours, as long as we give signs of life. Use it as a context: it does so from a thread of its own."""
+
+    def __init__(self, queue: Queue, unit: Unit, trial: optuna.trial.Trial) -> None:
+        self.queue, self.unit, self.trial = queue, unit, trial
+        self._lease, self._beats, self._last = identity(), 0, 0.0
+        self._lost, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="lease", daemon=True)
+        self.beat()
+
+    def __enter__(self) -> Claim:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        self._beats += 1
+        # A worker that is resumed on another machine may have the number of beats of the dead one; never its process.
+        if not self.queue._set(self.trial._trial_id, "lease", {**self._lease, "beat": [os.getpid(), self._beats]}):
+            self._lost.set()
+        self._last = time.monotonic()
+
+    def check(self) -> None:
+        """Raise Lost when the unit is no longer ours. Cheap: to be asked at every step of the training."""
+        if time.monotonic() - self._last > self.queue.patience / 2:  # this process was stopped, and now goes on
+            self.beat()
+        if self._lost.is_set():
+            raise Lost
+
+    def settings(self) -> dict[str, Any]:
+        """The point's settings; in a search they are chosen now."""
+        if not self.queue.sweep.is_search:
+            return dict(self.unit.settings)
+        self.queue.study.sampler = _sampler(self.queue.sweep, list(self.queue.units).index(self.unit.name))
+        for key, values in self.queue.sweep.parameters.items():
+            if isinstance(values, list):
+                self.trial.suggest_categorical(key, [json.dumps(value) for value in values])
+            elif values.kind == "integer":
+                self.trial.suggest_int(key, int(values.low), int(values.high))
+            else:
+                self.trial.suggest_float(key, values.low, values.high, log=values.kind == "loguniform")
+        return decode(self.trial.params, self.queue.sweep)
+
+    def report(self, value: float, epoch: int) -> bool:
+        """Say how good the unit is after ``epoch`` (over all its seeds); True when it should be pruned."""
+        self.check()
+        self.trial.report(value, epoch)
+        return self.queue.sweep.pruner.name != "none" and self.trial.should_prune()
+
+    def complete(self, value: float, results: Mapping[str, Any]) -> bool:
+        """The unit is done; False when it was not ours any more."""
+        from optuna.trial import TrialState
+
+        return self._close("results", dict(results), TrialState.COMPLETE, value)
+
+    def prune(self, value: float, results: Mapping[str, Any]) -> bool:
+        """The unit was ended early."""
+        from optuna.trial import TrialState
+
+        return self._close("results", dict(results), TrialState.PRUNED, value)
+
+    def fail(self, error: str) -> bool:
+        """The unit's training ended with an error."""
+        from optuna.trial import TrialState
+
+        return self._close("error", error, TrialState.FAIL, None)
+
+    def release(self) -> bool:
+        """Give the unit back, for whoever goes on with it."""
+        from optuna.trial import TrialState
+
+        given_back = self.queue._end(self.trial._trial_id, TrialState.FAIL)
+        self.queue.fill()
+        return given_back
+
+    def _close(self, key: str, content: Any, state: optuna.trial.TrialState, value: float | None) -> bool:
+        self._stop.set()  # a sign of life after the end would look like a lost unit
+        number = self.trial._trial_id
+        return self.queue._set(number, key, content) and self.queue._end(number, state, value)
+
+    def _beat_on(self) -> None:
+        while not self._stop.wait(self.queue.patience / 4) and not self._lost.is_set():
+            # A storage that does not answer now may do so next time; if not, the unit goes to another worker and is lost.
+            with contextlib.suppress(Exception):
+                self.beat()
+
+
+def decode(params: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
+    """What the sampler chose as settings: the choices of a list are kept as JSON, because a storage takes no lists."""
+    return {
+        key: value if isinstance(sweep.parameters[key], Range) else json.loads(value) for key, value in params.items()
+    }
+
+
+def _sampler(sweep: Sweep, index: int) -> Any:
+    """A sampler for one unit. Its seed belongs to the unit: two workers never draw the same point by drawing from one seed."""
+    from optuna.samplers import RandomSampler, TPESampler
+
+    from ..train.training import derive_seed
+
+    seed = derive_seed(sweep.sampler.seed, "sampler", index) % 2**32
+    return TPESampler(seed=seed) if sweep.sampler.name == "tpe" else RandomSampler(seed=seed)
+
+
+def _pruner(sweep: Sweep) -> Any:
+    from optuna.pruners import MedianPruner, NopPruner
+
+    if sweep.pruner.name == "none":
+        return NopPruner()
+    return MedianPruner(n_startup_trials=sweep.pruner.startup, n_warmup_steps=sweep.pruner.warmup)

@@ -1,0 +1,335 @@
+"""The sweep file: which trainings a sweep is made of.
+
+    title: Surrogate gradients on ECG
+    recipe: paper/ecg                 # a shipped recipe, or a file beside this one
+    set: {training.epochs: 100}       # for every training
+    variants:                         # an ablation: named settings
+      - multi-gaussian: {network.surrogate: multi_gaussian}
+      - linear: {network.surrogate: linear}
+    parameters:                       # a grid: every combination; or, with a sampler, a search
+      network.surrogate.h: [0.0, 0.15, 0.3]
+    seeds: [0, 1, 2]
+
+A setting is a recipe's dotted key; in ``set`` and in variants also ``recipe`` and ``baseline``. A unit is what one worker does
+at a time: in a grid or an ablation one training, a point of it with one seed; in a search one sampled point with all seeds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError, nearest
+from ..files import LIMITS
+from ..files.yaml_reading import read_yaml
+from ..text import brief
+from ..train.recipes import Recipe, load_recipe
+
+_HERE = Path(__file__).parent / "files"
+_KEYS = ("title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "pruner", "optimise")
+_METRICS = ("accuracy", "accuracy_labelled", "loss")
+_RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
+_LONGEST_NAME = 200
+"""Bytes of a point's name: it is a folder's."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a search may look: uniform(low, high), loguniform(low, high) or integer(low, high), ends included."""
+
+    kind: str
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.kind}({self.low:g}, {self.high:g})"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How points are chosen: grid (all of them), random, or tpe (where earlier ones were good)."""
+
+    name: str = "grid"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """Whether a training that goes badly is ended early: none, or median (worse than half of the others at that epoch)."""
+
+    name: str = "none"
+    startup: int = 5
+    """Finished units before anything is pruned."""
+    warmup: int = 10
+    """Epochs before anything is pruned."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one worker does at a time."""
+
+    name: str
+    """A path below the sweep's ``runs``: the point, and for a single training its seed."""
+    point: str
+    settings: Mapping[str, Any]
+    """Recipe settings of the point; empty in a search, whose sampler chooses them."""
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, checked. ``recipe_for`` makes a point's recipe, ``units`` lists what is to be done."""
+
+    name: str
+    title: str
+    recipe: str
+    folder: Path
+    """Of the sweep file: where a recipe's file is looked for first."""
+    common: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parameters: Mapping[str, list[Any] | Range] = field(default_factory=dict)
+    sampler: Sampler = Sampler()
+    trials: int | None = None
+    pruner: Pruner = Pruner()
+    optimise: str = "accuracy"
+    note: str = ""
+
+    @property
+    def is_search(self) -> bool:
+        """A sampler chooses the points."""
+        return self.sampler.name != "grid"
+
+    @property
+    def size(self) -> int:
+        """Trainings: points times seeds."""
+        axes = [len(values) for values in self.parameters.values() if isinstance(values, list)]
+        points = (self.trials or 0) if self.is_search else math.prod(axes) * max(1, len(self.variants))
+        return points * len(self.seeds)
+
+    @property
+    def maximise(self) -> bool:
+        """Whether more is better."""
+        return self.optimise != "loss"
+
+    def units(self) -> list[Unit]:
+        """All units, in the order in which they are begun: every point with its first seed, then with the second, ..."""
+        if self.is_search:
+            return [Unit(f"p{i:04d}", f"p{i:04d}", {}, self.seeds) for i in range(self.trials or 0)]
+        points = self.points()
+        return [
+            Unit(f"{point}/s{seed}", point, settings, (seed,))
+            for seed in self.seeds
+            for point, settings in points.items()
+        ]
+
+    def points(self) -> dict[str, dict[str, Any]]:
+        """The points of a grid or an ablation by name: every variant with every combination of the parameters."""
+        found: dict[str, dict[str, Any]] = {}
+        short = {key: re.sub(r"[^\w.+*-]+", "-", word) for key, word in short_names(self.parameters).items()}
+        axes = [values for values in self.parameters.values() if isinstance(values, list)]
+        for variant, settings in (self.variants or {"": {}}).items():
+            for combination in itertools.product(*axes):
+                words = [variant] if variant else []
+                words += [
+                    f"{short[key]}={_text(value)}" for key, value in zip(self.parameters, combination, strict=True)
+                ]
+                name = ",".join(words) or "base"
+                if name in found:
+                    raise SrnnError(
+                        f"{self.folder / self.name}.yaml: two points would be named '{name}'; remove one of them."
+                    )
+                if len(name.encode()) > _LONGEST_NAME:
+                    raise SrnnError(
+                        f"{self.folder / self.name}.yaml: a point's name would be too long: '{name[:80]}...'; sweep fewer "
+                        "parameters, or shorter values."
+                    )
+                found[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
+        return found
+
+    def recipe_for(self, settings: Mapping[str, Any]) -> Recipe:
+        """The recipe with these settings. SrnnError, which names the key, when they do not fit."""
+        given = {**self.common, **settings}
+        name, baseline = str(given.pop("recipe", self.recipe)), given.pop("baseline", None)
+        beside = self.folder / name
+        return load_recipe(str(beside) if beside.is_file() else name, given, baseline)
+
+    def check(self) -> None:
+        """Build every point's recipe and network once (of a search: both ends of each range), so that a mistake shows before
+        anything is trained. SrnnError names the point."""
+        from ..nn.losses import Loss
+        from ..train.optimisation import build_optimizer
+
+        points = (
+            self.points()
+            if not self.is_search
+            else {"the lower ends": self._corner(0), "the upper ends": self._corner(-1)}
+        )
+        for point, settings in points.items():
+            try:
+                recipe = self.recipe_for(settings)
+                task = recipe.create_task()
+                Loss.for_task(recipe.loss, task)
+                network = recipe.build_network(task, 0)
+                build_optimizer(network, recipe.training.optimizer, recipe.training.lr_scale)
+                if self.optimise == "accuracy_labelled" and task.unlabelled_class is None:
+                    raise SrnnError("optimise is 'accuracy_labelled', but the task labels all; use 'accuracy'.")
+            except SrnnError as error:
+                raise SrnnError(f"{self.name}, {point}: {error}") from error
+
+    def _corner(self, end: int) -> dict[str, Any]:
+        def value(values: list[Any] | Range) -> Any:
+            if isinstance(values, list):
+                return values[end]
+            number = values.low if end == 0 else values.high
+            return int(number) if values.kind == "integer" else number
+
+        return {key: value(values) for key, values in self.parameters.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """What must stay the same when a sweep is gone on with. Seeds, points and trials may be added, so they are not in it."""
+        plain: dict[str, Any] = {
+            "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
+            "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,
+        }  # fmt: skip
+        if self.is_search:
+            plain["parameters"] = {key: str(values) for key, values in self.parameters.items()}
+            plain["seeds"] = list(self.seeds)
+        return plain
+
+
+def shipped_sweeps() -> list[str]:
+    """Names of the sweeps in the package, sorted."""
+    return sorted(path.stem for path in _HERE.glob("*.yaml"))
+
+
+def load_sweep(name: str) -> Sweep:
+    """A sweep by its name in the package or its file's path. SrnnError names file and key."""
+    path = _HERE / f"{name}.yaml" if name in shipped_sweeps() else Path(name)
+    if not path.is_file():
+        raise SrnnError(f"There is no sweep '{name}'.{nearest(name, shipped_sweeps())} A file's path works too.")
+    return parse_sweep(read_yaml(path, "a sweep"), path)
+
+
+def parse_sweep(content: Any, path: Path) -> Sweep:
+    """A sweep from what its YAML file says. SrnnError for a wrong key or value."""
+
+    def require(condition: bool, key: str, rule: str) -> None:
+        if not condition:
+            raise SrnnError(f"{path}: '{key}' must be {rule}, not {brief(content.get(key))}.")
+
+    if not isinstance(content, Mapping):
+        raise SrnnError(f"{path}: a sweep is a mapping with the keys {', '.join(_KEYS)}.")
+    for key in content:
+        if key not in _KEYS:
+            raise SrnnError(f"{path}: unknown key '{key}'.{nearest(key, _KEYS)}")
+    require(isinstance(content.get("recipe"), str), "recipe", "the name or file of a recipe")
+    seeds = content.get("seeds", [0])
+    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
+    require(whole and 0 < len(seeds) == len(set(seeds)), "seeds", "a list of different whole numbers, at least 0")
+    common = content.get("set") or {}
+    require(isinstance(common, Mapping), "set", "a mapping of recipe keys to values")
+
+    variants: dict[str, Mapping[str, Any]] = {}
+    listed = content.get("variants") or []
+    require(isinstance(listed, list), "variants", "a list with an entry - name: {key: value} for each variant")
+    for entry in listed:
+        single = isinstance(entry, Mapping) and len(entry) == 1
+        name, settings = next(iter(entry.items())) if single else (None, None)
+        settings = {} if settings is None else settings
+        require(isinstance(name, str) and isinstance(settings, Mapping), "variants", "a list of - name: {key: value}")
+        if re.fullmatch(r"(?!\.+$)[\w.+-]+", str(name)) is None or name in variants:
+            raise SrnnError(f"{path}: the variant '{name}' needs a name of its own, of letters, digits and . _ + -.")
+        variants[str(name)] = dict(settings)
+
+    parameters: dict[str, list[Any] | Range] = {}
+    axes = content.get("parameters") or {}
+    require(isinstance(axes, Mapping), "parameters", "a mapping of recipe keys to lists or ranges")
+    for key, values in axes.items():
+        parameters[str(key)] = _axis(values, f"{path}: parameters.{key}")
+
+    sampler = _options(Sampler, content.get("sampler"), ("grid", "random", "tpe"), f"{path}: sampler")
+    pruner = _options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner")
+    optimise, trials = content.get("optimise", "accuracy"), content.get("trials")
+    require(optimise in _METRICS, "optimise", f"a metric of the validation split ({', '.join(_METRICS)})")
+    sweep = Sweep(
+        name=path.stem, title=str(content.get("title", path.stem)), recipe=content["recipe"], folder=path.parent,
+        common=dict(common), seeds=tuple(seeds), variants=variants, parameters=parameters, sampler=sampler,
+        trials=trials, pruner=pruner, optimise=optimise, note=str(content.get("note", "")),
+    )  # fmt: skip
+    if sweep.is_search:
+        require(type(trials) is int and trials > 0, "trials", f"a number of points for the sampler '{sampler.name}'")
+        require(bool(parameters), "parameters", "what the sampler searches")
+        require(not variants, "variants", "left out of a search; make them a parameter, or use the sampler 'grid'")
+    else:
+        require(trials is None, "trials", "left out of a grid, which has its own number of points")
+        for key, values in parameters.items():
+            if isinstance(values, Range):
+                raise SrnnError(
+                    f"{path}: parameters.{key} is a range; a grid needs a list (or sampler: random, or tpe)."
+                )
+    most = LIMITS["sweep"].items or 0
+    if sweep.size > most:  # before the points are made
+        raise SrnnError(
+            f"{path}: a sweep has at most {most:,} trainings, not {sweep.size:,}; leave out points or seeds."
+        )
+    if not sweep.is_search:
+        sweep.points()  # names are unique
+    return sweep
+
+
+def short_names(keys: Mapping[str, Any]) -> dict[str, str]:
+    """Each dotted key by its last word, or in full where that is another's too."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    count = Counter(last.values())
+    return {key: word if count[word] == 1 else key for key, word in last.items()}
+
+
+def _text(value: Any) -> str:
+    """A setting's value as part of a file's name."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-") or "empty"
+
+
+def _axis(values: Any, where: str) -> list[Any] | Range:
+    if isinstance(values, list) and values and len({json.dumps(value) for value in values}) == len(values):
+        return values
+    match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
+    if match is None:
+        raise SrnnError(
+            f"{where} must be a list of different values, or uniform(a, b), loguniform(a, b) or integer(a, b)."
+        )
+    try:
+        low, high = float(match[2]), float(match[3])
+    except ValueError as error:
+        raise SrnnError(f"{where}: the ends of {values} must be numbers.") from error
+    if not (low < high and math.isfinite(high - low)) or (match[1] == "loguniform" and low <= 0):
+        raise SrnnError(f"{where}: {values} must rise, and loguniform must begin above 0.")
+    if match[1] == "integer" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):
+        raise SrnnError(f"{where}: the ends of {values} must be whole numbers, at most 2^53.")
+    return Range(match[1], low, high)
+
+
+def _options(cls: Any, given: Any, names: tuple[str, ...], where: str) -> Any:
+    """A Sampler or Pruner from its name, or a mapping with its name and whole numbers."""
+    given = {} if given is None else {"name": given} if isinstance(given, str) else given
+    known = tuple(cls.__dataclass_fields__)
+    if not isinstance(given, Mapping) or (given and given.get("name") not in names):
+        raise SrnnError(
+            f"{where} must be one of {', '.join(names)}, or a mapping with that as its name; not {brief(given)}."
+        )
+    for key, value in given.items():
+        if key not in known:
+            raise SrnnError(f"{where}: unknown key '{key}'.{nearest(key, known)}")
+        if key != "name" and (type(value) is not int or not 0 <= value < 2**63):
+            raise SrnnError(f"{where}.{key} must be a whole number, at least 0, not {brief(value)}.")
+    return cls(**given)

@@ -1,0 +1,177 @@
+"""Several runs of one recipe, seed by seed, as one result: mean and spread, the validation curve, and how to make it again.
+
+summary.json   every number, unrounded; recipe and environments
+summary.md     the table, for people
+curves.svg     validation accuracy by epoch, a line a seed
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import SrnnError
+from ..files import locks, read_object, reading, write_atomically
+from ..measure.analysis import recipe_spikes
+from ..text import code, markdown, markdown_table, one_line
+from ..train.recipes import Recipe, dump_recipe
+from ..train.runs import Run
+
+_MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a summary takes from a run folder."""
+
+    seed: int
+    recipe: Recipe
+    result: dict[str, Any]
+    """``result.json``: the validation report of the best checkpoint."""
+    environment: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    """One record of metrics.jsonl an epoch."""
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """A finished run. SrnnError for a folder that is none, or whose training has not ended."""
+    run = Run.open(folder)
+    if not (folder / "result.json").is_file():
+        raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
+    epochs = run.epochs()
+    with reading(run.metrics, "a training's metrics"):
+        _numbers(*(record["validation"]["accuracy"] for record in epochs))
+    with reading(folder / "environment.json", "a run's environment"):
+        environment = read_object(folder / "environment.json")
+        _ = environment["cpu"], environment["cores"], environment["versions"]["torch"], environment["git_commit"]
+    with reading(folder / "result.json", "a training's result"):
+        result = read_object(folder / "result.json")
+        rate = result["firing_rate"]
+        _numbers(*(result[name] for name in ("accuracy", "parameters", "best_epoch", "epochs", "seconds")))
+        _numbers(*(result[name] for name in _MEASURES if name in result), *([rate["mean"]] if rate else []))
+        if not 1 <= result["best_epoch"] <= len(epochs):
+            raise ValueError(f"its best epoch is not one of the {len(epochs)} of {run.metrics.name}")
+    return FinishedRun(run.seed, run.recipe, result, environment, epochs)
+
+
+def _numbers(*values: Any) -> None:
+    """Raises for what is no finite number."""
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        raise ValueError("a value is not a finite number")
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None for a single value), extremes and the values themselves."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "min": min(values),
+        "max": max(values),
+        "values": list(values),
+    }
+
+
+@locks("out")
+def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> dict[str, Any]:
+    """Write the summary of some runs of one recipe into ``out``; return it.
+
+    command: how each run was made, with SEED in the seed's place; it stands in the summary.
+    Raises SrnnError when the runs are of several recipes, or a seed comes twice.
+    """
+    runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.seed)
+    if not runs:
+        raise SrnnError("Name at least one run folder.")
+    for run in runs[1:]:
+        if replace(run.recipe, note="") != replace(runs[0].recipe, note=""):
+            raise SrnnError("These runs are not of one recipe; summarise each recipe's runs on their own.")
+    seeds = [run.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise SrnnError(f"A seed comes twice among these runs ({seeds}).")
+
+    results = [run.result for run in runs]
+    summary = {
+        "title": title,
+        "command": command,
+        "split": "validation (which also chose the epoch)",
+        "seeds": seeds,
+        **{name: spread([r[name] for r in results]) for name in _MEASURES if all(name in r for r in results)},
+        "firing_rate": spread([r["firing_rate"]["mean"] for r in results]) if results[0]["firing_rate"] else None,
+        "spiking": recipe_spikes(runs[0].recipe),
+        "parameters": results[0]["parameters"],
+        "best_epoch": [r["best_epoch"] for r in results],
+        "epochs": [r["epochs"] for r in results],
+        "seconds": [r["seconds"] for r in results],
+        "curves": [[record["validation"]["accuracy"] for record in run.epochs] for run in runs],
+        "environments": [run.environment for run in runs],
+        "recipe": runs[-1].recipe.to_dict(),
+    }
+    write_atomically(out / "recipe.yaml", dump_recipe(runs[-1].recipe).encode())
+    write_atomically(out / "summary.json", (json.dumps(summary) + "\n").encode())
+    write_atomically(out / "summary.md", _page(summary).encode())
+    _plot(summary, out / "curves.svg")
+    return summary
+
+
+def _page(summary: dict[str, Any]) -> str:
+    environment, rate = summary["environments"][0], summary["firing_rate"]
+    columns = [name for name in _MEASURES if name in summary]
+    titles = [name.replace("_", ", ", 1).replace("_", " ") for name in columns]
+    activity = "hidden firing rate" if summary["spiking"] else "hidden outputs not 0"
+    head = ["seed", *titles, activity, "best epoch", "training, s"]
+    rows = [
+        [
+            str(seed),
+            *(f"{summary[name]['values'][i]:.2%}" for name in columns),
+            f"{rate['values'][i]:.4f}" if rate else "n/a",
+            f"{summary['best_epoch'][i]} of {summary['epochs'][i]}",
+            f"{summary['seconds'][i]:.0f}",
+        ]
+        for i, seed in enumerate(summary["seeds"])
+    ]
+    if len(rows) > 1:
+        both = [f"{summary[name]['mean']:.2%} ± {100 * summary[name]['std']:.2f}" for name in columns]
+        mean_rate = f"{rate['mean']:.4f} ± {rate['std']:.4f}" if rate else "n/a"
+        rows.append(["**mean ± std**", *both, mean_rate, "", ""])
+    lines = [
+        f"# {markdown(summary['title'])}",
+        "",
+        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here is of the test split.",
+        "",
+        *markdown_table(head, rows),
+        "",
+        "![validation accuracy by epoch](curves.svg)",
+        "",
+        f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
+        "[summary.json](summary.json).",
+        markdown(
+            f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']},"
+            f" commit {environment['git_commit']}."
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _plot(summary: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from ..measure import style
+
+    with style.context():
+        figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for i, (seed, curve) in enumerate(zip(summary["seeds"], summary["curves"], strict=True)):
+            colour, dash = style.CYCLE[i % 7], style.DASHES[(i + i // 7) % 7]  # from the eighth seed on in other pairs
+            percent, best = [100 * value for value in curve], summary["best_epoch"][i]
+            axes.plot(range(1, len(curve) + 1), percent, lw=1, color=colour, ls=dash, label=f"seed {seed}")
+            axes.plot(best, percent[best - 1], "o", color=colour)
+        axes.set(xlabel="epoch", ylabel="validation accuracy, %", title=one_line(summary["title"]))
+        axes.grid()
+        axes.legend(loc="lower right")
+        picture = style.rendered(figure, "svg")
+    write_atomically(path, picture)

@@ -1,0 +1,151 @@
+"""One worker of a sweep: take a unit, train it, say what came out; until nothing is left.
+
+A unit's run lies in ``OUT/runs/POINT/sSEED`` and is always trained with ``resume``: whoever takes up a dead worker's unit goes
+on from its last checkpoint, to the same bits. Where the folder is not shared with the dead worker's machine, it begins anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+from ..files import FolderInUse, read_object
+from ..progress import Reporter
+from ..train.runs import Run
+from .queue import Claim, Lost, Queue
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+
+
+class _Pruned(Exception):
+    """The unit does worse than the others did at this epoch."""
+
+
+def work(
+    queue: Queue,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    task: Task | None = None,
+    poll: float = 2.0,
+    say: Callable[[str], None] = lambda text: None,
+) -> int:
+    """Do units until all of the sweep are done, here or elsewhere. Returns how many this worker has ended.
+
+    Args:
+        queue: the sweep in its storage.
+        out: the sweep's folder; shared by the workers, if they are to go on with each other's runs.
+        data_dir: where the task's files are.
+        task: the task itself, where it is none that a recipe can name.
+        poll: seconds between two looks, while others still run and nothing is waiting.
+        say: is told in a line what happens.
+
+    A unit whose training ends with an SrnnError counts as failed, and the worker goes on with the next. When this worker is
+    interrupted it gives its unit back.
+    """
+    done = 0
+    while True:
+        claim = queue.claim()
+        if claim is None:
+            if queue.finished():
+                return done
+            time.sleep(poll)
+            continue
+        say(f"{claim.unit.name}: begun")
+        with claim:
+            done += _do(claim, out, data_dir, task, poll, say)
+
+
+def _do(
+    claim: Claim, out: Path, data_dir: Path | None, task: Task | None, poll: float, say: Callable[[str], None]
+) -> bool:
+    """Train a unit's seeds. False when the unit was lost to another worker."""
+    from ..train.training import train
+
+    name, metric = claim.unit.name, claim.queue.sweep.optimise
+    results: dict[str, dict[str, Any]] = {}
+    best: float | None = None
+    try:
+        recipe = claim.queue.sweep.recipe_for(claim.settings())
+        for index, seed in enumerate(claim.unit.seeds):
+            folder = out / "runs" / claim.unit.point / f"s{seed}"
+            follower = _Follower(claim, folder, first_epoch=index * recipe.training.epochs)
+            try:
+                while True:
+                    try:
+                        train(recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower)
+                        break
+                    except (
+                        FolderInUse
+                    ) as error:  # a worker that was taken for dead still runs; it will learn that it is
+                        say(f"{name}: {error}")
+                        claim.check()
+                        time.sleep(poll)
+            except _Pruned:
+                best = follower.best
+                raise
+            results[str(seed)] = _result(folder, out)
+        value = sum(result[metric] for result in results.values()) / len(results)
+        kept = claim.complete(value, results)
+        say(f"{name}: {metric} {value:.4f}" if kept else f"{name}: another worker has it")
+        return kept
+    except _Pruned:
+        say(f"{name}: pruned, {metric} {best:.4f}")
+        return claim.prune(float(best or 0.0), results)
+    except Lost:
+        say(f"{name}: another worker has it now, because this one was silent for too long")
+        return False
+    except SrnnError as error:
+        say(f"{name}: failed: {error}")
+        return claim.fail(str(error))
+    except KeyboardInterrupt:
+        claim.release()
+        raise
+
+
+class _Follower(Reporter):
+    """Hands a training's epochs on to the storage, and ends the training when it is pruned or no longer ours."""
+
+    def __init__(self, claim: Claim, folder: Path, first_epoch: int) -> None:
+        self.claim, self.folder, self.first_epoch = claim, folder, first_epoch
+        self.best: float | None = None
+        self._reported = 0
+
+    def start(self, total_steps: int, done_steps: int) -> None:
+        """The epochs of an earlier worker are reported again, so that a pruner can compare them."""
+        for record in Run.open(self.folder).epochs():  # training has just cut them to its last checkpoint
+            self._report(record)
+
+    def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
+        self.claim.check()
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        if self._report(record):
+            raise _Pruned
+
+    def _report(self, record: dict[str, Any]) -> bool:
+        """Report the best value so far; True when the unit should be pruned."""
+        sweep, epoch = self.claim.queue.sweep, int(record["epoch"])
+        if epoch <= self._reported:
+            return False
+        value = float(record["validation"][sweep.optimise])
+        if self.best is None or (value > self.best) == sweep.maximise:
+            self.best = value
+        self._reported = epoch
+        return self.claim.report(self.best, self.first_epoch + epoch)
+
+
+def _result(folder: Path, out: Path) -> dict[str, Any]:
+    """What the sweep's results keep of a run."""
+    found = read_object(folder / "result.json", "a run's result")
+    names = ("accuracy", "accuracy_labelled", "loss", "parameters", "best_epoch", "epochs", "seconds")
+    rate = found["firing_rate"]
+    return {
+        **{name: found[name] for name in names if name in found},
+        "firing_rate": rate["mean"] if rate else None,
+        "run": folder.relative_to(out).as_posix(),
+    }

@@ -1,0 +1,234 @@
+"""Checkpoints: one safetensors file, its tensors beside a JSON text; written whole or not at all, and never believed unread.
+
+The JSON (epoch, metrics so far, the optimiser's settings, ...) lies in the header's metadata as ``srnn``, next to ``sha256``:
+the digest of the whole file with 64 zeros in the digest's own place. A file that is cut, flipped or swapped is refused before
+anything is taken from it. Nothing is pickled.
+
+Names of tensors: ``network.<parameter>`` and ``optimizer.<number>.<quantity>``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from ..errors import SrnnError
+from ..files import LIMITS, parse_json, read_bytes, reading, whole_file
+from ..files.tensors import read_metadata
+from ..nn.baselines import CellLayer, DenseLayer, Network
+from ..nn.network import Layer
+
+if TYPE_CHECKING:
+    from ..nn.losses import Scored
+    from .recipes import Recipe
+
+FORMAT = 1
+_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_ZEROS = b'"sha256":"' + b"0" * 64 + b'"'
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    info: dict[str, Any]
+
+
+@dataclass
+class TrainingState:
+    """How far a training is: what a checkpoint keeps besides tensors. Plain numbers, so that JSON holds it exactly."""
+
+    epoch: int = 0
+    """Finished epochs."""
+    step: int = 0
+    """Finished batches of the current epoch."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Running sums over the current epoch: loss, weight, correct, counted, steps, rate.<layer>."""
+    skipped: int = 0
+    """Batches of the current epoch that went without a step."""
+    seconds: float = 0.0
+    """Time spent training and validating so far."""
+    best: list[float] | None = None
+    """Score of the best epoch (greater is better, compared from left to right)."""
+    best_epoch: int = 0
+    lr_factor: float = 1.0
+    """Halved at every restore."""
+    restores: int = 0
+    metrics_size: int = 0
+    """Length of metrics.jsonl at this point."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> TrainingState:
+        """What a last checkpoint says. SrnnError unless it is what training writes."""
+        with reading(checkpoint.path, "a checkpoint of this version's training"):
+            state = cls(**checkpoint.info["state"])
+            for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
+                if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
+                    raise ValueError(f"{name} is {_brief(value)}")
+            numbers = [*state.sums.values(), state.seconds, *(state.best or []), state.lr_factor]
+            if not all(type(value) in (int, float) and math.isfinite(value) for value in numbers):
+                raise ValueError("sums, seconds, best and lr_factor should be finite numbers")
+            if (
+                not 0 < state.lr_factor <= 1
+                or not isinstance(state.best, list | None)
+                or bool(state.sums) != bool(state.step)
+            ):
+                raise ValueError("lr_factor, best or sums are not what training writes")
+            return state
+
+    def finished(self, recipe: Recipe) -> bool:
+        """All epochs are done, or patience is at its end."""
+        config = recipe.training
+        patience = config.early_stopping.patience
+        waited = self.epoch - max(self.best_epoch, config.prune.last_epoch(config.epochs))
+        return self.epoch >= config.epochs or (patience is not None and self.step == 0 and waited >= patience)
+
+    def add(self, scored: Scored, steps: int, rates: list[float]) -> None:
+        """Count one batch."""
+        new = {
+            "loss": float(scored.loss.detach()) * scored.weight,
+            "weight": scored.weight,
+            "correct": scored.correct,
+            "counted": scored.counted,
+            "steps": steps,
+            **{f"rate.{index}": rate * steps for index, rate in enumerate(rates)},
+        }
+        self.sums = {name: self.sums.get(name, 0) + value for name, value in new.items()}
+
+    def means(self) -> tuple[float, float, list[float]]:
+        """Loss, accuracy and firing rate of each hidden layer that has one, over the current epoch so far."""
+        s = self.sums
+        rates = [total / s["steps"] for name, total in s.items() if name.startswith("rate.")]
+        return s["loss"] / s["weight"], s["correct"] / max(s["counted"], 1), rates
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically. SrnnError when the folder cannot be written."""
+    text = json.dumps({"format": FORMAT, **info})
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = memoryview(tensors_to_bytes(on_cpu, {"srnn": text, "sha256": "0" * 64}))
+    at = content.obj.index(_ZEROS)  # type: ignore[attr-defined]
+    with whole_file(path) as file:
+        file.write(content[:at])
+        file.write(b'"sha256":"' + hashlib.sha256(content).hexdigest().encode() + b'"')
+        file.write(content[at + len(_ZEROS) :])
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint. SrnnError when it is missing, damaged, or no checkpoint of this library."""
+    if not path.is_file():
+        raise SrnnError(f"Cannot read the checkpoint {path}: there is no such file.")
+    content = read_bytes(path, "a checkpoint", LIMITS["checkpoint"])
+    header_end = 8 + int.from_bytes(content[:8], "little")
+    match = _DIGEST.search(content, 8, min(header_end, len(content)))
+    if match is None:
+        raise SrnnError(f"{path} is no checkpoint of srnn, or it is damaged.")
+    view = memoryview(content)  # without a copy of it
+    digest = hashlib.sha256(view[: match.start()])
+    digest.update(_ZEROS)
+    digest.update(view[match.end() :])
+    if digest.hexdigest().encode() != match[1]:
+        raise SrnnError(f"The checkpoint {path} is damaged (its checksum does not fit); use another one.")
+    # Whoever can write the file can make the checksum fit: from here on, too, nothing is believed unread.
+    with reading(path, "a checkpoint of srnn"):
+        info = parse_json(read_metadata(content, path, "a checkpoint of srnn")["srnn"], path)
+        tensors = tensors_from_bytes(content)
+        if info.get("format") != FORMAT:
+            raise SrnnError(
+                f"{path} has the checkpoint format {str(info.get('format'))[:50]}; this version of srnn reads {FORMAT}."
+            )
+    return Checkpoint(path, tensors, info)
+
+
+def architecture(network: Network) -> list[str]:
+    """What must agree between a checkpoint and the network that takes it, one line a layer."""
+    lines = []
+    for name, module in network.named_modules():
+        if isinstance(module, Layer):
+            lines.append(f"{name}: {module.extra_repr()}, {module.neuron.time_constants} time constants")
+        elif isinstance(module, (CellLayer, DenseLayer)):
+            lines.append(f"{name}: {module.extra_repr()}")
+    return lines
+
+
+def network_tensors(network: Network) -> dict[str, Tensor]:
+    """All parameters and constants of the network, by checkpoint name."""
+    return {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+
+
+def load_network(network: Network, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into the network. SrnnError when it is another architecture's."""
+    own, theirs = architecture(network), checkpoint.info.get("architecture")
+    if theirs != own:
+        pairs = zip(theirs, own, strict=False) if isinstance(theirs, list) else []
+        detail = next((f"'{_brief(a)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs")
+        raise SrnnError(f"The checkpoint {checkpoint.path} is of another architecture: {detail}.")
+    expected = network_tensors(network)
+    found = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
+    for name in sorted(expected.keys() | found.keys()):
+        a, b = found.get(name), expected.get(name)
+        if a is None or b is None or a.shape != b.shape or a.is_floating_point() != b.is_floating_point():
+            raise SrnnError(
+                f"The checkpoint {checkpoint.path} is of another architecture: '{_brief(name)}' does not fit."
+            )
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in found.items()})
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's moments and counters, by checkpoint name. Its settings come from the recipe."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{number}.{quantity}": torch.as_tensor(value)
+        for number, quantities in state.items()
+        for quantity, value in quantities.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's moments into an optimiser that was built from the same recipe. SrnnError where they are not its own."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    with reading(checkpoint.path, "a checkpoint of the recipe's optimiser"):
+        for name, tensor in checkpoint.tensors.items():
+            if name.startswith("optimizer."):
+                _, number, quantity = name.split(".")
+                state.setdefault(int(number), {})[quantity] = tensor
+        expected = _quantities(type(optimizer))
+        for number, found in state.items():
+            parameter = parameters[number]
+            if found.keys() != expected.keys() or number < 0:
+                raise ValueError(f"parameter {number} has {_brief(', '.join(found))}")
+            for quantity, tensor in found.items():
+                counter = expected[quantity]
+                if tensor.shape != (() if counter else parameter.shape) or not tensor.is_floating_point():
+                    raise ValueError(f"{quantity} of parameter {number} is {tensor.dtype} {tuple(tensor.shape)}")
+                if counter and not 0 <= float(tensor) < math.inf:
+                    raise ValueError(f"{quantity} of parameter {number} is {float(tensor)}")
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _quantities(kind: Any) -> dict[str, bool]:
+    """What an optimiser remembers of a parameter once it has made a step: by name, whether it is one number."""
+    parameter = torch.zeros(2, requires_grad=True)
+    parameter.grad = torch.zeros(2)
+    optimizer = kind([parameter])
+    optimizer.step()
+    return {name: torch.as_tensor(value).ndim == 0 for name, value in optimizer.state[parameter].items()}
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

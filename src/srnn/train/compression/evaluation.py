@@ -1,0 +1,95 @@
+"""How good a network is as a device runs it: the integer model on whole splits, scored as any other network is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.batches import Sequences
+from ...nn.fixedpoint.device import DeviceNetwork, device_network
+from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_states, quantise
+from ...nn.fixedpoint.state_format import StateFormat
+from ...nn.kernels import Spikes
+from ...nn.kernels.problem import LayerResult
+from ...nn.network import SRNN, Result
+from ..evaluation import Evaluation, Tally
+
+if TYPE_CHECKING:
+    from ...data.batches import Batch
+    from ...data.datasets import SplitName
+    from ...data.tasks import Task
+    from ...nn.losses import Loss
+
+_MEASURED = 1000  # sequences, of inputs
+_WATCHED = 64  # of states: these are run
+_BATCH = 128
+
+
+def measure_inputs(sequences: Sequences) -> InputFormat:
+    """What the inputs of a split (the training split, usually) are like, by its first sequences."""
+    return InputFormat.measure(_dense(sequences.take(np.arange(min(_MEASURED, len(sequences)))).x))
+
+
+def measure_kept(
+    sequences: Sequences, network: DeviceNetwork, width: int, inputs_as: InputFormat | None = None
+) -> StateFormat:
+    """How states of ``width`` bits are to be kept: as the network was trained for, or by the first sequences of a split (the
+    training split, usually)."""
+    if width in (32, network.state_as.width):
+        return network.state_as if width == network.state_as.width else StateFormat()
+    return measure_states(network, _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x), width, inputs_as)
+
+
+def evaluate_int8(
+    network: SRNN,
+    task: Task,
+    loss: Loss,
+    split: SplitName = "validation",
+    *,
+    data_dir: Path | None = None,
+    inputs_as: InputFormat | None = None,
+    state_as: StateFormat | None = None,
+) -> Evaluation:
+    """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
+
+    It begins at the device's initial state. ``inputs_as``: what inputs are like; None: as measured on the training split.
+    ``state_as``: how states are kept; None: as the network was trained for, or in 32 bits.
+    The report has ``saturated`` beside the usual numbers: how many results were too large, and held at the end of their range.
+    """
+    device = device_network(network)
+    if inputs_as is None:
+        inputs_as = measure_inputs(Sequences(task, "train", data_dir))
+    model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
+    tally, saturated = Tally(network, task, loss), 0
+    for start in range(0, len(sequences), _BATCH):
+        batch = sequences.take(np.arange(start, min(start + _BATCH, len(sequences))))
+        result, held = _run(model, batch)
+        tally.add(batch, result)
+        saturated += held
+    found = tally.evaluation(split, len(sequences), 0)
+    found.report["saturated"] = saturated
+    return found
+
+
+def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
+    """The integer model in the place of a network: real inputs in, real scores out; and how often something was held."""
+    x = _dense(batch.x)
+    found = model.run(model.inputs_as.encode(x))
+    valid = np.ones(x.shape[:2], bool)
+    if batch.lengths is not None:
+        valid = np.arange(x.shape[1]) < batch.lengths.cpu().numpy()[:, None]
+
+    def real(values: np.ndarray[Any, Any], bits: int) -> Tensor:
+        return torch.from_numpy((values * valid[:, :, None] * 2.0**-bits).astype(np.float32))
+
+    layers = tuple(LayerResult(real(emitted, 0), (), {}) for emitted in found.emitted)
+    return Result(real(found.output, model.output_bits), (), layers), found.saturated
+
+
+def _dense(x: Tensor | Spikes) -> np.ndarray[Any, Any]:
+    """A batch's input as an array (B, T, inputs)."""
+    return (x.dense(torch.float32) if isinstance(x, Spikes) else x).cpu().numpy()

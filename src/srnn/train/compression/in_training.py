@@ -1,0 +1,152 @@
+"""What a recipe's training does to make its network smaller: where it starts, which weights go when, and int8.
+
+Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resumed training goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ...nn.baselines import Network
+from ...nn.fixedpoint.device import device_network
+from ...nn.fixedpoint.integer import InputFormat, quantise
+from ...nn.fixedpoint.state_format import StateFormat
+from ...nn.network import SRNN
+from ..checkpoints import Checkpoint, load_network, network_tensors, read_checkpoint
+from ..recipes.schema import TrainingConfig
+from ..runs import Run
+from .evaluation import measure_inputs, measure_kept
+from .masks import magnitude_masks, weight_matrices
+from .neurons import least_used, remove_neurons
+from .quantisation import ordinary, rounded_weights, train_as_int8
+
+if TYPE_CHECKING:
+    from ...data.batches import Sequences
+    from ...data.tasks import Task
+
+
+def start_from(network: Network, folder: Path, task: Task, train_set: Sequences, device: torch.device) -> None:
+    """Put the best network of the run ``folder`` into ``network``.
+
+    Where its hidden layers are larger, the neurons that are used least on ``train_set`` (which is on ``device``) are left out.
+    SrnnError for a run that does not fit.
+    """
+    run = Run.open(folder)
+    if not run.best.is_file():
+        raise SrnnError(f"training.start_from: {folder} has no checkpoint yet; train it first.")
+    checkpoint = read_checkpoint(run.best)
+    source = run.recipe.build_network(task, run.seed)
+    load_network(source, checkpoint)
+    if isinstance(source, SRNN) and isinstance(network, SRNN) and len(source.layers) == len(network.layers):
+        pairs = zip(source.layers, network.layers, strict=True)
+        dropped: list[int] = [a.size - b.size for a, b in pairs]  # type: ignore[operator, assignment]
+        if any(dropped) and min(dropped) >= 0:
+            removed = least_used(source.to(device), train_set, dropped, run.seed)
+            remove_neurons(source.cpu(), network, removed)
+            return
+    load_network(network, checkpoint)
+
+
+class Compression:
+    """The pruning and the rounding of one training; does nothing where the recipe asks for nothing.
+
+    Args:
+        network: as it starts, on the device where it is trained; for int8 its layers are turned into ``Int8Layer`` in place.
+        config: of the training.
+        train_set: by which the ranges of states are measured, where they are kept in few bits.
+
+    Raises SrnnError for a network that int8 cannot say.
+    """
+
+    def __init__(self, network: Network, config: TrainingConfig, train_set: Sequences) -> None:
+        self.network, self.config = network, config
+        self.masks: dict[str, Tensor] = {}
+        self._matrices = dict(weight_matrices(network)) if isinstance(network, SRNN) else {}
+        if config.start_from is not None:
+            self.masks = {name: matrix.detach() != 0 for name, matrix in self._matrices.items()}
+        if config.prune.sparsity > 0 or self.masks:
+            for name, matrix in self._matrices.items():
+                if matrix.requires_grad:
+                    matrix.register_hook(lambda gradient, name=name: self._of_kept(name, gradient))
+        if config.quantise == "int8" and isinstance(network, SRNN):
+            try:
+                quantise(device_network(network))
+            except SrnnError as error:
+                raise SrnnError(f"training.quantise: {error}") from error
+            train_as_int8(network)
+        self._examples = train_set
+
+    def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
+        """The gradient of the weights that are kept: what is gone counts in no norm and in no moment."""
+        return gradient * self.masks[name] if name in self.masks else gradient
+
+    def prunes(self, epoch: int) -> bool:
+        """Whether weights go at the start of this epoch (from 0)."""
+        before = self._share(epoch - 1) if epoch > 0 else 0.0
+        return self._share(epoch) > before
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prune as the recipe says for this epoch (from 0), what was gone stays gone; and measure how states are to be kept."""
+        if self.prunes(epoch):
+            assert isinstance(self.network, SRNN)
+            masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
+            self.masks = {name: mask & self.masks.get(name, mask) for name, mask in masks.items()}
+            self.after_step()
+        if self.config.quantise == "int8" and self.config.state_bits < 32:
+            assert isinstance(self.network, SRNN)
+            device = replace(device_network(self.network), state_as=StateFormat())
+            measure_kept(self._examples, device, self.config.state_bits, self._inputs_as).into(self.network)
+
+    def _share(self, epoch: int) -> float:
+        return self.config.prune.share(epoch, self.config.epochs)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """What is gone is 0 again: the optimiser still had moments of it."""
+        for name, mask in self.masks.items():
+            self._matrices[name].mul_(mask)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the last checkpoint keeps beside network and optimiser."""
+        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | self._kept()
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Take the masks, and how states are kept, from a last checkpoint."""
+        found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
+        for name, mask in found.items():
+            if mask is not None and (mask.dtype != torch.bool or mask.shape != self._matrices[name].shape):
+                raise SrnnError(
+                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' is of another form."
+                )
+        self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
+        self._keep(checkpoint)
+
+    def best_tensors(self) -> dict[str, Tensor]:
+        """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8, and how its
+        states were kept, as a device is to keep them."""
+        rounded = {f"network.{name}": weight for name, weight in rounded_weights(self.network).items()}
+        return network_tensors(self.network) | rounded | self._kept()
+
+    @cached_property
+    def _inputs_as(self) -> InputFormat:
+        return measure_inputs(self._examples)
+
+    def _kept(self) -> dict[str, Tensor]:
+        return StateFormat.of_network(self.network).tensors() if isinstance(self.network, SRNN) else {}
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        if isinstance(self.network, SRNN):
+            StateFormat.from_tensors(checkpoint.tensors).into(self.network)
+
+    def finish(self, best: Checkpoint | None) -> None:
+        """Let the layers be ordinary ones, which keep states as the ``best`` checkpoint says; its rounded weights are loaded."""
+        ordinary(self.network)
+        if best is not None:
+            self._keep(best)

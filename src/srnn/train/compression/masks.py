@@ -1,0 +1,91 @@
+"""Magnitude pruning: the smallest weights become 0 and stay 0.
+
+A mask is held by the weights themselves: a weight of 0 whose gradient is always 0 is moved by no optimiser of this library
+(Adam's moments of it are 0; weight decay of 0 is 0). So masks outlive every checkpoint without being in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import SrnnError
+from ...nn.network import SRNN, Layer
+
+Scope = Literal["layer", "network"]
+Masks = Mapping[str, Tensor]
+"""Name of a weight matrix -> booleans of its shape: which weights are kept."""
+
+
+def weight_matrices(network: SRNN) -> Iterator[tuple[str, nn.Parameter]]:
+    """(name, matrix) of all weights; biases and the neurons' parameters are never pruned."""
+    for name, module in network.named_modules():
+        if isinstance(module, Layer):
+            for own in ("weight_in", "weight_rec"):
+                parameter = module._parameters.get(own)
+                if parameter is not None:
+                    yield f"{name}.{own}", parameter
+
+
+@torch.no_grad()
+def magnitude_masks(network: SRNN, sparsity: float, scope: Scope = "layer") -> dict[str, Tensor]:
+    """Masks that drop the share ``sparsity`` (0 to 1) of the weights, the smallest ones.
+
+    ``scope``: the share is dropped of every matrix ("layer"), or of all weights together ("network"), where matrices with
+    small weights may lose all. Ties are broken by position. Raises SrnnError for a bad share.
+    """
+    check_share("sparsity", sparsity)
+    if scope not in ("layer", "network"):
+        raise SrnnError(f"The scope of pruning is 'layer' or 'network', not {scope!r}.")
+    matrices = dict(weight_matrices(network))
+    if scope == "layer":
+        return {name: _largest(matrix.detach(), sparsity) for name, matrix in matrices.items()}
+    together = _largest(torch.cat([matrix.detach().flatten() for matrix in matrices.values()]), sparsity)
+    parts = together.split([matrix.numel() for matrix in matrices.values()])
+    return {name: part.view_as(matrix) for (name, matrix), part in zip(matrices.items(), parts, strict=True)}
+
+
+def _largest(values: Tensor, sparsity: float) -> Tensor:
+    """True where a value is among the largest (1 - sparsity) of them, by magnitude."""
+    dropped = round(sparsity * values.numel())
+    order = values.abs().flatten().argsort(stable=True)
+    kept = torch.ones(values.numel(), dtype=torch.bool, device=values.device)
+    kept[order[:dropped]] = False
+    return kept.view_as(values)
+
+
+@torch.no_grad()
+def apply_masks(network: SRNN, masks: Masks) -> None:
+    """Set what the masks drop to 0, for good: from now on these weights have no gradient. SrnnError for masks that do not fit."""
+    matrices = dict(weight_matrices(network))
+    for name, mask in masks.items():
+        if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
+            raise SrnnError(f"There is no mask '{name}' of shape {tuple(mask.shape)} in this network.")
+    for name, mask in masks.items():
+        matrices[name].mul_(mask)
+        if matrices[name].requires_grad:
+            matrices[name].register_hook(_keeper(mask))
+
+
+def _keeper(mask: Tensor):
+    return lambda gradient: gradient * mask.to(gradient)
+
+
+def present_masks(network: SRNN) -> dict[str, Tensor]:
+    """Masks of the weights that are not 0: what an already pruned network has kept."""
+    return {name: matrix.detach() != 0 for name, matrix in weight_matrices(network)}
+
+
+def sparsity(network: SRNN) -> float:
+    """Share of the weights that are 0."""
+    kept = list(present_masks(network).values())
+    return 1.0 - sum(int(mask.sum()) for mask in kept) / max(1, sum(mask.numel() for mask in kept))
+
+
+def check_share(what: str, value: float) -> None:
+    """SrnnError unless 0 <= value < 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise SrnnError(f"The {what} is a share from 0 to below 1, such as 0.9, not {value!r}.")

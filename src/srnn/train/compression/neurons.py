@@ -1,0 +1,139 @@
+"""Structured pruning: whole neurons are taken out, and the network becomes smaller.
+
+Neurons that never spike are dead: without them every other neuron computes the very same sums (``dead_neurons`` finds them on
+a split, and only there it is known). Others are ranked by use: how much they send on, rate times the size of their outgoing
+weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...data.batches import Sequences
+from ...errors import SrnnError
+from ...nn.network import SRNN, Layer
+from ..evaluation import run_batches
+from ..recipes import Recipe
+from .masks import check_share
+
+
+def hidden_layers(network: SRNN) -> list[Layer]:
+    """The hidden layers. SrnnError for a bidirectional network."""
+    layers = [layer for layer in network.layers if isinstance(layer, Layer)]
+    if len(layers) != len(network.layers):
+        raise SrnnError(
+            "Neurons of a bidirectional network cannot be removed; only networks that read forwards can be pruned so."
+        )
+    return layers
+
+
+def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[list[Tensor], int]:
+    """How much each hidden neuron emitted over a split, (size,) float64 a layer; and the number of valid steps."""
+    counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in hidden_layers(network)]
+    steps = 0
+    for batch, result in run_batches(network, sequences, seed=seed):
+        steps += batch.steps
+        for count, layer in zip(counts, result.layers[:-1], strict=True):
+            count += layer.output.abs().sum((0, 1)).double().cpu()
+    return counts, steps
+
+
+def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Tensor]:
+    """Which hidden neurons never spike over a split: booleans (size,), a layer each.
+
+    A neuron whose initial ``s`` is not 0 sends something before it ever spikes: in such a layer no neuron counts as dead.
+    """
+    counts, _ = spike_counts(network, sequences, seed)
+    silent_start = [not float(layer.initial_state(1)[-1].abs().max()) and "s" not in dict(layer.neuron.initial)
+                    for layer in hidden_layers(network)]  # fmt: skip
+    return [(count == 0) & start for count, start in zip(counts, silent_start, strict=True)]
+
+
+def least_used_neurons(network: SRNN, sequences: Sequences, share: float, seed: int = 0) -> list[Tensor]:
+    """Which share of each hidden layer's neurons is used least: booleans (size,). At least one neuron of a layer stays."""
+    return least_used(network, sequences, to_drop([layer.size for layer in hidden_layers(network)], share), seed)
+
+
+def to_drop(sizes: Sequence[int], share: float) -> list[int]:
+    """How many neurons of layers of these sizes that share is; never all."""
+    check_share("share of neurons", share)
+    return [min(round(share * size), size - 1) for size in sizes]
+
+
+def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0) -> list[Tensor]:
+    """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on the CPU."""
+    counts, steps = spike_counts(network, sequences, seed)
+    layers = hidden_layers(network)
+    chosen = []
+    for index, (layer, count, number) in enumerate(zip(layers, counts, dropped, strict=True)):
+        above = layers[index + 1] if index + 1 < len(layers) else network.readout
+        outgoing = above.weight_in.detach().abs().sum(0)
+        if layer.weight_rec is not None:
+            outgoing = outgoing + layer.weight_rec.detach().abs().sum(0)
+        use = count / max(1, steps) * outgoing.double().cpu()
+        mask = torch.zeros(layer.size, dtype=torch.bool)
+        mask[use.argsort(stable=True)[:number]] = True
+        chosen.append(mask)
+    return chosen
+
+
+def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
+    """The recipe of the network without these neurons. SrnnError if a layer would lose all."""
+    hidden = [size - int(mask.sum()) for size, mask in zip(recipe.network.hidden, removed, strict=True)]
+    if min(hidden) < 1:
+        raise SrnnError(
+            f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} neurons; remove fewer."
+        )
+    return replace(recipe, network=replace(recipe.network, hidden=hidden))
+
+
+@torch.no_grad()
+def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:
+    """Fill ``smaller``, a network of the right sizes, with what is left of ``network``; returns it."""
+    if network.encoder is not None and smaller.encoder is not None:
+        smaller.encoder.load_state_dict(network.encoder.state_dict())
+    kept_below: Tensor | None = None
+    pairs = zip([*hidden_layers(network), network.readout], [*hidden_layers(smaller), smaller.readout], strict=True)
+    for index, (old, new) in enumerate(pairs):
+        kept = ~removed[index] if index < len(removed) else torch.ones(old.size, dtype=torch.bool)
+        if int(kept.sum()) != new.size:
+            raise SrnnError(f"Layer {index} of the smaller network has {new.size} neurons, not {int(kept.sum())}.")
+        weight_in = old.weight_in if kept_below is None else old.weight_in[:, kept_below]
+        new.weight_in.copy_(weight_in[kept])
+        if old.weight_rec is not None and new.weight_rec is not None:
+            new.weight_rec.copy_(old.weight_rec[kept][:, kept])
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias[kept])
+        for name in old.neuron.parameters():
+            getattr(new.params, name).copy_(getattr(old.params, name)[kept])
+        kept_below = kept
+    return smaller
+
+
+def same_on(
+    network: SRNN, smaller: SRNN, removed: Sequence[Tensor], sequences: Sequences, seed: int = 0
+) -> tuple[int, float]:
+    """How the two differ over a split: (different spikes of the neurons that both have, greatest difference of the output).
+
+    Both begin at the same state, drawn for the larger one.
+    """
+    different, greatest, generator = 0, 0.0, torch.Generator().manual_seed(seed)
+    for start in range(0, len(sequences), 128):
+        batch = sequences.take(torch.arange(start, min(start + 128, len(sequences))).numpy())
+        state = network.initial_state(batch.x.shape[0], generator)
+        keeps = [~mask for mask in removed]
+        part = tuple(
+            type(whole)(*(variable[:, keep] for variable in whole))
+            for whole, keep in zip(state[:-1], keeps, strict=True)
+        )
+        with torch.no_grad():
+            a = network.run(batch.x, state, lengths=batch.lengths)
+            b = smaller.run(batch.x, (*part, state[-1]), lengths=batch.lengths)
+        for old, new, keep in zip(a.layers[:-1], b.layers[:-1], keeps, strict=True):
+            different += int((old.output[:, :, keep] != new.output).sum())
+        greatest = max(greatest, float((a.output - b.output).abs().max()))
+    return different, greatest

@@ -1,0 +1,327 @@
+"""Training by several processes: what they share out, and what they put together again.
+
+The batch of a step is the same as one process would take. Each process trains on its share of it, and Lightning Fabric's DDP
+averages the gradients. For the result to be that of the joint batch, whatever depends on it is made of all shares: random initial
+states are drawn for all and then cut, losses count by their sequences or steps, firing rates by their steps.
+
+The first process alone writes, validates and speaks. All others follow: they hold the same weights and know the same numbers.
+
+Processes find each other as torchrun says (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them without torchrun.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..errors import SrnnError
+from ..nn.losses import Loss, Scored, neuron_rates
+from ..nn.network import SRNN, Dropout
+from .runs import Run
+
+if TYPE_CHECKING:
+    from ..nn.baselines import Network
+    from ..nn.loss_config import RateConfig
+    from .recipes import Recipe
+
+T = TypeVar("T")
+LOST = 75
+"""Exit code of a process that has lost another one, and leaves it to ``launch`` to say so."""
+_OURS = "srnn"
+_TIMEOUT = timedelta(hours=2)
+"""How long a process waits for the others: the first one validates meanwhile."""
+
+
+class LostProcess(SrnnError):
+    """Another process of the training is gone."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which sequences of a batch are this process's."""
+
+    part: slice
+    total: int
+    """Sequences in the whole batch."""
+    counts: bool = True
+    """False: the batch has fewer sequences than there are processes; this one trains on one that counts nothing."""
+
+
+class Team:
+    """The processes of a training, of which this is one; usually the only one, and then nothing here changes anything.
+
+    Args:
+        device: the recipe's training.device.
+
+    Raises SrnnError when the device is not there.
+    """
+
+    def __init__(self, device: str) -> None:
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+        from lightning_fabric.strategies.ddp import DDPStrategy
+
+        self.size = world_size()
+        self.rank = int(os.environ["RANK"]) if self.size > 1 else 0
+        self.first = self.rank == 0
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", self.size)) if self.size > 1 else 1
+        strategy: Any = DDPStrategy(timeout=_TIMEOUT) if self.size > 1 else "auto"
+        # Said outright: inside a cluster's job Fabric would take the job's tasks for processes of this training.
+        place: Any = TorchElasticEnvironment() if self.size > 1 else LightningEnvironment()
+        try:
+            self.fabric = Fabric(
+                accelerator=device, devices=local, num_nodes=self.size // local, strategy=strategy, plugins=[place]
+            )
+        except (RuntimeError, ValueError) as error:
+            what = f"which this machine does not offer{f' {local} times' if local > 1 else ''}"
+            raise SrnnError(f"training.device is '{device}', {what}: {error}") from error
+        if self.size > 1:
+            logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+            # Left at the exit, when DDP's own objects are gone: one of these that drops the group last waits for it forever
+            # (torch 2.13).
+            if not torch.distributed.is_initialized():
+                atexit.register(_leave)
+            try:
+                self.fabric.launch()
+            except (RuntimeError, ValueError) as error:
+                address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+                raise SrnnError(f"The {self.size} processes do not find each other at {address}: {error}") from error
+
+    def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
+        """The run, which the first process starts or resumes; for the others one that writes nothing."""
+        if self.first:
+            run = Run.resume(out, recipe, seed) if resume else Run.start(out, recipe, seed)
+        else:
+            run = Onlooker(out, recipe, seed)
+        self.fabric.barrier()
+        return run
+
+    def share(self, total: int) -> Share:
+        """This process's part of a batch of ``total`` sequences: neighbours, as evenly as it goes."""
+        begin, end = self.rank * total // self.size, (self.rank + 1) * total // self.size
+        return Share(slice(begin, end), total) if end > begin else Share(slice(0, 1), total, counts=False)
+
+    def initial_state(self, network: Network, share: Share, generator: torch.Generator) -> tuple[Any, ...]:
+        """The state before the first step, drawn for the whole batch, of this process's part."""
+        if self.size == 1:
+            return network.initial_state(share.total, generator)
+        if not isinstance(network, SRNN):  # zeros
+            return network.initial_state(share.part.stop - share.part.start)
+        return _cut(network.initial_state(share.total, generator), share.part)
+
+    def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:
+        """Which neurons are heard, drawn for the whole batch, of this process's part."""
+        sizes = [layer.size for layer in network.layers]
+        drawn = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
+        return None if drawn is None else drawn.part(share.part)
+
+    def join(
+        self, loss: Loss, share: Share, scored: Scored, steps: int, rates: list[float]
+    ) -> tuple[Scored, int, list[float]]:
+        """Loss, valid steps and firing rates of this process's part -> those of the whole batch.
+
+        The loss has the value of the joint one. Its gradient is this part's times the number of processes, by which DDP divides.
+        """
+        if self.size == 1:
+            return scored, steps, rates
+        by_sequence = loss.per_step and loss.config.reduction == "sum"
+        weight = scored.weight if share.counts and (by_sequence or scored.counted) else 0
+        counts = [weight, scored.correct, scored.counted, steps] if share.counts else [0, 0, 0, 0]
+        own = float(scored.loss.detach()) * weight
+        total = self._sum([own, *counts, *(rate * counts[3] for rate in rates)])
+        joint_weight = max(round(total[1]), 1)
+        part = scored.loss * (self.size * weight / joint_weight)
+        value = torch.full_like(part, total[0] / joint_weight)
+        joint = Scored(part + (value - part).detach(), joint_weight, round(total[2]), round(total[3]))
+        return joint, round(total[4]), [rate / max(total[4], 1) for rate in total[5:]]
+
+    def join_layers(
+        self, config: RateConfig, share: Share, layers: Sequence[Any], lengths: Tensor | None
+    ) -> tuple[Sequence[Any], Tensor | None]:
+        """Hidden layers and their lengths for the firing-rate regulariser: as they are, or with the rates of the whole batch."""
+        if self.size == 1 or config.weight == 0 or not layers:
+            return layers, lengths
+        output = layers[0].output
+        steps = output.shape[0] * output.shape[1] if lengths is None else int(lengths.sum())
+        steps = steps if share.counts else 0
+        scale = steps / self._sum([steps])[0]
+        joined = []
+        for layer in layers:
+            own = neuron_rates(layer.output, lengths) * scale
+            total: Any = self.fabric.all_reduce(own.detach().clone(), reduce_op="sum")
+            part = own * self.size
+            joined.append(_Rates((part + (total - part).detach())[None, None]))
+        return joined, None
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes, for all."""
+        if self.size == 1:
+            return make()
+        made: Any = make() if self.first else None
+        return self.fabric.broadcast(made)
+
+    def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
+        """An error of the connection between processes means that another one is gone: SrnnError that says how to go on."""
+        if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
+            raise LostProcess(
+                f"Process {self.rank} of {self.size} has lost another one, which was killed or lost its machine; go on from "
+                f"the last checkpoint with --out {out} --resume."
+            ) from error
+
+    def _sum(self, numbers: list[float]) -> list[float]:
+        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)
+        total: Any = self.fabric.all_reduce(tensor, reduce_op="sum")
+        return total.tolist()
+
+
+class Onlooker(Run):
+    """The run as the processes see it that do not write it."""
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """The first process does."""
+
+    def log(self, record: dict[str, Any]) -> None:
+        """The first process does."""
+
+    def truncate_metrics(self, size: int) -> None:
+        """The first process does."""
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """In the place of a layer's result: one sequence of one step that emits the rates, so that these are its rates."""
+
+    output: Tensor
+
+
+def _cut(state: Any, part: slice) -> Any:
+    """A part of the sequences of a network's state, whose tensors are (B, size) in nested tuples."""
+    if isinstance(state, Tensor):
+        return state[part]
+    inner = [_cut(item, part) for item in state]
+    return type(state)(*inner) if hasattr(state, "_fields") else tuple(inner)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def world_size() -> int:
+    """How many processes this one trains with, itself included; 1 unless torchrun or ``launch`` started it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return world_size() == 1 or os.environ.get("RANK") == "0"
+
+
+def launched() -> bool:
+    """Whether ``launch`` started this process, and not torchrun."""
+    return os.environ.get("TORCHELASTIC_RUN_ID") == _OURS
+
+
+def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int:
+    """Run a command as ``devices`` processes here that train together; returns its exit code.
+
+    With several ``nodes`` the same is done on each; MASTER_ADDR, the first one's address, and NODE_RANK (or SLURM_NODEID) tell
+    them apart. When a process dies, the others are ended.
+
+    Raises SrnnError for a missing variable, and when a process died: with its exit code or signal, and ``advice``.
+    """
+    node, address, port = _place(nodes)
+    environment = dict(os.environ)
+    if "OMP_NUM_THREADS" not in environment:
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // devices))
+    environment |= {
+        "TORCHELASTIC_RUN_ID": _OURS, "MASTER_ADDR": address, "MASTER_PORT": port, "GROUP_RANK": str(node),
+        "WORLD_SIZE": str(devices * nodes), "LOCAL_WORLD_SIZE": str(devices),
+    }  # fmt: skip
+    main = threading.current_thread() is threading.main_thread()
+    before = (
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)) if main else None
+    )  # else they would go on without us
+    with tempfile.TemporaryDirectory(prefix="srnn-") as folder:
+        errors = [Path(folder) / str(local) for local in range(devices)]
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for local, path in enumerate(errors):
+                rank = {"RANK": str(node * devices + local), "LOCAL_RANK": str(local)}
+                with open(path, "wb") as file:
+                    speaks = rank["RANK"] == "0"
+                    processes.append(subprocess.Popen(command, env=environment | rank, stderr=None if speaks else file))
+            return _watch(processes, errors, node * devices, advice)
+        except KeyboardInterrupt:  # the terminal has told the processes too, and the first one says how to go on
+            for process in processes:
+                process.wait(60)
+            return 130
+        finally:
+            if main:
+                signal.signal(signal.SIGTERM, before)
+            for process in processes:
+                if process.poll() is None:
+                    process.terminate()
+            for process in processes:
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _watch(processes: list[subprocess.Popen[bytes]], errors: list[Path], first_rank: int, advice: str) -> int:
+    """Wait for all. SrnnError for the first that dies; the exit code of one that has said itself what was wrong."""
+    while True:
+        codes = [process.poll() for process in processes]
+        # One that was killed, or knows what is wrong, comes before those that only lost it.
+        for local in sorted(range(len(codes)), key=lambda local: (codes[local] == LOST, codes[local] or 0)):
+            code = codes[local]
+            if not code:
+                continue
+            rank = first_rank + local
+            if code == LOST:
+                raise SrnnError(f"Training process {rank} has lost another one, on another machine. {advice}")
+            if code > 0 and rank == 0:
+                return code
+            said = errors[local].read_text(errors="replace").strip().splitlines() if code > 0 else []
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            what = f": {said[-1].removeprefix('srnn: ')}" if said else "."
+            raise SrnnError(f"Training process {rank} {how}{what} The others were ended. {advice}")
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(0.2)
+
+
+def _place(nodes: int) -> tuple[int, str, str]:
+    """Number of this machine, address and port of the first."""
+    if nodes == 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return 0, "127.0.0.1", str(free.getsockname()[1])
+    node = os.environ.get("NODE_RANK", os.environ.get("SLURM_NODEID"))
+    address = os.environ.get("MASTER_ADDR")
+    if node is None or address is None:
+        raise SrnnError(
+            "--nodes needs the variables MASTER_ADDR (the first machine's address) and NODE_RANK (0, 1, ...; or SLURM's)."
+        )
+    if not node.isdecimal() or int(node) >= nodes:
+        raise SrnnError(f"NODE_RANK is {node!r}; with --nodes {nodes} it must be a number from 0 to {nodes - 1}.")
+    return int(node), address, os.environ.get("MASTER_PORT", "29500")

@@ -1,0 +1,184 @@
+"""How good a network is on a split, and how much it fires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.batches import Batch, Sequences
+from ..nn.baselines import Network
+from ..nn.kernels import LayerResult
+from ..nn.losses import Loss, neuron_rates
+from ..nn.network import SRNN, BidirectionalLayer, Result
+
+if TYPE_CHECKING:
+    from ..data.datasets import SplitName
+    from ..data.tasks import Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluating found."""
+
+    report: dict[str, Any]
+    """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only where the task has
+    unlabelled steps), accuracy_without_silence (only where it has a class for silence), firing_rate (None for a network
+    without spikes), parameters, seed."""
+    loss: float
+    """The recipe's loss, without the regulariser."""
+    confusion: np.ndarray
+    """(classes, classes) counts of labelled sequences or steps: row = true class, column = predicted."""
+
+
+def evaluate(
+    network: Network,
+    task: Task,
+    loss: Loss,
+    split: SplitName = "validation",
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    batch_size: int = 128,
+) -> Evaluation:
+    """Measure ``network`` on a split of ``task``.
+
+    Accuracy of a task with a label at every step is over all steps from the loss's ``start``; unlabelled ones count as the
+    class that the task names for them (as the paper counts), ``accuracy_labelled`` leaves them out.
+    ``seed`` draws random initial states, in batches of ``batch_size``: the same two give the same numbers.
+    Raises SrnnError for data that are missing or do not fit.
+    """
+    sequences = Sequences(task, split, data_dir, network.readout.weight_in.device)
+    return evaluate_sequences(network, task, loss, sequences, split, seed=seed, batch_size=batch_size)
+
+
+def evaluate_sequences(
+    network: Network,
+    task: Task,
+    loss: Loss,
+    sequences: Sequences,
+    split: SplitName,
+    *,
+    seed: int = 0,
+    batch_size: int = 128,
+) -> Evaluation:
+    """``evaluate`` on a split that is already loaded."""
+    tally = Tally(network, task, loss)
+    for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size):
+        tally.add(batch, result)
+    return tally.evaluation(split, len(sequences), seed)
+
+
+def run_batches(
+    network: Network, sequences: Sequences, *, seed: int = 0, batch_size: int = 128, record: Sequence[str] = ()
+) -> Iterator[tuple[Batch, Result]]:
+    """Run the network over all sequences, in order, without gradients: every measurement sees the same numbers.
+
+    ``seed`` draws random initial states, ``record`` names traces as for ``network.run``. The network is in evaluation mode
+    meanwhile, and afterwards in the mode it was in.
+    """
+    generator = torch.Generator(network.readout.weight_in.device).manual_seed(seed)
+    was_training = network.training
+    network.eval()
+    try:
+        for start in range(0, len(sequences), batch_size):
+            batch = sequences.take(np.arange(start, min(start + batch_size, len(sequences))))
+            with torch.no_grad():
+                result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
+            yield batch, result
+    finally:
+        network.train(was_training)
+
+
+class Tally:
+    """What an evaluation counts, batch by batch."""
+
+    def __init__(self, network: Network, task: Task, loss: Loss) -> None:
+        self.network, self.task, self.loss = network, task, loss
+        self.confusion = np.zeros((task.outputs, task.outputs), dtype=np.int64)
+        self.unlabelled = np.zeros(task.outputs, dtype=np.int64)
+        """Predictions at steps without a label, by class."""
+        self._loss_sum, self._weight, self._steps = 0.0, 0, 0
+        self._fired: dict[int, float] = {}
+
+    @torch.no_grad()
+    def add(self, batch: Batch, result: Result) -> None:
+        """Count one batch."""
+        loss, classes = self.loss, self.task.outputs
+        scored = loss(result.output, batch.y, batch.lengths)
+        self._loss_sum += float(scored.loss) * scored.weight
+        self._weight += scored.weight
+        self._steps += batch.steps
+        for index, rate in enumerate(layer_rates(self.network, result.layers[:-1], batch.lengths)):
+            self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
+        predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
+        if loss.per_step:
+            counted = loss.counted_steps(result.output, batch.lengths)
+            predicted, true = predicted[counted], true[counted]
+        labelled = true >= 0
+        pairs = true[labelled] * classes + predicted[labelled]
+        self.confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
+        self.unlabelled += torch.bincount(predicted[~labelled], minlength=classes).cpu().numpy()
+
+    def evaluation(self, split: SplitName, n_sequences: int, seed: int) -> Evaluation:
+        """What was counted."""
+        network, task = self.network, self.task
+        right, total = int(self.confusion.trace()), int(self.confusion.sum())
+        accuracy = {"accuracy": right / max(total, 1)}
+        if task.unlabelled_class is not None:
+            all_right = right + int(self.unlabelled[task.unlabelled_class])
+            accuracy = {
+                "accuracy": all_right / max(total + int(self.unlabelled.sum()), 1),
+                "accuracy_labelled": right / max(total, 1),
+            }
+        silence = task.silence_class
+        if silence is not None:
+            accuracy["accuracy_without_silence"] = accuracy_without(self.confusion, silence)
+        report = {
+            "task": task.name,
+            "split": split,
+            "n_sequences": n_sequences,
+            **accuracy,
+            "firing_rate": rate_report(network, [total / max(self._steps, 1) for total in self._fired.values()]),
+            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            "seed": seed,
+        }
+        return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion)
+
+
+def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
+    """Accuracy over the labelled steps whose true class is another than ``left_out``, from counts (classes, classes)."""
+    total = int(confusion.sum()) - int(confusion[left_out].sum())
+    return (int(confusion.trace()) - int(confusion[left_out, left_out])) / max(total, 1)
+
+
+def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
+    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from what the hidden layers gave.
+
+    For an SRNN's layer that does not spike: how often its neurons emit something else than 0. Empty for other networks.
+    """
+    rates: list[float] = []
+    if not isinstance(network, SRNN):
+        return rates
+    lengths = network.hidden_lengths(lengths)
+    for layer, result in zip(network.layers, hidden, strict=True):
+        if isinstance(layer, BidirectionalLayer) and layer.forward_layer.neuron.emission == "spike":
+            # The directions' spikes may have been averaged: then they are halves and ones, whose mean is the rate.
+            rates.append(float(neuron_rates(result.output.detach(), lengths).mean()))
+        else:
+            rates.append(result.rate(lengths))
+    return rates
+
+
+def rate_report(network: Network, rates: list[float]) -> dict[str, Any] | None:
+    """Rates by hidden layer, and their mean over all hidden neurons; None for a network that has none."""
+    if not rates:
+        return None
+    sizes = [int(layer.size) for layer in network.layers]  # type: ignore[arg-type]
+    mean = sum(rate * size for rate, size in zip(rates, sizes, strict=True)) / max(sum(sizes), 1)
+    return {"layers": rates, "mean": mean}

@@ -1,0 +1,124 @@
+"""Any recipe as one of the baselines: the same task, splits, sizes, loss and training, another kind of network.
+
+    srnn train paper/shd --baseline lstm
+
+    rnn, gru, lstm   torch's cells of the same sizes, where the recipe is recurrent; a linear readout
+    bilstm           LSTM cells that read from both ends, so each layer has twice as many units
+    relu             the spiking network without its spikes: leaky ReLU units, integrators as readout (the paper's "ReLU SRNN")
+    lif              the authors' "LIF": u = .618 u + I, threshold .5, hard reset, no time constant trained
+    feedforward      the spiking network without recurrent weights
+
+What means nothing for the new network goes: the neurons' settings, learning-rate multipliers that fit none of its parameters (for
+rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike. Spikes
+that are counted become means over time where there are none. Everything else stays, the learning rate too: say
+``--training.optimizer.lr`` where a baseline deserves another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ...errors import SrnnError, nearest
+from ...nn.loss_config import RateConfig
+from .schema import NetworkConfig, Recipe
+
+# u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance / tau_mem = 1.
+_TAU = 1 / 0.382
+LIF: Mapping[str, Any] = MappingProxyType(
+    {"name": "lif", "tau_mem": _TAU, "resistance": _TAU, "threshold": 0.5, "trained": []}
+)
+
+
+def as_baseline(recipe: Recipe, name: str) -> Recipe:
+    """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is no SRNN's."""
+    if name not in BASELINES:
+        raise SrnnError(f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}")
+    if recipe.network.model != "srnn":
+        raise SrnnError(
+            f"--baseline turns a spiking network's recipe into another one; this one is a baseline itself "
+            f"(network.model: {recipe.network.model})."
+        )
+    made = BASELINES[name](recipe)
+    names = [key for key, _ in _smallest(made.network).build(1, 1, seed=0).named_parameters()]
+    scales = {
+        pattern: scale
+        for pattern, scale in made.training.lr_scale.items()
+        if made.network.model == "srnn" and any(fnmatchcase(key, pattern) for key in names)
+    }
+    training = replace(made.training, lr_scale=scales)
+    return replace(made, training=training, note=f"Baseline {name} of: {recipe.note}")
+
+
+def _smallest(network: NetworkConfig) -> NetworkConfig:
+    """The same with layers of one neuron: its parameters have the same names."""
+    return replace(network, hidden=[1] * len(network.hidden))
+
+
+def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Callable[[Recipe], Recipe]:
+    def convert(recipe: Recipe) -> Recipe:
+        old = recipe.network
+        network = NetworkConfig(
+            model=model, hidden=old.hidden, recurrent=old.recurrent, bidirectional=old.bidirectional or both_ends
+        )
+        return replace(_without_spikes(recipe), network=network)
+
+    return convert
+
+
+def _without_spikes(recipe: Recipe) -> Recipe:
+    """The recipe with a loss that needs no spikes."""
+    name = "ce_mean" if recipe.loss.name == "ce_spike_count" else recipe.loss.name
+    return replace(recipe, loss=replace(recipe.loss, name=name, rate=RateConfig()))
+
+
+def _relu(recipe: Recipe) -> Recipe:
+    old = recipe.network
+
+    def unit(neuron: Any) -> dict[str, Any]:
+        return _leaky("relu", neuron)
+
+    neuron = [unit(one) for one in old.neuron] if isinstance(old.neuron, list) else unit(old.neuron)
+    readout = old.readout if isinstance(old.readout, Mapping) else {"name": old.readout}
+    integrator = {"name": "integrator", "neuron": _leaky("integrator", readout.get("neuron", "integrator"))}
+    return replace(_without_spikes(recipe), network=replace(old, neuron=neuron, readout=integrator))
+
+
+def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
+    """A membrane without spikes in the place of a spiking neuron: what it has left are its leak and its first membrane."""
+    given = neuron if isinstance(neuron, Mapping) else {}
+    kept = {key: given[key] for key in ("tau_mem", "time_constants") if key in given}
+    if "trained" in given:
+        kept["trained"] = [key for key in given["trained"] if key == "tau_mem"]
+    initial = {key: value for key, value in dict(given.get("initial", {})).items() if key == "u"}
+    return {"name": name, **kept, **({"initial": initial} if initial else {})}
+
+
+def _lif(recipe: Recipe) -> Recipe:
+    readout = recipe.network.readout
+    given: dict[str, Any] = dict(readout) if isinstance(readout, Mapping) else {"name": readout}
+    # An integrating readout has no spikes to reset it, and stays; a spiking one becomes LIF too.
+    if given.get("name", "integrator") != "integrator":
+        given["neuron"] = dict(LIF)
+    return replace(recipe, network=replace(recipe.network, neuron=dict(LIF), readout=given))
+
+
+def _feedforward(recipe: Recipe) -> Recipe:
+    return replace(recipe, network=replace(recipe.network, recurrent=False))
+
+
+BASELINES: Mapping[str, Callable[[Recipe], Recipe]] = MappingProxyType(
+    {
+        "rnn": _cells("rnn"),
+        "gru": _cells("gru"),
+        "lstm": _cells("lstm"),
+        "bilstm": _cells("lstm", both_ends=True),
+        "relu": _relu,
+        "lif": _lif,
+        "feedforward": _feedforward,
+    }
+)
+"""What turns a recipe into each baseline."""

@@ -1,0 +1,108 @@
+"""Values of a file against the types of a configuration dataclass: nothing is imported, made or called but those dataclasses.
+
+    convert(int, "5", "training.epochs") -> 5
+
+What was meant but written as text is taken, as quotes in YAML lead to it: "5" for a number, "[3, 4]" for a list. A key without
+a value (null) has its default, unless null is one of its values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from ...errors import SrnnError
+from ...files.yaml_reading import parse_yaml
+from ...text import brief
+
+_LARGEST = 10**12
+"""No count in a recipe comes near."""
+
+
+class _Wrong(Exception):
+    """(what was expected, what was given)."""
+
+
+def convert(hint: Any, value: Any, key: str) -> Any:
+    """The value as the type says. SrnnError, which names the key, for another type.
+
+    Args:
+        hint: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions.
+        key: the value's place in the file, for the message.
+    """
+    try:
+        return _convert(hint, value)
+    except _Wrong as wrong:
+        expected, given = wrong.args
+        shown = given if isinstance(given, str) and len(given) <= 100 else "null" if given is None else brief(given)
+        raise SrnnError(f"recipe key '{key}': expected {expected}, not {shown}.") from None
+
+
+def takes_null(hint: Any) -> bool:
+    """Whether null is one of the type's values."""
+    return hint is Any or hint is NoneType or NoneType in get_args(hint)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if not isinstance(value, str) or _fits_text(hint):
+        return _match(hint, value)
+    try:
+        return _match(hint, parse_yaml(value, "the value"))
+    except (SrnnError, _Wrong):
+        raise _Wrong(_name(hint), value) from None
+
+
+def _match(hint: Any, value: Any) -> Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, UnionType):
+        return _first(hint, inner, value)
+    if origin is Literal:
+        if not any(value == option and type(value) is type(option) for option in inner):
+            raise _Wrong(_name(hint), value)
+        return value
+    if origin is list and isinstance(value, (list, tuple)):
+        return [_convert(inner[0], item) for item in value]
+    if origin is tuple and isinstance(value, (list, tuple)) and len(value) == len(inner):
+        return tuple(_convert(one, item) for one, item in zip(inner, value, strict=True))
+    if origin is dict and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _convert(inner[1], item) for key, item in value.items()}
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise _Wrong(f"{_name(hint)} of at most {_LARGEST:,}", value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if origin is None and type(value) is hint:
+        return value
+    raise _Wrong(_name(hint), value)
+
+
+def _first(hint: Any, options: tuple[Any, ...], value: Any) -> Any:
+    """The value as the first type of a union that takes it."""
+    for option in options:
+        try:
+            return _match(option, value)
+        except _Wrong:
+            continue
+    raise _Wrong(f"one of {', '.join(map(_name, options))}", value)
+
+
+def _fits_text(hint: Any) -> bool:
+    """Whether text is one of the type's values."""
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return any(
+        option in (str, Any)
+        or (get_origin(option) is Literal and any(isinstance(one, str) for one in get_args(option)))
+        for option in options
+    )
+
+
+def _name(hint: Any) -> str:
+    if hint is NoneType:
+        return "null"
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(repr, get_args(hint)))}"
+    if get_origin(hint) is tuple:
+        return f"a list of {len(get_args(hint))} numbers"
+    return hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint).replace("typing.", "")

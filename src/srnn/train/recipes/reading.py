@@ -1,0 +1,165 @@
+"""Recipes from YAML and from the command line's dotted overrides; every mistake is one line that names the key.
+
+    load_recipe("paper/ecg", ["--training.epochs", "5"])
+
+A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
+Names are checked here, so that a wrong one is answered with the nearest right one; ``conversion.py`` checks values against the
+types of the dataclasses of ``schema.py``. A recipe is data: nothing of it is imported, called or opened as a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from ...errors import SrnnError, nearest
+from ...files import LIMITS, read_text
+from ...files.yaml_reading import parse_yaml
+from ...text import brief
+from .baselines import as_baseline
+from .conversion import convert, takes_null
+from .schema import Recipe
+
+_HERE = Path(__file__).parent
+T = TypeVar("T")
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes in the package, sorted."""
+    return sorted(path.relative_to(_HERE).with_suffix("").as_posix() for path in _HERE.rglob("*.yaml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe, from its name in the package or its own path. SrnnError when there is none."""
+    if name in shipped_recipes():
+        return _HERE / f"{name}.yaml"
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml"):
+        raise SrnnError(f"There is no recipe file {name}.")
+    raise SrnnError(f"There is no recipe '{name}'.{nearest(name, shipped_recipes())} A file's path works too.")
+
+
+def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None) -> Recipe:
+    """The named recipe with overrides. SrnnError names file and key.
+
+    Args:
+        name: a shipped recipe's, or a file's path.
+        overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
+        baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
+    """
+    text = read_text(recipe_path(name), "a recipe", LIMITS["yaml"])
+    if baseline is None:
+        return parse_recipe(text, overrides, source=name)
+    recipe = as_baseline(parse_recipe(text, source=name), baseline)
+    return build(Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}")
+
+
+def parse_recipe(text: str, overrides: Sequence[str] | Mapping[str, Any] = (), source: str = "the recipe") -> Recipe:
+    """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in errors."""
+    content = parse_yaml(text, source)
+    return build(Recipe, apply_overrides({} if content is None else content, overrides), source)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML text, every default written out; ``parse_recipe`` reads back an equal recipe."""
+    import yaml
+
+    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=110)
+
+
+def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
+    """A configuration dataclass from plain mappings. SrnnError, one line, for a wrong key, type or value."""
+    if not isinstance(content, Mapping):
+        where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
+        raise SrnnError(f"{source}: {where} is a section with {', '.join(_names(cls))}, not {brief(content)}.")
+    hints, sections = get_type_hints(cls), _sections(cls)
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in sections:
+            raise SrnnError(f"{source}: unknown recipe key '{prefix}{key}'.{_suggest(str(key), sections, prefix)}")
+        inner = sections[key]
+        if value is None and not takes_null(hints[key]):
+            continue
+        if inner is not None:
+            values[key] = build(inner, value, source, f"{prefix}{key}.")
+            continue
+        try:
+            values[key] = convert(hints[key], value, prefix + key)
+        except SrnnError as error:
+            raise SrnnError(f"{source}: {error}") from error
+    try:
+        return cls(**values)
+    except SrnnError as error:  # a range check of the dataclass itself
+        raise SrnnError(f"{source}: {error}") from error
+
+
+def apply_overrides(content: Any, overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the mappings with each override set, as for ``load_recipe``."""
+    if not isinstance(content, Mapping):
+        raise SrnnError(f"A recipe is a mapping with the sections {', '.join(_names(Recipe))}, not {brief(content)}.")
+    result = _copy(content)
+    for key, value in overrides.items() if isinstance(overrides, Mapping) else read_settings(overrides):
+        *path, last = key.split(".")
+        section: dict[str, Any] = result
+        for depth, part in enumerate(path):
+            inner: Any = section.get(part)
+            if isinstance(inner, str) and part in ("neuron", "readout", "surrogate"):
+                inner = {"name": inner}  # --network.neuron.beta 0 refines a neuron given by its name
+            if inner is not None and not isinstance(inner, dict):
+                raise SrnnError(f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.")
+            section[part] = section = {} if inner is None else inner
+        section[last] = value
+    return result
+
+
+def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of each ``--dotted.key value`` or ``--dotted.key=value``; values are YAML."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            raise SrnnError(f"{word!r} is no recipe setting; write --section.key value, as in --training.epochs 5.")
+        key, given, text = word[2:].partition("=")
+        if not given:
+            following = next(rest, None)
+            if following is None:
+                raise SrnnError(f"The recipe setting --{key} needs a value.")
+            text = following
+        yield key, parse_yaml(text, f"The value of --{key}")
+
+
+def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
+    """All dotted keys of a recipe that have a fixed name."""
+    keys: list[str] = []
+    for name, section in _sections(cls).items():
+        keys += [prefix + name] if section is None else recipe_keys(section, f"{prefix}{name}.")
+    return keys
+
+
+def _names(cls: Any) -> list[str]:
+    return [item.name for item in fields(cls)]
+
+
+def _sections(cls: Any) -> dict[str, Any]:
+    """Field names of a configuration dataclass, with the inner dataclass where the field is one, else None."""
+    hints = get_type_hints(cls)
+    return {name: hints[name] if is_dataclass(hints[name]) else None for name in _names(cls)}
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _suggest(key: str, names: Mapping[str, Any], prefix: str) -> str:
+    """Nearest name at this depth; failing that, the key of this name (or nearly) that stands elsewhere."""
+    here = nearest(key, names)
+    if "Did you mean" in here:
+        return f" Did you mean '{prefix}{here.split(chr(39))[1]}'?"
+    elsewhere = {full.rpartition(".")[2]: full for full in reversed(recipe_keys())}
+    there = nearest(key, elsewhere)
+    return f" Did you mean '{elsewhere[there.split(chr(39))[1]]}'?" if "Did you mean" in there else here

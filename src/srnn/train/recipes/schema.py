@@ -1,0 +1,320 @@
+"""What a recipe says: everything that made a number, as typed, frozen dataclasses. Read from YAML by ``reading.py``.
+
+    task      which data, and how they are encoded
+    network   layers, neurons, readout, surrogate
+    loss      how the readout's output over time is scored
+    training  optimiser, learning rates, schedule, when to stop
+
+A seed and folders are no part of a recipe: they are given to the command. This file imports nothing heavy, so that
+``srnn recipes`` and ``--help`` answer at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...data.augment_config import AugmentConfig
+from ...errors import SrnnError, require
+from ...nn.loss_config import LossConfig
+
+if TYPE_CHECKING:
+    from ...data.tasks import Task
+    from ...nn.baselines import Network
+
+
+def _count(key: str, value: int, most: int) -> None:
+    """Of what takes memory or time in proportion: at least 1, at most what no training here comes near."""
+    require(1 <= value <= most, key, "at least 1" if value < 1 else f"at most {most:,}", value)
+
+
+MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
+"""In a network, in a layer of it, and between all of its hidden neurons: 1 GiB in float32."""
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Which task, and its options."""
+
+    name: str = "digits"
+    """Name of the task: digits, ecg, ..."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The task's own options, for example its encoder's."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network: the arguments of ``srnn.SRNN``, or of a baseline; inputs and outputs are the task's."""
+
+    model: Literal["srnn", "rnn", "gru", "lstm"] = "srnn"
+    """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These know only
+    hidden, recurrent (false: a dense ReLU layer) and bidirectional (the directions are concatenated)."""
+    hidden: list[int] = field(default_factory=lambda: [64])
+    """Neurons in each hidden layer."""
+    neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
+    """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these a layer."""
+    readout: str | dict[str, Any] = "integrator"
+    """integrator, alif, spike_count, or a mapping {name: ..., neuron: {...}, output: membrane | emission}."""
+    surrogate: str | dict[str, Any] = "multi_gaussian"
+    """Name of the surrogate gradient, or a mapping {name: ..., parameter: value}."""
+    recurrent: bool | list[bool] = True
+    """Whether the hidden layers are recurrent; one answer for all, or a list."""
+    bidirectional: bool = False
+    """Read the input from both ends."""
+    merge: Literal["mean", "concat"] = "mean"
+    """How a bidirectional layer joins its two directions."""
+    substeps: int = 1
+    """Steps of the hidden layers for each step of the input, which is held meanwhile."""
+    encoder: str | dict[str, Any] | None = None
+    """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
+    input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
+    init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
+    """Initial feed-forward weights."""
+    init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
+    """Initial recurrent weights."""
+    backend: str = "auto"
+    """The kernel that runs the layers; auto: the fastest that can."""
+    memory: Literal["stored", "bits"] = "stored"
+    """What is kept for the gradient: every step's currents, or spikes alone (slower, for long sequences)."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
+        require(len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_NEURONS, "network.hidden",
+                 f"at most {MOST_LAYERS} layers of at most {MOST_NEURONS:,} neurons", self.hidden)  # fmt: skip
+        weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
+        require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
+        _count("network.substeps", self.substeps, 10_000)
+        default = NetworkConfig() if self.model != "srnn" else self
+        for name in self.idle_keys():
+            if getattr(self, name) != getattr(default, name):
+                raise SrnnError(
+                    f"Recipe key 'network.{name}' means nothing for network.model '{self.model}'; remove it, or let "
+                    f"--baseline {self.model} do it."
+                )
+
+    def idle_keys(self) -> list[str]:
+        """Keys that mean nothing for the model."""
+        known = ("model", "hidden", "recurrent", "bidirectional")
+        return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
+
+    def build(self, inputs: int, outputs: int, seed: int) -> Network:
+        """A new network, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        try:
+            if self.model != "srnn":
+                from ...nn.baselines import ClassicalRNN
+
+                return ClassicalRNN(
+                    inputs, self.hidden, outputs, self.model, recurrent=self.recurrent,
+                    bidirectional=self.bidirectional, generator=generator,
+                )  # fmt: skip
+            from ...nn.network import SRNN
+
+            return SRNN(
+                inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
+                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, substeps=self.substeps,
+                encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend, memory=self.memory,
+                generator=generator,
+            )  # fmt: skip
+        except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
+            raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """An optimiser of torch's Adam family."""
+
+    name: Literal["adam", "adamw", "adamax", "nadam", "radam"] = "adam"
+    lr: float = 1e-2
+    """Learning rate before schedule and ``lr_scale``."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing)."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.lr < float("inf"), "training.optimizer.lr", "positive", self.lr)
+        require(all(0 <= b < 1 for b in self.betas), "training.optimizer.betas", "two numbers in [0, 1)", self.betas)
+        require(self.eps > 0, "training.optimizer.eps", "positive", self.eps)
+        require(self.weight_decay >= 0, "training.optimizer.weight_decay", "at least 0", self.weight_decay)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate over the training, as a factor; ``warmup`` is a fraction of the training for all of them.
+
+    constant   1
+    step       ``factor`` to the power of (epoch // every)
+    linear     from 1 down to ``final``
+    cosine     from 1 down to ``final``, half a cosine
+    one_cycle  from 1/25 up to 1 during ``warmup`` (.3 if it is 0), then half a cosine down to ``final``
+    """
+
+    name: Literal["constant", "step", "linear", "cosine", "one_cycle"] = "constant"
+    every: int = 100
+    """step: epochs between two decays."""
+    factor: float = 0.5
+    """step: what each decay multiplies the rate with."""
+    final: float = 0.0
+    """linear, cosine, one_cycle: the factor at the end."""
+    warmup: float = 0.0
+    """Fraction of the training over which the rate first rises linearly from 0."""
+
+    def __post_init__(self) -> None:
+        require(self.every >= 1, "training.schedule.every", "at least 1", self.every)
+        require(self.factor > 0, "training.schedule.factor", "positive", self.factor)
+        require(self.final >= 0, "training.schedule.final", "at least 0", self.final)
+        require(0 <= self.warmup < 1, "training.schedule.warmup", "in [0, 1)", self.warmup)
+
+
+@dataclass(frozen=True)
+class EarlyStoppingConfig:
+    """Which validation metric chooses the best checkpoint, and when to stop."""
+
+    metric: Literal["accuracy", "accuracy_labelled", "loss"] = "accuracy"
+    """On the validation split; a tie in accuracy goes to the lower loss."""
+    patience: int | None = None
+    """Stop after this many epochs without a better one; null: never."""
+
+    def __post_init__(self) -> None:
+        require(self.patience is None or self.patience >= 1, "training.early_stopping.patience",
+                 "at least 1", self.patience)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Weights that go during training, the smallest first, a few more at the start of each epoch; see ``share``."""
+
+    sparsity: float = 0.0
+    """Share of all weights that is gone at the end; 0: no pruning."""
+    scope: Literal["network", "layer"] = "network"
+    """The share is that of all weights together, or of every matrix."""
+    begin: float = 0.1
+    """When the first weights go, as a fraction of the training."""
+    end: float = 0.6
+    """When the last ones have gone; the rest of the training is without them."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.sparsity < 1, "training.prune.sparsity", "in [0, 1)", self.sparsity)
+        require(0 <= self.end < 1, "training.prune.end", "in [0, 1)", self.end)
+        require(0 <= self.begin <= self.end, "training.prune.begin", "between 0 and 'end'", self.begin)
+
+    def last_epoch(self, epochs: int) -> int:
+        """The epoch (from 0) from whose start on all that shall go is gone; never after the last one."""
+        return int(self.end * epochs) if self.sparsity > 0 else 0
+
+    def share(self, epoch: int, epochs: int) -> float:
+        """Share of the weights that is gone in ``epoch`` (from 0): fast at first, ever slower (a cubic; Zhu & Gupta 2017,
+        arXiv 1710.01878)."""
+        first, last = int(self.begin * epochs), self.last_epoch(epochs)
+        if epoch >= last:
+            return self.sparsity
+        if epoch < first:
+            return 0.0
+        return self.sparsity * (1 - (1 - (epoch - first + 1) / (last - first + 1)) ** 3)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run."""
+
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    lr_scale: dict[str, float] = field(default_factory=dict)
+    """Multipliers of the learning rate by parameter name, a pattern with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
+    The first pattern that fits counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    dropout: float = 0.0
+    """Probability that the layers above do not hear a hidden neuron, drawn for each sequence; 0: no dropout."""
+    clip_norm: float | None = None
+    """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    start_from: str | None = None
+    """Folder of a run whose best network this training starts from; null: new weights. Its weights that are 0 stay 0; where its
+    hidden layers are larger, the neurons that are used least are left out."""
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    quantise: Literal["none", "int8"] = "none"
+    """int8: the network computes with weights rounded to int8, and the best checkpoint holds such weights."""
+    state_bits: Literal[32, 16, 8] = 32
+    """quantise: int8 only. 16 or 8: states are rounded after every step, too, to what so many bits can keep of their range."""
+    checkpoint_every: int | None = None
+    """Also write the last checkpoint every so many optimiser steps, for long epochs; null: after each epoch."""
+    max_skipped: int = 10
+    """Batches of an epoch that may go without a step because their gradient overflowed, though their loss did not."""
+    max_restores: int = 5
+    """After a loss that is not finite, or more such gradients, go back to the last checkpoint and halve the learning rate, so
+    often."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto: a GPU when there is one."""
+
+    def __post_init__(self) -> None:
+        _count("training.epochs", self.epochs, 10_000_000)
+        _count("training.batch_size", self.batch_size, 10_000_000)
+        require(0 <= self.dropout < 1, "training.dropout", "in [0, 1)", self.dropout)
+        require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
+        require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
+                 "at least 1", self.checkpoint_every)  # fmt: skip
+        require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
+        require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
+        require(self.state_bits == 32 or self.quantise == "int8", "training.state_bits",
+                 "32 unless training.quantise is int8", self.state_bits)  # fmt: skip
+        for pattern, scale in self.lr_scale.items():
+            require(0 <= scale < float("inf"), f"training.lr_scale.{pattern}", "at least 0", scale)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that made a number, but for seed and folders."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    note: str = ""
+    """Where the recipe comes from and what it is known to give."""
+
+    def __post_init__(self) -> None:
+        for name, used in (
+            ("prune", self.training.prune.sparsity > 0),
+            ("quantise", self.training.quantise != "none"),
+        ):
+            if used and self.network.model != "srnn":
+                raise SrnnError(
+                    f"Recipe key 'training.{name}' means nothing for network.model '{self.network.model}': only spiking "
+                    "networks can be pruned or quantised; remove it."
+                )
+
+    def create_task(self) -> Task:
+        """The task that the recipe names. SrnnError for an unknown name or option."""
+        from ...data.tasks import create_task
+
+        return create_task(self.task.name, **self.task.options)
+
+    def build_network(self, task: Task, seed: int) -> Network:
+        """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
+        network = self.network.build(task.inputs, task.outputs, seed)
+        counts = getattr(network, "readout_spec", None)
+        if self.loss.name == "ce_spike_count" and (counts is None or counts.output != "emission"):
+            raise SrnnError(
+                "The loss 'ce_spike_count' needs a readout that emits spikes: network.readout: spike_count."
+                if self.network.model == "srnn"
+                else f"The loss 'ce_spike_count' needs spikes, and network.model '{self.network.model}' has none; use ce_mean."
+            )
+        if self.loss.rate.weight > 0 and self.network.model != "srnn":
+            raise SrnnError(f"loss.rate needs spikes, and network.model '{self.network.model}' has none; remove it.")
+        return network
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain mappings, lists and numbers, every default written out (but for what means nothing)."""
+        plain = asdict(self)
+        for name in self.network.idle_keys():
+            del plain["network"][name]
+        if self.network.model != "srnn":
+            for name in ("prune", "quantise", "state_bits"):
+                del plain["training"][name]
+        plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
+        return plain

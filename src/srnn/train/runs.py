@@ -1,0 +1,269 @@
+"""A run is a folder. What lies where, and the rules for starting and resuming one.
+
+    recipe.yaml        the resolved recipe: every default written out
+    environment.json   versions, processor, threads, seed, git commit
+    metrics.jsonl      one JSON object an epoch (or event)
+    checkpoints/       last.safetensors and best.safetensors
+    result.json        what training ended with
+    statistics.json    what features are scaled by, where a task takes that from its training split
+
+Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains it holds its lock
+(``files.locked``); who reads it needs none, for every file is written whole and metrics.jsonl grows by whole lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+from ..files import (
+    LIMITS,
+    append_line,
+    files_in,
+    read_json,
+    read_json_lines,
+    read_text,
+    reading,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
+from .recipes import Recipe, dump_recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from ..data.encoders.speech import Statistics
+    from ..data.tasks import Task
+    from ..nn.baselines import Network
+    from ..nn.losses import Loss
+
+
+def default_folder(recipe_name: str, seed: int) -> Path:
+    """runs/<recipe>-s<seed>-<date and time>; what a folder cannot be called, or not everywhere, is left out of the name."""
+    name = recipe_name.removesuffix(Path(recipe_name).suffix) if Path(recipe_name).name else recipe_name
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", name)).strip(".-")
+    name = name.encode()[:100].decode(errors="ignore") or "run"
+    return Path("runs") / f"{name}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+class Run:
+    """A run's folder. Make one with ``Run.start``, ``Run.resume`` or ``Run.open``."""
+
+    def __init__(self, path: Path, recipe: Recipe, seed: int) -> None:
+        self.path, self.recipe, self.seed = path, recipe, seed
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @classmethod
+    def check(cls, path: Path, resume: bool) -> None:
+        """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing."""
+        if path.exists() and not path.is_dir():
+            raise SrnnError(f"The output {path} is a file; name a folder with --out.")
+        if not resume and files_in(path):
+            raise SrnnError(
+                f"The output folder {path} is not empty; continue it with --resume, or choose another --out."
+            )
+        existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise SrnnError(f"Cannot write the output folder {path}: no permission to write in {existing}.")
+
+    @classmethod
+    def start(cls, path: Path, recipe: Recipe, seed: int) -> Run:
+        """A new run in a new or empty folder."""
+        cls.check(path, resume=False)
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
+        run = cls(path, recipe, seed)
+        run.write_json("environment.json", environment(seed))
+        write_atomically(path / "recipe.yaml", dump_recipe(recipe).encode())  # last: with it the folder is a run
+        return run
+
+    @classmethod
+    def resume(cls, path: Path, recipe: Recipe, seed: int) -> Run:
+        """The run in the folder if it is one, of this recipe and seed; a new one if training never got as far."""
+        cls.check(path, resume=True)
+        if not (path / "recipe.yaml").is_file():
+            if set(files_in(path)) - {"environment.json", "checkpoints"}:
+                raise SrnnError(
+                    f"{path} is not empty and holds no run to resume (no recipe.yaml); choose another --out."
+                )
+            _clear(path)
+            return cls.start(path, recipe, seed)
+        for folder in (path, path / "checkpoints"):
+            remove_leftovers(folder)
+        run = cls.open(path)
+        difference = _difference(run.recipe.to_dict(), recipe.to_dict())
+        if difference:
+            raise SrnnError(f"{path} was trained by another recipe ({difference}); resume it with its own recipe.yaml.")
+        if run.seed != seed:
+            raise SrnnError(f"{path} was started with seed {run.seed}, not {seed}; resume it with --seed {run.seed}.")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run, to be read. SrnnError when the folder is none."""
+        if not (path / "recipe.yaml").is_file():
+            raise SrnnError(f"{path} is no run: it has no recipe.yaml. Name the folder that 'srnn train' wrote.")
+        recipe, about = path / "recipe.yaml", path / "environment.json"
+        content = read_json(about, "a run's environment")
+        seed = content.get("seed") if isinstance(content, dict) else None
+        if type(seed) is not int or not 0 <= seed < 2**63:
+            raise SrnnError(
+                f"{path} is no complete run: {about} should hold the seed, an integer from 0 to below 2^63."
+            )
+        return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
+
+    def trained(self) -> tuple[Network, Task, Loss]:
+        """The network of the best checkpoint, its task and its loss. SrnnError before the first epoch has ended."""
+        from ..nn.fixedpoint.state_format import StateFormat
+        from ..nn.losses import Loss
+        from ..nn.network import SRNN
+        from .checkpoints import load_network, read_checkpoint
+
+        if not self.best.is_file():
+            raise SrnnError(
+                f"{self.path} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
+            )
+        task = self.recipe.create_task()
+        network = self.recipe.build_network(task, self.seed)
+        checkpoint = read_checkpoint(self.best)
+        load_network(network, checkpoint)
+        if isinstance(network, SRNN):
+            StateFormat.from_tensors(checkpoint.tensors).into(network)
+        return network, task, Loss.for_task(self.recipe.loss, task)
+
+    def statistics(self) -> Statistics | None:
+        """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""
+        import numpy as np
+
+        from ..data.encoders.speech import Statistics
+
+        path = self.path / "statistics.json"
+        if not path.is_file():
+            return None
+        with reading(path, "statistics, the lists mean and std"):
+            content = read_json(path)
+            mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
+        if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite(mean).all() or not (std > 0).all():
+            raise SrnnError(f"{path} is damaged: mean and std must be as many numbers, std above 0.")
+        return Statistics(mean, std)
+
+    def keep_statistics(self, statistics: Statistics) -> None:
+        """Write what ``statistics`` reads."""
+        self.write_json("statistics.json", {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()})
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file of the run, whole or not at all."""
+        write_json(self.path / name, content)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl, on disk when this returns: the checkpoint that counts it comes later."""
+        append_line(self.metrics, json.dumps(record))
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl that are of an epoch, whole lines only: the run may still be written, or be torn."""
+        found = read_json_lines(self.metrics, "a run's metrics", torn_tail=True) if self.metrics.is_file() else []
+        return [record for record in found if isinstance(record, dict) and "epoch" in record]
+
+    def metrics_size(self) -> int:
+        """Bytes in metrics.jsonl, so that a checkpoint can say how far it had got."""
+        return self.metrics.stat().st_size if self.metrics.exists() else 0
+
+    def truncate_metrics(self, size: int) -> None:
+        """Drop the lines written after a checkpoint."""
+        try:
+            if self.metrics_size() > size:
+                os.truncate(self.metrics, size)
+        except OSError as error:
+            raise SrnnError(f"Cannot write {self.metrics}: {error.strerror or error}.") from error
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What a result may depend on besides recipe and data."""
+    import torch
+
+    def version(package: str) -> str | None:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    packages = ("srnn", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
+    return {
+        "seed": seed,
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "git_commit": _git_commit(),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The commit of the source tree that this package runs from, with "-dirty" after it; None for an installed one."""
+    folder = Path(__file__).parent
+    if "site-packages" in folder.parts:
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _clear(path: Path) -> None:
+    """Remove what a run left that was stopped before it had a recipe."""
+    try:
+        (path / "environment.json").unlink(missing_ok=True)
+        if (path / "checkpoints").is_dir() and not files_in(path / "checkpoints"):
+            shutil.rmtree(path / "checkpoints")
+    except OSError as error:
+        raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
+
+
+def _difference(ours: Any, theirs: Any, key: str = "") -> str:
+    """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty when none does."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in [*ours, *(name for name in theirs if name not in ours)]:
+            found = _difference(ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name))
+            if found:
+                return found
+        return ""
+    return "" if ours == theirs else f"{key}: {ours!r} there, {theirs!r} now"

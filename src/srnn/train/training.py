@@ -1,0 +1,353 @@
+"""Training: one loop, from data to result, top to bottom in ``train``.
+
+Two things make a run reproducible to the bit, also when it was killed and resumed. Whatever is random (the order of an
+epoch, the initial states of a batch) is drawn from a seed made of (seed, epoch, step), so no generator has a history. And
+whatever has a history (weights, moments, counters, sums so far) is written in one atomic checkpoint.
+
+Several processes may train together (``distributed.py``). Alone, a ``Team`` of one hands on what it is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.augmentation import augment
+from ..data.batches import Sequences
+from ..data.datasets.features import FeatureArray
+from ..errors import SrnnError
+from ..files import locks
+from ..nn.baselines import Network
+from ..nn.kernels import LayerResult
+from ..nn.losses import Loss, rate_penalty
+from ..nn.network import Dropout
+from ..progress import Reporter
+from . import checkpoints
+from .checkpoints import TrainingState
+from .compression.in_training import Compression, start_from
+from .distributed import Onlooker, Team, is_first
+from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
+from .optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
+from .recipes import Recipe
+from .runs import Run
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+
+
+class _Hidden:
+    """What the hidden layers gave, out of reach of Fabric, which would copy it: spikes stay bits unless someone wants them."""
+
+    def __init__(self, layers: Sequence[LayerResult]) -> None:
+        self.layers = layers
+
+
+class _Network(nn.Module):
+    """The network as Fabric wants it: a module that is called for its output."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, x: Tensor, lengths: Tensor | None, state: tuple[Any, ...], dropout: Dropout | None
+    ) -> tuple[Tensor, _Hidden]:
+        result = self.network.run(x, state, lengths=lengths, dropout=dropout)
+        return result.output, _Hidden(result.layers[:-1])
+
+
+@locks("out", when=is_first)
+@subnormals_as_zero()
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    task: Task | None = None,
+    reporter: Reporter | None = None,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Train a recipe and write a run.
+
+    Args:
+        recipe: what to train.
+        out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which goes on to the same
+            bits as if it had never stopped. Nobody else can train in it meanwhile.
+        seed: of the initial weights, the order of the data and the initial states.
+        data_dir: where the task's files are.
+        task: the task itself, where it is none that the recipe can name.
+        reporter: what a person sees meanwhile.
+        tensorboard: also write metrics for TensorBoard into the folder.
+
+    Returns:
+        ``evaluate``'s report of the best checkpoint on the validation split, plus epochs, seconds, run. Also in result.json.
+
+    Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
+    """
+    # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
+    config, team = recipe.training, Team(recipe.training.device)
+    fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
+    if team.first:
+        Run.check(out, resume)
+    task = recipe.create_task() if task is None else task
+    loss = Loss.for_task(recipe.loss, task)
+    _check_metric(config.early_stopping.metric, task)
+    network = recipe.build_network(task, seed)
+    train_set = Sequences(task, "train", data_dir, fabric.device)
+    if config.start_from is not None:
+        start_from(network, Path(config.start_from), task, train_set, fabric.device)
+    optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
+    validation_set = Sequences(task, "validation", data_dir, fabric.device)
+    steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
+    total_steps = config.epochs * steps_per_epoch
+    module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
+    compression = Compression(network, config, train_set)
+    generator = torch.Generator(fabric.device)
+
+    # 2. Where it starts: from the run's last checkpoint, or from the beginning.
+    run = team.open_run(out, recipe, seed, resume)
+    if isinstance(train_set.x, FeatureArray):
+        run.keep_statistics(train_set.x.statistics)
+    state = TrainingState()
+    if run.last.is_file():
+        state = _load(run, network, optimizer, compression)
+        if state.step >= steps_per_epoch:
+            raise SrnnError(
+                f"The checkpoint {run.last} is after {state.step} batches of an epoch, which has {steps_per_epoch} of this data."
+            )
+        run.truncate_metrics(state.metrics_size)
+    else:
+        run.truncate_metrics(0)
+        _save(run, network, optimizer, state, compression)
+    writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
+    reporter.start(total_steps, state.epoch * steps_per_epoch + state.step)
+
+    # 3. The loop.
+    try:
+        while not state.finished(recipe):
+            clock, seconds_before, first_step = time.perf_counter(), state.seconds, state.step
+            order = epoch_order(seed, state.epoch, len(train_set))
+            diverged, lr, norm = "", 0.0, 0.0
+            if state.step == 0:
+                compression.begin_epoch(state.epoch)
+
+            while state.step < steps_per_epoch:
+                steps_done = state.epoch * steps_per_epoch + state.step
+                factor = schedule_factor(config.schedule, state.epoch, steps_done / total_steps)
+                lr = config.optimizer.lr * state.lr_factor * factor
+                set_learning_rate(optimizer, lr)
+                indices = order[state.step * config.batch_size :][: config.batch_size]
+                share = team.share(len(indices))
+                batch = train_set.take(indices[share.part])
+                if config.augment.active:
+                    seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
+                    batch = augment(batch, config.augment, task.channel_blocks, seeds)
+                generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
+
+                start = team.initial_state(network, share, generator)
+                dropout = team.dropout(network, share, config.dropout, generator)
+                output, hidden = module(batch.x, batch.lengths, start, dropout)
+                scored, rates = loss(output, batch.y, batch.lengths), layer_rates(network, hidden.layers, batch.lengths)
+                scored, steps, rates = team.join(loss, share, scored, batch.steps, rates)
+                lengths = network.hidden_lengths(batch.lengths)
+                layers, lengths = team.join_layers(recipe.loss.rate, share, hidden.layers, lengths)
+                objective = scored.loss + rate_penalty(recipe.loss.rate, layers, lengths)
+                wrapped_optimizer.zero_grad()
+                fabric.backward(objective)
+                # Without clipping the norm is still needed: it tells whether every gradient is finite.
+                norm = fabric.clip_gradients(
+                    module, wrapped_optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
+                )
+                value, norm = float(objective.detach()), float(norm)  # type: ignore[arg-type]
+                if math.isfinite(value) and math.isfinite(norm):
+                    wrapped_optimizer.step()
+                    compression.after_step()
+                elif math.isfinite(value) and state.skipped < config.max_skipped:
+                    state.skipped += 1
+                    _tell_skipped(run, state, norm, reporter)
+                else:
+                    diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
+                    break
+
+                state.step += 1
+                state.add(scored, steps, rates)
+                state.seconds = seconds_before + time.perf_counter() - clock
+                samples = min(state.step * config.batch_size, len(train_set)) - first_step * config.batch_size
+                samples_per_s = samples / max(state.seconds - seconds_before, 1e-9)
+                train_loss, train_accuracy, rates = state.means()
+                firing = rate_report(network, rates)
+                reporter.step(steps_done + 1, {
+                    "epoch": state.epoch + 1, "loss": train_loss, "accuracy": train_accuracy,
+                    "firing_rate": firing["mean"] if firing else None, "samples_per_s": samples_per_s,
+                })  # fmt: skip
+                every = config.checkpoint_every or steps_per_epoch
+                if state.step % every == 0 and state.step < steps_per_epoch:
+                    _save(run, network, optimizer, state, compression)
+
+            if not diverged:
+                train_loss, train_accuracy, rates = state.means()
+                validation = team.from_first(
+                    lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
+                )
+                if not math.isfinite(validation.loss):
+                    diverged = f"validation loss {validation.loss:.4g}"
+            if diverged:
+                state = _restore(run, network, optimizer, state, compression, recipe, diverged, reporter)
+                continue
+
+            state.seconds = seconds_before + time.perf_counter() - clock
+            score = selection_score(validation, config.early_stopping.metric)
+            # An epoch that has pruned is the best so far: earlier networks still have what is gone.
+            best = state.best is None or score > state.best or compression.prunes(state.epoch)
+            state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
+            if best:
+                state.best, state.best_epoch = score, state.epoch
+            record = {
+                "epoch": state.epoch,
+                "step": state.epoch * steps_per_epoch,
+                "train": {"loss": train_loss, "accuracy": train_accuracy, "firing_rate": rate_report(network, rates)},
+                "validation": {"loss": validation.loss, **_numbers(validation)},
+                "lr": lr,
+                "gradient_norm": norm,
+                "seconds": round(state.seconds, 3),
+                "samples_per_s": round(samples_per_s, 1),
+                "best": best,
+            }
+            # The last checkpoint is written last: killed before it, the whole epoch is done again, to the same numbers.
+            run.log(record)
+            state.metrics_size = run.metrics_size()
+            if best:
+                _save(run, network, None, state, compression)
+            _save(run, network, optimizer, state, compression)
+            reporter.epoch(record)
+            if writer is not None:
+                _write_scalars(writer, record)
+    except RuntimeError as error:
+        team.raise_if_broken(error, out)
+        raise
+    finally:
+        reporter.stop()
+        if writer is not None:
+            writer.close()
+
+    # 4. The result is the checkpoint that validation chose.
+    best_checkpoint = checkpoints.read_checkpoint(run.best) if team.first else None
+    if best_checkpoint is not None:
+        checkpoints.load_network(network, best_checkpoint)
+    compression.finish(best_checkpoint)
+    final = team.from_first(lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed))
+    result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
+    run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
+    return result
+
+
+def derive_seed(seed: int, *place: str | int) -> int:
+    """A seed for one place in a run, such as ("batch", epoch, step): unlike for all places, and without a history."""
+    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch (from 0) sees the ``count`` training sequences."""
+    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(count)
+
+
+def selection_score(validation: Evaluation, metric: str) -> list[float]:
+    """How good an epoch is; to be compared from left to right, greater is better."""
+    if metric == "loss":
+        return [-validation.loss]
+    return [validation.report[metric], -validation.loss]
+
+
+def _check_metric(metric: str, task: Task) -> None:
+    if metric == "accuracy_labelled" and task.unlabelled_class is None:
+        raise SrnnError(
+            "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
+        )
+
+
+def _save(
+    run: Run, network: Network, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression
+) -> None:
+    """Write the last checkpoint; without the optimiser, from which nothing can go on, the best one."""
+    if isinstance(run, Onlooker):
+        return
+    if optimizer is None:
+        tensors = compression.best_tensors()
+    else:
+        tensors = (
+            checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | compression.tensors()
+        )
+    info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
+    checkpoints.save_checkpoint(run.best if optimizer is None else run.last, tensors, info)
+
+
+def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression) -> TrainingState:
+    """Put the last checkpoint's tensors into network and optimiser; return the rest."""
+    checkpoint = checkpoints.read_checkpoint(run.last)
+    checkpoints.load_network(network, checkpoint)
+    checkpoints.load_optimizer(optimizer, checkpoint)
+    compression.load(checkpoint)
+    return TrainingState.of(checkpoint)
+
+
+def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporter) -> None:
+    """A gradient through many steps may overflow for one batch of sequences and for no other."""
+    where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
+    run.log({"event": "skipped", "where": where, "reason": f"gradient norm {norm:.4g}"})
+    reporter.event(f"{where}: the gradient overflowed (norm {norm:.4g}); no step was made")
+
+
+def _restore(
+    run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, compression: Compression,
+    recipe: Recipe, reason: str, reporter: Reporter,
+) -> TrainingState:  # fmt: skip
+    """After a loss that is not finite, or too many such gradients: the last checkpoint again, with half the learning rate.
+
+    Merely skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once
+    ``max_restores`` are used up.
+    """
+    where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
+    restores, lr_factor = state.restores + 1, state.lr_factor / 2
+    if restores > recipe.training.max_restores:
+        raise SrnnError(
+            f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
+            "lower training.optimizer.lr or set training.clip_norm."
+        )
+    restored = _load(run, network, optimizer, compression)
+    restored.restores, restored.lr_factor = restores, lr_factor
+    run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor})
+    reporter.event(f"{where}: not finite ({reason}); back to the last checkpoint, {lr_factor:g} x the learning rate")
+    return restored
+
+
+def _numbers(validation: Evaluation) -> dict[str, Any]:
+    names = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "firing_rate")
+    return {name: validation.report[name] for name in names if name in validation.report}
+
+
+def _tensorboard_writer(run: Run, epoch: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SrnnError("TensorBoard is not installed; install srnn[tensorboard].") from error
+    return SummaryWriter(str(run.path / "tensorboard"), purge_step=epoch + 1)
+
+
+def _write_scalars(writer: Any, record: dict[str, Any]) -> None:
+    for part in ("train", "validation"):
+        for name, value in record[part].items():
+            if value is not None:  # a network without spikes has no firing rate
+                writer.add_scalar(f"{name}/{part}", value["mean"] if name == "firing_rate" else value, record["epoch"])
+    writer.add_scalar("lr", record["lr"], record["epoch"])

@@ -1,0 +1,108 @@
+"""The house: docs/architecture.md says which wing may see which, and no file does otherwise."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+LEAVES = "leaves"
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in (SOURCE / "srnn").rglob("*.py"):
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = path
+    return found
+
+
+@cache
+def imports(name: str) -> tuple[tuple[str, str, int], ...]:
+    """(module, name taken from it, line) of every import within the package: at the top, in functions, for types only."""
+    return tuple(_imports(name))
+
+
+def _imports(name: str) -> Iterator[tuple[str, str, int]]:
+    path = modules()[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "", node.lineno) for alias in node.names if alias.name.startswith("srnn"))
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        parts = package.split(".")
+        before = parts[: len(parts) - node.level + 1] if node.level else []
+        target = ".".join([*before, *([node.module] if node.module else [])])
+        if target.split(".")[0] == "srnn":
+            for alias in node.names:
+                inner = f"{target}.{alias.name}"
+                yield (inner if inner in modules() else target), alias.name, node.lineno
+
+
+@cache
+def table() -> dict[str, set[str]]:
+    """Wing -> the wings that it may import, from the page's table; the leaves together are one wing."""
+    rows = re.findall(
+        r"^\| (.+?) \| .+ \| (.+?) \|$", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.M
+    )
+    found: dict[str, set[str]] = {LEAVES: set()}
+    for wing, sees in rows:
+        names = re.findall(r"`(\w+)/?(?:\.py)?`", wing)
+        if sees == "-":
+            found[LEAVES] |= set(names)
+        elif names:
+            above = set(found) - {LEAVES} if "all above" in sees else set(re.findall(r"`(\w+)/`", sees))
+            found[names[0]] = above
+    return found
+
+
+def wing(name: str) -> str:
+    """The wing of a module: its folder below the package, or "leaves"."""
+    first = name.split(".")[1]
+    return LEAVES if first in table()[LEAVES] else first
+
+
+def test_the_table_names_every_wing_and_every_leaf() -> None:
+    there = {name.split(".")[1] for name in modules() if "." in name} - {"__main__"}
+    assert there == (set(table()) - {LEAVES}) | table()[LEAVES]
+
+
+def test_every_wing_sees_only_what_the_table_allows() -> None:
+    wrong = []
+    for name in modules():
+        if name in ("srnn", "srnn.__main__"):  # the public face, and the way in
+            continue
+        for target, _, line in imports(name):
+            allowed = {wing(name), LEAVES} | table().get(wing(name), set())
+            if target == "srnn" or wing(target) not in allowed:
+                wrong.append(f"{modules()[name].relative_to(ROOT)}:{line} imports {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_takes_a_private_name_of_another() -> None:
+    wrong = []
+    for name in modules():
+        for target, taken, line in imports(name):
+            if taken.startswith("_") and not taken.startswith("__") and taken != "_version":
+                wrong.append(f"{modules()[name].relative_to(ROOT)}:{line} takes {taken} of {target}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    """However long the way around, and wherever the imports stand."""
+    sees = {name: {target for target, _, _ in imports(name) if target != name} for name in modules()}
+    # What nobody imports, or what imports nothing, is on no circle: taken away until nothing changes, only circles are left.
+    while True:
+        used = {target for targets in sees.values() for target in targets}
+        free = {name for name, targets in sees.items() if not targets or name not in used}
+        if not free:
+            break
+        sees = {name: targets - free for name, targets in sees.items() if name not in free}
+    assert not sees, f"a circle: {sorted(sees)}"
