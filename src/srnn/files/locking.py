@@ -56,7 +56,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     if _held.get(key) == owner:
         yield
         return
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # false where pathlib raises: names that are too long
         raise SrnnError(f"The output {folder} is a file; name a folder with --out.")
     made: list[Path] = []
     try:
