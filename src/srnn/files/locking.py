@@ -57,7 +57,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
         yield
         return
     if os.path.exists(folder) and not os.path.isdir(folder):  # false where pathlib raises: names that are too long
-        raise SrnnError(f"The output {folder} is a file; name a folder with --out.")
+        raise SrnnError(f"Cannot write the folder {folder}: it is a file; name a folder with --out.")
     made: list[Path] = []
     try:
         try:
