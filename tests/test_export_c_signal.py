@@ -220,7 +220,7 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
 
     try:
         folder = records_folder(data_dir)
-        raw = _read_wfdb(__import__("wfdb"), folder / record_names(folder)[1])
+        raw = _read_wfdb(folder / record_names(folder)[1])
     except SrnnError as error:
         pytest.skip(f"no records: {error}")
     signal = raw.digital.astype(float)
