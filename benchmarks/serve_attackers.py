@@ -216,10 +216,12 @@ async def attack(name: str, target: Target, count: int, seconds: float) -> int:
     print("begun", flush=True)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(ended.wait(), seconds)
-    over = True  # wait_for of Python 3.11 may swallow a cancellation
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    over, pending = True, set(tasks)
+    # More than once: wait_for of Python 3.11 may swallow a cancellation, and the attack's own loop then continues.
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
     return target.connections
 
 
