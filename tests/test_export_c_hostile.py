@@ -20,7 +20,7 @@ from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import DTYPES
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
-from srnn.nn.fixedpoint.state_format import StateFormat
+from srnn.nn.network.state_format import StateFormat
 
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
 NET = SRNN(2, [2], 2, generator=torch.Generator().manual_seed(0))

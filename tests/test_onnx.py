@@ -271,16 +271,6 @@ def test_names_shapes_and_metadata() -> None:
     assert model.producer_name == "srnn"
 
 
-def _loses_its_past() -> SRNN:
-    class Half(BidirectionalLayer):
-        def backward_input(self, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-            return 0.5 * super().backward_input(x, lengths)
-
-    net = make_net(bidirectional=True)
-    net.layers[0] = Half(net.layers[0].forward_layer, net.layers[0].backward_layer)  # type: ignore[arg-type]
-    return net
-
-
 @pytest.mark.parametrize(
     ("make", "form", "hint"),
     [
@@ -288,7 +278,6 @@ def _loses_its_past() -> SRNN:
         (lambda: make_net().to(torch.bfloat16), "step", "float32 or float64"),
         (lambda: ClassicalRNN(3, [4], 2, "lstm"), "step", "torch.onnx"),
         (make_net, "loop", "'step' or 'sequence'"),
-        (_loses_its_past, "sequence", "Half"),
     ],
 )
 def test_mistakes(make: Callable[[], Any], form: Any, hint: str) -> None:

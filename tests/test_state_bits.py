@@ -24,10 +24,10 @@ from srnn.deploy.export.nir_write import to_graph
 from srnn.deploy.export.onnx import to_model
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
-from srnn.nn.fixedpoint.state_format import StateFormat
 from srnn.nn.kernels import run_layer
 from srnn.nn.kernels.problem import LayerProblem
 from srnn.nn.network import Layer
+from srnn.nn.network.state_format import StateFormat
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
 from srnn.train.compression.in_training import Compression

@@ -12,7 +12,7 @@ from .shared import CUT, TINY, each, network, parts, recipe
 
 
 def read_checkpoint(data: bytes, folder: Path) -> None:
-    from srnn.nn.fixedpoint.state_format import StateFormat
+    from srnn.nn.network.state_format import StateFormat
     from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint
     from srnn.train.optimisation import build_optimizer
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..nn.fixedpoint.device import DeviceNetwork
     from ..nn.fixedpoint.integer import InputFormat
     from ..nn.fixedpoint.signal import SignalEncoder
-    from ..nn.fixedpoint.state_format import StateFormat
+    from ..nn.network.state_format import StateFormat
 
 HELP = "C99 for a device: float32, or int8 in whole numbers only"
 DESCRIPTION = """\
@@ -125,7 +125,7 @@ def state_format(
     width: int, task: Task, data_dir: Path | None, device: DeviceNetwork, inputs_as: InputFormat
 ) -> StateFormat:
     """How states of that width are kept, by the ranges that they have on the training data."""
-    from ..nn.fixedpoint.state_format import StateFormat
+    from ..nn.network.state_format import StateFormat
 
     if width == 32:
         return StateFormat()

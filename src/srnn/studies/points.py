@@ -14,9 +14,9 @@ from ..errors import SrnnError
 from ..measure.energy import FP32_AC_PJ, FP32_MAC_PJ, PAPER_AC_PJ, PAPER_MAC_PJ
 from ..nn.fixedpoint.device import device_network
 from ..nn.fixedpoint.integer import quantise
-from ..nn.fixedpoint.state_format import StateFormat
 from ..nn.kernels import Spikes
 from ..nn.network import SRNN
+from ..nn.network.state_format import StateFormat
 from ..train.compression.evaluation import evaluate_int8, measure_inputs, measure_kept
 from ..train.compression.masks import sparsity
 from ..train.compression.neurons import hidden_layers

@@ -135,9 +135,9 @@ class Run:
 
     def trained(self) -> tuple[Network, Task, Loss]:
         """The network of the best checkpoint, its task and its loss. SrnnError before the first epoch has ended."""
-        from ..nn.fixedpoint.state_format import StateFormat
         from ..nn.losses import Loss
         from ..nn.network import SRNN
+        from ..nn.network.state_format import StateFormat
         from .checkpoints import load_network, read_checkpoint
 
         if not self.best.is_file():

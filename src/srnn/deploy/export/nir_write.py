@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ...errors import SrnnError
-from ...nn.fixedpoint.state_format import need_exact_states
 from ...nn.network import SRNN, Layer
+from ...nn.network.state_format import need_exact_states
 from .nir_report import (
     EXTENSION,
     FORMAT,

@@ -25,8 +25,8 @@ import torch
 from ...errors import SrnnError
 from ...files import reading
 from ...nn.equations import equations
-from ...nn.fixedpoint.state_format import need_exact_states
 from ...nn.network import SRNN, BidirectionalLayer, Layer
+from ...nn.network.state_format import need_exact_states
 from .onnx_graph import Constants, Graph, Nodes, Value
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _sequence_form(net: SRNN, graph: Graph) -> None:
         key, repeats = f"layers.{number}", net.substeps if number == 0 else 1
         if isinstance(layer, BidirectionalLayer):
             ahead = scan(f"{key}.forward_layer", layer.forward_layer, x, repeats, backwards=False)
-            back = scan(f"{key}.backward_layer", layer.backward_layer, x, repeats, backwards=True, late=_is_late(layer))
+            back = scan(f"{key}.backward_layer", layer.backward_layer, x, repeats, backwards=True, late=layer.late)
             mean = layer.merge == "mean"
             x = 0.5 * (ahead + back) if mean else graph.one("Concat", ahead, back, attributes={"axis": 2})
         else:
@@ -235,16 +235,6 @@ def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
     held = graph.one("Unsqueeze", current, np.array([2]))
     held = graph.one("Concat", *[held] * times, attributes={"axis": 2})
     return graph.one("Reshape", held, np.array([0, -1, size]))
-
-
-def _is_late(layer: BidirectionalLayer) -> bool:
-    """Whether the backward direction is one step late, as in the published TIMIT network: what it makes of a probe says so."""
-    probe = torch.arange(8.0)[None, :, None]
-    found = layer.backward_input(probe, None)
-    for late, expected in ((False, probe.flip(1)), (True, probe.roll(-1, 1).flip(1))):
-        if torch.equal(found, expected):
-            return late
-    raise SrnnError(f"The ONNX export does not know what the backward direction of {type(layer).__name__} reads.")
 
 
 def _one_step_late(graph: Graph, current: Value) -> Value:

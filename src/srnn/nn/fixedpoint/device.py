@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from ...errors import SrnnError
+from ..network.state_format import StateFormat
 from ..neurons import Neuron
 from ..neurons.base import Init
-from .state_format import StateFormat
 
 if TYPE_CHECKING:
     from ...data.encoders import LevelCrossing

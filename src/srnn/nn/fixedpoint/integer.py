@@ -21,10 +21,10 @@ import numpy as np
 
 from ...errors import SrnnError
 from ..equations import equations
+from ..network.state_format import StateFormat, check_width
 from .device import Array, DeviceLayer, DeviceNetwork, DeviceRun, States, emit
 from .fixed import INT32_MAX, FixedArray
 from .integer_range import greatest_number
-from .state_format import StateFormat, check_width
 
 LEVELS = 127
 """Greatest quantised weight."""

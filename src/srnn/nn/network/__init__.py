@@ -2,8 +2,21 @@
 
 from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
+from .frozen import FrozenLayer, FrozenNetwork, freeze
 from .layer import Layer
 from .readout import READOUTS, Readout, as_readout
 from .srnn import SRNN, Result
 
-__all__ = ["READOUTS", "SRNN", "BidirectionalLayer", "Dropout", "Layer", "Readout", "Result", "as_readout"]
+__all__ = [
+    "READOUTS",
+    "SRNN",
+    "BidirectionalLayer",
+    "Dropout",
+    "FrozenLayer",
+    "FrozenNetwork",
+    "Layer",
+    "Readout",
+    "Result",
+    "as_readout",
+    "freeze",
+]

@@ -28,11 +28,15 @@ class BidirectionalLayer(nn.Module):
     """A layer for each direction; outputs averaged (the paper) or concatenated.
 
     The state is a pair. Only the forward half means something when a sequence is cut: the backward half has read the future.
+    ``late``: the backward direction sees the first step first, and then, one step late, the last, the last but one, ... (as
+    the published TIMIT network does).
     """
 
-    def __init__(self, forward_layer: Layer, backward_layer: Layer, merge: Merge = "mean") -> None:
+    def __init__(
+        self, forward_layer: Layer, backward_layer: Layer, merge: Merge = "mean", *, late: bool = False
+    ) -> None:
         super().__init__()
-        self.forward_layer, self.backward_layer, self.merge = forward_layer, backward_layer, merge
+        self.forward_layer, self.backward_layer, self.merge, self.late = forward_layer, backward_layer, merge, late
         self.inputs = forward_layer.inputs
         self.size = forward_layer.size * (2 if merge == "concat" else 1)
 
@@ -41,10 +45,6 @@ class BidirectionalLayer(nn.Module):
             self.forward_layer.initial_state(batch, generator),
             self.backward_layer.initial_state(batch, generator),
         )
-
-    def backward_input(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """What the backward layer reads, step by step: the valid part of x from its end."""
-        return reverse_time(x, lengths)
 
     def forward(
         self,
@@ -59,7 +59,10 @@ class BidirectionalLayer(nn.Module):
         x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
-        back = self.backward_layer(self.backward_input(x, lengths), back_state, lengths, record, gain=gain)
+        reversed_x = reverse_time(x, lengths)
+        if self.late:
+            reversed_x = torch.cat([x[:, :1], reversed_x[:, :-1]], 1)
+        back = self.backward_layer(reversed_x, back_state, lengths, record, gain=gain)
         back_output = reverse_time(back.output, lengths)
         if self.merge == "mean":
             output = 0.5 * (ahead.output + back_output)

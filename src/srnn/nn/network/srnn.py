@@ -17,6 +17,7 @@ from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
 from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
+from .frozen import FrozenNetwork, freeze
 from .layer import Layer, WeightInit
 from .readout import Readout, as_readout
 
@@ -189,6 +190,10 @@ class SRNN(nn.Module):
         """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
         result = self.run(x, state, lengths=lengths)
         return result.output, result.state
+
+    def freeze(self) -> FrozenNetwork:
+        """A copy of the network as arrays, for all that uses it without training it; see ``FrozenNetwork.require``."""
+        return freeze(self)
 
     def time_constants(self) -> dict[str, Tensor]:
         """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""

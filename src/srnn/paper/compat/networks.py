@@ -13,11 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-import torch
-from torch import Tensor
-
-from ...nn.network import SRNN, BidirectionalLayer, Readout
-from ...nn.network.bidirectional import reverse_time
+from ...nn.network import SRNN, Readout
 from ...nn.neurons import ALIF, Integrator
 from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
 
@@ -124,29 +120,20 @@ def _gsc() -> SRNN:
     return SRNN(120, [300, 300], 12, neuron=_alif(1.6, 0.184, 0.0), readout=_integrator(), recurrent=[False, True])
 
 
-class _LaggingLayer(BidirectionalLayer):
-    """A bidirectional layer whose backward direction is one step late, as the published TIMIT network has it.
-
-    Its script takes frame ``-l // 5`` at sub-step l, which rounds down: 0, -1, -1, -1, -1, -1, -2, ... So the first sub-step
-    sees the first frame, and every other one what an exact reversal shows a sub-step earlier.
-    """
-
-    def backward_input(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return torch.cat([x[:, :1], reverse_time(x, lengths)[:, :-1]], 1)
-
-
 def _timit() -> SRNN:
     """threshold 1.6 and beta .184, proved from stored states; every frame is held for 5 steps.
 
     The membrane starts at U[0, 1.6), e at 1.6, the readout at U[0, 1). The directions are joined, not averaged as in the paper.
+
+    The backward direction is one step late. The script takes frame ``-l // 5`` at sub-step l, which rounds down: 0, -1, -1, -1,
+    -1, -1, -2, ... So the first sub-step sees the first frame, and every other one what an exact reversal shows a sub-step
+    earlier.
     """
     network = SRNN(
         39, [512], 61, neuron=_alif(1.6, 0.184, "uniform(0, 1.6)"), readout=_integrator("uniform(0, 1)"),
         bidirectional=True, merge="concat", substeps=5,
     )  # fmt: skip
-    exact = network.layers[0]
-    assert isinstance(exact, BidirectionalLayer)
-    network.layers[0] = _LaggingLayer(exact.forward_layer, exact.backward_layer, "concat")
+    network.layers[0].late = True  # type: ignore[assignment]
     return network
 
 

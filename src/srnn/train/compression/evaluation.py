@@ -12,10 +12,10 @@ from torch import Tensor
 from ...data.batches import Sequences
 from ...nn.fixedpoint.device import DeviceNetwork, device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_states, quantise
-from ...nn.fixedpoint.state_format import StateFormat
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import LayerResult
 from ...nn.network import SRNN, Result
+from ...nn.network.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
 
 if TYPE_CHECKING:

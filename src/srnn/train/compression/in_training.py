@@ -17,8 +17,8 @@ from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
-from ...nn.fixedpoint.state_format import StateFormat
 from ...nn.network import SRNN
+from ...nn.network.state_format import StateFormat
 from ..checkpoints import Checkpoint, load_network, network_tensors, read_checkpoint
 from ..recipes.schema import TrainingConfig
 from ..runs import Run

@@ -11,7 +11,7 @@ from ....errors import SrnnError
 from ....files import whole_folder
 from ....nn.fixedpoint.device import DeviceNetwork, device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
-from ....nn.fixedpoint.state_format import StateFormat
+from ....nn.network.state_format import StateFormat
 from .plan import Plan, make_plan
 from .program import main_c, makefile
 from .source import header, source, weights

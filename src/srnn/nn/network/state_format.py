@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...errors import SrnnError
 from ..neurons.rounded import KeptState
-
-if TYPE_CHECKING:
-    from ..network import SRNN, Layer
+from .layer import Layer
 
 WIDTHS = (32, 16, 8)
 """Bits of a kept number."""
@@ -49,6 +47,10 @@ class StateFormat:
     def bits(self, layer: int, variable: str, most: int) -> int:
         """Bits behind the point of a kept variable, at most those that a step computes with."""
         return most if self.width == 32 else min(most, self.kept[layer][variable])
+
+    def of_layer(self, number: int) -> KeptState | None:
+        """How that layer keeps its state; None: as it is."""
+        return None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
 
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint."""
@@ -80,28 +82,26 @@ class StateFormat:
         return cls(width, tuple(found[number] for number in sorted(found)))
 
     @classmethod
-    def of_network(cls, network: SRNN) -> StateFormat:
+    def of_network(cls, network: Any) -> StateFormat:
         """How a network's layers keep their states."""
         kept = [layer.kept for layer in _layers(network)]
         return cls(kept[0].width, tuple(one.bits for one in kept if one)) if kept and kept[0] else cls()
 
-    def into(self, network: SRNN) -> None:
+    def into(self, network: Any) -> None:
         """Let a network's layers keep their states so. SrnnError where they have other states."""
         layers = _layers(network)
         names = [set(layer.neuron.variables()) for layer in layers]
         if self.width < 32 and [set(kept) for kept in self.kept] != names:
             raise SrnnError("How states are kept is said for other layers or variables than this network has.")
         for number, layer in enumerate(layers):
-            layer.kept = None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
+            layer.kept = self.of_layer(number)
 
 
-def _layers(network: SRNN) -> list[Layer]:
-    from ..network import Layer
-
+def _layers(network: Any) -> list[Layer]:
     return [layer for layer in [*network.layers, network.readout] if isinstance(layer, Layer)]
 
 
-def need_exact_states(network: SRNN, form: str) -> None:
+def need_exact_states(network: Any, form: str) -> None:
     """SrnnError for a network that keeps its states in few bits, which ``form`` has no word for."""
     width = StateFormat.of_network(network).width
     if width < 32:

@@ -1,0 +1,265 @@
+"""A trained network as arrays: what everything reads that streams, exports, quantises, prunes or counts one.
+
+    frozen = network.freeze()
+    frozen.require("NIR")            itself; SrnnError, in one line, for what NIR has no form for
+
+The network may be trained further meanwhile: all arrays are copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ..kernels.problem import Output
+from ..neurons import Init, Neuron
+from ..neurons.rounded import grids, rounded_neuron
+from ..surrogates import Surrogate
+from .bidirectional import BidirectionalLayer, Merge
+from .layer import Layer
+from .state_format import StateFormat
+
+if TYPE_CHECKING:
+    from ..fixedpoint.signal import SignalEncoder
+
+Array = np.ndarray[Any, Any]
+
+_ON_A_DEVICE = frozenset(("bidirectional", "encoder", "substeps", "membrane", "not finite"))
+CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "A stream": frozenset(("bidirectional",)),
+        "A compiled stream": frozenset(("bidirectional", "membrane", "dtype")),
+        "ONNX": frozenset(("rounded", "dtype")),
+        "ONNX's step form": frozenset(("bidirectional", "rounded", "dtype")),
+        "NIR": frozenset(("bidirectional", "encoder", "rounded")),
+        "C": _ON_A_DEVICE,
+        "float32 C": _ON_A_DEVICE | {"rounded"},
+        "int8": _ON_A_DEVICE | {"analog"},
+        "Pruning": frozenset(("encoder",)),  # each point of a curve is measured as int8, too
+        "Pruning of neurons": frozenset(("bidirectional",)),
+    }
+)
+"""What uses a frozen network, and which of a network's ``features`` it cannot represent."""
+
+
+@dataclass(frozen=True)
+class FrozenLayer:
+    """One layer: H neurons that read I channels. All arrays are of the network's dtype (of an ``IntegerLayer`` integers)."""
+
+    name: str
+    """As in the network: "layers.0", ..., "readout"; of a backward direction "layers.0.backward_layer"."""
+    neuron: Neuron
+    weight_in: Array
+    """(H, I)."""
+    weight_rec: Array | None
+    """(H, H): from neuron j (column) to neuron i (row), one step later. None: a feed-forward layer."""
+    bias: Array | None
+    """(H,)."""
+    coefficients: Mapping[str, Array]
+    """The constants of the neuron's step by name, each (H,), in the order of ``neuron.coefficients``."""
+    initial: Mapping[str, Array]
+    """State before the first step: variables and ``s``, each (H,). Random values are at their mean, but the ``s`` of a spiking
+    neuron is 0 where it is no spike (0 or 1); ``neuron.initial`` has the distributions."""
+    output: Output = "emission"
+    """What the layer above, or the caller, sees: what the neuron emits, or its membrane."""
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    """The neuron's parameters by name, each (H,), as they are trained and stored (``NeuronParameters``)."""
+    backward: FrozenLayer | None = None
+    """The neurons that read the sequence from its end; None: the layer reads forwards only."""
+    merge: Merge = "mean"
+    """How the outputs of both directions become one."""
+    late: bool = False
+    """Whether the backward direction is one step late (``BidirectionalLayer``)."""
+
+    @property
+    def size(self) -> int:
+        """Neurons of one direction."""
+        return len(self.weight_in)
+
+    @property
+    def inputs(self) -> int:
+        return self.weight_in.shape[1]
+
+    @property
+    def directions(self) -> dict[str, FrozenLayer]:
+        """The layer's single directions, each by its name in the network: one, or forward and backward."""
+        if self.backward is None:
+            return {self.name: self}
+        return {f"{self.name}.forward_layer": self, self.backward.name: self.backward}
+
+    def matrices(self) -> list[Array]:
+        """Weights by their presynaptic side: (H, I) from below, and (H, H) from the layer itself if it is recurrent."""
+        return [self.weight_in] if self.weight_rec is None else [self.weight_in, self.weight_rec]
+
+    def as_type(self, dtype: type[np.floating[Any]]) -> Self:
+        """The layer with arrays of that dtype, and a bias of zeros where it has none."""
+        bias = np.zeros(self.size) if self.bias is None else self.bias
+        return replace(
+            self,
+            weight_in=self.weight_in.astype(dtype),
+            weight_rec=None if self.weight_rec is None else self.weight_rec.astype(dtype),
+            bias=bias.astype(dtype),
+            coefficients={name: value.astype(dtype) for name, value in self.coefficients.items()},
+            initial={name: value.astype(dtype) for name, value in self.initial.items()},
+        )
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """Layers in their order, the readout last, and what stands around them."""
+
+    layers: tuple[FrozenLayer, ...]
+    substeps: int = 1
+    """Steps of the hidden layers for each step of input and readout; 1 without hidden layers."""
+    threshold: Array | None = field(default=None, kw_only=True)
+    """Of the trained encoder, (1,) or (inputs,): it makes +1, 0 and -1 of the input. None: the layers read it as it is."""
+    state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
+    """How states are kept between two steps, if the network was trained for few bits."""
+    signal: SignalEncoder | None = field(default=None, kw_only=True)
+    """What turns a signal of half as many channels as there are inputs into the network's input, for C."""
+    surrogate: Surrogate | None = field(default=None, kw_only=True)
+    dtype: str = field(default="float32", kw_only=True)
+    """Of the network's weights; arrays of one that is neither float32 nor float64 are float32."""
+
+    @property
+    def inputs(self) -> int:
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self) -> int:
+        return self.layers[-1].size
+
+    @cached_property
+    def directions(self) -> dict[str, FrozenLayer]:
+        """All single directions by name, in the order of a state."""
+        return {name: layer for whole in self.layers for name, layer in whole.directions.items()}
+
+    def dynamics(self, number: int) -> tuple[Neuron, list[Array]]:
+        """The model that runs in time in a layer, and its coefficients, each (H,): those of the neuron, and of its rounding where
+        states are kept in few bits."""
+        layer, kept = self.layers[number], self.state_as.of_layer(number)
+        coefficients = list(layer.coefficients.values())
+        if kept is None:
+            return layer.neuron, coefficients
+        like = torch.from_numpy(coefficients[0])
+        return rounded_neuron(layer.neuron), [
+            *coefficients,
+            *(grid.numpy() for grid in grids(layer.neuron, kept, like)),
+        ]
+
+    def features(self) -> Iterator[tuple[str, str, str]]:
+        """(feature, where it is, what to do) of all that not every consumer can represent."""
+        hidden, readout = self.layers[:-1], self.layers[-1]
+        for layer in hidden:
+            if layer.backward is not None:
+                advice = "train a network that reads forwards only, or export it as ONNX in the sequence form"
+                yield "bidirectional", f"{layer.name} is bidirectional and needs the whole sequence", advice
+        if self.threshold is not None:
+            advice = "export it as ONNX, or use srnn stream"
+            yield "encoder", "a trained encoder makes +1, 0 and -1 of its input", advice
+        if self.substeps > 1:
+            advice = "export it as ONNX, or use srnn stream"
+            yield "substeps", f"its hidden layers take {self.substeps} substeps for each step of the input", advice
+        for layer in hidden:
+            if layer.output == "membrane":
+                yield "membrane", f"{layer.name} passes on its membrane", "export it as ONNX or NIR"
+            if layer.neuron.emission != "spike":
+                yield "analog", f"{layer.name} ({layer.neuron.name}) emits analog values", "export it as float32"
+        if readout.neuron.emission == "relu":
+            yield "analog", f"the readout consists of ReLU neurons ({readout.neuron.name})", "export it as float32"
+        if self.state_as.width < 32:
+            where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
+            yield "rounded", where, "export it with: srnn export c RUN --format int8"
+        if self.dtype not in ("float32", "float64"):
+            yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"
+        for name, layer in self.directions.items():
+            arrays = [*layer.matrices(), *([] if layer.bias is None else [layer.bias]), *layer.coefficients.values()]
+            if not all(np.isfinite(array).all() for array in arrays):
+                yield "not finite", f"{name} has weights or time constants that are not finite", "train it again"
+
+    def why_not(self, consumer: str, neurons: Container[str] | None = None) -> tuple[str, str] | None:
+        """(what of the network that consumer cannot represent, what to do about it); None if it can take all of it.
+
+        ``neurons``: names of the neurons that it knows; None: all of them.
+        """
+        for feature, where, advice in self.features():
+            if feature in CANNOT[consumer]:
+                return where, advice
+        for name, layer in self.directions.items():
+            if neurons is not None and layer.neuron.name not in neurons:
+                return f"it does not know the neuron '{layer.neuron.name}' of {name}", "describe that neuron to it"
+        return None
+
+    def require(self, consumer: str, neurons: Container[str] | None = None) -> Self:
+        """The network itself. SrnnError, naming layer and way out, where that consumer cannot take it (see ``why_not``)."""
+        reason = self.why_not(consumer, neurons)
+        if reason is not None:
+            raise SrnnError(f"{consumer} cannot take this network: {reason[0]}; {reason[1]}.")
+        return self
+
+
+def freeze(network: Any, consumer: str | None = None) -> FrozenNetwork:
+    """An SRNN as arrays; for a consumer: checked by ``require``.
+
+    Raises SrnnError for anything but an SRNN, and for what the consumer cannot represent.
+    """
+    if not isinstance(getattr(network, "readout", None), Layer):
+        who = consumer or "Freezing"
+        raise SrnnError(f"{who} needs a spiking network (SRNN), not a {type(network).__name__}.")
+    hidden = [_frozen_layer(f"layers.{number}", layer) for number, layer in enumerate(network.layers)]
+    frozen = FrozenNetwork(
+        (*hidden, _frozen_layer("readout", network.readout)),
+        substeps=network.substeps if len(network.layers) else 1,
+        threshold=None
+        if network.encoder is None
+        else _array(network.encoder.threshold.to(network.readout.weight_in.dtype)),
+        state_as=StateFormat.of_network(network),
+        surrogate=network.surrogate,
+        dtype=str(network.readout.weight_in.dtype).removeprefix("torch."),
+    )
+    return frozen if consumer is None else frozen.require(consumer)
+
+
+def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
+    if isinstance(layer, BidirectionalLayer):
+        backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
+        return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
+    neuron, weight_in = layer.neuron, _array(layer.weight_in)
+    return FrozenLayer(
+        name=name,
+        neuron=neuron,
+        weight_in=weight_in,
+        weight_rec=None if layer.weight_rec is None else _array(layer.weight_rec),
+        bias=None if layer.bias is None else _array(layer.bias),
+        coefficients=dict(zip(neuron.coefficients, map(_array, layer.params.coefficients()), strict=True)),
+        initial=_initial(neuron, layer.size, weight_in.dtype),
+        output=layer.output,
+        parameters={key: _array(value) for key, value in layer.params.state_dict().items()},
+    )
+
+
+def _array(tensor: Tensor) -> Array:
+    tensor = tensor.detach().cpu()
+    return (tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()).numpy().copy()
+
+
+def _initial(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array]:
+    def mean(how: Init) -> float:
+        return (how.a + how.b) / 2 if how.distribution == "uniform" else how.a
+
+    given = dict(neuron.initial)
+    values: dict[str, float] = {}
+    for name in neuron.State._fields:
+        how = given.get(name)
+        values[name] = 0.0 if how is None else values["u"] if isinstance(how, str) else mean(how)
+    if neuron.emission == "spike" and values["s"] not in (0.0, 1.0):
+        values["s"] = 0.0
+    return {name: np.full(size, value, dtype) for name, value in values.items()}
