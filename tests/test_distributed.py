@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,21 @@ from srnn.train.training import train
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 HERE = str(Path(__file__).parent)
+
+# torch 2.13 leaves open the file into which a dead process spoke.
+pytestmark = pytest.mark.filterwarnings(r"ignore:.*stderr\.log:pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_before() -> Iterator[None]:
+    """torchrun's agent keeps the signals and sets variables; later tests shall not meet them."""
+    handlers, variables = {number: signal.getsignal(number) for number in (1, 2, 3, 15)}, dict(os.environ)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+
 
 # A large eps: Adam divides by the size of a gradient, and of one that is 0 but for rounding it would make a full step.
 COMMON = ("--training.epochs=2", "--training.optimizer.eps=1e-3")
@@ -196,6 +214,41 @@ def test_how_a_process_ended_is_said() -> None:
         launch(end(f"rank and os.kill(os.getpid(), signal.SIGKILL); time.sleep(0.5); sys.exit({LOST})"), 2, 1, "")
     with pytest.raises(SrnnError, match=r"process 0 was killed by signal 9\. The others were ended\. Go on"):
         launch(end("rank == 0 and os.kill(os.getpid(), signal.SIGKILL); time.sleep(60)"), 2, 1, "Go on.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_signal_to_the_launcher_ends_all_unless_it_is_ignored(number: int, ignored: bool, tmp_path: Path) -> None:
+    child = f"""
+import os, sys, time
+open({str(tmp_path)!r} + "/" + os.environ["RANK"], "w").write(str(os.getpid()))
+try:
+    time.sleep(2 if {ignored} else 60)
+except KeyboardInterrupt:
+    os.environ["RANK"] == "0" and print("srnn: stopped", file=sys.stderr)
+    sys.exit(130)
+"""
+    parent = f"""
+import signal, sys
+from srnn.train.distributed import launch
+if {ignored}:
+    signal.signal({int(number)}, signal.SIG_IGN)
+sys.exit(launch([sys.executable, "-c", {child!r}], 2, 1, ""))
+"""
+    process = subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.PIPE, text=True)
+    files = [tmp_path / "0", tmp_path / "1"]
+    while not all(file.is_file() and file.read_text() for file in files):
+        assert process.poll() is None
+        time.sleep(0.05)
+    began = time.monotonic()
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == (0 if ignored else 128 + number)
+    assert said == ("srnn: stopped\n" if number == signal.SIGINT and not ignored else "")
+    assert time.monotonic() - began < 20
+    for file in files:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
 
 
 @pytest.mark.parametrize("variables", [{}, {"MASTER_ADDR": "x"}, {"MASTER_ADDR": "x", "NODE_RANK": "2"},

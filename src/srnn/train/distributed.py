@@ -6,7 +6,8 @@ states are drawn for all and then cut, losses count by their sequences or steps,
 
 The first process alone writes, validates and speaks. All others follow: they hold the same weights and know the same numbers.
 
-Processes find each other as torchrun says (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them without torchrun.
+Processes find each other as torchrun says (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them by the agent that torchrun
+runs too, which watches them, and says in one line what happened.
 """
 
 from __future__ import annotations
@@ -15,12 +16,7 @@ import atexit
 import logging
 import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -240,82 +236,61 @@ def launched() -> bool:
 
 
 def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int:
-    """Run a command as ``devices`` processes here that train together; returns its exit code.
+    """Run a command as ``devices`` processes here that train together, under torchrun's agent; returns its exit code.
 
     With several ``nodes`` the same is done on each; MASTER_ADDR, the first one's address, and NODE_RANK (or SLURM_NODEID) tell
-    them apart. When a process dies, the others are ended.
+    them apart. When a process dies, the others are ended; a signal to this process reaches all.
 
-    Raises SrnnError for a missing variable, and when a process died: with its exit code or signal, and ``advice``.
+    Raises SrnnError for a missing variable, when the nodes do not find each other, and when a process died: with its exit code
+    or signal, and ``advice``.
     """
-    node, address, port = _place(nodes)
-    environment = dict(os.environ)
-    if "OMP_NUM_THREADS" not in environment:
-        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // devices))
-    environment |= {
-        "TORCHELASTIC_RUN_ID": _OURS, "MASTER_ADDR": address, "MASTER_PORT": port, "GROUP_RANK": str(node),
-        "WORLD_SIZE": str(devices * nodes), "LOCAL_WORLD_SIZE": str(devices),
-    }  # fmt: skip
-    main = threading.current_thread() is threading.main_thread()
-    before = (
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)) if main else None
-    )  # else they would go on without us
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    node, address = _place(nodes)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    agent = logging.getLogger("torch.distributed.elastic")  # what happens is said here, in one line
+    agent.propagate, agent.handlers = False, [logging.NullHandler()]
     with tempfile.TemporaryDirectory(prefix="srnn-") as folder:
-        errors = [Path(folder) / str(local) for local in range(devices)]
-        processes: list[subprocess.Popen[bytes]] = []
+        silent = {local: Std.ERR for local in range(devices) if node or local}  # the first process speaks for all
+        config = LaunchConfig(
+            nodes, nodes, devices, run_id=_OURS, rdzv_backend="static", rdzv_endpoint=address, rdzv_configs={"rank": node},
+            rdzv_timeout=int(_TIMEOUT.total_seconds()), max_restarts=0, logs_specs=DefaultLogsSpecs(folder, silent),
+        )  # fmt: skip
+        names = [name for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+        # Not what we were told to ignore, as nohup does.
+        heeded = [name for name in names if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN]
+        config.signals_to_handle = ",".join(heeded)
         try:
-            for local, path in enumerate(errors):
-                rank = {"RANK": str(node * devices + local), "LOCAL_RANK": str(local)}
-                with open(path, "wb") as file:
-                    speaks = rank["RANK"] == "0"
-                    processes.append(subprocess.Popen(command, env=environment | rank, stderr=None if speaks else file))
-            return _watch(processes, errors, node * devices, advice)
-        except KeyboardInterrupt:  # the terminal has told the processes too, and the first one says how to go on
-            for process in processes:
-                process.wait(60)
-            return 130
-        finally:
-            if main:
-                signal.signal(signal.SIGTERM, before)
-            for process in processes:
-                if process.poll() is None:
-                    process.terminate()
-            for process in processes:
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-
-def _watch(processes: list[subprocess.Popen[bytes]], errors: list[Path], first_rank: int, advice: str) -> int:
-    """Wait for all. SrnnError for the first that dies; the exit code of one that has said itself what was wrong."""
-    while True:
-        codes = [process.poll() for process in processes]
-        # One that was killed, or knows what is wrong, comes before those that only lost it.
-        for local in sorted(range(len(codes)), key=lambda local: (codes[local] == LOST, codes[local] or 0)):
-            code = codes[local]
-            if not code:
-                continue
-            rank = first_rank + local
+            elastic_launch(config, command[0])(*command[1:])
+            return 0
+        except SignalException as error:
+            return 128 + error.sigval
+        except RuntimeError as error:
+            raise SrnnError(f"The {nodes} machines do not find each other at {address}: {error}") from error
+        except ChildFailedError as error:
+            codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+            # The first that died, unless it only lost another one; those that were ended for it come last.
+            rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
+            code = codes[rank]
             if code == LOST:
-                raise SrnnError(f"Training process {rank} has lost another one, on another machine. {advice}")
+                raise SrnnError(f"Training process {rank} has lost another one, on another machine. {advice}") from None
             if code > 0 and rank == 0:
                 return code
-            said = errors[local].read_text(errors="replace").strip().splitlines() if code > 0 else []
+            log = next(Path(folder).glob(f"*/*/{rank - node * devices}/stderr.log"), None)
+            said = log.read_text(errors="replace").strip().splitlines() if log and code > 0 else []
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             what = f": {said[-1].removeprefix('srnn: ')}" if said else "."
-            raise SrnnError(f"Training process {rank} {how}{what} The others were ended. {advice}")
-        if all(code == 0 for code in codes):
-            return 0
-        time.sleep(0.2)
+            raise SrnnError(f"Training process {rank} {how}{what} The others were ended. {advice}") from None
 
 
-def _place(nodes: int) -> tuple[int, str, str]:
-    """Number of this machine, address and port of the first."""
+def _place(nodes: int) -> tuple[int, str]:
+    """Number of this machine, and where the first one listens."""
     if nodes == 1:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            return 0, "127.0.0.1", str(free.getsockname()[1])
+        from torch.distributed.elastic.utils.distributed import get_free_port
+
+        return 0, f"127.0.0.1:{get_free_port()}"
     node = os.environ.get("NODE_RANK", os.environ.get("SLURM_NODEID"))
     address = os.environ.get("MASTER_ADDR")
     if node is None or address is None:
@@ -324,4 +299,4 @@ def _place(nodes: int) -> tuple[int, str, str]:
         )
     if not node.isdecimal() or int(node) >= nodes:
         raise SrnnError(f"NODE_RANK is {node!r}; with --nodes {nodes} it must be a number from 0 to {nodes - 1}.")
-    return int(node), address, os.environ.get("MASTER_PORT", "29500")
+    return int(node), f"{address}:{os.environ.get('MASTER_PORT', '29500')}"
