@@ -340,8 +340,7 @@ def test_whatever_happens_every_unit_is_done_exactly_once(
             if claim is not None:
                 held[who] = claim
         elif what == "die" and who in held:  # as give_up_dead does it
-            number = held.pop(who).trial._trial_id
-            queue._end(number, optuna.trial.TrialState.FAIL)
+            queue._write(held.pop(who).trial, optuna.trial.TrialState.FAIL)
         elif what == "release" and who in held:
             held.pop(who).release()
         elif what == "complete" and who in held:

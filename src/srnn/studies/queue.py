@@ -6,6 +6,9 @@ worker's is given up, whereupon it is missing. A trial changes hands in the stor
 or to failed.
 
 States of a unit: waiting, running, done, pruned, failed (its training ended with an error, or its workers died again and again).
+
+Signs of life stay by hand: optuna's heartbeat needs a database, and never tells a frozen worker that its trial is another's now.
+Under SLURM an array of jobs starts the workers (docs/sweeps.md), which needs no code.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from .storage import import_optuna
 if TYPE_CHECKING:
     import optuna
 
+_STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 MAX_DEATHS = 3
 """Workers that may die over a unit before it counts as failed: it may be what kills them."""
 
@@ -73,6 +77,7 @@ class Queue:
         optuna = import_optuna()
         self.sweep, self.storage, self.patience = sweep, storage, patience
         self.units = {unit.name: unit for unit in sweep.units()}
+        self.states = optuna.trial.TrialState
         self._watcher = Watcher(patience)
         self.study = optuna.create_study(
             study_name=sweep.name, storage=storage, load_if_exists=True,
@@ -164,37 +169,25 @@ class Queue:
 
     def claim(self) -> Claim | None:
         """A waiting unit, which is now ours; None when there is none at the moment."""
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.trial import Trial, TrialState
+        from optuna.trial import Trial
 
         self.give_up_dead()
         self.fill()
         for trial in self._trials():
-            if trial.state != TrialState.WAITING:
-                continue
-            try:
-                if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    continue
-            except UpdateFinishedTrialError:
+            if trial.state != self.states.WAITING or not self._write(trial, self.states.RUNNING):
                 continue
             unit = self.units[trial.user_attrs["unit"]]
-            if self._holders()[unit.name].number != trial.number:
-                self._end(trial._trial_id, TrialState.FAIL)  # two workers added it at the same time
-                continue
-            return Claim(self, unit, Trial(self.study, trial._trial_id))
+            if self._holders()[unit.name].number == trial.number:
+                return Claim(self, unit, Trial(self.study, trial._trial_id))
+            self._write(trial, self.states.FAIL)  # two workers added it at the same time
         return None
 
     def give_up_dead(self) -> None:
         """Give up the trials of workers that are no more, so that ``fill`` adds them again."""
-        from optuna.trial import TrialState
-
         for trial in self._trials():
-            if trial.state != TrialState.RUNNING:
-                continue
             lease = trial.user_attrs.get("lease", {})
-            if is_gone(lease) or self._watcher.is_stale(trial.number, lease):
-                self._set(trial._trial_id, "died", True)
-                self._end(trial._trial_id, TrialState.FAIL)
+            if trial.state == self.states.RUNNING and (is_gone(lease) or self._watcher.is_stale(trial.number, lease)):
+                self._write(trial, self.states.FAIL, died=True)
 
     def status(self) -> list[UnitStatus]:
         """Every unit, in the sweep's order."""
@@ -211,15 +204,13 @@ class Queue:
 
     def _holders(self, retry_failed: bool = False) -> dict[str, optuna.trial.FrozenTrial]:
         """The trial that counts for each unit; with ``retry_failed`` none that ended with an error."""
-        from optuna.trial import TrialState
-
         trials = self._trials()
         rounds: dict[str, int] = {}
         for trial in trials:
             rounds[trial.user_attrs["unit"]] = max(rounds.get(trial.user_attrs["unit"], 0), trial.user_attrs["round"])
         found: dict[str, optuna.trial.FrozenTrial] = {}
         for trial in reversed(trials):
-            unit, failed = trial.user_attrs["unit"], trial.state == TrialState.FAIL
+            unit, failed = trial.user_attrs["unit"], trial.state == self.states.FAIL
             stands = not failed or ("error" in trial.user_attrs and not retry_failed)
             if stands and trial.user_attrs["round"] == rounds[unit]:
                 found[unit] = trial
@@ -231,32 +222,24 @@ class Queue:
         last = max((trial.user_attrs["round"] for trial in earlier), default=0)
         return last + (retry_failed and any("error" in trial.user_attrs for trial in earlier))
 
-    def _set(self, trial: int, key: str, value: Any) -> bool:
-        """Set an attribute; False when the trial has ended meanwhile."""
+    def _write(
+        self, trial: Any, state: optuna.trial.TrialState | None = None, value: float | None = None, **attributes: Any
+    ) -> bool:
+        """Set attributes of a trial, then its state; False when someone has ended it, or begun it, before."""
         from optuna.exceptions import UpdateFinishedTrialError
 
+        number = trial._trial_id
         try:
-            self.storage.set_trial_user_attr(trial, key, value)
-        except UpdateFinishedTrialError:
-            return False
-        return True
-
-    def _end(self, trial: int, state: optuna.trial.TrialState, value: float | None = None) -> bool:
-        """End a trial; False when someone else has."""
-        from optuna.exceptions import UpdateFinishedTrialError
-
-        try:
-            return self.storage.set_trial_state_values(trial, state, None if value is None else [value])
+            for key, content in attributes.items():
+                self.storage.set_trial_user_attr(number, key, content)
+            values = None if value is None else [value]
+            return state is None or self.storage.set_trial_state_values(number, state, values)
         except UpdateFinishedTrialError:
             return False
 
     def _status(self, unit: Unit, trial: optuna.trial.FrozenTrial | None) -> UnitStatus:
-        from optuna.trial import TrialState
-
         if trial is None:
             return UnitStatus(unit, "waiting", dict(unit.settings), None, 0, "", None, {}, None)
-        states = {TrialState.WAITING: "waiting", TrialState.RUNNING: "running", TrialState.COMPLETE: "done",
-                  TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # fmt: skip
         seen, lease = trial.intermediate_values, trial.user_attrs.get("lease")
         if trial.value is not None:
             value = trial.value
@@ -264,7 +247,7 @@ class Queue:
             value = seen[max(seen)] if seen else None
         return UnitStatus(
             unit=unit,
-            state=states[trial.state],
+            state=_STATES[trial.state.name],
             settings=decode(trial.params, self.sweep) if self.sweep.is_search else dict(unit.settings),
             value=value,
             epochs=len(seen),
@@ -297,7 +280,7 @@ class Claim:
         """Give a sign of life."""
         self._beats += 1
         # A worker that is resumed on another machine may have the number of beats of the dead one; never its process.
-        if not self.queue._set(self.trial._trial_id, "lease", {**self._lease, "beat": [os.getpid(), self._beats]}):
+        if not self.queue._write(self.trial, lease={**self._lease, "beat": [os.getpid(), self._beats]}):
             self._lost.set()
         self._last = time.monotonic()
 
@@ -330,34 +313,25 @@ class Claim:
 
     def complete(self, value: float, results: Mapping[str, Any]) -> bool:
         """The unit is done; False when it was not ours any more."""
-        from optuna.trial import TrialState
-
-        return self._close("results", dict(results), TrialState.COMPLETE, value)
+        return self._end(self.queue.states.COMPLETE, value, results=dict(results))
 
     def prune(self, value: float, results: Mapping[str, Any]) -> bool:
         """The unit was ended early."""
-        from optuna.trial import TrialState
-
-        return self._close("results", dict(results), TrialState.PRUNED, value)
+        return self._end(self.queue.states.PRUNED, value, results=dict(results))
 
     def fail(self, error: str) -> bool:
         """The unit's training ended with an error."""
-        from optuna.trial import TrialState
-
-        return self._close("error", error, TrialState.FAIL, None)
+        return self._end(self.queue.states.FAIL, error=error)
 
     def release(self) -> bool:
         """Give the unit back, for whoever goes on with it."""
-        from optuna.trial import TrialState
-
-        given_back = self.queue._end(self.trial._trial_id, TrialState.FAIL)
+        given_back = self._end(self.queue.states.FAIL)
         self.queue.fill()
         return given_back
 
-    def _close(self, key: str, content: Any, state: optuna.trial.TrialState, value: float | None) -> bool:
+    def _end(self, state: optuna.trial.TrialState, value: float | None = None, **attributes: Any) -> bool:
         self._stop.set()  # a sign of life after the end would look like a lost unit
-        number = self.trial._trial_id
-        return self.queue._set(number, key, content) and self.queue._end(number, state, value)
+        return self.queue._write(self.trial, state, value, **attributes)
 
     def _beat_on(self) -> None:
         while not self._stop.wait(self.queue.patience / 4) and not self._lost.is_set():
