@@ -106,3 +106,62 @@ def test_no_module_imports_one_that_imports_it() -> None:
             break
         sees = {name: targets - free for name, targets in sees.items() if name not in free}
     assert not sees, f"a circle: {sorted(sees)}"
+
+
+# ---- nobody outside data/ asks which task there is -----------------------------------------------------------------------------
+
+
+def task_classes() -> set[str]:
+    """The names of ``Task`` and of all classes that derive from it."""
+    bases = {
+        node.name: {part.id for part in node.bases if isinstance(part, ast.Name)}
+        for name, path in modules().items() if name.startswith("srnn.data")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)
+    }  # fmt: skip
+    found: set[str] = {"Task"}
+    while more := {name for name, of in bases.items() if of & found} - found:
+        found |= more
+    return found
+
+
+def questions(tree: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
+    """(line, what) wherever an object is asked for its class among these, or a task for its name."""
+    for node in ast.walk(tree):
+        asked: list[ast.AST] = []
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("isinstance", "issubclass")
+        ):
+            asked = list(ast.walk(node.args[1]))
+        elif isinstance(node, ast.MatchClass):
+            asked = [node.cls]
+        names = {getattr(part, "id", getattr(part, "attr", None)) for part in asked}
+        yield from ((node.lineno, name) for name in sorted(classes & names))
+        parts: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.Subscript):
+            parts = [node.slice]
+        elif isinstance(node, ast.Match):
+            parts = [node.subject]
+        if any(re.search(r"\btask\.name$", ast.unparse(part)) for part in parts):
+            yield node.lineno, "task.name"
+
+
+def test_no_file_outside_data_asks_which_task_there_is() -> None:
+    """A task answers for itself. Only the paper's tables, figures and countings are of its tasks, by name."""
+    classes = task_classes()
+    assert {"Task", "ECGTask", "AudioTask", "PermutedMNISTTask"} <= classes
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} asks for {what}"
+        for name, path in modules().items() if not name.startswith("srnn.data")
+        for line, what in questions(ast.parse(path.read_text(encoding="utf-8")), classes)
+        if not (what == "task.name" and name.startswith(("srnn.paper", "srnn.measure.energy")))
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_such_a_question_is_found() -> None:
+    text = "isinstance(x, (int, ECGTask)); tasks.Task; task.name == 'ecg'; recipe.task.name in NAMES; RATES[task.name]; task.name"
+    assert [what for _, what in questions(ast.parse(text), {"Task", "ECGTask"})] == ["ECGTask", *["task.name"] * 3]

@@ -19,24 +19,16 @@ from srnn.data.datasets.qtdb_records import (
     LONGEST_TP,
     MARGIN,
     PAPER_LABEL_LAG,
-    RecordOptions,
     annotated_stretches,
     label_segments,
-    load_records,
-    normalise,
     read_record,
     record_names,
     split_records,
 )
-from srnn.data.encoders import LevelCrossing
+from srnn.data.tasks import ECGTask
 from srnn.errors import SrnnError
 
-
-def encode_record(signal: np.ndarray, options: RecordOptions) -> np.ndarray:
-    """The whole record's spikes, (T, 4)."""
-    return options.encoder(normalise(signal, options.smoothing))[0]
-
-
+RECORDS = ECGTask("records")
 BEAT = [(0, "("), (10, "p"), (20, ")"), (35, "("), (45, "N"), (55, ")"), (100, "t"), (120, ")")]
 P, PQ, QR, RS, ST, TP = range(6)
 
@@ -141,12 +133,12 @@ def test_records_are_split_by_place_in_the_alphabet() -> None:
 )
 def test_bad_options_are_refused(options: dict) -> None:
     with pytest.raises(SrnnError, match=next(iter(options))):
-        RecordOptions(**options)
+        ECGTask("records", **options)
 
 
 def test_a_flat_lead_has_no_spikes() -> None:
     signal = np.stack([np.ones(50), np.sin(np.arange(50))], axis=1)
-    spikes = encode_record(signal, RecordOptions())
+    spikes = RECORDS.signal().whole(signal)
     assert not spikes[:, :2].any() and spikes[:, 2:].any()
 
 
@@ -186,11 +178,11 @@ def write_marks(wfdb: object, folder: Path, name: str, samples: list[int], symbo
 
 
 def test_small_records_become_windows(small: Path) -> None:
-    options = RecordOptions(window=500, stride=400)
-    split = load_records("validation", small, options)
+    task = ECGTask("records", window=500, stride=400)
+    split = task.load("validation", small)
     assert split.groups is not None and set(split.groups) == {"sel2"}
     record = read_record(small / "qtdb" / "records", "sel2")
-    spikes = encode_record(record.signal, options)
+    spikes = task.signal().whole(record.signal)
     starts = range(410 - MARGIN, 10_000, 400)
     assert 0.1 < split.x.mean() < 0.5
     for start, x, y in zip(starts, split.x, split.y, strict=False):
@@ -201,22 +193,22 @@ def test_small_records_become_windows(small: Path) -> None:
 
 
 def test_a_lag_moves_labels_only(small: Path) -> None:
-    plain, late = (load_records("train", small, RecordOptions(window=500, stride=400, label_lag=k)) for k in (0, 19))
+    plain, late = (ECGTask("records", window=500, stride=400, label_lag=k).load("train", small) for k in (0, 19))
     np.testing.assert_array_equal(plain.x, late.x)
     np.testing.assert_array_equal(plain.y[:, :-19], late.y[:, 19:])
 
 
 def test_a_window_beyond_the_record_is_padded(small: Path) -> None:
-    split = load_records("train", small, RecordOptions(window=5000))
+    split = ECGTask("records", window=5000).load("train", small)
     assert split.lengths is not None and (split.lengths < 3000).all()
     for x, y, length in zip(split.x, split.y, split.lengths, strict=True):
         assert not x[length:].any() and (y[length:] == -1).all() and x[length - 50 : length].any()
 
 
 def test_records_may_lie_in_qtdb_itself(small: Path, tmp_path: Path) -> None:
-    expected = load_records("test", small)
+    expected = RECORDS.load("test", small)
     shutil.copytree(small / "qtdb" / "records", tmp_path / "flat" / "qtdb")
-    np.testing.assert_array_equal(load_records("test", tmp_path / "flat").x, expected.x)
+    np.testing.assert_array_equal(RECORDS.load("test", tmp_path / "flat").x, expected.x)
 
 
 def expect_one_line(small: Path, *words: str, name: str = "sel2") -> None:
@@ -232,7 +224,7 @@ def test_missing_folders_and_files_say_how_to_get_them(small: Path, tmp_path: Pa
     (tmp_path / "empty" / "qtdb").mkdir(parents=True)
     for folder in (tmp_path / "nowhere", tmp_path / "empty"):
         with pytest.raises(SrnnError, match="not found") as error:
-            load_records("train", folder)
+            RECORDS.load("train", folder)
         for word in ("physionet.org/content/qtdb/1.0.0/", "--data-dir", "SRNN_DATA"):
             assert word in str(error.value)
     for suffix in ("q1c", "dat", "hea"):
@@ -250,13 +242,13 @@ def test_too_few_records_for_a_split(small: Path) -> None:
     for name in ("sel3", "sel4", "sel5"):
         (small / "qtdb" / "records" / f"{name}.hea").unlink()
     with pytest.raises(SrnnError, match="too few records for a test split"):
-        load_records("test", small)
+        RECORDS.load("test", small)
 
 
 def test_without_wfdb_the_extra_is_named(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wfdb", None)
     with pytest.raises(SrnnError, match=r'pip install "srnn\[ecg\]"'):
-        load_records("train", small)
+        RECORDS.load("train", small)
 
 
 def test_records_of_another_kind_are_refused(small: Path, wfdb: object) -> None:
@@ -303,7 +295,7 @@ def test_truncated_and_flipped_files_raise_nothing_else(small: Path, suffix: str
             if suffix == "dat":  # the header's checksum sees to that
                 np.testing.assert_array_equal(record.signal, good.signal)
             elif suffix == "hea":  # up to its gain and offset, which normalising takes away
-                np.testing.assert_array_equal(encode_record(record.signal, RecordOptions()).shape, (3000, 4))
+                np.testing.assert_array_equal(RECORDS.signal().whole(record.signal).shape, (3000, 4))
             assert record.labels.shape == good.labels.shape and record.labels.max() < len(CLASS_NAMES)
     if suffix != "hea":  # a header may end in comments, or in a lead's name
         assert all(content in refused for content in spoilt[:25])
@@ -314,18 +306,18 @@ def test_checksums_beside_the_records_are_compared(small: Path) -> None:
     files = sorted(folder.glob("sel*.*"))
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in files]
     (folder / "SHA256SUMS").write_text("\n".join(lines), encoding="utf-8")
-    load_records("validation", small)
+    RECORDS.load("validation", small)
     path = folder / "sel2.q1c"
     raw = bytearray(path.read_bytes())
     for at in range(0, len(raw), 7):
         raw[at] ^= 1
         path.write_bytes(raw)
         with pytest.raises(SrnnError, match="SHA256SUMS"):
-            load_records("validation", small)
+            RECORDS.load("validation", small)
         raw[at] ^= 1
     (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\0nonsense")  # no checksums: nothing to compare
     path.write_bytes(raw)
-    load_records("validation", small)
+    RECORDS.load("validation", small)
 
 
 # --- the real records -----------------------------------------------------------------------------------------------
@@ -352,7 +344,7 @@ def test_labels_of_real_records_are_those_of_the_papers_file(data_dir: Path, wfd
 
 
 def test_real_records_split_whole_and_encode_like_the_paper(data_dir: Path, wfdb: object) -> None:
-    splits = {name: load_records(name, data_dir) for name in ("train", "validation", "test")}  # type: ignore[arg-type]
+    splits = {name: RECORDS.load(name, data_dir) for name in ("train", "validation", "test")}  # type: ignore[arg-type]
     groups = {name: set(split.groups) for name, split in splits.items() if split.groups is not None}
     assert sorted(set.union(*groups.values())) == record_names(data_dir / "qtdb" / "records")
     assert sum(map(len, groups.values())) == 28
@@ -375,7 +367,7 @@ def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_d
     ours, theirs = [], []
     for name in ("sel100", "sel103", "sel31", "sel808", "sele0104", "sele0111"):
         record = read_record(data_dir / "qtdb" / "records", name)
-        spikes = encode_record(record.signal, RecordOptions())
+        spikes = RECORDS.signal().whole(record.signal)
         start = int(np.flatnonzero(record.labels >= 0)[0]) - MARGIN
         for j, window in enumerate(x[number == IN_THE_PAPERS_FILE[name]][:-1]):
             ours.append(spikes[start + 1000 * j : start + 1000 * j + 1300])
@@ -384,5 +376,6 @@ def test_the_default_encoder_is_as_near_the_papers_as_its_own_windows_are(data_d
 
 
 def test_send_on_delta_is_an_option(data_dir: Path, wfdb: object) -> None:
-    split = load_records("validation", data_dir, RecordOptions(LevelCrossing("send_on_delta", 0.2, 0.2), smoothing=0))
+    task = ECGTask("records", rule="send_on_delta", threshold_up=0.2, threshold_down=0.2, smoothing=0)
+    split = task.load("validation", data_dir)
     assert 0.05 < split.x.mean() < 0.2

@@ -21,14 +21,13 @@ from srnn.data.datasets.speech_commands import (
     WORDS,
     SpeechCommands,
     list_clips,
-    load_phones,
-    load_speech_commands,
     read_segments,
     speaker_of,
     which_set,
 )
 from srnn.data.encoders import SpeechFeatures, ternary
-from srnn.data.tasks import create_task
+from srnn.data.signals import SpeechPath
+from srnn.data.tasks import PhonesTask, SpeechCommandsTask, create_task
 from srnn.errors import SrnnError
 
 SPEAKERS = [f"{k:08x}" for k in range(40)]
@@ -132,7 +131,7 @@ def test_what_encode_gives_is_what_load_gave(master: Path) -> None:
     split = task.load("validation", master)
     statistics = task.statistics(master)  # type: ignore[attr-defined]
     clip = list_clips("validation", master, SpeechCommands())[3]
-    x = task.encode(read_clip(clip, 16000, 16000), 16000, statistics)  # type: ignore[attr-defined]
+    x = task.signal().calibrated(statistics=statistics).whole(read_clip(clip, 16000, 16000), 16000)  # type: ignore[attr-defined]
     np.testing.assert_allclose(x, split.x[3:4].to_dense()[0], atol=0.1)  # type: ignore[union-attr]
     assert np.abs(x - split.x[3:4].to_dense()[0]).mean() < 2e-3  # type: ignore[union-attr]
 
@@ -233,7 +232,7 @@ def test_features_of_clips_of_many_lengths(tmp_path: Path) -> None:
     for row, sound in zip(frames, sounds, strict=True):
         made = encoder.frames(sound)
         row[: len(made)] = made
-    x = FeatureArray(frames, lengths, encoder, statistics)
+    x = FeatureArray(frames, lengths, SpeechPath(encoder, statistics=statistics))
     for index in ([3], [1, 0], slice(2), np.array([True, False, False, True])):
         dense = x[index].to_dense()
         for row, length, sound in zip(dense, lengths[index], np.array(sounds, object)[index], strict=True):
@@ -274,7 +273,7 @@ def test_mini_is_split_by_speaker(mini: Path) -> None:
 
 
 def test_phones(mini: Path) -> None:
-    split = load_phones("validation", mini)
+    split = PhonesTask().load("validation", mini)
     assert split.y.shape == (len(split), 101) and split.x.shape == (len(split), 101, 120)
     assert (split.y[:, 99:] == -1).all() and (split.y[:, :99] >= 0).all()
     assert 0.4 < (split.y == 0).mean() < 0.6  # silence
@@ -308,7 +307,7 @@ def test_bad_phones_are_one_line(tmp_path: Path, content: object, words: str) ->
 
 def test_statistics_come_from_training_only(master: Path) -> None:
     """The test split's features do not change with what else is in it."""
-    whole = load_speech_commands("test", master)
+    whole = SpeechCommandsTask().load("test", master)
     assert isinstance(whole.x, FeatureArray)
     part = whole.take([1, 4])
     np.testing.assert_array_equal(part.x.to_dense(), whole.x.to_dense()[[1, 4]])  # type: ignore[union-attr]

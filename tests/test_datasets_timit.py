@@ -15,11 +15,9 @@ from srnn.data.datasets.timit import (
     find_phones,
     folding,
     list_sentences,
-    load_timit,
     read_phones,
 )
-from srnn.data.encoders import SpeechFeatures
-from srnn.data.tasks import create_task
+from srnn.data.tasks import TIMITTask, create_task
 from srnn.errors import SrnnError
 
 TRAINING = [f"{'fm'[k % 2]}aa{chr(97 + k)}0" for k in range(20)]
@@ -77,7 +75,7 @@ def test_frames_have_the_phone_at_their_centre(root: Path) -> None:
         centre = 160 * frame + 200
         wanted = next(p for s, e, p in (line.split() for line in PHN.splitlines()) if int(s) <= centre < int(e))
         assert names[split.y[7, frame]] == wanted
-    mel = load_timit("validation", root, encoder=SpeechFeatures())
+    mel = TIMITTask(features="log_mel").load("validation", root)
     assert mel.x.shape == (100, 51, 120) and names[mel.y[0, 0]] == "h#"
     assert (mel.y[:, 50] == -1).all()  # its centre is the sentence's end
 
@@ -94,40 +92,40 @@ def test_folded_classes(root: Path) -> None:
 def test_sentences_of_unequal_length_are_padded(root: Path) -> None:
     folder = root / "timit" / "TRAIN" / "DR1" / TRAINING[0].upper()
     write_sentence(folder, "SX127", 0.8, "0 12000 h#\n")
-    split = load_timit("train", root)
+    split = TIMITTask().load("train", root)
     assert sorted(set(split.lengths)) == [49, 79] and split.x.shape[1] == 79
     short = np.flatnonzero(split.lengths == 49)[0]
     assert (split.y[short, 49:] == -1).all() and not split.x[[short]].to_dense()[0, 49:].any()  # type: ignore[union-attr]
 
 
 def test_names_in_small_letters_and_one_folder_deeper(root: Path) -> None:
-    before = load_timit("test", root)
+    before = TIMITTask().load("test", root)
     for path in sorted((root / "timit").rglob("*"), reverse=True):
         path.rename(path.with_name(path.name.lower()))
     (root / "TIMIT").mkdir()
     (root / "timit").rename(root / "TIMIT" / "data")
-    after = load_timit("test", root)
+    after = TIMITTask().load("test", root)
     np.testing.assert_array_equal(before.y, after.y)
     np.testing.assert_array_equal(before.x.to_dense(), after.x.to_dense())  # type: ignore[union-attr]
 
 
 def test_what_is_missing_is_one_line(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"catalog\.ldc\.upenn\.edu/LDC93S1"):
-        load_timit("train", tmp_path / "nowhere")
+        TIMITTask().load("train", tmp_path / "nowhere")
     speaker = next((root / "timit" / "TEST").glob("DR*/MDAB0"))
     (speaker / "SI648.PHN").unlink()
     with pytest.raises(SrnnError, match=r"SI648\.WAV has no phones beside it \(SI648\.PHN\)"):
-        load_timit("test", root)
+        TIMITTask().load("test", root)
     speaker.rename(speaker.with_name("MXXX0"))
     with pytest.raises(SrnnError, match="lacks 1 of the 24 test speakers in its test folder, such as MDAB0"):
-        load_timit("test", root)
+        TIMITTask().load("test", root)
 
 
 def test_a_damaged_sentence_is_named(root: Path) -> None:
     path = next((root / "timit" / "TEST").glob("DR*/MDAB0/SX127.WAV"))
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(SrnnError, match=r"SX127\.WAV: the SPHERE file is cut off"):
-        load_timit("test", root)
+        TIMITTask().load("test", root)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from compiled import WARNINGS
 from emulated import PROCESSORS, built_board, compiled_for, needed, needs_compiler, needs_emulator, sizes
 from exporting import check_steps, raw_states, run_steps, small
 from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
 from srnn.nn.fixedpoint.device import run_float32
-from srnn.nn.fixedpoint.signal import SignalEncoder
 
-HEART = SignalEncoder(LevelCrossing("send_on_delta", 0.1, 0.1), 7)
+HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
 DOUBLE = re.compile(r"__aeabi_(c?d\w+|\w+2d)|\w+df[0-9]?")
 """Of the compiler's own library: arithmetic of doubles, by software."""
 ANY_FLOAT = re.compile(r"__aeabi_(c?[df]\w+|\w+2[df])|\w+[sd]f[0-9]?")

@@ -19,11 +19,11 @@ import torch
 from compiled import SANITIZED, build, compilers
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from srnn.nn.fixedpoint.signal import SignalEncoder
 from test_export_c_signal import two_leads
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def test_int8_on_the_recordings_inputs(
 
 def crossings(steps: int) -> np.ndarray:
     """Spikes (2, steps, 4) of level crossing on something like an ECG."""
-    encoder = SignalEncoder(LevelCrossing("send_on_delta", 0.1, 0.1), 7)
+    encoder = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
     signals = [two_leads(steps, seed) for seed in (1, 2)]
-    return np.stack([encoder.run(signal, signal.std(axis=0)) for signal in signals])
+    return np.stack([encoder.in_c(signal, signal.std(axis=0)) for signal in signals])
 
 
 @pytest.mark.parametrize("compiler", compilers())

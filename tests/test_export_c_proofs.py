@@ -12,7 +12,7 @@ from compiled import COMPILERS, SANITIZED, compilers
 from exporting import build_step, check_steps, raw_states, run_steps, small
 from proving import ENCODER, STEP, needs_cbmc, tried
 from srnn.data.encoders import LevelCrossing
-from srnn.nn.fixedpoint.signal import SignalEncoder
+from srnn.data.signals import CrossingPath
 
 INT8 = {
     "lif": {"neuron": "lif"},
@@ -25,7 +25,7 @@ INT8 = {
     "adlif, 8-bit states": {"neuron": "adlif", "hidden": (2,), "width": 8},
 }
 FLOAT = ("lif", "alif", "adlif", "relu", "integrator")
-HEART = SignalEncoder(LevelCrossing("send_on_delta", 0.1, 0.1), 7)
+HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
 HELD = ("return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;", "return (int32_t)x;")
 
 

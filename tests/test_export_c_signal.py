@@ -15,16 +15,13 @@ import torch
 from compiled import SANITIZED, Program, build, compilers
 from srnn import SRNN, SrnnError
 from srnn.data.encoders import LevelCrossing
-from srnn.data.encoders.streaming import Chain
-from srnn.data.encoders.streaming_crossing import CrossingStream
-from srnn.data.encoders.streaming_scaling import ScaleStream
-from srnn.data.encoders.streaming_smoothing import SmoothingStream
+from srnn.data.signals import CrossingPath
+from srnn.data.signals.crossing import smoothing_rows
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import DTYPES
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import DeviceNetwork, device_network, run_float32
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
-from srnn.nn.fixedpoint.signal import SignalEncoder, smoothing_rows
 from test_onnx import make_run
 
 torch.set_num_threads(1)
@@ -43,14 +40,13 @@ def two_leads(samples: int, seed: int = 0) -> np.ndarray:
     return np.rint(leads + 1024)
 
 
-def stream(encoder: SignalEncoder, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
+def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
     """The spikes of the library's own streaming encoders, in float64."""
-    smoothing = [SmoothingStream(2, encoder.smoothing)] if encoder.smoothing else []
-    chain = Chain(ScaleStream([1000.0, 1000.0], std), *smoothing, CrossingStream(encoder.crossing, 2))
+    chain = encoder.calibrated(scale=([1000.0, 1000.0], std)).stream()
     return np.concatenate([chain.push(signal), chain.flush()])
 
 
-def heart(encoder: SignalEncoder | LevelCrossing, format: Format, folder: Path) -> tuple[Plan, DeviceNetwork]:
+def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, DeviceNetwork]:
     net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
     export_c(net, folder, "heart", format, encoder=encoder)
     device = device_network(net, encoder)
@@ -76,27 +72,27 @@ def from_signal(program: Program, signal: np.ndarray, std: tuple[float, ...] = S
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_c_on_a_raw_signal_is_the_stream(format: Format, rule: Any, compiler: str, tmp_path: Path) -> None:
     """Scaled, smoothed, crossed and classified: from whole numbers of a converter to the scores of every step."""
-    encoder = SignalEncoder(LevelCrossing(rule, 0.1, 0.07), 7)
+    encoder = CrossingPath(LevelCrossing(rule, 0.1, 0.07), 2, smoothing=7)
     plan, model = heart(encoder, format, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     for samples in (3000, 8, 7, 6, 3, 1):
         signal = two_leads(samples)
         spikes = stream(encoder, signal)
         assert samples < 3000 or 0.03 < spikes.mean() < 0.5
-        np.testing.assert_array_equal(encoder.run(signal, STD, format == "int8"), spikes)
+        np.testing.assert_array_equal(encoder.in_c(signal, STD, format == "int8"), spikes)
         np.testing.assert_array_equal(from_signal(program, signal), scores_of(model, spikes))
 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_a_bare_level_crossing_has_thresholds_in_the_signals_unit(
+def test_without_a_scale_a_level_crossing_has_thresholds_in_the_signals_unit(
     format: Format, compiler: str, tmp_path: Path
 ) -> None:
-    encoder = LevelCrossing("send_on_delta", 20.5, 13.0)
+    encoder = CrossingPath(LevelCrossing("send_on_delta", 20.5, 13.0), 2, scale=([0.0, 0.0], [1.0, 1.0]))
     plan, model = heart(encoder, format, tmp_path / "c")
     signal = two_leads(500)
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
-    np.testing.assert_array_equal(from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder(signal)[0]))
+    np.testing.assert_array_equal(from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder.whole(signal)))
     up = "{21, 21}" if format == "int8" else "{20.5f, 20.5f}"
     assert f"#define HEART_UP {up}" in (tmp_path / "c" / "heart.h").read_text()
 
@@ -104,9 +100,9 @@ def test_a_bare_level_crossing_has_thresholds_in_the_signals_unit(
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: str, tmp_path: Path) -> None:
-    encoder = SignalEncoder(LevelCrossing("send_on_delta", 0.1, 0.1), 7, STD)
+    encoder = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7).with_std(STD)
     plan, _ = heart(encoder, format, tmp_path / "c")
-    bare, _ = heart(SignalEncoder(LevelCrossing()), format, tmp_path / "bare")
+    bare, _ = heart(CrossingPath(LevelCrossing(), 2), format, tmp_path / "bare")
     assert plan.encoder is not None and plan.encoder.operations == (2 * 7 + 2, 2 * 7)
     assert plan.flash_bytes == bare.flash_bytes + 49 * (1 if format == "int8" else 4)
     program = build(tmp_path / "c", plan, compiler, "-DSRNN_COUNT")
@@ -148,25 +144,25 @@ def test_smoothing_weights_are_scipys() -> None:
 def test_what_cannot_be_exported(tmp_path: Path) -> None:
     net, crossing = SRNN(4, [3], 2), LevelCrossing()
     with pytest.raises(SrnnError, match="odd number"):
-        SignalEncoder(crossing, 6)
+        CrossingPath(crossing, 2, smoothing=6)
     with pytest.raises(SrnnError, match="2 standard deviations"):
-        export_c(net, tmp_path / "c", encoder=SignalEncoder(crossing, 7, (1.0,)))
+        export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=7).with_std((1.0,)))
     with pytest.raises(SrnnError, match="positive"):
-        SignalEncoder(crossing, 7, (1.0, 0.0))
+        CrossingPath(crossing, 2, smoothing=7).with_std((1.0, 0.0))
     with pytest.raises(SrnnError, match="export it as float32"):
-        export_c(net, tmp_path / "c", format="int8", encoder=SignalEncoder(crossing, 21))
-    export_c(net, tmp_path / "c", encoder=SignalEncoder(crossing, 21))
+        export_c(net, tmp_path / "c", format="int8", encoder=CrossingPath(crossing, 2, smoothing=21))
+    export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=21))
 
 
 @pytest.mark.parametrize("compiler", compilers())
 def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> None:
-    encoder = SignalEncoder(LevelCrossing("difference", 0.1, 0.1), 7)
+    encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
     plan, model = heart(encoder, "int8", tmp_path / "c")
     signal = np.random.default_rng(0).integers(-(2**31), 2**31, (50, 2))
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)
     lines = "\n".join(f"{a},{b}" for a, b in signal)
     found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e8", given=lines).split()], int)
-    np.testing.assert_array_equal(found, scores_of(model, encoder.run(signal, (1e8, 1e8), True)))
+    np.testing.assert_array_equal(found, scores_of(model, encoder.in_c(signal, (1e8, 1e8), True)))
 
 
 # ---- the command, and real records ------------------------------------------------------------------------------------------
@@ -214,7 +210,6 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
     its own spikes, to the bit.
     """
     pytest.importorskip("wfdb")
-    from srnn.cli.export_c import task_encoder
     from srnn.data.datasets.qtdb_records import _read_wfdb, record_names, records_folder
     from srnn.train.runs import Run
 
@@ -226,8 +221,8 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
     signal = raw.digital.astype(float)
     std = tuple(float(value) for value in signal.std(axis=0))
     network, task, _ = Run.open(records_run(tmp_path / "run")).trained()
-    encoder = task_encoder(task)
-    assert encoder is not None and encoder.smoothing == 7
+    encoder = task.signal()
+    assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7
     expected = stream(encoder, signal, std)
     assert len(expected) == len(signal) and 0.01 < expected.mean() < 0.3
     formats: tuple[Format, ...] = ("float32", "int8")
@@ -235,7 +230,7 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         export_c(network, tmp_path / format, "heart", format, encoder=encoder)  # type: ignore[arg-type]
         device = device_network(network, encoder)
         model = quantise(device) if format == "int8" else device
-        spikes = encoder.run(signal, std, format == "int8")
+        spikes = encoder.in_c(signal, std, format == "int8")
         differ = int((spikes != expected).any(1).sum())
         assert differ <= (0 if format == "int8" else len(signal) / 100_000), differ
         plan, part = make_plan(model, "heart"), slice(0, 30_000)

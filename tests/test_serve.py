@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def test_two_models_and_many_streams_side_by_side(service: Service, models: dict
 def test_an_encoder_that_takes_long_keeps_nobody_waiting(
     service: Service, models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = models["ecg"].live.make_encoder
+    make = models["ecg"].signal.stream
     release, begun = threading.Event(), threading.Event()
 
     class Slow(Chain):
@@ -122,7 +121,7 @@ def test_an_encoder_that_takes_long_keeps_nobody_waiting(
 
     quick = service.stream("ecg")
     with monkeypatch.context() as patch:
-        patch.setattr(models["ecg"], "live", replace(models["ecg"].live, make_encoder=make_slow))
+        patch.setattr(type(models["ecg"].signal), "stream", lambda _: make_slow())
         slow = service.stream("ecg")
     slow.push(LEADS[:50])
     assert begun.wait(20)
@@ -144,7 +143,13 @@ def _heavy() -> PassThrough:
 
 
 def _parts(decoder: Decoder) -> dict[str, Any]:
-    return {"network": decoder.stream._net, "task": decoder.task, "loss": decoder.loss, "live": decoder.live, "seed": 3}
+    return {
+        "network": decoder.stream._net,
+        "task": decoder.task,
+        "loss": decoder.loss,
+        "signal": decoder.signal,
+        "seed": 3,
+    }
 
 
 # ---- states ----------------------------------------------------------------------------------------------------------

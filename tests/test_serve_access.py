@@ -138,7 +138,9 @@ def test_options_go_to_the_models_that_can_have_them(
         return serve.load_models(parser.parse_args([str(runs / "ecg"), str(runs / "digits"), *words]))
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
-    assert models["ecg"].policy is None and models["digits"].policy is not None and models["ecg"].latency == 0.012
+    assert (
+        models["ecg"].policy is None and models["digits"].policy is not None and models["ecg"].signal.latency == 0.012
+    )
     assert sorted(notes) == [
         "--exit does not apply to ecg",
         "--mean does not apply to digits",

@@ -18,7 +18,6 @@ import base64
 from serving import LEADS, Service
 from srnn import SRNN, SrnnError
 from srnn.deploy.streaming import Decoder
-from srnn.deploy.streaming.inputs import live_input
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
@@ -36,7 +35,7 @@ def small(neuron: str = "alif", readout: str = "integrator", **options: Any) -> 
     backend = options.pop("backend", "reference")
     net = SRNN(task.inputs, [6], task.outputs, neuron, readout, backend=backend)
     loss = LossConfig(name="ce_spike_count" if readout == "spike_count" else "ce_mean", start=0)
-    return Decoder(net, task, loss, live_input(task, "steps"), **options)
+    return Decoder(net, task, loss, task.live("steps"), **options)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

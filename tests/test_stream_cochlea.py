@@ -12,7 +12,6 @@ from scipy.signal import resample_poly
 from srnn.data.encoders import Cochlea, EventBinning
 from srnn.data.encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from srnn.data.tasks import create_task
-from srnn.deploy.streaming.inputs import live_input
 from srnn.errors import SrnnError
 from test_stream_encoders import streamed
 
@@ -100,15 +99,15 @@ def test_spikes_are_those_of_the_whole_clip() -> None:
 def test_a_tasks_sound_is_calibrated_or_given_a_gain() -> None:
     task = create_task("spoken-digits-spikes", pool=50)
     x = sound(4000)[:, 0]
-    given = live_input(task, "signal", gain=2.0)
+    given = task.live("signal").calibrated(gain=2.0)
     assert given.rate == 8000 and "one gain for the whole stream" in given.unlike_training and task.inputs == 14
     level = 0.3 / np.sqrt(np.mean((2 * x[1:2001]) ** 2))  # of a quarter of a second; the sound begins with a 0
-    same = live_input(task, "signal", calibration=0.25)
+    same = task.live("signal").calibrated(calibration=0.25)
     louder = 2 * x[:, None]
-    one = streamed(same.make_encoder(), louder, [0.7])
-    other = streamed(given.make_encoder(), (level / 2 * louder).astype(np.float64), [])
-    assert one.any() and (one != other).mean() < 0.01 and given.key != same.key
-    assert live_input(task).form == "steps"
+    one = streamed(same.stream(), louder, [0.7])
+    other = streamed(given.stream(), (level / 2 * louder).astype(np.float64), [])
+    assert one.any() and (one != other).mean() < 0.01 and given != same
+    assert task.live().form == "steps"
 
 
 def test_what_cannot_be_heard_is_refused(frames: CochleaFrames) -> None:

@@ -313,7 +313,7 @@ decoder = Decoder.from_run(Path(sys.argv[1]), form=sys.argv[2])
 rng, before = np.random.default_rng(0), set(sys.modules)
 session = decoder.open()
 for _ in range(2):
-    found = session.push(0.1 * rng.random((round(decoder.live.rate or 64), decoder.live.channels)))
+    found = session.push(0.1 * rng.random((round(decoder.signal.rate or 64), decoder.signal.channels)))
     decoder.probabilities(found.scores)
 session.finish()
 print(sorted(set(sys.modules) - before))

@@ -16,7 +16,6 @@ from srnn import SRNN, SrnnError
 from srnn.data.encoders import Statistics
 from srnn.data.tasks import Task, create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
-from srnn.deploy.streaming.inputs import live_input
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
@@ -38,11 +37,11 @@ def network(task: Task, readout: Any = "integrator", seed: int = 0, backend: str
     return net
 
 
-def decoder(task: Task, loss: str = "", live: Any = None, net: SRNN | None = None, **options: Any) -> Decoder:
+def decoder(task: Task, loss: str = "", signal: Any = None, net: SRNN | None = None, **options: Any) -> Decoder:
     name = loss or ("nll" if task.kind == "per_step" else "ce_mean")
     config = LossConfig(name=name, start=options.pop("start", 10))  # type: ignore[arg-type]
     net = net or network(task, "spike_count" if name == "ce_spike_count" else "integrator")
-    return Decoder(net, task, config, live or live_input(task, "steps"), **options)
+    return Decoder(net, task, config, signal or task.live("steps"), **options)
 
 
 def joined(parts: list[Decisions]) -> Decisions:
@@ -92,15 +91,17 @@ def test_signals_in_blocks_change_no_bit_and_equal_the_whole(
     options, make = LIVE[name]
     task = create_task(name, **options)
     scale: dict[str, Any] = {"scale": ([0.5, 1], [2, 3])} if name == "ecg" else {}
-    live = live_input(task, statistics=lambda: ones(task.inputs), **scale)
+    live = task.live().calibrated(**scale)
+    if "statistics" in live.settings:
+        live = live.calibrated(statistics=ones(task.inputs))
     assert live.form == "signal"
     x = make(np.random.default_rng(seed))
-    shared = decoder(task, live=live, start=start)
+    shared = decoder(task, signal=live, start=start)
     expected = streamed(shared.open(), x, [])
     assert equal(streamed(shared.open(), x, cuts), expected)
     assert equal(streamed(shared.open(), x, cuts, b"secret"), expected)
     # And the reference, over the steps that the encoder gives.
-    encoder = live.make_encoder()
+    encoder = live.stream()
     steps = np.concatenate([encoder.push(x), encoder.flush()]).astype(np.float64)
     net = network(task, backend="reference")
     with torch.no_grad():
@@ -236,7 +237,7 @@ DIGITS = ("--task.name", "digits", "--loss.name", "ce_mean")
 def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
     make_run(tmp_path / "run", *DIGITS)
     found = Decoder.from_run(tmp_path / "run")
-    assert found.live.form == "signal" and found.live.channels == 1 and found.latency == 7
+    assert found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
     assert found.fingerprint == Decoder.from_run(tmp_path / "run").fingerprint
     make_run(tmp_path / "other", *DIGITS, seed=4)
     other = Decoder.from_run(tmp_path / "other")
@@ -265,7 +266,7 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(SpokenDigitsTask, "statistics", statistics)
     first = Decoder.from_run(tmp_path / "run")
     second = Decoder.from_run(tmp_path / "run")
-    assert len(calls) == 1 and first.fingerprint == second.fingerprint and first.live.rate == 8000
+    assert len(calls) == 1 and first.fingerprint == second.fingerprint and first.signal.rate == 8000
     file = tmp_path / "run" / "statistics.json"  # as training writes it
     assert all(map(np.array_equal, Run.open(tmp_path / "run").statistics() or (), ones(120)))
     file.write_text(file.read_text()[:-3])
@@ -274,7 +275,7 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     file.write_text('{"mean": [0, 0, 0], "std": [1, 1, 1]}')
     with pytest.raises(SrnnError, match="is of 3 features, and the run reads 120; remove it"):
         Decoder.from_run(tmp_path / "run")
-    assert Decoder.from_run(tmp_path / "run", form="steps").live.channels == 120  # needs none
+    assert Decoder.from_run(tmp_path / "run", form="steps").signal.channels == 120  # needs none
 
 
 def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:

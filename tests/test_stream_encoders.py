@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn.data.datasets.qtdb_records import normalise
 from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
 from srnn.data.encoders.speech import scale
 from srnn.data.encoders.streaming import Chain, PassThrough, StreamEncoder
@@ -20,6 +19,7 @@ from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, Lo
 from srnn.data.encoders.streaming_smoothing import SmoothingStream
 from srnn.data.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
 from srnn.data.encoders.streaming_window import WindowStream
+from srnn.data.signals import CrossingPath
 from srnn.errors import SrnnError
 
 QUICK = settings(max_examples=25, deadline=None)
@@ -111,10 +111,8 @@ def test_an_ecg_chain_gives_the_spikes_of_the_records_task() -> None:
     t = np.arange(2000) / 250
     signal = np.stack([np.sin(7 * t) ** 9 + 0.1 * np.sin(300 * t), np.cos(5 * t) ** 5], 1)
     encoder = LevelCrossing("difference", 0.1, 0.1)
-    whole, _ = encoder(normalise(signal, 7))
-    chain = Chain(
-        ScaleStream(signal.mean(0), signal.std(0)), SmoothingStream(2, 7), CrossingStream(encoder, 2)
-    )  # fmt: skip
+    path = CrossingPath(encoder, 2, smoothing=7)
+    whole, chain = path.whole(signal), path.calibrated(scale=(signal.mean(0), signal.std(0))).stream()
     assert chain.latency == 3 and chain.hop == 1
     got = streamed(chain, signal, [0.1, 0.11, 0.5])
     assert np.array_equal(got, whole) and whole.any()
@@ -153,8 +151,8 @@ def test_real_records_give_the_spikes_of_the_records_task(data_dir: Path) -> Non
     for name in record_names(folder)[:2]:
         signal = read_record(folder, name).signal[:20_000]
         for encoder in (LevelCrossing("difference", 0.1, 0.1), LevelCrossing("send_on_delta", 0.2, 0.3)):
-            whole, _ = encoder(normalise(signal, 7))
-            chain = Chain(ScaleStream(signal.mean(0), signal.std(0)), SmoothingStream(2, 7), CrossingStream(encoder, 2))
+            path = CrossingPath(encoder, 2, smoothing=7)
+            whole, chain = path.whole(signal), path.calibrated(scale=(signal.mean(0), signal.std(0))).stream()
             assert np.array_equal(streamed(chain, signal, [0.001, 0.4, 0.4001, 0.9]), whole) and whole.mean() > 0.01
 
 

@@ -79,9 +79,12 @@ def network() -> Any:
 @functools.cache
 def decoder() -> Decoder:
     """Reads one channel, which is sound at 8000 Hz."""
+    from srnn.data.signals import WindowPath
     from srnn.deploy.streaming import Decoder
-    from srnn.deploy.streaming.inputs import LiveInput, live_input
+
+    class AsSound(WindowPath):
+        rate = 8000.0
+        what = "sound at 8000 Hz"
 
     task = recipe().create_task()
-    live = LiveInput("signal", 1, 8000.0, "sound at 8000 Hz", live_input(task).make_encoder, "fuzz")
-    return Decoder(network(), task, recipe().loss, live)
+    return Decoder(network(), task, recipe().loss, AsSound(task.inputs))

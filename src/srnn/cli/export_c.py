@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..nn.fixedpoint.device import DeviceNetwork
     from ..nn.fixedpoint.integer import InputFormat
-    from ..nn.fixedpoint.signal import SignalEncoder
     from ..nn.network.state_format import StateFormat
 
 HELP = "C99 for a device: float32, or int8 in whole numbers only"
@@ -57,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.state_bits is not None and arguments.format != "int8":
         raise SrnnError("--state-bits belongs to --format int8; float32 keeps states in float32.")
 
+    from ..data.signals import CrossingPath
     from ..deploy.export.c import export_c
     from ..deploy.export.c.project import check_name, check_out
     from ..nn.fixedpoint.device import device_network
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     task = source.task
     name = arguments.name or re.sub(r"\W", "_", task.name)
     check_name(name)
-    encoder = task_encoder(task)
+    signal = task.signal()
+    encoder = signal if isinstance(signal, CrossingPath) and signal.as_trained else None
     if arguments.std is not None:
         if encoder is None:
             raise SrnnError(
@@ -88,17 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _show(report)
     return 0
-
-
-def task_encoder(task: Task) -> SignalEncoder | None:
-    """What makes the task's inputs of a raw signal, where C has it."""
-    from ..data.encoders import LevelCrossing
-    from ..data.tasks.ecg import ECGTask
-    from ..nn.fixedpoint.signal import SignalEncoder
-
-    if isinstance(task, ECGTask) and task.source == "records":
-        return SignalEncoder(LevelCrossing(task.rule, task.threshold_up, task.threshold_down), task.smoothing)
-    return None
 
 
 def input_format(given: str | None, task: Task, data_dir: Path | None) -> InputFormat:

@@ -166,9 +166,9 @@ def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
 
     fitting, samples, problem = [], None, None
     for name, decoder in models.items():
-        rate = decoder.live.rate
+        rate = decoder.signal.rate
         try:
-            blocks = list(open_source(str(path), decoder.live.channels, rate, 4096).blocks)
+            blocks = list(open_source(str(path), decoder.signal.channels, rate, 4096).blocks)
         except SrnnError as error:
             problem = error
             continue

@@ -66,8 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.state is not None:
         _check_writable(arguments.state)
     decoder = load_decoder(arguments)
-    if arguments.real_time and decoder.live.rate is None:
-        raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.live.what}.")
+    if arguments.real_time and decoder.signal.rate is None:
+        raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
     source = _open(arguments, decoder)
     session = decoder.open()
     from ..files import LIMITS, read_bytes, write_atomically
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     summary = {
         "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
         "interrupted": interrupted, "samples_in_all": session.samples, "steps_in_all": session.steps,
-        "encoder_latency": decoder.latency, "unlike_training": decoder.live.unlike_training or None, **timing,
+        "encoder_latency": decoder.signal.latency, "unlike_training": decoder.signal.unlike_training or None, **timing,
     }  # fmt: skip
     if arguments.json:
         print(json.dumps({"type": "summary", **summary}))
@@ -144,11 +144,7 @@ def load_decoder(arguments: argparse.Namespace) -> Decoder:
 
 def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:
     """The options without those that cannot apply to a task's networks, and the names of these that were given."""
-    from ..deploy.streaming.inputs import resolved_form, settings
-
-    possible = settings(task, resolved_form(task, arguments.form)) | (
-        {"exit"} if task.kind == "per_sequence" else set()
-    )
+    possible = task.live(arguments.form).settings | ({"exit"} if task.kind == "per_sequence" else set())
     left, others = argparse.Namespace(**vars(arguments)), []
     for name, setting in (
         ("mean", "scale"),
@@ -194,18 +190,22 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
     from ..deploy.streaming.microphone import open_microphone
     from ..deploy.streaming.sources import open_source
 
-    live = decoder.live
-    block = arguments.block or max(1, round((live.rate or 0) * BLOCK_SECONDS))
+    signal = decoder.signal
+    block = arguments.block or max(1, round((signal.rate or 0) * BLOCK_SECONDS))
     if arguments.source == "mic":
-        return open_microphone(live.channels, live.rate if live.form == "signal" else None, block, arguments.device)
+        return open_microphone(
+            signal.channels, signal.rate if signal.form == "signal" else None, block, arguments.device
+        )
     try:
         return open_source(
-            arguments.source, live.channels, live.rate, block, arguments.format or "csv",
-            int16_scale=live.int16_scale, at_once=arguments.block is None,
+            arguments.source, signal.channels, signal.rate, block, arguments.format or "csv",
+            int16_scale=signal.int16_scale, at_once=arguments.block is None,
         )  # fmt: skip
     except SrnnError as error:
-        if live.form == "steps" and arguments.form == "auto" and "channel" in str(error):
-            raise SrnnError(f"{error} It reads {live.what}; if this is the raw signal, try --input signal.") from error
+        if signal.form == "steps" and arguments.form == "auto" and "channel" in str(error):
+            raise SrnnError(
+                f"{error} It reads {signal.what}; if this is the raw signal, try --input signal."
+            ) from error
         raise
 
 
@@ -263,7 +263,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:
     latency = summary["block_latency_ms"]
-    unit = "s" if decoder.live.rate else "samples"
+    unit = "s" if decoder.signal.rate else "samples"
     if summary["unlike_training"]:
         print(f"unlike in training: {summary['unlike_training']}")
     print(f"{summary['samples']:,} samples, {summary['steps']:,} steps, {summary['decisions']:,} decisions shown")

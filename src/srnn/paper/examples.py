@@ -37,14 +37,13 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     from matplotlib.patches import Patch
 
     from ..data.datasets.qtdb_records import (
-        RecordOptions,
         annotated_stretches,
-        normalise,
         read_record,
         record_names,
         records_folder,
         split_records,
     )
+    from ..data.tasks import ECGTask
 
     try:
         folder = records_folder(evidence.data_dir)
@@ -52,11 +51,11 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
         record = read_record(folder, names[0])
     except SrnnError as error:
         raise MissingError(str(error)) from error
-    options = RecordOptions()
+    path = ECGTask("records").signal()
     first = annotated_stretches(record.labels)[0][0]
     cut = slice(max(first - 40, 0), first + 410)
-    signal, labels = normalise(record.signal, options.smoothing)[cut], record.labels[cut]
-    spikes, _ = options.encoder(signal)
+    signal, labels = path.smoothed(record.signal)[cut], record.labels[cut]
+    spikes, _ = path.crossing(signal)
     lead = signal[:, 0]
     top, low = float(lead.max()), float(lead.min())
     height = (top - low) / 9

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..encoders.speech import SpeechFeatures, Statistics, scale
-from ..encoders.ternary import check_threshold, ternary
+from ..encoders.speech import SpeechFeatures, Statistics
+from ..signals import SpeechPath
 from .audio import Samples, read_audio
 from .base import SplitName, check_padding
 from .cache import Arrays, cached
@@ -43,40 +43,39 @@ class FeatureArray(Inputs):
     """(N, T, front channels), zero from a clip's end on."""
     lengths: npt.NDArray[np.int64]
     """(N,) frames of each clip."""
-    encoder: SpeechFeatures
-    statistics: Statistics
-    threshold: float | None = None
-    """Features are made +1, 0, -1 by it; None: they stay as they are."""
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None:
-            check_threshold(self.threshold)
+    path: SpeechPath
+    """With the training set's statistics."""
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return (len(self.frames), self.frames.shape[1], self.encoder.channels)
+        return (len(self.frames), self.frames.shape[1], self.path.inputs)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What they are scaled by."""
+        assert self.path.statistics is not None
+        return self.path.statistics
 
     def __getitem__(self, index: Any) -> FeatureArray:
         part = self.frames[index]
         if part.ndim != 3:
             raise SrnnError("Take features by a slice, a list of integers or a mask.")
-        return FeatureArray(part, self.lengths[index], self.encoder, self.statistics, self.threshold)
+        return FeatureArray(part, self.lengths[index], self.path)
 
     def to_dense(self) -> npt.NDArray[np.float32]:
         dense = np.zeros(self.shape, np.float32)
         for length in np.unique(self.lengths):  # derivatives end where a clip does
             rows = self.lengths == length
-            dense[rows, :length] = scale(self.encoder.expand(self.frames[rows, :length]), self.statistics)
-        return dense if self.threshold is None else ternary(dense, self.threshold)
+            dense[rows, :length] = self.path.expanded(self.frames[rows, :length])
+        return dense
 
 
 def load_features(
     split: SplitName,
     clips: Callable[[SplitName], Sequence[Clip]],
     folder: Path,
-    encoder: SpeechFeatures,
+    path: SpeechPath,
     length: int | None = None,
-    threshold: float | None = None,
 ) -> FeatureArray:
     """Features of the clips of one split, scaled by the statistics of the training split.
 
@@ -84,16 +83,16 @@ def load_features(
         split: which.
         clips: gives the clips of a split; asked for "train" too where statistics are needed.
         folder: where the cache lies.
-        encoder: what makes the features.
+        path: from sound to features; their statistics are found here.
         length: samples to which clips are brought (``fit_length``); None: each as long as it is.
-        threshold: as in ``FeatureArray``.
 
     Raises:
         SrnnError: a file that cannot be read, with its name.
     """
+    encoder = path.features
     statistics = load_statistics(clips("train") if encoder.fitted else (), folder, encoder, length)
     frames, lengths = stored_frames(clips(split), folder, encoder, length)
-    return FeatureArray(frames, lengths, encoder, statistics, threshold)
+    return FeatureArray(frames, lengths, path.calibrated(statistics=statistics))
 
 
 def load_statistics(

@@ -23,7 +23,7 @@ from ...errors import SrnnError
 from ...files import CLASSES
 from ...files.arrays import open_npz, read_npy
 from ...files.hdf5 import open_hdf5
-from ..encoders.speech import SpeechFeatures
+from ..signals import SpeechPath
 from .base import SPLITS, UNLABELLED, Split, SplitName, check_padding, check_split, resolve_data_dir
 from .features import Clip, load_features
 from .files import HDF5, Item, list_items
@@ -74,19 +74,18 @@ def describe(source: Path, speaker: str = "") -> Description:
 
 
 def load_sound(
-    split: SplitName, source: Path, encoder: SpeechFeatures, length: int | None, shares: Shares,
-    speaker: str = "", threshold: float | None = None,
+    split: SplitName, source: Path, path: SpeechPath, length: int | None, shares: Shares,
+    speaker: str = "",
 ) -> Split:  # fmt: skip
     """Features of sound files: x (N, T, channels), y (N,), lengths where they differ, groups where they are known.
 
     Args:
         split: train, validation or test.
         source: a folder or table.
-        encoder: sound of another rate than its is resampled.
+        path: from sound to features; sound of another rate than its is resampled.
         length: samples to which clips are brought; None: each as long as it is.
         shares: how much is held out where no split is given.
         speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
-        threshold: makes features ternary; None: they stay as they are.
 
     What is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.
     """
@@ -102,12 +101,12 @@ def load_sound(
         ]
         for name in SPLITS
     }
-    for name in (split, "train") if encoder.fitted else (split,):
+    for name in (split, "train") if path.features.fitted else (split,):
         if not clips[name]:
             raise SrnnError(f"{source} has no clips for the {name} split.")
     folder = (source if source.is_dir() else source.parent) / ".cache"
-    report(source, items, folder, None if length is None else length / encoder.rate)
-    x = load_features(split, lambda name: clips[name], folder, encoder, length, threshold)
+    report(source, items, folder, None if length is None else length / path.rate)
+    x = load_features(split, lambda name: clips[name], folder, path, length)
     chosen = clips[split]
     lengths = None if length is not None else np.array(x.lengths)
     groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None

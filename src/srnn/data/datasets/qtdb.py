@@ -34,6 +34,7 @@ from .matfile import read_mat
 
 CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
 CHANNELS = ("lead 1 up", "lead 1 down", "lead 2 up", "lead 2 down")
+LEADS = 2
 STEPS = 1301
 STRIDE = 1000
 SAMPLE_RATE = 250

@@ -33,8 +33,8 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, read_text
 from ...files import wfdb_records as _wfdb
-from ..encoders import LevelCrossing
-from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
+from ..signals import CrossingPath
+from .base import Split, SplitName, check_split, resolve_data_dir
 from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
 
 MARGIN = 150
@@ -51,32 +51,16 @@ SOURCE = (
 )
 
 
-@dataclass(frozen=True)
-class RecordOptions:
-    """How records become sequences."""
-
-    encoder: LevelCrossing = LevelCrossing("difference", 0.1, 0.1)
-    """Thresholds in standard deviations of the lead."""
-    smoothing: int = 7
-    """Samples of the Savitzky-Golay window, odd, at least 5; 0: none."""
-    window: int = 1301
-    """Steps in a sequence."""
-    stride: int = 1000
-    """Steps from one window to the next."""
-    label_lag: int = 0
-    """Steps by which a label stands after its sample (look-ahead that the network is granted); 19: as the paper."""
-
-    def __post_init__(self) -> None:
-        check_whole("window", self.window, least=1)
-        check_whole("stride", self.stride, least=1)
-        check_whole("label_lag", self.label_lag, least=0)
-        check_whole("smoothing", self.smoothing, least=0)
-        if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
-            raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
-
-
-def load_records(split: SplitName, data_dir: Path | None = None, options: RecordOptions | None = None) -> Split:
+def load_records(
+    split: SplitName, data_dir: Path | None, path: CrossingPath, window: int, stride: int, label_lag: int
+) -> Split:
     """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
+
+    Args:
+        path: from leads to spikes.
+        window: steps in a sequence.
+        stride: steps from one window to the next.
+        label_lag: steps by which a label stands after its sample (look-ahead that the network is granted).
 
     Raises:
         SrnnError: no records, fewer than four, or one that is damaged or lacks its annotation (each says what to do).
@@ -86,9 +70,8 @@ def load_records(split: SplitName, data_dir: Path | None = None, options: Record
     names = split_records(record_names(folder))[split]
     if not names:
         raise SrnnError(f"{folder} holds too few records for a {split} split; {SOURCE.format(folder=folder)}.")
-    options = options or RecordOptions()
     sums = _checksums(folder)
-    parts = [_windows(read_record(folder, name, sums), options) for name in names]
+    parts = [_windows(read_record(folder, name, sums), path, window, stride, label_lag) for name in names]
     groups = [name for name, (x, _, _) in zip(names, parts, strict=True) for _ in range(len(x))]
     x, y, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Split(x, y, lengths, np.array(groups)).validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
@@ -248,33 +231,22 @@ def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
-def normalise(signal: npt.NDArray[np.float64], smoothing: int) -> npt.NDArray[np.float64]:
-    """(T, 2) in mV -> (T, 2): each lead to mean 0 and standard deviation 1, then smoothed over so many samples."""
-    spread = signal.std(axis=0)
-    x = (signal - signal.mean(axis=0)) / np.where(spread > 0, spread, 1.0)  # a flat lead stays flat: no spikes
-    if smoothing and len(x) >= smoothing:
-        from scipy.signal import savgol_filter
-
-        x = np.asarray(savgol_filter(x, smoothing, 3, axis=0))
-    return x
-
-
 def _windows(
-    record: Record, options: RecordOptions
+    record: Record, path: CrossingPath, steps: int, stride: int, label_lag: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches."""
-    steps, total = options.window, len(record.labels)
-    signal = normalise(record.signal, options.smoothing)
+    total = len(record.labels)
+    signal = path.smoothed(record.signal)
     late = np.full(total, -1, dtype=np.int64)
-    lag = min(options.label_lag, total)
+    lag = min(label_lag, total)
     late[lag:] = record.labels[: total - lag]
     xs, ys, lengths = [], [], []
     for first, last in annotated_stretches(record.labels):
         start, stop = max(first - MARGIN, 0), min(last + MARGIN, total)
-        count = 1 + max(0, -(-(stop - start - steps) // options.stride))  # enough to reach the stop
+        count = 1 + max(0, -(-(stop - start - steps) // stride))  # enough to reach the stop
         before = max(start - 1, 0)  # the sample that sets the encoder's state
-        spikes = options.encoder(signal[before : start + (count - 1) * options.stride + steps])[0][start - before :]
-        for at in range(start, start + count * options.stride, options.stride):
+        spikes = path.crossing(signal[before : start + (count - 1) * stride + steps])[0][start - before :]
+        for at in range(start, start + count * stride, stride):
             x, y = spikes[at - start : at - start + steps], late[at : at + steps]
             if (y >= 0).any():
                 pad = steps - len(x)

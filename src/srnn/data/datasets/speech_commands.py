@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, read_object, reading
-from ..encoders.speech import SpeechFeatures
+from ..signals import SpeechPath
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, FeatureArray, load_features
@@ -76,21 +76,14 @@ class SpeechCommands(NamedTuple):
     """Where the test recordings of 12 classes are from: testing_list.txt, or the official test set's own folder."""
 
 
-def load_speech_commands(
-    split: SplitName,
-    data_dir: Path | None = None,
-    which: SpeechCommands | None = None,
-    encoder: SpeechFeatures | None = None,
-    threshold: float | None = None,
-) -> Split:
+def load_speech_commands(split: SplitName, data_dir: Path | None, which: SpeechCommands, path: SpeechPath) -> Split:
     """One split: x (N, T, channels) features, T = 101 for log_mel, y (N,) the class, groups the speakers.
 
     Args:
         split: train, validation or test.
         data_dir: where data lie.
-        which: recordings and classes; None: 12 classes of version 2.
-        encoder: at 16 kHz; None: 40 log-mel and two derivatives.
-        threshold: makes features ternary; None: they stay as they are.
+        which: recordings and classes.
+        path: from sound at 16 kHz to features.
 
     Clips that are no second long are cut or filled up with silence at both ends.
 
@@ -98,7 +91,6 @@ def load_speech_commands(
         SrnnError: recordings are missing (the message says how to get them) or cannot be read.
     """
     check_split(split)
-    which = which or SpeechCommands()
     root = resolve_data_dir(data_dir)
     folder = root / (_MINI if which.source == "mini" else f"speech_commands_v0.0{which.version}")
     clips = {split: list_clips(split, root, which)}
@@ -108,7 +100,7 @@ def load_speech_commands(
             clips[wanted] = list_clips(wanted, root, which)
         return clips[wanted]
 
-    x = load_features(split, clips_of, folder / ".cache", encoder or SpeechFeatures(), RATE, threshold)
+    x = load_features(split, clips_of, folder / ".cache", path, RATE)
     labels = np.array([clip.label for clip in clips[split]], np.int64)
     groups = np.array([clip.group for clip in clips[split]])
     return Split(x, labels, groups=groups).validate(str(folder), which.classes)
@@ -240,12 +232,7 @@ def _mini(split: SplitName, root: Path) -> list[Clip]:
 # ---- phones ----------------------------------------------------------------------------------------------------------
 
 
-def load_phones(
-    split: SplitName,
-    data_dir: Path | None = None,
-    encoder: SpeechFeatures | None = None,
-    threshold: float | None = None,
-) -> Split:
+def load_phones(split: SplitName, data_dir: Path | None, path: SpeechPath) -> Split:
     """The phones of mini, frame by frame: x (N, T, channels), y (N, T) a number in ``PHONES`` or -1, groups the speakers.
 
     The segments were found by a machine (forced alignment); those recordings that have them are given. The last one or
@@ -260,7 +247,7 @@ def load_phones(
         return [clip for clip in _mini(wanted, root) if clip.name in segments]
 
     clips = clips_of(split)
-    x = load_features(split, clips_of, folder / ".cache", encoder or SpeechFeatures(), RATE, threshold)
+    x = load_features(split, clips_of, folder / ".cache", path, RATE)
     labels = frame_labels([segments[clip.name] for clip in clips], x)
     return Split(x, labels, groups=np.array([clip.group for clip in clips])).validate(str(folder), len(PHONES))
 

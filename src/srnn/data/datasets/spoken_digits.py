@@ -23,7 +23,7 @@ import numpy as np
 from ...errors import SrnnError, nearest
 from ...files.hdf5 import open_hdf5
 from ..encoders.event_binning import EventBinning
-from ..encoders.speech import SpeechFeatures
+from ..signals import SpeechPath
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .catalogue import CATALOGUE
 from .features import Clip, load_features
@@ -39,14 +39,9 @@ _OF_INDEX: dict[int, SplitName] = {index: "test" if index < 5 else "validation" 
 
 
 def load_spoken_digits(
-    split: SplitName,
-    data_dir: Path | None = None,
-    splitting: DigitSplitting = "official",
-    test_speaker: str = SPEAKERS[-1],
-    validation_speaker: str | None = None,
-    encoder: SpeechFeatures | None = None,
-    threshold: float | None = None,
-) -> Split:
+    split: SplitName, data_dir: Path | None, splitting: DigitSplitting, test_speaker: str, validation_speaker: str | None,
+    path: SpeechPath,
+) -> Split:  # fmt: skip
     """One split: x (N, T, channels) features, y (N,) the digit, lengths (N,), groups the speakers.
 
     Args:
@@ -54,8 +49,7 @@ def load_spoken_digits(
         data_dir: where data lie.
         splitting: official or speaker.
         test_speaker, validation_speaker: where ``splitting`` is speaker: who is held out.
-        encoder: at 8 kHz; None: 40 log-mel and two derivatives.
-        threshold: makes features ternary; None: they stay as they are.
+        path: from sound at 8 kHz to features.
 
     Raises:
         SrnnError: recordings are missing (the message says how to get them) or cannot be read; there is no such speaker.
@@ -63,9 +57,7 @@ def load_spoken_digits(
     check_split(split)
     clips = list_digits(data_dir, splitting, test_speaker, validation_speaker)
     folder = clips[split][0].path.parent.parent
-    x = load_features(
-        split, clips.__getitem__, folder / ".cache", encoder or SpeechFeatures(rate=RATE), None, threshold
-    )
+    x = load_features(split, clips.__getitem__, folder / ".cache", path)
     labels = np.array([clip.label for clip in clips[split]], np.int64)
     groups = np.array([clip.group for clip in clips[split]])
     return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), 10)

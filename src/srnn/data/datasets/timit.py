@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, reading
-from ..encoders.speech import SpeechFeatures
+from ..signals import SpeechPath
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import Clip, load_features
 from .splitting import place
@@ -81,12 +81,7 @@ def class_names(classes: int) -> tuple[str, ...]:
 
 
 def load_timit(
-    split: SplitName,
-    data_dir: Path | None = None,
-    classes: int = 61,
-    validation: Validation = "standard",
-    encoder: SpeechFeatures | None = None,
-    threshold: float | None = None,
+    split: SplitName, data_dir: Path | None, classes: int, validation: Validation, path: SpeechPath
 ) -> Split:
     """One split: x (N, T, channels), y (N, T) the phone at each frame's centre or -1, lengths (N,), groups the speakers.
 
@@ -95,14 +90,12 @@ def load_timit(
         data_dir: where data lie.
         classes: 61, 48 or 39.
         validation: standard or training.
-        encoder: at 16 kHz; None: the published network's, 13 MFCC and two derivatives.
-        threshold: makes features ternary; None: they stay as they are.
+        path: from sound at 16 kHz to features.
 
     Raises:
         SrnnError: files are missing (the message says how to get them), damaged or mislabelled.
     """
     check_split(split)
-    encoder = encoder or SpeechFeatures("mfcc")
     folder = find_corpus(data_dir)
     number = {
         phone: -1 if name is None else class_names(classes).index(name) for phone, name in folding(classes).items()
@@ -114,11 +107,11 @@ def load_timit(
             found[wanted] = list_sentences(folder, wanted, validation)
         return found[wanted]
 
-    x = load_features(split, clips_of, folder / ".cache", encoder, None, threshold)
-    clips = clips_of(split)
+    x = load_features(split, clips_of, folder / ".cache", path)
+    clips, front = clips_of(split), path.features.front
     labels = np.full(x.shape[:2], -1, np.int64)
     for row, clip, length in zip(labels, clips, x.lengths.tolist(), strict=True):
-        centres = encoder.front.centre + encoder.front.hop * np.arange(length)
+        centres = front.centre + front.hop * np.arange(length)
         row[:length] = read_phones(find_phones(clip.path), number)(centres)
     groups = np.array([clip.group for clip in clips])
     return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), classes if classes == 61 else None)

@@ -154,6 +154,17 @@ def speech_stream(
         threshold: makes steps ternary; None: they stay as they are.
         half: see ``LogMelStream``.
     """
+    front = check_streamable(features)
+    stages: list[StreamEncoder] = [
+        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000, half),
+        DerivativeStream(front.mels, features.derivatives),
+        ScaleStream(statistics.mean, statistics.std, np.float32),
+    ]
+    return Chain(*stages, *([] if threshold is None else [TernaryStream(features.channels, threshold)]))
+
+
+def check_streamable(features: SpeechFeatures) -> LogMel:
+    """Their front end. SrnnError, with what to train instead, for features that need a clip's end."""
     if features.normalise != "training":
         raise SrnnError(
             "Features with 'normalise: clip' are scaled over a whole clip and cannot be streamed; "
@@ -164,9 +175,4 @@ def speech_stream(
         raise SrnnError(
             "Only features 'log_mel' can be streamed, not 'mfcc'; train with task.options.features: log_mel."
         )
-    stages: list[StreamEncoder] = [
-        LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000, half),
-        DerivativeStream(front.mels, features.derivatives),
-        ScaleStream(statistics.mean, statistics.std, np.float32),
-    ]
-    return Chain(*stages, *([] if threshold is None else [TernaryStream(features.channels, threshold)]))
+    return front

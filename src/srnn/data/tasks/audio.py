@@ -6,19 +6,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, get_args
 
-import numpy.typing as npt
-
 from ...errors import SrnnError
 from ..datasets import folder as own
 from ..datasets import speech_commands as commands
 from ..datasets import timit
-from ..datasets.audio import resampled
 from ..datasets.base import Split, SplitName, check_fraction
-from ..datasets.features import FeatureArray
 from ..datasets.spoken_digits import RATE, SPEAKERS, DigitSplitting, check_speakers, load_spoken_digits
-from ..encoders.mel import Array, as_sound
-from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics
-from ..encoders.ternary import check_threshold, ternary
+from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures
+from ..signals import SignalPath, SpeechPath, Steps
 from .base import Kind, Task, check_choice
 
 
@@ -42,36 +37,21 @@ class AudioTask(Task):
     """Threshold above which features are +1, and below its negative -1; else 0. None: they stay as they are."""
 
     def __post_init__(self) -> None:
-        self.encoder  # noqa: B018 (SrnnError for a bad option)
-        if self.ternary is not None:
-            check_threshold(self.ternary)
+        self.sound  # noqa: B018 (SrnnError for a bad option)
 
     @property
-    def encoder(self) -> SpeechFeatures:
-        """What turns sound into features."""
-        return SpeechFeatures(self.features, self.rate, self.mels, self.derivatives, self.normalise)
+    def sound(self) -> SpeechPath:
+        """From sound to features."""
+        features = SpeechFeatures(self.features, self.rate, self.mels, self.derivatives, self.normalise)
+        return SpeechPath(features, self.ternary)
 
-    @property
-    def inputs(self) -> int:
-        return self.encoder.channels
+    def signal(self) -> SignalPath:
+        return self.sound
 
     @property
     def channel_blocks(self) -> int:  # type: ignore[override]
         """The features and each of their derivatives."""
         return 1 + self.derivatives
-
-    def statistics(self, data_dir: Path | None = None) -> Statistics:
-        """What the features are scaled by, from the training split; two numbers a channel, to be kept with a network."""
-        x = self.load("train", data_dir).x
-        if not isinstance(x, FeatureArray):
-            raise SrnnError(f"The task '{self.name}' has arrays here, not sound: there are no statistics of features.")
-        return x.statistics
-
-    def encode(self, samples: npt.ArrayLike, rate: int, statistics: Statistics) -> Array:
-        """A sound (N,) of ``rate`` samples a second -> (T, inputs), as the network read it in training."""
-        sound = as_sound(samples)
-        x = self.encoder(sound if rate == self.rate else resampled(sound, rate, self.rate), statistics)
-        return x if self.ternary is None else ternary(x, self.ternary)
 
 
 @dataclass(frozen=True)
@@ -112,7 +92,7 @@ class SpeechCommandsTask(AudioTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers."""
         which = commands.SpeechCommands(self.version, self.classes, self.source, self.test_set)
-        return commands.load_speech_commands(split, data_dir, which, self.encoder, self.ternary)
+        return commands.load_speech_commands(split, data_dir, which, self.sound)
 
 
 @dataclass(frozen=True)
@@ -127,7 +107,7 @@ class PhonesTask(AudioTask):
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs), y (N, 101) the phone or -1, groups the speakers."""
-        return commands.load_phones(split, data_dir, self.encoder, self.ternary)
+        return commands.load_phones(split, data_dir, self.sound)
 
 
 @dataclass(frozen=True)
@@ -160,7 +140,7 @@ class TIMITTask(AudioTask):
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N, T) the phone or -1, lengths, groups the speakers."""
-        return timit.load_timit(split, data_dir, self.classes, self.validation, self.encoder, self.ternary)
+        return timit.load_timit(split, data_dir, self.classes, self.validation, self.sound)
 
 
 @dataclass(frozen=True)
@@ -185,7 +165,7 @@ class SpokenDigitsTask(AudioTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers."""
         return load_spoken_digits(
-            split, data_dir, self.splitting, self.test_speaker, self.validation_speaker, self.encoder, self.ternary
+            split, data_dir, self.splitting, self.test_speaker, self.validation_speaker, self.sound
         )
 
 
@@ -242,9 +222,9 @@ class FolderTask(AudioTask):
     def step_ms(self) -> float | None:  # type: ignore[override]
         return 10.0 if self.content.form == "sound" else self.array_step_ms
 
-    @property
-    def inputs(self) -> int:
-        return self.content.channels or self.encoder.channels
+    def signal(self) -> SignalPath:
+        channels = self.content.channels
+        return self.sound if channels is None else Steps(channels, self.step_ms)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used."""
@@ -252,4 +232,4 @@ class FolderTask(AudioTask):
         if self.content.form == "arrays":
             return own.load_arrays(split, source, shares)
         length = None if self.seconds is None else round(self.seconds * self.rate)
-        return own.load_sound(split, source, self.encoder, length, shares, self.speaker, self.ternary)
+        return own.load_sound(split, source, self.sound, length, shares, self.speaker)

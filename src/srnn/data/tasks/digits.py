@@ -9,7 +9,7 @@ from typing import ClassVar, get_args
 from ...errors import SrnnError
 from ..datasets.base import Split, SplitName, check_fraction, check_whole
 from ..datasets.digits import DigitsSplit, load_digits
-from ..encoders import sliding_window
+from ..signals import WindowPath
 from .base import Kind, Task, check_choice
 
 
@@ -35,11 +35,10 @@ class DigitsTask(Task):
         check_fraction("validation_fraction", self.validation_fraction)
         check_choice("splitting", self.splitting, get_args(DigitsSplit))
 
-    @property
-    def inputs(self) -> int:
-        return self.window
+    def signal(self) -> WindowPath:
+        return WindowPath(self.window)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 64, window) in 0..1, y (N,) the digit. ``data_dir`` is not used."""
         digits = load_digits(split, self.validation_fraction, self.splitting)
-        return Split(sliding_window(digits.x, self.window), digits.y)  # type: ignore[arg-type]
+        return Split(self.signal().whole(digits.x), digits.y)

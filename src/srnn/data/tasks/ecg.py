@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 
 from ...errors import SrnnError
 from ..datasets.base import Split, SplitName, check_fraction, check_whole
-from ..datasets.qtdb import CHANNELS, CLASS_NAMES, load_paper_split
-from ..datasets.qtdb_records import RecordOptions, load_records
+from ..datasets.qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, load_paper_split
+from ..datasets.qtdb_records import load_records
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
+from ..signals import CrossingPath
 from .base import Kind, Task, check_choice
 
 
@@ -50,23 +51,24 @@ class ECGTask(Task):
         check_choice("source", self.source, ("paper_split", "records"))
         check_fraction("validation_fraction", self.validation_fraction)
         check_whole("validation_blocks", self.validation_blocks, least=0)
-        self._record_options()
+        self.signal()  # SrnnError for a bad option
+        for name, least in (("window", 1), ("stride", 1), ("label_lag", 0)):
+            check_whole(name, getattr(self, name), least=least)
         other = ("validation_fraction", "validation_blocks")
         for option in fields(self):
             idle = option.name in other if self.source == "records" else option.name not in (*other, "source")
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
-    @property
-    def inputs(self) -> int:
-        return len(CHANNELS)
-
-    def _record_options(self) -> RecordOptions:
-        encoder = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)
-        return RecordOptions(encoder, self.smoothing, self.window, self.stride, self.label_lag)
+    def signal(self) -> CrossingPath:
+        """Of the records. How the paper's own arrays were encoded is not known exactly; the default comes nearest."""
+        return CrossingPath(
+            LevelCrossing(self.rule, self.threshold_up, self.threshold_down), LEADS, SAMPLE_RATE, self.smoothing,
+            noun="leads of ECG", as_trained=self.source == "records",
+        )  # fmt: skip
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""
         if self.source == "records":
-            return load_records(split, data_dir, self._record_options())
+            return load_records(split, data_dir, self.signal(), self.window, self.stride, self.label_lag)
         return load_paper_split(split, data_dir, self.validation_fraction, self.validation_blocks)

@@ -10,8 +10,9 @@ from ...errors import SrnnError
 from ..datasets.base import Split, SplitName, check_whole
 from ..datasets.shd import SHD_CLASSES, SSC_CLASSES, load_shd, load_ssc
 from ..datasets.soli import GESTURES, PIXELS, RECEIVERS, load_soli
-from ..datasets.spoken_digits import SPEAKERS, DigitSplitting, check_speakers, load_digit_spikes
+from ..datasets.spoken_digits import RATE, SPEAKERS, DigitSplitting, check_speakers, load_digit_spikes
 from ..encoders import EventBinning
+from ..signals import CochleaPath
 from .base import Kind, Task
 
 
@@ -20,6 +21,8 @@ class EventTask(Task):
     """What SHD and SSC share: spikes of 700 channels in time bins."""
 
     kind: ClassVar[Kind] = "per_sequence"
+    rate: ClassVar[int]
+    """Hz, of the recordings behind the spikes."""
 
     bin_ms: float = 4.0
     """Width of a time bin, ms."""
@@ -43,9 +46,8 @@ class EventTask(Task):
         """Milliseconds that one time step lasts."""
         return self.bin_ms
 
-    @property
-    def inputs(self) -> int:
-        return self.binning.channels
+    def signal(self) -> CochleaPath:
+        return CochleaPath(self.binning, self.rate)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class SHDTask(EventTask):
     """Spiking Heidelberg Digits: 0 to 9 in English and German."""
 
     name: ClassVar[str] = "shd"
+    rate: ClassVar[int] = 48000
     class_names: ClassVar[tuple[str, ...]] = SHD_CLASSES
 
     validation_speakers: tuple[int, ...] | None = None
@@ -72,6 +75,7 @@ class SSCTask(EventTask):
     """Spiking Speech Commands: 35 words."""
 
     name: ClassVar[str] = "ssc"
+    rate: ClassVar[int] = 16000
     class_names: ClassVar[tuple[str, ...]] = SSC_CLASSES
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
@@ -84,6 +88,7 @@ class SpokenDigitSpikesTask(EventTask):
     """Free Spoken Digits, 0 to 9 in English by six speakers, as the spikes of a cochlea."""
 
     name: ClassVar[str] = "spoken-digits-spikes"
+    rate: ClassVar[int] = RATE
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     splitting: DigitSplitting = "official"

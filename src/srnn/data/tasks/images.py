@@ -9,6 +9,7 @@ from typing import ClassVar
 from ...errors import SrnnError
 from ..datasets.base import Split, SplitName, check_whole
 from ..datasets.mnist import PIXELS, load_mnist, permutation
+from ..signals import SignalPath, Steps, WindowPath
 from .base import Kind, Task
 
 
@@ -31,9 +32,8 @@ class SequentialMNISTTask(Task):
             raise SrnnError(f"window must be at most {PIXELS}, the pixels of a digit, not {self.window}.")
         check_whole("validation_size", self.validation_size, least=0)
 
-    @property
-    def inputs(self) -> int:
-        return self.window
+    def signal(self) -> SignalPath:
+        return WindowPath(self.window, 255)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 784, window) in 0..1, its windows made when a batch is cut, y (N,) the digit."""
@@ -54,6 +54,9 @@ class PermutedMNISTTask(SequentialMNISTTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         permutation(self.permutation_seed)
+
+    def signal(self) -> Steps:
+        return Steps(self.window, reason="the first step needs pixels from anywhere in the image; give steps")
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         return load_mnist(split, data_dir, self.window, self.permutation_seed, self.validation_size)

@@ -54,7 +54,7 @@ def read_body(body: bytes, content_type: str, decoder: Decoder, limits: Limits |
 
 
 def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Array]:
-    channels = decoder.live.channels
+    channels = decoder.signal.channels
     if kind == "application/json":
         try:
             content = json.loads(body)
@@ -78,10 +78,10 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
             return [sequence.astype(np.float32) for sequence in array]
     if kind in ("audio/wav", "audio/x-wav", "audio/wave"):
-        if channels != 1 or decoder.live.form != "signal" or decoder.live.rate is None:
-            raise SrnnError(f"This model reads {decoder.live.what}, not sound.")
+        if channels != 1 or decoder.signal.form != "signal" or decoder.signal.rate is None:
+            raise SrnnError(f"This model reads {decoder.signal.what}, not sound.")
         samples, rate = decode_wav(body)
-        check_rate("The sound", rate, decoder.live.rate)
+        check_rate("The sound", rate, decoder.signal.rate)
         return [samples.mean(axis=1, keepdims=True, dtype=np.float32)]
     raise SrnnError("The content type is application/json, application/x-npy or audio/wav.")
 

@@ -132,10 +132,10 @@ def finite_json(value: Any) -> str:
 
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     """What a client has to know of a model."""
-    live = decoder.live
+    signal = decoder.signal
     return {
-        "model": name, "task": decoder.task.name, "kind": decoder.task.kind, "input": live.what, "form": live.form,
-        "channels": live.channels, "rate": live.rate, "step_seconds": decoder.step_seconds, "latency": decoder.latency,
+        "model": name, "task": decoder.task.name, "kind": decoder.task.kind, "input": signal.what, "form": signal.form,
+        "channels": signal.channels, "rate": signal.rate, "step_seconds": decoder.step_seconds, "latency": signal.latency,
         "classes": list(decoder.classes), "segment_steps": decoder.segment,
         "hidden": decoder.hidden,
     }  # fmt: skip

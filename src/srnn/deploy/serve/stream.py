@@ -104,8 +104,8 @@ class StreamConnection:
     async def _answer(self, message: dict[str, Any]) -> bool:
         """Deal with a message; False: it was the last."""
         if "text" not in message:
-            live = self._decoder.live
-            samples = read_samples(message["bytes"], live.channels, self._start.format, live.int16_scale)
+            signal = self._decoder.signal
+            samples = read_samples(message["bytes"], signal.channels, self._start.format, signal.int16_scale)
             await self._push(samples)
             return True
         said = read_text(message["text"], self._limits.message_lists)
@@ -125,7 +125,7 @@ class StreamConnection:
 
     async def _read_rows(self, rows: Any) -> Array:
         """``read_rows``, in turns."""
-        channels = self._decoder.live.channels
+        channels = self._decoder.signal.channels
         if not isinstance(rows, list) or len(rows) <= TURN:
             return read_rows(rows, channels)
         parts = []

@@ -26,12 +26,13 @@ import torch
 from ...data.encoders.streaming import StreamEncoder
 from ...errors import SrnnError
 from ...measure.analysis.scores import confidences
-from .inputs import Form, LiveInput, live_input
 from .saved import pack, unpack
 from .scores import RunningScores
 from .stream import Stream
 
 if TYPE_CHECKING:
+    from ...data.signals import Form, SignalPath
+    from ...data.signals.base import Scale
     from ...data.tasks import Task
     from ...measure.analysis.policy import ExitPolicy
     from ...nn.loss_config import LossConfig
@@ -62,7 +63,7 @@ class Decoder:
     Args:
         network: an SRNN that reads forwards only.
         task, loss: its task, and the recipe's loss: how outputs become class scores.
-        live: what is pushed (``live_input``).
+        signal: what is pushed, and how it becomes steps (``Task.live``).
         seed: draws the initial states that are random, the same for every session.
         segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
         policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
@@ -72,7 +73,7 @@ class Decoder:
     """
 
     def __init__(
-        self, network: SRNN, task: Task, loss: LossConfig, live: LiveInput, *, seed: int = 0,
+        self, network: SRNN, task: Task, loss: LossConfig, signal: SignalPath, *, seed: int = 0,
         segment: int | None = None, policy: ExitPolicy | None = None,
     ) -> None:  # fmt: skip
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
@@ -84,27 +85,27 @@ class Decoder:
                 f"The exit policy is for loss {policy.loss} from step {policy.start}, not for this network's."
             )
         self.stream = Stream(network, generator=torch.Generator().manual_seed(seed))
-        self.task, self.loss, self.live, self.segment, self.policy = task, loss, live, segment, policy
+        self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
         self.classes = task.class_names
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
         self._initial = self.stream.flat_state()
-        summary = json.dumps([task.name, loss.name, loss.start, live.key, segment, policy and policy.to_dict()])
+        summary = json.dumps([task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()])
         self.fingerprint = _fingerprint(network, f"{summary} {self.stream.layout}")
         self._warm_up()
 
     @classmethod
     def from_run(
         cls, folder: Path | str, *, form: Form = "auto", data_dir: Path | None = None,
-        scale: tuple[npt.ArrayLike, npt.ArrayLike] | None = None, calibration: float | None = None, gain: float | None = None,
+        scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
         segment: float | None = None, policy: ExitPolicy | None = None,
     ) -> Decoder:  # fmt: skip
-        """The best checkpoint of a run. ``form``, ``scale``, ``calibration``, ``gain``: see ``live_input``.
+        """The best checkpoint of a run. ``form``: see ``Task.live``; ``scale``, ``calibration``, ``gain``:
+        see ``SignalPath.calibrated``.
 
         ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time.
 
         SrnnError for a folder that is no run, or a run that cannot be streamed (it says why).
         """
-        from ...data.tasks import AudioTask
         from ...nn.network import SRNN
         from ...train.runs import Run
         from .statistics import run_statistics
@@ -115,22 +116,23 @@ class Decoder:
             raise SrnnError(
                 f"{folder} is a network of kind '{run.recipe.network.model}'; only spiking ones are streamed."
             )
-        statistics = (lambda: run_statistics(run, task, data_dir)) if isinstance(task, AudioTask) else None
-        live = live_input(task, form, statistics=statistics, scale=scale, calibration=calibration, gain=gain)
+        signal = task.live(form).calibrated(scale=scale, calibration=calibration, gain=gain)
+        if "statistics" in signal.settings:
+            signal = signal.calibrated(statistics=run_statistics(run, task, data_dir))
         steps = None
         if segment is not None:
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
                 raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")
             steps = round(segment / length)
-        return cls(network, task, run.recipe.loss, live, seed=run.seed, segment=steps, policy=policy)
+        return cls(network, task, run.recipe.loss, signal, seed=run.seed, segment=steps, policy=policy)
 
     def _warm_up(self) -> None:
         """Push something: what is imported or compiled at its first use is there before the first client comes."""
         session, rng = self.open(), np.random.default_rng(0)
         encoder = session.encoder
         # A second where much is held back for a scale: the end lets it go.
-        count = min(encoder.latency, round(self.live.rate or encoder.latency)) + 12 * encoder.hop
+        count = min(encoder.latency, round(self.signal.rate or encoder.latency)) + 12 * encoder.hop
         for part in (1, count, 2):
             self.probabilities(session.push(0.1 * rng.random((part, encoder.channels))).scores)
         session.finish()
@@ -147,12 +149,6 @@ class Decoder:
         return session
 
     @property
-    def latency(self) -> float:
-        """Seconds (or samples, where they are not in time) that the encoder waits before a step is out."""
-        samples = self.live.make_encoder().latency
-        return samples / self.live.rate if self.live.rate else samples
-
-    @property
     def step_seconds(self) -> float | None:
         """Seconds from one step to the next; None: steps are not in time."""
         return self.task.step_ms / 1000 if self.task.step_ms else None
@@ -167,7 +163,7 @@ class Session:
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.encoder: StreamEncoder = decoder.live.make_encoder()
+        self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores = RunningScores(decoder.loss, len(decoder.classes))
         self._network = decoder._initial
         self.samples = 0
@@ -323,7 +319,7 @@ class Session:
         scores.restore(_of(arrays, "scores."))
         if scores.steps > position:
             raise SrnnError("This state does not fit: it has class scores of more steps than there were.")
-        encoder = self.decoder.live.make_encoder()
+        encoder = self.decoder.signal.stream()
         encoder.restore(_of(arrays, "encoder."))
         self.encoder, self._scores, self._network = encoder, scores, network.copy()
         self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess

@@ -121,7 +121,7 @@ def run_source(
         finish: the signal ends with the source; False: it goes on later, and nothing is flushed.
         sleep: what waits.
     """
-    decoder, rate = session.decoder, session.decoder.live.rate
+    decoder, rate = session.decoder, session.decoder.signal.rate
     started = time.perf_counter()
     for block in source.blocks:
         if rate is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...data.encoders import Statistics
-from ...data.tasks import AudioTask
+from ...data.tasks import Task
 from ...errors import SrnnError
 from ...train.runs import Run
 
 
-def run_statistics(run: Run, task: AudioTask, data_dir: Path | None = None) -> Statistics:
+def run_statistics(run: Run, task: Task, data_dir: Path | None = None) -> Statistics:
     """The run's own (RUN/statistics.json). A run without any, such as an imported one, gets them from the task's training data,
     which are needed this once.
 

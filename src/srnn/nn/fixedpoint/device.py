@@ -21,9 +21,8 @@ from ..neurons import Neuron
 from ..neurons.base import Init
 
 if TYPE_CHECKING:
-    from ...data.encoders import LevelCrossing
+    from ...data.signals import CrossingPath
     from ..network import Layer
-    from .signal import SignalEncoder
 
 Array = np.ndarray[Any, Any]
 States = Sequence[Mapping[str, Array]]
@@ -66,7 +65,7 @@ class DeviceNetwork:
     """Layers in their order, the readout last."""
 
     layers: tuple[DeviceLayer, ...]
-    encoder: SignalEncoder | None = field(default=None, kw_only=True)
+    encoder: CrossingPath | None = field(default=None, kw_only=True)
     """What turns a signal of half as many channels as there are inputs into the network's input."""
     state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
     """How int8 keeps states, if the network was trained for that."""
@@ -84,14 +83,13 @@ class DeviceNetwork:
         return [{name: np.tile(value, (batch, 1)) for name, value in layer.initial.items()} for layer in self.layers]
 
 
-def device_network(network: Any, encoder: LevelCrossing | SignalEncoder | None = None) -> DeviceNetwork:
-    """A trained SRNN as a device runs it, with what makes its input of a signal (a bare level crossing: of one as it is).
+def device_network(network: Any, encoder: CrossingPath | None = None) -> DeviceNetwork:
+    """A trained SRNN as a device runs it, with what makes its input of a signal.
 
     Random initial values become their mean; the initial ``s`` of a spiking neuron becomes 0 where it is no spike (0 or 1).
     Raises SrnnError for networks that no device can run step by step, and for weights that are not finite.
     """
     from ..network import SRNN, Layer
-    from .signal import as_encoder
 
     if not isinstance(network, SRNN):
         raise SrnnError(f"Only spiking networks (SRNN) can be exported, not {type(network).__name__}.")
@@ -107,12 +105,15 @@ def device_network(network: Any, encoder: LevelCrossing | SignalEncoder | None =
     for number, layer in enumerate(layers[:-1]):
         if layer.output != "emission":
             raise SrnnError(f"Hidden layer {number} hands on its membrane; only what neurons emit can be exported.")
-    if encoder is not None and network.inputs % 2:
-        raise SrnnError(f"A level-crossing encoder makes 2 inputs of every channel; this network has {network.inputs}.")
+    if encoder is not None and network.inputs != encoder.inputs:
+        raise SrnnError(
+            f"A level-crossing encoder makes 2 inputs of every channel, here {encoder.inputs}; this network has "
+            f"{network.inputs}."
+        )
     parts = tuple(_device_layer(layer, number) for number, layer in enumerate(layers))
     return DeviceNetwork(
         parts,
-        encoder=None if encoder is None else as_encoder(encoder, network.inputs // 2),
+        encoder=encoder,
         state_as=StateFormat.of_network(network),
     )
 

@@ -28,7 +28,7 @@ from .layer import Layer
 from .state_format import StateFormat
 
 if TYPE_CHECKING:
-    from ..fixedpoint.signal import SignalEncoder
+    from ...data.signals import CrossingPath
 
 Array = np.ndarray[Any, Any]
 
@@ -123,7 +123,7 @@ class FrozenNetwork:
     """Of the trained encoder, (1,) or (inputs,): it makes +1, 0 and -1 of the input. None: the layers read it as it is."""
     state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
     """How states are kept between two steps, if the network was trained for few bits."""
-    signal: SignalEncoder | None = field(default=None, kw_only=True)
+    signal: CrossingPath | None = field(default=None, kw_only=True)
     """What turns a signal of half as many channels as there are inputs into the network's input, for C."""
     surrogate: Surrogate | None = field(default=None, kw_only=True)
     dtype: str = field(default="float32", kw_only=True)

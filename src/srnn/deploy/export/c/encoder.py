@@ -1,10 +1,10 @@
-"""The encoder of the C library: signal to input, sample by sample (see ``srnn.nn.fixedpoint.signal``, its model)."""
+"""The encoder of the C library: signal to input, sample by sample (see ``srnn.data.signals.crossing``, its model)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ....nn.fixedpoint.signal import SignalEncoder
+from ....data.signals import CrossingPath
 from .arrays import BYTES, Constant, number
 
 _RULES = {
@@ -18,10 +18,13 @@ class EncoderPlan:
     """What is to be written of an encoder. ``one``: a spike, as the network's input has it."""
 
     name: str
-    encoder: SignalEncoder
-    channels: int
+    encoder: CrossingPath
     integer: bool
     one: str
+
+    @property
+    def channels(self) -> int:
+        return self.encoder.channels
 
     @property
     def sample(self) -> str:
@@ -70,8 +73,8 @@ class EncoderPlan:
         if encoder.smoothing:
             lines += [
                 f" * The signal is smoothed (Savitzky-Golay, {encoder.smoothing} samples, order 3), so a step is late by "
-                f"{encoder.latency} samples: none is ready before {encoder.smoothing} samples are in, then "
-                f"{encoder.latency + 1}, then one a sample. At the end of a signal, {name}_encoder_end readies the rest.",
+                f"{encoder.late} samples: none is ready before {encoder.smoothing} samples are in, then "
+                f"{encoder.late + 1}, then one a sample. At the end of a signal, {name}_encoder_end readies the rest.",
             ]
         lines += [
             f" * Level crossing: {_RULES[encoder.crossing.rule]}; none at the first step.",
@@ -121,7 +124,7 @@ class EncoderPlan:
             self.name.upper(),
             self.sample,
             self.encoder.window,
-            self.encoder.latency,
+            self.encoder.late,
         )
         integer = self.integer
         zero = "0" if integer else "0.0f"

@@ -90,7 +90,7 @@ class Plan:
         if network.encoder is None:
             return None
         one = str(2**network.inputs_as.bits) if isinstance(network, IntegerNetwork) else "1.0f"
-        return EncoderPlan(self.name, network.encoder, network.inputs // 2, self.integer, one)
+        return EncoderPlan(self.name, network.encoder, self.integer, one)
 
     def constants(self) -> list[Constant]:
         found = [constant for layer in self.layers for constant in layer.constants()]
@@ -174,7 +174,7 @@ class Plan:
             return {}
         encoder = self.encoder.encoder
         about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
-        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.latency, "std": encoder.std}
+        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, "std": encoder.std}
         return {"encoder": {**about, **more, "ram_bytes": self.encoder.ram_bytes}}
 
 
@@ -212,7 +212,7 @@ def make_plan(network: DeviceNetwork, name: str) -> Plan:
     if isinstance(network, IntegerNetwork):
         input_type = "int8_t" if network.inputs_as.greatest == 128 else "int16_t"
     if network.encoder is not None:
-        network.encoder.check(network.inputs // 2, integer)
+        network.encoder.check_c(integer)
     return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type)
 
 

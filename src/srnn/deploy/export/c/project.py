@@ -17,8 +17,7 @@ from .program import main_c, makefile
 from .source import header, source, weights
 
 if TYPE_CHECKING:
-    from ....data.encoders import LevelCrossing
-    from ....nn.fixedpoint.signal import SignalEncoder
+    from ....data.signals import CrossingPath
     from ....nn.network import SRNN
 
 Format = Literal["float32", "int8"]
@@ -41,7 +40,7 @@ def export_c(
     *,
     inputs_as: InputFormat | None = None,
     state_as: StateFormat | None = None,
-    encoder: LevelCrossing | SignalEncoder | None = None,
+    encoder: CrossingPath | None = None,
     about: str = "",
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
@@ -54,8 +53,7 @@ def export_c(
         inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
-        encoder: what makes the inputs of a signal, to be part of the library: a ``SignalEncoder`` (smoothing, and level
-            crossing of standardised channels), or a bare level crossing, with thresholds in the signal's unit.
+        encoder: what makes the inputs of a signal, to be part of the library (``task.signal()``).
         about: one line for the header: what network this is.
 
     Returns: sizes and operations, as written to export.json.

@@ -1,0 +1,21 @@
+"""Signal paths: from what a sensor gives to what a network reads. A task names its own, ``task.signal()``.
+
+    path = create_task("ecg", source="records").signal().calibrated(scale=([0.0, 0.0], [0.4, 0.3]))
+    steps = path.whole(signal)                       # (samples, channels) -> (steps, inputs)
+    encoder = path.stream()                          # the same as it comes: encoder.push(block), encoder.flush()
+
+    Steps           no signal: what a network reads, encoded elsewhere
+    WindowPath      pixels: at each step this one and the next few
+    CrossingPath    scaled, smoothed, spikes of its level crossings; the C export has it too
+    SpeechPath      sound: frames of features, their rates of change
+    CochleaPath     sound: the spikes of a cochlea in time bins
+
+numpy only; nothing here knows a data set or a task.
+"""
+
+from .base import Form, SignalPath, Steps
+from .crossing import CrossingPath
+from .pixels import WindowPath
+from .sound import CochleaPath, SpeechPath
+
+__all__ = ["CochleaPath", "CrossingPath", "Form", "SignalPath", "SpeechPath", "Steps", "WindowPath"]

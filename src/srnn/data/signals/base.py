@@ -1,0 +1,133 @@
+"""What every signal path has; and the one of networks that read no signal, but steps that were encoded elsewhere."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ..encoders.speech import Statistics
+from ..encoders.streaming import PassThrough, StreamEncoder
+
+Array = npt.NDArray[Any]
+Form = Literal["auto", "signal", "steps"]
+Scale = tuple[npt.ArrayLike, npt.ArrayLike]
+"""(mean, std) of each channel, in the signal's unit."""
+CALIBRATION = 5.0
+"""Seconds from which the scale of a signal is taken where none is given: mean and deviation of an ECG, the gain of a cochlea."""
+LONGEST_CALIBRATION = 60.0
+INT16_SCALE = 32768.0
+"""int16 of full scale becomes -1 to 1."""
+_REFUSALS = {
+    "scale": "A scale belongs to an ECG signal; this input has none.",
+    "gain": "A gain belongs to sound that a cochlea hears; this input has none.",
+    "calibration": "Nothing of this input is calibrated: only an ECG's scale and a cochlea's gain can be.",
+    "statistics": "Statistics of a training set belong to features of sound; this input has none.",
+}
+
+
+class SignalPath(ABC):
+    """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen dataclass of its settings."""
+
+    form: ClassVar[Literal["signal", "steps"]] = "signal"
+    """Whether it takes a sensor's signal, or steps as the network reads them."""
+    settings: frozenset[str] = frozenset()
+    """What ``calibrated`` takes."""
+    channels: int
+    """Of a sample."""
+    rate: float | None
+    """Samples (or steps) per second; None: they are not in time."""
+    what: str
+    """What is put in, for people: "sound at 8000 Hz"."""
+    int16_scale: float = INT16_SCALE
+    """What int16 samples are divided by; 1 where they are numbers already: steps, and pixels up to 255."""
+    as_trained: bool = True
+    """Whether training data went this very way. Otherwise it comes near, and is taken only where it is asked for."""
+    unlike_training: str = ""
+    """How what the network reads differs from what it was trained on, for people; empty where it does not."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> int:
+        """Of a step."""
+
+    @abstractmethod
+    def stream(self) -> StreamEncoder:
+        """A new encoder, for one stream. SrnnError, with the reason, where the signal cannot be encoded as it comes."""
+
+    def whole(self, signal: npt.ArrayLike) -> Array:
+        """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` gives in blocks of any size."""
+        encoder = self.stream()
+        return np.concatenate([encoder.push(signal), encoder.flush()])
+
+    def check(self) -> None:  # noqa: B027 (most can)
+        """SrnnError, with the reason, for a signal that cannot be encoded as it comes."""
+
+    @property
+    def latency(self) -> float:
+        """Seconds (or samples, where they are not in time) that a step waits for after its own sample."""
+        samples = self.stream().latency
+        return samples / self.rate if self.rate else samples
+
+    @property
+    def step_ms(self) -> float | None:
+        """Milliseconds from one step to the next; None: steps are not in time."""
+        return 1000 * self.stream().hop / self.rate if self.rate else None
+
+    def calibrated(
+        self, *, scale: Scale | None = None, gain: float | None = None, calibration: float | None = None,
+        statistics: Statistics | None = None,
+    ) -> Self:  # fmt: skip
+        """The path with what is known of its signal.
+
+        Args:
+            scale: (mean, std) of each channel, in the unit of the signal; None: of its first ``calibration`` seconds.
+            gain: cochlea: what sound of full scale 1 is multiplied by; None: what brings its first ``calibration`` seconds to
+                the level that training brought each clip to.
+            calibration: seconds, up to 60; None: 5.
+            statistics: sound: what features are scaled by, of the training set (``Task.statistics``).
+
+        SrnnError for what this path has not (``settings``), or what makes no sense.
+        """
+        given = {"scale": scale, "gain": gain, "calibration": calibration, "statistics": statistics}
+        given = {name: value for name, value in given.items() if value is not None}
+        for name in given:
+            if name not in self.settings:
+                raise SrnnError(_REFUSALS[name])
+        if calibration is not None and not 0 < calibration <= LONGEST_CALIBRATION:
+            raise SrnnError(f"A scale is taken from up to {LONGEST_CALIBRATION:g} seconds, not {calibration!r}.")
+        return replace(self, **given) if given else self  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Steps(SignalPath):
+    """Steps that were encoded elsewhere, as the network reads them: (steps, inputs) in, the same out."""
+
+    form = "steps"
+    int16_scale = 1.0
+
+    channels: int
+    every_ms: float | None = None
+    """Milliseconds from one to the next; None: they are not in time."""
+    reason: str = "it has none; give steps"
+    """Why there is no signal."""
+
+    @property
+    def inputs(self) -> int:
+        return self.channels
+
+    @property
+    def rate(self) -> float | None:  # type: ignore[override]
+        return 1000 / self.every_ms if self.every_ms else None
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        every = f", one each {self.every_ms:g} ms" if self.every_ms else ""
+        return f"steps of {self.channels} inputs{every}"
+
+    def stream(self) -> StreamEncoder:
+        return PassThrough(self.channels)

@@ -1,0 +1,230 @@
+"""Level crossings of a scaled, smoothed signal: whole, as it comes, and as C computes it on a device.
+
+    scale       every channel to mean 0 and standard deviation 1: of the whole signal, of its first seconds as it comes, or known
+    smoothing   Savitzky-Golay, order 3: late by half a window, the polynomials of the first and last window at the ends, a signal
+                shorter than a window as it is
+    crossing    ``LevelCrossing``: spikes where the signal rises or falls by a threshold, in standard deviations
+
+In C, of which ``in_c`` is the model to the bit,
+
+    scale       only the thresholds know it: crossings are differences, so a mean cancels, and a channel's thresholds are those
+                of training times its standard deviation. That is given to the device, in the signal's unit
+    float32     sums in ascending order of the samples (training and streams compute in float64)
+    int8        integers, exact: the weights are fractions of one denominator (42 for 7 samples), so what is compared is
+                smoothed x denominator. Samples are clamped to what int32 sums allow
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ..datasets.base import check_whole
+from ..encoders.level_crossing import LevelCrossing
+from ..encoders.streaming import Chain, StreamEncoder
+from ..encoders.streaming_crossing import CrossingStream
+from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
+from ..encoders.streaming_smoothing import SmoothingStream
+from .base import CALIBRATION, Scale, SignalPath
+
+Array = np.ndarray[Any, Any]
+ORDER = 3
+"""Of the smoothing polynomial."""
+LARGEST_WINDOW = 255  # what the C counts its samples in
+INT32_MAX = 2**31 - 1
+_LEAST_LIMIT = 2**11  # samples of a 12-bit converter must fit
+
+
+@dataclass(frozen=True)
+class CrossingPath(SignalPath):
+    """Standardised channels, smoothed; two inputs of each: it rises, it falls."""
+
+    crossing: LevelCrossing
+    """Thresholds in standard deviations of a channel."""
+    channels: int
+    rate: float | None = None
+    """Samples per second; None: not in time."""
+    smoothing: int = 0
+    """Samples of the Savitzky-Golay window, odd, at least 5; 0: none."""
+    scale: Scale | None = None
+    """(mean, std), in the signal's unit; None: of the signal itself (a stream: of its first ``calibration`` seconds). Zeros and
+    ones: thresholds are in the signal's unit."""
+    calibration: float = CALIBRATION
+    noun: str = "channels"
+    """What the channels are, for people."""
+    as_trained: bool = True
+
+    def __post_init__(self) -> None:
+        check_whole("smoothing", self.smoothing, least=0)
+        if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
+            raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
+        if self.scale is not None:
+            mean, std = check_scale(*self.scale, np.float64)
+            if len(mean) != self.channels:
+                raise SrnnError(f"The scale has a mean and a deviation for each of {self.channels} {self.noun}.")
+            object.__setattr__(self, "scale", (tuple(mean.tolist()), tuple(std.tolist())))
+
+    @property
+    def settings(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"scale", "calibration"} if self.scale is None else ())
+
+    @property
+    def inputs(self) -> int:
+        return 2 * self.channels
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"{self.channels} {self.noun}" + (f" at {self.rate:g} Hz" if self.rate else "")
+
+    def stream(self) -> StreamEncoder:
+        samples = round(self.calibration * (self.rate or 1))
+        first = CalibrateStream(self.channels, samples) if self.scale is None else ScaleStream(*self.scale)
+        smoothing = [SmoothingStream(self.channels, self.smoothing, ORDER)] if self.smoothing else []
+        return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
+
+    def smoothed(self, signal: npt.ArrayLike) -> Array:
+        """(T, channels) in the signal's unit -> (T, channels) float64, scaled and smoothed: what crosses levels."""
+        x = np.asarray(signal, np.float64)
+        if self.scale is None:
+            spread = x.std(axis=0)
+            x = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)  # a flat channel stays flat: no spikes
+        else:
+            x = (x - np.asarray(self.scale[0])) / np.asarray(self.scale[1])
+        if self.smoothing and len(x) >= self.smoothing:
+            from scipy.signal import savgol_filter
+
+            x = np.asarray(savgol_filter(x, self.smoothing, ORDER, axis=0))
+        return x
+
+    def whole(self, signal: npt.ArrayLike) -> Array:
+        """(T, channels) -> spikes (T, 2 channels): 0, 1."""
+        return self.crossing(self.smoothed(signal))[0]
+
+    # ---- on a device ------------------------------------------------------------------------------------------------
+
+    @property
+    def std(self) -> tuple[float, ...] | None:
+        """Of each channel, in the signal's unit; None: it is known on the device only."""
+        return None if self.scale is None else self.scale[1]  # type: ignore[return-value]
+
+    def with_std(self, std: Sequence[float]) -> CrossingPath:
+        """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are there and positive."""
+        given = tuple(float(value) for value in std)
+        if len(given) != self.channels:
+            raise SrnnError(f"The encoder needs {self.channels} standard deviations, one a channel, not {len(given)}.")
+        if not all(math.isfinite(value) and value > 0 for value in given):
+            raise SrnnError(f"Standard deviations are positive numbers, not {given}.")
+        return replace(self, scale=((0.0,) * self.channels, given))
+
+    def check_c(self, integer: bool) -> None:
+        """SrnnError for what cannot be exported."""
+        if self.smoothing > LARGEST_WINDOW:
+            raise SrnnError(
+                f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples, not {self.smoothing}."
+            )
+        if integer and self.limit < _LEAST_LIMIT:
+            raise SrnnError(
+                f"Smoothing over {self.smoothing} samples does not fit int32, which would hold samples up to {self.limit} only; "
+                "export it as float32."
+            )
+
+    @property
+    def window(self) -> int:
+        """Samples that a step is made of."""
+        return self.smoothing or 1
+
+    @property
+    def late(self) -> int:
+        """Samples by which a step is late."""
+        return self.window // 2
+
+    @property
+    def denominator(self) -> int:
+        """int8: values are compared as so many times what they are."""
+        return smoothing_rows(self.window)[1]
+
+    @property
+    def limit(self) -> int:
+        """int8: the largest absolute sample, to which others are clamped."""
+        numerators, _ = smoothing_rows(self.window)
+        return INT32_MAX // int(np.abs(numerators).sum(1).max())
+
+    def thresholds(self, std: Sequence[float], integer: bool) -> list[tuple[float | int, float | int]]:
+        """(up, down) of each channel, as the device compares: float32, or integers, in 1/denominator of the signal's unit."""
+        pairs = [(self.crossing.up, one) for one in std], [(self.crossing.down, one) for one in std]
+        if not integer:
+            return list(zip(*([float(np.float32(a) * np.float32(b)) for a, b in side] for side in pairs), strict=True))
+        return list(zip(*([math.ceil(a * self.denominator * b) for a, b in side] for side in pairs), strict=True))
+
+    def weights(self, integer: bool) -> Array:
+        """(window, window) what each place of a window is, as a sum of its samples: float32, or numerators."""
+        numerators, denominator = smoothing_rows(self.window)
+        return numerators if integer else (numerators / denominator).astype(np.float32)
+
+    def in_c(self, signal: Array, std: Sequence[float], integer: bool = False) -> Array:
+        """signal (T, channels), and each channel's deviation -> spikes (T, 2 channels), to the bit what the C does."""
+        smooth = self._smooth_integer(signal) if integer else self._smooth(np.asarray(signal, np.float32))
+        found = [
+            replace(self.crossing, up=up, down=down)(smooth[:, channel : channel + 1])[0]
+            for channel, (up, down) in enumerate(self.thresholds(std, integer))
+        ]
+        return np.concatenate(found, axis=1)
+
+    def _smooth(self, x: Array) -> Array:
+        if self.window == 1 or len(x) < self.window:
+            return x
+        weights, half, inner = self.weights(False), self.late, len(x) - self.window + 1
+
+        def rows(places: range, window: Array) -> Array:
+            total = np.zeros((len(places), x.shape[1]), np.float32)
+            for k in range(self.window):
+                total += weights[places.start : places.stop, k, None] * window[k]
+            return total
+
+        middle = np.zeros((inner, x.shape[1]), np.float32)
+        for k in range(self.window):
+            middle += weights[half, k] * x[k : k + inner]
+        first, last = rows(range(half), x[: self.window]), rows(range(half + 1, self.window), x[-self.window :])
+        return np.concatenate([first, middle, last])
+
+    def _smooth_integer(self, signal: Array) -> Array:
+        x = np.clip(np.asarray(signal, np.int64), -self.limit, self.limit)
+        if len(x) < self.window:
+            return x * self.denominator
+        weights, half = self.weights(True), self.late
+        middle = sum(weights[half, k] * x[k : k + len(x) - self.window + 1] for k in range(self.window))
+        return np.concatenate([weights[:half] @ x[: self.window], middle, weights[half + 1 :] @ x[-self.window :]])
+
+
+@lru_cache
+def smoothing_rows(window: int) -> tuple[Array, int]:
+    """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i is the value at place i of a window of
+    its least-squares polynomial. Exact: the normal equations, solved in fractions."""
+    if window == 1:
+        return np.ones((1, 1), np.int64), 1
+    half, terms = window // 2, ORDER + 1
+    powers = [[Fraction(place**power) for power in range(terms)] for place in range(-half, half + 1)]
+    system = [
+        [sum((row[a] * row[b] for row in powers), Fraction()) for b in range(terms)] + [row[a] for row in powers]
+        for a in range(terms)
+    ]
+    for column in range(terms):  # positive definite: no pivot is 0
+        system[column] = [value / system[column][column] for value in system[column]]
+        for other in range(terms):
+            if other != column:
+                factor = system[other][column]
+                system[other] = [a - factor * b for a, b in zip(system[other], system[column], strict=True)]
+    rows = [
+        [sum((row[a] * system[a][terms + k] for a in range(terms)), Fraction()) for k in range(window)]
+        for row in powers
+    ]
+    denominator = math.lcm(*(value.denominator for row in rows for value in row))
+    return np.array([[int(value * denominator) for value in row] for row in rows], np.int64), denominator

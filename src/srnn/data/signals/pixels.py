@@ -1,0 +1,45 @@
+"""Pixels, one after the other: at each step a network sees this one and the next few."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..encoders.sliding_window import sliding_window
+from ..encoders.streaming_window import WindowStream
+from .base import INT16_SCALE, Array, SignalPath
+
+
+@dataclass(frozen=True)
+class WindowPath(SignalPath):
+    """Sliding windows of pixels, divided by what white is."""
+
+    channels = 1
+    rate = None
+
+    width: int
+    """Pixels at a step: its own and the next width - 1."""
+    white: float = 1.0
+    """The greatest pixel; a network reads 0 to 1."""
+
+    @property
+    def inputs(self) -> int:
+        return self.width
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"pixels from 0 to {self.white:g}"
+
+    @property
+    def int16_scale(self) -> float:  # type: ignore[override]
+        return INT16_SCALE if self.white == 1 else 1.0
+
+    def stream(self) -> WindowStream:
+        return WindowStream(1, self.width, self.white)
+
+    def whole(self, signal: npt.ArrayLike) -> Array:
+        """(..., pixels, 1) -> (..., pixels, width), float32; one image or many."""
+        x = np.asarray(signal, np.float32) / np.float32(self.white)
+        return sliding_window(x, self.width) if x.ndim == 3 else sliding_window(x[None], self.width)[0]

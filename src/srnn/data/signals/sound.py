@@ -1,0 +1,122 @@
+"""Sound: as frames of features, or as the spikes of a cochlea."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ..datasets.audio import resampled
+from ..encoders import ternary
+from ..encoders.cochlea import Cochlea, clip_key
+from ..encoders.event_binning import EventBinning
+from ..encoders.mel import as_sound
+from ..encoders.speech import SpeechFeatures, Statistics, scale
+from ..encoders.streaming import Chain, StreamEncoder
+from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
+from ..encoders.streaming_scaling import GainStream, LoudnessStream
+from ..encoders.streaming_speech import check_streamable, speech_stream
+from ..encoders.ternary import check_threshold
+from .base import CALIBRATION, Array, SignalPath
+
+
+class SoundPath(SignalPath):
+    """What sound has, whatever becomes of it."""
+
+    channels = 1
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"sound at {self.rate} Hz"
+
+
+@dataclass(frozen=True)
+class SpeechPath(SoundPath):
+    """Features of frames that lie 10 ms apart, scaled by the training set's statistics."""
+
+    settings = frozenset({"statistics"})
+
+    features: SpeechFeatures
+    ternary: float | None = None
+    """Threshold above which features are +1, and below its negative -1; else 0. None: they stay as they are."""
+    statistics: Statistics | None = field(default=None, repr=False, compare=False)
+    """Of the training set; None: not known yet."""
+
+    def __post_init__(self) -> None:
+        if self.ternary is not None:
+            check_threshold(self.ternary)
+
+    @property
+    def rate(self) -> int:  # type: ignore[override]
+        return self.features.rate
+
+    @property
+    def inputs(self) -> int:
+        return self.features.channels
+
+    def check(self) -> None:
+        check_streamable(self.features)
+
+    def stream(self) -> StreamEncoder:
+        self.check()
+        return speech_stream(self.features, self._known(), self.ternary)
+
+    def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
+        """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) -> (steps, inputs).
+
+        Unlike a stream's, frames are not rounded to float16.
+        """
+        x = np.asarray(signal)
+        sound = as_sound(x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x)
+        frames = self.features.frames(sound if rate in (None, self.rate) else resampled(sound, rate, self.rate))
+        return self.expanded(frames)
+
+    def expanded(self, frames: npt.ArrayLike) -> Array:
+        """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T, inputs)."""
+        x = scale(self.features.expand(frames), self._known())
+        return x if self.ternary is None else ternary(x, self.ternary)
+
+    def _known(self) -> Statistics:
+        if self.statistics is None:
+            raise SrnnError("Sound needs the statistics of the training set.")
+        return self.statistics
+
+
+@dataclass(frozen=True)
+class CochleaPath(SoundPath):
+    """The spikes of a cochlea in time bins.
+
+    Unlike in training no clip is brought to one loudness (but all by one gain), none is faded, and silence is heard too.
+    """
+
+    settings = frozenset({"gain", "calibration"})
+    as_trained = False
+    unlike_training = (
+        "one gain for the whole stream instead of one loudness a clip, no fades, and silence is heard (docs/cochlea.md)"
+    )
+
+    binning: EventBinning
+    rate: int  # type: ignore[assignment]
+    gain: float | None = None
+    """What sound of full scale 1 is multiplied by; None: what brings its first seconds to training's level."""
+    calibration: float = CALIBRATION
+
+    def __post_init__(self) -> None:
+        if self.gain is not None:
+            GainStream(self.gain)  # SrnnError for one that is none
+
+    @property
+    def inputs(self) -> int:
+        return self.binning.channels
+
+    @cached_property
+    def _frames(self) -> CochleaFrames:
+        return CochleaFrames(Cochlea(), self.rate)
+
+    def stream(self) -> StreamEncoder:
+        level, samples = self._frames.cochlea.level or 1.0, max(1, round(self.calibration * self.rate))
+        first = LoudnessStream(samples, level) if self.gain is None else GainStream(self.gain)
+        return Chain(first, CochleaStream(self._frames, self.binning, clip_key(0, "stream")))
