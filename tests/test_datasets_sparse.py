@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from srnn.data.batches import Sequences
 from srnn.data.datasets import SpikeArray, Split, WindowedArray
+from srnn.data.datasets.cache import Arrays, cached, write_arrays
 from srnn.data.encoders import sliding_window
 from srnn.errors import SrnnError
 from srnn.nn.kernels import Spikes
@@ -207,3 +208,42 @@ def test_a_split_of_lazy_inputs_is_checked() -> None:
             bad.validate("here", classes=3)
     with pytest.raises(SrnnError, match="channels"):
         split.validate("here", inputs=3)
+
+
+@pytest.mark.parametrize("edges", ([], [0, 2], [1, 3], [0, 2, 1, 3], [0, 3.0], [[0, 3]], [-1, 3], [0, 4]))
+def test_edges_that_do_not_fit_the_codes_are_refused(edges: list[Any]) -> None:
+    with pytest.raises(SrnnError, match="not sparse spikes"):
+        SpikeArray.from_cache(np.ones(3, np.uint8), np.array(edges, float if 3.0 in edges else np.int64), 4, 4)
+
+
+@pytest.mark.parametrize("codes", ([255, 2], [0, 2], [0] * 300, [255] * 2**15))
+def test_codes_that_lead_beyond_their_raster_are_refused(codes: list[int]) -> None:
+    def spikes(codes: list[int]) -> SpikeArray:
+        return SpikeArray.from_cache(np.array(codes, np.uint8), np.array([0, 0, len(codes)]), 4, 4)
+
+    assert spikes([0, 1]).packed()[1, 3, 0] == 1 << 63  # the last bit of 4 words
+    with pytest.raises(SrnnError, match="beyond their 256 bits"):
+        spikes(codes).packed()
+
+
+def test_a_cache_that_is_whole_but_not_ours_is_made_again(tmp_path: Path) -> None:
+    def use(arrays: Arrays) -> np.ndarray:
+        return np.array(SpikeArray.from_cache(arrays["gaps"], arrays["edges"], 4, 4).packed())
+
+    def read(builds: list[int]) -> np.ndarray:
+        def build() -> Arrays:
+            builds.append(1)
+            return {"gaps": np.array([3, 7], np.uint8), "edges": np.array([0, 1, 2])}
+
+        return cached(tmp_path, "a", {}, [], build, use)
+
+    builds: list[int] = []
+    wanted = read(builds)
+    np.testing.assert_array_equal(read(builds), wanted)
+    assert builds == [1]
+    (file,) = tmp_path.iterdir()
+    for forged in ({"gaps": np.zeros(2)}, {"gaps": np.array([255, 255], np.uint8), "edges": np.array([0, 2])}):
+        write_arrays(file, forged)
+        builds.clear()
+        np.testing.assert_array_equal(read(builds), wanted)
+        assert builds == [1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,18 @@ def test_a_sweeps_journal_that_no_worker_wrote(change: Any, tmp_path: Path) -> N
         return
     with pytest.raises(SrnnError):
         Queue(sweep, open_storage(None, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("journal", ("x", "7\n", '{"op_code":0', '{"op_code":0}\n{"op\n', '{"op_code":0}\n[]\n'))
+def test_a_journal_with_other_lines_is_refused_and_left_as_it_is(journal: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from srnn.studies.storage import open_storage
+
+    path = tmp_path / "journal.log"
+    path.write_text(journal)
+    with pytest.raises(SrnnError, match=re.escape(str(path))):
+        open_storage(None, tmp_path)
+    assert path.read_text() == journal
 
 
 def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,9 +146,10 @@ def _export(form: str, out: str, *words: str) -> Callable[[Path], int]:
 def _cache(folder: Path) -> int:
     from srnn.data.datasets.cache import cached
 
-    found = cached(
-        folder / "cache", "a", {"v": 1}, [folder / "tiny.yaml"], lambda: {"x": np.arange(3000.0), "y": np.ones(3)}
-    )
+    def build() -> dict[str, Any]:
+        return {"x": np.arange(3000.0), "y": np.ones(3)}
+
+    found = cached(folder / "cache", "a", {"v": 1}, [folder / "tiny.yaml"], build, dict)
     return 0 if found["x"][2999] == 2999 and found["y"].sum() == 3 else 1
 
 

@@ -5,11 +5,14 @@ Colours are those of Okabe & Ito (2008). Lines that may be confused also differ 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError, nearest
+from ..files import reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,11 +52,19 @@ SHEET: dict[Any, Any] = {
 """matplotlib's settings; the salt makes the same picture, byte for byte, of the same numbers."""
 
 
-def context() -> Any:
-    """``with context():`` around everything that draws or saves."""
-    import matplotlib
+@contextlib.contextmanager
+def context() -> Iterator[None]:
+    """``with context():`` around everything that draws or saves: ``SHEET`` over matplotlib's own defaults.
 
-    return matplotlib.rc_context(SHEET)
+    A ``matplotlibrc`` in the current folder, which may be anybody's, has no say: its ``text.usetex`` would run LaTeX on text of
+    its own. Import matplotlib within. SrnnError where such a file keeps matplotlib from being imported.
+    """
+    with reading("matplotlibrc", "settings of matplotlib"):
+        import matplotlib
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SHEET)
+        yield
 
 
 def check_formats(formats: list[str]) -> list[str]:

@@ -80,9 +80,9 @@ def _cells(name: str, point: dict[str, Any]) -> list[str]:
 
 def plot(about: dict[str, Any], points: Named) -> bytes:
     """The picture as SVG, the same bytes of the same points."""
-    from matplotlib.figure import Figure
-
     with style.context():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(style.WIDTH, 2.7), layout="constrained")
         figure.suptitle(title(about), fontsize=8.5, x=0.01, ha="left")
         left, right = figure.subplots(1, 2, sharey=True)

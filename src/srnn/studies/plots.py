@@ -50,10 +50,10 @@ def _figure(
     sweep: Sweep, metrics: list[str], points: Sequence[dict[str, Any]], fill: Callable[[Any, str], None]
 ) -> bytes:
     """One panel a metric, side by side; the same bytes from the same numbers."""
-    from matplotlib.figure import Figure
-
     rows = max(2.6, 0.27 * len(points)) if sweep.variants else 2.9
     with style.context():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(style.WIDTH / 2 * len(metrics), min(rows, 10)), layout="constrained")
         for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
             axes.set_axisbelow(True)

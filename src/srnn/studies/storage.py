@@ -87,15 +87,17 @@ def _open_database(address: str, tries: int = 5) -> Any:
 def _mend(path: Path, lock: Any) -> None:
     """Drop an unfinished last line, which a machine that lost its power leaves; whoever wrote it never went on.
 
-    ValueError when the file begins with something else than a journal does.
+    ValueError when the file begins or ends with something else than a journal's line.
     """
     lock.acquire()
     try:
         with open(path, "r+b") as file:
             content = file.read()
             whole = content.rfind(b"\n") + 1
-            if content and "op_code" not in dict(json.loads(content[:whole].partition(b"\n")[0] or b"{}")):
-                raise ValueError("its first line is none of optuna's")
+            lines = content[:whole].splitlines() or [b"{}"] * bool(content)
+            for line in (*lines[:1], *lines[-1:]):  # optuna passes over the last one for as long as nothing follows it
+                if "op_code" not in dict(json.loads(line)):
+                    raise ValueError("it holds a line that is none of optuna's")
             if whole < len(content):
                 file.truncate(whole)
     finally:

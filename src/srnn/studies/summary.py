@@ -158,11 +158,11 @@ def _page(summary: dict[str, Any]) -> str:
 
 
 def _plot(summary: dict[str, Any], path: Path) -> None:
-    from matplotlib.figure import Figure
-
     from ..measure import style
 
     with style.context():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         for i, (seed, curve) in enumerate(zip(summary["seeds"], summary["curves"], strict=True)):

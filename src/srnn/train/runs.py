@@ -154,19 +154,13 @@ class Run:
 
     def statistics(self) -> Statistics | None:
         """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""
-        import numpy as np
-
         from ..data.encoders.speech import Statistics
 
         path = self.path / "statistics.json"
         if not path.is_file():
             return None
         with reading(path, "statistics, the lists mean and std"):
-            content = read_json(path)
-            mean, std = (np.array(content[name], np.float32) for name in ("mean", "std"))
-        if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite(mean).all() or not (std > 0).all():
-            raise SrnnError(f"{path} is damaged: mean and std must be as many numbers, std above 0.")
-        return Statistics(mean, std)
+            return Statistics.read(read_json(path))
 
     def keep_statistics(self, statistics: Statistics) -> None:
         """Write what ``statistics`` reads."""

@@ -8,11 +8,12 @@ the same can leave half of one. One that is damaged all the same is made again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,18 @@ from ...files import whole_file
 from ...files.arrays import open_npz
 
 Arrays = dict[str, npt.NDArray[Any]]
+Found = TypeVar("Found")
 
 
 def cached(
-    folder: Path, name: str, options: Mapping[str, Any], sources: Sequence[Path], build: Callable[[], Arrays]
-) -> Arrays:
-    """The arrays that ``build`` makes, from the cache if they are there.
+    folder: Path,
+    name: str,
+    options: Mapping[str, Any],
+    sources: Sequence[Path],
+    build: Callable[[], Arrays],
+    use: Callable[[Arrays], Found],
+) -> Found:
+    """What ``use`` makes of the arrays that ``build`` makes, from the cache if they are there.
 
     Args:
         folder: where the cache file lies; made when needed.
@@ -35,20 +42,20 @@ def cached(
         options: everything besides the sources that the arrays depend on, a version of the code included; JSON values.
         sources: the files that ``build`` reads.
         build: makes the arrays; only called when the cache has not got them.
-
-    Returns:
-        Read-only memory maps, or ``build``'s own arrays where the folder cannot be written (read-only, disk full).
+        use: takes the arrays, read-only memory maps (``build``'s own where the folder cannot be written: read-only, disk full),
+            and checks what it relies on: arrays of the cache that it raises anything for are made again.
     """
     path = folder / f"{name}-{_key(options, sources)}.npz"
     arrays = read_arrays(path)
     if arrays is not None:
-        return arrays
+        with contextlib.suppress(Exception):  # a file that is whole, but not ours
+            return use(arrays)
     made = build()
     try:
         write_arrays(path, made)
     except SrnnError:
-        return made
-    return read_arrays(path) or made
+        return use(made)
+    return use(read_arrays(path) or made)
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:

@@ -106,8 +106,7 @@ def load_statistics(
         frames, lengths = stored_frames(train, folder, encoder, length)
         return encoder.fit(_expanded(frames, lengths, encoder))._asdict()
 
-    arrays = cached(folder, "statistics", *_key(train, encoder, length), fit)
-    return Statistics(np.array(arrays["mean"]), np.array(arrays["std"]))
+    return cached(folder, "statistics", *_key(train, encoder, length), fit, Statistics.read)
 
 
 def stored_frames(
@@ -126,8 +125,21 @@ def stored_frames(
 
     if not clips:
         raise SrnnError("There are no clips in this split.")
-    arrays = cached(folder, f"features-{encoder.kind}", *_key(clips, encoder, length), make)
-    return arrays["frames"], np.array(arrays["lengths"])
+
+    def use(arrays: Arrays) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
+        frames, lengths = arrays["frames"], np.array(arrays["lengths"])
+        fits = (
+            frames.dtype == np.float16
+            and frames.ndim == 3
+            and frames.shape[::2] == (len(clips), encoder.front.channels)
+        )
+        if not (fits and lengths.dtype == np.int64 and lengths.shape == frames.shape[:1]):
+            raise SrnnError("These are not frames of these clips.")
+        if not (lengths.min() > 0 and lengths.max() <= frames.shape[1] and np.isfinite(frames).all()):
+            raise SrnnError("These are not frames of any clips.")
+        return frames, lengths
+
+    return cached(folder, f"features-{encoder.kind}", *_key(clips, encoder, length), make, use)
 
 
 def read_clip(clip: Clip, rate: int, length: int | None = None) -> Samples:

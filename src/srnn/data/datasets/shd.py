@@ -135,11 +135,12 @@ def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordin
     Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
     """
     options = {"binning": asdict(binning), "classes": classes, "code": _CODE}
-    arrays = cached(path.parent / ".cache", path.stem, options, [path], lambda: _bin_file(path, binning, classes))
-    edges = arrays["edges"]
-    shape = (len(edges) - 1, binning.steps, binning.channels)
-    x = SpikeArray(arrays["gaps"], edges[:-1], edges[1:], shape)
-    return Recordings(x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None)
+
+    def use(arrays: Arrays) -> Recordings:
+        x = SpikeArray.from_cache(arrays["gaps"], arrays["edges"], binning.steps, binning.channels)
+        return Recordings(x, np.array(arrays["labels"]), np.array(arrays["speakers"]) if "speakers" in arrays else None)
+
+    return cached(path.parent / ".cache", path.stem, options, [path], lambda: _bin_file(path, binning, classes), use)
 
 
 def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:

@@ -82,9 +82,12 @@ def load_soli(
         "receivers": list(receivers), "steps": steps, "code": _CODE, "recordings": [r.path.name for r in recordings],
     }  # fmt: skip
     paths = [recording.path for recording in recordings]
-    arrays = cached(folder / ".cache", split, options, paths, lambda: _read(recordings, receivers, steps))
-    found = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
-    return found.validate(str(folder), len(GESTURES), PIXELS * len(receivers))
+
+    def use(arrays: Arrays) -> Split:
+        found = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
+        return found.validate(str(folder), len(GESTURES), PIXELS * len(receivers))
+
+    return cached(folder / ".cache", split, options, paths, lambda: _read(recordings, receivers, steps), use)
 
 
 def find_folder(data_dir: Path | None = None) -> Path:

@@ -40,6 +40,18 @@ class SpikeArray(Inputs):
     shape: tuple[int, int, int]
 
     @classmethod
+    def from_cache(cls, gaps: npt.NDArray[Any], edges: npt.NDArray[Any], steps: int, channels: int) -> SpikeArray:
+        """From what a file kept: all codes, and (N + 1,) where each sequence begins and the last one ends.
+
+        SrnnError for edges that do not ascend from 0 to the codes' number, and for codes that are not bytes. Codes that lead
+        beyond their raster are found when they are unpacked.
+        """
+        fits = gaps.dtype == np.uint8 and gaps.ndim == 1 and edges.dtype == np.int64 and edges.ndim == 1 and edges.size
+        if not fits or not np.array_equal(edges[[0, -1]], (0, len(gaps))) or (np.diff(edges) < 0).any():
+            raise SrnnError("These are not sparse spikes: the codes and the places where sequences begin do not fit.")
+        return cls(gaps, edges[:-1], edges[1:], (len(edges) - 1, steps, channels))
+
+    @classmethod
     def from_events(
         cls, sequences: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], steps: int, channels: int
     ) -> SpikeArray:
@@ -127,7 +139,9 @@ class SpikeArray(Inputs):
         jumps = _JUMPS[codes]
         # One running sum over all sequences: the first jump of each makes up for where the one before it ended.
         first = np.cumsum(sizes[full]) - sizes[full]
-        ended = np.add.reduceat(jumps, first)
+        ended = np.add.reduceat(jumps, first, dtype=np.int64)
+        if ended.max() > raster:  # a cache that is not ours
+            raise SrnnError(f"Sparse spikes lead beyond their {raster} bits; delete the folder .cache beside the data.")
         jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(np.int32)
         return np.cumsum(jumps, dtype=np.int32)[codes != 0]
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from ...errors import SrnnError
 from .audio import read_audio
 from .cache import Arrays, cached
 from .files import Item, list_unread
@@ -48,8 +50,14 @@ def _changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[
         return {"seconds": lasting, "swing": swing}
 
     options = {"clips": [item.name for item in items], "code": _CODE}
-    arrays = cached(cache, "clips", options, [item.path for item in items], measure)
-    lasting, silent = np.array(arrays["seconds"]), np.flatnonzero(np.array(arrays["swing"]) == 0)
+
+    def use(arrays: Arrays) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+        lasting, swing = (np.array(arrays[name]) for name in ("seconds", "swing"))
+        if not lasting.shape == swing.shape == (len(items),):
+            raise SrnnError("These are not measures of these clips.")
+        return lasting, np.flatnonzero(swing == 0)
+
+    lasting, silent = cached(cache, "clips", options, [item.path for item in items], measure, use)
     lines = []
     if seconds is not None:
         cut, filled = (lasting > seconds + _TOLERANCE).sum(), (lasting < seconds - _TOLERANCE).sum()

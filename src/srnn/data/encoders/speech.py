@@ -15,9 +15,9 @@ Two ways of scaling. ``clip``, as the published networks have it, needs a clip's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,14 @@ class Statistics(NamedTuple):
     """(channels,) what is subtracted."""
     std: Array
     """(channels,) what is divided by, above 0."""
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Statistics:
+        """From the lists or arrays "mean" and "std" of a file. Whatever else it holds is an error of whatever kind."""
+        mean, std = (np.array(found[name], np.float32) for name in ("mean", "std"))
+        if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or not (std > 0).all():
+            raise ValueError("mean and std must be as many finite numbers, std above 0")
+        return cls(mean, std)
 
 
 @dataclass(frozen=True)
