@@ -29,7 +29,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +38,9 @@ from . import machine
 from .device_agreement import agreement
 from .device_lstm import c_source, onnx_model
 from .device_page import page
+
+if TYPE_CHECKING:
+    from srnn.train.trained import Trained
 
 HERE = Path(__file__).parent
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -51,10 +54,7 @@ class Subject:
     """A network to be measured."""
 
     name: str
-    network: Any
-    task: Any
-    loss: Any
-    seed: int
+    trained: Trained
     split: str
 
 
@@ -73,13 +73,12 @@ def open_subject(text: str) -> Subject:
         # The authors held nothing out; here, what the task holds out by default is enough to read.
         usual = create_task(about.task)
         held = {key: getattr(usual, key) for key in about.task_options if key.startswith("validation_")}
-        network, task, loss, seed, _ = load_published_network(published, Path(weights), held)
+        trained, _ = load_published_network(published, Path(weights), held)
         name = f"published {published}"
     else:
-        run = Run.open(Path(given))
-        network, task, loss = run.trained()
-        seed = run.seed
-    return Subject(name, network.eval(), task, loss, seed, split)
+        trained = Run.open(Path(given)).trained()
+    trained.network.eval()
+    return Subject(name, trained, split)
 
 
 def time_c(
@@ -145,7 +144,7 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
     from srnn.nn.kernels import Spikes
     from srnn.train.compression.evaluation import measure_inputs
 
-    network, task = subject.network, subject.task
+    network, task, seed = subject.trained.spiking("exported"), subject.trained.task, subject.trained.seed
     device, split = device_network(network), Sequences(task, subject.split, data_dir)  # type: ignore[arg-type]
     batch = split.take(np.arange(min(max(sequences, compared), len(split))))
     every = (batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x).numpy()
@@ -154,7 +153,7 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
     x = np.ascontiguousarray(every[:sequences, :steps])
     sizes, hidden = (device.inputs, device.outputs), [layer.size for layer in device.layers[:-1]]
     found: dict[str, Any] = {
-        "network": subject.name, "task": task.name, "seed": subject.seed, "split": subject.split, "sequences": len(x),
+        "network": subject.name, "task": task.name, "seed": seed, "split": subject.split, "sequences": len(x),
         "steps": steps, "layers": [device.inputs, *hidden, device.outputs], "compilers": COMPILERS,
         "onnxruntime_ns": time_onnx(to_model(network, "step"), x[0]), "python_ns": time_stream(network, x[0]),
     }  # fmt: skip
@@ -174,7 +173,7 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
             "flash_bytes": report["flash_bytes"], "ram_bytes": report["ram_bytes"],
         }  # fmt: skip
         found.setdefault("lstm", {})[format] = {key: lstm_sizes[key] for key in ("flash_bytes", "ram_bytes")}
-    found["theory"] = theory(network, x, subject.seed)
+    found["theory"] = theory(network, x, seed)
     found["agreement"] = agreement(
         subject, device, whole, every[:compared], None if batch.lengths is None else batch.lengths[:compared],
         {"float32": make_plan(device, "network"), "int8": make_plan(whole, "network")}, folder, COMPILERS, PLAIN,

@@ -63,7 +63,7 @@ def agreement(
     from srnn.deploy.export.onnx import run_model, state_arrays, to_model
     from srnn.nn.fixedpoint.device import run_float32
 
-    reference, onnx, programs = as_reference(subject.network), to_model(subject.network, "sequence"), {}
+    reference, onnx, programs = as_reference(subject.trained.network), to_model(subject.trained.network, "sequence"), {}
     for format in plans:
         for compiler in compilers:
             programs[format, compiler] = target = folder / format / f"whole-{compiler}"
@@ -85,7 +85,7 @@ def agreement(
 
         def decided(scores: Any, own: Any = own, valid: np.ndarray = valid) -> np.ndarray:
             """Class of every sequence, or of every valid step, one after the other."""
-            found = subject.loss.scores(torch.from_numpy(np.array(scores, np.float32)), own).argmax(-1).numpy()
+            found = subject.trained.loss.scores(torch.from_numpy(np.array(scores, np.float32)), own).argmax(-1).numpy()
             return found[valid] if found.ndim == 2 else found
 
         start = first_state(reference, device, len(part))

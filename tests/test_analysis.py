@@ -24,10 +24,9 @@ from srnn.measure.analysis import (
     spikes,
     time_constants,
 )
-from srnn.nn.baselines import Network
 from srnn.nn.losses import Loss
 from srnn.train.evaluation import evaluate
-from srnn.train.recipes import Recipe
+from srnn.train.trained import Trained
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
@@ -38,18 +37,18 @@ def words_for(loss: str, start: int = 2) -> list[str]:
     return [f"--loss.name={loss}", f"--loss.start={start}", *readout]
 
 
-def made(task: TinyTask, *words: str) -> tuple[Recipe, Network, Loss]:
+def made(task: TinyTask, *words: str, seed: int = 0) -> Trained:
     recipe = tiny_recipe(*words)
-    return recipe, recipe.build_network(task, seed=0), Loss.for_task(recipe.loss, task)
+    return Trained(recipe.build_network(task, seed=0), task, recipe, seed)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("padded", [False, True])
 def test_the_curve_ends_where_evaluation_does(name: str, padded: bool) -> None:
     task = TinyTask(padded=padded)
-    _, network, loss = made(task, *words_for(name))
-    plain = evaluate(network, task, loss, "test", seed=5, batch_size=7)
-    found = analyse(network, task, loss, "test", seed=5, batch_size=7)
+    trained = made(task, *words_for(name), seed=5)
+    plain = evaluate(trained, "test", batch_size=7)
+    found = analyse(trained, "test", batch_size=7)
     assert found.evaluation.report == plain.report
     assert found.evaluation.loss == plain.loss
     assert (found.evaluation.confusion == plain.confusion).all()
@@ -64,8 +63,9 @@ def test_the_curve_ends_where_evaluation_does(name: str, padded: bool) -> None:
 def test_each_point_is_the_loss_on_the_prefix(name: str, padded: bool) -> None:
     """As if each sequence had ended at step t: the very scores of the loss with shorter lengths."""
     task = TinyTask(padded=padded)
-    _, network, loss = made(task, *words_for(name), "--network.neuron.initial={}")
-    found = analyse(network, task, loss, "validation", batch_size=11)
+    trained = made(task, *words_for(name), "--network.neuron.initial={}")
+    network, loss = trained.network, trained.loss
+    found = analyse(trained, "validation", batch_size=11)
     data = task.load("validation")
     with torch.no_grad():
         output = network.run(torch.from_numpy(data.x)).output
@@ -80,9 +80,9 @@ def test_each_point_is_the_loss_on_the_prefix(name: str, padded: bool) -> None:
 @pytest.mark.parametrize("padded", [False, True])
 def test_steps(padded: bool) -> None:
     task = TinyStepTask(padded=padded)
-    _, network, loss = made(task, "--loss.name=nll", "--loss.start=2")
-    plain = evaluate(network, task, loss, "validation", batch_size=8)
-    found = analyse(network, task, loss, "validation", batch_size=8)
+    trained = made(task, "--loss.name=nll", "--loss.start=2")
+    plain = evaluate(trained, "validation", batch_size=8)
+    found = analyse(trained, "validation", batch_size=8)
     assert found.evaluation.report == plain.report
     curve = found.anytime
     assert curve is not None and curve.per_step and found.exit is None and found.delineation is None
@@ -140,8 +140,8 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
 
 def test_the_labelled_curve_ends_where_evaluation_does() -> None:
     task = TinyStepTask()
-    _, network, loss = made(task, "--loss.name=nll", "--network.neuron.initial={}")
-    found = analyse(network, task, loss, batch_size=8)
+    trained = made(task, "--loss.name=nll", "--network.neuron.initial={}")
+    found = analyse(trained, batch_size=8)
     assert found.anytime is not None and found.anytime.accuracy_labelled is not None
     assert found.anytime.labelled_from == 1  # classes differ from the start: nothing is left out
     assert found.anytime.accuracy_labelled[-1] == found.evaluation.report["accuracy_labelled"]
@@ -165,14 +165,13 @@ def test_settled() -> None:
 
 def test_a_network_that_reads_from_both_ends_cannot_be_asked_early() -> None:
     task = TinyTask(padded=True)
-    _, network, loss = made(task, "--network.bidirectional=true")
-    found = analyse(network, task, loss)
+    trained = made(task, "--network.bidirectional=true")
+    found = analyse(trained)
     assert found.anytime is None and found.exit is None
     with pytest.raises(SrnnError, match="forwards only"):
-        exit_counts(network, task, loss)
+        exit_counts(trained)
     steps = TinyStepTask()
-    _, network, loss = made(steps, "--network.bidirectional=true", "--loss.name=nll")
-    curve = analyse(network, steps, loss).anytime
+    curve = analyse(made(steps, "--network.bidirectional=true", "--loss.name=nll")).anytime
     assert curve is not None and not curve.online
 
 
@@ -182,8 +181,9 @@ def test_a_network_that_reads_from_both_ends_cannot_be_asked_early() -> None:
                                    ["--network.backend=auto"]])  # fmt: skip
 def test_activity_against_a_loop(words: list[str]) -> None:
     task = TinyTask(padded=True)
-    _, network, loss = made(task, *words, "--network.neuron.initial={}")
-    activity = analyse(network, task, loss, batch_size=9).activity
+    trained = made(task, *words, "--network.neuron.initial={}")
+    network = trained.network
+    activity = analyse(trained, batch_size=9).activity
     assert activity is not None
     data = task.load("validation")
     both = network.bidirectional
@@ -224,10 +224,10 @@ def test_activity_against_a_loop(words: list[str]) -> None:
 
 def test_dead_and_saturated_neurons() -> None:
     task = TinyTask()
-    _, network, loss = made(task, "--network.neuron={name: lif, threshold: 0.5, tau_mem: 2}")
+    trained = made(task, "--network.neuron={name: lif, threshold: 0.5, tau_mem: 2}")
     with torch.no_grad():
-        network.layers[0].bias[:2] = torch.tensor([-1e3, 1e3])  # type: ignore[index, union-attr]
-    found = analyse(network, task, loss, options=AnalysisOptions(saturated_above=0.99)).activity
+        trained.network.layers[0].bias[:2] = torch.tensor([-1e3, 1e3])  # type: ignore[index, union-attr]
+    found = analyse(trained, options=AnalysisOptions(saturated_above=0.99)).activity
     assert found is not None
     assert 0 in found.layers[0].dead() and found.layers[0].saturated(0.99) == [1]
     plain = found.to_dict()
@@ -241,7 +241,7 @@ def test_a_baseline_has_no_spikes() -> None:
 
     recipe = as_baseline(recipe, "gru")
     network = recipe.build_network(task, 0)
-    found = analyse(network, task, Loss.for_task(recipe.loss, task), initial=network)
+    found = analyse(Trained(network, task, recipe), initial=network)
     assert found.activity is None and found.time_constants == []
     assert found.anytime is not None and found.exit is not None
     assert json.loads(json.dumps(found.to_dict()))["activity"] is None
@@ -249,8 +249,9 @@ def test_a_baseline_has_no_spikes() -> None:
 
 def test_time_constants_before_and_after() -> None:
     task = TinyTask()
-    recipe, network, _ = made(task)
-    initial = recipe.build_network(task, seed=0)
+    trained = made(task)
+    network = trained.network
+    initial = trained.recipe.build_network(task, seed=0)
     with torch.no_grad():
         values = network.layers[0].params.values()["tau_mem"]  # type: ignore[union-attr]
         network.layers[0].params.set_values(tau_mem=values + 2)  # type: ignore[union-attr]
@@ -269,7 +270,7 @@ def test_time_constants_before_and_after() -> None:
 
 def test_time_constants_that_are_no_numbers_are_left_out() -> None:
     task = TinyTask()
-    _, network, _ = made(task, "--network.neuron.time_constants=unconstrained")
+    network = made(task, "--network.neuron.time_constants=unconstrained").network
     with torch.no_grad():
         network.layers[0].params.tau_mem[:3] = float("nan")  # type: ignore[index, union-attr]
     one = time_constants(network)[0]
@@ -310,8 +311,8 @@ class QuietTask(TinyStepTask):
 
 def test_accuracy_without_silence_is_reported() -> None:
     task = QuietTask()
-    _, network, loss = made(task, "--loss.name=nll", "--network.neuron.initial={}")
-    found = evaluate(network, task, loss, "test")
+    trained = made(task, "--loss.name=nll", "--network.neuron.initial={}")
+    network, found = trained.network, evaluate(trained, "test")
     data = task.load("test")
     with torch.no_grad():
         predicted = network.run(torch.from_numpy(data.x)).output.argmax(-1).numpy()
@@ -338,8 +339,8 @@ def test_sparkline() -> None:
 
 def test_tables_where_only_ascii_can_be_shown() -> None:
     for task, words in ((TinyTask(), []), (TinyStepTask(), ["--loss.name=nll"])):
-        recipe, network, loss = made(task, *words)
-        found = analyse(network, task, loss, initial=recipe.build_network(task, 1))
+        trained = made(task, *words)
+        found = analyse(trained, initial=trained.recipe.build_network(task, 1))
         file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         show_analysis(found, Console(file=file, width=80))
         file.flush()
@@ -347,9 +348,9 @@ def test_tables_where_only_ascii_can_be_shown() -> None:
 
 
 def shown(task: TinyTask, *words: str) -> str:
-    recipe, network, loss = made(task, *words)
+    trained = made(task, *words)
     file = io.StringIO()
-    found = analyse(network, task, loss, initial=recipe.build_network(task, 1))
+    found = analyse(trained, initial=trained.recipe.build_network(task, 1))
     show_analysis(found, Console(file=file, width=120))
     return file.getvalue()
 
@@ -358,8 +359,8 @@ def test_analog_neurons_are_not_said_to_spike() -> None:
     relu = shown(TinyTask(), "--network.neuron={name: relu, tau_mem: 3}")
     assert "spike" not in relu and "synaptic" not in relu and "share of outputs that are not 0" in relu
     assert "spikes per neuron and step" in shown(TinyTask())
-    _, network, _ = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
-    assert not spikes(network)  # one layer that does not is enough
+    mixed = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
+    assert not spikes(mixed.network)  # one layer that does not is enough
 
 
 def test_labelled_steps_come_first_for_people() -> None:
@@ -377,8 +378,7 @@ def test_ecg_has_delineation(data_dir: Path) -> None:
 
     recipe = load_recipe("paper/ecg", ["--network.hidden=[4]"])
     task = recipe.create_task()
-    network = recipe.build_network(task, 0)
-    found = analyse(network, task, Loss.for_task(recipe.loss, task), data_dir=data_dir)
+    found = analyse(Trained(recipe.build_network(task, 0), task, recipe), data_dir=data_dir)
     assert found.delineation is not None
     # What is labelled does not depend on the network: every QRS of the validation windows between two labelled steps.
     assert found.delineation.waves["QRS"].reference == 443

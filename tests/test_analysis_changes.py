@@ -14,7 +14,7 @@ from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
 from srnn.measure.analysis import analyse
 from srnn.measure.analysis.changes import ChangeCounts
-from srnn.nn.losses import Loss
+from srnn.train.trained import Trained
 from tiny import TinyStepTask, tiny_recipe
 
 
@@ -100,8 +100,7 @@ def test_against_loops(seed: int) -> None:
 def test_a_decision_at_every_step_has_it(both: str) -> None:
     task = ChangingTask()
     recipe = tiny_recipe("--loss.name=nll", f"--network.bidirectional={both}")
-    network = recipe.build_network(task, 0)
-    found = analyse(network, task, Loss.for_task(recipe.loss, task), batch_size=7)
+    found = analyse(Trained(recipe.build_network(task, 0), task, recipe), batch_size=7)
     assert found.change_times is not None and found.change_times.changes == 60
     assert found.change_times.online is (both == "false")
     assert found.to_dict()["change_times"]["changes"] == 60
@@ -115,5 +114,5 @@ def test_one_decision_a_sequence_has_none() -> None:
     from tiny import TinyTask
 
     recipe, task = tiny_recipe(), TinyTask()
-    found = analyse(recipe.build_network(task, 0), task, Loss.for_task(recipe.loss, task))
+    found = analyse(Trained(recipe.build_network(task, 0), task, recipe))
     assert found.change_times is None and found.to_dict()["change_times"] is None

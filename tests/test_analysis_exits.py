@@ -18,6 +18,7 @@ from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
 from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
+from srnn.train.trained import Trained
 from tiny import TinyTask, tiny_recipe
 
 
@@ -143,12 +144,12 @@ def test_where_nothing_is_allowed_it_waits() -> None:
 def test_the_policy_of_another_split_comes_from_validation() -> None:
     task = TinyTask()
     recipe = tiny_recipe()
-    network, loss = recipe.build_network(task, 1), Loss.for_task(recipe.loss, task)
-    on_test, on_validation = (analyse(network, task, loss, split, seed=3).exit for split in ("test", "validation"))
+    trained = Trained(recipe.build_network(task, 1), task, recipe, seed=3)
+    on_test, on_validation = (analyse(trained, split).exit for split in ("test", "validation"))
     assert on_test is not None and on_validation is not None
     assert on_test.policy == on_validation.policy
     assert on_test.validation == on_validation.validation == on_validation.result
-    assert on_test.policy == exit_counts(network, task, loss, seed=3).choose(0.005, "validation")
+    assert on_test.policy == exit_counts(trained).choose(0.005, "validation")
     assert [point.confidence for point in on_test.curve] == list(CONFIDENCES)
     assert (on_test.first_reached[0].patience, on_test.first_reached[0].earliest) == (1, 1)
     assert json.loads(json.dumps(on_test.to_dict())) == on_test.to_dict()

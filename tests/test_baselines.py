@@ -15,13 +15,13 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.nn.baselines import ClassicalRNN, DenseLayer
 from srnn.nn.kernels import Spikes
-from srnn.nn.losses import Loss
 from srnn.progress import epoch_line
 from srnn.studies.summary import summarise
 from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
 from srnn.train.evaluation import evaluate, layer_rates, rate_report
 from srnn.train.recipes import BASELINES, Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.train.recipes.baselines import as_baseline
+from srnn.train.trained import Trained
 from srnn.train.training import train
 from tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
@@ -207,7 +207,7 @@ def test_every_baseline_trains_and_is_evaluated_again_the_same(name: str, padded
     result = train(recipe, tmp_path / "run", task=task)
     network = recipe.build_network(task, seed=5)
     load_network(network, read_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors"))
-    again = evaluate(network, task, Loss.for_task(recipe.loss, task), "validation", seed=0).report
+    again = evaluate(Trained(network, task, recipe), "validation").report
     assert again["accuracy"] == result["accuracy"] and again["firing_rate"] == result["firing_rate"]
     assert result["parameters"] == sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert (result["firing_rate"] is None) == (name in ("rnn", "gru", "lstm", "bilstm"))

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.nn.losses import Loss
 from srnn.train.evaluation import evaluate
+from srnn.train.trained import Trained
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 STEP_LOSS = ["--loss.name=nll", "--loss.start=2"]
 
 
-def _setup(task: TinyTask, *words: str) -> tuple[SRNN, Loss]:
+def _setup(task: TinyTask, *words: str, seed: int = 0) -> Trained:
     recipe = tiny_recipe(*(STEP_LOSS if task.kind == "per_step" else []), *words)
-    return recipe.build_network(task, seed=0), Loss.for_task(recipe.loss, task)
+    return Trained(recipe.build_network(task, seed=0), task, recipe, seed)
 
 
 def test_per_sequence_report() -> None:
     task = TinyTask()
-    network, loss = _setup(task, "--network.neuron.initial={}")
-    found = evaluate(network, task, loss, "test", seed=3, batch_size=7)
+    trained = _setup(task, "--network.neuron.initial={}", seed=3)
+    network, loss = trained.network, trained.loss
+    found = evaluate(trained, "test", batch_size=7)
     data = task.load("test")
     with torch.no_grad():
         result = network.run(torch.from_numpy(data.x))
@@ -52,8 +54,9 @@ def test_per_sequence_report() -> None:
 def test_per_step_accuracies(padded: bool) -> None:
     """All steps from ``start`` with unlabelled ones as their class, and labelled ones alone; padding is no step."""
     task = TinyStepTask(padded=padded)
-    network, loss = _setup(task, "--network.neuron.initial={}")
-    found = evaluate(network, task, loss, "validation", batch_size=8)
+    trained = _setup(task, "--network.neuron.initial={}")
+    network = trained.network
+    found = evaluate(trained, "validation", batch_size=8)
     data = task.load("validation")
     right_all = right_labelled = all_steps = labelled_steps = 0
     spikes = steps = 0.0
@@ -80,50 +83,50 @@ def test_per_step_accuracies(padded: bool) -> None:
 
 def test_the_mean_rate_is_over_neurons_not_layers() -> None:
     task = TinyTask()
-    network, loss = _setup(task, "--network.hidden=[2, 30]")
-    rate = evaluate(network, task, loss).report["firing_rate"]
+    trained = _setup(task, "--network.hidden=[2, 30]")
+    rate = evaluate(trained).report["firing_rate"]
     assert rate["mean"] == pytest.approx((2 * rate["layers"][0] + 30 * rate["layers"][1]) / 32)
 
 
 def test_only_trained_scalars_are_counted() -> None:
     task = TinyTask()
-    network, loss = _setup(task)
-    free = evaluate(network, task, loss).report["parameters"]
+    trained = _setup(task)
+    free = evaluate(trained).report["parameters"]
     # in 3x8, rec 8x8, bias 8, two time constants 16; readout 8x3, bias 3, time constant 3
     assert free == 24 + 64 + 8 + 16 + 24 + 3 + 3
-    fixed, loss = _setup(task, "--network.neuron.trained=[]")
-    assert evaluate(fixed, task, loss).report["parameters"] == free - 16
+    fixed = _setup(task, "--network.neuron.trained=[]")
+    assert evaluate(fixed).report["parameters"] == free - 16
 
 
 def test_a_seed_fixes_random_initial_states() -> None:
     task = TinyTask()
-    network, loss = _setup(task, "--network.neuron.initial={u: 'uniform(0, 1)'}")
+    trained = _setup(task, "--network.neuron.initial={u: 'uniform(0, 1)'}")
     state = torch.get_rng_state()
-    rates = [evaluate(network, task, loss, seed=seed).report["firing_rate"]["mean"] for seed in (0, 0, 1)]
+    rates = [evaluate(replace(trained, seed=seed)).report["firing_rate"]["mean"] for seed in (0, 0, 1)]
     assert rates[0] == rates[1] != rates[2]
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_relu_layers_report_how_often_they_are_active() -> None:
     task = TinyTask()
-    network, loss = _setup(task, "--network.neuron=relu")
-    rate = evaluate(network, task, loss).report["firing_rate"]["mean"]
+    trained = _setup(task, "--network.neuron=relu")
+    rate = evaluate(trained).report["firing_rate"]["mean"]
     assert 0 < rate < 1
 
 
 def test_the_networks_mode_is_kept() -> None:
     task = TinyTask()
-    network, loss = _setup(task)
+    trained = _setup(task)
     for mode in (True, False):
-        network.train(mode)
-        evaluate(network, task, loss)
-        assert network.training is mode
+        trained.network.train(mode)
+        evaluate(trained)
+        assert trained.network.training is mode
 
 
 def test_data_that_do_not_fit_are_refused() -> None:
     task = TinyTask()
-    network, loss = _setup(task)
+    trained = _setup(task)
     with pytest.raises(SrnnError, match="sequence 7, step 3, channel 1 is nan"):
-        evaluate(network, TinyTask(poison=float("nan")), loss, "train")
+        evaluate(replace(trained, task=TinyTask(poison=float("nan"))), "train")
     with pytest.raises(SrnnError, match="shape"):
-        evaluate(SRNN(4, [3], 3), task, loss)
+        evaluate(replace(trained, network=SRNN(4, [3], 3)))

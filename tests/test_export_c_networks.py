@@ -123,8 +123,8 @@ def test_our_ecg_network_on_whole_sequences(
     if not (OURS / "checkpoints" / "best.safetensors").is_file():
         pytest.skip(f"no trained network at {OURS}")
     shutil.copytree(OURS, tmp_path / "run")
-    net, task, _ = Run.open(tmp_path / "run").trained()
-    assert isinstance(net, SRNN)
+    trained = Run.open(tmp_path / "run").trained()
+    net, task = trained.spiking("exported"), trained.task
     if source == "synthetic":
         x = crossings(1301)
     else:

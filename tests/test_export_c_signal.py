@@ -220,8 +220,8 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         pytest.skip(f"no records: {error}")
     signal = raw.digital.astype(float)
     std = tuple(float(value) for value in signal.std(axis=0))
-    network, task, _ = Run.open(records_run(tmp_path / "run")).trained()
-    encoder = task.signal()
+    trained = Run.open(records_run(tmp_path / "run")).trained()
+    network, encoder = trained.network, trained.task.signal()
     assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7
     expected = stream(encoder, signal, std)
     assert len(expected) == len(signal) and 0.01 < expected.mean() < 0.3

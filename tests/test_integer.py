@@ -204,10 +204,11 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
     from srnn.data.batches import Sequences
     from srnn.data.tasks import create_task
     from srnn.nn.loss_config import LossConfig
-    from srnn.nn.losses import Loss
     from srnn.paper.compat import load_published
     from srnn.train.compression.evaluation import evaluate_int8
     from srnn.train.evaluation import evaluate_sequences
+    from srnn.train.recipes import Recipe
+    from srnn.train.trained import Trained
 
     try:
         task = create_task("ecg")
@@ -215,9 +216,9 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
     except SrnnError as error:
         pytest.skip(f"no ECG data: {error}")
     published = load_published("ecg", checkpoint_dir / "ecg.npz")
-    loss = Loss.for_task(LossConfig(**published.loss), task)  # type: ignore[arg-type]
-    floats = evaluate_sequences(published.network, task, loss, sequences, "validation").report
-    integers = evaluate_int8(published.network, task, loss, data_dir=data_dir, inputs_as=InputFormat()).report
+    trained = Trained(published.network, task, Recipe(loss=LossConfig(**published.loss)))  # type: ignore[arg-type]
+    floats = evaluate_sequences(trained, sequences, "validation").report
+    integers = evaluate_int8(trained, data_dir=data_dir, inputs_as=InputFormat()).report
     assert integers["saturated"] == 0
     assert integers["accuracy"] > floats["accuracy"] - 0.005
     assert abs(integers["firing_rate"]["mean"] - floats["firing_rate"]["mean"]) < 0.02

@@ -17,6 +17,7 @@ from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
 from srnn.cli import export_nir, export_onnx, import_nir
 from srnn.cli.main import main
 from srnn.nn.surrogates import SLayer
+from srnn.train.runs import Run
 from test_onnx import NEURONS, make_input, make_net, make_run
 
 nir = pytest.importorskip("nir")
@@ -133,16 +134,14 @@ def command(module: Any, capsys: pytest.CaptureFixture[str], *words: object) -> 
 
 
 def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from srnn.cli.evaluate import load_run_network
-
     run, file, copy = make_run(tmp_path / "run", "--task.options.window", "16"), tmp_path / "net.nir", tmp_path / "copy"
     found = json.loads(command(export_nir, capsys, run, "--out", file, "--report", tmp_path / "report.json", "--json"))
     assert found["exact"] is False and json.loads((tmp_path / "report.json").read_text()) == found
     shown = command(import_nir, capsys, "nir", file, "--out", copy)
     assert "from the extension" in shown and "run written" in shown
-    ours, theirs = load_run_network(run), load_run_network(copy)
-    assert same_parameters(ours[0], theirs[0])  # type: ignore[arg-type]
-    assert ours[1] == theirs[1] and ours[2].config == theirs[2].config
+    ours, theirs = Run.open(run).trained(), Run.open(copy).trained()
+    assert same_parameters(ours.network, theirs.network)  # type: ignore[arg-type]
+    assert ours.task == theirs.task and ours.loss.config == theirs.loss.config
     assert "soft reset" in command(export_nir, capsys, copy, "--out", file)
     told = json.loads(command(import_nir, capsys, "nir", file, "--no-extension", "--dt", "0.001", "--json"))
     assert [layer["neuron"] for layer in told["layers"]] == ["lif"] * (len(told["layers"]) - 1) + ["integrator"]
@@ -150,8 +149,6 @@ def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.C
 
 def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network of another library for one of our tasks; its file names no task."""
-    from srnn.cli.evaluate import load_run_network
-
     file, out = tmp_path / "net.nir", tmp_path / "run"
     one = np.ones(10)
     readout = {"a": nir.Linear(np.ones((10, 8))), "l": nir.LIF(one, one, 0 * one, one)}
@@ -168,8 +165,8 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
         command(import_nir, capsys, "nir", file, "--task", "digits")
     assert not out.exists()
     command(import_nir, capsys, "nir", file, "--out", out, "--task", "digits")
-    network, task, loss, _ = load_run_network(out)
-    assert task.name == "digits" and loss.config.name == "ce_spike_count" and isinstance(network, SRNN)
+    made = Run.open(out).trained()
+    assert made.task.name == "digits" and made.loss.config.name == "ce_spike_count" and isinstance(made.network, SRNN)
     with pytest.raises(SrnnError, match="not empty"):
         command(import_nir, capsys, "nir", file, "--out", out, "--task", "digits")
 

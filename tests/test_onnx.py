@@ -339,5 +339,5 @@ def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str
     run = Run.start(tmp_path / "run", load_recipe("digits", [], baseline="lstm"), seed=0)
     network = run.recipe.build_network(run.recipe.create_task(), 0)
     save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
-    with pytest.raises(SrnnError, match="only spiking networks"):
+    with pytest.raises(SrnnError, match="only spiking ones"):
         command(capsys, tmp_path / "run", "--out", tmp_path / "net.onnx")

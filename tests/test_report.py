@@ -78,10 +78,8 @@ def test_every_class_has_its_turn() -> None:
 def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "run", *DIGITS))
     content = report_content(run.path)
-    network, task, loss = run.trained()
     assert {key: content["evaluation"][key] for key in ("accuracy", "firing_rate", "parameters")} == {
-        key: evaluate(network, task, loss, seed=run.seed).report[key]
-        for key in ("accuracy", "firing_rate", "parameters")
+        key: evaluate(run.trained()).report[key] for key in ("accuracy", "firing_rate", "parameters")
     }
     energy = compare_energy([run.path], ["lstm"])
     assert [one["name"] for one in content["energy"]["networks"]] == ["run", "lstm"]
@@ -97,12 +95,12 @@ def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
 def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "run", *recipe, "--network.neuron.initial={}"))
     content = report_content(run.path, samples=3, options=NO_EXIT)
-    network, task, _ = run.trained()
-    sequences = Sequences(task, "validation")
+    trained = run.trained()
+    sequences = Sequences(trained.task, "validation")
     shown = content["samples"]["sequences"]
     batch = sequences.take(np.array([one["index"] for one in shown]))
     with torch.no_grad():
-        result = network.run(batch.x, record=("u", "v"))
+        result = trained.network.run(batch.x, record=("u", "v"))
     for row, one in enumerate(shown):
         assert np.array_equal(unpack(one["layers"][0]), result.layers[0].output[row].numpy())
         neurons = content["samples"]["watched"][0]["neurons"]

@@ -25,6 +25,8 @@ from serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
 from srnn.data.encoders.streaming import Chain, PassThrough
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.streaming import Decoder
+from srnn.train.recipes import Recipe
+from srnn.train.trained import Trained
 
 
 @pytest.mark.parametrize("size", [1, 7, 800])
@@ -86,7 +88,7 @@ def test_a_trace_shows_every_step(service: Service, models: dict[str, Decoder]) 
 
 def test_two_models_and_many_streams_side_by_side(service: Service, models: dict[str, Decoder]) -> None:
     # Decoders are not to be used from two threads: the test has its own.
-    own = {name: Decoder(**_parts(decoder)) for name, decoder in models.items()}
+    own = {name: _copy(decoder) for name, decoder in models.items()}
     lock = threading.Lock()
 
     def walk(number: int) -> bool:
@@ -142,14 +144,9 @@ def _heavy() -> PassThrough:
     return encoder
 
 
-def _parts(decoder: Decoder) -> dict[str, Any]:
-    return {
-        "network": decoder.stream._net,
-        "task": decoder.task,
-        "loss": decoder.loss,
-        "signal": decoder.signal,
-        "seed": 3,
-    }
+def _copy(decoder: Decoder) -> Decoder:
+    recipe = Recipe(loss=decoder.loss)
+    return Decoder(Trained(decoder.stream._net, decoder.task, recipe, seed=3), decoder.signal)
 
 
 # ---- states ----------------------------------------------------------------------------------------------------------

@@ -243,10 +243,10 @@ def test_training_sees_the_integer_model_s_formats(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Compression, "begin_epoch", watched)
     monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
     result = train(tiny_recipe(*INT8, "--training.epochs=2"), tmp_path / "run", task=TinyTask())
-    net, task, loss = Run.open(tmp_path / "run").trained()
-    assert len(seen) == 2 and StateFormat.of_network(net) in seen  # type: ignore[arg-type]
+    trained = Run.open(tmp_path / "run").trained()
+    assert len(seen) == 2 and StateFormat.of_network(trained.network) in seen  # type: ignore[arg-type]
     # The result is of the network as it computes, and so is what the run is found to be later.
-    again = evaluate_sequences(net, task, loss, Sequences(task, "validation"), "validation", seed=0).report
+    again = evaluate_sequences(trained, Sequences(trained.task, "validation"), "validation").report
     assert again["accuracy"] == result["accuracy"]
 
 

@@ -21,7 +21,9 @@ from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
 from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+from srnn.train.recipes import Recipe
 from srnn.train.runs import Run
+from srnn.train.trained import Trained
 from tiny import TinyStepTask, TinyTask, tiny_recipe
 
 QUICK = settings(max_examples=12, deadline=None)
@@ -41,7 +43,8 @@ def decoder(task: Task, loss: str = "", signal: Any = None, net: SRNN | None = N
     name = loss or ("nll" if task.kind == "per_step" else "ce_mean")
     config = LossConfig(name=name, start=options.pop("start", 10))  # type: ignore[arg-type]
     net = net or network(task, "spike_count" if name == "ce_spike_count" else "integrator")
-    return Decoder(net, task, config, signal or task.live("steps"), **options)
+    trained = Trained(net, task, Recipe(loss=config), options.pop("seed", 0))
+    return Decoder(trained, signal or task.live("steps"), **options)
 
 
 def joined(parts: list[Decisions]) -> Decisions:

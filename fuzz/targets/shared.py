@@ -81,10 +81,11 @@ def decoder() -> Decoder:
     """Reads one channel, which is sound at 8000 Hz."""
     from srnn.data.signals import WindowPath
     from srnn.deploy.streaming import Decoder
+    from srnn.train.trained import Trained
 
     class AsSound(WindowPath):
         rate = 8000.0
         what = "sound at 8000 Hz"
 
     task = recipe().create_task()
-    return Decoder(network(), task, recipe().loss, AsSound(task.inputs))
+    return Decoder(Trained(network(), task, recipe()), AsSound(task.inputs))

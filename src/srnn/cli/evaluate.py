@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
-    from ..data.tasks import Task
     from ..measure.analysis import Analysis, AnalysisOptions
-    from ..nn.baselines import Network
-    from ..nn.losses import Loss
-    from ..nn.network import SRNN
+    from ..train.trained import Trained
 
 DESCRIPTION = """\
 Measure a trained network: accuracy, firing rates, number of parameters.
@@ -91,37 +89,38 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import spikes
     from ..paper.compat import describe_silent_units
     from ..train.evaluation import evaluate
+    from ..train.runs import Run
     from .show import show_result
 
     silent: Mapping[str, tuple[int, ...]] = {}
     if arguments.published is not None:
         if arguments.weights is None:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
-        network, task, loss, seed, silent = load_published_network(arguments.published, arguments.weights, options)
+        trained, silent = load_published_network(arguments.published, arguments.weights, options)
         title = f"published {arguments.published}"
     else:
-        network, task, loss, seed = load_run_network(arguments.run_folder)
+        trained = Run.open(arguments.run_folder).trained()
         title = str(arguments.run_folder)
     if arguments.seed is not None:
-        seed = arguments.seed
-    if not 0 <= seed < 2**63:
-        raise SrnnError(f"--seed must be between 0 and 2^63, not {seed}.")
+        trained = replace(trained, seed=arguments.seed)
+    if not 0 <= trained.seed < 2**63:
+        raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
     extra = {"silent_units": dict(silent)} if silent else {}
     if arguments.full:
-        analysis = analyse_fully(arguments, network, task, loss, seed)
+        analysis = analyse_fully(arguments, trained)
         if arguments.json:
             print(json.dumps(analysis.to_dict() | extra))
         else:
             from .show_analysis import show_analysis
 
-            show_result(analysis.evaluation.report, title, spiking=spikes(network))
+            show_result(analysis.evaluation.report, title, spiking=spikes(trained.network))
             show_analysis(analysis)
     else:
-        found = evaluate(network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir)
+        found = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
         if arguments.json:
             print(json.dumps(found.report | extra))
         else:
-            show_result(found.report, title, found.confusion, task.class_names, spikes(network))
+            show_result(found.report, title, found.confusion, trained.task.class_names, spikes(trained.network))
     if not arguments.json:
         for line in describe_silent_units(silent):
             print(line)
@@ -138,17 +137,15 @@ def check_full_options(arguments: argparse.Namespace) -> None:
             raise SrnnError(f"--{name.replace('_', '-')} and --no-exit contradict each other; give one of them.")
 
 
-def analyse_fully(arguments: argparse.Namespace, network: Network, task: Task, loss: Loss, seed: int) -> Analysis:
+def analyse_fully(arguments: argparse.Namespace, trained: Trained) -> Analysis:
     """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
     from ..measure.analysis import analyse
     from ..train.runs import Run
 
-    options = analysis_options(arguments, network, task, loss)
+    options = analysis_options(arguments, trained)
     run = None if arguments.published is not None else Run.open(arguments.run_folder)
-    initial = None if run is None else run.recipe.build_network(task, run.seed)
-    analysis = analyse(
-        network, task, loss, arguments.split, seed=seed, data_dir=arguments.data_dir, initial=initial, options=options
-    )
+    initial = None if run is None else run.recipe.build_network(trained.task, run.seed)
+    analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)
     if run is not None:
         run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
         if analysis.exit is not None:
@@ -156,14 +153,14 @@ def analyse_fully(arguments: argparse.Namespace, network: Network, task: Task, l
     return analysis
 
 
-def analysis_options(arguments: argparse.Namespace, network: Network, task: Task, loss: Loss) -> AnalysisOptions:
+def analysis_options(arguments: argparse.Namespace, trained: Trained) -> AnalysisOptions:
     """The options of --full. SrnnError for bad ones, and for those that mean nothing for the task or the network."""
     from ..measure.analysis import AnalysisOptions, can_exit, is_ecg
 
-    default = AnalysisOptions()
+    default, task = AnalysisOptions(), trained.task
     for name in ("exit_loss", "exit_patience", "exit_margin"):
-        if getattr(arguments, name) is not None and not can_exit(network, loss):
-            reason = "decides at every step" if loss.per_step else "is read from both ends"
+        if getattr(arguments, name) is not None and not can_exit(trained):
+            reason = "decides at every step" if trained.loss.per_step else "is read from both ends"
             raise SrnnError(f"--{name.replace('_', '-')} has no effect: task '{task.name}' {reason} here; remove it.")
     if arguments.tolerance is not None and not is_ecg(task):
         raise SrnnError(f"--tolerance is for the waves of an ECG, and the task is '{task.name}'; remove it.")
@@ -188,14 +185,6 @@ def analysis_options(arguments: argparse.Namespace, network: Network, task: Task
     )
 
 
-def load_run_network(folder: Path) -> tuple[Network, Task, Loss, int]:
-    """(network, task, loss, seed) of a run's best checkpoint."""
-    from ..train.runs import Run
-
-    run = Run.open(folder)
-    return *run.trained(), run.seed
-
-
 def task_options(words: list[str]) -> dict[str, object]:
     """{NAME: VALUE} from ``--task.options.NAME VALUE`` or ``--task.options.NAME=VALUE``, values as in YAML."""
     from ..train.recipes.reading import read_settings
@@ -210,18 +199,21 @@ def task_options(words: list[str]) -> dict[str, object]:
 
 def load_published_network(
     name: str, weights: Path, options: Mapping[str, object]
-) -> tuple[SRNN, Task, Loss, int, Mapping[str, tuple[int, ...]]]:
-    """(network, task, loss, seed 0, units that are NaN in the weights) of a published network.
+) -> tuple[Trained, Mapping[str, tuple[int, ...]]]:
+    """A published network (with seed 0), and its units that are NaN in the weights.
 
     ``options``: of the task, where they shall differ from those that the network was published with.
     """
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
-    from ..nn.losses import Loss
     from ..paper.compat import load_published
+    from ..train.recipes import Recipe
     from ..train.recipes.reading import build
+    from ..train.recipes.schema import TaskConfig
+    from ..train.trained import Trained
 
     published = load_published(name, weights)
-    task = create_task(published.task, **{**published.task_options, **options})
-    config = build(LossConfig, published.loss, f"published {name}", "loss.")
-    return published.network, task, Loss.for_task(config, task), 0, published.silent_units
+    config = TaskConfig(published.task, {**published.task_options, **options})
+    recipe = Recipe(config, loss=build(LossConfig, published.loss, f"published {name}", "loss."))
+    task = create_task(config.name, **config.options)
+    return Trained(published.network, task, recipe), published.silent_units

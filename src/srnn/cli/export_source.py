@@ -47,7 +47,6 @@ def load_source(arguments: argparse.Namespace) -> Source:
     if arguments.published is None and arguments.weights is not None:
         raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
 
-    from ..nn.network import SRNN
     from .evaluate import load_published_network
 
     if arguments.published is not None:
@@ -56,18 +55,14 @@ def load_source(arguments: argparse.Namespace) -> Source:
         options = dict(definition(arguments.published).task_options)
         if arguments.weights is None:
             raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
-        network, task, loss, _, _ = load_published_network(arguments.published, arguments.weights, {})
+        trained, _ = load_published_network(arguments.published, arguments.weights, {})
         name, title = f"published-{arguments.published}", f"the published network {arguments.published}"
     else:
         from ..train.runs import Run
 
         run = Run.open(arguments.run_folder)
-        network, task, loss = run.trained()
+        trained = run.trained()
         options = dict(run.recipe.task.options)
         name = arguments.run_folder.resolve().name
-        title = f"the run {name}, task {task.name}"
-    if not isinstance(network, SRNN):
-        raise SrnnError(
-            f"{name} is a {type(network).__name__}, and only spiking networks are exported; name another run."
-        )
-    return Source(name, network.eval(), task, options, loss, title)
+        title = f"the run {name}, task {trained.task.name}"
+    return Source(name, trained.spiking("exported").eval(), trained.task, options, trained.loss, title)

@@ -117,12 +117,13 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
         )
     entry = max(entries, key=lambda entry: entry.accuracy["mean"])
     run = Run.open(entry.runs[0])
-    network, task, _ = run.trained()
+    trained = run.trained()
+    task = trained.task
     try:
         sequences = Sequences(task, "validation", evidence.data_dir)
     except SrnnError as error:
         raise MissingError(str(error)) from error
-    batch, result = next(run_batches(network, sequences, seed=run.seed, batch_size=1))
+    batch, result = next(run_batches(trained.network, sequences, seed=run.seed, batch_size=1))
     probabilities = torch.softmax(result.output[0], -1).numpy()
     labels = batch.y[0].numpy()
     labelled = np.flatnonzero(labels[_WARM_UP:] >= 0)

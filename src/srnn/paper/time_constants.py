@@ -59,8 +59,9 @@ def _trained(entry: Entry) -> list[Found]:
     from ..train.runs import Run
 
     run = Run.open(entry.runs[0])
-    network, task, _ = run.trained()
-    found = time_constants(network, run.recipe.build_network(task, run.seed), task.step_ms)
+    trained = run.trained()
+    task = trained.task
+    found = time_constants(trained.network, run.recipe.build_network(task, run.seed), task.step_ms)
     return [
         (one.name, one.values, np.zeros(0) if one.initial is None else one.initial) for one in found if one.is_trained
     ]

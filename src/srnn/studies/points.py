@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,13 @@ INT32_ADD_PJ, INT32_MULTIPLY_PJ = PAPER_AC_PJ, PAPER_MAC_PJ
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.tasks import Task
-    from ..nn.losses import Loss
+    from ..train.trained import Trained
 
 
 def measure_point(
-    network: SRNN,
-    task: Task,
-    loss: Loss,
+    trained: Trained,
     split: SplitName = "validation",
     *,
-    seed: int = 0,
     data_dir: Path | None = None,
     state_bits: int | None = None,
 ) -> dict[str, Any]:
@@ -53,9 +50,10 @@ def measure_point(
     as the network was trained for, or 32. ``computed_bits`` of a layer lie behind the point while a step computes, and
     ``kept_bits`` of each of its variables between two steps.
     """
+    network, task, seed = trained.spiking("measured in int8"), trained.task, trained.seed
     sequences, training = Sequences(task, split, data_dir), Sequences(task, "train", data_dir)
     inputs_as = measure_inputs(training)
-    found = evaluate_sequences(network, task, loss, sequences, split, seed=seed).report
+    found = evaluate_sequences(trained, sequences, split).report
     device = device_network(network)
     plan = plan_c(device)
     point = {
@@ -77,14 +75,12 @@ def measure_point(
         state_as = measure_kept(training, device, state_bits or device.state_as.width, inputs_as)
         model = quantise(device, inputs_as, state_as)
         integer = plan_c(model)
-        int8 = evaluate_int8(
-            network, task, loss, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as
-        ).report
+        int8 = evaluate_int8(trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}
     exact = snap_weights(deepcopy(network))
     StateFormat().into(exact)
-    rounded = evaluate_sequences(exact, task, loss, sequences, split, seed=seed).report
+    rounded = evaluate_sequences(replace(trained, network=exact), sequences, split).report
     multiplies = products + integer.operations()["neuron_multiplies"]
     return {
         **point,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..files import locks, write_json
-from ..nn.losses import Loss
 from ..nn.network import SRNN
 from ..train.checkpoints import architecture, network_tensors, save_checkpoint
 from ..train.compression.masks import Scope, check_share
@@ -18,6 +17,7 @@ from ..train.compression.neurons import dead_neurons, remove_neurons, same_on, s
 from ..train.recipes import Recipe
 from ..train.recipes.schema import PruneConfig
 from ..train.runs import Run
+from ..train.trained import Trained
 from ..train.training import train
 from .curve import write_curve
 from .points import measure_point
@@ -25,7 +25,6 @@ from .points import measure_point
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
     from ..data.encoders import Statistics
-    from ..data.tasks import Task
     from ..progress import Reporter
 
 
@@ -46,40 +45,25 @@ class TuningOptions:
     """In how many bits int8 keeps states; None: in as many as the run was trained for."""
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """A network, and the recipe that builds one of its sizes."""
-
-    folder: Path
-    network: SRNN
-    recipe: Recipe
-    task: Task
-    seed: int
-
-    @classmethod
-    def open(cls, folder: Path) -> _Trained:
-        run = Run.open(folder)
-        network, task, _ = run.trained()
-        if not isinstance(network, SRNN):
-            raise SrnnError(f"{folder}: only spiking networks can be pruned or quantised.")
-        if network.encoder is not None:  # every point is measured as int8 C, too
-            raise SrnnError(f"{folder} has a trained encoder; such a network cannot be pruned or quantised yet.")
-        return cls(folder, network, run.recipe, task, run.seed)
-
-    def point(self, options: TuningOptions) -> dict[str, Any]:
-        loss = Loss.for_task(self.recipe.loss, self.task)
-        return measure_point(
-            self.network, self.task, loss, options.split, seed=self.seed, data_dir=options.data_dir,
-            state_bits=options.state_bits,
-        )  # fmt: skip
-
-    def tune(self, out: Path, recipe: Recipe, options: TuningOptions, reporter: Reporter | None) -> _Trained:
-        """Train on, from this network, in a run of its own, and open its best checkpoint."""
-        train(recipe, out, seed=self.seed, data_dir=options.data_dir, resume=options.resume, reporter=reporter)
-        return _Trained.open(out)
+def _open(folder: Path) -> Trained:
+    """The network of a run. SrnnError unless it can be pruned and quantised."""
+    trained = Run.open(folder).trained()
+    if trained.spiking("pruned or quantised").encoder is not None:  # every point is measured as int8 C, too
+        raise SrnnError(f"{folder} has a trained encoder; such a network cannot be pruned or quantised yet.")
+    return trained
 
 
-def tuning_recipe(recipe: Recipe, folder: Path, options: TuningOptions, note: str) -> Recipe:
+def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
+    return measure_point(trained, options.split, data_dir=options.data_dir, state_bits=options.state_bits)
+
+
+def _tune(recipe: Recipe, seed: int, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
+    """Train on, from the network that the recipe starts from, in a run of its own, and open its best checkpoint."""
+    train(recipe, out, seed=seed, data_dir=options.data_dir, resume=options.resume, reporter=reporter)
+    return _open(out)
+
+
+def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, note: str) -> Recipe:
     """The recipe that trains on from the run ``folder``: fewer epochs, a lower learning rate, and a note of why."""
     if options.epochs < 1:
         raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
@@ -125,12 +109,12 @@ def prune_run(
         check_share("sparsity", share)
     if what not in ("weights", "neurons", "dead") or (what == "dead") != (not shares):
         raise SrnnError("Prune 'weights' or 'neurons' by some shares, or 'dead' neurons without a share.")
-    now = _Trained.open(folder)
+    now = _open(folder)
     note = now.recipe.note
-    points = [{"pruned": 0.0, "run": str(folder), **now.point(options)}]
+    points = [{"pruned": 0.0, "run": str(folder), **_point(now, options)}]
     if what == "dead":
         now, found = _without_dead(now, Run.open(folder).statistics(), out, options)
-        points.append({**found, "run": str(out / "dead"), **now.point(options)})
+        points.append({**found, "run": str(out / "dead"), **_point(now, options)})
     before = 0.0
     for share in sorted(shares):
         place = out / f"{what}-{share:g}"
@@ -144,8 +128,8 @@ def prune_run(
             sizes = recipe.network.hidden
             left = [size - n for size, n in zip(sizes, to_drop(sizes, 1 - (1 - share) / (1 - before)), strict=True)]
             recipe = replace(recipe, network=replace(recipe.network, hidden=left))
-        now, before = now.tune(place, recipe, options, reporter), share
-        point = {"pruned": share, "run": str(place), **now.point(options)}
+        now, before = _tune(recipe, now.seed, place, options, reporter), share
+        point = {"pruned": share, "run": str(place), **_point(now, options)}
         write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
         points.append(point)
     curve = {
@@ -169,7 +153,7 @@ def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
 
 def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
     """The point of a run as it is: accuracy in float32 and int8, sizes, operations."""
-    return _Trained.open(folder).point(options or TuningOptions())
+    return _point(_open(folder), options or TuningOptions())
 
 
 @locks("out")
@@ -186,16 +170,17 @@ def quantise_run(
     plot lie beside it. ``command`` is what makes them again.
     """
     options = options or TuningOptions()
-    start = _Trained.open(folder)
+    start = _open(folder)
     options = replace(options, state_bits=options.state_bits or start.recipe.training.state_bits)
     states = f" and states of {options.state_bits} bits" if options.state_bits != 32 else ""
     recipe = tuning_recipe(start.recipe, folder, options, f"Trained on with int8 weights{states}.")
     training = replace(recipe.training, quantise="int8", state_bits=options.state_bits)
     recipe = replace(recipe, training=training)
-    tuned = start.tune(out, recipe, options, reporter)
+    tuned = _tune(recipe, start.seed, out, options, reporter)
     found = {
         "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
-        "seed": start.seed, "command": command, "run": str(out), "before": start.point(options), "after": tuned.point(options),
+        "seed": start.seed, "command": command, "run": str(out),
+        "before": _point(start, options), "after": _point(tuned, options),
     }  # fmt: skip
     write_json(out / "compression.json", found)
     write_curve(out, found, [("as it was", found["before"]), ("trained on for int8", found["after"])])
@@ -203,18 +188,18 @@ def quantise_run(
 
 
 def _without_dead(
-    now: _Trained, statistics: Statistics | None, out: Path, options: TuningOptions
-) -> tuple[_Trained, dict[str, Any]]:
+    now: Trained, statistics: Statistics | None, out: Path, options: TuningOptions
+) -> tuple[Trained, dict[str, Any]]:
     """The network without the neurons that never spike on the training split, as a run of its own, compared there."""
-    sequences = Sequences(now.task, "train", options.data_dir)
-    removed = dead_neurons(now.network, sequences, now.seed)
+    sequences, network = Sequences(now.task, "train", options.data_dir), now.spiking("pruned")
+    removed = dead_neurons(network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)
     training = replace(recipe.training, start_from=str(now.folder))
     recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not trained on.".strip())
     smaller = recipe.build_network(now.task, now.seed)
     assert isinstance(smaller, SRNN)
-    remove_neurons(now.network, smaller, removed)
-    different, greatest = same_on(now.network, smaller, removed, sequences, now.seed)
+    remove_neurons(network, smaller, removed)
+    different, greatest = same_on(network, smaller, removed, sequences, now.seed)
     if different:
         raise SrnnError(
             f"Without its dead neurons the network spikes otherwise {different} times; nothing was written."
@@ -229,4 +214,4 @@ def _without_dead(
         "greatest_output_difference_on_train": greatest,
     }
     write_json(run.path / "compression.json", found)
-    return _Trained(run.path, smaller, recipe, now.task, now.seed), found
+    return replace(now, network=smaller, recipe=recipe, folder=run.path), found

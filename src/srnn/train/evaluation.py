@@ -14,12 +14,12 @@ from torch import Tensor
 from ..data.batches import Batch, Sequences
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
-from ..nn.losses import Loss, neuron_rates
+from ..nn.losses import neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.tasks import Task
+    from .trained import Trained
 
 
 @dataclass(frozen=True)
@@ -37,41 +37,27 @@ class Evaluation:
 
 
 def evaluate(
-    network: Network,
-    task: Task,
-    loss: Loss,
-    split: SplitName = "validation",
-    *,
-    seed: int = 0,
-    data_dir: Path | None = None,
-    batch_size: int = 128,
+    trained: Trained, split: SplitName = "validation", *, data_dir: Path | None = None, batch_size: int = 128
 ) -> Evaluation:
-    """Measure ``network`` on a split of ``task``.
+    """Measure a network on a split of its task.
 
     Accuracy of a task with a label at every step is over all steps from the loss's ``start``; unlabelled ones count as the
     class that the task names for them (as the paper counts), ``accuracy_labelled`` leaves them out.
-    ``seed`` draws random initial states, in batches of ``batch_size``: the same two give the same numbers.
+    Its seed draws random initial states, in batches of ``batch_size``: the same two give the same numbers.
     Raises SrnnError for data that are missing or do not fit.
     """
-    sequences = Sequences(task, split, data_dir, network.readout.weight_in.device)
-    return evaluate_sequences(network, task, loss, sequences, split, seed=seed, batch_size=batch_size)
+    sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
+    return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
 
 
 def evaluate_sequences(
-    network: Network,
-    task: Task,
-    loss: Loss,
-    sequences: Sequences,
-    split: SplitName,
-    *,
-    seed: int = 0,
-    batch_size: int = 128,
+    trained: Trained, sequences: Sequences, split: SplitName, *, batch_size: int = 128
 ) -> Evaluation:
     """``evaluate`` on a split that is already loaded."""
-    tally = Tally(network, task, loss)
-    for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size):
+    tally = Tally(trained)
+    for batch, result in run_batches(trained.network, sequences, seed=trained.seed, batch_size=batch_size):
         tally.add(batch, result)
-    return tally.evaluation(split, len(sequences), seed)
+    return tally.evaluation(split, len(sequences))
 
 
 def run_batches(
@@ -98,10 +84,10 @@ def run_batches(
 class Tally:
     """What an evaluation counts, batch by batch."""
 
-    def __init__(self, network: Network, task: Task, loss: Loss) -> None:
-        self.network, self.task, self.loss = network, task, loss
-        self.confusion = np.zeros((task.outputs, task.outputs), dtype=np.int64)
-        self.unlabelled = np.zeros(task.outputs, dtype=np.int64)
+    def __init__(self, trained: Trained) -> None:
+        self.trained, classes = trained, trained.task.outputs
+        self.confusion = np.zeros((classes, classes), dtype=np.int64)
+        self.unlabelled = np.zeros(classes, dtype=np.int64)
         """Predictions at steps without a label, by class."""
         self._loss_sum, self._weight, self._steps = 0.0, 0, 0
         self._fired: dict[int, float] = {}
@@ -109,12 +95,12 @@ class Tally:
     @torch.no_grad()
     def add(self, batch: Batch, result: Result) -> None:
         """Count one batch."""
-        loss, classes = self.loss, self.task.outputs
+        loss, classes = self.trained.loss, self.trained.task.outputs
         scored = loss(result.output, batch.y, batch.lengths)
         self._loss_sum += float(scored.loss) * scored.weight
         self._weight += scored.weight
         self._steps += batch.steps
-        for index, rate in enumerate(layer_rates(self.network, result.layers[:-1], batch.lengths)):
+        for index, rate in enumerate(layer_rates(self.trained.network, result.layers[:-1], batch.lengths)):
             self._fired[index] = self._fired.get(index, 0.0) + rate * batch.steps
         predicted, true = loss.scores(result.output, batch.lengths).argmax(-1), batch.y
         if loss.per_step:
@@ -125,9 +111,9 @@ class Tally:
         self.confusion += torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
         self.unlabelled += torch.bincount(predicted[~labelled], minlength=classes).cpu().numpy()
 
-    def evaluation(self, split: SplitName, n_sequences: int, seed: int) -> Evaluation:
+    def evaluation(self, split: SplitName, n_sequences: int) -> Evaluation:
         """What was counted."""
-        network, task = self.network, self.task
+        network, task = self.trained.network, self.trained.task
         right, total = int(self.confusion.trace()), int(self.confusion.sum())
         accuracy = {"accuracy": right / max(total, 1)}
         if task.unlabelled_class is not None:
@@ -146,7 +132,7 @@ class Tally:
             **accuracy,
             "firing_rate": rate_report(network, [total / max(self._steps, 1) for total in self._fired.values()]),
             "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-            "seed": seed,
+            "seed": self.trained.seed,
         }
         return Evaluation(report, self._loss_sum / max(self._weight, 1), self.confusion)
 

@@ -38,12 +38,10 @@ from ..files import (
     write_json,
 )
 from .recipes import Recipe, dump_recipe, parse_recipe
+from .trained import Trained
 
 if TYPE_CHECKING:
     from ..data.encoders.speech import Statistics
-    from ..data.tasks import Task
-    from ..nn.baselines import Network
-    from ..nn.losses import Loss
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
@@ -133,9 +131,8 @@ class Run:
             )
         return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
 
-    def trained(self) -> tuple[Network, Task, Loss]:
-        """The network of the best checkpoint, its task and its loss. SrnnError before the first epoch has ended."""
-        from ..nn.losses import Loss
+    def trained(self) -> Trained:
+        """The network of the best checkpoint. SrnnError before the first epoch has ended."""
         from ..nn.network import SRNN
         from ..nn.network.state_format import StateFormat
         from .checkpoints import load_network, read_checkpoint
@@ -150,7 +147,7 @@ class Run:
         load_network(network, checkpoint)
         if isinstance(network, SRNN):
             StateFormat.from_tensors(checkpoint.tensors).into(network)
-        return network, task, Loss.for_task(self.recipe.loss, task)
+        return Trained(network, task, self.recipe, self.seed, self.path)
 
     def statistics(self) -> Statistics | None:
         """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""

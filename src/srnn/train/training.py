@@ -28,7 +28,7 @@ from ..errors import SrnnError
 from ..files import locks
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
-from ..nn.losses import Loss, rate_penalty
+from ..nn.losses import rate_penalty
 from ..nn.network import Dropout
 from ..progress import Reporter
 from . import checkpoints
@@ -39,6 +39,7 @@ from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
 from .recipes import Recipe
 from .runs import Run
+from .trained import Trained
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -101,9 +102,10 @@ def train(
     if team.first:
         Run.check(out, resume)
     task = recipe.create_task() if task is None else task
-    loss = Loss.for_task(recipe.loss, task)
     _check_metric(config.early_stopping.metric, task)
     network = recipe.build_network(task, seed)
+    trained = Trained(network, task, recipe, seed)
+    loss = trained.loss
     train_set = Sequences(task, "train", data_dir, fabric.device)
     if config.start_from is not None:
         start_from(network, Path(config.start_from), task, train_set, fabric.device)
@@ -197,9 +199,7 @@ def train(
 
             if not diverged:
                 train_loss, train_accuracy, rates = state.means()
-                validation = team.from_first(
-                    lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed)
-                )
+                validation = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged:
@@ -246,7 +246,7 @@ def train(
     if best_checkpoint is not None:
         checkpoints.load_network(network, best_checkpoint)
     compression.finish(best_checkpoint)
-    final = team.from_first(lambda: evaluate_sequences(network, task, loss, validation_set, "validation", seed=seed))
+    final = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
     return result

@@ -33,10 +33,9 @@ from .stream import Stream
 if TYPE_CHECKING:
     from ...data.signals import Form, SignalPath
     from ...data.signals.base import Scale
-    from ...data.tasks import Task
     from ...measure.analysis.policy import ExitPolicy
-    from ...nn.loss_config import LossConfig
     from ...nn.network import SRNN
+    from ...train.trained import Trained
 
 Array = npt.NDArray[Any]
 
@@ -61,10 +60,8 @@ class Decoder:
     """A trained network with its encoder and its scores, from which any number of independent sessions can be opened.
 
     Args:
-        network: an SRNN that reads forwards only.
-        task, loss: its task, and the recipe's loss: how outputs become class scores.
+        trained: an SRNN that reads forwards only, and its task; initial states that are random are the same for every session.
         signal: what is pushed, and how it becomes steps (``Task.live``).
-        seed: draws the initial states that are random, the same for every session.
         segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
         policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
             sequence has one label.
@@ -73,9 +70,9 @@ class Decoder:
     """
 
     def __init__(
-        self, network: SRNN, task: Task, loss: LossConfig, signal: SignalPath, *, seed: int = 0,
-        segment: int | None = None, policy: ExitPolicy | None = None,
-    ) -> None:  # fmt: skip
+        self, trained: Trained, signal: SignalPath, *, segment: int | None = None, policy: ExitPolicy | None = None
+    ) -> None:
+        network, task, loss = trained.spiking("streamed"), trained.task, trained.recipe.loss
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
             raise SrnnError(f"A segment is a whole number of steps, at least 1, not {segment!r}.")
         if policy is not None and task.kind != "per_sequence":
@@ -84,7 +81,7 @@ class Decoder:
             raise SrnnError(
                 f"The exit policy is for loss {policy.loss} from step {policy.start}, not for this network's."
             )
-        self.stream = Stream(network, generator=torch.Generator().manual_seed(seed))
+        self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
         self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
         self.classes = task.class_names
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
@@ -106,16 +103,13 @@ class Decoder:
 
         SrnnError for a folder that is no run, or a run that cannot be streamed (it says why).
         """
-        from ...nn.network import SRNN
         from ...train.runs import Run
         from .statistics import run_statistics
 
         run = Run.open(Path(folder))
-        network, task, _ = run.trained()
-        if not isinstance(network, SRNN):
-            raise SrnnError(
-                f"{folder} is a network of kind '{run.recipe.network.model}'; only spiking ones are streamed."
-            )
+        trained = run.trained()
+        trained.spiking("streamed")
+        task = trained.task
         signal = task.live(form).calibrated(scale=scale, calibration=calibration, gain=gain)
         if "statistics" in signal.settings:
             signal = signal.calibrated(statistics=run_statistics(run, task, data_dir))
@@ -125,7 +119,7 @@ class Decoder:
             if not 0.5 <= segment / length < 2**31:
                 raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")
             steps = round(segment / length)
-        return cls(network, task, run.recipe.loss, signal, seed=run.seed, segment=steps, policy=policy)
+        return cls(trained, signal, segment=steps, policy=policy)
 
     def _warm_up(self) -> None:
         """Push something: what is imported or compiled at its first use is there before the first client comes."""

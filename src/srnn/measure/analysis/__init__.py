@@ -1,6 +1,6 @@
 """A trained network, measured thoroughly: when it is right, what it confuses, what its neurons do.
 
-    found = analyse(network, task, loss, "validation", initial=recipe.build_network(task, seed))
+    found = analyse(trained, "validation", initial=recipe.build_network(task, seed))
     found.anytime.accuracy, found.exit.policy, found.activity.layers[0].rates, found.to_dict()
 
 ``analyse`` does all in one pass. Each part can be had by itself: ``anytime`` (accuracy over time), ``policy`` and ``exits``

@@ -27,6 +27,7 @@ from .time_constants import TimeConstants, time_constants
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
     from ...data.tasks import Task
+    from ...train.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,9 @@ class Analysis:
         }
 
 
-def can_exit(network: Network, loss: Loss) -> bool:
+def can_exit(trained: Trained) -> bool:
     """Whether one decision a sequence could be made before its end."""
-    return not loss.per_step and not is_bidirectional(network)
+    return not trained.loss.per_step and not is_bidirectional(trained.network)
 
 
 def is_ecg(task: Task) -> bool:
@@ -110,50 +111,47 @@ def is_bidirectional(network: Network) -> bool:
 
 
 def analyse(
-    network: Network,
-    task: Task,
-    loss: Loss,
+    trained: Trained,
     split: SplitName = "validation",
     *,
-    seed: int = 0,
     data_dir: Path | None = None,
     batch_size: int = 128,
     initial: Network | None = None,
     options: AnalysisOptions | None = None,
 ) -> Analysis:
-    """Measure ``network`` on a split of ``task``: everything that suits the task.
+    """Measure a network on a split of its task: everything that suits the task.
 
     Args:
-        split, seed, data_dir, batch_size: as for ``evaluate``; the report is the same, to the last digit.
+        split, data_dir, batch_size: as for ``evaluate``; the report is the same, to the last digit.
         initial: the network before training, for the change of its time constants.
         options: see there.
 
     Where an exit policy suits, validation chooses it, and is read too whatever the split; no other split is read. Memory does
     not grow with the number of sequences. Raises SrnnError for data that are missing or do not fit.
     """
+    network, task, loss = trained.network, trained.task, trained.loss
     options = options or AnalysisOptions()
     device = network.readout.weight_in.device
     constants = time_constants(network, initial, task.step_ms)
-    exiting = options.early_exit and can_exit(network, loss)
+    exiting = options.early_exit and can_exit(trained)
     chooser = None
     if exiting and split != "validation":  # first, for it may fail: a task need not hold out anything
         try:
-            chooser = exit_counts(
-                network, task, loss, seed=seed, data_dir=data_dir, batch_size=batch_size, options=options
-            )
+            chooser = exit_counts(trained, data_dir=data_dir, batch_size=batch_size, options=options)
         except SrnnError as error:
             raise SrnnError(
                 f"The exit policy is chosen on validation, which fails (without a policy: --no-exit). {error}"
             ) from error
     sequences = Sequences(task, split, data_dir, device)
     steps = sequences.x.shape[1]
-    tally = Tally(network, task, loss)
+    tally = Tally(trained)
     curve = None if not loss.per_step and is_bidirectional(network) else Anytime(loss, steps, task.unlabelled_class)
     exits = _exit_counts(loss, steps, options) if exiting else None
     changes = ChangeCounts(steps) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if is_ecg(task) else None
     activity = ActivityCounts(network, options.saturated_above) if isinstance(network, SRNN) else None
-    for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size, record=recorded(network)):
+    batches = run_batches(network, sequences, seed=trained.seed, batch_size=batch_size, record=recorded(network))
+    for batch, result in batches:
         tally.add(batch, result)
         if activity is not None:
             activity.add(batch, result)
@@ -168,7 +166,7 @@ def analyse(
             curve.add_decisions(found, true)
             if exits is not None:
                 exits.add(found, true)
-    evaluation = tally.evaluation(split, len(sequences), seed)
+    evaluation = tally.evaluation(split, len(sequences))
     return Analysis(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
@@ -183,22 +181,20 @@ def analyse(
 
 
 def exit_counts(
-    network: Network,
-    task: Task,
-    loss: Loss,
+    trained: Trained,
     split: SplitName = "validation",
     *,
-    seed: int = 0,
     data_dir: Path | None = None,
     batch_size: int = 128,
     options: AnalysisOptions | None = None,
 ) -> ExitCounts:
     """What every exit policy of the grid would give on a split."""
-    if not can_exit(network, loss):
+    if not can_exit(trained):
         raise SrnnError("An exit policy is for one decision a sequence, by a network that reads forwards only.")
-    sequences = Sequences(task, split, data_dir, network.readout.weight_in.device)
+    network, loss = trained.network, trained.loss
+    sequences = Sequences(trained.task, split, data_dir, network.readout.weight_in.device)
     counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
-    for batch, result in run_batches(network, sequences, seed=seed, batch_size=batch_size):
+    for batch, result in run_batches(network, sequences, seed=trained.seed, batch_size=batch_size):
         counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())
     return counts
 

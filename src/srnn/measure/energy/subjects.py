@@ -122,19 +122,18 @@ def _find(item: str | Path) -> _Found:
         recipe = load_recipe(str(item), [], None)
         return _Found(str(item), recipe, recipe.build_network(recipe.create_task(), 0), 0, trained=False)
     run = Run.open(path)
-    network, _, _ = run.trained()
-    return _Found(str(item), run.recipe, network, run.seed, trained=True)
+    return _Found(str(item), run.recipe, run.trained().network, run.seed, trained=True)
 
 
 def _measured(found: _Found, task: Task, sequences: Sequences, split: SplitName, given: InputActivity) -> Subject:
     """A network with the rates, and if it is trained the accuracy, that evaluating it finds."""
-    from ...nn.losses import Loss
     from ...train.evaluation import evaluate_sequences
+    from ...train.trained import Trained
 
-    loss = Loss.for_task(found.recipe.loss, task)
     if getattr(found.network, "encoder", None) is not None:
         given = measure_input(sequences, network=found.network)
-    report = evaluate_sequences(found.network, task, loss, sequences, split, seed=found.seed).report
+    trained = Trained(found.network, task, found.recipe, found.seed)
+    report = evaluate_sequences(trained, sequences, split).report
     rates = None if report["firing_rate"] is None else tuple(report["firing_rate"]["layers"])
     return Subject(
         found.name,

@@ -36,18 +36,15 @@ def comparison_content(
     energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # refuses runs of several tasks
     described: list[dict[str, Any]] = []
     for name, run, report in zip(names, runs, energy["networks"], strict=True):
-        network, task, loss = run.trained()
-        found = analyse(
-            network, task, loss, split, seed=run.seed, data_dir=data_dir,
-            options=analysis_options(network, loss, options),
-        )  # fmt: skip
+        trained = run.trained()
+        found = analyse(trained, split, data_dir=data_dir, options=analysis_options(trained, options))
         logged = training(run)
         report["name"] = name
         described.append(
             {
                 "name": name,
                 "seed": run.seed,
-                "network": describe_network(network, run),
+                "network": describe_network(trained.network, run),
                 "measures": measures(name, found, report, run),
                 "recall": found.classes.recall,
                 "anytime": None if found.anytime is None else found.anytime.accuracy,

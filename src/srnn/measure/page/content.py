@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ...data.datasets import SplitName
     from ...data.tasks import Task
     from ...nn.baselines import Network
+    from ...train.trained import Trained
 
 SAMPLES = 6
 HISTOGRAM_BINS = 24
@@ -51,13 +52,14 @@ def report_content(
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
     run = Run.open(folder)
-    network, task, loss = run.trained()
+    trained = run.trained()
+    network, task = trained.network, trained.task
     names = default_baselines(run) if baselines is None else list(baselines)
     others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
     check_baselines([name for name in names if name not in others])
     found = analyse(
-        network, task, loss, split, seed=run.seed, data_dir=data_dir,
-        initial=run.recipe.build_network(task, run.seed), options=analysis_options(network, loss, options),
+        trained, split, data_dir=data_dir,
+        initial=run.recipe.build_network(task, run.seed), options=analysis_options(trained, options),
     )  # fmt: skip
     energy = compare_energy(
         [folder, *others], [name for name in names if name not in others], split=split, data_dir=data_dir
@@ -69,8 +71,8 @@ def report_content(
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
         watched = take_samples(
-            network, loss, Sequences(task, split, data_dir), task.load(split, data_dir).groups, samples,
-            seed=run.seed, activity=found.activity, policy=policy,
+            trained, Sequences(task, split, data_dir), task.load(split, data_dir).groups, samples,
+            activity=found.activity, policy=policy,
         )  # fmt: skip
     return plain(
         {
@@ -103,9 +105,9 @@ def check_baselines(names: Sequence[str]) -> None:
             raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
 
 
-def analysis_options(network: Network, loss: Any, options: AnalysisOptions | None) -> AnalysisOptions:
+def analysis_options(trained: Trained, options: AnalysisOptions | None) -> AnalysisOptions:
     """The options that were given, or those that suit the network."""
-    return options or AnalysisOptions(early_exit=can_exit(network, loss))
+    return options or AnalysisOptions(early_exit=can_exit(trained))
 
 
 def describe_task(task: Task, run: Run) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..analysis.scores import confidences, softmax
 from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
 
 if TYPE_CHECKING:
+    from ...train.trained import Trained
     from ..analysis import Activity
 
 BUDGET = 1_500_000
@@ -43,13 +44,11 @@ def sample_indices(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64
 
 
 def take_samples(
-    network: Network,
-    loss: Loss,
+    trained: Trained,
     sequences: Sequences,
     groups: npt.NDArray[np.str_] | None,
     count: int,
     *,
-    seed: int = 0,
     activity: Activity | None = None,
     policy: ExitPolicy | None = None,
 ) -> dict[str, Any]:
@@ -58,14 +57,14 @@ def take_samples(
     Args:
         groups: what each sequence of the split comes from, if that is known.
         count: how many sequences, at most.
-        seed: of random initial states.
         activity: rates on the split, by which neurons are chosen: the busiest, the one in the middle, the laziest that fires.
         policy: marks where the network would decide early.
     """
+    network, loss = trained.network, trained.loss
     indices = sample_indices(sequences.y, count)
     if not len(indices):
         return {"watched": [], "substeps": _substeps(network), "sequences": []}
-    run = _run(network, sequences.take(indices), seed)
+    run = _run(network, sequences.take(indices), trained.seed)
     believed = _beliefs(network, loss, run.output)
     watched = _watched(network, activity)
     room = BUDGET // len(indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,14 @@ from ...nn.fixedpoint.device import DeviceNetwork, device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_states, quantise
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import LayerResult
-from ...nn.network import SRNN, Result
+from ...nn.network import Result
 from ...nn.network.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
 
 if TYPE_CHECKING:
     from ...data.batches import Batch
     from ...data.datasets import SplitName
-    from ...data.tasks import Task
-    from ...nn.losses import Loss
+    from ..trained import Trained
 
 _MEASURED = 1000  # sequences, of inputs
 _WATCHED = 64  # of states: these are run
@@ -45,9 +45,7 @@ def measure_kept(
 
 
 def evaluate_int8(
-    network: SRNN,
-    task: Task,
-    loss: Loss,
+    trained: Trained,
     split: SplitName = "validation",
     *,
     data_dir: Path | None = None,
@@ -60,17 +58,17 @@ def evaluate_int8(
     ``state_as``: how states are kept; None: as the network was trained for, or in 32 bits.
     The report has ``saturated`` beside the usual numbers: how many results were too large, and held at the end of their range.
     """
-    device = device_network(network)
+    device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:
         inputs_as = measure_inputs(Sequences(task, "train", data_dir))
     model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
-    tally, saturated = Tally(network, task, loss), 0
+    tally, saturated = Tally(replace(trained, seed=0)), 0
     for start in range(0, len(sequences), _BATCH):
         batch = sequences.take(np.arange(start, min(start + _BATCH, len(sequences))))
         result, held = _run(model, batch)
         tally.add(batch, result)
         saturated += held
-    found = tally.evaluation(split, len(sequences), 0)
+    found = tally.evaluation(split, len(sequences))
     found.report["saturated"] = saturated
     return found
 
