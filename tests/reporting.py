@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from srnn.data.datasets import Split
-from srnn.data.tasks import DigitsTask, ECGTask
+from srnn.data.datasets.digits import DigitsTask
+from srnn.data.datasets.ecg import ECGTask
 from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
 from srnn.train.runs import Run
 from tiny import tiny_recipe

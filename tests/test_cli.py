@@ -16,7 +16,7 @@ import torch
 
 from srnn.cli.main import main
 from srnn.data.datasets import Split
-from srnn.data.tasks import DigitsTask
+from srnn.data.datasets.digits import DigitsTask
 
 QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}

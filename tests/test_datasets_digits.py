@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from srnn.data.datasets.digits import load_digits, split_indices
+from srnn.data.datasets.digits import DigitsTask, split_indices
 from srnn.errors import SrnnError
 
 SPLITS = ("train", "validation", "test")
@@ -43,7 +43,7 @@ def test_values_are_the_files_sixteenths(labels: np.ndarray) -> None:
     from sklearn.datasets import load_digits as load
 
     images = np.asarray(load().images)  # type: ignore[union-attr]
-    split = load_digits("validation")
+    split = DigitsTask(window=1).load("validation")
     index = split_indices(labels, 0.15, "stratified")["validation"]
     assert split.x.shape == (len(index), 64, 1) and split.x.dtype == np.float32
     np.testing.assert_array_equal(split.x[..., 0] * 16, images[index].reshape(-1, 64))  # row after row
@@ -53,8 +53,8 @@ def test_values_are_the_files_sixteenths(labels: np.ndarray) -> None:
 def test_bad_options_are_refused() -> None:
     for fraction in (0, 1, -0.1, float("nan"), "half", True, 1e-6, 0.99999):
         with pytest.raises(SrnnError, match="validation_fraction"):
-            load_digits("train", fraction)  # type: ignore[arg-type]
+            DigitsTask(validation_fraction=fraction).load("train")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="Did you mean 'train'"):
-        load_digits("trian")  # type: ignore[arg-type]
+        DigitsTask().load("trian")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="Did you mean 'contiguous'"):
-        load_digits("train", splitting="contigous")  # type: ignore[arg-type]
+        DigitsTask(splitting="contigous")  # type: ignore[arg-type]

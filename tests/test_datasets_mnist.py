@@ -11,7 +11,7 @@ import pytest
 
 from srnn.data.batches import Sequences
 from srnn.data.datasets import WindowedArray
-from srnn.data.datasets.mnist import load_mnist, permutation, read_idx
+from srnn.data.datasets.mnist import PermutedMNISTTask, SequentialMNISTTask, permutation, read_idx
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.files import LIMITS, FormatLimits
@@ -36,12 +36,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_splits_are_disjoint_and_in_the_files_order(folder: Path) -> None:
-    whole = load_mnist("train", folder, validation_size=0)
+    whole = SequentialMNISTTask(1, 0).load("train", folder)
     train, validation = (
-        load_mnist("train", folder, validation_size=10),
-        load_mnist("validation", folder, validation_size=10),
+        SequentialMNISTTask(1, 10).load("train", folder),
+        SequentialMNISTTask(1, 10).load("validation", folder),
     )
-    assert (len(whole), len(train), len(validation), len(load_mnist("test", folder))) == (30, 20, 10, 4)
+    assert (len(whole), len(train), len(validation), len(SequentialMNISTTask(1).load("test", folder))) == (
+        30,
+        20,
+        10,
+        4,
+    )
     np.testing.assert_array_equal(np.concatenate([train.x, validation.x]), np.asarray(whole.x))
     np.testing.assert_array_equal(np.concatenate([train.y, validation.y]), whole.y)
     pixels = gzip.decompress((folder / "mnist" / f"{IMAGES}.gz").read_bytes())[16:]
@@ -50,11 +55,11 @@ def test_splits_are_disjoint_and_in_the_files_order(folder: Path) -> None:
 
 
 def test_files_may_be_unpacked(folder: Path) -> None:
-    before = np.asarray(load_mnist("test", folder).x)
+    before = np.asarray(SequentialMNISTTask(1).load("test", folder).x)
     for path in (folder / "mnist").glob("*.gz"):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    np.testing.assert_array_equal(load_mnist("test", folder).x, before)
+    np.testing.assert_array_equal(SequentialMNISTTask(1).load("test", folder).x, before)
 
 
 def test_the_permutation_never_changes() -> None:
@@ -65,7 +70,10 @@ def test_the_permutation_never_changes() -> None:
 
 
 def test_permuted_pixels_are_the_same_pixels(folder: Path) -> None:
-    plain, permuted = load_mnist("test", folder), load_mnist("test", folder, window=4, permutation_seed=3)
+    plain, permuted = (
+        SequentialMNISTTask(1).load("test", folder),
+        PermutedMNISTTask(permutation_seed=3).load("test", folder),
+    )
     assert permuted.x.shape == (4, 784, 4)
     np.testing.assert_array_equal(np.asarray(permuted.x)[:, :781, 0], np.asarray(plain.x)[:, permutation(3)[:781], 0])
     np.testing.assert_array_equal(np.asarray(permuted.x)[:, 0, 3], np.asarray(plain.x)[:, permutation(3)[3], 0])
@@ -90,7 +98,7 @@ def test_a_cut_file_is_one_line(folder: Path, cut: int, packed: bool, name: str)
         path.unlink()
         path.with_suffix("").write_bytes(gzip.decompress(content)[:cut])
     with pytest.raises(SrnnError, match=name) as error:
-        load_mnist("train", folder, validation_size=1)
+        SequentialMNISTTask(1, 1).load("train", folder)
     assert "\n" not in str(error.value) and "download it anew" in str(error.value)
 
 
@@ -108,19 +116,19 @@ def test_a_cut_file_is_one_line(folder: Path, cut: int, packed: bool, name: str)
 def test_a_wrong_file_is_one_line(folder: Path, name: str, array: np.ndarray, message: str) -> None:
     (folder / "mnist" / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
     with pytest.raises(SrnnError, match=message):
-        load_mnist("train", folder, validation_size=0)
+        SequentialMNISTTask(1, 0).load("train", folder)
 
 
 def test_too_long_is_wrong_too(folder: Path) -> None:
     path = folder / "mnist" / f"{LABELS}.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"x"))
     with pytest.raises(SrnnError, match="should hold"):
-        load_mnist("train", folder, validation_size=0)
+        SequentialMNISTTask(1, 0).load("train", folder)
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"train-images-idx3-ubyte\.gz was not found.*srnn data fetch mnist"):
-        load_mnist("train", tmp_path)
+        SequentialMNISTTask(1).load("train", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -128,15 +136,15 @@ def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     [
         ({"validation_size": 30}, "holds 30 images in all"),
         ({"validation_size": -1}, "validation_size"),
-        ({"window": 785}, "width"),
-        ({"window": 0}, "width"),
+        ({"window": 785}, "window"),
+        ({"window": 0}, "window"),
         ({"permutation_seed": 2**32}, "below 2"),
         ({"permutation_seed": -1}, "permutation_seed"),
     ],
 )
 def test_bad_arguments_are_one_line(folder: Path, options: dict[str, int], message: str) -> None:
     with pytest.raises(SrnnError, match=message):
-        load_mnist("train", folder, **{"validation_size": 10, **options})  # type: ignore[arg-type]
+        create_task("psmnist", **{"validation_size": 10, **options}).load("train", folder)
     if "validation_size" not in options:
         return
     with pytest.raises(SrnnError):
@@ -145,7 +153,7 @@ def test_bad_arguments_are_one_line(folder: Path, options: dict[str, int], messa
 
 def test_nothing_held_out_is_no_validation(folder: Path) -> None:
     with pytest.raises(SrnnError, match="nothing is held out"):
-        load_mnist("validation", folder, validation_size=0)
+        SequentialMNISTTask(1, 0).load("validation", folder)
 
 
 @pytest.mark.parametrize(("name", "window"), [("smnist", 8), ("psmnist", 4)])
@@ -168,7 +176,7 @@ def test_sizes_that_wrap_in_64_bits_are_refused(folder: Path, shape: tuple[int, 
     content = struct.pack(">I3I", 0x803, *shape)
     (folder / "mnist" / f"{IMAGES}.gz").write_bytes(gzip.compress(content))
     with pytest.raises(SrnnError, match="should hold"):
-        load_mnist("train", folder, validation_size=0)
+        SequentialMNISTTask(1, 0).load("train", folder)
 
 
 def test_a_file_at_its_limits_is_read_and_one_beyond_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
+from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.matfile import read_mat
-from srnn.data.datasets.qtdb import load_paper_split, read_paper_mat, record_numbers, validation_mask
+from srnn.data.datasets.qtdb import read_paper_mat, record_numbers, validation_mask
 from srnn.errors import SrnnError
 
 WINDOWS = (3, 1, 4, 2)  # of the records in the small file
@@ -73,8 +74,8 @@ def test_records_are_found_and_split_whole(good: Path) -> None:
     data_dir = good.parents[2]
     _, y = read_paper_mat(good)
     np.testing.assert_array_equal(record_numbers(y), np.repeat(np.arange(4), WINDOWS))
-    train = load_paper_split("train", data_dir, 0.3, 2)
-    held_out = load_paper_split("validation", data_dir, 0.3, 2)
+    train = ECGTask(validation_fraction=0.3, validation_blocks=2).load("train", data_dir)
+    held_out = ECGTask(validation_fraction=0.3, validation_blocks=2).load("validation", data_dir)
     assert train.groups is not None and held_out.groups is not None
     assert set(train.groups) == {"record-00", "record-02"} and set(held_out.groups) == {"record-01", "record-03"}
     assert len(train) + len(held_out) == sum(WINDOWS)
@@ -82,30 +83,30 @@ def test_records_are_found_and_split_whole(good: Path) -> None:
 
 def test_no_validation_blocks_hold_nothing_out(good: Path) -> None:
     data_dir = good.parents[2]
-    assert len(load_paper_split("train", data_dir, validation_blocks=0)) == sum(WINDOWS)
+    assert len(ECGTask(validation_blocks=0).load("train", data_dir)) == sum(WINDOWS)
     with pytest.raises(SrnnError, match="validation_blocks is 0"):
-        load_paper_split("validation", data_dir, validation_blocks=0)
+        ECGTask(validation_blocks=0).load("validation", data_dir)
 
 
 def test_a_file_at_the_top_of_the_data_folder_is_found_too(good: Path, tmp_path: Path) -> None:
     shutil.copy(good, tmp_path / "QTDB_train.mat")
     shutil.copy(good, tmp_path / "QTDB_test.mat")
-    assert len(load_paper_split("train", tmp_path, 0.3, 1)) < sum(WINDOWS)
-    assert len(load_paper_split("test", tmp_path)) == sum(WINDOWS)  # all of it
+    assert len(ECGTask(validation_fraction=0.3, validation_blocks=1).load("train", tmp_path)) < sum(WINDOWS)
+    assert len(ECGTask().load("test", tmp_path)) == sum(WINDOWS)  # all of it
 
 
 @pytest.mark.parametrize(("split", "name"), [("train", "QTDB_train.mat"), ("test", "QTDB_test.mat")])
 def test_a_missing_file_is_told_with_where_to_get_it(tmp_path: Path, split: str, name: str) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SrnnError) as error:
-            load_paper_split(split, folder)  # type: ignore[arg-type]
+            ECGTask().load(split, folder)  # type: ignore[arg-type]
         for word in (name, "not found", "github.com/byin-cwi/Efficient-spiking-networks", "--data-dir", "SRNN_DATA"):
             assert word in str(error.value)
 
 
 def test_the_training_file_alone_has_no_test_split(good: Path) -> None:
     with pytest.raises(SrnnError, match=r"QTDB_test\.mat was not found"):
-        load_paper_split("test", good.parents[2])
+        ECGTask().load("test", good.parents[2])
 
 
 @given(
@@ -298,7 +299,7 @@ def test_the_real_file_is_read_as_scipy_reads_it(data_dir: Path) -> None:
 
 
 def test_the_real_training_file(data_dir: Path) -> None:
-    train, held_out = (load_paper_split(split, data_dir) for split in ("train", "validation"))
+    train, held_out = (ECGTask().load(split, data_dir) for split in ("train", "validation"))
     assert (len(train), len(held_out)) == (531, 87)
     assert train.groups is not None and held_out.groups is not None
     assert len(set(train.groups)) == 64 and len(set(held_out.groups)) == 11

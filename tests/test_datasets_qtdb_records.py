@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srnn.data.datasets.ecg import ECGTask
 from srnn.data.datasets.qtdb import CLASS_NAMES, read_paper_mat, record_numbers
 from srnn.data.datasets.qtdb_records import (
     LONGEST_TP,
@@ -25,7 +26,6 @@ from srnn.data.datasets.qtdb_records import (
     record_names,
     split_records,
 )
-from srnn.data.tasks import ECGTask
 from srnn.errors import SrnnError
 
 RECORDS = ECGTask("records")

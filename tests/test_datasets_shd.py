@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn.data.datasets import Split, cache
-from srnn.data.datasets.shd import load_shd, load_ssc, read_recordings
+from srnn.data.datasets.shd import SHDTask, SSCTask, read_recordings
 from srnn.data.encoders import EventBinning
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
@@ -130,7 +130,7 @@ def test_bad_options_are_one_line(options: dict[str, Any], word: str) -> None:
 
 
 def test_the_splits(folder: Path) -> None:
-    train, validation, test = (load_shd(split, folder) for split in ("train", "validation", "test"))  # type: ignore[arg-type]
+    train, validation, test = (SHDTask().load(split, folder) for split in ("train", "validation", "test"))  # type: ignore[arg-type]
     assert (len(train), len(validation), len(test)) == (32, 8, 9)
     assert set(validation.groups) == {"speaker-10", "speaker-11"} and not set(train.groups) & set(validation.groups)
     assert train.x.shape == (32, 250, 700) and train.y.dtype == np.int64
@@ -142,14 +142,14 @@ def test_the_splits(folder: Path) -> None:
 
 
 def test_who_is_held_out_can_be_said(folder: Path) -> None:
-    assert set(load_shd("validation", folder, validation_speakers=[0, 3]).groups) == {"speaker-00", "speaker-03"}
-    assert len(load_shd("train", folder, validation_speakers=[])) == 40
+    assert set(SHDTask(validation_speakers=[0, 3]).load("validation", folder).groups) == {"speaker-00", "speaker-03"}
+    assert len(SHDTask(validation_speakers=[]).load("train", folder)) == 40
     task = create_task("shd", validation_speakers=[7], pool=5, bin_ms=10, steps=100)
     assert task.inputs == 140 and task.step_ms == 10 and task == create_task("shd", **vars(task))
     assert task.load("validation", folder).x.shape == (4, 100, 140)
     for speakers, message in (([4], "no speaker 4"), ([], "nobody is held out"), (SPEAKERS, "leaves nobody")):
         with pytest.raises(SrnnError, match=message):
-            load_shd("validation", folder, validation_speakers=speakers)
+            SHDTask(validation_speakers=speakers).load("validation", folder)
     for bad in ("0", [1.5], 3):
         with pytest.raises(SrnnError, match="validation_speakers"):
             create_task("shd", validation_speakers=bad)
@@ -166,7 +166,7 @@ def test_ssc_has_its_own_validation(tmp_path: Path) -> None:
     assert [len(task.load(split, tmp_path)) for split in ("train", "validation", "test")] == [5, 3, 4]  # type: ignore[arg-type]
     write_events(tmp_path / "ssc" / "ssc_test.h5", [([], [])], [35])
     with pytest.raises(SrnnError, match="labels from 35 to 35; they should be 0 to 34"):
-        load_ssc("test", tmp_path)
+        SSCTask().load("test", tmp_path)
 
 
 def same(a: Split, b: Split) -> bool:
@@ -178,24 +178,24 @@ def cache_files(folder: Path) -> list[Path]:
 
 
 def test_the_second_time_the_cache_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = load_shd("train", folder)
+    first = SHDTask().load("train", folder)
     (path,) = cache_files(folder)
     monkeypatch.setattr("srnn.data.datasets.shd._bin_file", lambda *_: pytest.fail("read again"))
-    assert same(load_shd("train", folder), first)
+    assert same(SHDTask().load("train", folder), first)
     assert cache_files(folder) == [path]
 
 
 def test_another_option_or_file_is_another_cache(folder: Path) -> None:
-    first = load_shd("test", folder)
-    load_shd("test", folder, EventBinning(pool=5))
+    first = SHDTask().load("test", folder)
+    SHDTask(pool=5).load("test", folder)
     assert len(cache_files(folder)) == 2
     write_events(folder / "shd" / "shd_test.h5", [([0.5], [3])], [1], [4])
-    assert len(load_shd("test", folder)) == 1 != len(first)
+    assert len(SHDTask().load("test", folder)) == 1 != len(first)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
 def test_a_damaged_cache_is_made_again(folder: Path, damage: str) -> None:
-    first = load_shd("test", folder)
+    first = SHDTask().load("test", folder)
     expected, (path,) = Split(np.array(first.x), np.array(first.y)), cache_files(folder)
     del first
     good = path.read_bytes()
@@ -205,7 +205,7 @@ def test_a_damaged_cache_is_made_again(folder: Path, damage: str) -> None:
         content = {"cut": good[:place], "flip": bytes(changed), "empty": b"", "other": b"PK" + b"x" * 50}[damage]
         path.unlink()
         path.write_bytes(content)
-        assert same(load_shd("test", folder), expected)
+        assert same(SHDTask().load("test", folder), expected)
         assert path.read_bytes() == good or damage == "flip"
 
 
@@ -222,7 +222,7 @@ def test_without_room_for_a_cache_the_split_is_in_memory(
         monkeypatch.setattr(os, "replace", full)
     else:
         monkeypatch.setattr(cache.Path, "mkdir", full)
-    found = load_shd("test", folder)
+    found = SHDTask().load("test", folder)
     assert len(found) == 9
     where = folder / "shd" / ".cache"
     assert not where.exists() or not any(where.iterdir())
@@ -232,13 +232,13 @@ def test_without_room_for_a_cache_the_split_is_in_memory(
 def test_a_folder_that_may_not_be_written(folder: Path) -> None:
     (folder / "shd").chmod(0o555)
     try:
-        assert len(load_shd("test", folder)) == 9
+        assert len(SHDTask().load("test", folder)) == 9
     finally:
         (folder / "shd").chmod(0o755)
 
 
 def _load(folder: Path) -> int:
-    return int(np.asarray(load_shd("train", folder).x).sum())
+    return int(np.asarray(SHDTask().load("train", folder).x).sum())
 
 
 def test_several_processes_at_once(folder: Path) -> None:
@@ -264,7 +264,7 @@ def test_several_processes_at_once(folder: Path) -> None:
 def test_a_wrong_file_is_one_line(tmp_path: Path, events: Any, labels: Any, message: str) -> None:
     write_events(tmp_path / "shd" / "shd_test.h5", events, labels, np.zeros(len(events), int))
     with pytest.raises(SrnnError, match=message) as error:
-        load_shd("test", tmp_path)
+        SHDTask().load("test", tmp_path)
     assert "shd_test.h5" in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "shd" / ".cache").exists()
 
@@ -274,7 +274,7 @@ def test_a_missing_part_is_named(folder: Path, name: str) -> None:
     with h5py.File(folder / "shd" / "shd_test.h5", "a") as file:
         del file[name]
     with pytest.raises(SrnnError, match=name):
-        load_shd("test", folder)
+        SHDTask().load("test", folder)
 
 
 def test_too_few_speakers(folder: Path) -> None:
@@ -282,7 +282,7 @@ def test_too_few_speakers(folder: Path) -> None:
         del file["extra/speaker"]
         file["extra/speaker"] = np.zeros(3, int)
     with pytest.raises(SrnnError, match="9 labels, but 3 speakers"):
-        load_shd("test", folder)
+        SHDTask().load("test", folder)
 
 
 def test_a_cut_file_is_one_line_or_whole(folder: Path) -> None:
@@ -291,7 +291,7 @@ def test_a_cut_file_is_one_line_or_whole(folder: Path) -> None:
     for cut in (0, 7, 8, 100, 700, *(len(content) * k // 12 for k in range(1, 12))):
         path.write_bytes(content[:cut])
         with pytest.raises(SrnnError, match=r"shd_test\.h5 cannot be read as recordings in HDF5") as error:
-            load_shd("test", folder)
+            SHDTask().load("test", folder)
         assert "\n" not in str(error.value)
 
 
@@ -305,18 +305,18 @@ def test_damage_inside_never_gives_a_traceback(folder: Path) -> None:
         damaged[place : place + 64] = rng.bytes(64)
         path.write_bytes(damaged)
         try:
-            load_shd("test", folder)
+            SHDTask().load("test", folder)
         except SrnnError as error:
             assert "\n" not in str(error)
 
 
 def test_missing_and_packed_files_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"shd_train\.h5 was not found.*srnn data fetch shd"):
-        load_shd("train", tmp_path)
+        SHDTask().load("train", tmp_path)
     (tmp_path / "ssc").mkdir()
     (tmp_path / "ssc" / "ssc_valid.h5.gz").write_bytes(b"x")
     with pytest.raises(SrnnError, match="still packed; unpack it: srnn data prepare ssc"):
-        load_ssc("validation", tmp_path)
+        SSCTask().load("validation", tmp_path)
 
 
 def test_a_file_of_ones_own_needs_no_speakers(tmp_path: Path) -> None:

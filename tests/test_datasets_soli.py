@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srnn.data.datasets.soli import cut, load_soli
+from srnn.data.datasets.soli import SoliTask, cut
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
@@ -106,7 +106,7 @@ def test_bad_options_are_one_line(options: dict[str, Any], word: str) -> None:
 )
 def test_bad_subjects_are_one_line(folder: Path, subjects: list[int], message: str) -> None:
     with pytest.raises(SrnnError, match=message):
-        load_soli("validation", folder, validation_subjects=subjects)
+        SoliTask(validation_subjects=subjects).load("validation", folder)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_bad_subjects_are_one_line(folder: Path, subjects: list[int], message: s
 def test_a_wrong_file_is_one_line(folder: Path, parts: dict[str, Any], message: str) -> None:
     write_recording(folder / "soli", "0_2_0", 12, **parts)
     with pytest.raises(SrnnError, match=message) as error:
-        load_soli("train", folder)
+        SoliTask().load("train", folder)
     assert "0_2_0.h5" in str(error.value) and "\n" not in str(error.value)
 
 
@@ -133,7 +133,7 @@ def test_an_unknown_gesture(folder: Path) -> None:
     write_recording(folder / "soli", "11_2_0", 12)
     (folder / "soli" / "file_half.json").write_text(json.dumps({"train": ["11_2_0", "0_8_0"], "eval": []}))
     with pytest.raises(SrnnError, match="gesture 11 is out of range"):
-        load_soli("train", folder)
+        SoliTask().load("train", folder)
 
 
 @pytest.mark.parametrize(
@@ -142,18 +142,18 @@ def test_an_unknown_gesture(folder: Path) -> None:
 def test_a_wrong_split_file_is_one_line(folder: Path, text: str) -> None:
     (folder / "soli" / "file_half.json").write_text(text)
     with pytest.raises(SrnnError, match=r"file_half\.json is not a split"):
-        load_soli("train", folder)
+        SoliTask().load("train", folder)
 
 
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"No Soli recordings were found.*ask its authors"):
-        load_soli("train", tmp_path / "elsewhere")
+        SoliTask().load("train", tmp_path / "elsewhere")
     (folder / "soli" / "10_13_2.h5").unlink()
     with pytest.raises(SrnnError, match=r"lacks 1 recordings that file_half\.json names, such as 10_13_2\.h5"):
-        load_soli("train", folder)
+        SoliTask().load("train", folder)
     (folder / "soli" / "file_half.json").unlink()
     with pytest.raises(SrnnError, match="srnn data fetch soli"):
-        load_soli("train", folder)
+        SoliTask().load("train", folder)
 
 
 def test_a_cut_file_is_one_line(folder: Path) -> None:
@@ -162,4 +162,4 @@ def test_a_cut_file_is_one_line(folder: Path) -> None:
     for size in (0, 8, 500, len(content) // 2, len(content) - 10):
         path.write_bytes(content[:size])
         with pytest.raises(SrnnError, match=r"0_2_0\.h5 cannot be read as a Soli recording"):
-            load_soli("train", folder)
+            SoliTask().load("train", folder)

@@ -19,7 +19,8 @@ from srnn.data.datasets.speech_commands import (
     SILENCE,
     UNKNOWN,
     WORDS,
-    SpeechCommands,
+    PhonesTask,
+    SpeechCommandsTask,
     list_clips,
     read_segments,
     speaker_of,
@@ -27,7 +28,7 @@ from srnn.data.datasets.speech_commands import (
 )
 from srnn.data.encoders import SpeechFeatures, ternary
 from srnn.data.signals import SpeechPath
-from srnn.data.tasks import PhonesTask, SpeechCommandsTask, create_task
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
 SPEAKERS = [f"{k:08x}" for k in range(40)]
@@ -73,7 +74,7 @@ def test_the_official_hash() -> None:
 
 
 def test_all_words(master: Path) -> None:
-    which = SpeechCommands(classes=35)
+    which = SpeechCommandsTask(classes=35)
     clips = {split: list_clips(split, master, which) for split in SPLITS}  # type: ignore[arg-type]
     names = [clip.name for part in clips.values() for clip in part]
     assert len(names) == len(set(names)) == 35 * 40
@@ -85,18 +86,18 @@ def test_all_words(master: Path) -> None:
 
 def test_twelve_classes_as_the_official_recipe_has_them(master: Path) -> None:
     for split in SPLITS:
-        clips = list_clips(split, master, SpeechCommands())  # type: ignore[arg-type]
+        clips = list_clips(split, master, SpeechCommandsTask())  # type: ignore[arg-type]
         count = np.bincount([clip.label for clip in clips], minlength=12)
         words = sum(count[:10])
         assert len(set(count[:10])) == 1 and words == 10 * len({c.group for c in clips if c.label < 10})
         assert count[KEYWORDS.index(SILENCE)] == count[KEYWORDS.index(UNKNOWN)] == -(-words // 10)
-        assert clips == list_clips(split, master, SpeechCommands())  # type: ignore[arg-type]
+        assert clips == list_clips(split, master, SpeechCommandsTask())  # type: ignore[arg-type]
 
 
 def test_no_noise_is_in_two_splits(master: Path) -> None:
     seen: dict[str, list[tuple[int, int, str]]] = {}
     for split in SPLITS:
-        for clip in list_clips(split, master, SpeechCommands()):  # type: ignore[arg-type]
+        for clip in list_clips(split, master, SpeechCommandsTask()):  # type: ignore[arg-type]
             if clip.start is not None:
                 assert len(read_clip(clip, 16000, 16000)) == 16000
                 seen.setdefault(clip.name, []).append((clip.start, clip.start + 16000, split))
@@ -107,7 +108,7 @@ def test_no_noise_is_in_two_splits(master: Path) -> None:
 
 
 def test_without_lists_the_hash_decides(root: Path) -> None:
-    which = SpeechCommands(classes=35)
+    which = SpeechCommandsTask(classes=35)
     before = [list_clips(split, root, which) for split in SPLITS]  # type: ignore[arg-type]
     for name in ("validation_list.txt", "testing_list.txt"):
         (root / "speech_commands_v0.02" / name).unlink()
@@ -130,7 +131,7 @@ def test_what_encode_gives_is_what_load_gave(master: Path) -> None:
     task = create_task("gsc", normalise="training")
     split = task.load("validation", master)
     statistics = task.statistics(master)  # type: ignore[attr-defined]
-    clip = list_clips("validation", master, SpeechCommands())[3]
+    clip = list_clips("validation", master, SpeechCommandsTask())[3]
     x = task.signal().calibrated(statistics=statistics).whole(read_clip(clip, 16000, 16000), 16000)  # type: ignore[attr-defined]
     np.testing.assert_allclose(x, split.x[3:4].to_dense()[0], atol=0.1)  # type: ignore[union-attr]
     assert np.abs(x - split.x[3:4].to_dense()[0]).mean() < 2e-3  # type: ignore[union-attr]
@@ -164,7 +165,7 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
 
     refuses("srnn data fetch speech-commands-v1", version=1)
     refuses("test_set_v0.02", test_set="official")
-    bad = folder / "yes" / next(c.name for c in list_clips("test", root, SpeechCommands()) if "yes/" in c.name)[4:]
+    bad = folder / "yes" / next(c.name for c in list_clips("test", root, SpeechCommandsTask()) if "yes/" in c.name)[4:]
     content = bad.read_bytes()
     bad.unlink()
     refuses(f"lacks 1 recordings that testing_list.txt names, such as yes/{bad.name}")
@@ -262,7 +263,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_mini_is_split_by_speaker(mini: Path) -> None:
-    clips = [list_clips(split, mini, SpeechCommands(source="mini")) for split in SPLITS]  # type: ignore[arg-type]
+    clips = [list_clips(split, mini, SpeechCommandsTask(source="mini")) for split in SPLITS]  # type: ignore[arg-type]
     assert sum(map(len, clips)) == 2754
     people = [{c.group for c in part} for part in clips]
     assert not people[0] & people[1] and not people[0] & people[2] and not people[1] & people[2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sounds import tone, write_wav
-from srnn.data.datasets.spoken_digits import SPEAKERS, after, list_digits
+from srnn.data.datasets.spoken_digits import SPEAKERS, SpokenDigitsTask, after
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
@@ -42,11 +42,11 @@ def test_the_official_split(root: Path) -> None:
 
 def test_every_speaker_can_be_tested(root: Path) -> None:
     for speaker in SPEAKERS:
-        clips = list_digits(root, "speaker", speaker)
+        clips = SpokenDigitsTask(splitting="speaker", test_speaker=speaker).clips(root)
         groups = {name: {clip.group for clip in clips[name]} for name in SPLITS}  # type: ignore[index]
         assert groups["test"] == {speaker} and groups["validation"] == {after(speaker)}
         assert groups["train"] == set(SPEAKERS) - {speaker, after(speaker)}
-    chosen = list_digits(root, "speaker", "theo", "lucas")
+    chosen = SpokenDigitsTask(splitting="speaker", test_speaker="theo", validation_speaker="lucas").clips(root)
     assert {clip.group for clip in chosen["validation"]} == {"lucas"}
 
 
@@ -93,9 +93,9 @@ def test_the_real_recordings(tmp_path: Path) -> None:
         pytest.skip("SRNN_DATA is not set, or has no fsdd")
     (tmp_path / "fsdd").mkdir()
     (tmp_path / "fsdd" / "recordings").symlink_to(Path(value) / "fsdd" / "recordings")
-    clips = list_digits(tmp_path)
+    clips = SpokenDigitsTask().clips(tmp_path)
     assert {name: len(part) for name, part in clips.items()} == {"train": 2400, "validation": 300, "test": 300}
-    assert {name: len(part) for name, part in list_digits(tmp_path, "speaker").items()} == {
+    assert {name: len(part) for name, part in SpokenDigitsTask(splitting="speaker").clips(tmp_path).items()} == {
         "train": 2000, "validation": 500, "test": 500,
     }  # fmt: skip
     task = create_task("spoken-digits", features="mfcc")

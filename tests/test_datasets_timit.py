@@ -11,13 +11,14 @@ from sounds import sphere, tone
 from srnn.data.datasets.timit import (
     CORE_TEST,
     DEVELOPMENT,
+    TIMITTask,
     class_names,
     find_phones,
     folding,
     list_sentences,
     read_phones,
 )
-from srnn.data.tasks import TIMITTask, create_task
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 
 TRAINING = [f"{'fm'[k % 2]}aa{chr(97 + k)}0" for k in range(20)]

@@ -10,7 +10,7 @@ import torch
 
 from srnn.cli.main import main
 from srnn.data.datasets import Split
-from srnn.data.tasks import DigitsTask
+from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy

@@ -13,7 +13,7 @@ import layouts
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.datasets import Split
-from srnn.data.tasks import DigitsTask
+from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.analysis import ExitPolicy
 from srnn.train.recipes import parse_recipe
 from srnn.train.runs import Run

@@ -44,7 +44,7 @@ def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> 
 
 
 def test_a_batch_of_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from srnn.data.tasks import SpokenDigitsTask
+    from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 
     task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
     run = make_run(tmp_path / "run", *task)

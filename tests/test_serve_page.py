@@ -15,8 +15,8 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from browser import Browser, find_browser
 from serving import Service, serving
+from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
-from srnn.data.tasks import SpokenDigitsTask
 from srnn.deploy.serve.app import Recording
 from srnn.deploy.streaming import Decoder
 from test_stream_decoder import make_run

@@ -254,7 +254,7 @@ def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
 
 
 def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from srnn.data.tasks import SpokenDigitsTask
+    from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 
     task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
     make_run(tmp_path / "run", *task)

@@ -68,7 +68,7 @@ def read_npz(data: bytes, folder: Path) -> None:
     each(
         lambda: list(open_source(str(path), 2, 250.0, 64).blocks),
         lambda: describe(path),
-        lambda: load_arrays("train", path, Shares()),
+        lambda: load_arrays("train", path, Shares(0.15, 0.2)),
     )
 
 
@@ -87,7 +87,7 @@ def read_table(data: bytes, folder: Path) -> None:
     for name in "abcdef":
         write(folder, f"{name}.npy", array)
     path = write(folder, "table.csv", table)
-    each(lambda: describe(path), lambda: load_arrays("train", path, Shares()))
+    each(lambda: describe(path), lambda: load_arrays("train", path, Shares(0.15, 0.2)))
 
 
 def table_seeds() -> dict[str, bytes]:

@@ -25,7 +25,7 @@ def read(data: bytes, folder: Path) -> None:
             lambda: check_file(path),
             lambda: read_recordings(path, EventBinning(), 20),
             lambda: describe(path),
-            lambda: load_arrays("train", path, Shares()),
+            lambda: load_arrays("train", path, Shares(0.15, 0.2)),
             lambda: load_nir(path),
         )
 

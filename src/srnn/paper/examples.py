@@ -36,6 +36,7 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
     """A lead of a raw record with its labels, and the level-crossing spikes that the network gets."""
     from matplotlib.patches import Patch
 
+    from ..data.datasets.ecg import ECGTask
     from ..data.datasets.qtdb_records import (
         annotated_stretches,
         read_record,
@@ -43,7 +44,6 @@ def ecg_example(axes: Axes, evidence: Evidence) -> Made:
         records_folder,
         split_records,
     )
-    from ..data.tasks import ECGTask
 
     try:
         folder = records_folder(evidence.data_dir)

@@ -121,3 +121,18 @@ def check_whole(name: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise SrnnError(f"{name} must be a whole number, at least {least}, not {value!r}.")
     return value
+
+
+def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
+    """None, or a list of whole numbers of at least 0 (a recipe's) as a tuple. SrnnError for something else."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)):
+        raise SrnnError(f"{name} must be a list of whole numbers, not {value!r}.")
+    return tuple(check_whole(name, number, least=0) for number in value)
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """SrnnError, with the nearest right one, unless ``value`` is one of the choices."""
+    if value not in choices:
+        raise SrnnError(f"{name} cannot be {value!r}.{nearest(value, choices)}")

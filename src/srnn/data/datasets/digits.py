@@ -15,40 +15,58 @@ Validation is carved from the rest, of each class: evenly spread (stratified), o
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
-from .base import Split, SplitName, check_fraction, check_split
+from ...errors import SrnnError
+from ..signals import WindowPath
+from ..tasks import Kind, Task, register
+from .base import Split, SplitName, check_choice, check_fraction, check_split, check_whole
 
 DigitsSplit = Literal["stratified", "contiguous"]
 CLASSES = 10
 _CONTIGUOUS_TEST = 360
 
 
-def load_digits(split: SplitName, validation_fraction: float = 0.15, splitting: DigitsSplit = "stratified") -> Split:
-    """One split: x (N, 64, 1) in 0..1, y (N,) the digit.
+@register
+@dataclass(frozen=True)
+class DigitsTask(Task):
+    """scikit-learn's handwritten digits, 64 pixels one after the other. Needs no download."""
 
-    Args:
-        split: train, validation or test. Test does not depend on ``validation_fraction``.
-        validation_fraction: share of the samples that are not for testing, of each class.
-        splitting: stratified or contiguous, as above.
+    name: ClassVar[str] = "digits"
+    kind: ClassVar[Kind] = "per_sequence"
+    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
-    Raises:
-        SrnnError: an unknown split, or a fraction outside 0..1 (or that leaves a class without samples).
-    """
-    check_split(split)
-    check_fraction("validation_fraction", validation_fraction)
-    if splitting not in get_args(DigitsSplit):
-        raise SrnnError(f"There is no splitting {splitting!r}.{nearest(splitting, get_args(DigitsSplit))}")
-    from sklearn.datasets import load_digits as load  # here, as it takes a second to import
+    window: int = 8
+    """Pixels that the network sees at a step: this one and the next window - 1. 8 is a row of the image."""
+    validation_fraction: float = 0.15
+    """Share of the samples not for testing that is held out, of each class."""
+    splitting: DigitsSplit = "stratified"
+    """How samples are divided, see above."""
 
-    pixels, labels = (np.asarray(array) for array in load(return_X_y=True))
-    where = split_indices(labels, validation_fraction, splitting)[split]
-    x = (pixels[where] / 16).astype(np.float32)[..., None]
-    return Split(x, labels[where].astype(np.int64)).validate("digits", classes=CLASSES, inputs=1)
+    def __post_init__(self) -> None:
+        check_whole("window", self.window, least=1)
+        if self.window > 64:
+            raise SrnnError(f"window must be at most 64, the pixels of a digit, not {self.window}.")
+        check_fraction("validation_fraction", self.validation_fraction)
+        check_choice("splitting", self.splitting, get_args(DigitsSplit))
+
+    def signal(self) -> WindowPath:
+        return WindowPath(self.window)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, 64, window) in 0..1, y (N,) the digit. ``data_dir`` is not used."""
+        check_split(split)
+        from sklearn.datasets import load_digits  # here, as it takes a second to import
+
+        pixels, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
+        where = split_indices(labels, self.validation_fraction, self.splitting)[split]
+        x = self.signal().whole((pixels[where] / 16).astype(np.float32)[..., None])
+        return Split(x, labels[where].astype(np.int64)).validate("digits", classes=CLASSES, inputs=self.window)
 
 
 def split_indices(

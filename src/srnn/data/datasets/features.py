@@ -1,18 +1,20 @@
-"""Features of sound files: made once, kept in two bytes a number, and brought to their final form when a batch is cut."""
+"""Features of sound files: made once, kept in two bytes a number, and brought to their final form when a batch is cut; and what
+tasks on sound share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..encoders.speech import SpeechFeatures, Statistics
-from ..signals import SpeechPath
+from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics
+from ..signals import SignalPath, SpeechPath
+from ..tasks import Kind, Task
 from .audio import Samples, read_audio
 from .base import SplitName, check_padding
 from .cache import Arrays, cached
@@ -51,9 +53,7 @@ class FeatureArray(Inputs):
         return (len(self.frames), self.frames.shape[1], self.path.inputs)
 
     @property
-    def statistics(self) -> Statistics:
-        """What they are scaled by."""
-        assert self.path.statistics is not None
+    def statistics(self) -> Statistics | None:  # type: ignore[override]
         return self.path.statistics
 
     def __getitem__(self, index: Any) -> FeatureArray:
@@ -68,6 +68,43 @@ class FeatureArray(Inputs):
             rows = self.lengths == length
             dense[rows, :length] = self.path.expanded(self.frames[rows, :length])
         return dense
+
+
+@dataclass(frozen=True)
+class AudioTask(Task):
+    """What tasks on sound share: features of frames that lie 10 ms apart."""
+
+    kind: ClassVar[Kind] = "per_sequence"
+    step_ms: ClassVar[float | None] = 10.0
+    rate: ClassVar[int] = 16000
+
+    features: FeatureKind = "log_mel"
+    """log_mel (40 bands) or mfcc (12 cepstra and the energy)."""
+    mels: int = 40
+    """log_mel: bands from 20 Hz to 4 kHz."""
+    derivatives: int = 2
+    """How many rates of change follow the features."""
+    normalise: Normalisation = "clip"
+    """clip: within each clip, as the published networks have it. training: by the training set only, which can be streamed."""
+    ternary: float | None = None
+    """Threshold above which features are +1, and below its negative -1; else 0. None: they stay as they are."""
+
+    def __post_init__(self) -> None:
+        self.sound  # noqa: B018 (SrnnError for a bad option)
+
+    @property
+    def sound(self) -> SpeechPath:
+        """From sound to features."""
+        features = SpeechFeatures(self.features, self.rate, self.mels, self.derivatives, self.normalise)
+        return SpeechPath(features, self.ternary)
+
+    def signal(self) -> SignalPath:
+        return self.sound
+
+    @property
+    def channel_blocks(self) -> int:  # type: ignore[override]
+        """The features and each of their derivatives."""
+        return 1 + self.derivatives
 
 
 def load_features(

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,10 @@ from ...errors import SrnnError
 from ...files import CLASSES
 from ...files.arrays import open_npz, read_npy
 from ...files.hdf5 import open_hdf5
-from ..signals import SpeechPath
-from .base import SPLITS, UNLABELLED, Split, SplitName, check_padding, check_split, resolve_data_dir
-from .features import Clip, load_features
+from ..signals import SignalPath, SpeechPath, Steps
+from ..tasks import Kind, register
+from .base import SPLITS, UNLABELLED, Split, SplitName, check_fraction, check_padding, check_split, resolve_data_dir
+from .features import AudioTask, Clip, load_features
 from .files import HDF5, Item, list_items
 from .splitting import split_by_class, split_by_group
 from .survey import report
@@ -36,8 +38,8 @@ Form = Literal["sound", "arrays"]
 class Shares(NamedTuple):
     """How much is held out where no split is given."""
 
-    validation: float = 0.15
-    test: float = 0.2
+    validation: float
+    test: float
 
 
 class Description(NamedTuple):
@@ -49,6 +51,73 @@ class Description(NamedTuple):
     """Of arrays; None for sound, whose channels the encoder decides."""
     per_step: bool
     """Whether every step has a label."""
+
+
+@register
+@dataclass(frozen=True)
+class FolderTask(AudioTask):
+    """Data of your own: sound files in a folder a class, a table of files, or arrays in one file."""
+
+    name: ClassVar[str] = "folder"
+
+    path: str = ""
+    """The folder, .csv, .npz or .h5 file; here, or under the data folder."""
+    seconds: float | None = 1.0
+    """Sound: clips are cut or filled up with silence to it, at both ends; None: each stays as long as it is."""
+    speaker: str = ""
+    """Sound: pattern of the files' names, without their suffix: "{speaker}_{index}"; {index} stands for anything else."""
+    validation_fraction: float = 0.15
+    """Share that is held out where no split is given, of the groups or of each class."""
+    test_fraction: float = 0.2
+    """Share for testing, likewise."""
+    array_step_ms: float | None = None
+    """Arrays: how long a step is, ms; None: steps are not in time."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.path, str) or not self.path:
+            raise SrnnError(
+                "The task 'folder' needs the option 'path': a folder of sound, or a .csv, .npz or .h5 file."
+            )
+        check_fraction("validation_fraction", self.validation_fraction)
+        check_fraction("test_fraction", self.test_fraction)
+        for name in ("seconds", "array_step_ms"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and (not number or not 0 < value < float("inf")):
+                raise SrnnError(f"{name} must be a number above 0, or null, not {value!r}.")
+        if self.content.form == "arrays":
+            for option in fields(AudioTask):
+                if getattr(self, option.name) != option.default:
+                    raise SrnnError(f"The option '{option.name}' has no effect on arrays; remove it.")
+
+    @property
+    def content(self) -> Description:
+        return describe(find_source(self.path), self.speaker)
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        return "per_step" if self.content.per_step else "per_sequence"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.content.class_names
+
+    @property
+    def step_ms(self) -> float | None:  # type: ignore[override]
+        return 10.0 if self.content.form == "sound" else self.array_step_ms
+
+    def signal(self) -> SignalPath:
+        channels = self.content.channels
+        return self.sound if channels is None else Steps(channels, self.step_ms)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used."""
+        source, shares = find_source(self.path), Shares(self.validation_fraction, self.test_fraction)
+        if self.content.form == "arrays":
+            return load_arrays(split, source, shares)
+        length = None if self.seconds is None else round(self.seconds * self.rate)
+        return load_sound(split, source, self.sound, length, shares, self.speaker)
 
 
 def find_source(path: str) -> Path:

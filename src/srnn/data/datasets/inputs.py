@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ..encoders.speech import Statistics
+
 
 class Inputs(ABC):
     """N sequences (N, T, C) that stand for an array of float32: ``Split.x`` is an array, or one of these.
@@ -19,6 +21,8 @@ class Inputs(ABC):
 
     shape: tuple[int, int, int]
     """(N, T, C)."""
+    statistics: Statistics | None = None
+    """Of features of sound: what they are scaled by."""
 
     @property
     def ndim(self) -> int:

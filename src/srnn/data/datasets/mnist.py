@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,8 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...files import LIMITS, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
+from ..signals import SignalPath, Steps, WindowPath
+from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
 from .windows import WindowedArray
 
@@ -34,39 +38,73 @@ _IMAGES, _LABELS = 2051, 2049  # the IDX format's magic numbers: bytes, of 3 and
 _FILES = {"train": "train", "validation": "train", "test": "t10k"}
 
 
-def load_mnist(
-    split: SplitName,
-    data_dir: Path | None = None,
-    window: int = 1,
-    permutation_seed: int | None = None,
-    validation_size: int = 10_000,
-) -> Split:
-    """One split: x (N, 784, window) in 0..1, made lazily, y (N,) the digit.
+@register
+@dataclass(frozen=True)
+class SequentialMNISTTask(Task):
+    """Handwritten digits, 784 pixels one after the other, row by row."""
 
-    Args:
-        split: train, validation or test.
-        data_dir: where data lie.
-        window: pixels seen at a step, its own and the next window - 1.
-        permutation_seed: of the order of the pixels, the same for all images; None: row by row.
-        validation_size: how many of the last training images are held out; 0: none, and ``train`` is the whole file.
+    name: ClassVar[str] = "smnist"
+    kind: ClassVar[Kind] = "per_sequence"
+    class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
-    Raises:
-        SrnnError: a file is missing (the message says how to get it), damaged or no IDX file; bad arguments.
-    """
-    check_split(split)
-    check_whole("validation_size", validation_size, least=0)
-    pixels, labels, where = read_images(_FILES[split], data_dir)
-    if split != "test":
-        kept = len(pixels) - validation_size
-        if kept < 1:
-            raise SrnnError(f"validation_size is {validation_size}, but {where} holds {len(pixels)} images in all.")
-        if split == "validation" and not validation_size:
-            raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
-        part = slice(kept, None) if split == "validation" else slice(kept)
-        pixels, labels = pixels[part], labels[part]
-    if permutation_seed is not None:
-        pixels = pixels[:, permutation(permutation_seed)]
-    return Split(WindowedArray(pixels, window, 255.0), labels).validate(str(where), CLASSES, window)
+    window: int = 8
+    """Pixels that the network sees at a step: this one and the next window - 1. 8: the published network; 1: the paper."""
+    validation_size: int = 10_000
+    """How many of the last training images are held out; 0: none."""
+
+    def __post_init__(self) -> None:
+        check_whole("window", self.window, least=1)
+        if self.window > PIXELS:
+            raise SrnnError(f"window must be at most {PIXELS}, the pixels of a digit, not {self.window}.")
+        check_whole("validation_size", self.validation_size, least=0)
+
+    def signal(self) -> SignalPath:
+        return WindowPath(self.window, 255)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, 784, window) in 0..1, its windows made when a batch is cut, y (N,) the digit."""
+        check_split(split)
+        pixels, labels, where = read_images(_FILES[split], data_dir)
+        if split != "test":
+            kept = len(pixels) - self.validation_size
+            if kept < 1:
+                raise SrnnError(
+                    f"validation_size is {self.validation_size}, but {where} holds {len(pixels)} images in all."
+                )
+            if split == "validation" and not self.validation_size:
+                raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
+            part = slice(kept, None) if split == "validation" else slice(kept)
+            pixels, labels = pixels[part], labels[part]
+        return Split(WindowedArray(self.arranged(pixels), self.window, 255.0), labels).validate(
+            str(where), CLASSES, self.window
+        )
+
+    def arranged(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, 784) in the order in which they are read."""
+        return pixels
+
+
+@register
+@dataclass(frozen=True)
+class PermutedMNISTTask(SequentialMNISTTask):
+    """The same with the pixels in one fixed random order."""
+
+    name: ClassVar[str] = "psmnist"
+
+    window: int = 4
+    """Pixels that the network sees at a step: this one and the next window - 1, in the permuted order."""
+    permutation_seed: int = 0
+    """What the order is drawn from. The paper's own order is not published."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        permutation(self.permutation_seed)
+
+    def signal(self) -> Steps:
+        return Steps(self.window, reason="the first step needs pixels from anywhere in the image; give steps")
+
+    def arranged(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return pixels[:, permutation(self.permutation_seed)]
 
 
 def permutation(seed: int) -> npt.NDArray[np.intp]:

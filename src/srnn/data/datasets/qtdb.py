@@ -47,10 +47,7 @@ SOURCE = (
 
 
 def load_paper_split(
-    split: SplitName,
-    data_dir: Path | None = None,
-    validation_fraction: float = 0.15,
-    validation_blocks: int = 4,
+    split: SplitName, data_dir: Path | None, validation_fraction: float, validation_blocks: int
 ) -> Split:
     """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records ("record-00", ...).
 
@@ -66,7 +63,7 @@ def load_paper_split(
     records = record_numbers(y)
     everything = Split(x, y, groups=np.char.mod("record-%02d", records))
     everything.validate(str(path), classes=len(CLASS_NAMES), inputs=len(CHANNELS))
-    whole = check_whole("validation_blocks", validation_blocks, least=0) == 0  # nothing is held out
+    whole = validation_blocks == 0  # nothing is held out
     if whole and split == "validation":
         raise SrnnError("validation_blocks is 0: this task holds nothing out for validation; use split train or test.")
     if whole or split == "test":

@@ -16,10 +16,10 @@ are held out, whole: the test file has two speakers that training never hears, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,9 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...files.hdf5 import Hdf5, open_hdf5
 from ..encoders import EventBinning
-from .base import Split, SplitName, check_split, resolve_data_dir
+from ..signals import CochleaPath
+from ..tasks import Kind, Task, register
+from .base import Split, SplitName, check_split, check_wholes, resolve_data_dir
 from .cache import Arrays, cached
 from .sparse import SpikeArray
 
@@ -57,53 +59,95 @@ class Recordings:
     """(N,), where the file has them."""
 
 
-def load_shd(
-    split: SplitName,
-    data_dir: Path | None = None,
-    binning: EventBinning | None = None,
-    validation_speakers: Sequence[int] | None = None,
-) -> Split:
-    """One split of SHD: x (N, steps, channels) sparse, y (N,) 0..19, groups the speakers ("speaker-00").
+@dataclass(frozen=True)
+class EventTask(Task):
+    """What SHD and SSC share: spikes of 700 channels in time bins."""
 
-    Args:
-        split: train, validation or test. Test does not depend on ``validation_speakers``.
-        data_dir: where data lie.
-        binning: default 4 ms, 250 steps.
-        validation_speakers: who is held out from the training file. None: its two with the highest numbers. Empty:
-            nobody, and ``train`` is the whole file.
+    kind: ClassVar[Kind] = "per_sequence"
+    rate: ClassVar[int]
+    """Hz, of the recordings behind the spikes."""
 
-    Raises:
-        SrnnError: a file is missing (the message says how to get it), damaged or not of this layout; a speaker that
-            is not there; nobody left.
-    """
-    check_split(split)
-    path = find_file("shd", split, data_dir)
-    recordings = read_recordings(path, binning or EventBinning(), len(SHD_CLASSES))
-    if recordings.speakers is None:
-        raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is split; download it anew.")
-    speakers = recordings.speakers
-    everything = Split(recordings.x, recordings.labels, groups=np.char.mod("speaker-%02d", speakers))
-    if split == "test":
-        return everything.validate(str(path), len(SHD_CLASSES))
-    present = np.unique(speakers).tolist()
-    held_out = present[-HELD_OUT_SPEAKERS:] if validation_speakers is None else list(validation_speakers)
-    for speaker in held_out:
-        if speaker not in present:
-            raise SrnnError(f"validation_speakers: {path} has no speaker {speaker!r}; it has {present}.")
-    if split == "validation" and not held_out:
-        raise SrnnError("validation_speakers is empty: nobody is held out for validation; use split train or test.")
-    if set(held_out) == set(present):
-        raise SrnnError(f"Holding out the speakers {held_out} leaves nobody of {path} to train on.")
-    out = np.isin(speakers, held_out)
-    return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
+    bin_ms: float = 4.0
+    """Width of a time bin, ms."""
+    steps: int = 250
+    """Time bins; what comes later is dropped."""
+    pool: int = 1
+    """Neighbouring channels that become one (5: 140 channels)."""
+    mirrored: bool = True
+    """Whether channels run from the last unit to the first, as in the published networks."""
+
+    def __post_init__(self) -> None:
+        self.binning  # noqa: B018 (SrnnError for a bad option)
+
+    @property
+    def binning(self) -> EventBinning:
+        """The encoder."""
+        return EventBinning(self.bin_ms, self.steps, pool=self.pool, mirrored=self.mirrored)
+
+    @property
+    def step_ms(self) -> float:  # type: ignore[override]
+        """Milliseconds that one time step lasts."""
+        return self.bin_ms
+
+    def signal(self) -> CochleaPath:
+        return CochleaPath(self.binning, self.rate)
 
 
-def load_ssc(split: SplitName, data_dir: Path | None = None, binning: EventBinning | None = None) -> Split:
-    """One official split of SSC: x (N, steps, channels) sparse, y (N,) 0..34. SrnnError as for ``load_shd``."""
-    check_split(split)
-    path = find_file("ssc", split, data_dir)
-    recordings = read_recordings(path, binning or EventBinning(), len(SSC_CLASSES))
-    return Split(recordings.x, recordings.labels).validate(str(path), len(SSC_CLASSES))
+@register
+@dataclass(frozen=True)
+class SHDTask(EventTask):
+    """Spiking Heidelberg Digits: 0 to 9 in English and German."""
+
+    name: ClassVar[str] = "shd"
+    rate: ClassVar[int] = 48000
+    class_names: ClassVar[tuple[str, ...]] = SHD_CLASSES
+
+    validation_speakers: tuple[int, ...] | None = None
+    """Who is held out from training. None: the two speakers with the highest numbers; (): nobody."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "validation_speakers", check_wholes("validation_speakers", self.validation_speakers))
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, steps, channels) sparse spikes, y (N,) the word, groups the speakers."""
+        check_split(split)
+        path = find_file("shd", split, data_dir)
+        recordings = read_recordings(path, self.binning, len(SHD_CLASSES))
+        if recordings.speakers is None:
+            raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is split; download it anew.")
+        speakers = recordings.speakers
+        everything = Split(recordings.x, recordings.labels, groups=np.char.mod("speaker-%02d", speakers))
+        if split == "test":
+            return everything.validate(str(path), len(SHD_CLASSES))
+        present = np.unique(speakers).tolist()
+        held_out = present[-HELD_OUT_SPEAKERS:] if self.validation_speakers is None else list(self.validation_speakers)
+        for speaker in held_out:
+            if speaker not in present:
+                raise SrnnError(f"validation_speakers: {path} has no speaker {speaker!r}; it has {present}.")
+        if split == "validation" and not held_out:
+            raise SrnnError("validation_speakers is empty: nobody is held out for validation; use split train or test.")
+        if set(held_out) == set(present):
+            raise SrnnError(f"Holding out the speakers {held_out} leaves nobody of {path} to train on.")
+        out = np.isin(speakers, held_out)
+        return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
+
+
+@register
+@dataclass(frozen=True)
+class SSCTask(EventTask):
+    """Spiking Speech Commands: 35 words."""
+
+    name: ClassVar[str] = "ssc"
+    rate: ClassVar[int] = 16000
+    class_names: ClassVar[tuple[str, ...]] = SSC_CLASSES
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, steps, channels) sparse spikes, y (N,) the word."""
+        check_split(split)
+        path = find_file("ssc", split, data_dir)
+        recordings = read_recordings(path, self.binning, len(SSC_CLASSES))
+        return Split(recordings.x, recordings.labels).validate(str(path), len(SSC_CLASSES))
 
 
 def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:

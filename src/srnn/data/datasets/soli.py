@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...files import read_object, reading
 from ...files.hdf5 import open_hdf5
-from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
+from ..tasks import Kind, Task, register
+from .base import Split, SplitName, check_split, check_whole, check_wholes, resolve_data_dir
 from .cache import Arrays, cached
 
 GESTURES = tuple(f"gesture-{index:02d}" for index in range(11))
@@ -51,43 +53,66 @@ class Recording(NamedTuple):
     subject: int
 
 
-def load_soli(
-    split: SplitName,
-    data_dir: Path | None = None,
-    receivers: Sequence[int] = (3,),
-    steps: int = 40,
-    validation_subjects: Sequence[int] | None = None,
-) -> Split:
-    """One split: x (N, steps, 1024 * receivers), y (N, steps) 0..10, groups the subjects ("subject-08").
+@register
+@dataclass(frozen=True)
+class SoliTask(Task):
+    """Hand gestures seen by a radar, one of eleven at each frame."""
 
-    Args:
-        split: train, validation or test.
-        data_dir: where data lie.
-        receivers: which of the four, 0 to 3; the paper found one (3 in its code) enough.
-        steps: frames in a sequence.
-        validation_subjects: who is held out from the training half. None: the subject with the highest number.
-            Empty: nobody, and ``train`` is the whole half.
+    name: ClassVar[str] = "soli"
+    kind: ClassVar[Kind] = "per_step"
+    class_names: ClassVar[tuple[str, ...]] = GESTURES
 
-    Raises:
-        SrnnError: files are missing (the message says how to get them), damaged or not of this layout; a subject that
-            is not there; nobody left.
-    """
-    check_split(split)
-    check_whole("steps", steps, least=1)
-    if not receivers or any(not isinstance(r, int) or not 0 <= r < RECEIVERS for r in receivers):
-        raise SrnnError(f"receivers are whole numbers from 0 to {RECEIVERS - 1}, at least one, not {list(receivers)}.")
-    folder = find_folder(data_dir)
-    recordings = _choose(list_recordings(folder, "eval" if split == "test" else "train"), split, validation_subjects)
-    options = {
-        "receivers": list(receivers), "steps": steps, "code": _CODE, "recordings": [r.path.name for r in recordings],
-    }  # fmt: skip
-    paths = [recording.path for recording in recordings]
+    receivers: tuple[int, ...] = (3,)
+    """Which of the radar's four receivers are read."""
+    steps: int = 40
+    """Frames in a sequence."""
+    validation_subjects: tuple[int, ...] | None = None
+    """Who is held out from training. None: the subject with the highest number; (): nobody."""
 
-    def use(arrays: Arrays) -> Split:
-        found = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
-        return found.validate(str(folder), len(GESTURES), PIXELS * len(receivers))
+    def __post_init__(self) -> None:
+        receivers = check_wholes("receivers", self.receivers) or ()
+        if not receivers or max(receivers) >= RECEIVERS or len(set(receivers)) < len(receivers):
+            raise SrnnError(f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not {self.receivers!r}.")
+        object.__setattr__(self, "receivers", receivers)
+        object.__setattr__(self, "validation_subjects", check_wholes("validation_subjects", self.validation_subjects))
+        check_whole("steps", self.steps, least=1)
 
-    return cached(folder / ".cache", split, options, paths, lambda: _read(recordings, receivers, steps), use)
+    @property
+    def inputs(self) -> int:
+        return PIXELS * len(self.receivers)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, steps, inputs) in 0..1, y (N, steps) the gesture, groups the subjects."""
+        check_split(split)
+        folder = find_folder(data_dir)
+        recordings = _choose(
+            list_recordings(folder, "eval" if split == "test" else "train"), split, self.validation_subjects
+        )
+        paths = [recording.path for recording in recordings]
+        names = [path.name for path in paths]
+        options = {"receivers": list(self.receivers), "steps": self.steps, "code": _CODE, "recordings": names}
+
+        def use(arrays: Arrays) -> Split:
+            found = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
+            return found.validate(str(folder), len(GESTURES), self.inputs)
+
+        return cached(
+            folder / ".cache", split, options, paths, lambda: _read(recordings, self.receivers, self.steps), use
+        )
+
+
+@register
+@dataclass(frozen=True)
+class SoliSequenceTask(SoliTask):
+    """The same with one answer a sequence."""
+
+    name: ClassVar[str] = "soli_sequence"
+    kind: ClassVar[Kind] = "per_sequence"
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, steps, inputs) in 0..1, y (N,) the gesture, groups the subjects."""
+        frames = super().load(split, data_dir)
+        return Split(frames.x, frames.y[:, 0], groups=frames.groups)
 
 
 def find_folder(data_dir: Path | None = None) -> Path:

@@ -24,18 +24,19 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, read_object, reading
-from ..signals import SpeechPath
+from ..tasks import Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
-from .base import Split, SplitName, check_split, resolve_data_dir
-from .features import Clip, FeatureArray, load_features
+from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
+from .features import AudioTask, Clip, FeatureArray, load_features
 from .splitting import place, split_by_group
 
 RATE = 16000
@@ -65,48 +66,64 @@ _EXTRA = 0.1  # of the recordings of the ten words: how many of silence, and of 
 _SPEAKER = re.compile(r"(?:.*_)?([0-9a-f]+)_nohash_\d+")
 
 
-class SpeechCommands(NamedTuple):
-    """Which recordings, and which classes."""
+@register
+@dataclass(frozen=True)
+class SpeechCommandsTask(AudioTask):
+    """Google Speech Commands: one of 12 classes (ten words, silence, unknown), or of all words."""
+
+    name: ClassVar[str] = "gsc"
 
     version: int = 2
+    """Of the data set: 1 (the paper's) or 2."""
     classes: int = 12
     """12, or all words: 30 of version 1, 35 of version 2."""
     source: Source = "official"
+    """official, or mini: half of the speakers of the official test set of version 2, split by speaker."""
     test_set: TestSet = "lists"
     """Where the test recordings of 12 classes are from: testing_list.txt, or the official test set's own folder."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.version, bool) or self.version not in WORDS:
+            raise SrnnError(f"version must be 1 or 2, not {self.version!r}.")
+        words = len(WORDS[self.version])
+        if isinstance(self.classes, bool) or self.classes not in (12, words):
+            raise SrnnError(
+                f"classes must be 12 or {words} (all words of version {self.version}), not {self.classes!r}."
+            )
+        check_choice("source", self.source, get_args(Source))
+        check_choice("test_set", self.test_set, get_args(TestSet))
+        if self.source == "mini" and (self.version, self.classes, self.test_set) != (2, 12, "lists"):
+            raise SrnnError("source 'mini' is of version 2 with 12 classes; remove version, classes and test_set.")
+        if self.test_set == "official" and self.classes != 12:
+            raise SrnnError("The official test set has 12 classes; with all words, test_set must be 'lists'.")
 
-def load_speech_commands(split: SplitName, data_dir: Path | None, which: SpeechCommands, path: SpeechPath) -> Split:
-    """One split: x (N, T, channels) features, T = 101 for log_mel, y (N,) the class, groups the speakers.
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return KEYWORDS if self.classes == 12 else WORDS[self.version]
 
-    Args:
-        split: train, validation or test.
-        data_dir: where data lie.
-        which: recordings and classes.
-        path: from sound at 16 kHz to features.
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
 
-    Clips that are no second long are cut or filled up with silence at both ends.
+        Clips that are no second long are cut or filled up with silence at both ends.
+        """
+        check_split(split)
+        root = resolve_data_dir(data_dir)
+        folder = root / (_MINI if self.source == "mini" else f"speech_commands_v0.0{self.version}")
+        clips = {split: list_clips(split, root, self)}
 
-    Raises:
-        SrnnError: recordings are missing (the message says how to get them) or cannot be read.
-    """
-    check_split(split)
-    root = resolve_data_dir(data_dir)
-    folder = root / (_MINI if which.source == "mini" else f"speech_commands_v0.0{which.version}")
-    clips = {split: list_clips(split, root, which)}
+        def clips_of(wanted: SplitName) -> list[Clip]:
+            if wanted not in clips:
+                clips[wanted] = list_clips(wanted, root, self)
+            return clips[wanted]
 
-    def clips_of(wanted: SplitName) -> list[Clip]:
-        if wanted not in clips:
-            clips[wanted] = list_clips(wanted, root, which)
-        return clips[wanted]
-
-    x = load_features(split, clips_of, folder / ".cache", path, RATE)
-    labels = np.array([clip.label for clip in clips[split]], np.int64)
-    groups = np.array([clip.group for clip in clips[split]])
-    return Split(x, labels, groups=groups).validate(str(folder), which.classes)
+        x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
+        labels = np.array([clip.label for clip in clips[split]], np.int64)
+        groups = np.array([clip.group for clip in clips[split]])
+        return Split(x, labels, groups=groups).validate(str(folder), self.classes)
 
 
-def list_clips(split: SplitName, root: Path, which: SpeechCommands) -> list[Clip]:
+def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Clip]:
     """The recordings of one split, in a fixed order. SrnnError where the layout is not as expected."""
     if which.source == "mini":
         return _mini(split, root)
@@ -232,24 +249,35 @@ def _mini(split: SplitName, root: Path) -> list[Clip]:
 # ---- phones ----------------------------------------------------------------------------------------------------------
 
 
-def load_phones(split: SplitName, data_dir: Path | None, path: SpeechPath) -> Split:
-    """The phones of mini, frame by frame: x (N, T, channels), y (N, T) a number in ``PHONES`` or -1, groups the speakers.
+@register
+@dataclass(frozen=True)
+class PhonesTask(AudioTask):
+    """Phones of spoken words, one at every step; labels were made by a machine (Speech Commands mini)."""
 
-    The segments were found by a machine (forced alignment); those recordings that have them are given. The last one or
-    two frames of a clip have no label. Arguments and errors as ``load_speech_commands``.
-    """
-    check_split(split)
-    root = resolve_data_dir(data_dir)
-    folder = root / _MINI
-    segments = read_segments(folder / "phones.json")
+    name: ClassVar[str] = "phones"
+    kind: ClassVar[Kind] = "per_step"
+    class_names: ClassVar[tuple[str, ...]] = PHONES
+    silence_class: ClassVar[int | None] = 0
+    """The class that accuracy may leave out: nothing is said."""
 
-    def clips_of(wanted: SplitName) -> list[Clip]:
-        return [clip for clip in _mini(wanted, root) if clip.name in segments]
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, 101, inputs), y (N, 101) the phone or -1, groups the speakers.
 
-    clips = clips_of(split)
-    x = load_features(split, clips_of, folder / ".cache", path, RATE)
-    labels = frame_labels([segments[clip.name] for clip in clips], x)
-    return Split(x, labels, groups=np.array([clip.group for clip in clips])).validate(str(folder), len(PHONES))
+        The segments were found by a machine (forced alignment); those recordings that have them are given. The last one or
+        two frames of a clip have no label.
+        """
+        check_split(split)
+        root = resolve_data_dir(data_dir)
+        folder = root / _MINI
+        segments = read_segments(folder / "phones.json")
+
+        def clips_of(wanted: SplitName) -> list[Clip]:
+            return [clip for clip in _mini(wanted, root) if clip.name in segments]
+
+        clips = clips_of(split)
+        x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
+        labels = frame_labels([segments[clip.name] for clip in clips], x)
+        return Split(x, labels, groups=np.array([clip.group for clip in clips])).validate(str(folder), len(PHONES))
 
 
 Segments = list[tuple[str, int, int]]

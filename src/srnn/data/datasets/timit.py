@@ -18,18 +18,20 @@ class. Sources of the lists: the corpus' documentation (core test), Kaldi's reci
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, reading
-from ..signals import SpeechPath
-from .base import Split, SplitName, check_split, resolve_data_dir
-from .features import Clip, load_features
+from ..encoders.speech import FeatureKind
+from ..tasks import Kind, register
+from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
+from .features import AudioTask, Clip, load_features
 from .splitting import place
 
 RATE = 16000
@@ -80,41 +82,60 @@ def class_names(classes: int) -> tuple[str, ...]:
     return tuple(sorted({name for name in folding(classes).values() if name is not None}))
 
 
-def load_timit(
-    split: SplitName, data_dir: Path | None, classes: int, validation: Validation, path: SpeechPath
-) -> Split:
-    """One split: x (N, T, channels), y (N, T) the phone at each frame's centre or -1, lengths (N,), groups the speakers.
+@register
+@dataclass(frozen=True)
+class TIMITTask(AudioTask):
+    """Phones of read sentences (TIMIT), one at every step."""
 
-    Args:
-        split: train, validation or test.
-        data_dir: where data lie.
-        classes: 61, 48 or 39.
-        validation: standard or training.
-        path: from sound at 16 kHz to features.
+    name: ClassVar[str] = "timit"
+    kind: ClassVar[Kind] = "per_step"
 
-    Raises:
-        SrnnError: files are missing (the message says how to get them), damaged or mislabelled.
-    """
-    check_split(split)
-    folder = find_corpus(data_dir)
-    number = {
-        phone: -1 if name is None else class_names(classes).index(name) for phone, name in folding(classes).items()
-    }
-    found: dict[SplitName, list[Clip]] = {}
+    features: FeatureKind = "mfcc"
+    """mfcc, the published network's, or log_mel."""
+    classes: int = 61
+    """61 phones, or folded to 48 or 39."""
+    validation: Validation = "standard"
+    """standard: the customary development set of 50 speakers. training: 10 % of the training speakers."""
 
-    def clips_of(wanted: SplitName) -> list[Clip]:
-        if wanted not in found:
-            found[wanted] = list_sentences(folder, wanted, validation)
-        return found[wanted]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        folding(self.classes)
+        check_choice("validation", self.validation, get_args(Validation))
 
-    x = load_features(split, clips_of, folder / ".cache", path)
-    clips, front = clips_of(split), path.features.front
-    labels = np.full(x.shape[:2], -1, np.int64)
-    for row, clip, length in zip(labels, clips, x.lengths.tolist(), strict=True):
-        centres = front.centre + front.hop * np.arange(length)
-        row[:length] = read_phones(find_phones(clip.path), number)(centres)
-    groups = np.array([clip.group for clip in clips])
-    return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), classes if classes == 61 else None)
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return class_names(self.classes)
+
+    @property
+    def silence_class(self) -> int:  # type: ignore[override]
+        """The class that accuracy may leave out: the pauses at a sentence's ends (of 39 classes: all closures too)."""
+        return self.class_names.index("h#" if self.classes == 61 else "sil")
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        """x (N, T, inputs), y (N, T) the phone at each frame's centre or -1, lengths, groups the speakers."""
+        check_split(split)
+        folder = find_corpus(data_dir)
+        number = {
+            phone: -1 if name is None else class_names(self.classes).index(name)
+            for phone, name in folding(self.classes).items()
+        }
+        found: dict[SplitName, list[Clip]] = {}
+
+        def clips_of(wanted: SplitName) -> list[Clip]:
+            if wanted not in found:
+                found[wanted] = list_sentences(folder, wanted, self.validation)
+            return found[wanted]
+
+        x = load_features(split, clips_of, folder / ".cache", self.sound)
+        clips, front = clips_of(split), self.sound.features.front
+        labels = np.full(x.shape[:2], -1, np.int64)
+        for row, clip, length in zip(labels, clips, x.lengths.tolist(), strict=True):
+            centres = front.centre + front.hop * np.arange(length)
+            row[:length] = read_phones(find_phones(clip.path), number)(centres)
+        groups = np.array([clip.group for clip in clips])
+        return Split(x, labels, np.array(x.lengths), groups).validate(
+            str(folder), self.classes if self.classes == 61 else None
+        )
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:

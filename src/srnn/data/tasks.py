@@ -1,16 +1,27 @@
-"""What every task has."""
+"""Tasks: a data set with its signal path, its classes, and whether a sequence or every step of it has one.
+
+    task = create_task("ecg", validation_fraction=0.2)
+    train = task.load("train", data_dir)          # a Split: x (N, T, inputs), y (N,) or (N, T), lengths, groups
+
+A task does not say how a network's output is scored: that is the recipe's. Each stands in its data set's file and is
+``register``ed there; docs/add-a-dataset.md walks through one. Nothing here imports a data library; ``load`` does.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from ...errors import SrnnError, nearest
-from ..datasets.base import Split, SplitName
-from ..datasets.features import FeatureArray
-from ..encoders.speech import Statistics
-from ..signals import Form, SignalPath, Steps
+from ..errors import SrnnError, nearest
+from .datasets.base import Split, SplitName
+from .datasets.inputs import Inputs
+from .encoders.speech import Statistics
+from .signals import Form, SignalPath, Steps
 
 Kind = Literal["per_sequence", "per_step"]
 
@@ -71,7 +82,7 @@ class Task:
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """What features of sound are scaled by, from the training split; two numbers a channel, to be kept with a network."""
         x = self.load("train", data_dir).x
-        if not isinstance(x, FeatureArray):
+        if not isinstance(x, Inputs) or x.statistics is None:
             raise SrnnError(f"The task '{self.name}' has arrays here, not sound: there are no statistics of features.")
         return x.statistics
 
@@ -83,7 +94,41 @@ class Task:
         raise NotImplementedError
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """SrnnError, with the nearest right one, unless ``value`` is one of the choices."""
-    if value not in choices:
-        raise SrnnError(f"{name} cannot be {value!r}.{nearest(value, choices)}")
+DATA_SETS = ("digits", "ecg", "shd", "mnist", "soli", "speech_commands", "timit", "spoken_digits", "folder")
+"""The files in ``datasets/`` that register tasks."""
+PLUGINS = "srnn.tasks"
+"""Group of the entry points by which installed packages name modules that register tasks."""
+_tasks: dict[str, type[Task]] = {}
+_Task = TypeVar("_Task", bound=type[Task])
+
+
+def register(task: _Task) -> _Task:
+    """A decorator that makes a task known by its name. SrnnError where another class has that name."""
+    other = _tasks.setdefault(task.name, task)
+    if (other.__module__, other.__qualname__) != (task.__module__, task.__qualname__):
+        raise SrnnError(f"There are two tasks '{task.name}': {other.__qualname__} and {task.__qualname__}.")
+    _tasks[task.name] = task  # of the same place, run once more
+    return task
+
+
+def known_tasks() -> Mapping[str, type[Task]]:
+    """Every registered task by its name, those of this library among them."""
+    for name in DATA_SETS:
+        import_module(f"{__package__}.datasets.{name}")
+    return MappingProxyType(_tasks)
+
+
+def create_task(name: str, /, **options: Any) -> Task:
+    """The named task with its options. SrnnError for an unknown name or option (with the nearest), or a bad value."""
+    known = known_tasks()
+    if not isinstance(name, str) or name not in known:
+        for plugin in entry_points(group=PLUGINS):
+            plugin.load()
+    if not isinstance(name, str) or name not in known:
+        guess = name if isinstance(name, str) else ""
+        raise SrnnError(f"There is no task {name!r}.{nearest(guess, known)}")
+    allowed = [option.name for option in fields(known[name])]
+    for option in options:
+        if option not in allowed:
+            raise SrnnError(f"The task '{name}' has no option '{option}'.{nearest(option, allowed)}")
+    return known[name](**options)

@@ -1,4 +1,4 @@
-"""ECG: the wave segments of the heart's cycle."""
+"""ECG: the wave segments of the heart's cycle, from the paper's encoded files (``qtdb``) or raw records (``qtdb_records``)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ...errors import SrnnError
-from ..datasets.base import Split, SplitName, check_fraction, check_whole
-from ..datasets.qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, load_paper_split
-from ..datasets.qtdb_records import load_records
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath
-from .base import Kind, Task, check_choice
+from ..tasks import Kind, Task, register
+from .base import Split, SplitName, check_choice, check_fraction, check_whole
+from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, load_paper_split
+from .qtdb_records import load_records
 
 
+@register
 @dataclass(frozen=True)
 class ECGTask(Task):
     """Wave segments of the electrocardiogram (PhysioNet QTDB), one of six at each step of 4 ms."""
