@@ -32,9 +32,13 @@ def run(runs: Path, out: Path, *words: str) -> dict[str, Any]:
         "--streams",
         "3",
     ]
-    subprocess.run(
-        [*command, "--block", "5", "--out", str(out), *words], check=True, timeout=280, stdout=subprocess.DEVNULL
-    )
+    rows = out.with_suffix(".log")
+    with rows.open("w") as file:
+        try:
+            words = ("--block", "5", "--out", str(out), *words)
+            subprocess.run([*command, *words], check=True, timeout=280, stdout=file, stderr=file)
+        except subprocess.SubprocessError as error:
+            pytest.fail(f"{error}\n{rows.read_text()[-4000:]}")
     return json.loads(out.read_text())
 
 
