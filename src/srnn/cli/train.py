@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
     out = arguments.out or default_folder(name, arguments.seed)
 
-    from ..train.distributed import LOST, LostProcess, is_first, launch, launched, world_size
+    from ..train.distributed import is_first, launch, world_size
 
     several = arguments.devices * arguments.nodes
     if min(arguments.devices, arguments.nodes) < 1:
@@ -94,10 +94,6 @@ def run(arguments: argparse.Namespace) -> int:
             again = shlex.join(["srnn", *_words(arguments, out, resume=True)])
             print(f"srnn: stopped; go on with: {again}", file=sys.stderr)
         return 130
-    except LostProcess:
-        if launched():  # who started us says it once for all
-            return LOST
-        raise
     if not is_first():
         return 0
     if arguments.json:

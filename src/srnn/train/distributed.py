@@ -38,14 +38,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOST = 75
-"""Exit code of a process that has lost another one, and leaves it to ``launch`` to say so."""
+"""Exit code of a process that has lost another one, and leaves it to ``launch``, which started it, to say so."""
 _OURS = "srnn"
 _TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others: the first one validates meanwhile."""
-
-
-class LostProcess(SrnnError):
-    """Another process of the training is gone."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +170,14 @@ class Team:
         return self.fabric.broadcast(made)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """An error of the connection between processes means that another one is gone: SrnnError that says how to go on."""
+        """An error of the connection between processes means that another one is gone: SrnnError that says how to go on.
+
+        SystemExit, with LOST, where ``launch`` started this process.
+        """
         if self.size > 1 and any(word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")):
-            raise LostProcess(
+            if os.environ["TORCHELASTIC_RUN_ID"] == _OURS:
+                raise SystemExit(LOST) from error
+            raise SrnnError(
                 f"Process {self.rank} of {self.size} has lost another one, which was killed or lost its machine; go on from "
                 f"the last checkpoint with --out {out} --resume."
             ) from error
@@ -228,11 +229,6 @@ def world_size() -> int:
 def is_first() -> bool:
     """Whether this process is the one that writes and speaks."""
     return world_size() == 1 or os.environ.get("RANK") == "0"
-
-
-def launched() -> bool:
-    """Whether ``launch`` started this process, and not torchrun."""
-    return os.environ.get("TORCHELASTIC_RUN_ID") == _OURS
 
 
 def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int:
