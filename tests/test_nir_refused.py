@@ -265,6 +265,21 @@ def test_nothing_half_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["net.nir"]
 
 
+@pytest.mark.parametrize("error", (MemoryError(), ValueError("I/O operation on closed file."), OSError("no space")))
+def test_a_library_that_cannot_write_is_one_line(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    graph, _ = exchange.to_graph(make_net())
+    (tmp_path / "net.nir").write_bytes(b"old")
+    monkeypatch.setattr("nir.write", fail)
+    with pytest.raises(SrnnError, match=rf"Cannot write .*net.nir: ({error}|MemoryError)"):
+        exchange.save(graph, tmp_path / "net.nir")
+    assert (tmp_path / "net.nir").read_bytes() == b"old"
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for call in (lambda: exchange.to_graph(make_net()), lambda: exchange.load(tmp_path)):

@@ -13,6 +13,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import SrnnError
 from ...files import write_atomically
 from .nir_read import Imported, from_graph, load, read
 from .nir_report import Entry, Report
@@ -30,5 +31,8 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     import nir
 
     content = io.BytesIO()
-    nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
+    try:
+        nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
+    except Exception as error:  # HDF5's library says in many ways that it has no memory
+        raise SrnnError(f"Cannot write {path}: {str(error) or type(error).__name__}.") from error
     write_atomically(Path(path), content.getvalue())
