@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import SrnnError, nearest
 
@@ -31,6 +31,21 @@ class DataFile:
     """``md5:...`` or ``sha256:...`` of the file, where known."""
     content_checksum: str | None = None
     """The same of what is in it, for a .gz that may have been compressed anew."""
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What verifying found about a file."""
+
+    name: str
+    condition: Literal["whole", "readable", "missing", "wrong"]
+    """whole: its checksum is right; readable: it can be read and no checksum is known; missing; wrong."""
+    note: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it can be used."""
+        return self.condition in ("whole", "readable")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 A file is written to NAME.part, and gets its name only when it is whole: of the announced size, and of the known checksum. An
 interrupted download leaves NAME.part, from which the next one goes on (HTTP Range); a server that cannot do that is asked
 for the whole file. What fails its checksum is deleted.
+
+Written by hand, because pooch cannot resume: it starts an interrupted download from its first byte.
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import SrnnError
-from .catalogue import DataFile, DataSet
-from .report import FileReport
+from .catalogue import DataFile, DataSet, FileReport
 from .verifying import check, folder_of, read_sums, usable
 
 _CHUNK = 1 << 20

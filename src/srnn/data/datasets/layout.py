@@ -9,8 +9,7 @@ from types import MappingProxyType
 from ...errors import SrnnError
 from . import soli, timit
 from .audio import read_audio
-from .catalogue import DataFile, DataSet
-from .report import FileReport
+from .catalogue import DataFile, DataSet, FileReport
 from .shd import check_file
 
 

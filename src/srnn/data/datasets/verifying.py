@@ -15,8 +15,7 @@ from ...errors import SrnnError
 from ...files import LIMITS, read_json, read_text, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
 from .base import resolve_data_dir
-from .catalogue import DataFile, DataSet
-from .report import FileReport
+from .catalogue import DataFile, DataSet, FileReport
 from .unpack import Note, read_through, state_of
 
 _MAGIC = {
