@@ -60,9 +60,8 @@ class Subject:
 
 def open_subject(text: str) -> Subject:
     """RUN or NAME=WEIGHTS, each perhaps with ":test"."""
-    from srnn.cli.evaluate import load_published_network
     from srnn.data.tasks import create_task
-    from srnn.paper.compat.published import definition
+    from srnn.paper.compat.published import definition, load_published
     from srnn.train.runs import Run
 
     given, test, _ = text.partition(":test")
@@ -72,8 +71,10 @@ def open_subject(text: str) -> Subject:
         about = definition(published)
         # The authors held nothing out; here, what the task holds out by default is enough to read.
         usual = create_task(about.task)
-        held = {key: getattr(usual, key) for key in about.task_options if key.startswith("validation_")}
-        trained, _ = load_published_network(published, Path(weights), held)
+        kept = [key for key in about.task_options if key.startswith("validation_")]
+        trained = load_published(
+            published, weights, [f"--task.options.{key}={getattr(usual, key)}" for key in kept]
+        ).trained
         name = f"published {published}"
     else:
         trained = Run.open(Path(given)).trained()

@@ -343,21 +343,23 @@ def test_steps_that_are_not_plain_arithmetic() -> None:
 
 
 @pytest.fixture(scope="module")
-def published_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in the layout of the published ECG network."""
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of random weights in the layout of the published ECG network."""
     from restated import restate
 
-    path = tmp_path_factory.mktemp("ecg") / "weights.npz"
-    np.savez(path, **restate("ecg")[0])  # type: ignore[arg-type]
-    return path
+    folder = tmp_path_factory.mktemp("ecg")
+    np.savez(folder / "weights.npz", **restate("ecg")[0])  # type: ignore[arg-type]
+    words = ["import", "published", "ecg", "--weights", str(folder / "weights.npz"), "--out", str(folder / "run")]
+    assert main(words) == 0
+    return folder / "run"
 
 
 @pytest.mark.parametrize(
     "more", [["--format", "float32"], ["--format", "int8", "--inputs", "spikes", "--name", "heart"]]
 )
-def test_command(more: list[str], published_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(more: list[str], published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    arguments = ["export", "c", "--published", "ecg", "--weights", str(published_weights), "--out", str(out)]
+    arguments = ["export", "c", str(published), "--out", str(out)]
     assert main([*arguments, *more, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     name = "heart" if "--name" in more else "ecg"
@@ -368,19 +370,17 @@ def test_command(more: list[str], published_weights: Path, tmp_path: Path, capsy
     assert "not empty" in capsys.readouterr().err
 
 
-def test_command_mistakes(published_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, weights = ["--out", str(tmp_path / "out")], ["--weights", str(published_weights)]
-    published = ["export", "c", "--published", "ecg", *out]
+def test_command_mistakes(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    words_for = ["export", "c", str(published), *out]
     cases = [
         (["export"], "srnn export FORM"),
-        (["export", "c", *out], "Name a run folder"),
-        (published, "--weights"),
-        (["export", "c", str(tmp_path), *weights, *out], "--published"),
+        (["export", "c", *out], "RUN"),
         (["export", "c", str(tmp_path / "nothing"), *out], "no run"),
-        ([*published, *weights, "--inputs", "3"], "int8"),
-        ([*published, *weights, "--format", "int8", "--inputs", "many"], "largest analog input"),
-        ([*published, *weights, "--name", "a-b"], "C identifiers"),
-        ([*published, *weights, "--formt", "int8"], "--format"),
+        ([*words_for, "--inputs", "3"], "int8"),
+        ([*words_for, "--format", "int8", "--inputs", "many"], "largest analog input"),
+        ([*words_for, "--name", "a-b"], "C identifiers"),
+        ([*words_for, "--formt", "int8"], "--format"),
     ]
     for words, message in cases:
         assert main(words) == 2, words

@@ -19,6 +19,7 @@ from srnn.cli.main import main
 from srnn.nn.kernels import BACKENDS
 from srnn.nn.network import Layer
 from srnn.paper.compat import PUBLISHED, load_published, verify
+from srnn.train.runs import Run
 
 AT_HAND = ("ecg", "shd", "gsc", "smnist", "timit")
 
@@ -264,6 +265,24 @@ def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.Capt
     ):
         code, out, err = _run(capsys, *words)
         assert (code, out) == (2, "") and err.count("\n") == 1 and hint in err, words
+
+
+@pytest.mark.parametrize("task", sorted(PUBLISHED))
+def test_an_imported_run_is_the_published_network(
+    task: str, files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, _ = files(task)
+    run = tmp_path / "run"
+    code, out, _ = _run(capsys, "import", "published", task, "--weights", weights, "--out", str(run), "--json")
+    published, imported = load_published(task, weights), Run.open(run)
+    assert code == 0 and json.loads(out)["silent_units"] == {k: list(v) for k, v in published.silent_units.items()}
+    ours, theirs = imported.trained(), published.trained
+    assert (ours.task, ours.recipe.loss, ours.seed) == (theirs.task, theirs.recipe.loss, theirs.seed)
+    x = (torch.rand(2, 6, ours.task.inputs, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    one, two = (net.run(x, generator=torch.Generator().manual_seed(2)) for net in (ours.network, theirs.network))
+    assert torch.equal(one.output, two.output)
+    assert all(torch.equal(a.output, b.output) for a, b in zip(one.layers, two.layers, strict=True))
+    assert imported.untrained(ours.task) is None  # and so no time constants before training are told
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

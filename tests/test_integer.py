@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +204,9 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
     does. (The authors' test file may not be at hand.)"""
     from srnn.data.batches import Sequences
     from srnn.data.tasks import create_task
-    from srnn.nn.loss_config import LossConfig
     from srnn.paper.compat import load_published
     from srnn.train.compression.evaluation import evaluate_int8
     from srnn.train.evaluation import evaluate_sequences
-    from srnn.train.recipes import Recipe
-    from srnn.train.trained import Trained
 
     try:
         task = create_task("ecg")
@@ -216,7 +214,7 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
     except SrnnError as error:
         pytest.skip(f"no ECG data: {error}")
     published = load_published("ecg", checkpoint_dir / "ecg.npz")
-    trained = Trained(published.network, task, Recipe(loss=LossConfig(**published.loss)))  # type: ignore[arg-type]
+    trained = replace(published.trained, task=task)
     floats = evaluate_sequences(trained, sequences, "validation").report
     integers = evaluate_int8(trained, data_dir=data_dir, inputs_as=InputFormat()).report
     assert integers["saturated"] == 0

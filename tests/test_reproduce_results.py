@@ -27,7 +27,7 @@ TESTED = {
     "parameters": 1746,
 }
 PUBLISHED = {
-    "published": "smnist", "command": "srnn evaluate --published smnist", "task": "smnist", "split": "test",
+    "published": "smnist", "command": "srnn import published smnist", "task": "smnist", "split": "test",
     "data": "10,000 images", "comparable": True, "seeds": [0, 1], "accuracy": [0.98, 0.982],
 }  # fmt: skip
 
@@ -133,7 +133,7 @@ class TestPublishedWeights:
         found = {row["task"]: row["weights"] for row in made.to_dict()["texts"] if row["weights"]}
         assert found == {"S-MNIST": "98.10 ± 0.14 (test)", "GSC": "90.00 (test) *"}
         notes = [note for note in made.notes if "run here" in note]
-        assert "seeds 0, 1" in notes[0] and "srnn evaluate --published smnist" in notes[0] and notes[1].startswith("* ")
+        assert "seeds 0, 1" in notes[0] and "srnn import published smnist" in notes[0] and notes[1].startswith("* ")
 
 
 class TestKeptRuns:

@@ -1,18 +1,17 @@
-"""srnn evaluate: measure a run's best checkpoint, or a published network, on a split."""
+"""srnn evaluate: measure a run's best checkpoint on a split."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
+    from ..train.runs import Run
     from ..train.trained import Trained
 
 DESCRIPTION = """\
@@ -24,27 +23,12 @@ With --full all that suits the task: accuracy over time, time to decision, an ea
 recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and
 after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
-  srnn evaluate --published ecg --weights ecg.npz --data-dir DIR --split test
-
-A published network's task takes options by their dotted names:
-  srnn evaluate --published gsc --weights gsc.npz --task.options.source mini
 """
-TASK_OPTION = "task.options."
+SHARED = ("run_folder", "--split", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", type=Path, help="a run folder, written by 'srnn train'")
-    parser.add_argument(
-        "--published", metavar="NAME", help="instead of a run, the published network of that name (srnn published list)"
-    )
-    parser.add_argument("--weights", type=Path, metavar="W", help="its weights: .npz, or the authors' .pth")
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="validation",
-        help="which split (default: validation; look at test once, at the end)",
-    )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="N", help="of random initial states (default: the run's own, or 0)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument(
         "--full", action="store_true", help="measure all that suits the task, and write it into the run"
     )
@@ -70,46 +54,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--saturated", type=float, metavar="R",
         help="--full: rate above which a neuron counts as saturated (default: 0.9)",
     )  # fmt: skip
-    parser.set_defaults(overrides=[])
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if (arguments.run_folder is None) == (arguments.published is None):
-        raise SrnnError(
-            "Name a run folder, or a published network with --published NAME --weights FILE (one of the two)."
-        )
-    if arguments.published is None and arguments.weights is not None:
-        raise SrnnError("--weights belongs to --published NAME; a run brings its own.")
-    options = task_options(arguments.overrides)
-    if options and arguments.published is None:
-        raise SrnnError(f"{arguments.overrides[0]} belongs to --published NAME; a run keeps its own task.")
-
     check_full_options(arguments)
 
     from ..measure.analysis import spikes
-    from ..paper.compat import describe_silent_units
     from ..train.evaluation import evaluate
     from ..train.runs import Run
     from .show import show_result
 
-    silent: Mapping[str, tuple[int, ...]] = {}
-    if arguments.published is not None:
-        if arguments.weights is None:
-            raise SrnnError(f"--published {arguments.published} needs its weights: --weights FILE (.npz or .pth).")
-        trained, silent = load_published_network(arguments.published, arguments.weights, options)
-        title = f"published {arguments.published}"
-    else:
-        trained = Run.open(arguments.run_folder).trained()
-        title = str(arguments.run_folder)
+    run = Run.open(arguments.run_folder)
+    trained, title = run.trained(), str(arguments.run_folder)
     if arguments.seed is not None:
         trained = replace(trained, seed=arguments.seed)
     if not 0 <= trained.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
-    extra = {"silent_units": dict(silent)} if silent else {}
     if arguments.full:
-        analysis = analyse_fully(arguments, trained)
+        analysis = analyse_fully(arguments, run, trained)
         if arguments.json:
-            print(json.dumps(analysis.to_dict() | extra))
+            print(json.dumps(analysis.to_dict()))
         else:
             from .show_analysis import show_analysis
 
@@ -118,12 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         found = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
         if arguments.json:
-            print(json.dumps(found.report | extra))
+            print(json.dumps(found.report))
         else:
             show_result(found.report, title, found.confusion, trained.task.class_names, spikes(trained.network))
-    if not arguments.json:
-        for line in describe_silent_units(silent):
-            print(line)
     return 0
 
 
@@ -137,19 +98,16 @@ def check_full_options(arguments: argparse.Namespace) -> None:
             raise SrnnError(f"--{name.replace('_', '-')} and --no-exit contradict each other; give one of them.")
 
 
-def analyse_fully(arguments: argparse.Namespace, trained: Trained) -> Analysis:
+def analyse_fully(arguments: argparse.Namespace, run: Run, trained: Trained) -> Analysis:
     """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
     from ..measure.analysis import analyse
-    from ..train.runs import Run
 
     options = analysis_options(arguments, trained)
-    run = None if arguments.published is not None else Run.open(arguments.run_folder)
-    initial = None if run is None else run.recipe.build_network(trained.task, run.seed)
+    initial = run.untrained(trained.task)
     analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)
-    if run is not None:
-        run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
-        if analysis.exit is not None:
-            run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
+    run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
+    if analysis.exit is not None:
+        run.write_json("exit-policy.json", analysis.exit.policy.to_dict())
     return analysis
 
 
@@ -183,37 +141,3 @@ def analysis_options(arguments: argparse.Namespace, trained: Trained) -> Analysi
         number("tolerance", default.tolerance_ms, 10_000),
         number("saturated", default.saturated_above, 1),
     )
-
-
-def task_options(words: list[str]) -> dict[str, object]:
-    """{NAME: VALUE} from ``--task.options.NAME VALUE`` or ``--task.options.NAME=VALUE``, values as in YAML."""
-    from ..train.recipes.reading import read_settings
-
-    found: dict[str, object] = {}
-    for key, value in read_settings(words):
-        if not key.startswith(TASK_OPTION):
-            raise SrnnError(f"'srnn evaluate' takes no recipe settings such as --{key}, only --{TASK_OPTION}NAME.")
-        found[key.removeprefix(TASK_OPTION)] = value
-    return found
-
-
-def load_published_network(
-    name: str, weights: Path, options: Mapping[str, object]
-) -> tuple[Trained, Mapping[str, tuple[int, ...]]]:
-    """A published network (with seed 0), and its units that are NaN in the weights.
-
-    ``options``: of the task, where they shall differ from those that the network was published with.
-    """
-    from ..data.tasks import create_task
-    from ..nn.loss_config import LossConfig
-    from ..paper.compat import load_published
-    from ..train.recipes import Recipe
-    from ..train.recipes.reading import build
-    from ..train.recipes.schema import TaskConfig
-    from ..train.trained import Trained
-
-    published = load_published(name, weights)
-    config = TaskConfig(published.task, {**published.task_options, **options})
-    recipe = Recipe(config, loss=build(LossConfig, published.loss, f"published {name}", "loss."))
-    task = create_task(config.name, **config.options)
-    return Trained(published.network, task, recipe), published.silent_units

@@ -1,4 +1,4 @@
-"""srnn export c: a run, or a published network, as a small C99 library."""
+"""srnn export c: a run as a small C99 library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from .export_source import add_source_arguments, load_source
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ..nn.fixedpoint.integer import InputFormat
     from ..nn.network.state_format import StateFormat
 
+SHARED = ("run_folder", "--state-bits", "--data-dir", "--json")
 HELP = "C99 for a device: float32, or int8 in whole numbers only"
 DESCRIPTION = """\
 Write a trained network as a C99 library without allocation or dependencies, a program to try it, and a Makefile.
@@ -24,7 +24,6 @@ Write a trained network as a C99 library without allocation or dependencies, a p
   srnn export c runs/digits-s0-20260101-120000 --out digits_c
   srnn export c RUN --out DIR --format int8
   srnn export c RUN --out DIR --format int8 --state-bits 16
-  srnn export c --published ecg --weights ecg.npz --out ecg_c
 
 int8 needs to know the inputs: it looks at the training data, or is told by --inputs. For states of 16 or 8 bits it looks
 there, too, unless the run was trained for such states.
@@ -34,20 +33,13 @@ A network trained on raw ECG records brings its encoder; --std tells it the stan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, new or empty")
     parser.add_argument("--format", choices=("float32", "int8"), default="float32", help="numbers (default: float32)")
     parser.add_argument("--name", metavar="N", help="prefix of files, functions and types (default: the task's name)")
     parser.add_argument(
         "--inputs", metavar="R", help="int8: 'spikes' for whole numbers up to 127, or the largest analog input"
     )
-    parser.add_argument(
-        "--state-bits", type=int, choices=(32, 16, 8), metavar="N",
-        help="int8: keep states in 32, 16 or 8 bits (default: as the run was trained for, usually 32)",
-    )  # fmt: skip
     parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,10 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     from ..deploy.export.c import export_c
     from ..deploy.export.c.project import check_name, check_out
     from ..nn.fixedpoint.device import device_network
+    from ..train.runs import Run
 
     check_out(arguments.out)
-    source = load_source(arguments)
-    task = source.task
+    trained = Run.open(arguments.run_folder).trained()
+    task = trained.task
     name = arguments.name or re.sub(r"\W", "_", task.name)
     check_name(name)
     signal = task.signal()
@@ -74,14 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
                 f"--std belongs to networks trained on raw ECG records; this one (task {task.name}) has no encoder in C."
             )
         encoder = encoder.with_std(arguments.std)
-    device = device_network(source.network, encoder)
+    device = device_network(trained.spiking("exported"), encoder)
     inputs_as = state_as = None
     if arguments.format == "int8":
         inputs_as = input_format(arguments.inputs, task, arguments.data_dir)
         if arguments.state_bits not in (None, device.state_as.width):
             state_as = state_format(arguments.state_bits, task, arguments.data_dir, device, inputs_as)
+    about = f"the run {arguments.run_folder.resolve().name}, task {task.name}"
     report = export_c(
-        device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=source.title
+        device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=about
     )
     report = {**report, "out": str(arguments.out)}
     if arguments.json:

@@ -6,8 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .export_source import add_source_arguments, load_source
-
+SHARED = ("run_folder", "--json")
 HELP = "a NIR file, for other libraries and chips, with a report of what it loses"
 DESCRIPTION = """\
 Write a trained network as a NIR file (neuroir.org), and say layer by layer what is exact, approximated or lost.
@@ -21,7 +20,6 @@ What NIR cannot say goes into the metadata; 'srnn import nir' restores the netwo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write (.nir)")
     parser.add_argument(
         "--dt", type=float, metavar="S",
@@ -36,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="r is our resistance (default), 1, or tau/dt; for the latter two the weights are scaled",
     )  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write the report there, as JSON")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,17 +41,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..deploy.export import nir
     from ..files import write_atomically
+    from ..train.runs import Run
 
-    source = load_source(arguments)
-    step_ms = source.task.step_ms
+    trained = Run.open(arguments.run_folder).trained()
+    step_ms = trained.task.step_ms
     dt = arguments.dt if arguments.dt is not None else 1e-3 if step_ms is None else step_ms / 1000
     about = {
-        "task": {"name": source.task.name, "options": source.task_options},
-        "loss": asdict(source.loss.config),
+        "task": asdict(trained.recipe.task),
+        "loss": asdict(trained.recipe.loss),
     }
     graph, report = nir.to_graph(
-        source.network, dt=dt, discretisation=arguments.discretisation, scaling=arguments.scaling, name=source.name,
-        class_names=source.task.class_names, about=about,
+        trained.spiking("exported"), dt=dt, discretisation=arguments.discretisation, scaling=arguments.scaling,
+        name=arguments.run_folder.resolve().name, class_names=trained.task.class_names, about=about,
     )  # fmt: skip
     nir.save(graph, arguments.out)
     found = {"out": str(arguments.out), "dt": dt, **report.to_dict()}

@@ -8,20 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .export_source import add_source_arguments, load_source
-
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from ..nn.network import SRNN
 
+SHARED = ("run_folder", "--json")
 HELP = "an ONNX model of one step, or of whole sequences"
 DESCRIPTION = """\
 Write a trained network as an ONNX model, for onnxruntime and others.
 
   srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
   srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
-  srnn export onnx --published ecg --weights ecg.npz --out ecg.onnx
 
 The model is checked, and where onnxruntime is installed run beside the network on a random input.
 """
@@ -30,27 +28,27 @@ CHECKED_STEPS = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_source_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write (.onnx)")
     parser.add_argument("--form", choices=("step", "sequence"), default="step", help="default: step")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from ..deploy.export import onnx
+    from ..train.runs import Run
 
-    source = load_source(arguments)
+    trained = Run.open(arguments.run_folder).trained()
+    network, task = trained.spiking("exported"), trained.task
     model = onnx.to_model(
-        source.network,
+        network,
         arguments.form,
-        name=source.name,
-        class_names=source.task.class_names,
-        step_ms=source.task.step_ms,
-        metadata={"task": source.task.name, "loss": json.dumps(asdict(source.loss.config))},
+        name=arguments.run_folder.resolve().name,
+        class_names=task.class_names,
+        step_ms=task.step_ms,
+        metadata={"task": task.name, "loss": json.dumps(asdict(trained.recipe.loss))},
     )
-    difference = check(model, source.network)
+    difference = check(model, network)
     onnx.save(model, arguments.out)
     found: dict[str, Any] = {
         "out": str(arguments.out),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..nn.network import SRNN
     from ..train.recipes import Recipe
 
+SHARED = ("--json",)
+HELP = "what is in a NIR file; and a run of it"
 DESCRIPTION = """\
 Read a network from a NIR file (neuroir.org), ours or another library's.
 
@@ -29,7 +31,6 @@ Our own files name their task and loss, and give the same bits again.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("format", choices=("nir",), help="of the file")
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to read")
     parser.add_argument(
         "--dt", type=float, metavar="S", help="seconds a time step lasts (default: our file's, else 1e-4)"
@@ -47,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--loss", choices=("nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"),
         help="--out: how its output is scored (default: as our file says, else by task and readout)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,10 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.file, dt=arguments.dt, discretisation=arguments.discretisation, extension=not arguments.no_extension
     )
     if arguments.out is not None:
-        from ..files import locked
-
-        with locked(arguments.out):
-            write_run(arguments.out, found, arguments.task, arguments.loss)
+        write_run(arguments.out, found, arguments.task, arguments.loss, arguments.file.name)
     layers = describe(found.network)
     if arguments.json:
         about = {"file": str(arguments.file), "dt": found.dt, "discretisation": found.discretisation}
@@ -103,23 +100,14 @@ def describe(network: SRNN) -> list[dict[str, Any]]:
     ]
 
 
-def write_run(folder: Path, found: Imported, task_name: str | None, loss_name: str | None) -> None:
-    """A run of the network, with a checkpoint and without a history. SrnnError where it does not fit the task."""
-    from ..train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+def write_run(folder: Path, found: Imported, task_name: str | None, loss_name: str | None, file: str) -> None:
+    """A run of the network of a NIR file. SrnnError where it does not fit the task."""
     from ..train.runs import Run
+    from ..train.trained import Trained
 
     Run.check(folder, resume=False)
     recipe = make_recipe(found, task_name, loss_name)
-    task = recipe.create_task()
-    network = found.network
-    rebuilt = recipe.build_network(task, seed=0)
-    if architecture(rebuilt) != architecture(network):
-        raise SrnnError(
-            "A recipe cannot describe this network (a hidden layer hands on its membrane); use it from Python."
-        )
-    made = Run.start(folder, recipe, seed=0)
-    save_checkpoint(made.best, network_tensors(network), {"architecture": architecture(network)})
-    load_network(rebuilt, read_checkpoint(made.best))
+    Run.hold(folder, Trained(found.network, recipe.create_task(), recipe), {"imported": {"from": "NIR", "file": file}})
 
 
 def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -> Recipe:

@@ -10,17 +10,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
 from typing import NoReturn
 
 from ..errors import SrnnError, nearest
 from ..terminal import printable_output
 from ..text import one_line
+from .options import Command
 
 COMMANDS = {
     "train": "train a recipe and write a run folder",
-    "evaluate": "measure a run, or a published network, on a split of its task",
+    "evaluate": "measure a run on a split of its task",
     "energy": "tell the energy of networks, by the paper's rules and by more honest ones",
     "report": "write a page about a run: curves, samples step by step, confusion, energy; one HTML file",
     "compare": "write a page with several runs of one task side by side; one HTML file",
@@ -28,7 +27,7 @@ COMMANDS = {
     "summarise": "several seeds of one recipe as one result: mean, spread, curves",
     "sweep": "many trainings from one file: grids, ablations, searches",
     "export": "write a trained network as C, ONNX or NIR",
-    "import": "read a network from a file of another library",
+    "import": "make a run of a network from another library, or of the paper's authors",
     "prune": "make a trained network smaller, and measure what that costs",
     "quantise": "measure a trained network in int8, or train it on for int8",
     "stream": "run a live signal through a trained network",
@@ -49,10 +48,6 @@ class _Parser(argparse.ArgumentParser):
         raise SrnnError(f"{message} (see: {self.prog} --help)")
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f".{'import_nir' if name == 'import' else name}", __package__)
-
-
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of all commands, with the arguments of the one that the words name."""
     parser = _Parser(
@@ -65,14 +60,10 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     named = next((word for word in words if not word.startswith("-")), None)
     for name, purpose in COMMANDS.items():
-        command = commands.add_parser(
-            name, help=purpose, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
         if name == named:
-            module = _module(name)
-            command.description = module.DESCRIPTION
-            module.add_arguments(command)
-            command.set_defaults(run=module.run, own_options=list(command._option_string_actions))
+            Command.of_module("importing" if name == "import" else name, purpose).add_to(commands, name)
+        else:
+            commands.add_parser(name, help=purpose)
     return parser
 
 

@@ -138,7 +138,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
                 found.append(kept)
     with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
         entries = _with_tests(entries, read_tested(folder))
-    with reading(folder / "published.json", "what 'srnn evaluate --published' writes"):
+    with reading(folder / "published.json", "a list of what the published networks gave"):
         published = read_published(folder)
     return Evidence(_with_runs(entries, found), sweeps, data_dir, published)
 

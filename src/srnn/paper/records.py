@@ -38,7 +38,7 @@ class PublishedRun:
     """The authors' weights, run by this project."""
 
     published: str
-    """The network, as ``srnn evaluate --published`` names it."""
+    """The network, as ``srnn import published`` names it."""
     command: str
     task: str
     split: str

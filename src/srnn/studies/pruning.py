@@ -11,7 +11,6 @@ from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..files import locks, write_json
 from ..nn.network import SRNN
-from ..train.checkpoints import architecture, network_tensors, save_checkpoint
 from ..train.compression.masks import Scope, check_share
 from ..train.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..train.recipes import Recipe
@@ -204,14 +203,14 @@ def _without_dead(
         raise SrnnError(
             f"Without its dead neurons the network spikes otherwise {different} times; nothing was written."
         )
-    run = Run.start(out / "dead", recipe, now.seed)
+    now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
+    run = Run.hold(out / "dead", now)
     if statistics is not None:
         run.keep_statistics(statistics)
-    save_checkpoint(run.best, network_tensors(smaller), {"architecture": architecture(smaller)})
     found = {
         "removed": [int(mask.sum()) for mask in removed],
         "different_spikes_on_train": different,
         "greatest_output_difference_on_train": greatest,
     }
     write_json(run.path / "compression.json", found)
-    return replace(now, network=smaller, recipe=recipe, folder=run.path), found
+    return now, found

@@ -19,9 +19,11 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
@@ -29,6 +31,7 @@ from ..files import (
     LIMITS,
     append_line,
     files_in,
+    locked,
     read_json,
     read_json_lines,
     read_text,
@@ -42,6 +45,8 @@ from .trained import Trained
 
 if TYPE_CHECKING:
     from ..data.encoders.speech import Statistics
+    from ..data.tasks import Task
+    from ..nn.baselines import Network
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
@@ -55,8 +60,8 @@ def default_folder(recipe_name: str, seed: int) -> Path:
 class Run:
     """A run's folder. Make one with ``Run.start``, ``Run.resume`` or ``Run.open``."""
 
-    def __init__(self, path: Path, recipe: Recipe, seed: int) -> None:
-        self.path, self.recipe, self.seed = path, recipe, seed
+    def __init__(self, path: Path, recipe: Recipe, seed: int, imported: bool = False) -> None:
+        self.path, self.recipe, self.seed, self.imported = path, recipe, seed, imported
 
     @property
     def last(self) -> Path:
@@ -84,16 +89,34 @@ class Run:
             raise SrnnError(f"Cannot write the output folder {path}: no permission to write in {existing}.")
 
     @classmethod
-    def start(cls, path: Path, recipe: Recipe, seed: int) -> Run:
-        """A new run in a new or empty folder."""
+    def start(cls, path: Path, recipe: Recipe, seed: int, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
+        """A new run in a new or empty folder; ``about`` it is written into environment.json, too."""
         cls.check(path, resume=False)
         try:
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
-        run = cls(path, recipe, seed)
-        run.write_json("environment.json", environment(seed))
+        run = cls(path, recipe, seed, "imported" in about)
+        run.write_json("environment.json", environment(seed) | dict(about))
         write_atomically(path / "recipe.yaml", dump_recipe(recipe).encode())  # last: with it the folder is a run
+        return run
+
+    @classmethod
+    def hold(cls, path: Path, trained: Trained, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
+        """A new run of a network that was not trained there: its recipe and its checkpoint, without a history.
+
+        ``about``: {"imported": {...}} says where it comes from. SrnnError where the recipe builds another network.
+        """
+        from .checkpoints import architecture, network_tensors, save_checkpoint
+
+        lines = architecture(trained.network)
+        if architecture(trained.recipe.build_network(trained.task, trained.seed)) != lines:
+            raise SrnnError(
+                "A recipe cannot describe this network (a hidden layer hands on its membrane); use it from Python."
+            )
+        with locked(path):
+            run = cls.start(path, trained.recipe, trained.seed, about)
+            save_checkpoint(run.best, network_tensors(trained.network), {"architecture": lines})
         return run
 
     @classmethod
@@ -129,7 +152,10 @@ class Run:
             raise SrnnError(
                 f"{path} is no complete run: {about} should hold the seed, an integer from 0 to below 2^63."
             )
-        return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
+        return cls(
+            path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed,
+            "imported" in content,
+        )  # fmt: skip
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
@@ -147,7 +173,11 @@ class Run:
         load_network(network, checkpoint)
         if isinstance(network, SRNN):
             StateFormat.from_tensors(checkpoint.tensors).into(network)
-        return Trained(network, task, self.recipe, self.seed, self.path)
+        return Trained(network.eval(), task, self.recipe, self.seed, self.path)
+
+    def untrained(self, task: Task) -> Network | None:
+        """The network as it was before training; None of one that was imported."""
+        return None if self.imported else self.recipe.build_network(task, self.seed)
 
     def statistics(self) -> Statistics | None:
         """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""

@@ -59,7 +59,7 @@ def report_content(
     check_baselines([name for name in names if name not in others])
     found = analyse(
         trained, split, data_dir=data_dir,
-        initial=run.recipe.build_network(task, run.seed), options=analysis_options(trained, options),
+        initial=run.untrained(task), options=analysis_options(trained, options),
     )  # fmt: skip
     energy = compare_energy(
         [folder, *others], [name for name in names if name not in others], split=split, data_dir=data_dir

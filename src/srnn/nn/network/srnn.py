@@ -80,6 +80,7 @@ class SRNN(nn.Module):
         recurrent: bool | Sequence[bool] = True,
         bidirectional: bool = False,
         merge: Merge = "mean",
+        late: bool = False,
         substeps: int = 1,
         encoder: str | Mapping[str, Any] | LearnedTernary | None = None,
         init_in: WeightInit = "xavier",
@@ -115,7 +116,7 @@ class SRNN(nn.Module):
         for size, model, is_recurrent in zip(sizes, neurons, recurrents, strict=True):
             layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent)
             if bidirectional:
-                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent), merge)
+                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent), merge, late=late)
             self.layers.append(layer)
             width = layer.size
         self.encoder = as_encoder(encoder, inputs)

@@ -1,4 +1,4 @@
-"""The published networks as ordinary SRNNs: architecture, constants, names of their parameters, and how they are scored.
+"""The published networks as ordinary recipes: architecture, constants, how they are scored; and names of their parameters.
 
 Which constants these are, and how it is known, stands beside each. The published code adds two biases to a recurrent layer
 (of its input and of its recurrent projection); their sum is this library's one bias. Nothing kept its time constants valid, so
@@ -9,12 +9,14 @@ To add a published network: one ``Definition`` in ``PUBLISHED``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
-from ...nn.network import SRNN, Readout
-from ...nn.neurons import ALIF, Integrator
+from ...nn.network import SRNN
+from ...train.recipes import Recipe
+from ...train.recipes.reading import apply_overrides, build
 from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
 
 Names = Mapping[str, tuple[str, ...]]
@@ -26,34 +28,53 @@ class Definition:
 
     about: str
     """Its architecture in a few words."""
+    network: Mapping[str, Any]
+    """As a recipe's ``network`` section."""
+    loss: Mapping[str, Any]
+    """How its output is scored, as a recipe's ``loss`` section."""
     task: str
-    """The task that it was trained on; named only, so that a network can be loaded and replayed without the data set."""
-    build: Callable[[], SRNN]
+    """The task that it was trained on."""
     names: Names
     """Our parameter -> the published arrays whose sum it is."""
-    loss: Mapping[str, object]
-    """How its output is scored, as a recipe's ``loss`` section."""
     recording: Recording
     """What its golden file is like."""
-    task_options: Mapping[str, object] = field(default_factory=dict)
+    task_options: Mapping[str, Any] = field(default_factory=dict)
     """The networks were trained on all of their training files: where a task holds out a part, here it does not."""
     silent_units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Layer -> units that are NaN throughout in the published weights. The membrane of such a unit is NaN, and no NaN is
     above a threshold: it never spikes."""
 
+    def recipe(self, overrides: Sequence[str] = ()) -> Recipe:
+        """The recipe that describes it, which says nothing of how it was trained; ``overrides`` as for ``load_recipe``."""
+        sections = {
+            "task": {"name": self.task, "options": self.task_options},
+            "network": self.network,
+            "loss": self.loss,
+            "note": f"Published weights ({self.about}); what is said of training here is not how they were trained.",
+        }
+        return build(Recipe, apply_overrides(sections, overrides), "the published network")
 
-def _alif(threshold: float, beta: float, u: str | float, s: str | float = 0.0, e: float | None = None) -> ALIF:
+    def build(self) -> SRNN:
+        """The network with weights of no meaning. Needs no data."""
+        recipe = self.recipe()
+        return recipe.build_network(recipe.create_task(), 0)  # type: ignore[return-value]
+
+
+def _alif(
+    threshold: float, beta: float, u: str | float, s: str | float = 0.0, e: float | None = None
+) -> dict[str, Any]:
     """ALIF as the published code has it: e starts at the threshold (``b_j0``), unless said otherwise."""
-    return ALIF(
-        beta=beta,  # type: ignore[arg-type]
-        threshold=threshold,  # type: ignore[arg-type]
-        initial={"u": u, "s": s, "e": threshold if e is None else e},
-        time_constants="unconstrained",
-    )
+    return {
+        "name": "alif",
+        "beta": beta,
+        "threshold": threshold,
+        "initial": {"u": u, "s": s, "e": threshold if e is None else e},
+        "time_constants": "unconstrained",
+    }
 
 
-def _integrator(u: str | float = 0.0) -> Readout:
-    return Readout(Integrator(initial={"u": u}, time_constants="unconstrained"), "membrane")
+def _integrator(u: str | float = 0.0) -> dict[str, Any]:
+    return {"neuron": {"name": "integrator", "initial": {"u": u}, "time_constants": "unconstrained"}}
 
 
 def _names(
@@ -72,19 +93,19 @@ def _names(
     return found
 
 
-def _ecg() -> SRNN:
+def _ecg() -> dict[str, Any]:
     """The hidden layer has beta 0, so its tau_adp (all 7) does nothing.
 
     threshold .1 fits the weights (the released script's .01 gives 30 %); the initial membrane and the initial "spike" are the
     same draw from U[0, .1), and e starts at .01.
     """
     hidden, output = (_alif(0.1, beta, "uniform(0, 0.1)", "u", e=0.01) for beta in (0.0, 1.8))
-    return SRNN(4, [36], 6, neuron=hidden, readout=Readout(output, "membrane"))
+    return {"hidden": [36], "neuron": hidden, "readout": {"name": "alif", "neuron": output}}
 
 
-def _heidelberg(sizes: list[int], outputs: int, s: str | float, readout: Readout) -> SRNN:
+def _heidelberg(sizes: list[int], s: str | float, readout: dict[str, Any]) -> dict[str, Any]:
     """SHD and SSC: threshold .01 and beta 1.8, read from the checkpoint and the code; the membrane starts at U[0, 1)."""
-    return SRNN(700, sizes, outputs, neuron=_alif(0.01, 1.8, "uniform(0, 1)", s), readout=readout)
+    return {"hidden": sizes, "neuron": _alif(0.01, 1.8, "uniform(0, 1)", s), "readout": readout}
 
 
 _HEIDELBERG_NAMES = {
@@ -96,15 +117,18 @@ _HEIDELBERG_NAMES = {
 }
 
 
-def _mnist(window: int, u: str, s_output: str | float) -> SRNN:
+def _mnist(u: str, s_output: str | float) -> dict[str, Any]:
     """S-MNIST and PS-MNIST: threshold .01 and beta 1.8, by accuracy and from stored states.
 
     In the hidden layers the initial "spike" is the draw of the initial membrane; in the readout only in S-MNIST.
     """
     hidden, output = (_alif(0.01, 1.8, u, s) for s in ("u", s_output))
-    return SRNN(
-        window, [64, 256, 256], 10, neuron=hidden, readout=Readout(output, "emission"), recurrent=[True, True, False]
-    )
+    return {
+        "hidden": [64, 256, 256],
+        "neuron": hidden,
+        "readout": {"name": "spike_count", "neuron": output},
+        "recurrent": [True, True, False],
+    }
 
 
 _MNIST_NAMES = {
@@ -115,12 +139,17 @@ _MNIST_NAMES = {
 }
 
 
-def _gsc() -> SRNN:
+def _gsc() -> dict[str, Any]:
     """threshold 1.6 and beta .184, proved from stored states; everything starts at 0, e at 1.6."""
-    return SRNN(120, [300, 300], 12, neuron=_alif(1.6, 0.184, 0.0), readout=_integrator(), recurrent=[False, True])
+    return {
+        "hidden": [300, 300],
+        "neuron": _alif(1.6, 0.184, 0.0),
+        "readout": _integrator(),
+        "recurrent": [False, True],
+    }
 
 
-def _timit() -> SRNN:
+def _timit() -> dict[str, Any]:
     """threshold 1.6 and beta .184, proved from stored states; every frame is held for 5 steps.
 
     The membrane starts at U[0, 1.6), e at 1.6, the readout at U[0, 1). The directions are joined, not averaged as in the paper.
@@ -129,12 +158,15 @@ def _timit() -> SRNN:
     -1, -1, -2, ... So the first sub-step sees the first frame, and every other one what an exact reversal shows a sub-step
     earlier.
     """
-    network = SRNN(
-        39, [512], 61, neuron=_alif(1.6, 0.184, "uniform(0, 1.6)"), readout=_integrator("uniform(0, 1)"),
-        bidirectional=True, merge="concat", substeps=5,
-    )  # fmt: skip
-    network.layers[0].late = True  # type: ignore[assignment]
-    return network
+    return {
+        "hidden": [512],
+        "neuron": _alif(1.6, 0.184, "uniform(0, 1.6)"),
+        "readout": _integrator("uniform(0, 1)"),
+        "bidirectional": True,
+        "merge": "concat",
+        "late": True,
+        "substeps": 5,
+    }
 
 
 _SHD_LOSS = {"name": "ce_sum_softmax", "start": 11}
@@ -146,7 +178,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             about="4 - 36 recurrent - 6 spiking, membrane read",
             task="ecg",
             task_options={"validation_blocks": 0},
-            build=_ecg,
+            network=_ecg(),
             names={
                 **_names("layers.0", "i2h", "h2h", "tau_m_h", "tau_adp_h"),
                 **_names("readout", "h2o", None, "tau_m_o", "tau_adp_o"),
@@ -159,7 +191,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "shd": Definition(
             about="700 - 128 recurrent - 128 recurrent - 20 integrators",
             task="shd",
-            build=lambda: _heidelberg([128, 128], 20, "u", _integrator("uniform(0, 1)")),
+            network=_heidelberg([128, 128], "u", _integrator("uniform(0, 1)")),
             names=_HEIDELBERG_NAMES,
             loss=_SHD_LOSS,
             recording=_SHD_RECORDING,
@@ -167,7 +199,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "shd-90.7": Definition(
             about="the same, its layers silent at first",
             task="shd",
-            build=lambda: _heidelberg([128, 128], 20, 0.0, _integrator("uniform(0, 1)")),
+            network=_heidelberg([128, 128], 0.0, _integrator("uniform(0, 1)")),
             names=_HEIDELBERG_NAMES,
             loss=_SHD_LOSS,
             recording=_SHD_RECORDING,
@@ -175,7 +207,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "ssc": Definition(
             about="700 - 400 recurrent - 400 recurrent - 35 integrators",
             task="ssc",
-            build=lambda: _heidelberg([400, 400], 35, "u", _integrator()),
+            network=_heidelberg([400, 400], "u", _integrator()),
             names=_HEIDELBERG_NAMES,
             loss={"name": "ce_mean", "start": 1},
             recording=Recording(("h1", "h2", "o"), "bits", mean_membrane),
@@ -183,7 +215,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "gsc": Definition(
             about="120 - 300 feed-forward - 300 recurrent - 12 integrators",
             task="gsc",
-            build=_gsc,
+            network=_gsc(),
             names={
                 **_names("layers.0", "dense_1.dense", None, "dense_1.tau_m", "dense_1.tau_adp"),
                 **_names("layers.1", "rnn_1.dense", "rnn_1.recurrent", "rnn_1.tau_m", "rnn_1.tau_adp"),
@@ -197,7 +229,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             about="8 pixels - 64 recurrent - 256 recurrent - 256 feed-forward - 10 spiking, spikes counted",
             task="smnist",
             task_options={"window": 8, "validation_size": 0},
-            build=lambda: _mnist(8, "uniform(0, 1)", "u"),
+            network=_mnist("uniform(0, 1)", "u"),
             names=_MNIST_NAMES,
             loss={"name": "ce_spike_count"},
             recording=Recording(("r1", "r2", "d1", "o"), "pixels", with_initial_spikes),
@@ -206,7 +238,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
             about="4 pixels - 64 recurrent - 256 recurrent - 256 feed-forward - 10 spiking, spikes counted",
             task="psmnist",
             task_options={"window": 4, "validation_size": 0},
-            build=lambda: _mnist(4, "uniform(0, 0.01)", 0.0),
+            network=_mnist("uniform(0, 0.01)", 0.0),
             names=_MNIST_NAMES,
             loss={"name": "ce_spike_count", "start": 1},
             recording=Recording(("r1", "r2", "d1", "o"), "pixels", scores_themselves),
@@ -214,7 +246,7 @@ PUBLISHED: Mapping[str, Definition] = MappingProxyType(
         "timit": Definition(
             about="39 - 512 recurrent from each end, 5 steps a frame - 61 integrators",
             task="timit",
-            build=_timit,
+            network=_timit(),
             names={
                 **_names(
                     "layers.0.forward_layer", "rnn_fw1.dense", "rnn_fw1.recurrent", "rnn_fw1.tau_m", "rnn_fw1.tau_adp"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,22 @@ import torch
 
 from ...errors import SrnnError, nearest
 from ...nn.network import SRNN
+from ...train.trained import Trained
 from .networks import PUBLISHED, Definition
 from .weights import read_weights
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published network, ready to be evaluated."""
+    """A published network with its weights."""
 
-    name: str
-    task: str
-    task_options: Mapping[str, object]
-    network: SRNN
-    loss: Mapping[str, object]
-    """How its output is scored, as a recipe's ``loss`` section."""
+    trained: Trained
     silent_units: Mapping[str, tuple[int, ...]]
     """Layer -> units that are NaN in the weights. Loaded with weights of 0, with which they never spike either."""
+
+    @property
+    def network(self) -> SRNN:
+        return self.trained.spiking("published")
 
 
 def definition(name: str) -> Definition:
@@ -37,14 +37,17 @@ def definition(name: str) -> Definition:
     return PUBLISHED[name]
 
 
-def load_published(name: str, weights: Path | str) -> Published:
+def load_published(name: str, weights: Path | str, overrides: Sequence[str] = ()) -> Published:
     """The published network of that name with the weights of that file (.npz, or the authors' .pth).
 
+    ``overrides`` change settings of its recipe, as for ``load_recipe``: ``["--task.options.source", "mini"]``.
     Raises SrnnError for an unknown name, an unreadable file, or weights of another network.
     """
     found, path = definition(name), Path(weights)
+    recipe = found.recipe(overrides)
+    task = recipe.create_task()
     arrays = read_weights(path)
-    network = found.build()
+    network = recipe.build_network(task, 0)
     values = {own: _total(arrays, keys, network.get_parameter(own), path, name) for own, keys in found.names.items()}
     silent = _silence(values, found.silent_units)
     for own, value in values.items():
@@ -53,7 +56,7 @@ def load_published(name: str, weights: Path | str) -> Published:
             raise SrnnError(f"{path}: {names} holds values that are not finite; copy the file again.")
         with torch.no_grad():
             network.get_parameter(own).copy_(torch.from_numpy(value))
-    return Published(name, found.task, found.task_options, network.eval(), found.loss, silent)
+    return Published(Trained(network.eval(), task, recipe), silent)
 
 
 def _total(

@@ -110,10 +110,10 @@ def verify(
         layer.backend = backend
     recorded = Golden(Path(golden), double=dtype == "float64")
     with torch.no_grad():
-        return _replay(published, recording, recorded, backend, dtype)
+        return _replay(name, published, recording, recorded, backend, dtype)
 
 
-def _replay(published: Published, recording: Recording, golden: Golden, backend: str, dtype: str) -> Replay:
+def _replay(name: str, published: Published, recording: Recording, golden: Golden, backend: str, dtype: str) -> Replay:
     network = published.network
     singles = list(_single_layers(network))
     names = dict(zip(singles, recording.layers, strict=True))
@@ -136,7 +136,7 @@ def _replay(published: Published, recording: Recording, golden: Golden, backend:
             silent = published.silent_units.get(_name_in(network, layer), ())
             layers[names[layer]] = _compare(golden, names[layer], layer, membrane, spike, silent)
 
-    output = recording.finish(_scores(published, result.output), state[-1], steps).numpy()
+    output = recording.finish(published.trained.loss.scores(result.output), state[-1], steps).numpy()
     if output.ndim == 3:  # an output at every step; the recording may leave out the first ones
         output = output.swapaxes(0, 1)
         expected = golden.finite(recording.output, None, *output.shape[1:])
@@ -146,7 +146,7 @@ def _replay(published: Published, recording: Recording, golden: Golden, backend:
     else:
         expected = golden.finite(recording.output, *output.shape)
     return Replay(
-        task=published.name,
+        task=name,
         backend=backend,
         dtype=dtype,
         sequences=batch,
@@ -230,12 +230,3 @@ def _compare(
 def _greatest(difference: Array) -> float:
     greatest = float(np.abs(difference).max())
     return greatest if np.isfinite(greatest) else float("inf")
-
-
-def _scores(published: Published, output: Tensor) -> Tensor:
-    """Class scores as evaluation takes them."""
-    from ...nn.loss_config import LossConfig
-    from ...nn.losses import Loss
-
-    config = LossConfig(**published.loss)  # type: ignore[arg-type]
-    return Loss(config, per_step=config.name == "nll", unlabelled_class=0).scores(output)

@@ -63,6 +63,8 @@ class NetworkConfig:
     """Read the input from both ends."""
     merge: Literal["mean", "concat"] = "mean"
     """How a bidirectional layer joins its two directions."""
+    late: bool = False
+    """Of a bidirectional layer: its backward direction runs one step behind, as in the published TIMIT network."""
     substeps: int = 1
     """Steps of the hidden layers for each step of the input, which is held meanwhile."""
     encoder: str | dict[str, Any] | None = None
@@ -114,9 +116,9 @@ class NetworkConfig:
 
             return SRNN(
                 inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
-                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, substeps=self.substeps,
-                encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend, memory=self.memory,
-                generator=generator,
+                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late,
+                substeps=self.substeps, encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend,
+                memory=self.memory, generator=generator,
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
             raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error

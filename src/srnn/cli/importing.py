@@ -1,0 +1,18 @@
+"""srnn import: a run of a network that comes from elsewhere. One module a format."""
+
+from __future__ import annotations
+
+import argparse
+
+from .options import Command, add_parts
+
+DESCRIPTION = """\
+  srnn import nir net.nir --out runs/theirs                            a network of another library
+  srnn import published ecg --weights ecg.npz --out runs/published-ecg   one of the paper's authors
+
+'srnn import FORMAT --help' says more.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_parts(parser, {name: Command.of_module(f"import_{name}") for name in ("nir", "published")}, "FORMAT")
