@@ -297,6 +297,16 @@ def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
             _queue(_sweep(tmp_path, text), out)
 
 
+def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
+    old = _queue(_sweep(tmp_path), tmp_path / "out")
+    grown = _queue(_sweep(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]")), tmp_path / "out")
+    grown.fill()
+    while (claim := old.claim()) is not None:
+        assert claim.complete(0.5, {})
+    assert old.finished() and not grown.finished()
+    assert _states(grown) == ["done"] * 4 + ["waiting"] * 2
+
+
 def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     _queue(_sweep(tmp_path), out).fill()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import optuna
 
 _STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
+_FORMS = {"unit": str, "settings": dict, "round": int, "lease": dict, "results": dict, "error": str, "died": bool}
 MAX_DEATHS = 3
 """Workers that may die over a unit before it counts as failed: it may be what kills them."""
 
@@ -84,55 +85,44 @@ class Queue:
             direction="maximize" if sweep.maximise else "minimize", pruner=_pruner(sweep),
         )  # fmt: skip
         with reading("The storage", f"that of the sweep '{sweep.name}'"):
-            self._check_trials()
             self._check()
 
     def _check(self) -> None:
-        """SrnnError when the study is of another sweep."""
-        sweep = self.sweep
-        ours, theirs = json.loads(json.dumps(sweep.identity())), self.study.user_attrs.get("sweep")
-        if theirs is None:
-            self.study.set_user_attr("sweep", ours)
-        elif ours != theirs:
+        """SrnnError for another sweep's study, and for trials that no worker writes: others may write to a storage too."""
+        sweep, theirs = self.sweep, self.study.user_attrs.get("sweep")
+        ours = json.loads(json.dumps(sweep.identity()))
+        if theirs is not None and ours != theirs:
             given = theirs if isinstance(theirs, dict) else {}
             key = next((key for key in [*ours, *given] if ours.get(key) != given.get(key)), "description")
             raise SrnnError(
                 f"The storage holds another sweep '{sweep.name}' (its {key} differs); choose another --out, or another name "
                 "for the file."
             )
-        for trial in self._trials():
-            unit = self.units.get(trial.user_attrs["unit"])
+        for trial in self.study.get_trials(deepcopy=False):
+            attributes = trial.user_attrs
+            if "unit" not in attributes:  # another user of optuna's
+                continue
+            lease, results = attributes.get("lease", {}), attributes.get("results", {})
+            sound = {"settings", "round"} <= attributes.keys() and all(
+                isinstance(attributes[key], form) for key, form in _FORMS.items() if key in attributes
+            )
+            if not sound or not is_lease(lease) or not all(self._is_result(result) for result in results.values()):
+                raise SrnnError(
+                    f"The storage is damaged: trial {trial.number} of the sweep '{sweep.name}' is not what a worker writes; "
+                    "choose another --out."
+                )
+            unit = self.units.get(attributes["unit"])
             if unit is None:
                 raise SrnnError(
-                    f"The sweep in the storage has '{trial.user_attrs['unit']}', which the file has not; points and seeds "
+                    f"The sweep in the storage has '{attributes['unit']}', which the file has not; points and seeds "
                     "may be added, not removed. Choose another --out."
                 )
-            if json.loads(json.dumps(dict(unit.settings))) != trial.user_attrs["settings"]:
+            if json.loads(json.dumps(dict(unit.settings))) != attributes["settings"]:
                 raise SrnnError(
                     f"'{unit.name}' has other settings in the storage than in the file; choose another --out."
                 )
-
-    def _check_trials(self) -> None:
-        """SrnnError for trials that no worker of ours has written: a storage is a file, or a database, that others may write."""
-        forms = {
-            "unit": str,
-            "settings": dict,
-            "round": int,
-            "lease": dict,
-            "results": dict,
-            "error": str,
-            "died": bool,
-        }
-        for trial in self._trials():
-            attributes = trial.user_attrs
-            sound = all(isinstance(attributes[key], form) for key, form in forms.items() if key in attributes)
-            lease, results = attributes.get("lease", {}), attributes.get("results", {})
-            sound = sound and {"settings", "round"} <= attributes.keys() and is_lease(lease)
-            if not sound or not all(self._is_result(result) for result in results.values()):
-                raise SrnnError(
-                    f"The storage is damaged: trial {trial.number} of the sweep '{self.sweep.name}' is not what a worker writes; "
-                    "choose another --out."
-                )
+        if theirs is None:
+            self.study.set_user_attr("sweep", ours)
 
     def _is_result(self, result: Any) -> bool:
         """Whether it may be what ``worker.py`` records of a training."""
@@ -145,27 +135,19 @@ class Queue:
     def fill(self, retry_failed: bool = False) -> None:
         """Add a trial for every unit that has none; with ``retry_failed`` also for what ended with an error."""
         optuna = import_optuna()
-        present = self._holders(retry_failed)
-        given_up: dict[str, list[optuna.trial.FrozenTrial]] = {}
-        for trial in self._trials():
-            given_up.setdefault(trial.user_attrs["unit"], []).append(trial)
-        for unit in self.units.values():
-            if unit.name in present:
+        for name, trials in self._by_unit().items():
+            if self._holder(trials, retry_failed) is not None:
                 continue
-            earlier = given_up.get(unit.name, [])
-            attributes = {
-                "unit": unit.name,
-                "settings": dict(unit.settings),
-                "round": self._round(earlier, retry_failed),
-            }
-            deaths = [t for t in earlier if t.user_attrs.get("died") and t.user_attrs["round"] == attributes["round"]]
-            if len(deaths) >= MAX_DEATHS:
-                attributes["error"] = f"its worker died {len(deaths)} times; --retry-failed tries again"
-                self.study.add_trial(
-                    optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs=attributes)
-                )
+            # How often a person has asked for this unit again; deaths of earlier rounds count no more.
+            current = max((trial.user_attrs["round"] for trial in trials), default=0)
+            current += retry_failed and any("error" in trial.user_attrs for trial in trials)
+            attributes = {"unit": name, "settings": dict(self.units[name].settings), "round": current}
+            deaths = sum("died" in trial.user_attrs and trial.user_attrs["round"] == current for trial in trials)
+            if deaths >= MAX_DEATHS:
+                attributes["error"] = f"its worker died {deaths} times; --retry-failed tries again"
+                self.study.add_trial(optuna.trial.create_trial(state=self.states.FAIL, user_attrs=attributes))
             else:  # what a sampler once chose stays
-                self.study.enqueue_trial(earlier[-1].params if earlier else {}, user_attrs=attributes)
+                self.study.enqueue_trial(trials[-1].params if trials else {}, user_attrs=attributes)
 
     def claim(self) -> Claim | None:
         """A waiting unit, which is now ours; None when there is none at the moment."""
@@ -176,9 +158,10 @@ class Queue:
         for trial in self._trials():
             if trial.state != self.states.WAITING or not self._write(trial, self.states.RUNNING):
                 continue
-            unit = self.units[trial.user_attrs["unit"]]
-            if self._holders()[unit.name].number == trial.number:
-                return Claim(self, unit, Trial(self.study, trial._trial_id))
+            name = trial.user_attrs["unit"]
+            holder = self._holder(self._by_unit()[name])
+            if holder is not None and holder.number == trial.number:
+                return Claim(self, self.units[name], Trial(self.study, trial._trial_id))
             self._write(trial, self.states.FAIL)  # two workers added it at the same time
         return None
 
@@ -192,35 +175,32 @@ class Queue:
     def status(self) -> list[UnitStatus]:
         """Every unit, in the sweep's order."""
         with reading("The storage", f"that of the sweep '{self.sweep.name}'"):
-            holders = self._holders()
-            return [self._status(unit, holders.get(unit.name)) for unit in self.units.values()]
+            return [self._status(self.units[name], self._holder(trials)) for name, trials in self._by_unit().items()]
 
     def finished(self) -> bool:
         """Nothing is waiting or running."""
         return all(status.state not in ("waiting", "running") for status in self.status())
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
-        return [trial for trial in self.study.get_trials(deepcopy=False) if "unit" in trial.user_attrs]
+        """Those of this file's units; a worker that began later may have a file with more."""
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.user_attrs.get("unit") in self.units]
 
-    def _holders(self, retry_failed: bool = False) -> dict[str, optuna.trial.FrozenTrial]:
-        """The trial that counts for each unit; with ``retry_failed`` none that ended with an error."""
-        trials = self._trials()
-        rounds: dict[str, int] = {}
-        for trial in trials:
-            rounds[trial.user_attrs["unit"]] = max(rounds.get(trial.user_attrs["unit"], 0), trial.user_attrs["round"])
-        found: dict[str, optuna.trial.FrozenTrial] = {}
-        for trial in reversed(trials):
-            unit, failed = trial.user_attrs["unit"], trial.state == self.states.FAIL
-            stands = not failed or ("error" in trial.user_attrs and not retry_failed)
-            if stands and trial.user_attrs["round"] == rounds[unit]:
-                found[unit] = trial
+    def _by_unit(self) -> dict[str, list[optuna.trial.FrozenTrial]]:
+        found: dict[str, list[optuna.trial.FrozenTrial]] = {name: [] for name in self.units}
+        for trial in self._trials():
+            found[trial.user_attrs["unit"]].append(trial)
         return found
 
-    @staticmethod
-    def _round(earlier: list[optuna.trial.FrozenTrial], retry_failed: bool) -> int:
-        """How often a person has asked for this unit again; deaths of earlier rounds count no more."""
-        last = max((trial.user_attrs["round"] for trial in earlier), default=0)
-        return last + (retry_failed and any("error" in trial.user_attrs for trial in earlier))
+    def _holder(
+        self, trials: list[optuna.trial.FrozenTrial], retry_failed: bool = False
+    ) -> optuna.trial.FrozenTrial | None:
+        """The trial that counts of a unit's; with ``retry_failed`` none that ended with an error."""
+        current = max((trial.user_attrs["round"] for trial in trials), default=0)
+        for trial in trials:
+            stands = trial.state != self.states.FAIL or ("error" in trial.user_attrs and not retry_failed)
+            if stands and trial.user_attrs["round"] == current:
+                return trial
+        return None
 
     def _write(
         self, trial: Any, state: optuna.trial.TrialState | None = None, value: float | None = None, **attributes: Any
