@@ -52,11 +52,11 @@ def checkpoint_dir() -> Path:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs that were never trained, digits and ecg."""
-    from test_stream_decoder import DIGITS, make_run
+    from support.runs import DIGITS, RECORDS, make_run
 
     folder = tmp_path_factory.mktemp("runs")
     make_run(folder / "digits", *DIGITS)
-    make_run(folder / "ecg", "--task.name", "ecg", "--task.options.source", "records", "--loss.name", "nll")
+    make_run(folder / "ecg", *RECORDS)
     return folder
 
 
@@ -87,6 +87,14 @@ def guarded(models: dict[str, Decoder]) -> Iterator[Service]:
 
     with serving(models, TOKEN) as running:
         yield running
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few digits, and of each a quarter of its steps."""
+    from support import runs
+
+    runs.few_digits(monkeypatch)
 
 
 @pytest.fixture

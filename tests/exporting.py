@@ -50,6 +50,19 @@ def exported(net: Any, folder: Path, format: str = "float32", **options: Any) ->
     return make_plan(model, "net"), model
 
 
+def network(neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options: Any) -> SRNN:
+    """5 inputs, two recurrent layers, 3 outputs."""
+    rng = torch.Generator().manual_seed(seed)
+    return SRNN(5, [12, 9], 3, neuron=NEURONS.get(neuron, neuron), readout=readout, generator=rng, **options)
+
+
+def signal(kind: str, seed: int = 0, batch: int = 2, steps: int = 60) -> np.ndarray:
+    """Its input (batch, steps, 5): "spikes", or "analog" numbers with many zeros."""
+    rng = np.random.default_rng(seed)
+    x = (rng.random((batch, steps, 5)) < 0.5).astype(np.float32)
+    return x if kind == "spikes" else (x * rng.normal(size=x.shape)).astype(np.float32)
+
+
 def small(
     folder: Path, neuron: str, format: str = "int8", width: int = 32, *, hidden: Iterable[int] = (3, 2), inputs: int = 3,
     readout: str = "integrator", analog: bool = False, sparse: bool = False, seed: int = 0, **options: Any,
@@ -130,3 +143,12 @@ def check_steps(
         for _, name in layer.state:
             np.testing.assert_array_equal(after[layer.name][name], part[name], f"{layer.name} {name}")
     assert expected.saturated > 0  # it has been where numbers are held
+
+
+def check_states(states: np.ndarray, plan, run) -> None:
+    """What every layer emitted, at every step, and all variables after the last."""
+    for layer, emitted, last in zip(plan.layers, run.emitted, run.state, strict=True):
+        if layer.keeps_emission:
+            assert (states[layer.name]["s"] == emitted).all()
+        for _, name in layer.state:
+            assert (states[layer.name][name][:, -1] == last[name]).all(), (layer.name, name)

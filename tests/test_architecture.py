@@ -108,6 +108,16 @@ def test_no_module_imports_one_that_imports_it() -> None:
     assert not sees, f"a circle: {sorted(sees)}"
 
 
+def test_no_test_file_is_imported() -> None:
+    """Neither by another, nor by what it shares with others, nor by a program that it writes: those have tests/support."""
+    wrong = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.match(r"\s*(?:from|import)\s+(?:tests\.)?test_", text):
+                wrong.append(f"{path.relative_to(ROOT)}:{line}: {text.strip()}")
+    assert not wrong, "\n".join(wrong)
+
+
 # ---- nobody outside data/ asks which task there is -----------------------------------------------------------------------------
 
 

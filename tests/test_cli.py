@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from srnn.cli.main import main
 from srnn.data.datasets import Split
@@ -22,17 +21,7 @@ QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.b
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}
 
 
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only every tenth digit, and of it every fourth step: what is tested here does not need to learn."""
-    whole = DigitsTask.load
-
-    def load(self: DigitsTask, split, data_dir=None) -> Split:
-        data = whole(self, split, data_dir)
-        return Split(data.x[::10, ::4], data.y[::10])
-
-    monkeypatch.setattr(DigitsTask, "load", load)
-    torch.set_num_threads(1)  # a network this small only waits for a second thread
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from reporting import DIGITS, ECG, embedded, few_sequences, make_run
+from reporting import embedded
 from srnn.cli.main import main
 from srnn.errors import SrnnError
 from srnn.measure.page import comparison_content, page, report_content
 from srnn.measure.page.comparison import differences
 from srnn.measure.page.content import short_names
+from support.runs import DIGITS, ECG, few_sequences, make_run
 
 
 @pytest.fixture(autouse=True)
@@ -42,19 +43,12 @@ def test_a_run_measures_the_same_beside_others(tmp_path: Path) -> None:
 
 
 def test_a_network_without_spikes_has_its_place(tmp_path: Path) -> None:
-    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.train.recipes import as_baseline
-    from srnn.train.runs import Run
-
     ours = make_run(tmp_path / "srnn", *DIGITS)
-    recipe = as_baseline(Run.open(ours).recipe, "lstm")
-    run = Run.start(tmp_path / "lstm", recipe, 0)
-    network = recipe.build_network(recipe.create_task(), 0)
-    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
-    content = comparison_content([ours, run.path])
+    lstm = make_run(tmp_path / "lstm", *DIGITS, baseline="lstm", epochs=0)
+    content = comparison_content([ours, lstm])
     assert content["runs"][1]["measures"]["firing_rate"] is None and content["runs"][1]["epochs"] == []
     assert content["runs"][1]["measures"]["energy_fp32"] > content["runs"][0]["measures"]["energy_fp32"]
-    alone = report_content(run.path, samples=1)
+    alone = report_content(lstm, samples=1)
     assert [one["name"] for one in alone["energy"]["networks"]] == ["lstm"] and embedded(page(alone)) == alone
 
 

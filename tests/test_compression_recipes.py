@@ -12,9 +12,8 @@ import torch
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
-from srnn.nn.network import SRNN, Layer
+from srnn.nn.network import Layer
 from srnn.train import training as training_module
-from srnn.train.checkpoints import load_network, read_checkpoint
 from srnn.train.compression import sparsity
 from srnn.train.compression.masks import present_masks
 from srnn.train.compression.quantisation import Int8Layer, as_int8
@@ -22,18 +21,11 @@ from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.train.recipes.schema import PruneConfig
 from srnn.train.runs import Run
 from srnn.train.training import TrainingState, train
+from support.runs import cut_and_resumed, trained
 from tiny import TinyTask, tiny_recipe
 
 PRUNED = ("--training.epochs=6", "--training.prune.sparsity=0.8", "--training.prune.begin=0.2")
 INT8 = ("--training.quantise=int8",)
-
-
-def trained(folder: Path, which: str = "best") -> SRNN:
-    run = Run.open(folder)
-    network = run.recipe.build_network(TinyTask(), run.seed)
-    load_network(network, read_checkpoint(folder / "checkpoints" / f"{which}.safetensors"))
-    assert isinstance(network, SRNN)
-    return network
 
 
 @pytest.fixture
@@ -100,37 +92,6 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     network = plain.build_network(TinyTask(), 0)
     training_module.Compression(network, plain.training, Sequences(TinyTask(), "train"))
     assert not any(isinstance(module, Int8Layer) or module._backward_hooks for module in network.modules())
-
-
-class Killed(Exception):
-    pass
-
-
-def cut_and_resumed(
-    recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, dict[str, torch.Tensor]]:
-    """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
-    train(recipe, folder / "whole", task=TinyTask())
-    save, count = training_module._save, iter(range(1000))
-
-    def killed(*arguments) -> None:
-        save(*arguments)
-        if next(count) == moment:
-            raise Killed
-
-    monkeypatch.setattr(training_module, "_save", killed)
-    with pytest.raises(Killed):
-        train(recipe, folder / "cut", task=TinyTask())
-    monkeypatch.setattr(training_module, "_save", save)
-    train(recipe, folder / "cut", task=TinyTask(), resume=True)
-    found = {}
-    for which in ("best", "last"):
-        ours, theirs = (
-            read_checkpoint(folder / name / "checkpoints" / f"{which}.safetensors").tensors for name in ("whole", "cut")
-        )
-        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        found[which] = ours
-    return found
 
 
 @pytest.mark.parametrize("moment", [0, 2, 3, 5, 8, 12])

@@ -21,9 +21,9 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.train.checkpoints import read_checkpoint
 from srnn.train.distributed import LOST, Share, Team, _cut, launch, world_size
-from srnn.train.recipes import as_baseline
 from srnn.train.training import train
-from tiny import TinyStepTask, TinyTask, tiny_recipe
+from support.distributed import cases
+from tiny import TinyTask, tiny_recipe
 
 HERE = str(Path(__file__).parent)
 
@@ -43,32 +43,11 @@ def _as_before() -> Iterator[None]:
     gc.collect()
 
 
-# A large eps: Adam divides by the size of a gradient, and of one that is 0 but for rounding it would make a full step.
-COMMON = ("--training.epochs=2", "--training.optimizer.eps=1e-3")
-STEPS = ("--loss.name=nll", "--loss.start=2", "--training.batch_size=59")
-"""60 sequences in batches of 59: in the last batch one of two processes has none."""
-
-
-def cases() -> dict:
-    """What is trained by one process and by two: (recipe, task)."""
-    rate = ("--loss.rate.weight=1", "--loss.rate.target=0.1", "--loss.rate.upper=0.2")
-    return {
-        "rate": (tiny_recipe(*COMMON, *rate, "--training.batch_size=59"), TinyTask(padded=True)),
-        "mean": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=mask"), TinyStepTask(padded=True)),
-        "sum": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=as_class", "--loss.reduction=sum"), TinyStepTask()),
-        "both-ends": (
-            tiny_recipe(*COMMON, "--network.bidirectional=true", "--network.hidden=[5,4]", "--training.dropout=0.2"),
-            TinyTask(padded=True),
-        ),
-        "lstm": (as_baseline(tiny_recipe(*COMMON), "lstm"), TinyTask()),
-    }
-
-
 SCRIPT = """
 import os, signal, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_distributed import cases
+from support.distributed import cases
 from tiny import TinyTask, tiny_recipe
 from srnn.train.training import train
 

@@ -6,11 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from srnn.cli.main import main
-from srnn.data.datasets import Split
-from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy
@@ -19,17 +16,7 @@ QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
 REFERENCE = "--network.backend=reference"  # nothing has to be compiled
 
 
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every tenth digit, every fourth step."""
-    whole = DigitsTask.load
-
-    def load(self: DigitsTask, split, data_dir=None) -> Split:
-        data = whole(self, split, data_dir)
-        return Split(data.x[::10, ::4], data.y[::10])
-
-    monkeypatch.setattr(DigitsTask, "load", load)
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 @pytest.fixture

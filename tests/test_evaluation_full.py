@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import layouts
 from srnn import SrnnError
@@ -28,16 +27,7 @@ training: {epochs: 1}
 """
 
 
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = DigitsTask.load
-
-    def load(self: DigitsTask, split, data_dir=None) -> Split:
-        data = whole(self, split, data_dir)
-        return Split(data.x[::10, ::4], data.y[::10])
-
-    monkeypatch.setattr(DigitsTask, "load", load)
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiled import COMPILERS, SANITIZED, build, compilers
-from exporting import exported
+from exporting import check_states, exported, network, signal
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
@@ -30,32 +30,11 @@ from srnn.nn.fixedpoint.integer import InputFormat, quantise
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
 NEURONS = ("lif", "alif", "adlif", "relu", "integrator")
-FAST = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else adLIF hardly spikes within a short test
-
-
-def network(neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options) -> SRNN:
-    generator = torch.Generator().manual_seed(seed)
-    return SRNN(5, [12, 9], 3, neuron=FAST.get(neuron, neuron), readout=readout, generator=generator, **options)  # type: ignore[arg-type]
-
-
-def signal(kind: str, seed: int = 0, batch: int = 2, steps: int = 60) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    x = (rng.random((batch, steps, 5)) < 0.5).astype(np.float32)
-    return x if kind == "spikes" else (x * rng.normal(size=x.shape)).astype(np.float32)
 
 
 def flags_for(kind: str) -> tuple[str, ...]:
     """Analog inputs, which do more, with sanitizers; spikes as on the device."""
     return SANITIZED if kind == "analog" else ()
-
-
-def check_states(states: np.ndarray, plan, run) -> None:
-    """What every layer emitted, at every step, and all variables after the last."""
-    for layer, emitted, last in zip(plan.layers, run.emitted, run.state, strict=True):
-        if layer.keeps_emission:
-            assert (states[layer.name]["s"] == emitted).all()
-        for _, name in layer.state:
-            assert (states[layer.name][name][:, -1] == last[name]).all(), (layer.name, name)
 
 
 @pytest.mark.parametrize("compiler", compilers())

@@ -24,7 +24,8 @@ from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from test_export_c_signal import two_leads
+from support.runs import make_run
+from support.signals import two_leads
 
 if TYPE_CHECKING:
     from srnn.paper.compat.recordings import Golden
@@ -173,13 +174,11 @@ def test_the_page_of_the_benchmark(
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
     from benchmarks import device
 
-    from test_onnx import make_run
-
     if not device.COMPILERS:
         pytest.skip("no C compiler (gcc, clang) on this machine")
     monkeypatch.setattr(device, "CALLS", 20)
     monkeypatch.setattr(device, "PASSES", 1)
-    run = make_run(tmp_path / "digits")
+    run = make_run(tmp_path / "digits", recipe="digits")
     monkeypatch.setattr(
         "sys.argv", ["device", f"{run}:test", "--sequences", "2", "--compared", "11", "--out", str(tmp_path / "out")]
     )

@@ -22,22 +22,13 @@ from srnn.deploy.export.c.arrays import DTYPES
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.nn.fixedpoint.device import DeviceNetwork, device_network, run_float32
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
-from test_onnx import make_run
+from support.runs import DIGITS, make_run
+from support.signals import two_leads
 
 torch.set_num_threads(1)
 STD = (171.3, 95.7)
 """Of the leads; no change of whole numbers is exactly a threshold, where float64 and exact arithmetic may part."""
 Format = Literal["float32", "int8"]
-
-
-def two_leads(samples: int, seed: int = 0) -> np.ndarray:
-    """Something like an ECG from a 12-bit converter: beats, a drift, noise; whole numbers with an offset. (samples, 2)."""
-    rng, t = np.random.default_rng(seed), np.arange(samples)
-    beats = np.exp(-(((t % 210) - 100) ** 2) / 18.0) * 900 - np.exp(-(((t % 210) - 108) ** 2) / 30.0) * 300
-    beats += np.exp(-(((t % 210) - 170) ** 2) / 400.0) * 180
-    drift = 120 * np.sin(2 * np.pi * t / 1700)
-    leads = np.stack([beats + drift, -0.5 * beats + 0.7 * drift], 1) + rng.normal(0, 6, (samples, 2))
-    return np.rint(leads + 1024)
 
 
 def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
@@ -168,22 +159,10 @@ def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> No
 # ---- the command, and real records ------------------------------------------------------------------------------------------
 
 
-def records_run(folder: Path) -> Path:
-    """A run of recipe ecg-records that was never trained."""
-    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.train.recipes import load_recipe
-    from srnn.train.runs import Run
-
-    run = Run.start(folder, load_recipe("ecg-records", ["--network.neuron.threshold", "0.2"]), seed=0)
-    network = run.recipe.build_network(run.recipe.create_task(), 0)
-    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})  # type: ignore[arg-type]
-    return folder
-
-
 def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from srnn.cli.main import main
 
-    run = str(records_run(tmp_path / "run"))
+    run = str(make_run(tmp_path / "run", "--network.neuron.threshold=0.2", recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
     assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown
@@ -194,7 +173,10 @@ def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.Captur
     assert "#define ECG_UP {720, 402}" in (tmp_path / "b" / "ecg.h").read_text()  # 0.1 x 42 x std, rounded up
     for words, message in (
         (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),
-        (["export", "c", str(make_run(tmp_path / "digits")), "--out", str(tmp_path / "c"), "--std", "1"], "raw ECG"),
+        (
+            ["export", "c", str(make_run(tmp_path / "digits", *DIGITS)), "--out", str(tmp_path / "c"), "--std", "1"],
+            "raw ECG",
+        ),
     ):
         assert main(words) == 2
         assert message in capsys.readouterr().err
@@ -220,7 +202,7 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         pytest.skip(f"no records: {error}")
     signal = raw.digital.astype(float)
     std = tuple(float(value) for value in signal.std(axis=0))
-    trained = Run.open(records_run(tmp_path / "run")).trained()
+    trained = Run.open(make_run(tmp_path / "run", "--network.neuron.threshold=0.2", recipe="ecg-records")).trained()
     network, encoder = trained.network, trained.task.signal()
     assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7
     expected = stream(encoder, signal, std)

@@ -23,7 +23,7 @@ from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint
 from srnn.train.optimisation import build_optimizer
 from srnn.train.runs import Run
 from srnn.train.training import train
-from test_stream_decoder import decoder
+from support.streams import decoder
 from tiny import TinyTask, tiny_recipe
 
 ZEROS = b'"sha256":"' + b"0" * 64 + b'"'

@@ -64,6 +64,18 @@ def test_one_minus_a_multiplier_is_exact(value: int) -> None:
     assert real(-fixed(value, 30)) == -value * 2.0**-30
 
 
+@given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 24), st.integers(-3, 15), st.sampled_from([8, 16]))
+def test_kept_numbers_are_rounded_and_held(value: int, at: int, bits: int, width: int) -> None:
+    saturated = [0]
+    number = fixed(value, at, saturated)
+    kept = number.kept(bits, width)
+    most = 2 ** (width - 1)
+    assert kept.bits == bits and -most <= kept.values.item() < most
+    if not saturated[0]:
+        assert abs(real(kept) - real(number)) <= 2.0 ** -(bits + 1)
+    assert number.kept(at, 32).values.item() == number.values.item()
+
+
 def test_constants_that_do_not_fit() -> None:
     with pytest.raises(SrnnError, match=r"0\.1"):
         fixed(1, 10) + 0.1

@@ -12,113 +12,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
-from srnn.nn.kernels import LayerProblem, LayerResult, Spikes, run_layer
+from srnn.nn.kernels import LayerResult, Spikes, run_layer
 from srnn.nn.kernels.cpu import layer as layers
 from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.problem import CannotCompile
 from srnn.nn.neurons import NEURONS, as_neuron
-from srnn.nn.surrogates import SURROGATES, as_surrogate
+from srnn.nn.surrogates import SURROGATES
+from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, make
 
 pytest.importorskip("numba")
-
-RANGES = {  # of each coefficient: low, high
-    "alpha": (0.7, 0.98), "rho": (0.9, 0.99), "beta": (0.0, 2.0), "threshold": (0.01, 0.3),
-    "leak": (0.7, 0.95), "gain": (0.1, 0.4), "reset": (-0.2, 0.2),
-}  # fmt: skip
-
-
-def make(
-    seed: int = 0, *, neuron: str = "alif", surrogate: str = "multi_gaussian", batch: int = 5, steps: int = 40,
-    inputs: int = 3, size: int = 20, recurrent: bool = True, bias: bool = True, binary: bool = False,
-    padded: bool = False, output: str = "emission", memory: str = "stored", dtype: torch.dtype = torch.float64,
-) -> LayerProblem:  # fmt: skip
-    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    model = as_neuron(neuron)
-    x = (normal(batch, steps, inputs) > 1.0).double() if binary else normal(batch, steps, inputs)
-    coefficients = []
-    for name in model.coefficients:
-        low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs no line here
-        coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
-    problem = LayerProblem(
-        neuron=model,
-        surrogate=as_surrogate(surrogate),
-        x=x,
-        weight_in=normal(size, inputs) * (3.0 / inputs**0.5),
-        bias=0.1 * normal(size) if bias else None,
-        weight_rec=normal(size, size) / size**0.5 if recurrent else None,
-        coefficients=tuple(coefficients),
-        state=tuple(0.3 * normal(batch, size) for _ in model.State._fields),
-        lengths=torch.randint(0, steps + 1, (batch,), generator=generator) if padded else None,
-        output=output,  # type: ignore[arg-type]
-        memory=memory,  # type: ignore[arg-type]
-    )
-    return cast(problem, dtype)
-
-
-def cast(problem: LayerProblem, dtype: torch.dtype) -> LayerProblem:
-    def to(value: torch.Tensor | None) -> torch.Tensor | None:
-        return None if value is None else value.detach().to(dtype)
-
-    p = problem
-    return replace(
-        p, x=to(p.x), weight_in=to(p.weight_in), bias=to(p.bias), weight_rec=to(p.weight_rec),
-        coefficients=tuple(to(c) for c in p.coefficients), state=tuple(to(s) for s in p.state),
-    )  # fmt: skip
-
-
-def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> dict[str, torch.Tensor]:
-    """Run and differentiate a random functional of output and final state; values and gradients by name."""
-    leaves = {"weight_in": problem.weight_in, "bias": problem.bias, "weight_rec": problem.weight_rec}
-    leaves |= dict(zip(problem.neuron.coefficients, problem.coefficients, strict=True))
-    names = [f"initial {name}" for name in problem.neuron.State._fields]
-    leaves |= dict(zip(names, problem.state, strict=True))
-    if not binary:
-        leaves["x"] = problem.x
-    leaves = {name: value.clone().requires_grad_() for name, value in leaves.items() if value is not None}
-    run = replace(
-        problem,
-        x=Spikes.from_dense(problem.x) if binary else leaves["x"],
-        weight_in=leaves["weight_in"], bias=leaves.get("bias"), weight_rec=leaves.get("weight_rec"),
-        coefficients=tuple(leaves[name] for name in problem.neuron.coefficients),
-        state=tuple(leaves[name] for name in names),
-    )  # fmt: skip
-    result = run_layer(run, backend)
-    generator = torch.Generator().manual_seed(1)
-    values = [result.output, *result.state]
-    factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.dtype) for value in values]
-    total = sum((value * factor).sum() for value, factor in zip(values, factors, strict=True))
-    total.backward()  # type: ignore[union-attr]
-    found = dict(zip(["output", *(f"final {name}" for name in problem.neuron.State._fields)], values, strict=True))
-    found |= {f"gradient of {name}": leaf.grad for name, leaf in leaves.items()}
-    return {name: torch.zeros(()) if value is None else value.detach() for name, value in found.items()}
-
-
-def assert_same(problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False) -> None:
-    expected, got = differentiate(problem, "reference", binary), differentiate(problem, "cpu", binary)
-    for name, value in expected.items():
-        if value.numel():
-            scale = float(value.abs().max())
-            assert float((got[name] - value).abs().max()) <= tolerance * scale, name
-
-
-SIZES = st.one_of(st.integers(1, 70), st.integers(71, 600))
-"""Hidden sizes: as often within a vector or few as wide."""
-SHAPES = {
-    "seed": st.integers(0, 10**6), "batch": st.integers(1, 19), "steps": st.integers(1, 70),
-    "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": SIZES, "recurrent": st.booleans(),
-    "bias": st.booleans(), "binary": st.booleans(), "padded": st.booleans(),
-    "output": st.sampled_from(["emission", "membrane"]), "memory": st.sampled_from(["stored", "bits"]),
-}  # fmt: skip
-RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("neuron", NEURONS)

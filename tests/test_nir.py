@@ -19,7 +19,8 @@ from srnn.cli.main import main
 from srnn.cli.options import shared
 from srnn.nn.surrogates import SLayer
 from srnn.train.runs import Run
-from test_onnx import NEURONS, make_input, make_net, make_run
+from support.networks import NEURONS, make_input, make_net
+from support.runs import make_run
 
 nir = pytest.importorskip("nir")
 
@@ -135,7 +136,8 @@ def command(module: Any, capsys: pytest.CaptureFixture[str], *words: object) -> 
 
 
 def test_a_run_goes_out_and_comes_back_as_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, file, copy = make_run(tmp_path / "run", "--task.options.window", "16"), tmp_path / "net.nir", tmp_path / "copy"
+    run = make_run(tmp_path / "run", "--task.options.window=16", recipe="digits")
+    file, copy = tmp_path / "net.nir", tmp_path / "copy"
     found = json.loads(command(export_nir, capsys, run, "--out", file, "--report", tmp_path / "report.json", "--json"))
     assert found["exact"] is False and json.loads((tmp_path / "report.json").read_text()) == found
     shown = command(import_nir, capsys, file, "--out", copy)
@@ -173,7 +175,7 @@ def test_another_librarys_file_as_a_run(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, file = make_run(tmp_path / "run"), tmp_path / "net.nir"
+    run, file = make_run(tmp_path / "run", recipe="digits"), tmp_path / "net.nir"
     assert main(["export", "nir", str(run), "--out", str(file), "--json"]) == 0
     assert main(["import", "nir", str(file), "--json"]) == 0
     exported, imported = map(json.loads, capsys.readouterr().out.splitlines())

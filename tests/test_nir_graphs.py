@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from test_onnx import make_input
+from support.networks import make_input
 
 nir = pytest.importorskip("nir")
 

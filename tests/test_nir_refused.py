@@ -13,7 +13,7 @@ import pytest
 
 from srnn import LIF, SrnnError
 from srnn.nn.baselines import ClassicalRNN
-from test_onnx import NEURONS, make_net
+from support.networks import NEURONS, make_net
 
 nir = pytest.importorskip("nir")
 

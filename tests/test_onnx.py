@@ -21,44 +21,15 @@ from srnn.cli.options import shared
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.network import BidirectionalLayer, Layer
-from srnn.nn.neurons import as_neuron
+from support.networks import NEURONS, make_input, make_net
+from support.runs import make_run
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from srnn.deploy.export import onnx as exported  # noqa: E402  (needs the extra)
 
-NEURONS = {
-    "lif": as_neuron({"name": "lif", "threshold": 0.3, "reset": 0.1, "resistance": 2.0, "tau_mem": "normal(6, 1)"}),
-    "alif": as_neuron(
-        {
-            "name": "alif", "tau_mem": "normal(6, 1)", "threshold": 0.03, "beta": 0.5,
-            "initial": {"u": "uniform(0, 0.1)", "s": "u", "e": 0.1},
-        }
-    ),
-    "adlif": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0}),
-    "adlif-euler": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0, "discretisation": "euler"}),
-    "relu": as_neuron("relu"),
-    "integrator": as_neuron("integrator"),
-}  # fmt: skip
 FORMS: tuple[exported.Form, ...] = ("step", "sequence")
-
-
-def make_net(seed: int = 0, **options: Any) -> SRNN:
-    """5 inputs, two hidden layers, 4 outputs; weights large enough that all layers spike."""
-    generator = torch.Generator().manual_seed(seed)
-    net = SRNN(5, options.pop("hidden", [7, 6]), 4, generator=generator, backend="reference", **options)
-    with torch.no_grad():
-        for layer in net.modules():
-            if isinstance(layer, Layer):
-                layer.weight_in.mul_(3)
-                layer.bias.normal_(0.2, 0.1, generator=generator)  # type: ignore[union-attr]
-    return net.eval()
-
-
-def make_input(batch: int = 3, steps: int = 25, seed: int = 1) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(batch, steps, 5, generator=generator) < 0.4).float() * 2
 
 
 def run_both(net: SRNN, form: exported.Form, x: torch.Tensor) -> tuple[Any, Any, dict[str, Any], dict[str, Any]]:
@@ -292,18 +263,6 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         exported.to_model(make_net())
 
 
-def make_run(folder: Path, *overrides: str) -> Path:
-    """A run of the digits task with an untrained network."""
-    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.train.recipes import load_recipe
-    from srnn.train.runs import Run
-
-    run = Run.start(folder, load_recipe("digits", overrides), seed=0)
-    network = run.recipe.build_network(run.recipe.create_task(), 0)
-    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})  # type: ignore[arg-type]
-    return folder
-
-
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     parser = argparse.ArgumentParser(parents=[shared(*export_onnx.SHARED)])
     export_onnx.add_arguments(parser)
@@ -312,7 +271,7 @@ def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, out = make_run(tmp_path / "run"), tmp_path / "net.onnx"
+    run, out = make_run(tmp_path / "run", recipe="digits"), tmp_path / "net.onnx"
     found = json.loads(command(capsys, run, "--out", out, "--json"))
     assert found["form"] == "step" and found["greatest_difference"] < 1e-5 and found["inputs"]["x"][0] == "batch"
     model = onnx.load(out)
@@ -326,12 +285,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
-    from srnn.train.recipes import load_recipe
-    from srnn.train.runs import Run
-
-    run = Run.start(tmp_path / "run", load_recipe("digits", [], baseline="lstm"), seed=0)
-    network = run.recipe.build_network(run.recipe.create_task(), 0)
-    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
+    make_run(tmp_path / "run", recipe="digits", baseline="lstm")
     with pytest.raises(SrnnError, match="only spiking ones"):
         command(capsys, tmp_path / "run", "--out", tmp_path / "net.onnx")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from reporting import DIGITS, ECG, embedded, few_sequences, make_run
+from reporting import embedded
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.errors import SrnnError
@@ -25,6 +25,7 @@ from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pac
 from srnn.measure.page.samples import sample_indices
 from srnn.train.evaluation import evaluate
 from srnn.train.runs import Run
+from support.runs import DIGITS, ECG, few_sequences, make_run
 
 NO_EXIT = AnalysisOptions(early_exit=False)
 

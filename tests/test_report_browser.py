@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
 
 from browser import Browser, find_browser
-from reporting import DIGITS, ECG, few_sequences, make_run
 from srnn.measure.page import comparison_content, report_content, write_page
+from support.runs import DIGITS, ECG, few_sequences, make_run
 
 KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
 PLAY = "document.querySelector('.controls .main').textContent"

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, table, write_summary
 from srnn.cli.main import main
 from srnn.errors import SrnnError
@@ -21,6 +20,7 @@ from srnn.paper.matching import beside, cost, differences, energy, nearest, same
 from srnn.paper.published import TASKS, number
 from srnn.studies.summary import spread
 from srnn.train.recipes import load_recipe, shipped_recipes
+from support.runs import ECG, few_sequences, make_run
 
 pytestmark = pytest.mark.usefixtures("no_data")
 

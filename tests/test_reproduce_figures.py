@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, figure, write_summary, write_sweep
 from srnn.errors import SrnnError
 from srnn.paper import MAKERS, Sheet, reproduce
 from srnn.paper.costs import layer_energy
 from srnn.paper.figure1 import response
+from support.runs import ECG, few_sequences, make_run
 
 pytestmark = pytest.mark.usefixtures("no_data")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from reporting import ECG, few_sequences, make_run
 from reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
 from srnn.errors import SrnnError
 from srnn.paper import gather, write_curves
@@ -16,6 +15,7 @@ from srnn.paper.kinds import kind, spiking
 from srnn.paper.records import command_words
 from srnn.studies.summary import spread
 from srnn.train.recipes import load_recipe
+from support.runs import ECG, few_sequences, make_run
 
 pytestmark = pytest.mark.usefixtures("no_data")
 RELU = {"network.neuron": {"name": "relu"}}

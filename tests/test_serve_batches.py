@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 from serving import LEADS, Service, expected, serving
 from srnn.data.encoders import Statistics
 from srnn.deploy.streaming import Decoder
-from test_stream_decoder import make_run
+from srnn.train.runs import Run
+from support.runs import SPOKEN, make_run
 
 
 def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> None:
@@ -46,8 +47,7 @@ def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> 
 def test_a_batch_of_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 
-    task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
-    run = make_run(tmp_path / "run", *task)
+    run = Run.open(make_run(tmp_path / "run", *SPOKEN))
     ones = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
     monkeypatch.setattr(SpokenDigitsTask, "statistics", lambda self, data_dir: ones)
     decoder = Decoder.from_run(tmp_path / "run")

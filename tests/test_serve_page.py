@@ -19,7 +19,7 @@ from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders import Statistics
 from srnn.deploy.serve.app import Recording
 from srnn.deploy.streaming import Decoder
-from test_stream_decoder import make_run
+from support.runs import RECORDS, SPOKEN, make_run
 
 pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
@@ -34,9 +34,8 @@ INK = """(id => { const c = document.getElementById(id), d = c.getContext('2d').
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
     folder, patch = tmp_path_factory.mktemp("runs"), pytest.MonkeyPatch()
-    make_run(folder / "ecg", "--task.name", "ecg", "--task.options.source", "records", "--loss.name", "nll")
-    sound = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
-    make_run(folder / "words", *sound)
+    make_run(folder / "ecg", *RECORDS)
+    make_run(folder / "words", *SPOKEN)
     ones = Statistics(np.full(120, -5, np.float32), np.full(120, 3, np.float32))
     patch.setattr(SpokenDigitsTask, "statistics", lambda self, data_dir: ones)
     try:

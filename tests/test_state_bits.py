@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compiled import SANITIZED, build, compilers
+from exporting import check_states, network, signal
 from srnn import SRNN, SrnnError, Stream
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
@@ -35,10 +36,8 @@ from srnn.train.evaluation import evaluate_sequences
 from srnn.train.recipes import Recipe, load_recipe
 from srnn.train.runs import Run
 from srnn.train.training import train
-from test_compression_recipes import cut_and_resumed, trained
-from test_export_c import check_states, network, signal
-from test_integer import fixed, real
-from test_kernels_cpu import RANDOM, SHAPES, differentiate, make
+from support.kernels import RANDOM, SHAPES, differentiate, make
+from support.runs import cut_and_resumed, trained
 from tiny import TinyTask, tiny_recipe
 
 SLOW = pytest.mark.slow
@@ -96,18 +95,6 @@ def test_a_fine_grid_changes_no_gradient() -> None:
 
 
 # ---- the integer model and its C --------------------------------------------------------------------------------------------
-
-
-@given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 24), st.integers(-3, 15), st.sampled_from([8, 16]))
-def test_kept_numbers_are_rounded_and_held(value: int, at: int, bits: int, width: int) -> None:
-    saturated = [0]
-    number = fixed(value, at, saturated)
-    kept = number.kept(bits, width)
-    most = 2 ** (width - 1)
-    assert kept.bits == bits and -most <= kept.values.item() < most
-    if not saturated[0]:
-        assert abs(real(kept) - real(number)) <= 2.0 ** -(bits + 1)
-    assert number.kept(at, 32).values.item() == number.values.item()
 
 
 @pytest.mark.parametrize("width", [16, 8])

@@ -13,7 +13,7 @@ from srnn.data.encoders import Cochlea, EventBinning
 from srnn.data.encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
-from test_stream_encoders import streamed
+from support.streams import streamed
 
 BINNING = EventBinning(10.0, 10**6, units=60, pool=7)
 BARE = Cochlea(places=60, level=None, ramps=False)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sounds import write_wav
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.deploy.streaming import Decoder, Session
@@ -22,8 +23,8 @@ from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_sou
 from srnn.deploy.streaming.sources import Source, open_source
 from srnn.errors import SrnnError
 from srnn.measure.analysis.policy import ExitPolicy
-from test_stream_decoder import DIGITS, make_run
-from test_stream_sources import write_wav
+from srnn.train.runs import Run
+from support.runs import DIGITS, ECG, RECORDS, SPOKEN, make_run
 
 PIXELS = np.round(np.random.default_rng(0).random(64), 6)
 
@@ -38,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def ecg(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("runs") / "ecg"
-    make_run(folder, "--task.name", "ecg", "--task.options.source", "records", "--loss.name", "nll")
+    make_run(folder, *RECORDS)
     return str(folder)
 
 
@@ -229,7 +230,7 @@ def test_mistakes_are_one_line(
     np.save("flat.npy", np.array(3.0))
     np.savez("many.npz", a=np.ones(3), b=np.ones(3))
     np.savez("none.npz", signal=np.ones((0, 1)))
-    write_wav(Path("cut.wav"), 8000)
+    write_wav(Path("cut.wav"), np.arange(100, dtype=np.int16), 8000)
     Path("cut.wav").write_bytes(Path("cut.wav").read_bytes()[:-10])
     if words == ["record"]:
         Path("record.hea").unlink()
@@ -237,7 +238,7 @@ def test_mistakes_are_one_line(
 
 
 def test_raw_leads_for_a_network_of_steps_get_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_run(tmp_path / "run", "--task.name", "ecg", "--loss.name", "nll")
+    make_run(tmp_path / "run", *ECG)
     np.save(tmp_path / "x.npy", np.ones((5, 2)))
     assert "try --input signal" in refused(capsys, str(tmp_path / "run"), str(tmp_path / "x.npy"))
 
@@ -325,8 +326,7 @@ def test_no_push_imports_anything(kind: str, run: str, ecg: str, tmp_path: Path)
     """What is loaded at its first use would stall every other stream of a server: a decoder is made warm."""
     folder = {"digits": run, "ecg": ecg}.get(kind, str(tmp_path / kind))
     if kind == "speech":
-        made = make_run(Path(folder), "--task.name", "spoken-digits", "--task.options.normalise", "training",
-                        "--loss.name", "ce_mean")  # fmt: skip
+        made = Run.open(make_run(Path(folder), *SPOKEN))
         made.keep_statistics(Statistics(np.zeros(120, np.float32), np.ones(120, np.float32)))
     if kind == "cochlea":
         make_run(

@@ -12,39 +12,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SRNN, SrnnError
+from srnn import SrnnError
 from srnn.data.encoders import Statistics
-from srnn.data.tasks import Task, create_task
+from srnn.data.tasks import create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
-from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
-from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
-from srnn.train.recipes import Recipe
 from srnn.train.runs import Run
-from srnn.train.trained import Trained
-from tiny import TinyStepTask, TinyTask, tiny_recipe
+from support.runs import DIGITS, SPOKEN, make_run
+from support.streams import decoder, network
+from tiny import TinyStepTask, TinyTask
 
 QUICK = settings(max_examples=12, deadline=None)
 CUTS = st.lists(st.floats(0, 1), max_size=5)
 SUMMED = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
-
-
-def network(task: Task, readout: Any = "integrator", seed: int = 0, backend: str = "auto") -> SRNN:
-    generator = torch.Generator().manual_seed(seed)
-    net = SRNN(task.inputs, [12], task.outputs, "alif", readout, generator=generator, backend=backend).double()
-    with torch.no_grad():
-        net.layers[0].weight_in *= 4  # type: ignore[operator]
-    return net
-
-
-def decoder(task: Task, loss: str = "", signal: Any = None, net: SRNN | None = None, **options: Any) -> Decoder:
-    name = loss or ("nll" if task.kind == "per_step" else "ce_mean")
-    config = LossConfig(name=name, start=options.pop("start", 10))  # type: ignore[arg-type]
-    net = net or network(task, "spike_count" if name == "ce_spike_count" else "integrator")
-    trained = Trained(net, task, Recipe(loss=config), options.pop("seed", 0))
-    return Decoder(trained, signal or task.live("steps"), **options)
 
 
 def joined(parts: list[Decisions]) -> Decisions:
@@ -225,18 +207,6 @@ def test_an_exit_rests_until_the_next_segment() -> None:
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
-def make_run(folder: Path, *overrides: str, seed: int = 3) -> Run:
-    """A run that was never trained, with a checkpoint."""
-    recipe = tiny_recipe(*overrides)
-    run = Run.start(folder, recipe, seed)
-    net = recipe.build_network(recipe.create_task(), seed)
-    save_checkpoint(run.best, network_tensors(net), {"architecture": architecture(net)})
-    return run
-
-
-DIGITS = ("--task.name", "digits", "--loss.name", "ce_mean")
-
-
 def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
     make_run(tmp_path / "run", *DIGITS)
     found = Decoder.from_run(tmp_path / "run")
@@ -256,8 +226,7 @@ def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
 def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 
-    task = ("--task.name", "spoken-digits", "--task.options.normalise", "training", "--loss.name", "ce_mean")
-    make_run(tmp_path / "run", *task)
+    make_run(tmp_path / "run", *SPOKEN)
     with pytest.raises(SrnnError, match=r"has no statistics\.json, and to make it the training data are needed once"):
         Decoder.from_run(tmp_path / "run", data_dir=tmp_path)
     calls = []
@@ -311,7 +280,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused("up to 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
     refused("nothing to end early", "--task.name", "ecg", "--loss.name", "nll", policy=ExitPolicy("ce_mean"))
     refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))
-    run = make_run(tmp_path / "fresh", *DIGITS)
+    run = Run.open(make_run(tmp_path / "fresh", *DIGITS))
     run.best.unlink()
     with pytest.raises(SrnnError, match="no checkpoint yet"):
         Decoder.from_run(tmp_path / "fresh")

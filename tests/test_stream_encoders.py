@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics, sliding_window, ternary
 from srnn.data.encoders.speech import scale
-from srnn.data.encoders.streaming import Chain, PassThrough, StreamEncoder
+from srnn.data.encoders.streaming import Chain, PassThrough
 from srnn.data.encoders.streaming_crossing import CrossingStream
 from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
 from srnn.data.encoders.streaming_smoothing import SmoothingStream
@@ -21,6 +21,7 @@ from srnn.data.encoders.streaming_speech import DerivativeStream, LogMelStream, 
 from srnn.data.encoders.streaming_window import WindowStream
 from srnn.data.signals import CrossingPath
 from srnn.errors import SrnnError
+from support.streams import streamed
 
 QUICK = settings(max_examples=25, deadline=None)
 CUTS = st.lists(st.floats(0, 1), max_size=6)
@@ -36,18 +37,6 @@ def walk(seed: int, samples: int, channels: int) -> np.ndarray:
 def statistics(channels: int) -> Statistics:
     rng = np.random.default_rng(5)
     return Statistics(rng.standard_normal(channels).astype(np.float32), (rng.random(channels) + 0.5).astype(np.float32))
-
-
-def streamed(encoder: StreamEncoder, x: np.ndarray, cuts: list[float], renew: Any = None) -> np.ndarray:
-    """All steps of a signal cut at these places; ``renew`` makes a new encoder, which takes over the state at each."""
-    places = [0, *sorted(round(cut * len(x)) for cut in cuts), len(x)]
-    parts = []
-    for a, b in itertools.pairwise(places):
-        parts.append(encoder.push(x[a:b]))
-        if renew is not None:
-            old, encoder = encoder, renew()
-            encoder.restore(old.state)
-    return np.concatenate([*parts, encoder.flush()])
 
 
 MAKERS: dict[str, Any] = {

@@ -5,22 +5,16 @@ from __future__ import annotations
 import io
 import sys
 import types
-import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sounds import write_wav
 from srnn.deploy.streaming.microphone import open_microphone
 from srnn.deploy.streaming.sources import Source, check_rate, open_source
 from srnn.errors import SrnnError
-
-
-def write_wav(path: Path, rate: int, channels: int = 1, samples: int = 100) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels), file.setsampwidth(2), file.setframerate(rate)
-        file.writeframes(np.arange(samples * channels, dtype="<i2").tobytes())
 
 
 def whole(source: Source) -> np.ndarray:
@@ -28,13 +22,13 @@ def whole(source: Source) -> np.ndarray:
 
 
 def test_sound_has_to_fit(tmp_path: Path) -> None:
-    write_wav(tmp_path / "a.wav", 8000)
+    write_wav(tmp_path / "a.wav", np.arange(100, dtype=np.int16), 8000)
     found = open_source(str(tmp_path / "a.wav"), 1, 8000, 7)
     assert found.seconds == 100 / 8000
     assert np.array_equal(whole(found)[:, 0], np.arange(100, dtype=np.float32) / 32768)
     with pytest.raises(SrnnError, match=r"8000 samples a second; this network reads 16000\. Resample"):
         open_source(str(tmp_path / "a.wav"), 1, 16000, 7)
-    write_wav(tmp_path / "b.wav", 8000, 2)
+    write_wav(tmp_path / "b.wav", np.zeros((100, 2), np.int16), 8000)
     with pytest.raises(SrnnError, match=r"has 2 channels; this network reads 1\. Mix"):
         open_source(str(tmp_path / "b.wav"), 1, 8000, 7)
     check_rate("x", None, 5), check_rate("x", 5, None), check_rate("x", 5, 5.000001)

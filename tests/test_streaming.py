@@ -14,8 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import srnn
-from srnn import SRNN, Readout, Spikes, SrnnError, Stream
+from srnn import Readout, Spikes, SrnnError, Stream
 from srnn.nn.neurons import NEURONS, as_neuron
+from support.streams import make, same_bits, signal, whole
 
 pytest.importorskip("numba")
 
@@ -23,39 +24,6 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
     "adlif euler": {"name": "adlif", "discretisation": "euler"}
 }
 QUICK = settings(max_examples=20, deadline=None)
-
-
-def make(
-    seed: int = 0, inputs: int = 5, hidden: Any = (37, 20), outputs: int = 3, neuron: Any = "alif", readout: Any = "integrator",
-    dtype: torch.dtype = torch.float64, gain: float = 4.0, **options: Any,
-) -> SRNN:  # fmt: skip
-    """A network that spikes."""
-    generator = torch.Generator().manual_seed(seed)
-    net = SRNN(inputs, list(hidden), outputs, neuron, readout, generator=generator, **options).to(dtype)
-    with torch.no_grad():
-        for layer in [*net.layers, net.readout]:
-            layer.weight_in *= gain  # type: ignore[operator]
-            layer.bias += 0.05 * torch.randn(layer.size, generator=generator, dtype=dtype)  # type: ignore[operator]
-    return net
-
-
-def signal(
-    *shape: int, seed: int = 1, density: float = 0.3, binary: bool = False, dtype: Any = np.float64
-) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    values = np.ones(shape) if binary else rng.standard_normal(shape)
-    return np.ascontiguousarray((values * (rng.random(shape) < density)).astype(dtype))
-
-
-def whole(net: SRNN, x: np.ndarray, state: Any = None) -> tuple[np.ndarray, Any]:
-    """The reference for a batch: (n, T, inputs) -> output and final state."""
-    with torch.no_grad():
-        output, state = net(torch.from_numpy(x), state)
-    return output.numpy(), state
-
-
-def same_bits(one: Any, other: Any) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(sum(map(tuple, one), ()), sum(map(tuple, other), ()), strict=True))
 
 
 @pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count", "relu"])

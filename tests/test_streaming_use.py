@@ -18,7 +18,7 @@ import torch
 
 from srnn import SRNN, Spikes, SrnnError, Stream
 from srnn.nn.neurons import as_neuron
-from test_streaming import make, same_bits, signal, whole
+from support.streams import make, same_bits, signal, whole
 
 pytest.importorskip("numba")
 

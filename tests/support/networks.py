@@ -1,0 +1,42 @@
+"""Networks that spike and what they are given, for the tests of the graph formats (ONNX, NIR)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from srnn import SRNN
+from srnn.nn.network import Layer
+from srnn.nn.neurons import as_neuron
+
+NEURONS = {
+    "lif": as_neuron({"name": "lif", "threshold": 0.3, "reset": 0.1, "resistance": 2.0, "tau_mem": "normal(6, 1)"}),
+    "alif": as_neuron(
+        {
+            "name": "alif", "tau_mem": "normal(6, 1)", "threshold": 0.03, "beta": 0.5,
+            "initial": {"u": "uniform(0, 0.1)", "s": "u", "e": 0.1},
+        }
+    ),
+    "adlif": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0}),
+    "adlif-euler": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0, "discretisation": "euler"}),
+    "relu": as_neuron("relu"),
+    "integrator": as_neuron("integrator"),
+}  # fmt: skip
+
+
+def make_net(seed: int = 0, **options: Any) -> SRNN:
+    """5 inputs, two hidden layers, 4 outputs; weights large enough that all layers spike."""
+    generator = torch.Generator().manual_seed(seed)
+    net = SRNN(5, options.pop("hidden", [7, 6]), 4, generator=generator, backend="reference", **options)
+    with torch.no_grad():
+        for layer in net.modules():
+            if isinstance(layer, Layer):
+                layer.weight_in.mul_(3)
+                layer.bias.normal_(0.2, 0.1, generator=generator)  # type: ignore[union-attr]
+    return net.eval()
+
+
+def make_input(batch: int = 3, steps: int = 25, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(batch, steps, 5, generator=generator) < 0.4).float() * 2

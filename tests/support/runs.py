@@ -1,0 +1,114 @@
+"""Runs for tests: made without training, or killed while training; and few sequences to evaluate them on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srnn.data.datasets import Split
+from srnn.data.datasets.digits import DigitsTask
+from srnn.data.datasets.ecg import ECGTask
+from srnn.nn.network import SRNN
+from srnn.train import training
+from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.train.recipes import Recipe, as_baseline, load_recipe
+from srnn.train.runs import Run
+from tiny import TinyTask, tiny_recipe
+
+DIGITS = ("--task.name=digits", "--loss.name=ce_mean")
+ECG = ("--task.name=ecg", "--loss.name=nll")
+RECORDS = (*ECG, "--task.options.source=records")
+SPOKEN = ("--task.name=spoken-digits", "--task.options.normalise=training", "--loss.name=ce_mean")
+
+
+def make_run(
+    folder: Path, *overrides: str, recipe: str = "tiny", baseline: str = "", seed: int = 3, epochs: int = 3
+) -> Path:
+    """The folder of a run whose network was never trained: a checkpoint, a log of so many epochs, and a result.
+
+    The recipe is the tests' tiny one or a shipped one; overrides name the task, and ``baseline`` a baseline of it.
+    """
+    given = tiny_recipe(*overrides) if recipe == "tiny" else load_recipe(recipe, overrides)
+    if baseline:
+        given = as_baseline(given, baseline)
+    run = Run.start(folder, given, seed)
+    network = given.build_network(given.create_task(), seed)
+    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
+    for epoch in range(1, epochs + 1):
+        report = {"loss": 2.0 / epoch, "accuracy": 0.3 * epoch, "firing_rate": {"layers": [0.1], "mean": 0.1}}
+        run.log(
+            {"epoch": epoch, "train": report, "validation": report, "lr": 0.01, "seconds": epoch, "best": epoch < 3}
+        )
+    if epochs:
+        run.write_json("result.json", {"accuracy": 0.6, "seconds": 3.0, "run": str(folder)})
+    return folder
+
+
+def few_digits(patch: pytest.MonkeyPatch) -> None:
+    """Only every tenth digit, and of it every fourth step: what is tested with them does not need to learn."""
+    whole = DigitsTask.load
+
+    def load(self: DigitsTask, split, data_dir=None) -> Split:
+        data = whole(self, split, data_dir)
+        return Split(data.x[::10, ::4], data.y[::10])
+
+    patch.setattr(DigitsTask, "load", load)
+    torch.set_num_threads(1)  # a network this small only waits for a second thread
+
+
+def few_sequences(patch: pytest.MonkeyPatch) -> None:
+    """Few digits; and a dozen electrocardiograms of 120 steps that nobody ever had."""
+
+    def load(self: ECGTask, split, data_dir=None) -> Split:
+        rng = np.random.default_rng(["train", "validation", "test"].index(split))
+        x = (rng.random((12, 120, 4)) < 0.1).astype(np.float32)
+        x[:, -1, 0] = -1  # as the paper's files have it
+        y = np.tile(np.repeat(np.arange(6), 10), 2)[None].repeat(12, 0)
+        y[:, :5] = -1
+        return Split(x, y, groups=np.array([f"record-{i // 3:02d}" for i in range(12)]))
+
+    few_digits(patch)
+    patch.setattr(ECGTask, "load", load)
+
+
+def trained(folder: Path, which: str = "best") -> SRNN:
+    """The network of a run of the tiny task, from its best or its last checkpoint."""
+    run = Run.open(folder)
+    network = run.recipe.build_network(TinyTask(), run.seed)
+    load_network(network, read_checkpoint(folder / "checkpoints" / f"{which}.safetensors"))
+    assert isinstance(network, SRNN)
+    return network
+
+
+class Killed(Exception):
+    """Ends training as a kill does: after a checkpoint, without a result."""
+
+
+def cut_and_resumed(
+    recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
+    training.train(recipe, folder / "whole", task=TinyTask())
+    save, count = training._save, iter(range(1000))
+
+    def killed(*arguments) -> None:
+        save(*arguments)
+        if next(count) == moment:
+            raise Killed
+
+    monkeypatch.setattr(training, "_save", killed)
+    with pytest.raises(Killed):
+        training.train(recipe, folder / "cut", task=TinyTask())
+    monkeypatch.setattr(training, "_save", save)
+    training.train(recipe, folder / "cut", task=TinyTask(), resume=True)
+    found = {}
+    for which in ("best", "last"):
+        ours, theirs = (
+            read_checkpoint(folder / name / "checkpoints" / f"{which}.safetensors").tensors for name in ("whole", "cut")
+        )
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+        found[which] = ours
+    return found

@@ -1,0 +1,15 @@
+"""Signals as sensors give them, and events of random networks, for the tests of what reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def two_leads(samples: int, seed: int = 0) -> np.ndarray:
+    """Something like an ECG from a 12-bit converter: beats, a drift, noise; whole numbers with an offset. (samples, 2)."""
+    rng, t = np.random.default_rng(seed), np.arange(samples)
+    beats = np.exp(-(((t % 210) - 100) ** 2) / 18.0) * 900 - np.exp(-(((t % 210) - 108) ** 2) / 30.0) * 300
+    beats += np.exp(-(((t % 210) - 170) ** 2) / 400.0) * 180
+    drift = 120 * np.sin(2 * np.pi * t / 1700)
+    leads = np.stack([beats + drift, -0.5 * beats + 0.7 * drift], 1) + rng.normal(0, 6, (samples, 2))
+    return np.rint(leads + 1024)
