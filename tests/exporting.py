@@ -15,8 +15,9 @@ from srnn import SRNN
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import DTYPES
 from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.nn.fixedpoint.device import DeviceNetwork, device_network
+from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
+from srnn.nn.network import FrozenNetwork
 
 NEURONS: dict[str, Any] = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else it hardly spikes
 STEP = """\
@@ -45,7 +46,7 @@ int main(void)
 def exported(net: Any, folder: Path, format: str = "float32", **options: Any) -> tuple[Plan, Any]:
     """(plan, model network) of a network that has been exported into the folder."""
     export_c(net, folder, "net", format, **options)  # type: ignore[arg-type]
-    device = net if isinstance(net, DeviceNetwork) else device_network(net, options.get("encoder"))
+    device = net if isinstance(net, FrozenNetwork) else device_network(net, options.get("encoder"))
     model = quantise(device, options.get("inputs_as"), options.get("state_as")) if format == "int8" else device
     return make_plan(model, "net"), model
 

@@ -20,8 +20,9 @@ from srnn.data.signals.crossing import smoothing_rows
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.arrays import DTYPES
 from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.nn.fixedpoint.device import DeviceNetwork, device_network, run_float32
+from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
+from srnn.nn.network import FrozenNetwork
 from support.runs import DIGITS, make_run
 from support.signals import two_leads
 
@@ -37,7 +38,7 @@ def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = S
     return np.concatenate([chain.push(signal), chain.flush()])
 
 
-def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, DeviceNetwork]:
+def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, FrozenNetwork]:
     net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
     export_c(net, folder, "heart", format, encoder=encoder)
     device = device_network(net, encoder)
@@ -45,7 +46,7 @@ def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, De
     return make_plan(model, "heart"), model
 
 
-def scores_of(model: DeviceNetwork, spikes: np.ndarray) -> np.ndarray:
+def scores_of(model: FrozenNetwork, spikes: np.ndarray) -> np.ndarray:
     """(T, 6), of spikes (T, 4)."""
     x = spikes[None]
     return (model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)).output[0]

@@ -238,8 +238,8 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("net", "options", "hint"),
     [
-        (lambda: make_net(bidirectional=True), {}, "NIR cannot say"),
-        (lambda: ClassicalRNN(3, [4], 2, "lstm"), {}, "spiking networks"),
+        (lambda: make_net(bidirectional=True), {}, r"^NIR cannot take this network: layers\.0 is bidirectional"),
+        (lambda: ClassicalRNN(3, [4], 2, "lstm"), {}, r"^NIR needs a spiking network \(SRNN\), not a ClassicalRNN"),
         (make_net, {"dt": 0.0}, "positive"),
         (make_net, {"dt": float("nan")}, "positive"),
         (make_net, {"discretisation": "heun"}, "'euler'"),

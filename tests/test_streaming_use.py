@@ -78,7 +78,7 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: setattr(s, "state", s.state[:2]), "tuple of 3 entries"),
         (lambda s: setattr(s, "state", s.state[::-1]), "layer 0 does not fit"),
         (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
-        (lambda s: Stream(s), "needs an SRNN, not Stream"),
+        (lambda s: Stream(s), "needs a spiking network .SRNN., not a Stream"),
         (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
         (lambda s: Stream(make(), streams=0), "positive whole number"),
         (lambda s: Stream(make(), streams=2.0), "positive whole number"),  # type: ignore[arg-type]

@@ -12,8 +12,8 @@ from ..errors import SrnnError
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
-    from ..nn.fixedpoint.device import DeviceNetwork
     from ..nn.fixedpoint.integer import InputFormat
+    from ..nn.network import FrozenNetwork
     from ..nn.network.state_format import StateFormat
 
 SHARED = ("run_folder", "--state-bits", "--data-dir", "--json")
@@ -106,7 +106,7 @@ def input_format(given: str | None, task: Task, data_dir: Path | None) -> InputF
 
 
 def state_format(
-    width: int, task: Task, data_dir: Path | None, device: DeviceNetwork, inputs_as: InputFormat
+    width: int, task: Task, data_dir: Path | None, device: FrozenNetwork, inputs_as: InputFormat
 ) -> StateFormat:
     """How states of that width are kept, by the ranges that they have on the training data."""
     from ..nn.network.state_format import StateFormat

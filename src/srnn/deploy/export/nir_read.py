@@ -8,10 +8,11 @@ layers (convolutions, synaptic currents, delays, skip connections) is refused by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from ...errors import SrnnError
 from ...files import parse_json, reading
 from ...files.hdf5 import open_hdf5
 from ...nn.kernels.problem import Output
-from ...nn.network import SRNN, Layer, Readout
+from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
+from ...nn.network.parameters import raw_from_tau
 from ...nn.neurons import LIF, Init, Integrator, Neuron, as_neuron
 from .nir_report import (
     EXTENSION,
@@ -46,6 +48,8 @@ NO_LEAK = 2.0**26
 """An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
 NO_MEMORY = 1e-3
 """Time constant, in steps, of an integrator that hands on its input: exp(-1000) is 0."""
+_Make = Callable[..., FrozenLayer]
+"""``FrozenLayer.of`` with all that the wiring says of a layer."""
 _SETTINGS = ("tau", "r", "v_leak", "v_threshold", "v_reset")
 
 
@@ -62,32 +66,6 @@ class Imported:
     discretisation: Discretisation
     about: Mapping[str, Any]
     """What the writer said about the network besides (see ``to_graph``); nothing in other libraries' files."""
-
-
-@dataclass
-class _Part:
-    """A layer to be made."""
-
-    where: str
-    """Its neuron's node."""
-    weight: Array
-    bias: Array
-    recurrent: Array | None
-    neuron: Neuron = field(default_factory=Integrator)
-    parameters: Mapping[str, Array] = field(default_factory=dict)
-    """The neuron's by name, time constants in steps; of the extension: the trained tensors themselves."""
-    output: Output = "emission"
-    extended: bool = False
-    finding: str = ""
-
-    @property
-    def size(self) -> int:
-        return len(self.weight)
-
-    def scale(self, factor: Array) -> None:
-        """Multiply the current, neuron by neuron."""
-        self.weight, self.bias = factor[:, None] * self.weight, factor * self.bias
-        self.recurrent = None if self.recurrent is None else factor[:, None] * self.recurrent
 
 
 def load(
@@ -147,14 +125,18 @@ def _from_graph(
     check_dt(step)
     check_discretisation(how)
     reader = _Reader(Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension)
-    parts = [reader.part(before, name) for before, name in reader.wiring.chain()]
-    names = layer_names(len(parts))
-    report = Report(
-        tuple(Entry(name, "neuron", "exact", part.finding) for name, part in zip(names, parts, strict=True))
-    )
+    chain = reader.wiring.chain()
+    found = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
+    names = layer_names(len(found))
+    layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, found, strict=True))
     return Imported(
-        network=_build(parts, reader.entries, source),
-        report=report,
+        network=_build(layers, reader.entries, source),
+        report=Report(
+            tuple(
+                Entry(name, "neuron", "exact", f"node '{layer.name}': {how}")
+                for name, (layer, how) in zip(names, found, strict=True)
+            )
+        ),
         name=str(entries.get("name", "")),
         class_names=tuple(map(str, entries.get("class_names", ()))),
         dt=step,
@@ -192,8 +174,11 @@ class _Reader:
     """Ours in the graph's metadata; empty where they are none or not wanted."""
     extension: bool
 
-    def part(self, before: str, name: str) -> _Part:
-        """The layer of a neuron's node, fed by ``before``; or of the output, where weights follow the last neuron."""
+    def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
+        """(layer, how it was read) of a neuron's node, fed by ``before``; or of the output, where weights follow the last neuron.
+
+        The layer has the node's name.
+        """
         wiring, source = self.wiring, self.wiring.source
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
@@ -210,27 +195,27 @@ class _Reader:
         for values in (weight, bias, recurrent):
             if values is not None and not np.isfinite(values).all():
                 raise SrnnError(f"{source}: the weights or bias into '{name}' are not finite.")
-        part = _Part(name, weight, bias, recurrent)
+        make = functools.partial(FrozenLayer.of, name, weight_in=weight, weight_rec=recurrent, bias=bias)
         if kind_of(node) == "Output":
-            _hand_on(part)
-        elif self.extension and EXTENSION in node.metadata:
-            self._extended(part, node)
-        else:
-            self._plain(part, node)
-        return part
+            neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
+            layer = make(neuron, parameters={"tau_mem": np.full(size, NO_MEMORY)}, output="membrane")
+            return layer, "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
+        if self.extension and EXTENSION in node.metadata:
+            return self._extended(make, node, name, size)
+        return self._plain(make, node, name, size, last)
 
-    def _plain(self, part: _Part, node: Any) -> None:
+    def _plain(self, make: _Make, node: Any, name: str, size: int, last: bool) -> tuple[FrozenLayer, str]:
         """What NIR itself says."""
-        kind, where = kind_of(node), f"{self.wiring.source}: '{part.where}'"
+        kind, where = kind_of(node), f"{self.wiring.source}: '{name}'"
         given = {name: np.asarray(getattr(node, name, 0.0), np.float64) for name in _SETTINGS}
         try:
-            tau, r, leak, threshold, reset = (np.broadcast_to(value.reshape(-1), part.size) for value in given.values())
+            tau, r, leak, threshold, reset = (np.broadcast_to(value.reshape(-1), size) for value in given.values())
         except ValueError as error:
             raise SrnnError(f"{where} has parameters of different lengths.") from error
         if not all(np.isfinite(values).all() for values in (tau, r, leak, threshold, reset)):
             raise SrnnError(f"{where} has parameters that are not finite.")
         if kind == "IF":
-            steps, r = np.full(part.size, NO_LEAK), r * self.dt * NO_LEAK
+            steps, r = np.full(size, NO_LEAK), r * self.dt * NO_LEAK
         else:
             steps = to_steps(tau, "euler" if kind == "LIF" else "exact", self.dt, self.discretisation)
         if not (np.isfinite(steps) & (steps >= (0.0 if kind == "LI" else 1.0))).all():
@@ -238,60 +223,60 @@ class _Reader:
                 f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s ({self.discretisation}); "
                 "name the writer's step with dt."
             )
-        part.finding = f"node '{part.where}': NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
+        how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
         if kind == "LI":
-            part.scale(r)
-            part.bias = part.bias + leak
-            part.parameters = {"tau_mem": np.maximum(steps, NO_MEMORY)}
-            part.neuron = Integrator(**_settings(steps, leak))
-            part.output = "membrane"
-        else:
-            if (leak[r == 0] != 0).any():
-                raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
-            part.bias = part.bias + np.divide(leak, r, out=np.zeros(part.size), where=leak != 0)
-            part.parameters = {"tau_mem": steps, "resistance": r, "threshold": threshold, "reset": reset}
-            part.neuron = LIF(**_settings(steps, leak))
+            neuron = Integrator(**_settings(steps, leak))
+            parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
+            layer = _scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), r)
+            return replace(layer, bias=layer.bias + leak), how
+        if (leak[r == 0] != 0).any():
+            raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
+        neuron = LIF(**_settings(steps, leak))
+        parameters = _stored(neuron, tau_mem=steps, resistance=r, threshold=threshold, reset=reset)
+        layer = make(neuron, parameters=parameters)
+        return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros(size), where=leak != 0)), how
 
-    def _extended(self, part: _Part, node: NIRNode) -> None:
+    def _extended(self, make: _Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
         """The layer that the extension describes, if its node still says what it said when both were written."""
         source = self.wiring.source
         try:
             found = parse_json(node.metadata[EXTENSION], source)
-            part.neuron, part.output = as_neuron(found["neuron"]), found["output"]
-            part.parameters = {
-                key: np.asarray(value) for key, value in node.metadata[f"{EXTENSION}_parameters"].items()
-            }
-            part.extended = True
-            if not all(np.isfinite(value).all() for value in part.parameters.values()):
-                raise ValueError("not finite")
-            layer = Layer(part.weight.shape[1], part.size, part.neuron, recurrent=False, output=part.output)
-            _fill(layer.to(_dtype(self.entries)), part)
+            neuron, stored = as_neuron(found["neuron"]), node.metadata[f"{EXTENSION}_parameters"]
+            parameters = {key: np.asarray(stored[key], _dtype(self.entries)) for key in neuron.parameters()}
+            if found["output"] not in get_args(Output):
+                raise ValueError("no output")
+            if any(value.shape != (size,) or not np.isfinite(value).all() for value in parameters.values()):
+                raise ValueError("not finite, or of another shape")
+            layer = make(neuron, parameters=parameters, output=found["output"])
         except (TypeError, ValueError, KeyError, AttributeError, SrnnError) as error:
-            raise SrnnError(f"{source}: the extension of '{part.where}' cannot be read; import without it.") from error
+            raise SrnnError(f"{source}: the extension of '{name}' cannot be read; import without it.") from error
         scaling = self.entries.get("scaling", "keep")
-        wanted, _, scale = neuron_node(layer, part.where, self.dt, self.discretisation, scaling)
+        wanted, _, scale = neuron_node(layer, self.dt, self.discretisation, scaling)
         same = type(wanted) is type(node) and all(
-            np.allclose(getattr(node, name), getattr(wanted, name), rtol=1e-5, atol=1e-12)
-            for name in _SETTINGS
-            if hasattr(wanted, name)
+            np.allclose(getattr(node, key), getattr(wanted, key), rtol=1e-5, atol=1e-12)
+            for key in _SETTINGS
+            if hasattr(wanted, key)
         )
         if not same:
             raise SrnnError(
-                f"{source}: '{part.where}' is not what its extension says: one of them has been changed, or dt has; import "
+                f"{source}: '{name}' is not what its extension says: one of them has been changed, or dt has; import "
                 "without the extension."
             )
-        if scaling != "keep":
-            part.scale(1.0 / scale)
-        part.finding = f"node '{part.where}': {part.neuron.name}, from the extension"
+        return (layer if scaling == "keep" else _scaled(layer, 1.0 / scale)), f"{neuron.name}, from the extension"
 
 
-def _hand_on(part: _Part) -> None:
-    """A readout for weights after the last neuron."""
-    part.neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
-    part.output = "membrane"
-    part.finding = (
-        f"node '{part.where}': weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
-    )
+def _scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
+    """The current multiplied, neuron by neuron."""
+    recurrent = None if layer.weight_rec is None else factor[:, None] * layer.weight_rec
+    return replace(layer, weight_in=factor[:, None] * layer.weight_in, weight_rec=recurrent, bias=factor * layer.bias)
+
+
+def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
+    """A neuron's parameters, time constants in steps, as it stores them."""
+    for name in neuron.taus:
+        raw = raw_from_tau(torch.from_numpy(np.array(values[name])), neuron.time_constants, neuron.tau_min)
+        values[name] = raw.numpy()
+    return {name: np.array(value) for name, value in values.items()}
 
 
 def _settings(steps: Array, leak: Array) -> dict[str, Any]:
@@ -303,45 +288,27 @@ def _settings(steps: Array, leak: Array) -> dict[str, Any]:
     return settings
 
 
-def _build(parts: list[_Part], entries: Mapping[str, Any], source: str) -> SRNN:
-    """The network of the parts, the last of which is the readout."""
-    *hidden, readout = parts
+def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: str) -> SRNN:
+    """The network of these layers, the last of which is the readout."""
+    *hidden, readout = layers
     try:
         network = SRNN(
-            parts[0].weight.shape[1],
-            [part.size for part in hidden],
+            layers[0].inputs,
+            [layer.size for layer in hidden],
             readout.size,
-            [part.neuron for part in hidden],
+            [layer.neuron for layer in hidden],
             Readout(readout.neuron, readout.output),
             entries.get("surrogate", "multi_gaussian"),
-            recurrent=[part.recurrent is not None for part in hidden],
+            recurrent=[layer.weight_rec is not None for layer in hidden],
             substeps=entries.get("substeps", 1),
-        ).to(_dtype(entries))
+        ).to(getattr(torch, _dtype(entries)))
     except (TypeError, ValueError) as error:
         raise SrnnError(f"{source} describes no network of this library: {error}.") from error
-    for layer, part in zip([*network.layers, network.readout], parts, strict=True):
-        assert isinstance(layer, Layer)
-        if part.extended:
-            layer.output = part.output
-        _fill(layer, part)
+    for target, layer in zip(network.layers, hidden, strict=True):
+        target.output = layer.output  # type: ignore[assignment]
+    FrozenNetwork(layers).into(network)
     return network.eval()
 
 
-@torch.no_grad()
-def _fill(layer: Layer, part: _Part) -> None:
-    """Put the part's numbers into a layer of its size."""
-    for target, value in ((layer.weight_in, part.weight), (layer.bias, part.bias), (layer.weight_rec, part.recurrent)):
-        if target is not None and value is not None:
-            target.copy_(torch.from_numpy(np.array(value)))
-    values = {name: torch.from_numpy(np.array(value)) for name, value in part.parameters.items()}
-    if not part.extended:
-        layer.params.set_values(**values)
-        return
-    for name, tensor in layer.params.state_dict().items():
-        if values[name].shape != tensor.shape:
-            raise SrnnError(f"'{name}' is of shape {tuple(values[name].shape)}, expected {tuple(tensor.shape)}.")
-        tensor.copy_(values[name])
-
-
-def _dtype(entries: Mapping[str, Any]) -> torch.dtype:
-    return torch.float64 if entries.get("dtype") == "float64" else torch.float32
+def _dtype(entries: Mapping[str, Any]) -> Literal["float32", "float64"]:
+    return "float64" if entries.get("dtype") == "float64" else "float32"

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from ...errors import SrnnError
-from ...nn.network import SRNN, Layer
-from ...nn.network.state_format import need_exact_states
+from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
+from ...nn.network.frozen import valid_parameters
 from .nir_report import (
     EXTENSION,
     FORMAT,
@@ -34,7 +34,6 @@ from .nir_report import (
     Verdict,
     check_discretisation,
     check_dt,
-    layer_names,
     to_seconds,
 )
 
@@ -132,21 +131,19 @@ def to_graph(
     check_discretisation(discretisation)
     if scaling not in get_args(Scaling):
         raise SrnnError(f"The scaling is 'keep', 'one' or 'unscaled', not {scaling!r}.")
-    _check(net)
-    nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([net.inputs])})}
-    edges, below, entries = [], "input", _of_the_network(net)
-    layers = [*net.layers, net.readout]
-    for index, (layer, where) in enumerate(zip(layers, layer_names(len(layers)), strict=True)):
-        key = where if layer is net.readout else f"layer{index}"  # readers may split a node's name at its dots
-        assert isinstance(layer, Layer)
-        made, found = _layer_nodes(layer, where, dt, discretisation, scaling)
+    frozen = freeze(net, "NIR", neurons=_NEURONS)
+    nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([frozen.inputs])})}
+    edges, below, entries = [], "input", _of_the_network(frozen)
+    for layer in frozen.layers:
+        key = layer.name.replace("layers.", "layer")  # readers may split a node's name at its dots
+        made, found = _layer_nodes(layer, dt, discretisation, scaling)
         nodes |= {f"{key}{suffix}": node for suffix, node in made.items()}
         entries += found
         edges += [(below, f"{key}_in"), (f"{key}_in", f"{key}.neuron")]
-        if layer.recurrent:
+        if layer.weight_rec is not None:
             edges += [(f"{key}.neuron", f"{key}.rec"), (f"{key}.rec", f"{key}.neuron")]
         below = f"{key}.neuron"
-    nodes["output"] = nir.Output({"output": np.array([net.outputs])})
+    nodes["output"] = nir.Output({"output": np.array([frozen.outputs])})
     edges.append((below, "output"))
     entry = {
         "format": FORMAT,
@@ -155,22 +152,22 @@ def to_graph(
         "dt": dt,
         "discretisation": discretisation,
         "scaling": scaling,
-        "substeps": net.substeps,
-        "surrogate": _surrogate(net),
-        "dtype": str(net.readout.weight_in.dtype).removeprefix("torch."),
+        "substeps": frozen.substeps,
+        "surrogate": {"name": net.surrogate.name, **asdict(net.surrogate)},
+        "dtype": frozen.dtype,
         "about": dict(about or {}),
     }
     return nir.NIRGraph(nodes, edges, metadata={EXTENSION: json.dumps(entry)}), Report(tuple(entries))
 
 
 def _layer_nodes(
-    layer: Layer, where: str, dt: float, discretisation: Discretisation, scaling: Scaling
+    layer: FrozenLayer, dt: float, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[dict[str, Any], list[Entry]]:
     """({"_in", ".neuron" and ".rec": node}, findings) of a layer."""
     import nir
 
-    node, spec, scale = neuron_node(layer, where, dt, discretisation, scaling)
-    weight, bias = _numbers(layer.weight_in), _numbers(layer.bias)
+    where, weight = layer.name, layer.weight_in
+    node, spec, scale = neuron_node(layer, dt, discretisation, scaling)
     entries = [
         Entry(
             where,
@@ -192,20 +189,21 @@ def _layer_nodes(
         factor = scale[:, None] if values.ndim == 2 else scale
         return values if scaling == "keep" else (values.astype(np.float64) * factor).astype(dtype)
 
-    into = nir.Linear(scaled(weight)) if layer.bias is None else nir.Affine(scaled(weight), scaled(bias))
+    into = nir.Affine(scaled(weight), scaled(layer.bias)) if layer.has_bias else nir.Linear(scaled(weight))
     nodes = {"_in": into, ".neuron": node}
     if layer.weight_rec is not None:
-        nodes[".rec"] = nir.Linear(scaled(_numbers(layer.weight_rec)))
+        nodes[".rec"] = nir.Linear(scaled(layer.weight_rec))
     return nodes, entries
 
 
 def neuron_node(
-    layer: Layer, where: str, dt: float, discretisation: Discretisation, scaling: Scaling
+    layer: FrozenLayer, dt: float, discretisation: Discretisation, scaling: Scaling
 ) -> tuple[Any, _Neuron, Array]:
     """(node with the extension, what it leaves out, factor of the weights (size,))."""
     import nir
 
-    values = {name: _numbers(value).astype(np.float64) for name, value in layer.params.values().items()}
+    parameters = valid_parameters(layer.neuron, layer.parameters)
+    values = {name: value.astype(np.float64) for name, value in parameters.items()}
     spec = _NEURONS[layer.neuron.name](values)
     if spec.threshold is not None and layer.output == "membrane":
         lost = (
@@ -217,20 +215,19 @@ def neuron_node(
     tau = to_seconds(values["tau_mem"], spec.own, dt, discretisation)
     if not (np.isfinite(tau) & (tau > 0)).all():
         raise SrnnError(
-            f"{where}: a time constant of {values['tau_mem'].min():g} steps has no tau in NIR with the discretisation "
+            f"{layer.name}: a time constant of {values['tau_mem'].min():g} steps has no tau in NIR with the discretisation "
             f"'{discretisation}'; try the other one."
         )
     r = {"keep": spec.r, "one": np.ones_like(tau), "unscaled": tau / dt}[scaling]
     extension = {"neuron": layer.neuron.describe(), "output": layer.output}
-    raw = {name: _numbers(value) for name, value in layer.params.state_dict().items()}
-    metadata = {EXTENSION: json.dumps(extension), f"{EXTENSION}_parameters": raw}
+    metadata = {EXTENSION: json.dumps(extension), f"{EXTENSION}_parameters": dict(layer.parameters)}
     zero = np.zeros_like(tau)
     if spec.threshold is None:
         return nir.LI(tau, r, zero, metadata=metadata), spec, spec.r / r
     return nir.LIF(tau, r, zero, spec.threshold, spec.reset, metadata=metadata), spec, spec.r / r
 
 
-def _of_the_network(net: SRNN) -> list[Entry]:
+def _of_the_network(net: FrozenNetwork) -> list[Entry]:
     entries = []
     if net.substeps > 1:
         entries.append(
@@ -241,37 +238,12 @@ def _of_the_network(net: SRNN) -> list[Entry]:
                 f"a host must hold each input for {net.substeps} steps and average the output",
             )
         )
-    for name, module in net.named_modules():
-        if isinstance(module, Layer):
-            parts = [f"{key} = {how}" for key, how in module.neuron.initial if how == "u" or how.a or how.b]  # type: ignore[union-attr]
-            if parts:
-                entries.append(
-                    Entry(name, "initial state", "lost", f"NIR's neurons start at rest, not with {', '.join(parts)}")
-                )
+    for layer in net.layers:
+        parts = [f"{key} = {how}" for key, how in layer.neuron.initial if how == "u" or how.a or how.b]  # type: ignore[union-attr]
+        if parts:
+            lost = f"NIR's neurons start at rest, not with {', '.join(parts)}"
+            entries.append(Entry(layer.name, "initial state", "lost", lost))
     return entries
-
-
-def _check(net: Any) -> None:
-    if not isinstance(net, SRNN):
-        raise SrnnError(f"The NIR export knows spiking networks (SRNN), not {type(net).__name__}.")
-    if net.bidirectional:
-        raise SrnnError("A bidirectional network reads the sequence from its end, too, which NIR cannot say.")
-    if net.encoder is not None:
-        raise SrnnError("A network with a trained encoder makes +1 and -1 of its input, which NIR cannot say.")
-    for _, module in net.named_modules():
-        if isinstance(module, Layer) and module.neuron.name not in _NEURONS:
-            raise SrnnError(f"The NIR export does not know the neuron '{module.neuron.name}' (export/nir_write.py).")
-    need_exact_states(net, "NIR")
-
-
-def _surrogate(net: SRNN) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {"name": net.surrogate.name, **asdict(net.surrogate)}
-
-
-def _numbers(tensor: Any) -> Array:
-    return np.zeros(0) if tensor is None else np.ascontiguousarray(tensor.detach().cpu().numpy())
 
 
 def _span(values: Array) -> str:

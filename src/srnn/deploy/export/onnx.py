@@ -25,8 +25,7 @@ import torch
 from ...errors import SrnnError
 from ...files import reading
 from ...nn.equations import equations
-from ...nn.network import SRNN, BidirectionalLayer, Layer
-from ...nn.network.state_format import need_exact_states
+from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
 from .onnx_graph import Constants, Graph, Nodes, Value
 
 if TYPE_CHECKING:
@@ -69,10 +68,10 @@ def to_model(
 
     if form not in get_args(Form):
         raise SrnnError(f"The form of an ONNX model is 'step' or 'sequence', not {form!r}.")
-    _check(net, form)
-    constants = Constants(np.dtype(str(net.readout.weight_in.dtype).removeprefix("torch.")))
+    frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
+    constants = Constants(np.dtype(frozen.dtype))
     graph = Graph("step" if form == "step" else "sequence", constants)
-    (_step_form if form == "step" else _sequence_form)(net, graph)
+    (_step_form if form == "step" else _sequence_form)(frozen, graph)
     model = helper.make_model(
         graph.proto(with_constants=True),
         producer_name="srnn",
@@ -81,8 +80,8 @@ def to_model(
         ir_version=IR_VERSION,
         doc_string=f"{name}, {form} form, exported by srnn {__version__}",
     )
-    layers = {key: layer.neuron.name for key, layer in _layers(net)}
-    initial = {f"{key}.{variable}": str(how) for key, layer in _layers(net) for variable, how in layer.neuron.initial}
+    layers = {key: layer.neuron.name for key, layer in frozen.directions.items()}
+    initial = {f"{k}.{name}": str(how) for k, layer in frozen.directions.items() for name, how in layer.neuron.initial}
     texts = {
         "name": name,
         "form": form,
@@ -90,7 +89,7 @@ def to_model(
         "step_ms": json.dumps(step_ms),
         "neurons": json.dumps(layers),
         "initial_state": json.dumps(initial),
-        "substeps": json.dumps(net.substeps),
+        "substeps": json.dumps(frozen.substeps),
     }
     helper.set_model_props(model, {**texts, **dict(metadata or {})})
     onnx.checker.check_model(model, full_check=True)
@@ -113,7 +112,7 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
         singles += entry if isinstance(layer, BidirectionalLayer) else [entry]
     return {
         f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
-        for (key, layer), values in zip(_layers(net), singles, strict=True)
+        for (key, layer), values in zip(net.freeze().directions.items(), singles, strict=True)
         for variable, value in zip(layer.neuron.State._fields, values, strict=True)
     }
 
@@ -166,65 +165,62 @@ def greatest_difference(
 # ---- building ---------------------------------------------------------------------------------------------------------------
 
 
-def _step_form(net: SRNN, graph: Graph) -> None:
+def _step_form(net: FrozenNetwork, graph: Graph) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
-    layers = list(_layers(net))
+    *hidden, readout = net.layers
     x = _encode(graph, net, graph.input("x", ["batch", net.inputs]))
-    before = [_state_inputs(graph, key, layer) for key, layer in layers]
-    below = [_project(graph, *layers[0], x)] * net.substeps if len(layers) > 1 else [x]
-    after: list[list[Value]] = []
-    for number, (key, layer) in enumerate(layers[:-1]):
-        currents = below if number == 0 else [_project(graph, key, layer, value) for value in below]
-        state, below = before[number], []
-        for current in currents:
-            output, state = _advance(graph, key, layer, current, state)
-            below.append(output)
+    before = [_state_inputs(graph, layer.name, layer) for layer in net.layers]
+    below, after = [x], list[list[Value]]()
+    for layer, state in zip(hidden, before, strict=False):
+        currents = [_project(graph, layer.name, layer, value) for value in below]
+        outputs = list[Value]()
+        for current in currents * (net.substeps if layer is hidden[0] else 1):
+            output, state = _advance(graph, layer.name, layer, current, state)
+            outputs.append(output)
+        below = outputs
         after.append(state)
-    key, readout = layers[-1]
     pooled = below[0] if len(below) == 1 else graph.one("Sum", *below) / float(len(below))
-    y, state = _advance(graph, key, readout, _project(graph, key, readout, pooled), before[-1])
-    after.append(state)
+    y, state = _advance(graph, readout.name, readout, _project(graph, readout.name, readout, pooled), before[-1])
     graph.output("y", y, ["batch", net.outputs])
-    _state_outputs(graph, layers, after)
+    _state_outputs(graph, net, [*after, state])
 
 
-def _sequence_form(net: SRNN, graph: Graph) -> None:
+def _sequence_form(net: FrozenNetwork, graph: Graph) -> None:
     """One product for the whole input and one Scan over time for each layer, or for each direction of a layer."""
-    layers = list(_layers(net))
     x = _encode(graph, net, graph.input("x", ["batch", "time", net.inputs]))
-    before = {key: _state_inputs(graph, key, layer) for key, layer in layers}
+    before = {key: _state_inputs(graph, key, layer) for key, layer in net.directions.items()}
     after: dict[str, list[Value]] = {}
-
-    def scan(key: str, layer: Layer, value: Value, repeats: int, backwards: bool, late: bool = False) -> Value:
-        current = _repeat(graph, _project(graph, key, layer, value), repeats, layer.size)
-        current = _one_step_late(graph, current) if late else current
-        output, after[key] = _scan(graph, key, layer, current, before[key], backwards)
-        return output
-
-    for number, layer in enumerate(net.layers):
-        key, repeats = f"layers.{number}", net.substeps if number == 0 else 1
-        if isinstance(layer, BidirectionalLayer):
-            ahead = scan(f"{key}.forward_layer", layer.forward_layer, x, repeats, backwards=False)
-            back = scan(f"{key}.backward_layer", layer.backward_layer, x, repeats, backwards=True, late=layer.late)
-            mean = layer.merge == "mean"
-            x = 0.5 * (ahead + back) if mean else graph.one("Concat", ahead, back, attributes={"axis": 2})
+    *hidden, readout = net.layers
+    for layer in hidden:
+        outputs = []
+        for key, one in layer.directions.items():
+            backwards, current = one is layer.backward, _project(graph, key, one, x)
+            current = _repeat(graph, current, net.substeps if layer is hidden[0] else 1, one.size)
+            current = _one_step_late(graph, current) if backwards and layer.late else current
+            output, after[key] = _scan(graph, key, one, current, before[key], backwards)
+            outputs.append(output)
+        if len(outputs) == 1:
+            (x,) = outputs
+        elif layer.merge == "mean":
+            x = 0.5 * (outputs[0] + outputs[1])
         else:
-            x = scan(key, layer, x, repeats, backwards=False)  # type: ignore[arg-type]
-    if net.substeps > 1 and net.layers:
-        x = graph.one("Reshape", x, np.array([0, -1, net.substeps, net.readout.inputs]))
+            x = graph.one("Concat", *outputs, attributes={"axis": 2})
+    if net.substeps > 1:
+        x = graph.one("Reshape", x, np.array([0, -1, net.substeps, readout.inputs]))
         x = graph.one("ReduceMean", x, attributes={"axes": [2], "keepdims": 0})
-    y = scan("readout", net.readout, x, 1, backwards=False)
+    current = _project(graph, readout.name, readout, x)
+    y, after[readout.name] = _scan(graph, readout.name, readout, current, before[readout.name], False)
     graph.output("y", y, ["batch", "time", net.outputs])
-    _state_outputs(graph, layers, [after[key] for key, _ in layers])
+    _state_outputs(graph, net, [after[key] for key in net.directions])
 
 
-def _project(graph: Graph, key: str, layer: Layer, x: Value) -> Value:
+def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:
     """The current that the input x (..., inputs) makes: x W_in^T + bias."""
-    weight = graph.constants.name(layer.weight_in.detach().cpu().numpy().T, f"{key}.weight_in")
+    weight = graph.constants.name(layer.weight_in.T, f"{key}.weight_in")
     current = graph.one("MatMul", x, Value(graph, weight))
-    if layer.bias is None:
+    if not layer.has_bias:
         return current
-    bias = graph.constants.name(layer.bias.detach().cpu().numpy(), f"{key}.bias")
+    bias = graph.constants.name(layer.bias, f"{key}.bias")
     return graph.one("Add", current, Value(graph, bias))
 
 
@@ -244,14 +240,15 @@ def _one_step_late(graph: Graph, current: Value) -> Value:
     return graph.one("Concat", others, first, attributes={"axis": 1})
 
 
-def _advance(graph: Graph, key: str, layer: Layer, current: Value, state: list[Value]) -> tuple[Value, list[Value]]:
+def _advance(
+    graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value]
+) -> tuple[Value, list[Value]]:
     """One step of a layer: (what it hands on, new state). As ``kernels.reference``."""
     neuron, s = layer.neuron, state[-1]
     if layer.weight_rec is not None:
-        weight = graph.constants.name(layer.weight_rec.detach().cpu().numpy().T, f"{key}.weight_rec")
+        weight = graph.constants.name(layer.weight_rec.T, f"{key}.weight_rec")
         current = current + graph.one("MatMul", s, Value(graph, weight))
-    coefficients = [value.detach().cpu().numpy() for value in layer.params.coefficients()]
-    *new, v = equations(type(neuron)).run(Nodes(graph), [*state, current, *coefficients])
+    *new, v = equations(type(neuron)).run(Nodes(graph), [*state, current, *layer.coefficients.values()])
     if neuron.emission == "spike":
         above = graph.one("Greater", v, 0.0)
         s = graph.one("CastLike", above, v)
@@ -263,7 +260,7 @@ def _advance(graph: Graph, key: str, layer: Layer, current: Value, state: list[V
 
 
 def _scan(
-    graph: Graph, key: str, layer: Layer, current: Value, state: list[Value], backwards: bool
+    graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value], backwards: bool
 ) -> tuple[Value, list[Value]]:
     """A layer over the time axis of current (batch, time, size): (what it hands on, final state)."""
     body = Graph(f"{key}.body", graph.constants)
@@ -286,41 +283,22 @@ def _scan(
     return outputs, final
 
 
-def _encode(graph: Graph, net: SRNN, x: Value) -> Value:
+def _encode(graph: Graph, net: FrozenNetwork, x: Value) -> Value:
     """What the network's trained encoder, if it has one, makes of the input: -1, 0 and 1."""
-    if net.encoder is None:
+    if net.threshold is None:
         return x
-    theta = net.encoder.threshold.detach().cpu().to(net.readout.weight_in.dtype).numpy()
-    above, below = graph.one("Greater", x, theta), graph.one("Less", x, -theta)
+    above, below = graph.one("Greater", x, net.threshold), graph.one("Less", x, -net.threshold)
     return graph.one("CastLike", above, x) - graph.one("CastLike", below, x)
 
 
-def _state_inputs(graph: Graph, key: str, layer: Layer) -> list[Value]:
+def _state_inputs(graph: Graph, key: str, layer: FrozenLayer) -> list[Value]:
     return [graph.input(f"{key}.{variable}", ["batch", layer.size]) for variable in layer.neuron.State._fields]
 
 
-def _state_outputs(graph: Graph, layers: list[tuple[str, Layer]], after: list[list[Value]]) -> None:
-    for (key, layer), values in zip(layers, after, strict=True):
+def _state_outputs(graph: Graph, net: FrozenNetwork, after: list[list[Value]]) -> None:
+    for (key, layer), values in zip(net.directions.items(), after, strict=True):
         for variable, value in zip(layer.neuron.State._fields, values, strict=True):
             graph.output(f"{key}.{variable}.next", value, ["batch", layer.size])
-
-
-def _layers(net: SRNN) -> list[tuple[str, Layer]]:
-    """Single layers by name, in the order of the state; the readout last."""
-    return [(name, module) for name, module in net.named_modules() if isinstance(module, Layer)]
-
-
-def _check(net: Any, form: Form) -> None:
-    if not isinstance(net, SRNN):
-        raise SrnnError(
-            f"The ONNX export knows spiking networks (SRNN), not {type(net).__name__}; use torch.onnx for it."
-        )
-    for layer in net.layers:
-        if isinstance(layer, BidirectionalLayer) and form == "step":
-            raise SrnnError("A bidirectional network needs the whole sequence: export its sequence form.")
-    if net.readout.weight_in.dtype not in (torch.float32, torch.float64):
-        raise SrnnError(f"The ONNX export needs float32 or float64; the weights are {net.readout.weight_in.dtype}.")
-    need_exact_states(net, "ONNX")
 
 
 def _need(package: str) -> None:

@@ -18,9 +18,8 @@ from ...compiling import has_numba
 from ...errors import SrnnError
 from ...nn import kernels
 from ...nn.kernels import Spikes
-from ...nn.kernels.cpu import DTYPES
 from ...nn.kernels.problem import CannotCompile
-from ...nn.network import SRNN, BidirectionalLayer
+from ...nn.network import SRNN, FrozenNetwork, freeze
 from ...nn.network.srnn import State
 
 Array = np.ndarray[Any, Any]
@@ -59,36 +58,18 @@ class _SteppedNetwork:
                 place[which] = part
 
 
-def _network(net: SRNN, streams: int) -> Any:
+def _network(net: SRNN, frozen: FrozenNetwork, streams: int) -> Any:
     """The fastest way to step the network: a PackedNetwork, or a _SteppedNetwork and a warning (as ``kernels.run_layer``)."""
     layers: list[Any] = [*net.layers, net.readout]
     backends = {layer.backend for layer in layers}
-    dtype = net.readout.weight_in.dtype
-    reason = ""
     if "reference" not in backends:
-        if not has_numba():
-            reason = "Numba is not installed"
-        elif dtype not in DTYPES:
-            reason = f"a stream needs float32 or float64 (the weights are {dtype})"
-        elif any(layer.output != "emission" for layer in net.layers):
-            reason = "a hidden layer hands on its membrane"
-        else:
-            from ...nn.kernels.cpu.packing import PackedNetwork, StreamLayer
+        lacking = frozen.why_not("A compiled stream")
+        reason = "Numba is not installed" if not has_numba() else lacking[0] if lacking else ""
+        if not reason:
+            from ...nn.kernels.cpu.packing import PackedNetwork
 
-            parts = [
-                StreamLayer(
-                    neuron=neuron,
-                    weight_in=layer.weight_in,
-                    bias=layer.bias,
-                    weight_rec=layer.weight_rec,
-                    coefficients=coefficients,
-                    output=layer.output,
-                )
-                for layer in layers
-                for neuron, coefficients in [layer.dynamics()]
-            ]
             try:
-                return PackedNetwork(parts, net.substeps, streams)
+                return PackedNetwork(frozen, streams)
             except CannotCompile as error:
                 reason = str(error).rstrip(".")
         if "cpu" in backends:
@@ -128,25 +109,16 @@ class Stream:
     """
 
     def __init__(self, net: SRNN, streams: int | None = None, *, generator: torch.Generator | None = None) -> None:
-        if not isinstance(net, SRNN):
-            raise SrnnError(f"A stream needs an SRNN, not {type(net).__name__}.")
-        if any(isinstance(layer, BidirectionalLayer) for layer in net.layers):
-            raise SrnnError(
-                "A bidirectional network needs the whole sequence; a stream needs one that reads forwards only."
-            )
+        frozen = freeze(net, "A stream")
         if streams is not None and (not isinstance(streams, int) or isinstance(streams, bool) or streams < 1):
             raise SrnnError(f"streams is None or a positive whole number, not {streams!r}.")
         self._net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
         # A trained encoder is applied here, before the compiled step, which knows only layers.
-        encoder, self._net.encoder = self._net.encoder, None
-        self._threshold: Array | None = None
-        if encoder is not None:
-            self._threshold = encoder.threshold.to(net.readout.weight_in.dtype).numpy()
+        self._net.encoder, self._threshold = None, frozen.threshold
         self.inputs, self.outputs, self.streams = net.inputs, net.outputs, streams
         self._count = 1 if streams is None else streams
-        self._network = _network(self._net, self._count)
-        double = net.readout.weight_in.dtype == torch.float64
-        self.dtype: np.dtype[Any] = np.dtype(np.float64 if double else np.float32)
+        self._network = _network(self._net, frozen, self._count)
+        self.dtype: np.dtype[Any] = frozen.layers[-1].weight_in.dtype
         self._everyone = np.arange(self._count)
         self._prepare()
         self.reset(generator=generator)

@@ -21,8 +21,9 @@ import numpy as np
 
 from ...errors import SrnnError
 from ..equations import equations
+from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat, check_width
-from .device import Array, DeviceLayer, DeviceNetwork, DeviceRun, States, emit
+from .device import DeviceRun, States, emit
 from .fixed import INT32_MAX, FixedArray
 from .integer_range import greatest_number
 
@@ -69,8 +70,8 @@ class InputFormat:
         )
 
 
-@dataclass(frozen=True)
-class IntegerLayer(DeviceLayer):
+@dataclass(frozen=True, kw_only=True)
+class IntegerLayer(FrozenLayer):
     """A layer in whole numbers (all arrays int64, within the ranges that the module's text gives)."""
 
     bits: int
@@ -110,8 +111,8 @@ class IntegerRun(DeviceRun):
     """How many results were too large for int32 and were held."""
 
 
-@dataclass(frozen=True)
-class IntegerNetwork(DeviceNetwork):
+@dataclass(frozen=True, kw_only=True)
+class IntegerNetwork(FrozenNetwork):
     """A network in whole numbers; ``layers`` are IntegerLayers."""
 
     layers: tuple[IntegerLayer, ...]  # type: ignore[assignment]
@@ -121,7 +122,7 @@ class IntegerNetwork(DeviceNetwork):
     def output_bits(self) -> int:
         """Scores are whole numbers: the real ones times 2**output_bits (spikes: 0 bits)."""
         readout = self.layers[-1]
-        return readout.kept_bits[readout.neuron.variables()[0]] if readout.reads_membrane else 0
+        return readout.kept_bits[readout.neuron.variables()[0]] if readout.output == "membrane" else 0
 
     def run(self, x: Array, state: States | None = None) -> IntegerRun:
         """x (B, T, inputs) whole numbers (see ``InputFormat.encode``) -> whole numbers."""
@@ -156,27 +157,23 @@ class IntegerNetwork(DeviceNetwork):
                 now[number] = dict(zip(neuron.State._fields, (*(one.values for one in new), seen), strict=True))
                 emitted[number][:, t] = seen
                 if number == len(self.layers) - 1:
-                    output[:, t] = new[0].values if layer.reads_membrane else seen
+                    output[:, t] = new[0].values if layer.output == "membrane" else seen
         return IntegerRun(output, emitted, now, saturated[0])
 
 
 def quantise(
-    network: DeviceNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
+    network: FrozenNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
 ) -> IntegerNetwork:
     """The network with int8 weights; ``state_as``: how states are kept, None: as the network was trained for, or in 32 bits.
-    Raises SrnnError for neurons that int8 cannot say (analog values between layers)."""
+    Raises SrnnError for a network that int8 cannot represent (analog values between layers)."""
     inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
-    last = len(network.layers) - 1
-    layers = []
-    for number, layer in enumerate(network.layers):
-        if number < last and layer.neuron.emission != "spike":
-            raise SrnnError(
-                f"Layer {number} ({layer.neuron.name}) sends analog values; int8 carries spikes only. Export it as float32."
-            )
-        if layer.neuron.emission == "relu":
-            raise SrnnError(f"Layer {number}: int8 has no ReLU neurons. Export it as float32.")
-        layers.append(_quantise_layer(layer, inputs_as if number == 0 else InputFormat(), state_as, number))
-    return IntegerNetwork(tuple(layers), inputs_as, encoder=network.encoder, state_as=state_as)
+    network.require("int8")
+    formats = [inputs_as, *[InputFormat()] * (len(network.layers) - 1)]
+    layers = tuple(
+        _quantise_layer(layer, form, state_as, number)
+        for number, (layer, form) in enumerate(zip(network.layers, formats, strict=True))
+    )
+    return IntegerNetwork(layers=layers, inputs_as=inputs_as, signal=network.signal, state_as=state_as)
 
 
 def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
@@ -197,7 +194,7 @@ def rounded(matrix: Array, scales: Array) -> Array:
     return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
 
 
-def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
+def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
     scales, k = row_scales(layer.weight_in, layer.weight_rec)
     weight_in, lift = rounded(layer.weight_in, scales), -(k + inputs_as.bits)
     greatest = np.abs(weight_in).sum(1) * inputs_as.greatest
@@ -206,15 +203,13 @@ def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateF
         weight_rec, unit = rounded(layer.weight_rec, scales * 2.0**k), min(k, -inputs_as.bits)
         greatest = greatest * 2 ** max(lift, 0) + np.abs(weight_rec).sum(1) * 2 ** max(-lift, 0)
     if greatest.max() > INT32_MAX:
-        raise SrnnError(
-            f"Layer {number}: sums of {layer.inputs} analog inputs may overflow int32. Export it as float32."
-        )
+        raise SrnnError(f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as float32.")
 
     bits = max(0, min(_STATE_BITS, 30 - math.ceil(math.log2(greatest_number(layer, inputs_as.largest)))))
     factors = scales * 2.0 ** (bits + unit)
     shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
     if shift < 0:
-        raise SrnnError(f"Layer {number}: its weights are too large for int32 (currents beyond 2^30). Train it again.")
+        raise SrnnError(f"{layer.name}: its weights are too large for int32 (currents beyond 2^30). Train it again.")
     multiplied = equations(type(layer.neuron)).multiplied()
     coefficients, coefficient_bits = {}, {}
     for name, value in layer.coefficients.items():
@@ -227,8 +222,8 @@ def _quantise_layer(layer: DeviceLayer, inputs_as: InputFormat, state_as: StateF
     formats = {**kept, "s": 0 if spiking else bits}
     initial = {name: _fixed(value, formats[name]) for name, value in layer.initial.items()}
     return IntegerLayer(
-        neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),
-        coefficients=coefficients, initial=initial, reads_membrane=layer.reads_membrane, bits=bits,
+        name=layer.name, neuron=layer.neuron, weight_in=weight_in, weight_rec=weight_rec, bias=_fixed(layer.bias, bits),
+        coefficients=coefficients, initial=initial, output=layer.output, bits=bits,
         width=state_as.width, kept_bits=kept,
         coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
         lift=lift if weight_rec is not None else 0,
@@ -239,7 +234,7 @@ def _fixed(value: Array, bits: int) -> Array:
     return np.clip(np.rint(value.astype(np.float64) * 2.0**bits), -INT32_MAX, INT32_MAX).astype(np.int64)
 
 
-def measure_states(network: DeviceNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
+def measure_states(network: FrozenNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
     """The format for states of ``width`` bits, by the greatest values that the integer model with 32 has on example inputs.
 
     x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot say.

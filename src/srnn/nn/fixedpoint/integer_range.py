@@ -9,7 +9,8 @@ import numpy as np
 
 from ...errors import SrnnError
 from ..equations import Algebra, equations
-from .device import DeviceLayer, emit
+from ..network.frozen import FrozenLayer
+from .device import emit
 
 _LONG = 1000  # steps until a state has gone wherever it goes
 
@@ -26,7 +27,7 @@ class _Largest(Algebra):
         return value
 
 
-def greatest_number(layer: DeviceLayer, largest_input: float) -> float:
+def greatest_number(layer: FrozenLayer, largest_input: float) -> float:
     """How large a number of a layer's step can become: under the strongest current of either sign, for long; with a margin.
 
     A current that changes sign can drive a resonating neuron somewhat further; int32 saturates there, and the integer model

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import SrnnError
 from ..kernels.problem import Output
@@ -25,6 +25,7 @@ from ..neurons.rounded import grids, rounded_neuron
 from ..surrogates import Surrogate
 from .bidirectional import BidirectionalLayer, Merge
 from .layer import Layer
+from .parameters import tau_from_raw
 from .state_format import StateFormat
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class FrozenLayer:
     """(H, I)."""
     weight_rec: Array | None
     """(H, H): from neuron j (column) to neuron i (row), one step later. None: a feed-forward layer."""
-    bias: Array | None
-    """(H,)."""
+    bias: Array
+    """(H,); zeros for a layer without one, see ``has_bias``."""
     coefficients: Mapping[str, Array]
     """The constants of the neuron's step by name, each (H,), in the order of ``neuron.coefficients``."""
     initial: Mapping[str, Array]
@@ -72,12 +73,42 @@ class FrozenLayer:
     """What the layer above, or the caller, sees: what the neuron emits, or its membrane."""
     parameters: Mapping[str, Array] = field(default_factory=dict)
     """The neuron's parameters by name, each (H,), as they are trained and stored (``NeuronParameters``)."""
+    has_bias: bool = True
     backward: FrozenLayer | None = None
     """The neurons that read the sequence from its end; None: the layer reads forwards only."""
     merge: Merge = "mean"
     """How the outputs of both directions become one."""
     late: bool = False
     """Whether the backward direction is one step late (``BidirectionalLayer``)."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        neuron: Neuron,
+        weight_in: Array,
+        weight_rec: Array | None,
+        bias: Array | None,
+        parameters: Mapping[str, Array],
+        output: Output = "emission",
+    ) -> FrozenLayer:
+        """A layer, whose coefficients and initial state follow from the neuron and its parameters."""
+        size = len(weight_in)
+        values = {key: torch.from_numpy(value) for key, value in valid_parameters(neuron, parameters).items()}
+        return cls(
+            name=name,
+            neuron=neuron,
+            weight_in=weight_in,
+            weight_rec=weight_rec,
+            bias=np.zeros(size, weight_in.dtype) if bias is None else bias,
+            coefficients={
+                key: value.numpy() for key, value in zip(neuron.coefficients, neuron.derive(**values), strict=True)
+            },
+            initial=_initial(neuron, size, weight_in.dtype),
+            output=output,
+            parameters=parameters,
+            has_bias=bias is not None,
+        )
 
     @property
     def size(self) -> int:
@@ -100,13 +131,12 @@ class FrozenLayer:
         return [self.weight_in] if self.weight_rec is None else [self.weight_in, self.weight_rec]
 
     def as_type(self, dtype: type[np.floating[Any]]) -> Self:
-        """The layer with arrays of that dtype, and a bias of zeros where it has none."""
-        bias = np.zeros(self.size) if self.bias is None else self.bias
+        """The layer with arrays of that dtype."""
         return replace(
             self,
             weight_in=self.weight_in.astype(dtype),
             weight_rec=None if self.weight_rec is None else self.weight_rec.astype(dtype),
-            bias=bias.astype(dtype),
+            bias=self.bias.astype(dtype),
             coefficients={name: value.astype(dtype) for name, value in self.coefficients.items()},
             initial={name: value.astype(dtype) for name, value in self.initial.items()},
         )
@@ -141,6 +171,25 @@ class FrozenNetwork:
     def directions(self) -> dict[str, FrozenLayer]:
         """All single directions by name, in the order of a state."""
         return {name: layer for whole in self.layers for name, layer in whole.directions.items()}
+
+    def initial_state(self, batch: int) -> list[dict[str, Array]]:
+        """The state before the first step: for each layer its variables and ``s``, each (batch, H)."""
+        return [{name: np.tile(value, (batch, 1)) for name, value in layer.initial.items()} for layer in self.layers]
+
+    @torch.no_grad()
+    def into(self, network: nn.Module) -> None:
+        """Give a network of the same layers these weights, biases and parameters. SrnnError where a layer is of another shape."""
+        for name, layer in self.directions.items():
+            target = network.get_submodule(name)
+            tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
+            tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
+            for key, tensor in target.state_dict().items():
+                value = tensors[key]
+                if value is None or value.shape != tensor.shape:
+                    raise SrnnError(
+                        f"{name}.{key} is {tuple(tensor.shape)}, not {None if value is None else value.shape}."
+                    )
+                tensor.copy_(torch.from_numpy(np.array(value)))
 
     def dynamics(self, number: int) -> tuple[Neuron, list[Array]]:
         """The model that runs in time in a layer, and its coefficients, each (H,): those of the neuron, and of its rounding where
@@ -181,8 +230,7 @@ class FrozenNetwork:
         if self.dtype not in ("float32", "float64"):
             yield "dtype", f"its weights are {self.dtype}, not float32 or float64", "convert it with .float()"
         for name, layer in self.directions.items():
-            arrays = [*layer.matrices(), *([] if layer.bias is None else [layer.bias]), *layer.coefficients.values()]
-            if not all(np.isfinite(array).all() for array in arrays):
+            if not all(np.isfinite(a).all() for a in (*layer.matrices(), layer.bias, *layer.coefficients.values())):
                 yield "not finite", f"{name} has weights or time constants that are not finite", "train it again"
 
     def why_not(self, consumer: str, neurons: Container[str] | None = None) -> tuple[str, str] | None:
@@ -206,14 +254,16 @@ class FrozenNetwork:
         return self
 
 
-def freeze(network: Any, consumer: str | None = None) -> FrozenNetwork:
-    """An SRNN as arrays; for a consumer: checked by ``require``.
+def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | None = None) -> FrozenNetwork:
+    """An SRNN as arrays; for a consumer, which may know some neurons only: checked by ``require``.
 
     Raises SrnnError for anything but an SRNN, and for what the consumer cannot represent.
     """
     if not isinstance(getattr(network, "readout", None), Layer):
-        who = consumer or "Freezing"
-        raise SrnnError(f"{who} needs a spiking network (SRNN), not a {type(network).__name__}.")
+        kind = type(network).__name__
+        raise SrnnError(
+            f"{consumer or 'Freezing'} needs a spiking network (SRNN), not a {kind}; torch.onnx exports other modules."
+        )
     hidden = [_frozen_layer(f"layers.{number}", layer) for number, layer in enumerate(network.layers)]
     frozen = FrozenNetwork(
         (*hidden, _frozen_layer("readout", network.readout)),
@@ -225,25 +275,30 @@ def freeze(network: Any, consumer: str | None = None) -> FrozenNetwork:
         surrogate=network.surrogate,
         dtype=str(network.readout.weight_in.dtype).removeprefix("torch."),
     )
-    return frozen if consumer is None else frozen.require(consumer)
+    return frozen if consumer is None else frozen.require(consumer, neurons)
 
 
 def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
     if isinstance(layer, BidirectionalLayer):
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
         return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
-    neuron, weight_in = layer.neuron, _array(layer.weight_in)
-    return FrozenLayer(
-        name=name,
-        neuron=neuron,
-        weight_in=weight_in,
-        weight_rec=None if layer.weight_rec is None else _array(layer.weight_rec),
-        bias=None if layer.bias is None else _array(layer.bias),
-        coefficients=dict(zip(neuron.coefficients, map(_array, layer.params.coefficients()), strict=True)),
-        initial=_initial(neuron, layer.size, weight_in.dtype),
-        output=layer.output,
-        parameters={key: _array(value) for key, value in layer.params.state_dict().items()},
+    return FrozenLayer.of(
+        name,
+        layer.neuron,
+        _array(layer.weight_in),
+        None if layer.weight_rec is None else _array(layer.weight_rec),
+        None if layer.bias is None else _array(layer.bias),
+        {key: _array(value) for key, value in layer.params.state_dict().items()},
+        layer.output,
     )
+
+
+def valid_parameters(neuron: Neuron, parameters: Mapping[str, Array]) -> dict[str, Array]:
+    """The values of a neuron's stored parameters, each (H,): time constants in steps, valid."""
+    values = {name: parameters[name] for name in neuron.parameters()}
+    for name in neuron.taus:
+        values[name] = tau_from_raw(torch.from_numpy(values[name]), neuron.time_constants, neuron.tau_min).numpy()
+    return values
 
 
 def _array(tensor: Tensor) -> Array:

@@ -101,16 +101,6 @@ def _layers(network: Any) -> list[Layer]:
     return [layer for layer in [*network.layers, network.readout] if isinstance(layer, Layer)]
 
 
-def need_exact_states(network: Any, form: str) -> None:
-    """SrnnError for a network that keeps its states in few bits, which ``form`` has no word for."""
-    width = StateFormat.of_network(network).width
-    if width < 32:
-        raise SrnnError(
-            f"This network keeps its states in {width} bits, for which it was trained; {form} would not. "
-            "Export it with: srnn export c RUN --format int8."
-        )
-
-
 def check_width(width: int) -> None:
     """SrnnError unless states can be that wide."""
     if width not in WIDTHS:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ...data.batches import Sequences
-from ...nn.fixedpoint.device import DeviceNetwork, device_network
+from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_states, quantise
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import LayerResult
-from ...nn.network import Result
+from ...nn.network import FrozenNetwork, Result
 from ...nn.network.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
 
@@ -35,7 +35,7 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 
 
 def measure_kept(
-    sequences: Sequences, network: DeviceNetwork, width: int, inputs_as: InputFormat | None = None
+    sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat | None = None
 ) -> StateFormat:
     """How states of ``width`` bits are to be kept: as the network was trained for, or by the first sequences of a split (the
     training split, usually)."""

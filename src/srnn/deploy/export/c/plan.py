@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ....nn.equations import Text, equations
-from ....nn.fixedpoint.device import Array, DeviceLayer, DeviceNetwork
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
+from ....nn.network.frozen import Array, FrozenLayer, FrozenNetwork
 from .arrays import BYTES, DTYPES, Constant, Matrix, index_types, number, pack_matrix
 from .encoder import EncoderPlan
 from .translate import FUNCTIONS, FixedC, FixedText, FloatC
@@ -34,7 +34,7 @@ class LayerPlan:
     """One layer."""
 
     name: str
-    layer: DeviceLayer
+    layer: FrozenLayer
     matrices: tuple[Matrix, ...]
     bias: Constant
     scaling: Constant | None
@@ -60,7 +60,7 @@ class Plan:
     """A whole network. ``number``: the C type of sums and state; ``input``: of the network's input."""
 
     name: str
-    network: DeviceNetwork
+    network: FrozenNetwork
     layers: tuple[LayerPlan, ...]
     number: str
     input: str
@@ -87,10 +87,10 @@ class Plan:
     def encoder(self) -> EncoderPlan | None:
         """What makes the input of a signal, where the network brings that along."""
         network = self.network
-        if network.encoder is None:
+        if network.signal is None:
             return None
         one = str(2**network.inputs_as.bits) if isinstance(network, IntegerNetwork) else "1.0f"
-        return EncoderPlan(self.name, network.encoder, self.integer, one)
+        return EncoderPlan(self.name, network.signal, self.integer, one)
 
     def constants(self) -> list[Constant]:
         found = [constant for layer in self.layers for constant in layer.constants()]
@@ -178,7 +178,7 @@ class Plan:
         return {"encoder": {**about, **more, "ram_bytes": self.encoder.ram_bytes}}
 
 
-def lstm_sizes(network: DeviceNetwork, weight_bytes: int) -> dict[str, int]:
+def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
     """What an LSTM with the same layers, and a linear readout, would take in the same way; by counting, not by building one.
 
     Each of its layers has 4 gates with one bias (biases: 4 bytes a number); it keeps a cell and an output for each unit, and
@@ -199,7 +199,7 @@ def lstm_sizes(network: DeviceNetwork, weight_bytes: int) -> dict[str, int]:
     }
 
 
-def make_plan(network: DeviceNetwork, name: str) -> Plan:
+def make_plan(network: FrozenNetwork, name: str) -> Plan:
     """The plan of a network, float32 or (an IntegerNetwork) int8."""
     integer = isinstance(network, IntegerNetwork)
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
@@ -211,13 +211,13 @@ def make_plan(network: DeviceNetwork, name: str) -> Plan:
     input_type = "float"
     if isinstance(network, IntegerNetwork):
         input_type = "int8_t" if network.inputs_as.greatest == 128 else "int16_t"
-    if network.encoder is not None:
-        network.encoder.check_c(integer)
+    if network.signal is not None:
+        network.signal.check_c(integer)
     return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type)
 
 
 def _plan_layer(
-    layer: DeviceLayer, name: str, types: tuple[str, str], functions: dict[str, StepFunction], needs_emission: bool
+    layer: FrozenLayer, name: str, types: tuple[str, str], functions: dict[str, StepFunction], needs_emission: bool
 ) -> LayerPlan:
     integer = isinstance(layer, IntegerLayer)
     weight, value = ("int8_t", "int32_t") if integer else ("float", "float")
@@ -250,7 +250,7 @@ def _coefficient(name: str, ctype: str, array: Array, what: str) -> Constant | s
     return number(array[0], ctype) if same else Constant(name, ctype, array, f"{name.partition('_')[0]}, {what}")
 
 
-def _step_function(layer: DeviceLayer, functions: dict[str, StepFunction]) -> StepFunction:
+def _step_function(layer: FrozenLayer, functions: dict[str, StepFunction]) -> StepFunction:
     """The layer's step, one for all layers whose step has the same text."""
     neuron, own = layer.neuron, equations(type(layer.neuron))
     variables = neuron.variables()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ....errors import SrnnError
 from ....files import whole_folder
-from ....nn.fixedpoint.device import DeviceNetwork, device_network
+from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
+from ....nn.network.frozen import FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .plan import Plan, make_plan
 from .program import main_c, makefile
@@ -33,7 +34,7 @@ _ABOUT = 300
 
 
 def export_c(
-    network: SRNN | DeviceNetwork,
+    network: SRNN | FrozenNetwork,
     out: Path | str,
     name: str = "network",
     format: Format = "float32",
@@ -68,12 +69,8 @@ def export_c(
         raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
-    device = network if isinstance(network, DeviceNetwork) else device_network(network, encoder)
-    if format == "float32" and device.state_as.width < 32:
-        raise SrnnError(
-            f"This network keeps its states in {device.state_as.width} bits, for which it was trained; use --format int8."
-        )
-    plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device, name)
+    device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
+    plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C"), name)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {
@@ -88,7 +85,7 @@ def export_c(
     return report
 
 
-def plan_c(network: DeviceNetwork, name: str = "network") -> Plan:
+def plan_c(network: FrozenNetwork, name: str = "network") -> Plan:
     """What would be written: sizes and operations without the files."""
     return make_plan(network, name)
 
@@ -98,7 +95,7 @@ def one_comment(about: str) -> str:
     return re.sub(r"[^ -~]|/\*|\*/|\?\?|\\", "_", about[:_ABOUT])
 
 
-def describe(network: DeviceNetwork) -> str:
+def describe(network: FrozenNetwork) -> str:
     """The architecture in a few words: 4 - 36 alif, recurrent - 6 integrator."""
     parts = [str(network.inputs)]
     for layer in network.layers:

@@ -209,7 +209,7 @@ def _layer_function(plan: Plan, index: int) -> str:
     one, zero = ("1", "0") if plan.integer else ("1.0f", "0.0f")
     emission = {"spike": f"v > {zero} ? {one} : {zero}", "relu": f"v > {zero} ? v : {zero}", "identity": "v"}
     emitted = emission[layer.layer.neuron.emission]
-    reads_emission = last and not layer.layer.reads_membrane
+    reads_emission = last and layer.layer.output == "emission"
     drive_used = layer.keeps_emission or reads_emission
     step = f"{layer.step.name}({', '.join(call)});"
     lines += [f"    for (h = 0; h < {size}; h++) {{", *([scaled] if scaled else [])]
@@ -234,7 +234,7 @@ def _init_function(plan: Plan) -> str:
     for layer in plan.layers:
         lines.append(f"    for (h = 0; h < {layer.layer.size}; h++) {{")
         for ctype, variable in layer.state:
-            value = layer.layer.initial[variable][0]  # one value for all neurons: see device.py
+            value = layer.layer.initial[variable][0]  # one value for all neurons: see FrozenLayer
             lines.append(f"        state->{layer.name}.{variable}[h] = {number(value, ctype)};")
         lines.append("    }")
     zero = "0" if plan.integer else "0.0f"

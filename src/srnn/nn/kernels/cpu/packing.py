@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ....data.spikes import Spikes
-from ...neurons.base import Neuron
-from ..problem import Output
+from ...network.frozen import FrozenNetwork
 from . import stream
 from .forward import EMISSION, MEMBRANE, NOTHING
 from .rows import SLACK, lanes_of
@@ -20,31 +18,19 @@ from .rows import SLACK, lanes_of
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class StreamLayer:
-    """One layer, as a stream needs it; shapes as in ``LayerProblem``."""
-
-    neuron: Neuron
-    weight_in: Tensor
-    bias: Tensor | None
-    weight_rec: Tensor | None
-    coefficients: tuple[Tensor, ...]
-    output: Output
-
-
 class PackedNetwork:
-    """Layers (the readout last) and the states of ``streams`` streams, ready to be advanced by compiled code.
-
-    ``substeps``: as in SRNN, steps of the hidden layers for each of the input and the readout.
+    """A network and the states of ``streams`` streams, ready to be advanced by compiled code.
 
     Weights are copied. The states are zero until ``set_state``. Raises CannotCompile where Numba cannot.
     """
 
-    def __init__(self, layers: Sequence[StreamLayer], substeps: int, streams: int) -> None:
-        self.dtype = layers[0].weight_in.detach().numpy().dtype
+    def __init__(self, network: FrozenNetwork, streams: int) -> None:
+        layers = network.layers
+        self.dtype = layers[0].weight_in.dtype
+        dynamics = [network.dynamics(number) for number in range(len(layers))]
+        self.models = tuple(neuron for neuron, _ in dynamics)
         # In one order whatever the layers', so that fewer networks need compiling.
-        self.neurons = tuple(sorted({type(layer.neuron) for layer in layers}, key=lambda n: (n.name, n.__qualname__)))
-        self.models = tuple(layer.neuron for layer in layers)
+        self.neurons = tuple(sorted({type(neuron) for neuron in self.models}, key=lambda n: (n.name, n.__qualname__)))
         self.streams = streams
         lanes = lanes_of(np.empty(0, self.dtype))
 
@@ -57,29 +43,27 @@ class PackedNetwork:
             parts.append(part)
             return start
 
-        for layer, record in zip(layers, records, strict=True):
+        for layer, (neuron, coefficients), record in zip(layers, dynamics, records, strict=True):
             size, senders = layer.weight_in.shape
             width = size + -size % lanes
-            record[stream.KIND] = self.neurons.index(type(layer.neuron))
+            record[stream.KIND] = self.neurons.index(type(neuron))
             record[[stream.SENDERS, stream.SIZE, stream.WIDTH]] = senders, size, width
             record[stream.RECURRENT] = layer.weight_rec is not None
-            matrices = [layer.weight_in] if layer.weight_rec is None else [layer.weight_in, layer.weight_rec]
-            rows = np.concatenate([matrix.detach().numpy().T for matrix in matrices])
+            rows = np.concatenate([matrix.T for matrix in layer.matrices()])
             record[stream.WEIGHTS] = place(np.pad(rows, ((0, 0), (0, width - size))).ravel())
-            bias = np.zeros(size, self.dtype) if layer.bias is None else layer.bias.detach().numpy()
-            record[stream.BIAS] = place(np.pad(bias, (0, width - size)))
+            record[stream.BIAS] = place(np.pad(layer.bias, (0, width - size)))
             # Padding computes what the last neuron does, from no current: nothing odd.
-            constants = np.stack([np.pad(c.detach().numpy(), (0, width - size), "edge") for c in layer.coefficients])
+            constants = np.stack([np.pad(c, (0, width - size), "edge") for c in coefficients])
             record[stream.COEFFICIENTS] = place(constants.reshape(len(constants), -1, lanes).transpose(1, 0, 2).ravel())
             record[stream.VARIABLES] = state_size
-            record[stream.EMITTED] = state_size + width * len(layer.neuron.variables())
+            record[stream.EMITTED] = state_size + width * len(neuron.variables())
             state_size = record[stream.EMITTED] + width
         records[:, stream.WANTS] = NOTHING
         records[-1, stream.WANTS] = EMISSION if layers[-1].output == "emission" else MEMBRANE
 
         most = int((records[:, stream.SENDERS] + records[:, stream.SIZE]).max()) + SLACK
         header = np.zeros(stream.HEADER, np.int64)
-        header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = len(layers), substeps, streams
+        header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = len(layers), network.substeps, streams
         header[stream.STATE_SIZE] = state_size
         header[stream.VALUES] = place(np.zeros(most + -most % lanes, self.dtype))
         header[stream.SUMS] = place(np.zeros(records[:, stream.WIDTH].max(), self.dtype))
