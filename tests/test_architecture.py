@@ -95,6 +95,16 @@ def test_no_file_takes_a_private_name_of_another() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_object_is_given_another_class() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules().values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.ctx, ast.Store)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_module_imports_one_that_imports_it() -> None:
     """However long the way around, and wherever the imports stand."""
     sees = {name: {target for target, _, _ in imports(name) if target != name} for name in modules()}

@@ -158,7 +158,7 @@ def test_training_sees_rounded_weights_and_moves_exact_ones() -> None:
     net = network()
     exact = {name: weight.detach().clone() for name, weight in weight_matrices(net)}
     train_as_int8(net)
-    shown = net.layers[0].weight_rec.detach()
+    shown = net.layers[0].weights()[1].detach()
     assert not torch.equal(shown, exact["layers.0.weight_rec"])
     assert (shown - exact["layers.0.weight_rec"]).abs().max() < exact["layers.0.weight_rec"].abs().max() / 100
     assert dict(net.named_parameters()).keys() == dict(network().named_parameters()).keys()

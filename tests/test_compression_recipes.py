@@ -16,7 +16,7 @@ from srnn.nn.network import Layer
 from srnn.train import training as training_module
 from srnn.train.compression import sparsity
 from srnn.train.compression.masks import present_masks
-from srnn.train.compression.quantisation import Int8Layer, as_int8
+from srnn.train.compression.quantisation import as_int8
 from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
 from srnn.train.recipes.schema import PruneConfig
 from srnn.train.runs import Run
@@ -78,8 +78,8 @@ def test_training_for_int8_from_the_beginning(tmp_path: Path) -> None:
     best, last = trained(tmp_path / "run"), trained(tmp_path / "run", "last")
     for layer in (best.layers[0], best.readout):
         assert type(layer) is Layer
-        assert torch.allclose(as_int8(layer)[0], layer.weight_in, rtol=1e-6, atol=0)  # int8 holds them
-    assert not torch.allclose(as_int8(last.readout)[0], last.readout.weight_in, rtol=1e-6, atol=0)  # type: ignore[arg-type]
+        assert torch.allclose(as_int8(layer.weight_in, layer.weight_rec)[0], layer.weight_in, rtol=1e-6, atol=0)
+    assert not torch.allclose(as_int8(last.readout.weight_in, None)[0], last.readout.weight_in, rtol=1e-6, atol=0)  # type: ignore[arg-type]
     assert 0 <= result["accuracy"] <= 1
 
 
@@ -91,7 +91,7 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     assert "prune" not in old and parse_recipe(old) == plain
     network = plain.build_network(TinyTask(), 0)
     training_module.Compression(network, plain.training, Sequences(TinyTask(), "train"))
-    assert not any(isinstance(module, Int8Layer) or module._backward_hooks for module in network.modules())
+    assert not any(getattr(module, "weights_as", None) or module._backward_hooks for module in network.modules())
 
 
 @pytest.mark.parametrize("moment", [0, 2, 3, 5, 8, 12])
@@ -192,4 +192,4 @@ def test_a_relu_run_says_why_it_has_no_int8(
 ) -> None:
     train(tiny_recipe("--training.epochs=1", "--network.neuron=relu"), tmp_path / "run")
     assert main(["quantise", str(tmp_path / "run")]) == 0
-    assert "no int8: Layer 0 (relu) sends analog values" in capsys.readouterr().out
+    assert "no int8: int8 cannot take this network: layers.0 (relu) emits analog values" in capsys.readouterr().out

@@ -20,7 +20,6 @@ from ..nn.network import SRNN
 from ..nn.network.state_format import StateFormat
 from ..train.compression.evaluation import evaluate_int8, measure_inputs, measure_kept
 from ..train.compression.masks import sparsity
-from ..train.compression.neurons import hidden_layers
 from ..train.compression.quantisation import snap_weights
 from ..train.evaluation import evaluate_sequences, run_batches
 
@@ -60,7 +59,7 @@ def measure_point(
         "split": split,
         "accuracy": found["accuracy"],
         "firing_rate": found["firing_rate"]["mean"],
-        "hidden": [layer.size for layer in hidden_layers(network)],
+        "hidden": [layer.size for layer in device.layers[:-1]],
         "sparsity": sparsity(network),
         "weights_not_zero": plan.report()["weights_not_zero"],
         "float32_flash_bytes": plan.flash_bytes,
@@ -103,7 +102,7 @@ def synaptic_operations(network: SRNN, sequences: Sequences, seed: int = 0) -> d
 
     Spikes (1, and -1 in the input) add; other values multiply.
     """
-    layers = [*hidden_layers(network), network.readout]
+    layers: list[Any] = [*network.layers, network.readout]
     fans = [(layer.weight_in.detach() != 0).sum(0).double() for layer in layers]
     own = [None if layer.weight_rec is None else (layer.weight_rec.detach() != 0).sum(0).double() for layer in layers]
     adds = products = 0.0

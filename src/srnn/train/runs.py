@@ -159,7 +159,6 @@ class Run:
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
-        from ..nn.network import SRNN
         from ..nn.network.state_format import StateFormat
         from .checkpoints import load_network, read_checkpoint
 
@@ -171,8 +170,7 @@ class Run:
         network = self.recipe.build_network(task, self.seed)
         checkpoint = read_checkpoint(self.best)
         load_network(network, checkpoint)
-        if isinstance(network, SRNN):
-            StateFormat.from_tensors(checkpoint.tensors).into(network)
+        StateFormat.from_tensors(checkpoint.tensors).into(network)
         return Trained(network.eval(), task, self.recipe, self.seed, self.path)
 
     def untrained(self, task: Task) -> Network | None:

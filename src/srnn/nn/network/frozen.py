@@ -282,11 +282,12 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
     if isinstance(layer, BidirectionalLayer):
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
         return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
+    weight_in, weight_rec = layer.weights()
     return FrozenLayer.of(
         name,
         layer.neuron,
-        _array(layer.weight_in),
-        None if layer.weight_rec is None else _array(layer.weight_rec),
+        _array(weight_in),
+        None if weight_rec is None else _array(weight_rec),
         None if layer.bias is None else _array(layer.bias),
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -95,6 +96,8 @@ class Layer(nn.Module):
         self.params = NeuronParameters(self.neuron, size, generator)
         self.kept: KeptState | None = None
         """How states are kept between two steps, in a network for int8 with states of few bits; None: as they are."""
+        self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
+        """What the layer computes with in place of (weight_in, weight_rec): in training for int8 rounded ones; None: these."""
 
     @property
     def recurrent(self) -> bool:
@@ -114,6 +117,12 @@ class Layer(nn.Module):
             else:
                 state[name] = how.sample(batch, self.size, generator=generator, **like)
         return self.neuron.State(**state)
+
+    def weights(self) -> tuple[Tensor, Tensor | None]:
+        """(weight_in, weight_rec) as the layer computes with them."""
+        if self.weights_as is None:
+            return self.weight_in, self.weight_rec
+        return self.weights_as(self.weight_in, self.weight_rec)
 
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
@@ -143,13 +152,14 @@ class Layer(nn.Module):
                 f"({x.shape[0]}, {self.size}), got {[tuple(part.shape) for part in state]}."
             )
         neuron, coefficients = self.dynamics()
+        weight_in, weight_rec = self.weights()
         problem = LayerProblem(
             neuron=neuron,
             surrogate=self.surrogate,
             x=x,
-            weight_in=self.weight_in if gain == 1 else self.weight_in * gain,
+            weight_in=weight_in if gain == 1 else weight_in * gain,
             bias=self.bias,
-            weight_rec=self.weight_rec,
+            weight_rec=weight_rec,
             coefficients=coefficients,
             state=state,
             lengths=lengths,

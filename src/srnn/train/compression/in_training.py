@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -42,14 +42,14 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
     if not run.best.is_file():
         raise SrnnError(f"training.start_from: {folder} has no checkpoint yet; train it first.")
     checkpoint = read_checkpoint(run.best)
-    source = run.recipe.build_network(task, run.seed)
+    source: Any = run.recipe.build_network(task, run.seed)
     load_network(source, checkpoint)
-    if isinstance(source, SRNN) and isinstance(network, SRNN) and len(source.layers) == len(network.layers):
+    if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
         dropped: list[int] = [a.size - b.size for a, b in pairs]  # type: ignore[operator, assignment]
         if any(dropped) and min(dropped) >= 0:
             removed = least_used(source.to(device), train_set, dropped, run.seed)
-            remove_neurons(source.cpu(), network, removed)
+            remove_neurons(source.cpu(), cast(SRNN, network), removed)
             return
     load_network(network, checkpoint)
 
@@ -58,7 +58,7 @@ class Compression:
     """The pruning and the rounding of one training; does nothing where the recipe asks for nothing.
 
     Args:
-        network: as it starts, on the device where it is trained; for int8 its layers are turned into ``Int8Layer`` in place.
+        network: as it starts, on the device where it is trained; for int8 its layers come to compute with rounded weights.
         config: of the training.
         train_set: by which the ranges of states are measured, where they are kept in few bits.
 
@@ -68,14 +68,14 @@ class Compression:
     def __init__(self, network: Network, config: TrainingConfig, train_set: Sequences) -> None:
         self.network, self.config = network, config
         self.masks: dict[str, Tensor] = {}
-        self._matrices = dict(weight_matrices(network)) if isinstance(network, SRNN) else {}
+        self._matrices = dict(weight_matrices(network))
         if config.start_from is not None:
             self.masks = {name: matrix.detach() != 0 for name, matrix in self._matrices.items()}
         if config.prune.sparsity > 0 or self.masks:
             for name, matrix in self._matrices.items():
                 if matrix.requires_grad:
                     matrix.register_hook(lambda gradient, name=name: self._of_kept(name, gradient))
-        if config.quantise == "int8" and isinstance(network, SRNN):
+        if config.quantise == "int8":
             try:
                 quantise(device_network(network))
             except SrnnError as error:
@@ -95,12 +95,10 @@ class Compression:
     def begin_epoch(self, epoch: int) -> None:
         """Prune as the recipe says for this epoch (from 0), what was gone stays gone; and measure how states are to be kept."""
         if self.prunes(epoch):
-            assert isinstance(self.network, SRNN)
             masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
             self.masks = {name: mask & self.masks.get(name, mask) for name, mask in masks.items()}
             self.after_step()
         if self.config.quantise == "int8" and self.config.state_bits < 32:
-            assert isinstance(self.network, SRNN)
             device = replace(device_network(self.network), state_as=StateFormat())
             measure_kept(self._examples, device, self.config.state_bits, self._inputs_as).into(self.network)
 
@@ -139,11 +137,10 @@ class Compression:
         return measure_inputs(self._examples)
 
     def _kept(self) -> dict[str, Tensor]:
-        return StateFormat.of_network(self.network).tensors() if isinstance(self.network, SRNN) else {}
+        return StateFormat.of_network(self.network).tensors()
 
     def _keep(self, checkpoint: Checkpoint) -> None:
-        if isinstance(self.network, SRNN):
-            StateFormat.from_tensors(checkpoint.tensors).into(self.network)
+        StateFormat.from_tensors(checkpoint.tensors).into(self.network)
 
     def finish(self, best: Checkpoint | None) -> None:
         """Let the layers be ordinary ones, which keep states as the ``best`` checkpoint says; its rounded weights are loaded."""

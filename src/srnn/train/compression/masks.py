@@ -20,18 +20,18 @@ Masks = Mapping[str, Tensor]
 """Name of a weight matrix -> booleans of its shape: which weights are kept."""
 
 
-def weight_matrices(network: SRNN) -> Iterator[tuple[str, nn.Parameter]]:
-    """(name, matrix) of all weights; biases and the neurons' parameters are never pruned."""
+def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """(name, matrix) of all weights of spiking layers; biases and the neurons' parameters are never pruned."""
     for name, module in network.named_modules():
         if isinstance(module, Layer):
             for own in ("weight_in", "weight_rec"):
-                parameter = module._parameters.get(own)
+                parameter = getattr(module, own)
                 if parameter is not None:
                     yield f"{name}.{own}", parameter
 
 
 @torch.no_grad()
-def magnitude_masks(network: SRNN, sparsity: float, scope: Scope = "layer") -> dict[str, Tensor]:
+def magnitude_masks(network: nn.Module, sparsity: float, scope: Scope = "layer") -> dict[str, Tensor]:
     """Masks that drop the share ``sparsity`` (0 to 1) of the weights, the smallest ones.
 
     ``scope``: the share is dropped of every matrix ("layer"), or of all weights together ("network"), where matrices with

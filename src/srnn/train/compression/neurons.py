@@ -9,31 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...data.batches import Sequences
 from ...errors import SrnnError
-from ...nn.network import SRNN, Layer
+from ...nn.network import SRNN, FrozenLayer, freeze
 from ..evaluation import run_batches
 from ..recipes import Recipe
 from .masks import check_share
 
 
-def hidden_layers(network: SRNN) -> list[Layer]:
-    """The hidden layers. SrnnError for a bidirectional network."""
-    layers = [layer for layer in network.layers if isinstance(layer, Layer)]
-    if len(layers) != len(network.layers):
-        raise SrnnError(
-            "Neurons of a bidirectional network cannot be removed; only networks that read forwards can be pruned so."
-        )
-    return layers
+def _hidden(network: Any) -> tuple[FrozenLayer, ...]:
+    return freeze(network, "Pruning of neurons").layers[:-1]
 
 
 def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[list[Tensor], int]:
     """How much each hidden neuron emitted over a split, (size,) float64 a layer; and the number of valid steps."""
-    counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in hidden_layers(network)]
+    counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in _hidden(network)]
     steps = 0
     for batch, result in run_batches(network, sequences, seed=seed):
         steps += batch.steps
@@ -48,14 +44,13 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
     A neuron whose initial ``s`` is not 0 sends something before it ever spikes: in such a layer no neuron counts as dead.
     """
     counts, _ = spike_counts(network, sequences, seed)
-    silent_start = [not float(layer.initial_state(1)[-1].abs().max()) and "s" not in dict(layer.neuron.initial)
-                    for layer in hidden_layers(network)]  # fmt: skip
+    silent_start = ["s" not in dict(layer.neuron.initial) for layer in _hidden(network)]
     return [(count == 0) & start for count, start in zip(counts, silent_start, strict=True)]
 
 
 def least_used_neurons(network: SRNN, sequences: Sequences, share: float, seed: int = 0) -> list[Tensor]:
     """Which share of each hidden layer's neurons is used least: booleans (size,). At least one neuron of a layer stays."""
-    return least_used(network, sequences, to_drop([layer.size for layer in hidden_layers(network)], share), seed)
+    return least_used(network, sequences, to_drop([layer.size for layer in _hidden(network)], share), seed)
 
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
@@ -67,14 +62,13 @@ def to_drop(sizes: Sequence[int], share: float) -> list[int]:
 def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed: int = 0) -> list[Tensor]:
     """Which neurons of each hidden layer are used least, ``dropped`` of them: booleans (size,) on the CPU."""
     counts, steps = spike_counts(network, sequences, seed)
-    layers = hidden_layers(network)
+    layers = freeze(network, "Pruning of neurons").layers
     chosen = []
-    for index, (layer, count, number) in enumerate(zip(layers, counts, dropped, strict=True)):
-        above = layers[index + 1] if index + 1 < len(layers) else network.readout
-        outgoing = above.weight_in.detach().abs().sum(0)
+    for layer, above, count, number in zip(layers, layers[1:], counts, dropped, strict=False):
+        outgoing = torch.from_numpy(above.weight_in).abs().sum(0)
         if layer.weight_rec is not None:
-            outgoing = outgoing + layer.weight_rec.detach().abs().sum(0)
-        use = count / max(1, steps) * outgoing.double().cpu()
+            outgoing = outgoing + torch.from_numpy(layer.weight_rec).abs().sum(0)
+        use = count / max(1, steps) * outgoing.double()
         mask = torch.zeros(layer.size, dtype=torch.bool)
         mask[use.argsort(stable=True)[:number]] = True
         chosen.append(mask)
@@ -91,26 +85,23 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
     return replace(recipe, network=replace(recipe.network, hidden=hidden))
 
 
-@torch.no_grad()
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:
     """Fill ``smaller``, a network of the right sizes, with what is left of ``network``; returns it."""
     if network.encoder is not None and smaller.encoder is not None:
         smaller.encoder.load_state_dict(network.encoder.state_dict())
-    kept_below: Tensor | None = None
-    pairs = zip([*hidden_layers(network), network.readout], [*hidden_layers(smaller), smaller.readout], strict=True)
-    for index, (old, new) in enumerate(pairs):
-        kept = ~removed[index] if index < len(removed) else torch.ones(old.size, dtype=torch.bool)
-        if int(kept.sum()) != new.size:
-            raise SrnnError(f"Layer {index} of the smaller network has {new.size} neurons, not {int(kept.sum())}.")
-        weight_in = old.weight_in if kept_below is None else old.weight_in[:, kept_below]
-        new.weight_in.copy_(weight_in[kept])
-        if old.weight_rec is not None and new.weight_rec is not None:
-            new.weight_rec.copy_(old.weight_rec[kept][:, kept])
-        if old.bias is not None and new.bias is not None:
-            new.bias.copy_(old.bias[kept])
-        for name in old.neuron.parameters():
-            getattr(new.params, name).copy_(getattr(old.params, name)[kept])
-        kept_below = kept
+    frozen = freeze(network, "Pruning of neurons")
+    below, layers = np.ones(frozen.inputs, bool), []
+    for layer, own in zip(
+        frozen.layers, [*(~mask.numpy() for mask in removed), np.ones(frozen.outputs, bool)], strict=True
+    ):
+        recurrent = None if layer.weight_rec is None else layer.weight_rec[own][:, own]
+        left = {name: value[own] for name, value in layer.parameters.items()}
+        weight_in = layer.weight_in[own][:, below]
+        layers.append(
+            FrozenLayer.of(layer.name, layer.neuron, weight_in, recurrent, layer.bias[own], left, layer.output)
+        )
+        below = own
+    replace(frozen, layers=tuple(layers)).into(smaller)
     return smaller
 
 

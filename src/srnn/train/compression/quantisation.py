@@ -9,22 +9,22 @@ the exact weights, with which it goes on; the best one the rounded weights, whic
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ...nn.fixedpoint.integer import rounded, row_scales
-from ...nn.network import SRNN, Layer
+from ...nn.network import Layer
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @torch.no_grad()
-def as_int8(layer: Layer) -> tuple[Tensor, Tensor | None]:
-    """The layer's exact weights, rounded to what int8 holds (but still floats)."""
-    weight_in, weight_rec = layer._parameters["weight_in"], layer._parameters.get("weight_rec")
-    assert weight_in is not None
-    below = weight_in.detach().cpu().numpy()
-    own = None if weight_rec is None else weight_rec.detach().cpu().numpy()
+def as_int8(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """A layer's weights (size, inputs) and (size, size), rounded to what int8 holds (but still floats)."""
+    below = weight_in.cpu().numpy()
+    own = None if weight_rec is None else weight_rec.cpu().numpy()
     scales, k = row_scales(below, own)
     quantised = torch.from_numpy(rounded(below, scales) * scales[:, None]).to(weight_in)
     if weight_rec is None or own is None:
@@ -33,54 +33,46 @@ def as_int8(layer: Layer) -> tuple[Tensor, Tensor | None]:
     return quantised, torch.from_numpy(rounded(own, scales) * scales[:, None]).to(weight_rec)
 
 
-class Int8Layer(Layer):
-    """A layer that shows its weights rounded to int8. Parameters, checkpoints and optimiser have the exact ones."""
-
-    @property
-    def weight_in(self) -> Tensor:  # type: ignore[override]
-        exact = cast(nn.Parameter, self._parameters["weight_in"])
-        return exact + (as_int8(self)[0] - exact).detach()
-
-    @property
-    def weight_rec(self) -> Tensor | None:  # type: ignore[override]
-        exact = self._parameters.get("weight_rec")
-        quantised = as_int8(self)[1]
-        return None if exact is None or quantised is None else exact + (quantised - exact).detach()
+def straight_through(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """``as_int8``, with the gradient of the identity."""
+    below, own = as_int8(weight_in, weight_rec)
+    below = weight_in + (below - weight_in).detach()
+    return below, None if weight_rec is None or own is None else weight_rec + (own - weight_rec).detach()
 
 
-def train_as_int8(network: SRNN) -> SRNN:
-    """Turn the layers into Int8Layers, in place; returns the network."""
-    for module in list(network.modules()):
-        if type(module) is Layer:
-            module.__class__ = Int8Layer
+def train_as_int8(network: Net) -> Net:
+    """Let the layers compute with rounded weights; parameters, checkpoints and optimiser have the exact ones. Returns the
+    network."""
+    for layer in _layers(network).values():
+        layer.weights_as = straight_through
     return network
 
 
 def ordinary(network: nn.Module) -> None:
-    """Let the Int8Layers of a network be ordinary layers again; their weights are what the parameters have."""
-    for module in network.modules():
-        if isinstance(module, Int8Layer):
-            module.__class__ = Layer  # type: ignore[assignment]
+    """Let the layers compute with what their parameters have, again."""
+    for layer in _layers(network).values():
+        layer.weights_as = None
 
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
-    """What the Int8Layers of a network show, by parameter name."""
+    """What the layers that round compute with, by parameter name."""
     found: dict[str, Tensor] = {}
-    for name, module in network.named_modules():
-        if isinstance(module, Int8Layer):
-            below, own = as_int8(module)
+    for name, layer in _layers(network).items():
+        if layer.weights_as is not None:
+            below, own = as_int8(layer.weight_in, layer.weight_rec)
             found |= {f"{name}.weight_in": below, **({} if own is None else {f"{name}.weight_rec": own})}
     return found
 
 
 @torch.no_grad()
-def snap_weights(network: SRNN) -> SRNN:
-    """Round all weights to int8 for good, in place, and let the layers be ordinary ones again; returns the network."""
+def snap_weights(network: Net) -> Net:
+    """Round all weights to int8 for good, in place, and let the layers compute with them; returns the network."""
+    train_as_int8(network)
+    for name, weight in rounded_weights(network).items():
+        network.get_parameter(name).copy_(weight)
     ordinary(network)
-    for module in network.modules():
-        if isinstance(module, Layer):
-            below, own = as_int8(module)
-            module.weight_in.copy_(below)
-            if own is not None and module.weight_rec is not None:
-                module.weight_rec.copy_(own)
     return network
+
+
+def _layers(network: nn.Module) -> dict[str, Layer]:
+    return {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
