@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -122,6 +121,8 @@ def create_task(name: str, /, **options: Any) -> Task:
     """The named task with its options. SrnnError for an unknown name or option (with the nearest), or a bad value."""
     known = known_tasks()
     if not isinstance(name, str) or name not in known:
+        from importlib.metadata import entry_points  # here, as it is slow to import
+
         for plugin in entry_points(group=PLUGINS):
             plugin.load()
     if not isinstance(name, str) or name not in known:

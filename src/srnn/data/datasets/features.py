@@ -78,13 +78,13 @@ class AudioTask(Task):
     step_ms: ClassVar[float | None] = 10.0
     rate: ClassVar[int] = 16000
 
-    features: FeatureKind = "log_mel"
+    features: FeatureKind = SpeechFeatures.kind
     """log_mel (40 bands) or mfcc (12 cepstra and the energy)."""
-    mels: int = 40
+    mels: int = SpeechFeatures.mels
     """log_mel: bands from 20 Hz to 4 kHz."""
-    derivatives: int = 2
+    derivatives: int = SpeechFeatures.derivatives
     """How many rates of change follow the features."""
-    normalise: Normalisation = "clip"
+    normalise: Normalisation = SpeechFeatures.normalise
     """clip: within each clip, as the published networks have it. training: by the training set only, which can be streamed."""
     ternary: float | None = None
     """Threshold above which features are +1, and below its negative -1; else 0. None: they stay as they are."""

@@ -67,13 +67,13 @@ class EventTask(Task):
     rate: ClassVar[int]
     """Hz, of the recordings behind the spikes."""
 
-    bin_ms: float = 4.0
+    bin_ms: float = EventBinning.bin_ms
     """Width of a time bin, ms."""
-    steps: int = 250
+    steps: int = EventBinning.steps
     """Time bins; what comes later is dropped."""
-    pool: int = 1
+    pool: int = EventBinning.pool
     """Neighbouring channels that become one (5: 140 channels)."""
-    mirrored: bool = True
+    mirrored: bool = EventBinning.mirrored
     """Whether channels run from the last unit to the first, as in the published networks."""
 
     def __post_init__(self) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -208,6 +207,8 @@ class CrossingPath(SignalPath):
 def smoothing_rows(window: int) -> tuple[Array, int]:
     """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i is the value at place i of a window of
     its least-squares polynomial. Exact: the normal equations, solved in fractions."""
+    from fractions import Fraction  # here, as only a device needs it
+
     if window == 1:
         return np.ones((1, 1), np.int64), 1
     half, terms = window // 2, ORDER + 1
