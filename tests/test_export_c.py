@@ -19,6 +19,7 @@ from exporting import check_states, exported, network, signal
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.plan import make_plan
 from srnn.deploy.export.c.translate import FixedC, FixedText, FloatC
@@ -243,7 +244,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
             export_c(*arguments)  # type: ignore[arg-type]
     assert not out.exists()
     with pytest.raises(SrnnError, match="2 inputs"):
-        export_c(network(), out, encoder=LevelCrossing())
+        export_c(network(), out, encoder=CrossingPath(LevelCrossing(), 2))
     out.mkdir()
     (out / "mine.txt").write_text("kept")
     with pytest.raises(SrnnError, match="not empty"):

@@ -86,9 +86,12 @@ def not_finite() -> SRNN:
 
 FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
     "bidirectional": (lambda: network(bidirectional=True), r"layers\.0 is bidirectional .*; train a network that"),
-    "encoder": (lambda: network(encoder="learned_ternary"), "trained encoder .*; export it as ONNX"),
-    "substeps": (lambda: network(substeps=3), "its hidden layers take 3 substeps .*; export it as ONNX"),
-    "membrane": (passes_on_its_membrane, r"layers\.1 passes on its membrane; export it as ONNX or NIR"),
+    "encoder": (lambda: network(encoder="learned_ternary"), "trained encoder .*; train a network without it; ONNX"),
+    "substeps": (
+        lambda: network(substeps=3),
+        "its hidden layers take 3 substeps .*; train a network without them; ONNX",
+    ),
+    "membrane": (passes_on_its_membrane, r"layers\.1 passes on its membrane; ONNX and NIR take it"),
     "analog": (
         lambda: network(neuron=["alif", "relu"]),
         r"layers\.1 \(relu\) emits analog values; export it as float32",
@@ -121,7 +124,7 @@ def test_every_feature_that_a_consumer_may_lack_is_one_that_networks_have() -> N
 
 def test_a_neuron_that_a_consumer_does_not_know_is_named_with_its_layer() -> None:
     with pytest.raises(
-        SrnnError, match=r"^NIR cannot take this network: it does not know the neuron 'alif' of layers\.0;"
+        SrnnError, match=r"^NIR cannot take this network: it does not know the neuron 'alif' of layers\.0; ONNX and C"
     ):
         network().freeze().require("NIR", neurons=("lif",))
 

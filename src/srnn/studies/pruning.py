@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..files import locks, write_json
-from ..nn.network import SRNN
+from ..nn.network import freeze
 from ..train.compression.masks import Scope, check_share
 from ..train.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..train.recipes import Recipe
@@ -47,8 +47,7 @@ class TuningOptions:
 def _open(folder: Path) -> Trained:
     """The network of a run. SrnnError unless it can be pruned and quantised."""
     trained = Run.open(folder).trained()
-    if trained.spiking("pruned or quantised").encoder is not None:  # every point is measured as int8 C, too
-        raise SrnnError(f"{folder} has a trained encoder; such a network cannot be pruned or quantised yet.")
+    freeze(trained.spiking("pruned or quantised"), "Pruning")
     return trained
 
 
@@ -195,8 +194,7 @@ def _without_dead(
     recipe = smaller_recipe(now.recipe, removed)
     training = replace(recipe.training, start_from=str(now.folder))
     recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not trained on.".strip())
-    smaller = recipe.build_network(now.task, now.seed)
-    assert isinstance(smaller, SRNN)
+    smaller: Any = recipe.build_network(now.task, now.seed)
     remove_neurons(network, smaller, removed)
     different, greatest = same_on(network, smaller, removed, sequences, now.seed)
     if different:

@@ -207,19 +207,19 @@ class FrozenNetwork:
     def features(self) -> Iterator[tuple[str, str, str]]:
         """(feature, where it is, what to do) of all that not every consumer can represent."""
         hidden, readout = self.layers[:-1], self.layers[-1]
+        without = "train a network without {}; ONNX and srnn stream take this one".format
         for layer in hidden:
             if layer.backward is not None:
-                advice = "train a network that reads forwards only, or export it as ONNX in the sequence form"
+                advice = "train a network that reads forwards only; ONNX's sequence form takes this one"
                 yield "bidirectional", f"{layer.name} is bidirectional and needs the whole sequence", advice
         if self.threshold is not None:
-            advice = "export it as ONNX, or use srnn stream"
-            yield "encoder", "a trained encoder makes +1, 0 and -1 of its input", advice
+            yield "encoder", "a trained encoder makes +1, 0 and -1 of its input", without("it")
         if self.substeps > 1:
-            advice = "export it as ONNX, or use srnn stream"
-            yield "substeps", f"its hidden layers take {self.substeps} substeps for each step of the input", advice
+            where = f"its hidden layers take {self.substeps} substeps for each step of the input"
+            yield "substeps", where, without("them")
         for layer in hidden:
             if layer.output == "membrane":
-                yield "membrane", f"{layer.name} passes on its membrane", "export it as ONNX or NIR"
+                yield "membrane", f"{layer.name} passes on its membrane", "ONNX and NIR take it"
             if layer.neuron.emission != "spike":
                 yield "analog", f"{layer.name} ({layer.neuron.name}) emits analog values", "export it as float32"
         if readout.neuron.emission == "relu":
@@ -243,7 +243,7 @@ class FrozenNetwork:
                 return where, advice
         for name, layer in self.directions.items():
             if neurons is not None and layer.neuron.name not in neurons:
-                return f"it does not know the neuron '{layer.neuron.name}' of {name}", "describe that neuron to it"
+                return f"it does not know the neuron '{layer.neuron.name}' of {name}", "ONNX and C take every neuron"
         return None
 
     def require(self, consumer: str, neurons: Container[str] | None = None) -> Self:
