@@ -185,3 +185,13 @@ def test_no_file_outside_data_asks_which_task_there_is() -> None:
 def test_such_a_question_is_found() -> None:
     text = "isinstance(x, (int, ECGTask)); tasks.Task; task.name == 'ecg'; recipe.task.name in NAMES; RATES[task.name]; task.name"
     assert [what for _, what in questions(ast.parse(text), {"Task", "ECGTask"})] == ["ECGTask", *["task.name"] * 3]
+
+
+def test_no_command_imports_another() -> None:
+    from srnn.cli.main import COMMANDS
+
+    commands = {f"srnn.cli.{name}" for name in COMMANDS} | {"srnn.cli.importing"}
+    commands |= {name for name in modules() if re.fullmatch(r"srnn\.cli\.(export|import)_\w+", name)}
+    for name in sorted(commands & set(modules())):
+        taken = {target for target, _, _ in imports(name)} & commands
+        assert not taken, f"{name} imports {', '.join(sorted(taken))}; put what both need into a file of its own"

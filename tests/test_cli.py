@@ -120,7 +120,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "no recipe settings" in _fails(capsys, "evaluate", tmp_path, "--task.options.rule", "difference")
     assert "needs a value" in _fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rule")
     assert "'rul'" in _fails(capsys, *published, "--weights", tmp_path / "w.npz", "--task.options.rul=3")
-    assert "show digits" in _fails(capsys, "recipes", "list", "digits")
+    assert "'digits'" in _fails(capsys, "recipes", "list", "digits")
     assert not (tmp_path / "run").exists()
 
 

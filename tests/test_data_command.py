@@ -201,10 +201,10 @@ def test_what_only_its_owner_gives_is_looked_at(capsys: pytest.CaptureFixture[st
     ("words", "message"),
     [
         (["fetch", "timit"], "buy it from the Linguistic Data Consortium"),
-        (["info"], "Which data set?"),
-        (["list", "mnist"], "srnn data info mnist"),
+        (["info"], "required: NAME"),
+        (["list", "mnist"], "'mnist'"),
         (["info", "mnits"], "Did you mean 'mnist'?"),
-        (["verify", "mnist", "--force"], "--force has no meaning"),
+        (["verify", "mnist", "--force"], "'--force'"),
         (["prepare", "shd"], "srnn data fetch shd"),
         (["fetch", "mnist", "--mirror", "http://127.0.0.1:9"], "cannot be reached"),
     ],

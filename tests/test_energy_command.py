@@ -166,7 +166,7 @@ def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_names_are_cut_only_where_they_differ() -> None:
-    from srnn.cli.energy import _short
+    from srnn.cli.show_energy import _short
 
     assert _short(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
     assert _short(["runs/a", "x/a"]) == ["runs/a", "x/a"]

@@ -68,7 +68,7 @@ def test_a_signal_while_a_command_runs_is_no_traceback(number: int, code: int) -
     program = (
         "import os, sys, signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from srnn.__main__ import main; import srnn.cli.recipes as recipes\n"
-        f"recipes.run = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
+        f"recipes._list = lambda arguments: os.kill(os.getpid(), {int(number)})\n"
         "sys.argv[1:] = ['recipes']; sys.exit(main())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

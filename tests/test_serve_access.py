@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from serving import TOKEN, Service  # noqa: E402
 from srnn.cli import serve  # noqa: E402
 from srnn.cli.main import main  # noqa: E402
+from srnn.cli.options import shared  # noqa: E402
 from srnn.deploy.serve.access import is_loopback  # noqa: E402
 from srnn.deploy.serve.listening import listen  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
@@ -131,7 +132,7 @@ def test_options_go_to_the_models_that_can_have_them(
 ) -> None:
     policy = tmp_path / "policy.json"
     ExitPolicy("ce_mean", 0, 0.9).save(policy)
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(parents=[shared(*serve.SHARED)])
     serve.add_arguments(parser)
 
     def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:

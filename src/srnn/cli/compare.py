@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
 DESCRIPTION = """\
 Measure trained networks of one task on a split, and write a page: measures with the best marked, curves over each other, energy
 against error, and in what the recipes differ. Prints the measures.
@@ -21,22 +22,8 @@ _OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, written by 'srnn train'")
     parser.add_argument(
         "--out", type=Path, default=Path("comparison.html"), metavar="FILE", help="the page (default: comparison.html)"
-    )
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="validation",
-        help="on which all is measured (default: validation)",
-    )  # fmt: skip
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument(
-        "--no-exit",
-        action="store_true",
-        help="no early-exit policies; they need a validation split, which some tasks lack",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print what the page holds as one JSON object and nothing else"
     )
 
 

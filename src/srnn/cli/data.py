@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from .options import Command, add_parts
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
@@ -27,38 +28,46 @@ Data sets lie in a folder each under the data folder (--data-dir, else SRNN_DATA
   srnn data prepare shd     unpack it and make what is cached, so that no training waits for it
 """
 _SHOWN = 20  # files that verify lists, those with a problem first
-ACTIONS = ("list", "info", "fetch", "verify", "prepare")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=ACTIONS, nargs="?", default="list")
-    parser.add_argument("data_set", metavar="NAME", nargs="?", help="a data set; 'srnn data list' shows them")
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
+    always = ("--data-dir", "--json")
+    parts = {
+        "list": Command("which there are, and what is there already", _list, always),
+        "info": Command("licence, citation, files, where to get it", _info, always, _add_mirror),
+        "fetch": Command("download it from its official address", _fetch, always, _add_fetch),
+        "verify": Command("compare its files with their checksums", _verify, always, _add_name),
+        "prepare": Command("unpack it and make what is cached", _prepare, always, _add_force),
+    }
+    add_parts(parser, parts, "ACTION")
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data_set", metavar="NAME", type=_data_set, help="a data set; 'srnn data list' shows them")
+
+
+def _add_mirror(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
     parser.add_argument(
-        "--mirror",
-        metavar="URL",
+        "--mirror", metavar="URL", default=os.environ.get("SRNN_MIRROR") or None,
         help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
-    )
-    parser.add_argument("--force", action="store_true", help="fetch, prepare: also what is there already")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    )  # fmt: skip
 
 
-def run(arguments: argparse.Namespace) -> int:
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    parser.add_argument("--force", action="store_true", help="also what is there already")
+
+
+def _add_fetch(parser: argparse.ArgumentParser) -> None:
+    _add_mirror(parser)
+    parser.add_argument("--force", action="store_true", help="also what is there already")
+
+
+def _data_set(name: str) -> DataSet:
     from ..data.datasets.catalogue import find_data_set
 
-    action, name = arguments.action, arguments.data_set
-    if (name is None) != (action == "list"):
-        raise SrnnError(
-            f"Which data set? srnn data {action} NAME; 'srnn data list' shows them."
-            if name is None
-            else f"'list' takes no data set; to see one: srnn data info {name}."
-        )
-    if arguments.force and action not in ("fetch", "prepare"):
-        raise SrnnError(f"--force has no meaning for 'srnn data {action}'.")
-    if action == "list":
-        return _list(arguments)
-    data_set = find_data_set(name)
-    return {"info": _info, "fetch": _fetch, "verify": _verify, "prepare": _prepare}[action](data_set, arguments)
+    return find_data_set(name)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -77,10 +86,11 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _info(data_set: DataSet, arguments: argparse.Namespace) -> int:
+def _info(arguments: argparse.Namespace) -> int:
     from ..data.datasets.fetch import address
     from ..data.datasets.verifying import folder_of
 
+    data_set: DataSet = arguments.data_set
     folder = folder_of(data_set, arguments.data_dir)
     found: dict[str, Any] = asdict(data_set) | {
         "folder": str(folder),
@@ -99,7 +109,7 @@ def _info(data_set: DataSet, arguments: argparse.Namespace) -> int:
     for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
         known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
         print(
-            f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, _mirror(arguments)), *known]))}"
+            f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, arguments.mirror), *known]))}"
         )
     return 0
 
@@ -109,11 +119,12 @@ def _use(use: Use) -> str:
     return f"{use.task} ({options})" if options else use.task
 
 
-def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
+def _fetch(arguments: argparse.Namespace) -> int:
     from ..data.datasets.fetch import fetch
 
+    data_set: DataSet = arguments.data_set
     with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
-        paths = fetch(data_set, arguments.data_dir, _mirror(arguments), arguments.force, bar.watch)
+        paths = fetch(data_set, arguments.data_dir, arguments.mirror, arguments.force, bar.watch)
     if arguments.json:
         print(json.dumps({"data_set": data_set.name, "files": [str(path) for path in paths]}))
     elif not paths:
@@ -127,9 +138,10 @@ def _fetch(data_set: DataSet, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(data_set: DataSet, arguments: argparse.Namespace) -> int:
+def _verify(arguments: argparse.Namespace) -> int:
     from ..data.datasets.verifying import folder_of, verify
 
+    data_set: DataSet = arguments.data_set
     reports = verify(data_set, arguments.data_dir)
     bad = [report for report in reports if not report.good]
     if arguments.json:
@@ -160,13 +172,14 @@ def _remedy(data_set: DataSet, folder: Path, bad: set[str]) -> str:
     return f"fetch it: srnn data fetch {data_set.name}"
 
 
-def _prepare(data_set: DataSet, arguments: argparse.Namespace) -> int:
+def _prepare(arguments: argparse.Namespace) -> int:
     from ..data.datasets import SPLITS
     from ..data.datasets.base import resolve_data_dir
     from ..data.datasets.unpack import unpack_archives
     from ..data.datasets.verifying import folder_of
     from ..data.tasks import create_task
 
+    data_set: DataSet = arguments.data_set
     folder = folder_of(data_set, arguments.data_dir)
     unpacked: list[Path] = []
     if data_set.unpack:
@@ -210,10 +223,6 @@ def _check_archive(data_set: DataSet, archive: Path) -> None:
                 f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by 'srnn data fetch "
                 f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
             )
-
-
-def _mirror(arguments: argparse.Namespace) -> str | None:
-    return arguments.mirror or os.environ.get("SRNN_MIRROR") or None
 
 
 class _Bar:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import SrnnError
 
+SHARED = ("--json",)
 DESCRIPTION = """\
 Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in the layout of SHD and SSC.
 
@@ -48,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leave-out-bad", action="store_true", help="go on without clips that are damaged, silent or misnamed"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+SHARED = ("--json",)
 DESCRIPTION = """\
 What srnn finds on this machine. Please quote it when you report a problem.
 
@@ -18,7 +19,6 @@ What srnn finds on this machine. Please quote it when you report a problem.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm", action="store_true", help="compile the CPU loops ahead (a minute or two)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:

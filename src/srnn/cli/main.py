@@ -40,6 +40,9 @@ COMMANDS = {
 }
 """What each does, in a line. Only the command that is meant is imported, so that the others cost it nothing."""
 
+LISTING = ("data", "published", "recipes")
+"""What lists what there is, unless a word says otherwise."""
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse, but a mistake is an SrnnError."""
@@ -92,6 +95,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         if word.startswith("--") and word.endswith("=--"):  # argparse would make an empty list of it, whatever the type
             raise SrnnError(f"'--' is not a value: {word!r}.")
     others, settings = split_overrides(words)
+    if (
+        others[:1]
+        and others[0] in LISTING
+        and (others[1:2] or ["-"])[0].startswith("-")
+        and not {"-h", "--help"} & {*others}
+    ):
+        others.insert(1, "list")
     parser = build_parser(others)
     arguments, unknown = parser.parse_known_args(others)
     if unknown:

@@ -24,7 +24,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     },
     "--split": {
         "choices": ("train", "validation", "test"), "default": "validation",
-        "help": "what is measured: train, validation or test (default: validation; look at test once, at the end)",
+        "help": "what is measured (default: validation; look at test once, at the end)",
     },
     "--data-dir": {"metavar": "D", "type": Path, "help": "folder with the data sets (default: SRNN_DATA)"},
     "--json": {"action": "store_true", "help": "print one JSON object and nothing else"},
@@ -64,7 +64,7 @@ class Command(NamedTuple):
     def add_to(self, commands: Any, name: str) -> None:
         """Add its parser to what ``add_subparsers`` gave."""
         parser = commands.add_parser(
-            name, help=self.help, description=self.description or self.help, allow_abbrev=False,
+            name, help=self.help, description=self.description or f"{self.help[0].upper()}{self.help[1:]}.", allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter, parents=[shared(*self.shared)],
         )  # fmt: skip
         self.add(parser)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrnnError
+from .options import Command, add_parts
 
 if TYPE_CHECKING:
     from ..paper.compat import Replay
@@ -22,48 +22,46 @@ verify ends with exit code 0 if no spike differs and membranes and outputs are w
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "verify"), nargs="?", default="list")
-    parser.add_argument("--task", metavar="NAME", help="verify: which published network (see: srnn published list)")
-    parser.add_argument("--weights", type=Path, metavar="W", help="verify: its weights, .npz or the authors' .pth")
-    parser.add_argument("--golden", type=Path, metavar="G", help="verify: what the authors' code did, .npz")
-    parser.add_argument("--backend", default="auto", help="verify: auto (default), reference or cpu")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="verify: precision")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parts = {
+        "list": Command("the networks whose published weights can be loaded", _list, ("--json",)),
+        "verify": Command("compare one with a recording of the authors' own run", _verify, ("--json",), _add_verify),
+    }
+    add_parts(parser, parts, "ACTION")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    given = {name: getattr(arguments, name) for name in ("task", "weights", "golden")}
-    if arguments.action == "list":
-        for name, value in given.items():
-            if value is not None:
-                raise SrnnError(f"'list' takes no --{name}; to replay a recording: srnn published verify.")
-        return _list(arguments.json)
-    for name, value in given.items():
-        if value is None:
-            raise SrnnError(f"Which {name}? srnn published verify --task NAME --weights FILE --golden FILE.")
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", metavar="NAME", required=True, help="which network (see: srnn published list)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="W", required=True, help="its weights, .npz or the authors' .pth"
+    )
+    parser.add_argument("--golden", type=Path, metavar="G", required=True, help="what the authors' code did, .npz")
+    parser.add_argument("--backend", default="auto", help="auto (default), reference or cpu")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision")
 
+
+def _list(arguments: argparse.Namespace) -> int:
+    from ..paper.compat import PUBLISHED
+
+    if arguments.json:
+        print(json.dumps({name: {"task": one.task, "network": one.about} for name, one in PUBLISHED.items()}))
+    else:
+        for name, one in PUBLISHED.items():
+            print(f"{name:<10} {one.about}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
     from ..paper.compat import verify
 
     found = verify(
         arguments.task, arguments.weights, arguments.golden, backend=arguments.backend, dtype=arguments.dtype
     )
     if arguments.json:
-        files = {name: str(given[name]) for name in ("weights", "golden")}
+        files = {"weights": str(arguments.weights), "golden": str(arguments.golden)}
         print(json.dumps({"task": found.task, **files, **found.report()}))
     else:
         _show(found)
     return 0 if found.passed else 1
-
-
-def _list(as_json: bool) -> int:
-    from ..paper.compat import PUBLISHED
-
-    if as_json:
-        print(json.dumps({name: {"task": one.task, "network": one.about} for name, one in PUBLISHED.items()}))
-    else:
-        for name, one in PUBLISHED.items():
-            print(f"{name:<10} {one.about}")
-    return 0
 
 
 def _show(found: Replay) -> None:

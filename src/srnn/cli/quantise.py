@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 from ..errors import SrnnError
-from .prune import add_tuning_arguments, check_folder, show_points, tuning_options, written
+from . import tuning
+from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
+SHARED = tuning.SHARED
 DESCRIPTION = """\
   srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, beside float32
   srnn quantise RUN --epochs 20 --out DIR    train on with rounded weights; DIR is a run whose weights int8 holds exactly
@@ -22,7 +24,6 @@ What is measured is the integer model, which the int8 C equals bit for bit (srnn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run folder, written by 'srnn train'")
     parser.add_argument("--out", type=Path, metavar="DIR", help="train on, into this run folder, new or empty")
     add_tuning_arguments(parser)
 
@@ -32,12 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
     from ..progress import reporter_for
     from ..studies.pruning import measure_run, quantise_run
+    from ..train.runs import Run
 
     options = tuning_options(arguments)
     if arguments.out is None:
         found = {"run": str(arguments.run_folder), "before": measure_run(arguments.run_folder, options)}
     else:
-        check_folder(arguments)
+        Run.check(arguments.out, arguments.resume)
         reporter = reporter_for(arguments.json)
         found = quantise_run(arguments.run_folder, arguments.out, options, reporter, written(arguments))
     if arguments.json:

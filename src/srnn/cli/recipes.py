@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..errors import SrnnError
+from .options import Command, add_parts
 
 DESCRIPTION = """\
   srnn recipes                list the shipped recipes
@@ -15,28 +15,21 @@ DESCRIPTION = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "show"), nargs="?", default="list")
-    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="for show: name of a recipe, or a YAML file")
-    parser.add_argument("--baseline", metavar="NAME", help="for show: as this baseline (see: srnn train --help)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parts = {
+        "list": Command("the shipped recipes", _list, ("--json",)),
+        "show": Command("one as YAML, every setting written out", _show, ("--baseline", "--json"), _add_show),
+    }
+    add_parts(parser, parts, "ACTION")
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     parser.set_defaults(overrides=[])
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from ..train.recipes import dump_recipe, load_recipe, shipped_recipes
+def _list(arguments: argparse.Namespace) -> int:
+    from ..train.recipes import load_recipe, shipped_recipes
 
-    if arguments.action == "show":
-        if arguments.recipe is None:
-            raise SrnnError("Which recipe? srnn recipes show NAME; 'srnn recipes' lists them.")
-        recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
-        print(
-            json.dumps(recipe.to_dict()) if arguments.json else dump_recipe(recipe), end="\n" if arguments.json else ""
-        )
-        return 0
-    if arguments.baseline is not None:
-        raise SrnnError("--baseline belongs to one recipe: srnn recipes show NAME --baseline lstm.")
-    if arguments.recipe is not None:
-        raise SrnnError(f"'list' takes no recipe; to see one: srnn recipes show {arguments.recipe}.")
     notes = {name: load_recipe(name).note for name in shipped_recipes()}
     if arguments.json:
         print(json.dumps(notes))
@@ -44,4 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
         width = max(map(len, notes))
         for name, note in notes.items():
             print(f"{name:<{width}} {note}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from ..train.recipes import dump_recipe, load_recipe
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+    print(json.dumps(recipe.to_dict()) if arguments.json else dump_recipe(recipe).rstrip("\n"))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+SHARED = ("run_folder", "--no-exit", "--split", "--data-dir", "--json")
 DESCRIPTION = """\
 Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
 
@@ -18,12 +19,7 @@ docs/report.md explains the page; srnn compare puts several runs side by side.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", type=Path, help="a run folder, written by 'srnn train'")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: RUN/report.html)")
-    parser.add_argument(
-        "--split", choices=("train", "validation", "test"), default="validation",
-        help="on which all is measured (default: validation)",
-    )  # fmt: skip
     parser.add_argument(
         "--samples", type=int, default=6, metavar="N", help="sequences to watch step by step (default: 6)"
     )
@@ -32,15 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beside which the energy stands: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
         "(default: lstm)",
     )  # fmt: skip
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument(
-        "--no-exit",
-        action="store_true",
-        help="no early-exit policy; it needs a validation split, which some tasks lack",
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print what the page holds as one JSON object and nothing else"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(to_json(content))
         return 0
 
-    from .energy import show_energy
     from .show import show_result
+    from .show_energy import show_energy
 
     spiking = content["network"]["spiking"]
     show_result(content["evaluation"], f"{content['name']}, {arguments.split} split", spiking=spiking)

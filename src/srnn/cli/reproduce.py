@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
 Make tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
 
@@ -30,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runs", type=Path, nargs="+", default=[], metavar="RUN",
         help="run folders: their checkpoints and full evaluations, for panels that need more than a summary",
     )  # fmt: skip
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument(
         "--out", type=Path, default=Path("reproduced"), metavar="DIR", help="folder to write into (default: reproduced)"
     )
@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", nargs="+", default=["svg", "pdf", "png"], metavar="F",
         help="of figures: svg, pdf, png (default: all three)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
-from .stream import add_decoder_arguments, load_decoder, without_others
+from .decoding import add_decoder_arguments, load_decoder, without_others
 
 if TYPE_CHECKING:
     from ..deploy.serve.app import Recording
     from ..deploy.streaming import Decoder
 
+SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
 Serve one trained network or several, to this machine only unless --host says otherwise.
 
@@ -67,10 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--idle", type=float, default=60, metavar="S", help="seconds until a silent stream ends (default: 60)"
-    )
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
-    parser.add_argument(
-        "--json", action="store_true", help="print where it listens as one JSON object and nothing else"
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+SHARED = ("runs", "--json")
 DESCRIPTION = """\
 Read finished runs of one recipe and write summary.md, summary.json, curves.svg and the recipe into a folder.
 
@@ -15,13 +16,11 @@ Read finished runs of one recipe and write summary.md, summary.json, curves.svg 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, written by 'srnn train'")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the summary into")
     parser.add_argument("--title", required=True, help="what was trained, in a line")
     parser.add_argument(
         "--command", dest="made_by", required=True, help="the command that made each run, with SEED for the seed"
     )
-    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..studies.queue import Queue
     from ..studies.schema import Sweep
 
+SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
 Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots beside the runs.
 
@@ -37,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
     parser.add_argument("--storage", metavar="URL", help="a database instead of the file journal.log in --out")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the sweep's folder (default: runs/sweep-NAME)")
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument(
         "--patience", type=float, default=60.0, metavar="S",
         help="seconds without a sign of life after which a worker elsewhere counts as dead (default: 60)",
@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--retry-failed", action="store_true", help="train again what ended with an error")
     parser.add_argument("--dry-run", action="store_true", help="check the file, list what would be trained")
     parser.add_argument("--report", action="store_true", help="only write the results of what has ended so far")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
 
 

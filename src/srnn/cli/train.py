@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import SrnnError
 
+SHARED = ("--baseline", "--data-dir", "--json")
 DESCRIPTION = """\
 Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
 
@@ -28,20 +29,13 @@ Several processes on one machine or more (docs/distributed.md), with the result 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
-    parser.add_argument(
-        "--baseline",
-        metavar="NAME",
-        help="train this baseline on it instead: rnn, gru, lstm, bilstm, relu, lif, feedforward",
-    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
-    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with the data sets (default: SRNN_DATA)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
     )
     parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     parser.set_defaults(overrides=[])
 

@@ -20,7 +20,7 @@ Files of someone else are opened here and nowhere else. A leaf: it knows nothing
 from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits
-from .locking import FolderInUse, locked, locks
+from .locking import FolderInUse, check_folder, locked, locks
 from .reading import parse_json, read_bytes, read_json, read_json_lines, read_object, read_text, reading
 from .writing import (
     append_line,
@@ -36,7 +36,8 @@ from .writing import (
 )
 
 __all__ = [
-    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "files_in", "is_leftover", "locked", "locks",
+    "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "files_in", "is_leftover", "locked",
+    "locks",
     "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_object", "read_text", "reading",
     "remove_leftovers",    "temporary_beside", "whole_file", "whole_folder", "write_atomically", "write_json",
 ]  # fmt: skip

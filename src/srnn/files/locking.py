@@ -42,6 +42,12 @@ class FolderInUse(SrnnError):
     """Another process, or thread, writes into the folder."""
 
 
+def check_folder(folder: Path) -> None:
+    """SrnnError where something else stands in the place of a folder that is to be written."""
+    if os.path.exists(folder) and not os.path.isdir(folder):  # false where pathlib raises: names that are too long
+        raise SrnnError(f"Cannot write the folder {folder}: it is a file; name a folder with --out.")
+
+
 @contextlib.contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Within it nobody else is ``locked`` on the folder, which is made if it is not there (and is gone again if it stays empty).
@@ -56,8 +62,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     if _held.get(key) == owner:
         yield
         return
-    if os.path.exists(folder) and not os.path.isdir(folder):  # false where pathlib raises: names that are too long
-        raise SrnnError(f"Cannot write the folder {folder}: it is a file; name a folder with --out.")
+    check_folder(folder)
     made: list[Path] = []
     try:
         try:

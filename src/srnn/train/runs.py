@@ -30,6 +30,7 @@ from ..errors import SrnnError
 from ..files import (
     LIMITS,
     append_line,
+    check_folder,
     files_in,
     locked,
     read_json,
@@ -78,8 +79,7 @@ class Run:
     @classmethod
     def check(cls, path: Path, resume: bool) -> None:
         """Raise SrnnError at once, before any work, if the folder cannot be used. Writes nothing."""
-        if path.exists() and not path.is_dir():
-            raise SrnnError(f"The output {path} is a file; name a folder with --out.")
+        check_folder(path)
         if not resume and files_in(path):
             raise SrnnError(
                 f"The output folder {path} is not empty; continue it with --resume, or choose another --out."

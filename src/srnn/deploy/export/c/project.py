@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ....errors import SrnnError
-from ....files import whole_folder
+from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
 from ....nn.network.frozen import FrozenNetwork
@@ -115,8 +115,7 @@ def check_name(name: str) -> None:
 
 def check_out(out: Path) -> None:
     """SrnnError unless the folder is new or empty."""
-    if out.exists() and not out.is_dir():
-        raise SrnnError(f"The output {out} is a file; name a folder with --out.")
+    check_folder(out)
     if out.is_dir() and any(out.iterdir()):  # nothing can be put in the place of such a one
         raise SrnnError(f"The output folder {out} is not empty; choose another --out.")
 

@@ -1,0 +1,85 @@
+"""What ``srnn stream`` and ``srnn serve`` share: the options of a decoder, and the decoder that they describe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+    from ..deploy.streaming import Decoder
+
+
+def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that ``load_decoder`` reads, besides the run and the input's form."""
+    parser.add_argument("--segment", type=float, metavar="S", help="start anew every S seconds (steps, without time)")
+    parser.add_argument(
+        "--exit",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="decide early, by this policy (default: RUN/exit-policy.json)",
+    )
+    parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
+    parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
+    parser.add_argument(
+        "--gain", type=float, metavar="G", help="cochlea: what sound of full scale 1 is multiplied by (docs/cochlea.md)"
+    )
+    parser.add_argument(
+        "--calibrate", type=float, metavar="S",
+        help="ECG, cochlea: take scale or gain from the first S seconds (default: 5)",
+    )  # fmt: skip
+
+
+def load_decoder(arguments: argparse.Namespace) -> Decoder:
+    """The decoder that the options describe; shared with ``srnn serve``."""
+    from ..deploy.streaming import Decoder
+
+    options: dict[str, Any] = {"form": arguments.form, "data_dir": arguments.data_dir}
+    if (arguments.mean is None) != (arguments.std is None):
+        raise SrnnError("--mean and --std go together.")
+    if arguments.mean is not None:
+        if arguments.calibrate is not None:
+            raise SrnnError("--calibrate takes the scale from the signal; leave out --mean and --std, or it.")
+        options["scale"] = _numbers("--mean", arguments.mean), _numbers("--std", arguments.std)
+    if arguments.gain is not None:
+        if arguments.calibrate is not None:
+            raise SrnnError("--calibrate takes the gain from the signal; leave out --gain, or it.")
+        options["gain"] = arguments.gain
+    if arguments.calibrate is not None:
+        options["calibration"] = arguments.calibrate
+    if arguments.exit is not None:
+        from ..measure.analysis.policy import ExitPolicy
+
+        path = Path(arguments.exit) if arguments.exit else arguments.run_folder / "exit-policy.json"
+        if not path.exists():
+            raise SrnnError(f"{path} was not found: 'srnn evaluate RUN --full' chooses an exit policy on validation.")
+        options["policy"] = ExitPolicy.load(path)
+    return Decoder.from_run(arguments.run_folder, segment=arguments.segment, **options)
+
+
+def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:
+    """The options without those that cannot apply to a task's networks, and the names of these that were given."""
+    possible = task.live(arguments.form).settings | ({"exit"} if task.kind == "per_sequence" else set())
+    left, others = argparse.Namespace(**vars(arguments)), []
+    for name, setting in (
+        ("mean", "scale"),
+        ("std", "scale"),
+        ("gain", "gain"),
+        ("calibrate", "calibration"),
+        ("exit", "exit"),
+    ):
+        if setting not in possible and getattr(arguments, name) is not None:
+            setattr(left, name, None)
+            others.append(f"--{name}")
+    return left, others
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SrnnError(f"{option} takes numbers with commas between, such as 0.1,0.2, not {text!r}.") from None

@@ -1,0 +1,68 @@
+"""What ``srnn prune`` and ``srnn quantise`` share: options of training on, the command that repeats it, the table of points."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any
+
+SHARED = ("run_folder", "--state-bits", "--split", "--data-dir", "--json")
+
+
+def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of training on, which 'srnn quantise' has too."""
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of training on (default: 20)")
+    parser.add_argument(
+        "--lr-factor", type=float, default=0.5, metavar="F", help="times the recipe's learning rate (default: 0.5)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
+
+
+def tuning_options(arguments: argparse.Namespace) -> Any:
+    from ..studies.pruning import TuningOptions
+
+    return TuningOptions(
+        arguments.epochs, arguments.lr_factor, getattr(arguments, "gradual", 0.0), arguments.split, arguments.data_dir,
+        resume=arguments.resume, state_bits=arguments.state_bits,
+    )  # fmt: skip
+
+
+def written(arguments: argparse.Namespace, *words: str) -> str:
+    """The command as it can be given again, ``words`` being its own options; without --json, --resume and --data-dir."""
+    out = ["--out", str(arguments.out)]
+    tuning = ["--epochs", str(arguments.epochs), "--lr-factor", f"{arguments.lr_factor:g}"]
+    split = ["--split", arguments.split] if arguments.split != "validation" else []
+    states = ["--state-bits", str(arguments.state_bits)] if arguments.state_bits else []
+    return shlex.join(["srnn", arguments.command, str(arguments.run_folder), *words, *tuning, *states, *split, *out])
+
+
+def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
+    """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
+    from rich.table import Table
+
+    from ..terminal import open_console
+
+    console = open_console()
+    table = Table(title=f"measured on {points[0][1]['split']}", title_justify="left", padding=(0, 0))
+    table.add_column("network")
+    table.add_column("", no_wrap=True)
+    for column in ("accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, point in points:
+        weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
+        int8 = point["int8"]
+        for kind, found, flash, ram in (
+            ("float32", point, point["float32_flash_bytes"], point["float32_ram_bytes"]),
+            ("int8", int8, int8 and int8["flash_bytes"], int8 and int8["ram_bytes"]),
+        ):
+            first = kind == "float32"
+            if found is None:
+                table.add_row("", kind, "none", end_section=True)
+                continue
+            table.add_row(
+                name if first else "", kind, f"{found['accuracy']:.2%}", weights if first else "", f"{flash:,}",
+                f"{ram:,}", adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ", end_section=not first,
+            )  # fmt: skip
+    console.print(table)
+    for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
+        console.print(f"no int8: {reason}", soft_wrap=True, highlight=False)
