@@ -24,6 +24,12 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def tree(path: Path) -> ast.Module:
+    """A file, parsed once for all that is asked of it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(name: str) -> tuple[tuple[str, str, int], ...]:
     """(module, name taken from it, line) of every import within the package: at the top, in functions, for types only."""
     return tuple(_imports(name))
@@ -32,7 +38,7 @@ def imports(name: str) -> tuple[tuple[str, str, int], ...]:
 def _imports(name: str) -> Iterator[tuple[str, str, int]]:
     path = modules()[name]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "", node.lineno) for alias in node.names if alias.name.startswith("srnn"))
         if not isinstance(node, ast.ImportFrom):
@@ -99,7 +105,7 @@ def test_no_object_is_given_another_class() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules().values()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Attribute) and node.attr == "__class__" and isinstance(node.ctx, ast.Store)
     ]
     assert not wrong, "\n".join(wrong)
@@ -136,7 +142,7 @@ def task_classes() -> set[str]:
     bases = {
         node.name: {part.id for part in node.bases if isinstance(part, ast.Name)}
         for name, path in modules().items() if name.startswith("srnn.data")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ClassDef)
+        for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)
     }  # fmt: skip
     found: set[str] = {"Task"}
     while more := {name for name, of in bases.items() if of & found} - found:
@@ -144,9 +150,9 @@ def task_classes() -> set[str]:
     return found
 
 
-def questions(tree: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
+def questions(module: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
     """(line, what) wherever an object is asked for its class among these, or a task for its name."""
-    for node in ast.walk(tree):
+    for node in ast.walk(module):
         asked: list[ast.AST] = []
         if (
             isinstance(node, ast.Call)
@@ -165,7 +171,8 @@ def questions(tree: ast.AST, classes: set[str]) -> Iterator[tuple[int, str]]:
             parts = [node.slice]
         elif isinstance(node, ast.Match):
             parts = [node.subject]
-        if any(re.search(r"\btask\.name$", ast.unparse(part)) for part in parts):
+        named = [part for part in parts if any(getattr(inner, "attr", "") == "name" for inner in ast.walk(part))]
+        if any(re.search(r"\btask\.name$", ast.unparse(part)) for part in named):
             yield node.lineno, "task.name"
 
 
@@ -176,7 +183,7 @@ def test_no_file_outside_data_asks_which_task_there_is() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} asks for {what}"
         for name, path in modules().items() if not name.startswith("srnn.data")
-        for line, what in questions(ast.parse(path.read_text(encoding="utf-8")), classes)
+        for line, what in questions(tree(path), classes)
         if not (what == "task.name" and name.startswith(("srnn.paper", "srnn.measure.energy")))
     ]  # fmt: skip
     assert not wrong, "\n".join(wrong)

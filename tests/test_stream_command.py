@@ -306,34 +306,49 @@ def test_times_are_counted_not_kept() -> None:
 
 
 COLD = """
-import sys
+import os, sys
 import numpy as np
 from pathlib import Path
 from srnn.deploy.streaming import Decoder
-decoder = Decoder.from_run(Path(sys.argv[1]), form=sys.argv[2])
-rng, before = np.random.default_rng(0), set(sys.modules)
-session = decoder.open()
-for _ in range(2):
-    found = session.push(0.1 * rng.random((round(decoder.signal.rate or 64), decoder.signal.channels)))
-    decoder.probabilities(found.scores)
-session.finish()
-print(sorted(set(sys.modules) - before))
+for folder in sys.argv[1:]:
+    if os.fork():  # a process for each, which has imported no more than this
+        os.wait()
+        continue
+    decoder = Decoder.from_run(Path(folder), form="signal")
+    rng, before = np.random.default_rng(0), set(sys.modules)
+    session = decoder.open()
+    for _ in range(2):
+        found = session.push(0.1 * rng.random((round(decoder.signal.rate or 64), decoder.signal.channels)))
+        decoder.probabilities(found.scores)
+    session.finish()
+    print(sorted(set(sys.modules) - before), flush=True)
+    os._exit(0)
 """
 
 
+@pytest.fixture(scope="module")
+def imported(run: str, ecg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What pushes import, by the kind of signal."""
+    folder = tmp_path_factory.mktemp("cold")
+    speech = Run.open(make_run(folder / "speech", *SPOKEN))
+    speech.keep_statistics(Statistics(np.zeros(120, np.float32), np.ones(120, np.float32)))
+    cochlea = ("--task.name=spoken-digits-spikes", "--task.options.pool=50", "--loss.name=ce_mean")
+    folders = {
+        "digits": run,
+        "ecg": ecg,
+        "speech": str(speech.path),
+        "cochlea": str(make_run(folder / "cochlea", *cochlea)),
+    }
+    command = [sys.executable, "-c", COLD, *folders.values()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(zip(folders, done.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("kind", ["digits", "ecg", "speech", "cochlea"])
-def test_no_push_imports_anything(kind: str, run: str, ecg: str, tmp_path: Path) -> None:
+def test_no_push_imports_anything(kind: str, imported: dict[str, str]) -> None:
     """What is loaded at its first use would stall every other stream of a server: a decoder is made warm."""
-    folder = {"digits": run, "ecg": ecg}.get(kind, str(tmp_path / kind))
-    if kind == "speech":
-        made = Run.open(make_run(Path(folder), *SPOKEN))
-        made.keep_statistics(Statistics(np.zeros(120, np.float32), np.ones(120, np.float32)))
-    if kind == "cochlea":
-        make_run(
-            Path(folder), "--task.name", "spoken-digits-spikes", "--task.options.pool", "50", "--loss.name", "ce_mean"
-        )
-    done = subprocess.run([sys.executable, "-c", COLD, folder, "signal"], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert imported[kind] == "[]"
 
 
 def test_nothing_is_shown_of_nothing(run: str) -> None:
