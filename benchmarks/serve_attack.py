@@ -276,7 +276,7 @@ def main() -> None:
     if not given.soak:
         found = {"rows": rows}
     if given.out:
-        write_json(given.out, {"run": Path(given.run).name, "machine": machine, "log": words[-2000:], **found})
+        write_json(given.out, {"run": Path(given.run).name, "machine": machine, **found, "server_log": words[-2000:]})
 
 
 if __name__ == "__main__":
