@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,11 +21,14 @@ pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
+from fastapi import HTTPException, Request
+
 from raw import Raw, connected
 from serving import LEADS, expected, serving, told
 from srnn.deploy.serve import aside as aside_module
 from srnn.deploy.serve.app import Recording
 from srnn.deploy.serve.batch import read_body
+from srnn.deploy.serve.bodies import Bodies
 from srnn.deploy.serve.limits import Limits
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
@@ -251,3 +255,36 @@ def test_streams_go_on_while_a_body_is_computed(models: dict[str, Decoder], obey
             assert told(client.finish()) == expected(models["ecg"], LEADS[:200])
             assert any(map(alive, obeyed()))
         until(lambda: not any(map(alive, obeyed())))
+
+
+def test_a_body_whose_time_ends_as_another_needs_its_room() -> None:
+    """In the one turn of the loop between the end of its time and its own next step, it cannot be told to give way."""
+    bodies, first = Bodies(Limits(waiting_bytes=10, start_seconds=0.01)), asyncio.Event()
+
+    class Sender:
+        def __init__(self, stream: Callable[[], AsyncIterator[bytes]]) -> None:
+            self.stream = stream
+
+    async def stops() -> AsyncIterator[bytes]:
+        yield b"x" * 8
+        first.set()
+        await asyncio.sleep(60)
+
+    async def hurries() -> AsyncIterator[bytes]:
+        while not next(iter(bodies._sent)).patience.expired():
+            await asyncio.sleep(0)
+        yield b"y" * 8
+
+    async def read(sender: Sender) -> list[bytes]:
+        async with bodies.read(cast(Request, sender)) as parts:
+            return parts
+
+    async def both() -> tuple[Any, Any]:
+        slow = asyncio.ensure_future(read(Sender(stops)))
+        await first.wait()
+        bodies._limits = Limits(waiting_bytes=10, start_seconds=60)
+        return await asyncio.gather(slow, read(Sender(hurries)), return_exceptions=True)
+
+    slow, quick = asyncio.run(both())
+    assert isinstance(slow, HTTPException) and slow.status_code == 408
+    assert quick == [b"y" * 8] and bodies._bytes == 0

@@ -75,8 +75,9 @@ class Bodies:
         while self._bytes > self._limits.waiting_bytes and self._sent:
             first = next(iter(self._sent))
             del self._sent[first]
-            first.gave_way = True
-            first.patience.reschedule(asyncio.get_running_loop().time())
+            if not first.patience.expired():  # else it ends in this turn of the loop, and must not be told so again
+                first.gave_way = True
+                first.patience.reschedule(asyncio.get_running_loop().time())
             self._bytes -= first.size
             first.size = 0
             first.parts.clear()
