@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from srnn.cli.main import main
 from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy
+from support.runs import few_digits
 
 QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
 REFERENCE = "--network.backend=reference"  # nothing has to be compiled
@@ -19,16 +21,16 @@ REFERENCE = "--network.backend=reference"  # nothing has to be compiled
 pytestmark = pytest.mark.usefixtures("few_digits")
 
 
-@pytest.fixture
-def runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Path]:
-    """An SRNN of digits, and two baselines, trained for an epoch."""
-    made = {}
-    for name in ("srnn", "lstm", "lif"):
-        kind = {"srnn": [REFERENCE], "lstm": ["--baseline", "lstm"], "lif": ["--baseline", "lif", REFERENCE]}[name]
-        out = tmp_path / name
-        assert main(["train", "digits", *QUICK, *kind, "--out", str(out)]) == 0, capsys.readouterr().err
-        made[name] = out
-    capsys.readouterr()
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An SRNN of digits, and two baselines, trained for an epoch; only read by what is tested."""
+    folder, made = tmp_path_factory.mktemp("runs"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        few_digits(patch)
+        for name in ("srnn", "lstm", "lif"):
+            kind = {"srnn": [REFERENCE], "lstm": ["--baseline", "lstm"], "lif": ["--baseline", "lif", REFERENCE]}[name]
+            made[name] = folder / name
+            assert main(["train", "digits", *QUICK, *kind, "--out", str(made[name])]) == 0
     return made
 
 
@@ -99,7 +101,7 @@ def test_seeds_of_one_recipe_are_one_row(
     page = (out / "energy.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| srnn | 0, 1 |"))
     assert "±" in row and "Made by `srnn energy srnn srnn-s1 lstm`" in page
-    assert str(tmp_path) not in page
+    assert str(tmp_path) not in page and str(runs["srnn"].parent) not in page
 
 
 def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,8 +159,9 @@ def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureF
     assert "hidden layer" in _fails(capsys, "digits", "--rates", "0.1,0.1,0.1,0.1")
     assert "no firing rates" in _fails(capsys, "paper/ecg-lstm", "--rates", "0.1")
     assert "There is no technology" in _fails(capsys, "digits", "--technology", "abacus")
-    (runs["srnn"] / "checkpoints" / "best.safetensors").unlink()
-    assert "no checkpoint yet" in _fails(capsys, runs["srnn"])
+    begun = shutil.copytree(runs["srnn"], tmp_path / "begun")
+    (begun / "checkpoints" / "best.safetensors").unlink()
+    assert "no checkpoint yet" in _fails(capsys, begun)
 
 
 def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
