@@ -7,7 +7,7 @@ compilers and flags, and in onnxruntime, whose calls from Python cost much of it
 
     ns a step     median over passes, one core: with the exported Makefile's flags, and with all that the compiler can
     operations    additions and multiplications a step that the C program counted itself, and what the theory says for the spikes
-                  that were sent (srnn.train.compression.synaptic_operations), an LSTM's multiply-adds beside them
+                  that were sent (srnn.measure.energy), an LSTM's multiply-adds beside them
     bytes         of constants and of state
     agreement     whole sequences. float32: spikes of the C that differ from those of the reference, which has float32 too but
                   adds in another order; int8: scores and spikes beside the integer model's, to the bit; decisions that differ.
@@ -192,10 +192,10 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
 
 
 def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
-    """What ``srnn.train.compression`` says for these sequences, and how much of it no program can count: what a layer sends to
+    """What ``srnn.measure.energy`` says for these sequences, and how much of it no program can count: what a layer sends to
     itself at the last step of a sequence would be heard one step later."""
     from srnn.data.batches import Batch
-    from srnn.studies.points import synaptic_operations
+    from srnn.measure.energy import ActivityTally, count, describe_network, total
     from srnn.train.evaluation import run_batches
 
     class Some:
@@ -207,14 +207,17 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
         def take(self, indices: np.ndarray) -> Any:
             return Batch(torch.from_numpy(x[indices]), torch.zeros(len(indices), dtype=torch.int64), None)
 
-    unheard = 0.0
-    for _, result in run_batches(network, Some(), seed=seed):  # type: ignore[arg-type]
+    unheard, tally = 0.0, ActivityTally(network)
+    for batch, result in run_batches(network, Some(), seed=seed):  # type: ignore[arg-type]
+        tally.add(batch, result)
         for layer, ran in zip(network.layers, result.layers, strict=False):
             if layer.weight_rec is not None:
                 fan = (layer.weight_rec.detach() != 0).sum(0).double()
                 unheard += float((ran.output[:, -1] != 0).sum(0).double() @ fan)
+    counts = total(count(describe_network(network), tally.activity()))
     return {
-        **synaptic_operations(network, Some(), seed),  # type: ignore[arg-type]
+        "synaptic_adds_per_step": counts.effective_acs,
+        "synaptic_multiply_adds_per_step": counts.effective_macs,
         "unheard_per_step": unheard / (len(x) * x.shape[1]),
     }
 

@@ -13,10 +13,11 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.data.encoders import Statistics
+from srnn.measure.energy import energy
+from srnn.measure.energy.subjects import compare_energy
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
 from srnn.studies import pruning as flow
-from srnn.studies.points import synaptic_operations
 from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
 from srnn.train.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
 from srnn.train.compression import (
@@ -250,9 +251,8 @@ def test_quantise_a_run(tiny_run: Path, tmp_path: Path) -> None:
 def test_operations_are_counted_by_hand() -> None:
     net = network()
     apply_masks(net, magnitude_masks(net, 0.5))
-    sequences = Sequences(TinyTask(), "train")
-    found = synaptic_operations(net, sequences)
-    x = torch.from_numpy(sequences.x)
+    x = torch.from_numpy(Sequences(TinyTask(), "train").x)
+    found = energy(net, x)["counts"]
     with torch.no_grad():
         layers = net.run(x).layers
     adds = 0.0
@@ -261,8 +261,19 @@ def test_operations_are_counted_by_hand() -> None:
         adds += float((values.sum((0, 1)) * (layer.weight_in != 0).sum(0)).sum())
     for values, layer in zip(senders[1:], net.layers, strict=True):
         adds += float((values.sum((0, 1)) * (layer.weight_rec != 0).sum(0)).sum())
-    assert found["synaptic_adds_per_step"] == pytest.approx(adds / (60 * 12))
-    assert found["synaptic_multiply_adds_per_step"] == 0
+    assert found["synaptic_acs"] == pytest.approx(adds / (60 * 12))
+    assert found["synaptic_macs"] == 0
+
+
+def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> None:
+    """One count: the energy of a point is that of 'srnn energy' for the same network and input."""
+    curve = prune_run(tiny_run, tmp_path / "out", [0.5], options=TuningOptions(epochs=1))
+    for folder, point in zip((tiny_run, tmp_path / "out" / "weights-0.5"), curve["points"], strict=True):
+        (told,) = compare_energy([folder])["networks"]
+        assert told["models"]["fp32"]["energy_pj"]["step"] == point["energy_pj_per_step"]
+        assert told["counts"]["synaptic_acs"] == point["synaptic_adds_per_step"]
+        assert told["counts"]["synaptic_macs"] == point["synaptic_multiply_adds_per_step"]
+        assert told["counts"]["neuron_macs"] == point["neuron_multiplies_per_step"]
 
 
 # ---- commands ---------------------------------------------------------------------------------------------------------------

@@ -65,6 +65,11 @@ def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFix
     assert lstm["efficiency"]["paper"] == pytest.approx(lstm["energy"]["paper"] * lstm["error"])
     assert unmeasured["models"] == dict.fromkeys(MODELS) and "rates not measured" in unmeasured["note"]
     assert found["networks"][4]["models"]["neurobench"] is None  # of ReLU units the zeros are not known
+    # The LSTM costs what a spiking network of that rate would.
+    for model, rate in found["break_even"]["lstm"].items():
+        assert (rate > first["firing_rate"]["mean"]) == (lstm["energy"][model] > 1), model
+    assert "break_even" in found and found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
+    assert _json(capsys, runs["lstm"])["break_even"] == {}  # it does not spike
 
 
 def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +82,7 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
         "energy of a sequence",
         "energy ratio",
         "efficiency",
+        "break-even: firing rate above which srnn",
     ):
         assert title in printed.out, title
     assert "energy of a second" not in printed.out  # the steps of digits are not in time
@@ -100,6 +106,10 @@ def test_seeds_of_one_recipe_are_one_row(
     assert lstm["efficiency"]["paper"] == pytest.approx(lstm["ratio"]["paper"] * lstm["error"])
     page = (out / "energy.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| srnn | 0, 1 |"))
+    limits = next(line for line in page.splitlines() if line.startswith("| relu |")).split(" | ")[1:]
+    assert "Break-even" in page and [float(limit.strip(" |")) for limit in limits] == pytest.approx(
+        list(found["break_even"]["relu"].values()), rel=5e-3
+    )
     assert "±" in row and "Made by `srnn energy srnn srnn-s1 lstm`" in page
     assert str(tmp_path) not in page and str(runs["srnn"].parent) not in page
 
@@ -115,8 +125,9 @@ def test_given_rates_need_no_data(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.delenv("SRNN_DATA", raising=False)
     rate = str(10729 / 141312)
     found = _json(capsys, "paper/shd", "--rates", rate, "--input-rate", rate, "--baselines", "relu,lstm")
-    paper = found["networks"][0]["models"]["paper"]
-    assert (paper["mac"], round(paper["ac"], 6), round(paper["energy_pj"]["step"], 1)) == (788, 10729, 3515.7)
+    paper, counts = found["networks"][0]["models"]["paper"], found["networks"][0]["counts"]
+    assert (counts["paper_macs"], round(counts["paper_acs"], 6)) == (788, 10729)
+    assert round(paper["energy_pj"]["step"], 1) == 3515.7
     assert round(found["networks"][1]["models"]["paper"]["energy_pj"]["step"], 1) == 442097.2
     assert paper["energy_pj"]["second"] == pytest.approx(250 * paper["energy_pj"]["step"])
     assert paper["energy_pj"]["sequence"] is None and found["split"] is None
@@ -129,8 +140,8 @@ def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     energies = [network["models"]["paper"]["energy_pj"]["step"] for network in found["networks"]]
     assert [round(energy, 1) for energy in energies] == [325.7, 9597.6, 15400.8, 20422.8]
     rate = str(497 / 1656)
-    lif = _json(capsys, "paper/ecg-lif", "--rates", rate, "--input-rate", rate)["networks"][0]["models"]["paper"]
-    assert lif["mac"] == 42 and round(lif["energy_pj"]["step"], 1) == 179.9
+    lif = _json(capsys, "paper/ecg-lif", "--rates", rate, "--input-rate", rate)["networks"][0]
+    assert lif["counts"]["paper_macs"] == 42 and round(lif["models"]["paper"]["energy_pj"]["step"], 1) == 179.9
 
 
 def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +153,7 @@ def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     usual, other = _json(capsys, *words), _json(capsys, *words, "--technology", mine)
     assert other["technology"]["name"] == "mine" and other["technology"]["sources"]["ac"] == "a test"
     a, b = (found["networks"][0]["models"] for found in (usual, other))
-    assert b["memory"]["parts_pj"]["operations"] < a["memory"]["parts_pj"]["operations"]
+    assert b["memory"]["parts_pj"]["synaptic_acs"] == 0 < a["memory"]["parts_pj"]["synaptic_acs"]
     assert a["fp32"] == b["fp32"] and a["paper"] == b["paper"]
 
 

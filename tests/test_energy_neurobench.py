@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from srnn import SRNN
-from srnn.measure.energy import Activity, InputActivity, describe_network, effective_operations
+from srnn.measure.energy import LayerCounts, energy
 from srnn.nn.baselines import ClassicalRNN
-from srnn.train.evaluation import layer_rates
 
 pytest.importorskip(
     "neurobench", reason="neurobench is not installed (pip install 'srnn[neurobench]'): its counts are not compared"
@@ -97,11 +96,10 @@ def neurobench_counts(module: nn.Module, x: Tensor) -> dict[str, float]:
     return found
 
 
-def signal(kind: str, inputs: int) -> tuple[Tensor, InputActivity]:
+def signal(kind: str, inputs: int) -> Tensor:
     generator = torch.Generator().manual_seed(4)
     x = torch.rand(BATCH, STEPS, inputs, generator=generator)
-    x = (x < 0.3).float() if kind == "spikes" else x * (x > 0.5)  # analog, with zeros
-    return x, InputActivity(kind == "spikes", float(x.count_nonzero()) / x.numel())
+    return (x < 0.3).float() if kind == "spikes" else x * (x > 0.5)  # analog, with zeros
 
 
 def network(neuron: str, recurrent: bool) -> SRNN:
@@ -118,14 +116,13 @@ def network(neuron: str, recurrent: bool) -> SRNN:
 @pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "relu"])
 def test_synaptic_operations(neuron: str, recurrent: bool, kind: str) -> None:
     net = network(neuron, recurrent)
-    x, given = signal(kind, 5)
+    x = signal(kind, 5)
     with torch.no_grad():
         result = net.run(x)
     module = Unrolled(net)
     assert torch.allclose(module(x), result.output, atol=1e-6)
     theirs = neurobench_counts(module, x)
-    shape = describe_network(net)
-    ours = effective_operations(shape, Activity(given, tuple(layer_rates(net, result.layers[:-1], None))))
+    ours = LayerCounts(**energy(net, x)["counts"])
     # The one difference: NeuroBench sees the zeros of the initial state instead of what the last step would hand on.
     last = sum(
         float(layer.output[:, -1].count_nonzero()) / BATCH * size
@@ -133,10 +130,12 @@ def test_synaptic_operations(neuron: str, recurrent: bool, kind: str) -> None:
         if recurrent
     )
     spiking = neuron != "relu"
-    assert theirs["Effective_ACs"] == pytest.approx(ours.ac * STEPS - (last if spiking else 0.0), rel=1e-5, abs=1e-3)
+    assert theirs["Effective_ACs"] == pytest.approx(
+        ours.effective_acs * STEPS - (last if spiking else 0.0), rel=1e-5, abs=1e-3
+    )
     # A recurrent matrix that gets nothing but zeros counts as spiking there; with ReLU units the sum of both is the same.
     both = theirs["Effective_ACs"] + theirs["Effective_MACs"]
-    assert both == pytest.approx((ours.ac + ours.mac) * STEPS - last, rel=1e-5)
+    assert both == pytest.approx((ours.effective_acs + ours.effective_macs) * STEPS - last, rel=1e-5)
     assert theirs["Dense"] == ours.dense * STEPS
     assert all(layer.output.count_nonzero() > 10 for layer in result.layers[:-1])  # the networks are active
 
@@ -151,7 +150,7 @@ def test_footprint() -> None:
             self.net = net
 
     net = network("alif", True)
-    assert Footprint()(TorchModel(Whole(net))) == describe_network(net).footprint_bytes
+    assert Footprint()(TorchModel(Whole(net))) == energy(net, signal("spikes", 5))["footprint_bytes"]
 
 
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
@@ -159,15 +158,15 @@ def test_footprint() -> None:
 def test_cells(cell: Any, gates: int, products: int, kind: str) -> None:
     """The sum agrees; NeuroBench calls all of a cell ACs where its input are spikes, we only what the spikes cause."""
     net = ClassicalRNN(5, [9], 4, cell, generator=torch.Generator().manual_seed(2))
-    x, given = signal(kind, 5)
+    x = signal(kind, 5)
     module = UnrolledCell(net)
     with torch.no_grad():
         assert torch.allclose(module(x), net(x)[0], atol=1e-6)
     theirs = neurobench_counts(module, x)
-    ours = effective_operations(describe_network(net), Activity(given))
+    ours = LayerCounts(**energy(net, x)["counts"])
     first = gates * 81 + products * 9  # at the first step the state is 0 there: n² of each gate, and a product with it
     assert theirs["Effective_MACs"] + theirs["Effective_ACs"] == pytest.approx(
-        (ours.mac + ours.ac) * STEPS - first, rel=1e-5
+        (ours.effective_macs + ours.effective_acs) * STEPS - first, rel=1e-5
     )
     if kind == "spikes":
-        assert theirs["Effective_ACs"] > ours.ac * STEPS
+        assert theirs["Effective_ACs"] > ours.effective_acs * STEPS

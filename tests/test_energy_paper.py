@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from srnn import SRNN
 from srnn.measure.energy import (
+    FP32,
     MODELS,
-    PAPER_AC_PJ,
-    PAPER_MAC_PJ,
+    PAPER,
     Activity,
-    InputActivity,
-    NetworkShape,
-    Operations,
+    LayerCounts,
     compare,
+    count,
     describe_network,
-    measured_operations,
-    paper_operations,
+    picojoules,
     rates_of,
     total,
 )
@@ -31,8 +28,6 @@ from srnn.nn.neurons import ALIF, ReLU
 
 with (Path(__file__).parent / "data" / "energy_rows.csv").open(encoding="utf-8", newline="") as file:
     ROWS = list(csv.DictReader(file))
-ANALOG = InputActivity(spikes=False, density=0.5)
-
 OFF = ALIF(beta=0.0)  # type: ignore[arg-type]
 RELU_READOUT = Readout(ReLU(), "emission")
 """The twin of a spiking readout, as the paper's ECG and MNIST networks without spikes must have had it."""
@@ -40,7 +35,7 @@ RELU_READOUT = Readout(ReLU(), "emission")
 
 # The paper's networks, each with what its row says.
 MNIST = (4, [64, 256, 256], 10)
-PAPER: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
+PAPER_NETWORKS: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
     ("ECG", "relu_srnn"): lambda: SRNN(4, 36, 6, "relu", RELU_READOUT),
     ("ECG", "rnn"): lambda: ClassicalRNN(4, 36, 6, "rnn"),
     ("ECG", "gru"): lambda: ClassicalRNN(4, 36, 6, "gru"),
@@ -72,46 +67,45 @@ PAPER: dict[tuple[str, str], Callable[[], SRNN | ClassicalRNN]] = {
 }
 
 
-def shape_of(row: dict[str, str]) -> NetworkShape:
-    shape = describe_network(PAPER[row["task"], row["model"]]())
+def paper_counts(row: dict[str, str], rate: float | None = None) -> LayerCounts:
+    """The row's operations. rate: None: what its printed number of ACs implies, with ACs in whole numbers as printed."""
+    layers, analog = describe_network(PAPER_NETWORKS[row["task"], row["model"]]()), row["task"] in ("SMNIST", "PSMNIST")
+    if rate is None:
+        weights = paper_counts(row, 1.0).paper_acs
+        found = paper_counts(row, float(row["ac_paper"]) / weights if weights else 0.0)
+        return LayerCounts(paper_macs=found.paper_macs, paper_acs=round(found.paper_acs))
+    counts = count(layers, Activity(True, rate, (rate,) * (len(layers) - 1)), analog)
     if (row["task"], row["model"]) == ("SHD", "bilstm"):  # its dense layers run once in 250 steps
-        layers = tuple(replace(layer, updates=1 / 250) if layer.kind == "dense" else layer for layer in shape.layers)
-        shape = NetworkShape(layers)
-    return shape
-
-
-def paper_counts(row: dict[str, str]) -> Operations:
-    """The row's operations, the rate being what its printed number of ACs implies, with ACs in whole numbers as printed."""
-    shape, analog = shape_of(row), row["task"] in ("SMNIST", "PSMNIST")
-    weights = total(paper_operations(shape, 1.0, analog)).ac
-    rate = float(row["ac_paper"]) / weights if weights else 0.0
-    counted = total(paper_operations(shape, rate, analog))
-    return Operations(counted.mac, round(counted.ac))
+        counts = tuple(
+            LayerCounts(paper_macs=one.paper_macs / (250 if layer.kind == "dense" else 1))
+            for layer, one in zip(layers, counts, strict=True)
+        )
+    return total(counts)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['task']}-{row['model']}")
 def test_the_paper_to_the_digit(row: dict[str, str]) -> None:
     counted, fit = paper_counts(row), row["fit"]
-    energy = counted.energy(PAPER_MAC_PJ, PAPER_AC_PJ)
-    assert counted.ac == float(row["ac_paper"])
+    energy = picojoules(counted, PAPER)
+    assert counted.paper_acs == float(row["ac_paper"])
     if row["mac_rule"]:
-        assert round(counted.mac, 1) == float(row["mac_rule"])
+        assert round(counted.paper_macs, 1) == float(row["mac_rule"])
     if fit.startswith("no fit"):  # listed, not forced
-        assert abs(counted.mac - float(row["mac_paper"])) > 1e-3 * counted.mac
+        assert abs(counted.paper_macs - float(row["mac_paper"])) > 1e-3 * counted.paper_macs
         assert abs(energy - float(row["energy_paper_pj"])) > 1e-3 * energy
     elif fit == "exact after rounding":  # the GRU, printed as 15,400
         assert int(energy) == int(float(row["energy_paper_pj"]))
     elif fit == "fits to rounding":  # printed as 222.6k MACs and 167.5 times the 4,120.3 pJ of the spiking network
-        assert round(counted.mac / 1e3, 1) == 222.6 and round(energy / 4120.3, 1) == 167.5
+        assert round(counted.paper_macs / 1e3, 1) == 222.6 and round(energy / 4120.3, 1) == 167.5
     else:
         digits = len(row["energy_paper_pj"].partition(".")[2])
         assert round(energy, digits) == float(row["energy_paper_pj"])
         if row["mac_paper"]:
-            assert round(counted.mac, 1) == float(row["mac_paper"])
+            assert round(counted.paper_macs, 1) == float(row["mac_paper"])
 
 
 def test_every_row_is_counted_and_four_fit_no_rule() -> None:
-    assert {(row["task"], row["model"]) for row in ROWS} == set(PAPER)
+    assert {(row["task"], row["model"]) for row in ROWS} == set(PAPER_NETWORKS)
     misfits = {(row["task"], row["model"]) for row in ROWS if row["fit"].startswith("no fit")}
     assert misfits == {("SSC", "relu_srnn"), ("GSC", "alif_srnn"), ("SoLi", "rnn"), ("SoLi", "gru")}
 
@@ -121,7 +115,7 @@ def test_the_paper_s_ratios() -> None:
     by_name = {(row["task"], row["model"]): row for row in ROWS}
 
     def report(task: str, model: str, accuracy: float) -> dict:
-        energy = paper_counts(by_name[task, model]).energy(PAPER_MAC_PJ, PAPER_AC_PJ)
+        energy = picojoules(paper_counts(by_name[task, model]), PAPER)
         models = {key: {"energy_pj": {"step": energy}} for key in MODELS}
         return {"name": model, "accuracy": accuracy, "models": models}
 
@@ -141,13 +135,13 @@ def test_the_paper_s_ratios() -> None:
 def test_analog_input_and_float32_shrink_the_advantage() -> None:
     """What the second model changes: 238 times becomes about 2 for SoLi, 126 becomes 49 for SHD."""
 
-    def ratio(task: str, rate: float, given: InputActivity) -> float:
+    def ratio(task: str, rate: float, spikes: bool) -> float:
         def energy(model: str) -> float:
-            shape = describe_network(PAPER[task, model]())
-            rates = rates_of(shape, [rate]) if model == "alif_srnn" else None
-            return total(measured_operations(shape, Activity(given, rates))).energy(4.6, 0.9)
+            layers = describe_network(PAPER_NETWORKS[task, model]())
+            rates = rates_of(layers, [rate]) if model == "alif_srnn" else None
+            return picojoules(total(count(layers, Activity(spikes, rate, rates))), FP32)
 
         return energy("relu_srnn") / energy("alif_srnn")
 
-    assert round(ratio("SoLi", 42467 / 1054208, ANALOG), 1) == 2.0
-    assert round(ratio("SHD", 10729 / 141312, InputActivity(True, 10729 / 141312)), 0) == 49
+    assert round(ratio("SoLi", 42467 / 1054208, spikes=False), 1) == 2.0
+    assert round(ratio("SHD", 10729 / 141312, spikes=True), 0) == 49

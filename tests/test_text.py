@@ -198,6 +198,7 @@ def test_tables_of_the_paper_and_of_energy_show_names_as_they_are() -> None:
     }  # fmt: skip
     found = {
         "task": name, "split": "test", "step_ms": 1.0, "technology": {"name": name}, "networks": [report, report | {"group": 1}],
+        "break_even": {name: {"paper": 0.1}},
         "input": {"spikes": False, "density": None, "steps_per_sequence": 1},
     }  # fmt: skip
     kinds = rendered(energy_page(found, f"srnn energy {name}"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..measure.energy.estimate import MODELS
 from ..measure.energy.page import NOTHING, digits, times
+from ..measure.energy.prices import MODELS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +40,10 @@ def show_energy(found: dict[str, Any]) -> None:
             if len(known) > 1:
                 chosen = [names[index] for index in known], [cells[index] for index in known]
                 console.print(_by_model(f"{title}, to {names[0]}", *chosen))
+    if found["break_even"]:
+        limits = [[digits(rate) for rate in by_model.values()] for by_model in found["break_even"].values()]
+        title = f"break-even: firing rate above which {names[0]} costs more than these of its size"
+        console.print(_by_model(title, list(found["break_even"]), limits))
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)
         console.print(f"{of}: {note}", highlight=False, soft_wrap=True)
@@ -87,20 +91,18 @@ def _operations_table(names: list[str], reports: list[dict[str, Any]]) -> Table:
     columns = ["network", "paper", "fp32", "neurobench", "neurobench, dense"]
     table = _table("operations of a step: MAC + AC", columns)
     for name, report in zip(names, reports, strict=True):
-        models = report["models"]
-        effective = models["neurobench"]
-        table.add_row(
-            name,
-            _counts(models["paper"], "mac", "ac"),
-            _counts(models["fp32"], "mac", "ac"),
-            _counts(effective, "effective_macs", "effective_acs"),
-            NOTHING if effective is None else f"{effective['dense']:,.0f}",
+        counts = report["counts"]
+        if counts is None:
+            table.add_row(name, *[NOTHING] * 4)
+            continue
+        pairs = (
+            (counts["paper_macs"], counts["paper_acs"]),
+            (counts["synaptic_macs"] + counts["neuron_macs"], counts["synaptic_acs"]),
+            (counts["effective_macs"], counts["effective_acs"]),
         )
+        cells = [f"{macs:,.0f} + {acs:,.0f}" for macs, acs in pairs] + [f"{counts['dense']:,.0f}"]
+        table.add_row(name, *(cells if report["models"]["neurobench"] else [*cells[:2], NOTHING, NOTHING]))
     return table
-
-
-def _counts(model: dict[str, Any] | None, macs: str, acs: str) -> str:
-    return NOTHING if model is None else f"{model[macs]:,.0f} + {model[acs]:,.0f}"
 
 
 def _energy(model: dict[str, Any] | None, period: str) -> str:

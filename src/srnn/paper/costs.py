@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from ..measure import style
-from ..measure.energy import LayerShape, NetworkShape, paper_operations, total
+from ..measure.energy import Activity, LayerShape, count, describe_network
 from .evidence import Evidence
 from .kinds import kind, published_kind
 from .matching import cost, energy, same_data
@@ -15,7 +16,7 @@ from .sheet import Made, Sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_RULES = {  # as in srnn.measure.energy.operations: m inputs, n units, r the firing rate
+_RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firing rate
     "LIF": ("n", "r(mn + n²)"),
     "ALIF": ("3n", "r(mn + n²)"),
     "integrator": ("n", "r mn"),
@@ -24,16 +25,6 @@ _RULES = {  # as in srnn.measure.energy.operations: m inputs, n units, r the fir
     "RNN": ("mn + 2n² + 4n", "-"),
     "GRU": ("3(mn + n²) + 12n", "-"),
 }
-_KINDS = {
-    "LIF": "lif",
-    "ALIF": "alif",
-    "integrator": "integrator",
-    "ReLU": "relu",
-    "LSTM": "lstm",
-    "RNN": "rnn",
-    "GRU": "gru",
-}
-_NEURON_MACS = {"lif": 1, "alif": 3, "integrator": 1}
 _METHODS = ("SRNN", "SE-adLIF SRNN", "LIF SRNN", "ReLU SRNN", "LSTM", "Bi-LSTM", "GRU", "RNN", "CNN")
 """As ``kind`` and ``published_kind`` name them."""
 _SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -66,11 +57,18 @@ def figure_s2(evidence: Evidence) -> Sheet:
 
 def layer_energy(name: str, size: int, rate: float) -> float:
     """pJ of a step of one recurrent layer with as many inputs as units, by the paper's rules."""
-    kind = _KINDS[name]
-    spiking = kind in ("lif", "alif")
-    macs = _NEURON_MACS.get(kind, 0) * size
-    layer = LayerShape(name, kind, size, size, recurrent=kind != "integrator", spiking=spiking, neuron_macs=macs)
-    return energy(total(paper_operations(NetworkShape((layer,)), rate)))
+    activity = Activity(True, rate, (rate,))
+    return energy(count(_one_layer(name.lower(), size), activity)[0])
+
+
+@functools.cache
+def _one_layer(kind: str, size: int) -> tuple[LayerShape, ...]:
+    from ..nn.baselines import CELLS, ClassicalRNN
+    from ..nn.network import SRNN
+
+    if kind in CELLS:
+        return describe_network(ClassicalRNN(size, size, 1, kind))  # type: ignore[arg-type]
+    return describe_network(SRNN(size, size, 1, kind, init_rec="zero"))  # orthogonal ones take a while
 
 
 def _rules(axes: Axes, names: tuple[str, ...]) -> Made:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..measure import style
 from .evidence import Entry, Evidence, SweepResult
 from .examples import ecg_example, gesture_example, pixels_example, spikes_example
-from .matching import beside, shape_of
+from .matching import beside, cost, energy
 from .published import number, published_rows, source
 from .sheet import Made, MissingError, Sheet
 from .sweeps import against_rate, point_name, sources, sweeps_or_missing, task_name
@@ -140,14 +140,12 @@ def _rates(axes: Axes, evidence: Evidence) -> Made:
 
 def _implied_rate(row: Any) -> float | None:
     """The rate with which the paper's rules give its energy."""
-    from ..measure.energy import ANALOG_IN_PAPER, PAPER_AC_PJ, PAPER_MAC_PJ, paper_operations, total
-
     recipe = row.load_recipe()
     if recipe is None or row.energy is None:
         return None
-    shape = shape_of(recipe)
-    silent, full = (total(paper_operations(shape, rate, recipe.task.name in ANALOG_IN_PAPER)) for rate in (0.0, 1.0))
-    return (number(row.energy) - PAPER_MAC_PJ * silent.mac) / PAPER_AC_PJ / full.ac
+    silent, full = cost(recipe, 0.0), cost(recipe, 1.0)
+    assert silent is not None and full is not None
+    return (number(row.energy) - energy(silent)) / (energy(full) - energy(silent))
 
 
 def _operations(axes: Axes, evidence: Evidence) -> Made:

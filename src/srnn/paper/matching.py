@@ -6,15 +6,24 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..measure.energy import ANALOG_IN_PAPER, PAPER_AC_PJ, PAPER_MAC_PJ, Operations, paper_operations, total
+from ..measure.energy import (
+    ANALOG_IN_PAPER,
+    PAPER,
+    Activity,
+    LayerCounts,
+    LayerShape,
+    count,
+    describe_network,
+    picojoules,
+    total,
+)
 from .evidence import Entry
 from .published import PublishedRow
 
 if TYPE_CHECKING:
-    from ..measure.energy import NetworkShape
     from ..train.recipes import Recipe
 
-_SHAPES: dict[str, NetworkShape] = {}
+_SHAPES: dict[str, tuple[LayerShape, ...]] = {}
 """By recipe: building a network takes a while."""
 
 
@@ -56,27 +65,24 @@ def differences(ours: Recipe, theirs: Recipe) -> list[str]:
     ]
 
 
-def shape_of(recipe: Recipe) -> NetworkShape:
-    """The shape of a recipe's network."""
-    from ..measure.energy import describe_network
+def cost(recipe: Recipe, rate: float | None) -> LayerCounts | None:
+    """What a step of a recipe's network takes, at one rate for all its neurons and, as the paper counts, for its input.
 
+    None for a spiking network whose rate was not measured.
+    """
     key = json.dumps([recipe.to_dict()["task"], recipe.to_dict()["network"]], sort_keys=True)
     if key not in _SHAPES:
         _SHAPES[key] = describe_network(recipe.build_network(recipe.create_task(), 0))
-    return _SHAPES[key]
-
-
-def cost(recipe: Recipe, rate: float | None) -> Operations | None:
-    """Operations of a step by the paper's rules; None for a spiking network whose rate was not measured."""
-    shape = shape_of(recipe)
-    if shape.spiking and rate is None:
+    layers = _SHAPES[key]
+    if rate is None and any(layer.spiking for layer in layers[:-1]):
         return None
-    return total(paper_operations(shape, rate or 0.0, recipe.task.name in ANALOG_IN_PAPER))
+    rates = (rate or 0.0,) * (len(layers) - 1)
+    return total(count(layers, Activity(True, rate or 0.0, rates), recipe.task.name in ANALOG_IN_PAPER))
 
 
-def energy(operations: Operations) -> float:
+def energy(counts: LayerCounts) -> float:
     """pJ, by the paper's prices."""
-    return operations.energy(PAPER_MAC_PJ, PAPER_AC_PJ)
+    return picojoules(counts, PAPER)
 
 
 def describe(recipe: Recipe) -> str:

@@ -14,14 +14,13 @@ from .changes import ChangePoint, ChangeTimes
 from .confusion import ClassReport
 from .delineation import BorderReport, Delineation, DelineationReport, WaveReport
 from .exits import EarlyExit, ExitCounts, ExitPoint
-from .neurons import Activity, ActivityCounts, LayerActivity, recipe_spikes, spikes
+from .neurons import Activity, LayerActivity, neuron_activity, recipe_spikes, spikes
 from .policy import Deciding, Decisions, ExitPolicy
 from .scores import running_scores
 from .time_constants import Histogram, TimeConstants, time_constants
 
 __all__ = [
     "Activity",
-    "ActivityCounts",
     "Analysis",
     "AnalysisOptions",
     "Anytime",
@@ -48,6 +47,7 @@ __all__ = [
     "early_exit",
     "exit_counts",
     "is_ecg",
+    "neuron_activity",
     "prefixes",
     "recipe_spikes",
     "running_scores",

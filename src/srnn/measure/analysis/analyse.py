@@ -15,12 +15,13 @@ from ...nn.baselines import Network
 from ...nn.losses import Loss
 from ...nn.network import SRNN, Result
 from ...train.evaluation import Evaluation, Tally, run_batches
+from ..energy.activity import ActivityTally, recorded
 from .anytime import Anytime, AnytimeCurve, prefixes
 from .changes import ChangeCounts, ChangeTimes
 from .confusion import ClassReport
 from .delineation import Delineation, DelineationReport
 from .exits import PATIENCES, EarlyExit, ExitCounts
-from .neurons import SATURATED, Activity, ActivityCounts, recorded
+from .neurons import SATURATED, Activity, neuron_activity
 from .scores import softmax
 from .time_constants import TimeConstants, time_constants
 
@@ -149,7 +150,7 @@ def analyse(
     exits = _exit_counts(loss, steps, options) if exiting else None
     changes = ChangeCounts(steps) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if is_ecg(task) else None
-    activity = ActivityCounts(network, options.saturated_above) if isinstance(network, SRNN) else None
+    activity = ActivityTally(network) if isinstance(network, SRNN) else None
     batches = run_batches(network, sequences, seed=trained.seed, batch_size=batch_size, record=recorded(network))
     for batch, result in batches:
         tally.add(batch, result)
@@ -174,7 +175,7 @@ def analyse(
         None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
         None if changes is None else changes.times(task.step_ms, not is_bidirectional(network)),
         None if waves is None else waves.report(),
-        None if activity is None else activity.activity(),
+        None if activity is None else neuron_activity(activity, options.saturated_above),
         constants,
         None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
     )

@@ -1,53 +1,54 @@
-"""What a network costs: operations and energy, by four models beside each other. docs/energy.md says what each leaves out.
+"""What a network costs: one count of its operations, priced by four models. docs/energy.md says what each leaves out.
 
-shape = describe_network(net)
-activity = Activity(InputActivity(spikes=True, density=0.1), rates=(0.3,))
-report = energy_report(Subject("mine", shape, activity), load_technology(), step_ms=4.0)
-report["models"]["fp32"]["energy_pj"]["step"]
+energy(net, x)["models"]["fp32"]["energy_pj"]["step"]        measured on an input
+
+layers = describe_network(net)                               or step by step, with given rates:
+counts = count(layers, Activity(spikes=True, density=0.1, rates=(0.3,)))
+picojoules(total(counts), FP32)
 """
 
-from .activity import Activity, InputActivity, measure_input, rates_of
-from .estimate import MODELS, Subject, compare, energy_report
-from .layers import LayerShape, NetworkShape, describe_network
-from .memory import memory_energy
-from .operations import (
+from .activity import Activity, ActivityTally, evaluate_activity, measure_input, recorded
+from .counting import LayerCounts, LayerShape, count, describe_network, rates_of, total
+from .estimate import break_even, compare, energy, energy_report
+from .prices import (
     ANALOG_IN_PAPER,
-    FP32_AC_PJ,
-    FP32_MAC_PJ,
+    FP32,
+    INT8,
+    MODELS,
+    NEUROBENCH,
+    PAPER,
     PAPER_AC_PJ,
     PAPER_MAC_PJ,
-    Operations,
-    effective_operations,
-    measured_operations,
-    paper_operations,
-    total,
+    picojoules,
 )
 from .technology import Technology, load_technology, technologies
 
 __all__ = [
     "ANALOG_IN_PAPER",
-    "FP32_AC_PJ",
-    "FP32_MAC_PJ",
+    "FP32",
+    "INT8",
     "MODELS",
+    "NEUROBENCH",
+    "PAPER",
     "PAPER_AC_PJ",
     "PAPER_MAC_PJ",
     "Activity",
-    "InputActivity",
+    "ActivityTally",
+    "LayerCounts",
     "LayerShape",
-    "NetworkShape",
-    "Operations",
-    "Subject",
     "Technology",
+    "break_even",
     "compare",
+    "count",
     "describe_network",
-    "effective_operations",
+    "energy",
     "energy_report",
+    "evaluate_activity",
     "load_technology",
     "measure_input",
-    "measured_operations",
-    "memory_energy",
-    "paper_operations",
+    "picojoules",
     "rates_of",
+    "recorded",
     "technologies",
     "total",
 ]

@@ -1,130 +1,143 @@
-"""What runs through a network: how often its input and its neurons are active."""
+"""What runs through a network: how often its input and its neurons are active, given or measured."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ...errors import SrnnError
-from .layers import LayerShape, NetworkShape
 
 if TYPE_CHECKING:
-    from ...data.batches import Sequences
+    from torch import Tensor
+
+    from ...data.batches import Batch, Sequences
+    from ...data.datasets import SplitName
+    from ...data.spikes import Spikes
     from ...nn.baselines import Network
+    from ...nn.network import Result
+    from ...train.evaluation import Evaluation
+    from ...train.trained import Trained
+
+Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class InputActivity:
-    """What a network reads."""
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What happens in a network at a step. A number stands for all channels or neurons, an array gives each its own."""
 
     spikes: bool
-    """Whether every value is 0 or 1 (or -1, a spike of the other sign); otherwise the input is analog."""
-    density: float
-    """Share of values that are not 0: of spikes, how many come per channel and step."""
+    """Whether every value of the input is 0 or 1 (or -1, a spike of the other sign); otherwise the input is analog."""
+    density: float | Array
+    """(inputs,): fraction of the input's values that are not 0; of spikes, how many come per step."""
+    rates: tuple[float | Array, ...] | None = None
+    """For each hidden layer (units of all directions,): how often a neuron emits something other than 0, per update. None: not
+    measured."""
     steps: float | None = None
     """Mean length of a sequence in steps; None: not known."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.density <= 1:
+        if not _within(self.density):
             raise SrnnError(f"The input's rate must lie between 0 and 1, not {self.density!r}.")
-
-
-@dataclass(frozen=True)
-class Activity:
-    """What happens in a network at a step."""
-
-    input: InputActivity
-    rates: tuple[float, ...] | None = None
-    """For each hidden layer how often a neuron emits something else than 0, per update; None: not measured."""
-
-    def __post_init__(self) -> None:
         for rate in self.rates or ():
-            if not 0 <= rate <= 1:
+            if not _within(rate):
                 raise SrnnError(f"A firing rate must lie between 0 and 1 spike per neuron and step, not {rate!r}.")
 
+    @property
+    def layer_rates(self) -> list[float] | None:
+        """The mean rate of each hidden layer."""
+        return None if self.rates is None else [float(np.mean(rate)) for rate in self.rates]
 
-def measure_input(sequences: Sequences, batch_size: int = 128, network: Network | None = None) -> InputActivity:
-    """Whether a split's inputs are spikes, how dense they are, and how long its sequences are; padding is left out.
 
-    ``network``: behind its trained encoder, if it has one.
+def _within(rate: float | Array) -> bool:
+    return bool(np.all((np.asarray(rate) >= 0) & (np.asarray(rate) <= 1)))
+
+
+class ActivityTally:
+    """Counts what a network reads and what its hidden neurons emit, batch by batch; padding is left out.
+
+    Run an SRNN with ``record=recorded(network)``: the spikes of two directions cannot be told from their mean.
     """
-    import numpy as np
-    import torch
 
-    from ...nn.kernels import Spikes
+    def __init__(self, network: Network | None) -> None:
+        self.network = network
+        self.sequences = self.steps = 0
+        self.events: Any = 0
+        """(inputs,): values that are not 0, behind the network's trained encoder if it has one."""
+        self.fired: list[Array] = []
+        """Of each hidden layer (units of all directions,): in how many updates a neuron emitted something other than 0."""
+        self.spikes = True
+
+    def add(self, batch: Batch, result: Result | None = None) -> None:
+        """Count a batch's input and, with what the network gave for it, its hidden neurons. Classical networks have none."""
+        import torch
+
+        from ...nn.network import SRNN
+
+        net, lengths = self.network, batch.lengths
+        self.sequences += batch.x.shape[0]
+        self.steps += batch.steps
+        with torch.no_grad():
+            x = net.encode(batch.x) if isinstance(net, SRNN) else batch.x
+        self.spikes = self.spikes and (not isinstance(x, torch.Tensor) or bool(((x == 0) | (x.abs() == 1)).all()))
+        self.events = self.events + active(x, lengths)
+        if result is None or not isinstance(net, SRNN):
+            return
+        lengths = net.hidden_lengths(lengths)
+        emitted = [
+            [one.traces["forward.s"], one.traces["backward.s"]] if net.bidirectional else [one.emitted]
+            for one in result.layers[:-1]
+        ]
+        counted = [np.concatenate([active(part, lengths) for part in parts]) for parts in emitted]
+        self.fired = [a + b for a, b in zip(counted, self.fired, strict=True)] if self.fired else counted
+
+    def activity(self) -> Activity:
+        """What was counted."""
+        steps = max(1, self.steps)
+        rates = tuple(fired / (steps * self.network.substeps) for fired in self.fired) or None  # type: ignore[union-attr]
+        return Activity(self.spikes, self.events / steps, rates, self.steps / max(1, self.sequences))
+
+
+def recorded(network: Network) -> tuple[str, ...]:
+    """The traces that ``ActivityTally`` needs."""
     from ...nn.network import SRNN
 
-    nonzero, steps, channels, spikes = 0.0, 0, 1, True
+    return ("s",) if isinstance(network, SRNN) and network.bidirectional else ()
+
+
+def measure_input(sequences: Sequences, batch_size: int = 128, network: Network | None = None) -> Activity:
+    """What a split's inputs are, or what a network reads of them behind its trained encoder; without rates."""
+    tally = ActivityTally(network)
     for start in range(0, len(sequences), batch_size):
-        batch = sequences.take(np.arange(start, min(start + batch_size, len(sequences))))
-        with torch.no_grad():
-            x = network.encode(batch.x) if isinstance(network, SRNN) else batch.x
-        lengths, channels = batch.lengths, x.shape[2]
-        steps += batch.steps
-        if isinstance(x, Spikes):
-            nonzero += x.rate(lengths) * batch.steps * channels
-            continue
-        if lengths is not None:
-            valid = torch.arange(x.shape[1], device=x.device)[None, :] < lengths[:, None]
-            x = x[valid]
-        nonzero += int(x.count_nonzero())
-        spikes = spikes and bool(((x == 0) | (x.abs() == 1)).all())
-    return InputActivity(spikes, min(1.0, nonzero / max(1, steps * channels)), steps / len(sequences))
+        tally.add(sequences.take(np.arange(start, min(start + batch_size, len(sequences)))))
+    return tally.activity()
 
 
-def rates_of(shape: NetworkShape, rates: Sequence[float]) -> tuple[float, ...]:
-    """One rate for all hidden layers or one for each, as one for each. SrnnError for another number of them."""
-    if len(rates) == 1:
-        return tuple(rates) * len(shape.hidden)
-    if len(rates) != len(shape.hidden):
-        raise SrnnError(f"This network has {len(shape.hidden)} hidden layers; give one rate for all or one for each.")
-    return tuple(rates)
+def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) -> tuple[Evaluation, Activity]:
+    """How good a network is on a split, and what happens in it, in one pass."""
+    from ...train.evaluation import Tally, run_batches
+
+    scores, activity = Tally(trained), ActivityTally(trained.network)
+    network, seed = trained.network, trained.seed
+    for batch, result in run_batches(network, sequences, seed=seed, record=recorded(network)):
+        scores.add(batch, result)
+        activity.add(batch, result)
+    return scores.evaluation(split, len(sequences)), activity.activity()
 
 
-def mean_rate(shape: NetworkShape, activity: Activity) -> float | None:
-    """Mean over all hidden neurons, as the evaluation reports it; None where it was not measured."""
-    if activity.rates is None:
-        return None
-    sizes = [layer.cells for layer in shape.hidden]
-    return sum(rate * size for rate, size in zip(activity.rates, sizes, strict=True)) / sum(sizes)
+def active(emitted: Tensor | Spikes, lengths: Tensor | None) -> Array:
+    """(B, T, size) -> (size,) int64: in how many valid steps each channel is something other than 0."""
+    import torch
 
+    from ...data.spikes import Spikes
 
-@dataclass(frozen=True)
-class Source:
-    """What a layer reads in one step of the network's input."""
-
-    spikes: float | None
-    """Spikes that arrive, each at all its units; None: graded values, all of which are read at every update."""
-    density: float
-    """Share of the values that are not 0."""
-
-
-def sources(shape: NetworkShape, activity: Activity) -> list[Source]:
-    """What each layer reads, in order. The rates of layers that do not spike may be missing and count as 1.
-
-    A held input (substeps) arrives at each update. Each spike of a bidirectional layer is delivered on its own, also where the
-    directions are averaged (the weight is then halved). SrnnError where the rate of a spiking layer is missing.
-    """
-    found = []
-    previous: LayerShape | None = None
-    for index, layer in enumerate(shape.layers):
-        if previous is None:
-            given = activity.input
-            count = layer.inputs * given.density * layer.updates if given.spikes else None
-            found.append(Source(count, given.density))
-        elif activity.rates is None:
-            if previous.spiking:
-                raise SrnnError("The firing rates of this network were not measured.")
-            found.append(Source(None, 1.0))
-        else:
-            rate = activity.rates[index - 1]
-            count = rate * previous.cells * previous.updates if previous.spiking else None
-            found.append(Source(count, rate))
-        previous = layer
-    return found
-
-
-def own_spikes(layer: LayerShape, rate: float) -> float:
-    """Spikes that a layer emits in one step of the network's input."""
-    return rate * layer.cells * layer.updates
+    if isinstance(emitted, Spikes):  # padding emits nothing; one sequence at a time, for dense they are 32 times larger
+        counts = np.zeros(emitted.size, np.int64)
+        for row in range(emitted.shape[0]):
+            bits = emitted.words[row].cpu().contiguous().numpy().view(np.uint8)
+            counts += np.unpackbits(bits, axis=-1, count=emitted.size, bitorder="little").sum(0, dtype=np.int64)
+        return counts
+    step = torch.arange(emitted.shape[1], device=emitted.device)[None, :, None]
+    valid = step >= 0 if lengths is None else step < lengths.to(emitted.device)[:, None, None]
+    return ((emitted != 0) & valid).sum((0, 1)).cpu().numpy()

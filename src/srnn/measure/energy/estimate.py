@@ -1,150 +1,165 @@
-"""One network's energy by the four models, and networks beside each other.
-
-paper        the paper's rules and constants (3.1 / 0.1 pJ), one average rate: to compare with its tables
-fp32         each layer's own rate, float32 (4.6 / 0.9 pJ), analog input as MACs
-neurobench   NeuroBench's effective operations at the float32 prices
-memory       operations, memory traffic and addressing, by a technology
-"""
+"""One network's energy by the four models, networks compared, and the firing rate at which spiking stops paying."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .activity import Activity, mean_rate, own_spikes
-from .layers import NetworkShape
-from .memory import memory_energy, memory_words
-from .operations import (
-    FP32_AC_PJ,
-    FP32_MAC_PJ,
-    PAPER_AC_PJ,
-    PAPER_MAC_PJ,
-    effective_operations,
-    measured_operations,
-    paper_operations,
-    total,
-)
-from .technology import Technology
+from .activity import Activity, ActivityTally, recorded
+from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
+from .prices import FP32, MODELS, NEUROBENCH, PAPER, Prices, parts, picojoules
+from .technology import DEFAULT, Technology, load_technology
 
-MODELS = ("paper", "fp32", "neurobench", "memory")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...data.spikes import Spikes
+    from ...nn.baselines import Network
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A network as the energy models see it, and how well it does."""
+def energy(
+    network: Network,
+    x: Tensor | Spikes,
+    lengths: Tensor | None = None,
+    *,
+    technology: str | Path = DEFAULT,
+    step_ms: float | None = None,
+) -> dict[str, Any]:
+    """What a network costs on an input, by four models: ``energy(net, x)["models"]["fp32"]["energy_pj"]["step"]``.
 
-    name: str
-    shape: NetworkShape
-    activity: Activity
-    accuracy: float | None = None
-    """None: not trained, or not measured."""
-    note: str = ""
-    """What a reader has to know about it."""
+    Args:
+        network: an ``SRNN`` or a ``ClassicalRNN``.
+        x: (B, T, inputs), the input for which it is run once, without gradients, from its initial states.
+        lengths: (B,) valid steps of each sequence in a padded batch.
+        technology: prices of the memory model: a shipped technology's name, or a TOML file.
+        step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
+
+    Returns: the report of ``energy_report``. Raises SrnnError for inputs and technologies that do not fit.
+    """
+    import torch
+
+    from ...data.batches import Batch
+
+    tally, was_training = ActivityTally(network), network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            result = network.run(x, lengths=lengths, record=recorded(network))
+    finally:
+        network.train(was_training)
+    tally.add(Batch(x, torch.zeros(len(result.output), dtype=torch.int64), lengths), result)
+    return energy_report(network, tally.activity(), load_technology(technology), step_ms)
 
 
 def energy_report(
-    subject: Subject, technology: Technology, step_ms: float | None, analog_in_paper: bool = False
-) -> dict:
+    network: Network,
+    activity: Activity,
+    technology: Technology,
+    step_ms: float | None = None,
+    *,
+    analog_in_paper: bool = False,
+    name: str = "network",
+    accuracy: float | None = None,
+    note: str = "",
+) -> dict[str, Any]:
     """All about one network, as plain numbers for JSON: energies in pJ, counts for one step.
 
     Args:
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
         analog_in_paper: whether the paper's model counts this task's input as analog.
+        name, accuracy, note: passed on; the accuracy is None for a network that is not trained.
 
-    A model that needs a firing rate which was not measured is None.
+    Where a rate that matters was not measured, counts and models are None.
     """
-    shape, activity = subject.shape, subject.activity
+    layers, rates, steps = describe_network(network), activity.layer_rates, activity.steps
+    mean = mean_rate(layers, activity)
+    tensors = [*network.parameters(), *network.buffers()]
     # Where a hidden layer spikes, all depends on its rate; zeros of ReLU units only matter to NeuroBench's counts.
-    missing = activity.rates is None and shape.spiking
-    unknown_zeros = missing or (activity.rates is None and shape.graded)
-    steps = activity.input.steps
-    models: dict[str, Callable[[], dict[str, Any]]] = {
-        "paper": lambda: _paper(shape, activity, analog_in_paper),
-        "fp32": lambda: _fp32(shape, activity),
-        "neurobench": lambda: _neurobench(shape, activity),
-        "memory": lambda: _memory(shape, activity, technology),
-    }
-    energies: dict[str, dict[str, Any] | None] = {}
-    for name, model in models.items():
-        if unknown_zeros if name == "neurobench" else missing:
-            energies[name] = None
-            continue
-        found = model()
-        step = found["energy_pj"]
-        found["energy_pj"] = {
-            "step": step,
-            "sequence": None if steps is None else step * steps,
-            "second": None if step_ms is None else step * 1000.0 / step_ms,
+    missing = rates is None and spiking(layers)
+    counts = None if missing else count(layers, activity, analog_in_paper)
+    spikes = None
+    if counts is not None and rates is not None and spiking(layers):
+        emitted = sum(r * one.cells * one.updates for r, one in zip(rates, layers, strict=False) if one.spiking)
+        spikes = _by_sequence("per", emitted, steps) | _by_sequence(
+            "synaptic_operations_per", total(counts).synaptic_acs, steps
+        )
+    models: dict[str, Any] = dict.fromkeys(MODELS)
+    if counts is not None:
+        sums = total(counts)
+        models |= {
+            model: _by_period(sums, prices, steps, step_ms) for model, prices in price_lists(sums, technology).items()
         }
-        energies[name] = found
+        if rates is None and graded(layers):
+            models["neurobench"] = None
     return {
-        "name": subject.name,
-        "note": subject.note,
-        "parameters": shape.parameters,
-        "footprint_bytes": shape.footprint_bytes,
-        "accuracy": subject.accuracy,
-        "firing_rate": None if activity.rates is None else {"layers": list(activity.rates), "mean": mean_rate(shape, activity)},
-        "spikes": _spikes(shape, activity),
-        "layers": [asdict(layer) for layer in shape.layers],
-        "models": energies,
+        "name": name,
+        "note": note,
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "footprint_bytes": sum(tensor.numel() * tensor.element_size() for tensor in tensors),
+        "accuracy": accuracy,
+        "firing_rate": None if rates is None else {"layers": rates, "mean": mean},
+        "activation_sparsity": None if mean is None else 1.0 - mean,
+        "spikes": spikes,
+        "layers": None if counts is None else [
+            {"name": layer.name, "kind": layer.kind, **_plain(one)} for layer, one in zip(layers, counts, strict=True)
+        ],
+        "counts": None if counts is None else _plain(total(counts)),
+        "models": models,
     }  # fmt: skip
 
 
-def _paper(shape: NetworkShape, activity: Activity, analog_input: bool) -> dict[str, Any]:
-    counted = total(paper_operations(shape, mean_rate(shape, activity) or 0.0, analog_input))
-    return {"mac": counted.mac, "ac": counted.ac, "energy_pj": counted.energy(PAPER_MAC_PJ, PAPER_AC_PJ)}
+def price_lists(counts: LayerCounts, technology: Technology) -> dict[str, Prices]:
+    """The prices of each model, for a network of these counts."""
+    return dict(zip(MODELS, (PAPER, FP32, NEUROBENCH, technology.prices(counts)), strict=True))
 
 
-def _fp32(shape: NetworkShape, activity: Activity) -> dict[str, Any]:
-    layers = measured_operations(shape, activity)
-    counted = total(layers)
+def _plain(counts: LayerCounts) -> dict[str, float]:
+    return {name: float(value) for name, value in asdict(counts).items()}
+
+
+def _by_sequence(what: str, step: float, steps: float | None) -> dict[str, float | None]:
+    return {f"{what}_step": step, f"{what}_sequence": None if steps is None else step * steps}
+
+
+def _by_period(counts: LayerCounts, prices: Prices, steps: float | None, step_ms: float | None) -> dict[str, Any]:
+    step = picojoules(counts, prices)
     return {
-        "mac": counted.mac,
-        "ac": counted.ac,
-        "layers": [asdict(layer) for layer in layers],
-        "energy_pj": counted.energy(FP32_MAC_PJ, FP32_AC_PJ),
+        "parts_pj": parts(counts, prices),
+        "energy_pj": {
+            "step": step,
+            "sequence": None if steps is None else step * steps,
+            "second": None if step_ms is None else step * 1000.0 / step_ms,
+        },
     }
 
 
-def _neurobench(shape: NetworkShape, activity: Activity) -> dict[str, Any]:
-    counted = effective_operations(shape, activity)
-    return {
-        "effective_macs": counted.mac,
-        "effective_acs": counted.ac,
-        "dense": counted.dense,
-        "activation_sparsity": counted.activation_sparsity,
-        "energy_pj": counted.mac * FP32_MAC_PJ + counted.ac * FP32_AC_PJ,
-    }
+def break_even(
+    layers: Sequence[LayerShape],
+    activity: Activity,
+    dense: Sequence[LayerShape],
+    technology: Technology,
+    analog_in_paper: bool = False,
+) -> dict[str, float]:
+    """The firing rate from which on a spiking network costs at least as much as a dense one, by each model.
 
+    In every model the energy is a straight line over a rate that all hidden neurons share, so that two rates tell all. The answer
+    may lie above 1 (spiking costs less at every rate) or below 0 (it never does). The input stays as it is, except in the paper's
+    model, whose one rate is also the input's.
 
-def _memory(shape: NetworkShape, activity: Activity, technology: Technology) -> dict[str, Any]:
-    energy = memory_energy(shape, activity, technology)
-    fixed, moving = memory_words(shape)
-    word = technology.word_bits / 8
-    return {
-        "parts_pj": asdict(energy),
-        "weight_memory_bytes": fixed * word,
-        "state_memory_bytes": moving * word,
-        "energy_pj": energy.total,
-    }
+    Args:
+        layers: of the spiking network, from ``describe_network``.
+        activity: what its input is; the rates are not used.
+        dense: the layers of the other network; whatever its hidden units emit counts as not 0.
+    """
 
+    def costs(of: Sequence[LayerShape], rate: float) -> dict[str, float]:
+        counts = total(count(of, replace(activity, rates=(rate,) * (len(of) - 1)), analog_in_paper))
+        return {model: picojoules(counts, prices) for model, prices in price_lists(counts, technology).items()}
 
-def _spikes(shape: NetworkShape, activity: Activity) -> dict[str, Any] | None:
-    """Spikes of the hidden layers, and synaptic operations: additions that all spikes cause, the input's included."""
-    if activity.rates is None or not shape.spiking:
-        return None
-    emitted = sum(
-        own_spikes(layer, rate) for layer, rate in zip(shape.hidden, activity.rates, strict=True) if layer.spiking
-    )
-    operations = total(measured_operations(shape, activity)).ac
-    steps = activity.input.steps
-    return {
-        "per_step": emitted,
-        "per_sequence": None if steps is None else emitted * steps,
-        "synaptic_operations_per_step": operations,
-        "synaptic_operations_per_sequence": None if steps is None else operations * steps,
-    }
+    silent, full, other = costs(layers, 0.0), costs(layers, 1.0), costs(dense, 1.0)
+    return {model: (other[model] - silent[model]) / (full[model] - silent[model]) for model in MODELS}
 
 
 def compare(reports: list[dict]) -> list[dict[str, Any]]:
@@ -159,9 +174,9 @@ def compare(reports: list[dict]) -> list[dict[str, Any]]:
         error = None
         if None not in (report["accuracy"], first["accuracy"]) and first["accuracy"] < 1:
             error = (1 - report["accuracy"]) / (1 - first["accuracy"])
-        energy = {name: _ratio(report["models"][name], first["models"][name]) for name in MODELS}
-        efficiency = {name: None if error is None or value is None else value * error for name, value in energy.items()}
-        rows.append({"name": report["name"], "energy": energy, "error": error, "efficiency": efficiency})
+        ratios = {name: _ratio(report["models"][name], first["models"][name]) for name in MODELS}
+        efficiency = {name: None if error is None or value is None else value * error for name, value in ratios.items()}
+        rows.append({"name": report["name"], "energy": ratios, "error": error, "efficiency": efficiency})
     return rows
 
 

@@ -1,6 +1,6 @@
-"""What ``srnn energy --out`` writes for people: networks beside the first, seeds of one recipe as one row with their spread.
+"""What ``srnn energy --out`` writes for people: networks compared with the first, seeds of one recipe as one row, with a spread.
 
-May import: estimate, text.
+May import: prices, text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from ...text import code, markdown_table
 from ...text import markdown as md
-from .estimate import MODELS
+from .prices import MODELS
 
 HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
 NOTHING = "-"
@@ -53,8 +53,9 @@ def seeds_together(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def markdown(found: dict[str, Any], command: str) -> str:
-    """The page: energies a step, then what they are beside the first network's."""
+    """The page: energies of a step, what they are compared with the first network's, and break-even rates."""
     rows, given = seeds_together(found), found["input"]
+    own = md(rows[0]["name"])
     kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
     step = f" ({found['step_ms']:g} ms)" if found["step_ms"] else ""
     where = f", {found['split']} split" if found["split"] else ""
@@ -90,8 +91,8 @@ def markdown(found: dict[str, Any], command: str) -> str:
         columns = [HEADS[model] for model in MODELS]
         lines += [
             "",
-            f"Beside {md(rows[0]['name'])}: energy ratio by model; error ratio; efficiency, which is their product (above 1: "
-            f"{md(rows[0]['name'])} is better). Ratios of means.",
+            f"Compared with {own}: energy ratio by model; error ratio; efficiency, which is their product (above 1: {own} is "
+            "better). Ratios of means.",
             "",
             *markdown_table(
                 ["network", *columns, "error", *(f"efficiency, {column}" for column in columns)],
@@ -104,6 +105,17 @@ def markdown(found: dict[str, Any], command: str) -> str:
                     ]
                     for row in rows
                 ],
+            ),
+        ]
+    if found["break_even"]:
+        lines += [
+            "",
+            f"Break-even: the firing rate (spikes per neuron and step) above which {own} costs more than networks of its sizes "
+            "that do not spike. Where it lies above 1, spiking costs less at every rate.",
+            "",
+            *markdown_table(
+                ["compared with", *(HEADS[model] for model in MODELS)],
+                [[md(name), *map(digits, limits.values())] for name, limits in found["break_even"].items()],
             ),
         ]
     notes = dict.fromkeys((Path(r["name"]).name, r["note"]) for r in found["networks"] if r["note"])

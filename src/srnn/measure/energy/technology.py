@@ -16,11 +16,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ...errors import SrnnError, nearest
 from ...files import LIMITS, read_text, reading
 from ...text import brief
+
+if TYPE_CHECKING:
+    from .counting import LayerCounts
+    from .prices import Prices
 
 FOLDER = Path(__file__).parent / "technologies"
 DEFAULT = "horowitz-45nm"
@@ -58,6 +62,14 @@ class Technology:
     dram_bits: int
     sources: Mapping[str, str]
     """Where each number comes from."""
+
+    def prices(self, counts: LayerCounts) -> Prices:
+        """The memory model's prices for a network: one memory holds all weights, biases and constants, another all states."""
+        weight, state = self.weight_word(counts.weight_words), self.sram_word(counts.state_words)
+        return {
+            "synaptic_macs": self.mac_pj, "neuron_macs": self.mac_pj, "synaptic_acs": self.ac_pj, "additions": self.ac_pj,
+            "weight_reads": weight, "state_accesses": state, "signal_accesses": state, "addresses": self.address_pj,
+        }  # fmt: skip
 
     def sram_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.

@@ -9,9 +9,9 @@
     feedforward      the spiking network without recurrent weights
 
 What means nothing for the new network goes: the neurons' settings, learning-rate multipliers that fit none of its parameters (for
-rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike. Spikes
-that are counted become means over time where there are none. Everything else stays, the learning rate too: say
-``--training.optimizer.lr`` where a baseline deserves another one.
+rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike, pruning and
+int8 of torch's cells. Spikes that are counted become means over time where there are none. Everything else stays, the learning
+rate too: say ``--training.optimizer.lr`` where a baseline deserves another one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from ...errors import SrnnError, nearest
 from ...nn.loss_config import RateConfig
-from .schema import NetworkConfig, Recipe
+from .schema import NetworkConfig, PruneConfig, Recipe
 
 # u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance / tau_mem = 1.
 _TAU = 1 / 0.382
@@ -64,7 +64,8 @@ def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Cal
         network = NetworkConfig(
             model=model, hidden=old.hidden, recurrent=old.recurrent, bidirectional=old.bidirectional or both_ends
         )
-        return replace(_without_spikes(recipe), network=network)
+        training = replace(recipe.training, prune=PruneConfig(), quantise="none", state_bits=32)
+        return replace(_without_spikes(recipe), network=network, training=training)
 
     return convert
 

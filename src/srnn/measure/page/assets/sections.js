@@ -158,6 +158,8 @@ function energySection() {
   show(periods[0]);
   section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
     periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
+    Object.keys(found.break_even).length ? table("Break-even: spikes per neuron and step above which these of its size cost less; above 1: never", ["network", ...models.map(m => MODELS[m])],
+      Object.entries(found.break_even).map(([name, rates]) => [name, ...models.map(m => ({ key: `energy.break_even.${name}.${m}`, text: short(rates[m]) }))])) : null,
     el("p", { class: "note" }, `Paper's rules: 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at these prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are to ${networks[0].name}. The sensor, the encoder and control are in none of them.`));
 }
 

@@ -1,0 +1,369 @@
+"""The one count of operations: of every layer, in one step of the network's input. Price lists (``prices.py``) apply to it.
+
+    layers = describe_network(net)                 sizes, weights that are not 0, multiplications of the neurons' equations
+    counts = count(layers, activity)               a ``LayerCounts`` each, for what arrives and what the neurons emit
+
+A spike adds its weights where it arrives; any other value is multiplied. A weight that is 0 costs nothing, except in the paper's
+count. What a neuron multiplies is read off the record of its own equations, so that any neuron is counted alike.
+
+The paper's count (m inputs, n units, n² where recurrent; found by fitting its Tables 2 and S2, see docs/energy.md):
+
+    layer                       MAC                 AC
+    dense, linear               mn                  0
+    ReLU unit                   mn + n² + 5n        0
+    RNN (tanh)                  mn + 2n² + 4n       0
+    GRU                         3(mn + n²) + 12n    0
+    LSTM                        4(mn + n²) + 17n    0
+    spiking neuron, integrator  its equations': 1n (LIF, integrator), 3n (ALIF; 2n if beta = 0); rate (mn + n²)
+
+Memory accesses follow Lemaire et al. 2022 ("An analytical estimation of spiking neural networks energy efficiency", arXiv
+2210.13107), for layers that run in time and recurrently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import SrnnError
+from .activity import Activity
+
+if TYPE_CHECKING:
+    from ...nn.baselines import Network
+    from ...nn.network import FrozenLayer
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A unit of torch's, whose equations are not ours: what it takes by the paper's rules."""
+
+    gates: int
+    """Weights from each source to each unit."""
+    own: int
+    """Multiplications for each pair of units."""
+    macs: int
+    """Multiplications of a unit by itself."""
+    products: int
+    """Products of gates and states in a unit, which NeuroBench counts as synaptic operations."""
+    biases: int
+    """Torch's two are one where only their sum counts."""
+    variables: int
+
+
+CELLS = {"rnn": Cell(1, 2, 4, 0, 1, 0), "gru": Cell(3, 3, 12, 3, 4, 0), "lstm": Cell(4, 4, 17, 3, 4, 1)}
+RELU_IN_PAPER = 5
+"""Multiplications of a ReLU unit by the paper's rule, which gives a spiking neuron only what its equations take."""
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One layer, the readout too, as far as its cost depends on it. Counts are those of all directions."""
+
+    name: str
+    """As in the network: "layers.0", ..., "readout"."""
+    kind: str
+    """The neuron's name, the cell's ("rnn", "gru", "lstm") or "dense". For people; nothing is decided by it."""
+    emission: str
+    """"spike", "relu" or "identity"; "cell" for torch's cells, "dense" for dense layers."""
+    inputs: int
+    units: int
+    """Of one direction."""
+    directions: int
+    fan_in: Array
+    """(inputs,): weights that are not 0 from each input."""
+    fan_own: Array
+    """(units of all directions,): the same from each unit to its own layer; () if it is not recurrent."""
+    updates: float
+    """For one step of the network's input: more than 1 with substeps."""
+    neuron_macs: int
+    """Multiplications of an update of all units, without those of weights."""
+    variables: int
+    """Of a unit: state that is kept from step to step, without what it emits."""
+    constants: int
+    """Of a unit: what an update reads (decays, threshold, ...)."""
+    cell: Cell
+
+    @property
+    def cells(self) -> int:
+        """Units of all directions."""
+        return self.units * self.directions
+
+    @property
+    def spiking(self) -> bool:
+        return self.emission == "spike"
+
+    @property
+    def event_driven(self) -> bool:
+        """Whether an input spike adds a weight where it arrives; other layers multiply all that comes, spikes and zeros too."""
+        return self.emission in ("spike", "identity")
+
+    @property
+    def weights_in(self) -> int:
+        return self.cell.gates * self.inputs * self.cells
+
+    @property
+    def weights_own(self) -> int:
+        return self.cell.gates * self.units * len(self.fan_own)
+
+
+_PLAIN = Cell(gates=1, own=1, macs=0, products=0, biases=1, variables=0)
+
+
+def describe_network(network: Network) -> tuple[LayerShape, ...]:
+    """The layers of an ``SRNN`` or ``ClassicalRNN``, the readout last. SrnnError for another module."""
+    from ...nn.baselines import ClassicalRNN
+    from ...nn.network import SRNN
+
+    if isinstance(network, SRNN):
+        frozen = network.freeze()
+        *hidden, readout = frozen.layers
+        return (*(_neurons(layer, frozen.substeps) for layer in hidden), _neurons(readout, 1))
+    if isinstance(network, ClassicalRNN):
+        named = [(f"layers.{index}", layer) for index, layer in enumerate(network.layers)]
+        return tuple(_classical(name, layer) for name, layer in [*named, ("readout", network.readout)])
+    raise SrnnError(f"The energy of a {type(network).__name__} cannot be told; give an SRNN or a ClassicalRNN.")
+
+
+def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
+    """An SRNN's layer, bidirectional or not."""
+    from ...nn.operations import multiplications
+
+    directions = layer.directions.values()
+    return LayerShape(
+        name=layer.name,
+        kind=layer.neuron.name,
+        emission=layer.neuron.emission,
+        inputs=layer.inputs,
+        units=layer.size,
+        directions=len(directions),
+        fan_in=_fan([one.weight_in for one in directions]),
+        fan_own=np.concatenate([_fan([] if one.weight_rec is None else [one.weight_rec]) for one in directions]),
+        updates=updates,
+        neuron_macs=sum(multiplications(one.neuron, one.coefficients.values(), one.size) for one in directions),
+        variables=len(layer.neuron.variables()),
+        constants=len(layer.neuron.coefficients),
+        cell=_PLAIN if layer.bias is not None else replace(_PLAIN, biases=0),
+    )
+
+
+def _classical(name: str, layer: Any) -> LayerShape:
+    """A ``CellLayer`` or ``DenseLayer``."""
+    from ...nn.baselines import CellLayer
+
+    if not isinstance(layer, CellLayer):
+        fan_in = _fan([layer.weight_in.detach().cpu().numpy()])
+        return LayerShape(
+            name, "dense", "dense", layer.inputs, layer.size, 1, fan_in, _fan([]), 1, 0, 0, 0, _PLAIN
+        )  # fmt: skip
+    cell = CELLS[layer.name]
+    weights = {key: value.detach().cpu().numpy() for key, value in layer.cell.named_parameters()}
+    return LayerShape(
+        name=name,
+        kind=layer.name,
+        emission="cell",
+        inputs=layer.inputs,
+        units=layer.units,
+        directions=layer.directions,
+        fan_in=_fan([value for key, value in weights.items() if key.startswith("weight_ih")]),
+        fan_own=np.concatenate([_fan([value]) for key, value in weights.items() if key.startswith("weight_hh")]),
+        updates=1,
+        neuron_macs=cell.macs * layer.size,
+        variables=cell.variables,
+        constants=0,
+        cell=cell,
+    )
+
+
+def _fan(weights: Sequence[Array]) -> Array:
+    """(presynaptic,): weights (postsynaptic, presynaptic) that are not 0, of all matrices together; () of none."""
+    return np.concatenate(weights).astype(bool).sum(0, dtype=float) if weights else np.zeros(0)
+
+
+@dataclass(frozen=True)
+class LayerCounts:
+    """Operations and memory accesses of one layer (or, summed, of a network) in one step of the network's input."""
+
+    synaptic_macs: float = 0.0
+    """Values that are no spikes times weights, zeros among the values too."""
+    synaptic_acs: float = 0.0
+    """Weights that spikes add."""
+    neuron_macs: float = 0.0
+    """Multiplications within the units."""
+    effective_macs: float = 0.0
+    """NeuroBench's: only of values that are not 0; neurons for nothing, but products of gates and states."""
+    effective_acs: float = 0.0
+    dense: float = 0.0
+    """NeuroBench's: of all weights and values."""
+    paper_macs: float = 0.0
+    """The paper's, at its one average rate."""
+    paper_acs: float = 0.0
+    additions: float = 0.0
+    """Of biases, and of each spike's reset."""
+    rescalings: float = 0.0
+    """Updates of a neuron: in int8 each takes one multiplication, which makes a current of a sum."""
+    weight_reads: float = 0.0
+    """Words: weights, biases and constants."""
+    state_accesses: float = 0.0
+    """Words read or written: state variables, and membranes to which a spike is added."""
+    signal_accesses: float = 0.0
+    """Words read or written: inputs, events and emitted values."""
+    addresses: float = 0.0
+    """Additions that find the next address."""
+    weight_words: float = 0.0
+    """Words that are kept: weights that are not 0, biases and constants."""
+    state_words: float = 0.0
+    """Words that are kept: states, emitted values, and the network's input."""
+
+    def __add__(self, other: LayerCounts) -> LayerCounts:
+        return LayerCounts(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
+
+
+def total(counts: Sequence[LayerCounts]) -> LayerCounts:
+    """The sum over layers."""
+    return sum(counts, LayerCounts())
+
+
+def spiking(layers: Sequence[LayerShape]) -> bool:
+    """Whether a hidden layer spikes: all then depends on its rate."""
+    return any(layer.spiking for layer in layers[:-1])
+
+
+def graded(layers: Sequence[LayerShape]) -> bool:
+    """Whether a hidden layer emits max(0, u), which may often be 0."""
+    return any(layer.emission == "relu" for layer in layers[:-1])
+
+
+def mean_rate(layers: Sequence[LayerShape], activity: Activity) -> float | None:
+    """Mean over all hidden neurons, as the evaluation reports it; None where it was not measured."""
+    sizes, rates = [layer.cells for layer in layers[:-1]], activity.layer_rates
+    return None if rates is None else float(np.dot(rates, sizes)) / sum(sizes)
+
+
+def rates_of(layers: Sequence[LayerShape], rates: Sequence[float]) -> tuple[float, ...]:
+    """One rate for all hidden layers or one for each, as one for each. SrnnError for another number of them."""
+    hidden = len(layers) - 1
+    if len(rates) not in (1, hidden):
+        raise SrnnError(f"This network has {hidden} hidden layers; give one rate for all or one for each.")
+    return tuple(rates) * (hidden if len(rates) == 1 else 1)
+
+
+def count(layers: Sequence[LayerShape], activity: Activity, analog_in_paper: bool = False) -> tuple[LayerCounts, ...]:
+    """What each layer of a network takes, in order.
+
+    Args:
+        layers: from ``describe_network``.
+        activity: what arrives, and how often each hidden neuron emits something. Rates of layers that do not spike may be
+            missing; they then count as never 0. An input that is held (substeps) arrives at each update; each spike of a
+            bidirectional layer is delivered on its own, also where the directions are averaged.
+        analog_in_paper: whether the paper's count takes the analog input into a spiking first layer also as MACs.
+
+    Raises SrnnError where a spiking layer's rate is missing.
+    """
+    rates = _rates(layers, activity)
+    mean = mean_rate(layers, activity) or 0.0
+    counts = []
+    arriving, spikes = np.broadcast_to(activity.density, layers[0].inputs) * layers[0].updates, activity.spikes
+    before: LayerShape | None = None
+    for layer, rate in zip(layers, rates, strict=True):
+        macs, acs = _in_paper(layer, before, mean, analog_in_paper)
+        counts.append(_count(layer, arriving, spikes, rate) + LayerCounts(paper_macs=macs, paper_acs=acs))
+        if before is None:
+            counts[0] += LayerCounts(state_words=layer.inputs)
+        following = layers[len(counts)] if len(counts) < len(layers) else layer
+        arriving, spikes, before = _delivered(layer, rate, following), layer.spiking, layer
+    return tuple(counts)
+
+
+def fan_out(layers: Sequence[LayerShape], index: int) -> Array:
+    """(units of all directions,): synapses, of weights that are not 0, that an output of hidden layer ``index`` reaches."""
+    layer, following = layers[index], layers[index + 1].fan_in
+    own = layer.fan_own if len(layer.fan_own) else 0
+    return own + (following if len(following) == layer.cells else np.tile(following, layer.directions))
+
+
+def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
+    """(cells,) of each layer; the readout is not recurrent, and its spikes go nowhere."""
+    if activity.rates is None and spiking(layers):
+        raise SrnnError("The firing rates of this network were not measured.")
+    given = activity.rates or [1.0] * len(layers[:-1])
+    return [np.broadcast_to(rate, layer.cells) for rate, layer in zip((*given, 0.0), layers, strict=True)]
+
+
+def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:
+    """What arrives at each input of the following layer: events of spiking layers, else values that are not 0."""
+    updates = layer.updates if layer.spiking else following.updates
+    if following.inputs == layer.cells:
+        return rate * updates
+    both = rate.reshape(layer.directions, -1).sum(0)  # directions that are averaged
+    return both * updates if layer.spiking else np.minimum(both, 1.0) * updates
+
+
+def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> LayerCounts:
+    """A layer's counts but the paper's. ``arriving`` (inputs,): events, or values that are not 0, in the step."""
+    updates, cells = layer.updates, layer.cells * layer.updates
+    stored_in, stored_own = layer.fan_in.sum(), layer.fan_own.sum()
+    active_in = float(arriving @ layer.fan_in)
+    own_events = rate[: len(layer.fan_own)] * updates
+    active_own = float(own_events @ layer.fan_own)
+    products = layer.cell.products * cells
+    emitted = rate.sum() * updates if layer.spiking else cells
+    found = LayerCounts(
+        neuron_macs=layer.neuron_macs * updates,
+        effective_macs=products,
+        dense=(layer.weights_in + layer.weights_own) * updates + products,
+        additions=cells * layer.cell.biases + (emitted if layer.spiking else 0.0),
+        rescalings=cells,
+        weight_reads=cells * (layer.constants + layer.cell.biases),
+        state_accesses=2 * cells * layer.variables,
+        signal_accesses=emitted,
+        weight_words=stored_in + stored_own + layer.cells * (layer.cell.biases + layer.constants),
+        state_words=layer.cells * (layer.variables + 1),
+    )
+    found += LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
+    found += LayerCounts(effective_acs=active_own) if layer.spiking else LayerCounts(effective_macs=active_own)
+    if spikes and layer.event_driven:
+        found += _added(active_in, float(arriving.sum()) * layer.directions)
+    else:
+        found += _multiplied(stored_in * updates, stored_in * updates, layer.inputs * layer.directions * updates)
+    if layer.spiking:
+        return found + _added(active_own, float(own_events.sum()))
+    own_macs = stored_own * updates * layer.cell.own / layer.cell.gates
+    return found + _multiplied(own_macs, stored_own * updates, len(layer.fan_own) * updates)
+
+
+def _added(synapses: float, events: float) -> LayerCounts:
+    """Events are read; at each target a weight is read, and the membrane read and written."""
+    return LayerCounts(
+        synaptic_acs=synapses, weight_reads=synapses, state_accesses=2 * synapses, signal_accesses=events, addresses=synapses
+    )  # fmt: skip
+
+
+def _multiplied(macs: float, weights: float, values: float) -> LayerCounts:
+    """Each weight is read, each value once for the layer; sums stay in a register."""
+    return LayerCounts(synaptic_macs=macs, weight_reads=weights, signal_accesses=values, addresses=weights)
+
+
+def _in_paper(layer: LayerShape, before: LayerShape | None, rate: float, analog_input: bool) -> tuple[float, float]:
+    """(MACs, ACs) by the paper's rules: one rate stands for every synapse, the input's included.
+
+    A layer after a bidirectional one reads as many inputs as that has units in one direction, whether or not the directions are
+    concatenated.
+    """
+    inputs = layer.inputs if before is None else before.units
+    synapses, own = layer.cell.gates * inputs * layer.cells, layer.weights_own * layer.cell.own / layer.cell.gates
+    macs = RELU_IN_PAPER * layer.cells if layer.emission == "relu" else layer.neuron_macs
+    acs = 0.0
+    if layer.event_driven and (before is None or before.spiking):
+        acs += rate * synapses
+    if not layer.event_driven or (analog_input if before is None else not before.spiking):
+        macs += synapses
+    if layer.spiking:
+        acs += rate * own
+    else:
+        macs += own
+    return macs * layer.updates, acs * layer.updates
