@@ -23,7 +23,6 @@ import numpy as np
 
 from ...errors import SrnnError
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
-from ...nn.network.frozen import valid_parameters
 from .nir_report import (
     EXTENSION,
     FORMAT,
@@ -202,8 +201,7 @@ def neuron_node(
     """(node with the extension, what it leaves out, factor of the weights (size,))."""
     import nir
 
-    parameters = valid_parameters(layer.neuron, layer.parameters)
-    values = {name: value.astype(np.float64) for name, value in parameters.items()}
+    values = {name: value.astype(np.float64) for name, value in layer.values().items()}
     spec = _NEURONS[layer.neuron.name](values)
     if spec.threshold is not None and layer.output == "membrane":
         lost = (

@@ -22,10 +22,9 @@ from ...errors import SrnnError
 from ..kernels.problem import Output
 from ..neurons import Init, Neuron
 from ..neurons.rounded import grids, rounded_neuron
-from ..surrogates import Surrogate
 from .bidirectional import BidirectionalLayer, Merge
 from .layer import Layer
-from .parameters import tau_from_raw
+from .parameters import valid_values
 from .state_format import StateFormat
 
 if TYPE_CHECKING:
@@ -94,16 +93,14 @@ class FrozenLayer:
     ) -> FrozenLayer:
         """A layer, whose coefficients and initial state follow from the neuron and its parameters."""
         size = len(weight_in)
-        values = {key: torch.from_numpy(value) for key, value in valid_parameters(neuron, parameters).items()}
+        constants = neuron.derive(**valid_values(neuron, {key: torch.from_numpy(a) for key, a in parameters.items()}))
         return cls(
             name=name,
             neuron=neuron,
             weight_in=weight_in,
             weight_rec=weight_rec,
             bias=np.zeros(size, weight_in.dtype) if bias is None else bias,
-            coefficients={
-                key: value.numpy() for key, value in zip(neuron.coefficients, neuron.derive(**values), strict=True)
-            },
+            coefficients={key: value.numpy() for key, value in zip(neuron.coefficients, constants, strict=True)},
             initial=_initial(neuron, size, weight_in.dtype),
             output=output,
             parameters=parameters,
@@ -125,6 +122,11 @@ class FrozenLayer:
         if self.backward is None:
             return {self.name: self}
         return {f"{self.name}.forward_layer": self, self.backward.name: self.backward}
+
+    def values(self) -> dict[str, Array]:
+        """The neuron's parameters by name, each (H,), time constants in steps."""
+        stored = {name: torch.from_numpy(value) for name, value in self.parameters.items()}
+        return {name: value.numpy() for name, value in valid_values(self.neuron, stored).items()}
 
     def matrices(self) -> list[Array]:
         """Weights by their presynaptic side: (H, I) from below, and (H, H) from the layer itself if it is recurrent."""
@@ -155,7 +157,6 @@ class FrozenNetwork:
     """How states are kept between two steps, if the network was trained for few bits."""
     signal: CrossingPath | None = field(default=None, kw_only=True)
     """What turns a signal of half as many channels as there are inputs into the network's input, for C."""
-    surrogate: Surrogate | None = field(default=None, kw_only=True)
     dtype: str = field(default="float32", kw_only=True)
     """Of the network's weights; arrays of one that is neither float32 nor float64 are float32."""
 
@@ -184,12 +185,10 @@ class FrozenNetwork:
             tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
             tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
             for key, tensor in target.state_dict().items():
-                value = tensors[key]
-                if value is None or value.shape != tensor.shape:
-                    raise SrnnError(
-                        f"{name}.{key} is {tuple(tensor.shape)}, not {None if value is None else value.shape}."
-                    )
-                tensor.copy_(torch.from_numpy(np.array(value)))
+                value = np.array(tensors.get(key, ()))
+                if value.shape != tensor.shape:
+                    raise SrnnError(f"{name}.{key} is of shape {tuple(tensor.shape)}, not {value.shape}.")
+                tensor.copy_(torch.from_numpy(value))
 
     def dynamics(self, number: int) -> tuple[Neuron, list[Array]]:
         """The model that runs in time in a layer, and its coefficients, each (H,): those of the neuron, and of its rounding where
@@ -272,7 +271,6 @@ def freeze(network: Any, consumer: str | None = None, neurons: Container[str] | 
         if network.encoder is None
         else _array(network.encoder.threshold.to(network.readout.weight_in.dtype)),
         state_as=StateFormat.of_network(network),
-        surrogate=network.surrogate,
         dtype=str(network.readout.weight_in.dtype).removeprefix("torch."),
     )
     return frozen if consumer is None else frozen.require(consumer, neurons)
@@ -292,14 +290,6 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,
     )
-
-
-def valid_parameters(neuron: Neuron, parameters: Mapping[str, Array]) -> dict[str, Array]:
-    """The values of a neuron's stored parameters, each (H,): time constants in steps, valid."""
-    values = {name: parameters[name] for name in neuron.parameters()}
-    for name in neuron.taus:
-        values[name] = tau_from_raw(torch.from_numpy(values[name]), neuron.time_constants, neuron.tau_min).numpy()
-    return values
 
 
 def _array(tensor: Tensor) -> Array:

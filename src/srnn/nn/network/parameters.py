@@ -12,6 +12,7 @@ tau that the model allows:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,14 @@ def raw_from_tau(tau: Tensor, kind: str, floor: float) -> Tensor:
     return torch.where(tau < knee, knee + torch.log(tau - floor), tau)
 
 
+def valid_values(neuron: Neuron, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The values of a neuron's stored parameters by name, each (size,); time constants in steps, valid."""
+    return {
+        name: tau_from_raw(stored[name], neuron.time_constants, neuron.tau_min) if name in neuron.taus else stored[name]
+        for name in neuron.parameters()
+    }
+
+
 class NeuronParameters(nn.Module):
     """The parameters of ``size`` neurons of one model: trained ones as nn.Parameter, fixed ones as buffers, each (size,)."""
 
@@ -68,11 +77,7 @@ class NeuronParameters(nn.Module):
 
     def values(self) -> dict[str, Tensor]:
         """Parameter values by name, each (size,); time constants in steps, valid."""
-        neuron = self.neuron
-        values = {name: getattr(self, name) for name in neuron.parameters()}
-        for name in neuron.taus:
-            values[name] = tau_from_raw(values[name], neuron.time_constants, neuron.tau_min)
-        return values
+        return valid_values(self.neuron, {name: getattr(self, name) for name in self.neuron.parameters()})
 
     @torch.no_grad()
     def set_values(self, **values: Tensor) -> None:
