@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.batches import Sequences
-from ..deploy.export.c.project import plan_c
+from ..deploy.export.c.plan import make_plan
 from ..errors import SrnnError
 from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activity, picojoules, total
 from ..nn.fixedpoint.device import device_network
@@ -47,7 +47,7 @@ def measure_point(
     evaluation, activity = evaluate_activity(trained, sequences, split)
     found, counts = evaluation.report, total(count(describe_network(network), activity))
     device = device_network(network)
-    plan = plan_c(device)
+    plan = make_plan(device)
     point = {
         "split": split,
         "accuracy": found["accuracy"],
@@ -65,7 +65,7 @@ def measure_point(
     try:
         state_as = measure_kept(training, device, state_bits or device.state_as.width, inputs_as)
         model = quantise(device, inputs_as, state_as)
-        integer = plan_c(model)
+        integer = make_plan(model)
         int8 = evaluate_int8(trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}

@@ -113,7 +113,9 @@ class Compression:
 
     def tensors(self) -> dict[str, Tensor]:
         """What the last checkpoint keeps beside network and optimiser."""
-        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | self._kept()
+        return {f"pruning.{name}": mask for name, mask in self.masks.items()} | StateFormat.of_network(
+            self.network
+        ).tensors()
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Take the masks, and how states are kept, from a last checkpoint."""
@@ -124,26 +126,20 @@ class Compression:
                     f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' is of another form."
                 )
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
-        self._keep(checkpoint)
+        StateFormat.from_tensors(checkpoint.tensors).into(self.network)
 
     def best_tensors(self) -> dict[str, Tensor]:
         """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8, and how its
         states were kept, as a device is to keep them."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(self.network).items()}
-        return network_tensors(self.network) | rounded | self._kept()
+        return network_tensors(self.network) | rounded | StateFormat.of_network(self.network).tensors()
 
     @cached_property
     def _inputs_as(self) -> InputFormat:
         return measure_inputs(self._examples)
 
-    def _kept(self) -> dict[str, Tensor]:
-        return StateFormat.of_network(self.network).tensors()
-
-    def _keep(self, checkpoint: Checkpoint) -> None:
-        StateFormat.from_tensors(checkpoint.tensors).into(self.network)
-
     def finish(self, best: Checkpoint | None) -> None:
         """Let the layers be ordinary ones, which keep states as the ``best`` checkpoint says; its rounded weights are loaded."""
         ordinary(self.network)
         if best is not None:
-            self._keep(best)
+            StateFormat.from_tensors(best.tensors).into(self.network)

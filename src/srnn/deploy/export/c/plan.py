@@ -199,7 +199,7 @@ def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
     }
 
 
-def make_plan(network: FrozenNetwork, name: str) -> Plan:
+def make_plan(network: FrozenNetwork, name: str = "network") -> Plan:
     """The plan of a network, float32 or (an IntegerNetwork) int8."""
     integer = isinstance(network, IntegerNetwork)
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])

@@ -13,7 +13,7 @@ from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
 from ....nn.network.frozen import FrozenNetwork
 from ....nn.network.state_format import StateFormat
-from .plan import Plan, make_plan
+from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
 
@@ -83,11 +83,6 @@ def export_c(
     }
     write_folder(out, files)
     return report
-
-
-def plan_c(network: FrozenNetwork, name: str = "network") -> Plan:
-    """What would be written: sizes and operations without the files."""
-    return make_plan(network, name)
 
 
 def one_comment(about: str) -> str:
