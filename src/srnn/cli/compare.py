@@ -43,9 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(content: dict[str, Any]) -> None:
-    from rich.table import Table
-
     from ..terminal import open_console
+    from .show import show_table
 
     rows, analog = {}, []
     for one in content["runs"]:
@@ -55,18 +54,12 @@ def _show(content: dict[str, Any]) -> None:
             measures = measures | {key: measures[other] for key, other in _OF_ANALOG.items()}
         rows[one["name"]] = measures
     shown = [key for key, _ in _MEASURES if any(row[key] is not None for row in rows.values())]
-    table = Table(title=f"{content['task']['name']}, {content['split']} split", title_justify="left")
-    table.add_column("run", overflow="fold")
-    for key, title in _MEASURES:
-        if key in shown:
-            table.add_column(title, justify="right")
-    for name, row in rows.items():
-        table.add_row(name, *(_text(key, row[key]) for key in shown))
-    console = open_console()
-    console.print(table)
+    columns = ["run", *(title for key, title in _MEASURES if key in shown)]
+    texts = [(name, *(_text(key, row[key]) for key in shown)) for name, row in rows.items()]
+    show_table(f"{content['task']['name']}, {content['split']} split", columns, texts)
     if analog:
         names = f"{', '.join(analog)}: analog neurons, which do not spike; "
-        console.print(
+        open_console().print(
             f"{names}rate: share of outputs that are not 0; SOPs: their operations, which multiply.", highlight=False
         )
 

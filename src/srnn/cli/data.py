@@ -16,7 +16,6 @@ from .options import Command, add_parts
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
-    from ..data.datasets.fetch import Watcher
 
 DESCRIPTION = """\
 Data sets lie in a folder each under the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
@@ -120,11 +119,15 @@ def _use(use: Use) -> str:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
+    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
     from ..data.datasets.fetch import fetch
+    from .show import progress_bars
 
     data_set: DataSet = arguments.data_set
-    with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
-        paths = fetch(data_set, arguments.data_dir, arguments.mirror, arguments.force, bar.watch)
+    columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    with progress_bars(not arguments.json, *columns) as watch:
+        paths = fetch(data_set, arguments.data_dir, arguments.mirror, arguments.force, watch)
     if arguments.json:
         print(json.dumps({"data_set": data_set.name, "files": [str(path) for path in paths]}))
     elif not paths:
@@ -223,35 +226,3 @@ def _check_archive(data_set: DataSet, archive: Path) -> None:
                 f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by 'srnn data fetch "
                 f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
             )
-
-
-class _Bar:
-    """A progress bar for downloads on standard error; shows nothing where that is no terminal."""
-
-    def __init__(self, shown: bool) -> None:
-        from rich import progress
-
-        from ..terminal import open_console
-
-        self._progress = progress.Progress(
-            progress.TextColumn("{task.description}"), progress.BarColumn(), progress.DownloadColumn(),
-            progress.TransferSpeedColumn(), progress.TimeRemainingColumn(),
-            console=open_console(stderr=True), transient=True, disable=not shown,
-        )  # fmt: skip
-        self._rows: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    @property
-    def watch(self) -> Watcher:
-        return self._watch
-
-    def _watch(self, name: str, have: int, total: int | None) -> None:
-        if name not in self._rows:
-            self._rows[name] = self._progress.add_task(name, total=total)
-        self._progress.update(self._rows[name], completed=have, total=total)

@@ -52,8 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
     from ..data.datasets.spiking_audio import convert_clips, find_clips
     from ..data.encoders.cochlea import Cochlea
+    from .show import progress_bars
 
     if not 0 <= arguments.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
@@ -63,10 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     misnamed: list[str] = []
     clips = find_clips(arguments.inputs, arguments.pattern, misnamed if arguments.leave_out_bad else None)
     start = time.perf_counter()
-    with _Bar(shown=not arguments.json and sys.stderr.isatty()) as bar:
+    with progress_bars(not arguments.json, MofNCompleteColumn(), TimeRemainingColumn(compact=True)) as watch:
         done = convert_clips(
             clips, arguments.out, cochlea, arguments.seed, arguments.workers, arguments.times,
-            arguments.leave_out_bad, bar.update, arguments.length,
+            arguments.leave_out_bad, lambda done, total: watch("clips", done, total), arguments.length,
         )  # fmt: skip
     took = time.perf_counter() - start
     done = done._replace(left_out=[*misnamed, *done.left_out])
@@ -83,26 +86,3 @@ def run(arguments: argparse.Namespace) -> int:
         f"{done.spikes / done.clips:.0f} spikes a clip; took {took:.1f} s"
     )
     return 0
-
-
-class _Bar:
-    """A progress bar over the clips, on standard error."""
-
-    def __init__(self, shown: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        from ..terminal import open_console
-
-        columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
-        self._progress = Progress(*columns, console=open_console(stderr=True), transient=True, disable=not shown)
-        self._task = self._progress.add_task("", total=None)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)

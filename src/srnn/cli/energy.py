@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError
 from ..measure.energy.page import markdown
 from ..measure.energy.technology import DEFAULT
+from .show import tell
+from .show_energy import show_energy
 
 if TYPE_CHECKING:
     pass
@@ -79,13 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.out is not None:
         _write(arguments, found)
-    if arguments.json:
-        print(json.dumps(found))
-    else:
-        from .show_energy import show_energy
-
-        show_energy(found)
-    return 0
+    return tell(arguments, found, lambda: show_energy(found))
 
 
 def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import spikes
     from ..train.evaluation import evaluate
     from ..train.runs import Run
-    from .show import show_result
+    from .show import show_result, tell
 
     run = Run.open(arguments.run_folder)
     trained, title = run.trained(), str(arguments.run_folder)
@@ -72,20 +71,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
     if arguments.full:
         analysis = analyse_fully(arguments, run, trained)
-        if arguments.json:
-            print(json.dumps(analysis.to_dict()))
-        else:
+
+        def show() -> None:
             from .show_analysis import show_analysis
 
             show_result(analysis.evaluation.report, title, spiking=spikes(trained.network))
             show_analysis(analysis)
-    else:
-        found = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
-        if arguments.json:
-            print(json.dumps(found.report))
-        else:
-            show_result(found.report, title, found.confusion, trained.task.class_names, spikes(trained.network))
-    return 0
+
+        return tell(arguments, analysis.to_dict(), show)
+    found = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
+    names = trained.task.class_names
+    return tell(
+        arguments,
+        found.report,
+        lambda: show_result(found.report, title, found.confusion, names, spikes(trained.network)),
+    )
 
 
 def check_full_options(arguments: argparse.Namespace) -> None:

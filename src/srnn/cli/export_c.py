@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from .show import tell
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -78,11 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as, about=about
     )
     report = {**report, "out": str(arguments.out)}
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        _show(report)
-    return 0
+    return tell(arguments, report, lambda: _show(report))
 
 
 def input_format(given: str | None, task: Task, data_dir: Path | None) -> InputFormat:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from ..errors import SrnnError
 from . import tuning
+from .show import tell
 from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
@@ -53,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.run_folder, arguments.out, arguments.sparsity, what=arguments.what, scope=arguments.scope,
         options=tuning_options(arguments), reporter=reporter_for(arguments.json), command=_command(arguments),
     )  # fmt: skip
-    if arguments.json:
-        print(json.dumps(curve))
-    else:
+
+    def show() -> None:
         show_points([(f"{point.get('pruned', 'dead')}", point) for point in curve["points"]])
         print(f"curve: {arguments.out / 'curve.json'}, curve.md, curve.svg")
-    return 0
+
+    return tell(arguments, curve, show)
 
 
 def _command(arguments: argparse.Namespace) -> str:

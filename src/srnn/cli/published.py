@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import Command, add_parts
+from .show import show_names, tell
 
 if TYPE_CHECKING:
     from ..paper.compat import Replay
@@ -42,12 +42,8 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from ..paper.compat import PUBLISHED
 
-    if arguments.json:
-        print(json.dumps({name: {"task": one.task, "network": one.about} for name, one in PUBLISHED.items()}))
-    else:
-        for name, one in PUBLISHED.items():
-            print(f"{name:<10} {one.about}")
-    return 0
+    found = {name: {"task": one.task, "network": one.about} for name, one in PUBLISHED.items()}
+    return tell(arguments, found, lambda: show_names({name: one.about for name, one in PUBLISHED.items()}))
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -56,32 +52,22 @@ def _verify(arguments: argparse.Namespace) -> int:
     found = verify(
         arguments.task, arguments.weights, arguments.golden, backend=arguments.backend, dtype=arguments.dtype
     )
-    if arguments.json:
-        files = {"weights": str(arguments.weights), "golden": str(arguments.golden)}
-        print(json.dumps({"task": found.task, **files, **found.report()}))
-    else:
-        _show(found)
+    files = {"weights": str(arguments.weights), "golden": str(arguments.golden)}
+    tell(arguments, {"task": found.task, **files, **found.report()}, lambda: _show(found))
     return 0 if found.passed else 1
 
 
 def _show(found: Replay) -> None:
-    from rich.table import Table
-
     from ..paper.compat import describe_silent_units
     from ..paper.compat.replay import MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE
-    from ..terminal import open_console
+    from .show import show_table
 
-    table = Table(
-        title=f"published {found.task}, backend {found.backend}, {found.dtype}: {found.sequences} x {found.steps} steps",
-        title_justify="left",
-    )
-    for column in ("layer", "spikes compared", "different", "greatest membrane error"):
-        table.add_column(column, justify="left" if column == "layer" else "right")
+    rows = []
     for name, layer in found.layers.items():
         spikes = (f"{layer.spikes_compared:,}", str(layer.spike_mismatches)) if layer.spikes_compared else ("-", "-")
-        table.add_row(name, *spikes, f"{layer.max_membrane_error:.1e}")
-    console = open_console()
-    console.print(table)
+        rows.append((name, *spikes, f"{layer.max_membrane_error:.1e}"))
+    title = f"published {found.task}, backend {found.backend}, {found.dtype}: {found.sequences} x {found.steps} steps"
+    show_table(title, ("layer", "spikes compared", "different", "greatest membrane error"), rows)
     verdict = "the same" if found.passed else "NOT the same"
     print(
         f"greatest output error {found.max_output_error:.1e}: {verdict} "

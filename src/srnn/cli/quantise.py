@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from ..errors import SrnnError
 from . import tuning
+from .show import tell
 from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
@@ -42,10 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
         Run.check(arguments.out, arguments.resume)
         reporter = reporter_for(arguments.json)
         found = quantise_run(arguments.run_folder, arguments.out, options, reporter, written(arguments))
-    if arguments.json:
-        print(json.dumps(found))
-    else:
+
+    def show() -> None:
         show_points([(when, found[when]) for when in ("before", "after") if when in found])
         if arguments.out is not None:
             print(f"written: {arguments.out / 'compression.json'}, compression.md, compression.svg")
-    return 0
+
+    return tell(arguments, found, show)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from .options import Command, add_parts
+from .show import show_names, tell
 
 DESCRIPTION = """\
   srnn recipes                list the shipped recipes
@@ -31,18 +31,11 @@ def _list(arguments: argparse.Namespace) -> int:
     from ..train.recipes import load_recipe, shipped_recipes
 
     notes = {name: load_recipe(name).note for name in shipped_recipes()}
-    if arguments.json:
-        print(json.dumps(notes))
-    else:
-        width = max(map(len, notes))
-        for name, note in notes.items():
-            print(f"{name:<{width}} {note}")
-    return 0
+    return tell(arguments, notes, lambda: show_names(notes))
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from ..train.recipes import dump_recipe, load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
-    print(json.dumps(recipe.to_dict()) if arguments.json else dump_recipe(recipe).rstrip("\n"))
-    return 0
+    return tell(arguments, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))

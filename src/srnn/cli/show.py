@@ -1,12 +1,17 @@
-"""Results as a table for people."""
+"""What commands print: JSON or text, tables, progress; and results for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+import json
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    from rich.console import Console
 
 _NAMES = {
     "task": "task",
@@ -21,6 +26,71 @@ _NAMES = {
     "epochs": "epochs",
     "seconds": "seconds",
 }
+
+
+def tell(arguments: argparse.Namespace, found: Any, show: Callable[[], object]) -> int:
+    """With --json print what was found as one JSON object, else show it to people. The exit code: 0."""
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        show()
+    return 0
+
+
+def show_names(texts: Mapping[str, str]) -> None:
+    """A line a name: the name, and what is said of it."""
+    width = max(map(len, texts), default=0)
+    for name, text in texts.items():
+        print(f"{name:<{width}} {text}")
+
+
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str] | None],
+    console: Console | None = None,
+    *,
+    left: Collection[int] = (0,),
+    no_wrap: bool = False,
+    **options: Any,
+) -> None:
+    """Print a table, to standard output or another console: the columns ``left`` to the left, the others to the right.
+
+    A row that is None ends a section. ``options`` are rich's, of the whole table.
+    """
+    from rich.table import Table
+
+    from ..terminal import open_console
+
+    table = Table(title=title, title_justify="left", **options)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number in left else "right", overflow="fold", no_wrap=no_wrap)
+    for row in rows:
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*row)
+    (console or open_console()).print(table)
+
+
+@contextmanager
+def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Bars on standard error, where that is a terminal: ``watch(name, done, total)`` moves the one of that name."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from ..terminal import open_console
+
+    bars: dict[str, Any] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), *columns)
+    console = open_console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())) as progress:
+
+        def watch(name: str, done: int, total: int | None) -> None:
+            if name not in bars:
+                bars[name] = progress.add_task(name, total=total)
+            progress.update(bars[name], completed=done, total=total)
+
+        yield watch
 
 
 def show_result(
@@ -49,15 +119,14 @@ def show_result(
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
     console.print(table)
     if confusion is not None:
-        by_class = Table(title="by class", title_justify="left")
-        for column in ("class", "labelled", "recognised", "most often taken for"):
-            by_class.add_column(column, justify="left" if column.startswith(("class", "most")) else "right")
+        rows = []
         for index, row in enumerate(confusion):
             total, wrong = int(row.sum()), row.copy()
             wrong[index] = 0
             mistaken = classes[int(wrong.argmax())] if wrong.any() else "-"
-            by_class.add_row(str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken)
-        console.print(by_class)
+            rows.append((str(classes[index]), str(total), f"{row[index] / total:.1%}" if total else "-", mistaken))
+        columns = ("class", "labelled", "recognised", "most often taken for")
+        show_table("by class", columns, rows, console, left=(0, 3))
     if "run" in result:  # not in the table: the name must stay whole, to be copied, however narrow the terminal
         print(f"run folder: {result['run']}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .show import show_table
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -70,18 +72,6 @@ def show_analysis(found: Analysis, console: Console | None = None) -> None:
         _time_constants(console, found.time_constants, symbols)
 
 
-def _table(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column to the left, the others to the right."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
 def _line(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
@@ -94,13 +84,13 @@ def _classes(console: Console, found: Analysis) -> None:
             report.class_names, report.support, report.recall, report.precision, strict=True
         )
     ]
-    _table(console, "classes", ("class", "labelled", "recall", "precision"), rows)
+    show_table("classes", ("class", "labelled", "recall", "precision"), rows, console)
     names = report.class_names
     if len(names) <= 12:
         counts = [
             [name, *(f"{count:,}" for count in row)] for name, row in zip(names, report.confusion.tolist(), strict=True)
         ]
-        _table(console, "confusion: rows true, columns predicted", ("", *names), counts)
+        show_table("confusion: rows true, columns predicted", ("", *names), counts, console)
     parts = [f"mean recall {_percent(report.balanced_accuracy)}"]
     if report.frame_error_rate is not None:
         parts.append(f"frame error rate {_percent(report.frame_error_rate)}")
@@ -153,8 +143,8 @@ def _change_times(console: Console, found: ChangeTimes) -> None:
     def wait(mean: float | None, median: float | None) -> str:
         return "-" if mean is None else f"{_steps(mean, found.step_ms)}, {median:g}"
 
-    _table(
-        console, f"time to decision: steps after each of {found.changes:,} changes of the true class (mean, median)",
+    show_table(
+        f"time to decision: steps after each of {found.changes:,} changes of the true class (mean, median)",
         ("confidence", "sure of a class", "after", "then right", "sure and right", "after"),
         [
             [
@@ -162,7 +152,7 @@ def _change_times(console: Console, found: ChangeTimes) -> None:
                 _percent(point.accuracy_reached), _percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
             ]
             for point in found.points
-        ],
+        ], console,
     )  # fmt: skip
     _line(console, "  until the class changes again; who is sure at once may still be sure of the class before")
     if not found.online:
@@ -180,9 +170,9 @@ def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: st
     rows = [row("at the end", found.waiting)]
     if policy.confidence is not None:
         rows.append(row("early exit", found.result))
-    _table(
-        console, f"early exit, {found.split} split",
-        ("decision", "accuracy", "sure enough", "mean steps read", "median"), rows,
+    show_table(
+        f"early exit, {found.split} split",
+        ("decision", "accuracy", "sure enough", "mean steps read", "median"), rows, console,
     )  # fmt: skip
     allowed = 100 * (policy.allowed_loss or 0)
     if policy.confidence is None:
@@ -197,8 +187,8 @@ def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: st
             f"chosen on validation for a loss of at most {allowed:g} points",
         )
     shown = [point for point in found.first_reached if point.confidence in SHOWN]
-    _table(
-        console, "time to decision: when the network is first so sure",
+    show_table(
+        "time to decision: when the network is first so sure",
         ("confidence", "reached by", "after steps, mean", "then right"),
         [
             [
@@ -207,7 +197,7 @@ def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: st
                 _percent(point.accuracy_exited),
             ]
             for point in shown
-        ],
+        ], console,
     )  # fmt: skip
     points = found.curve
     most = max(point.mean_steps for point in [*points, found.waiting])
@@ -233,9 +223,9 @@ def _delineation(console: Console, found: DelineationReport) -> None:
                     spread,
                 ]
             )
-    _table(
-        console, f"delineation, tolerance {found.tolerance_ms:g} ms",
-        ("wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms (CSE tolerance)"), rows,
+    show_table(
+        f"delineation, tolerance {found.tolerance_ms:g} ms",
+        ("wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms (CSE tolerance)"), rows, console,
     )  # fmt: skip
 
 
@@ -249,7 +239,7 @@ def _activity(console: Console, found: Activity, symbols: str) -> None:
     silent, unit = ("dead", "SOPs a step") if found.spiking else ("always 0", "operations a step")
     columns = ("layer", "neurons", "rate", "highest", silent, f"over {above:g}", unit)
     what = "spikes per neuron and step" if found.spiking else "share of outputs that are not 0"
-    _table(console, f"activity: {what}", columns, rows)
+    show_table(f"activity: {what}", columns, rows, console)
     for layer in found.layers:
         line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40, symbols)
         _line(console, f"  {layer.name}: {line}  neurons by rate, 0 to 1")
@@ -281,7 +271,7 @@ def _time_constants(console: Console, found: Sequence[TimeConstants], symbols: s
         log = " (logarithmic)" if bins.log else ""
         lines.append(f"  {one.name:<{wide}} {bins.edges[0]:7.1f} {line} {bins.edges[-1]:.1f}{log}")
     columns = ("time constant", "at the start", "now", "rms change")
-    _table(console, f"time constants in steps, mean {plus_minus} deviation over neurons", columns, rows)
+    show_table(f"time constants in steps, mean {plus_minus} deviation over neurons", columns, rows, console)
     for line in lines:
         _line(console, line)
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..measure.energy.page import NOTHING, digits, times
 from ..measure.energy.prices import MODELS
+from .show import show_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 """In pJ, the largest first."""
@@ -27,23 +28,23 @@ def show_energy(found: dict[str, Any]) -> None:
     where = f" ({found['split']} split)" if found["split"] else ""
     console.print(f"task {found['task']}{where}; input: {kind}{length}", highlight=False, soft_wrap=True)
     console.print(f"memory model: {found['technology']['name']}", highlight=False, soft_wrap=True)
-    console.print(_network_table(names, reports, rows))
-    console.print(_operations_table(names, reports))
+    _show_networks(names, reports, rows, console)
+    _show_operations(names, reports, console)
     for period in ("step", "sequence", "second"):
         cells = [[_energy(report["models"][name], period) for name in MODELS] for report in reports]
         if any(cell != NOTHING for row in cells for cell in row):
-            console.print(_by_model(f"energy of a {period}", names, cells))
+            _by_model(f"energy of a {period}", names, cells, console)
     if len(reports) > 1:
         for title, key in (("energy ratio", "energy"), ("efficiency: energy ratio x error ratio", "efficiency")):
             cells = [[times(row[key][name]) for name in MODELS] for row in rows]
             known = [index for index, row in enumerate(cells) if any(cell != NOTHING for cell in row)]
             if len(known) > 1:
                 chosen = [names[index] for index in known], [cells[index] for index in known]
-                console.print(_by_model(f"{title}, to {names[0]}", *chosen))
+                _by_model(f"{title}, to {names[0]}", *chosen, console)
     if found["break_even"]:
         limits = [[digits(rate) for rate in by_model.values()] for by_model in found["break_even"].values()]
         title = f"break-even: firing rate above which {names[0]} costs more than these of its size"
-        console.print(_by_model(title, list(found["break_even"]), limits))
+        _by_model(title, list(found["break_even"]), limits, console)
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)
         console.print(f"{of}: {note}", highlight=False, soft_wrap=True)
@@ -55,45 +56,38 @@ def _short(names: list[str]) -> list[str]:
     return last if len(set(last)) == len(last) else names
 
 
-def _table(title: str, columns: list[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
-    return table
+def _by_model(title: str, names: list[str], rows: list[list[str]], console: Console) -> None:
+    show_table(title, ["network", *MODELS], [(name, *row) for name, row in zip(names, rows, strict=True)], console)
 
 
-def _by_model(title: str, names: list[str], rows: list[list[str]]) -> Table:
-    table = _table(title, ["network", *MODELS])
-    for name, row in zip(names, rows, strict=True):
-        table.add_row(name, *row)
-    return table
-
-
-def _network_table(names: list[str], reports: list[dict[str, Any]], rows: list[dict[str, Any]]) -> Table:
-    table = _table("networks", ["network", "accuracy", "error ratio", "rate", "spikes", "parameters", "bytes"])
+def _show_networks(
+    names: list[str], reports: list[dict[str, Any]], rows: list[dict[str, Any]], console: Console
+) -> None:
+    texts = []
     for name, report, row in zip(names, reports, rows, strict=True):
         rate, spikes = report["firing_rate"], report["spikes"]
-        table.add_row(
-            name,
-            NOTHING if report["accuracy"] is None else f"{report['accuracy']:.2%}",
-            times(row["error"]),
-            NOTHING if rate is None else f"{rate['mean']:.4f}",
-            NOTHING if spikes is None else f"{spikes['per_step']:.4g}",
-            f"{report['parameters']:,}",
-            f"{report['footprint_bytes']:,}",
+        texts.append(
+            (
+                name,
+                NOTHING if report["accuracy"] is None else f"{report['accuracy']:.2%}",
+                times(row["error"]),
+                NOTHING if rate is None else f"{rate['mean']:.4f}",
+                NOTHING if spikes is None else f"{spikes['per_step']:.4g}",
+                f"{report['parameters']:,}",
+                f"{report['footprint_bytes']:,}",
+            )
         )
-    return table
+    columns = ["network", "accuracy", "error ratio", "rate", "spikes", "parameters", "bytes"]
+    show_table("networks", columns, texts, console)
 
 
-def _operations_table(names: list[str], reports: list[dict[str, Any]]) -> Table:
+def _show_operations(names: list[str], reports: list[dict[str, Any]], console: Console) -> None:
     columns = ["network", "paper", "fp32", "neurobench", "neurobench, dense"]
-    table = _table("operations of a step: MAC + AC", columns)
+    texts = []
     for name, report in zip(names, reports, strict=True):
         counts = report["counts"]
         if counts is None:
-            table.add_row(name, *[NOTHING] * 4)
+            texts.append((name, *[NOTHING] * 4))
             continue
         pairs = (
             (counts["paper_macs"], counts["paper_acs"]),
@@ -101,8 +95,8 @@ def _operations_table(names: list[str], reports: list[dict[str, Any]]) -> Table:
             (counts["effective_macs"], counts["effective_acs"]),
         )
         cells = [f"{macs:,.0f} + {acs:,.0f}" for macs, acs in pairs] + [f"{counts['dense']:,.0f}"]
-        table.add_row(name, *(cells if report["models"]["neurobench"] else [*cells[:2], NOTHING, NOTHING]))
-    return table
+        texts.append((name, *(cells if report["models"]["neurobench"] else [*cells[:2], NOTHING, NOTHING])))
+    show_table("operations of a step: MAC + AC", columns, texts, console)
 
 
 def _energy(model: dict[str, Any] | None, period: str) -> str:

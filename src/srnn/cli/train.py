@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import recipe_spikes
     from ..progress import reporter_for
     from ..train.training import train
-    from .show import show_result
+    from .show import show_result, tell
 
     try:
         result = train(
@@ -90,13 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     if not is_first():
         return 0
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
-        title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
-        show_result(result, title, spiking=recipe_spikes(recipe))
-    return 0
+    as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
+    title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
+    return tell(arguments, result, lambda: show_result(result, title, spiking=recipe_spikes(recipe)))
 
 
 def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:

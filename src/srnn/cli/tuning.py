@@ -38,16 +38,10 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
-    from rich.table import Table
-
     from ..terminal import open_console
+    from .show import show_table
 
-    console = open_console()
-    table = Table(title=f"measured on {points[0][1]['split']}", title_justify="left", padding=(0, 0))
-    table.add_column("network")
-    table.add_column("", no_wrap=True)
-    for column in ("accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy"):
-        table.add_column(column, justify="right", no_wrap=True)
+    rows: list[tuple[str, ...] | None] = []
     for name, point in points:
         weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
         int8 = point["int8"]
@@ -57,12 +51,15 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
         ):
             first = kind == "float32"
             if found is None:
-                table.add_row("", kind, "none", end_section=True)
+                rows.append(("", kind, "none", *[""] * 5))
                 continue
-            table.add_row(
+            rows.append((
                 name if first else "", kind, f"{found['accuracy']:.2%}", weights if first else "", f"{flash:,}",
-                f"{ram:,}", adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ", end_section=not first,
-            )  # fmt: skip
-    console.print(table)
+                f"{ram:,}", adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ",
+            ))  # fmt: skip
+        rows.append(None)
+    columns = ("network", "", "accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy")
+    title, console = f"measured on {points[0][1]['split']}", open_console()
+    show_table(title, columns, rows, console, left=(0, 1), no_wrap=True, padding=(0, 0))
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
         console.print(f"no int8: {reason}", soft_wrap=True, highlight=False)
