@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -44,6 +44,7 @@ def rendered(lines: str) -> list[tuple[str, str]]:
 
 
 @settings(deadline=None, max_examples=300)
+@example("__0__", "a__0__ _b_")
 @given(TEXTS, TEXTS)
 def test_in_markdown_text_of_others_is_text(first: str, second: str) -> None:
     lines = "\n".join(markdown_table(["name", "code"], [[markdown(first), code(second)]]))

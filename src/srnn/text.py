@@ -12,7 +12,7 @@ from typing import Any
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal obeys instead of showing it, what turns the direction of writing, and halves of characters."""
-_MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)")
+_MARKDOWN = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])")
 _LINE_START = re.compile(r"(\d{0,9})([.)](?=\s|$)|[-+](?=[-\s]|$)|[#=])")
 _FORMULA = re.compile(r"[=+@\t\r-]")
 
