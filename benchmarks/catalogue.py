@@ -49,7 +49,7 @@ BASE = "srnn"
 _ENTRIES = (
     _ours("srnn", "srnn", "fast backend; binary inputs packed beforehand, as data sets keep them",
           kinds=LIVE, stream="library"),
-    _ours("srnn-bits", "srnn, memory=bits", "recomputes membranes in the backward pass", memory="bits"),
+    _ours("srnn-bits", "srnn, recompute", "recomputes membranes in the backward pass", recompute=True),
     _ours("srnn-dense", "srnn, dense input", "binary inputs handed over as dense floats", input="dense", binary_only=True),
     _ours("srnn-convert", "srnn, packing timed", "as srnn, with the packing of dense inputs on the clock",
           input="convert", binary_only=True),

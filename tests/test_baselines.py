@@ -352,7 +352,7 @@ def test_overrides_come_after(name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [("neuron", "lif"), ("readout", "alif"), ("surrogate", "linear"), ("merge", "concat"), ("substeps", "5"),
-     ("init_in", "zero"), ("init_rec", "zero"), ("backend", "reference"), ("memory", "bits")],
+     ("init_in", "zero"), ("init_rec", "zero"), ("backend", "reference"), ("recompute", "true")],
 )  # fmt: skip
 def test_what_means_nothing_for_cells_is_refused(key: str, value: str) -> None:
     with pytest.raises(SrnnError, match=f"'network.{key}' means nothing for network.model 'gru'") as caught:

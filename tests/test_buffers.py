@@ -73,7 +73,7 @@ def test_little_more_memory_is_held_than_was_ever_in_use():
         one, two = buffers.empty(LARGE << (i % 7), np.float32), buffers.empty((LARGE << (i % 7)) + 1, np.float32)
         del one, two
         held = buffers._in_use + sum(slab.nbytes for _, slab in buffers._idle)
-        assert held <= buffers.SLACK * buffers._most
+        assert held <= buffers.OVERSIZE * buffers._most
 
 
 def test_a_step_finds_all_its_slabs_again(monkeypatch):

@@ -122,23 +122,25 @@ def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("neuron", NEURONS)
-def test_saving_memory_changes_no_bit(neuron: str, binary: bool) -> None:
+def test_recomputing_changes_no_bit(neuron: str, binary: bool) -> None:
     problem = make(
         neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=binary, padded=True, dtype=torch.float32
     )
-    stored, bits = (differentiate(replace(problem, memory=memory), "cpu", binary) for memory in ("stored", "bits"))
-    assert all(torch.equal(value, bits[name]) for name, value in stored.items())
+    stored, again = (differentiate(replace(problem, recompute=which), "cpu", binary) for which in (False, True))
+    assert all(torch.equal(value, again[name]) for name, value in stored.items())
 
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_what_is_in_used_scratch_does_not_matter(neuron: str, binary: bool) -> None:
-    """Scratch of one call is used again by the next as it is, whatever the batch, its lengths and its memory mode."""
+    """Scratch of one call is used again by the next as it is, whatever the batch, its lengths and whether it recomputes."""
     layers._spare.cache_clear()
     problems = [
-        make(seed, neuron=neuron, batch=batch, steps=steps, inputs=70, binary=binary, padded=padded, memory=memory)
-        for seed, (batch, steps, padded, memory) in enumerate(
-            [(19, 70, True, "stored"), (3, 130, True, "bits"), (8, 5, False, "stored"), (19, 70, True, "stored")]
+        make(
+            seed, neuron=neuron, batch=batch, steps=steps, inputs=70, binary=binary, padded=padded, recompute=recompute
+        )
+        for seed, (batch, steps, padded, recompute) in enumerate(
+            [(19, 70, True, False), (3, 130, True, True), (8, 5, False, False), (19, 70, True, False)]
         )
     ]
     fresh = []

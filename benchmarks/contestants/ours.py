@@ -1,7 +1,7 @@
-"""The project's own network: its backends, memory modes and kinds of input.
+"""The project's own network: its backends and kinds of input.
 
 Options: ``backend`` ("fast": the compiled one, an error where it cannot run, never a silent fall-back; or "reference"),
-``memory`` ("stored" or "bits"), ``input``:
+``recompute``, ``input``:
 
 ``spikes``   binary inputs come as the library's ``Spikes``, packed before the clock starts, as a data set would keep them
 ``convert``  binary inputs come dense, and packing them is part of what is timed
@@ -65,11 +65,10 @@ class Ours(TorchContestant):
 
     def build(self) -> None:
         given: dict[str, Any] = {"backend": "reference" if self.options["backend"] == "reference" else fast_backend()}
-        memory = self.options.get("memory", "stored")
-        if "memory" in inspect.signature(SRNN.__init__).parameters:
-            given["memory"] = memory
-        elif memory != "stored":
-            raise Unsupported(f"this checkout has no memory={memory!r}")
+        if self.options.get("recompute"):
+            if "recompute" not in inspect.signature(SRNN.__init__).parameters:
+                raise Unsupported("this checkout cannot recompute")
+            given["recompute"] = True
         self.holds_common_weights = self.options.get("neuron", "alif") == "alif"
         neuron = ALIF(beta=BETA, threshold=THRESHOLD) if self.holds_common_weights else AdLIF()  # type: ignore[arg-type]
         surrogate = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)

@@ -65,7 +65,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
     import torch
 
     from srnn.nn.derivatives import adjoint as adjoint_of
-    from srnn.nn.kernels.cpu import compiler, rows
+    from srnn.nn.kernels.cpu import compiler, rows, weights
     from srnn.nn.kernels.cpu.memory import load_each, store_each
     from srnn.nn.neurons import ALIF
     from srnn.nn.surrogates import MultiGaussian
@@ -111,7 +111,11 @@ def rates(net: Net, threads: int) -> dict[str, float]:
                 store_each(results, h, adjoint(*((g[0], g[1], g_v) + arguments)))  # noqa: RUF005  Numba wants it so
 
     times, found = 50, {}
-    call_products = (floats(block, width), floats(block, width), rows.pack(floats(size, width).reshape(size, width)))
+    call_products = (
+        floats(block, width),
+        floats(block, width),
+        weights.packed(floats(size, width).reshape(size, width)),
+    )
     seconds = least(lambda: products(*call_products, width, size, times))
     found["macs"] = times * block * width * size / seconds
     active = rng.integers(0, 64, 32)  # rows that fit the second cache, as a chunk's gradients do

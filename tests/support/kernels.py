@@ -21,7 +21,7 @@ RANGES = {  # of each coefficient: low, high
 def make(
     seed: int = 0, *, neuron: str = "alif", surrogate: str = "multi_gaussian", batch: int = 5, steps: int = 40,
     inputs: int = 3, size: int = 20, recurrent: bool = True, bias: bool = True, binary: bool = False,
-    padded: bool = False, output: str = "emission", memory: str = "stored", dtype: torch.dtype = torch.float64,
+    padded: bool = False, output: str = "emission", recompute: bool = False, dtype: torch.dtype = torch.float64,
 ) -> LayerProblem:  # fmt: skip
     """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes."""
     generator = torch.Generator().manual_seed(seed)
@@ -46,7 +46,7 @@ def make(
         state=tuple(0.3 * normal(batch, size) for _ in model.State._fields),
         lengths=torch.randint(0, steps + 1, (batch,), generator=generator) if padded else None,
         output=output,  # type: ignore[arg-type]
-        memory=memory,  # type: ignore[arg-type]
+        recompute=recompute,
     )
     return cast(problem, dtype)
 
@@ -103,6 +103,6 @@ SHAPES = {
     "seed": st.integers(0, 10**6), "batch": st.integers(1, 19), "steps": st.integers(1, 70),
     "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": SIZES, "recurrent": st.booleans(),
     "bias": st.booleans(), "binary": st.booleans(), "padded": st.booleans(),
-    "output": st.sampled_from(["emission", "membrane"]), "memory": st.sampled_from(["stored", "bits"]),
+    "output": st.sampled_from(["emission", "membrane"]), "recompute": st.booleans(),
 }  # fmt: skip
 RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -67,7 +67,7 @@ def warm_up() -> float:
     import torch
 
     from ..data.encoders.cochlea import Cochlea
-    from ..nn.kernels.cpu.layer import rehearse
+    from ..nn.kernels.cpu.layer import precompile
     from ..nn.kernels.cpu.stream import advance_loop
     from ..nn.neurons import ALIF, NEURONS, Integrator
     from ..nn.surrogates import SURROGATES, MultiGaussian
@@ -75,9 +75,9 @@ def warm_up() -> float:
     start = time.perf_counter()
     for model in NEURONS.values():
         for backward in (False, True):
-            rehearse(model(), MultiGaussian(), torch.float32, backward)
+            precompile(model(), MultiGaussian(), torch.float32, backward)
     for surrogate in SURROGATES.values():
-        rehearse(ALIF(), surrogate(), torch.float32, True)
+        precompile(ALIF(), surrogate(), torch.float32, True)
     for model in NEURONS.values():
         for binary in (False, True):
             advance_loop(tuple(dict.fromkeys((model, Integrator))), np.dtype(np.float32), binary)

@@ -15,7 +15,6 @@ from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
 Output = Literal["emission", "membrane"]
-Memory = Literal["stored", "bits"]
 
 
 class CannotCompile(SrnnError):
@@ -43,10 +42,10 @@ class LayerProblem:
     lengths: Tensor | None = None
     """Valid steps of each sequence, (B,) integers; None: all. Later steps leave the state alone and emit 0."""
     output: Output = "emission"
-    """What the layer hands on: the emission (spikes, activations) or the membrane (first state variable)."""
-    memory: Memory = "stored"
-    """What a fast backend stores for the gradient: the currents of all steps, or only spike bits and some states, from which it
-    computes the currents again (about a sixth more time, a tenth of the memory, the same gradients)."""
+    """What the layer passes on: the emission (spikes, activations) or the membrane (first state variable)."""
+    recompute: bool = False
+    """Whether a fast backend keeps only spike bits and some states for the gradient, and computes the currents again: about a
+    sixth more time, a tenth of the memory, the same gradients."""
     record: tuple[str, ...] = ()
     """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
 
@@ -56,7 +55,7 @@ class LayerResult:
     """What running a layer gives."""
 
     emitted: Tensor | Spikes
-    """(B, T, H) what the layer hands on, zero after a sequence's length: for the next layer, bits if the backend has them."""
+    """(B, T, H) what the layer passes on, zero after a sequence's length: for the next layer, bits if the backend has them."""
     state: tuple[Tensor, ...]
     """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid step."""
     traces: dict[str, Tensor] = field(default_factory=dict)
@@ -64,7 +63,7 @@ class LayerResult:
 
     @cached_property
     def output(self) -> Tensor:
-        """The same as a dense tensor (B, T, H), made when first asked for; differentiable."""
+        """``emitted`` as a dense tensor (B, T, H), made when first asked for; differentiable."""
         return self.emitted.dense() if isinstance(self.emitted, Spikes) else self.emitted
 
     def rate(self, lengths: Tensor | None = None) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...data.spikes import Spikes
 from ...errors import SrnnError
 from .. import kernels
-from ..kernels.problem import LayerProblem, LayerResult, Memory, Output
+from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
 from ..neurons.rounded import KeptState, grids, rounded_neuron
 from ..surrogates import Surrogate, as_surrogate
@@ -73,7 +73,7 @@ class Layer(nn.Module):
         init_rec: WeightInit = "orthogonal",
         generator: torch.Generator | None = None,
         backend: str = "auto",
-        memory: Memory = "stored",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if inputs < 1 or size < 1:
@@ -83,10 +83,8 @@ class Layer(nn.Module):
         self.inputs, self.size = inputs, size
         self.output: Output = output
         self.neuron, self.surrogate = as_neuron(neuron), as_surrogate(surrogate)
-        if memory not in ("stored", "bits"):
-            raise SrnnError(f"A layer's memory is 'stored' or 'bits', not {memory!r}.")
         self.backend = kernels.check_backend(backend)
-        self.memory: Memory = memory
+        self.recompute = recompute
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
         init_weight(self.weight_in, init_in, generator)
         self.weight_rec = nn.Parameter(torch.empty(size, size)) if recurrent else None
@@ -164,7 +162,7 @@ class Layer(nn.Module):
             state=state,
             lengths=lengths,
             output=self.output,
-            memory=self.memory,
+            recompute=self.recompute,
             record=record,
         )
         return kernels.run_layer(problem, self.backend)

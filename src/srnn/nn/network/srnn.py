@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
-from ..kernels.problem import LayerResult, Memory
+from ..kernels.problem import LayerResult
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .bidirectional import BidirectionalLayer, Merge
@@ -61,7 +61,7 @@ class SRNN(nn.Module):
             settings (``encoding.as_encoder``); None: the first layer reads the input as it is.
         init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
         backend: "auto", or the name of the kernel that shall run the layers.
-        memory: what is kept for the gradient, "stored" (every current) or "bits" (spikes; for long sequences).
+        recompute: computes currents again for the gradient instead of storing them, to the same bits (for long sequences).
         generator: draws the initial parameters (default: torch's global one).
 
     Within a step each layer sees the layer below in the SAME step and itself one step earlier. Nothing is kept between calls.
@@ -86,7 +86,7 @@ class SRNN(nn.Module):
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         backend: str = "auto",
-        memory: Memory = "stored",
+        recompute: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class SRNN(nn.Module):
         def make(n_in: int, n: int, model: Neuron, is_recurrent: bool) -> Layer:
             return Layer(
                 n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent,
-                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, memory=memory,
+                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, recompute=recompute,
             )  # fmt: skip
 
         self.layers = nn.ModuleList()
@@ -122,7 +122,7 @@ class SRNN(nn.Module):
         self.encoder = as_encoder(encoder, inputs)
         self.readout = Layer(
             width, outputs, self.readout_spec.neuron, surrogate=self.surrogate, recurrent=False,
-            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend, memory=memory,
+            output=self.readout_spec.output, init_in=init_in, generator=generator, backend=backend, recompute=recompute,
         )  # fmt: skip
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:

@@ -76,8 +76,8 @@ class NetworkConfig:
     """Initial recurrent weights."""
     backend: str = "auto"
     """The kernel that runs the layers; auto: the fastest that can."""
-    memory: Literal["stored", "bits"] = "stored"
-    """What is kept for the gradient: every step's currents, or spikes alone (slower, for long sequences)."""
+    recompute: bool = False
+    """Whether currents are computed again for the gradient instead of stored (slower, for long sequences)."""
 
     def __post_init__(self) -> None:
         require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
@@ -118,7 +118,7 @@ class NetworkConfig:
                 inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
                 recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late,
                 substeps=self.substeps, encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend,
-                memory=self.memory, generator=generator,
+                recompute=self.recompute, generator=generator,
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
             raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error

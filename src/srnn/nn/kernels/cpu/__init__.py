@@ -3,6 +3,7 @@
     simd.py      vectors that behave like numbers
     memory.py    how they are loaded and stored, and bits for spikes
     rows.py      sums of weight rows, matrix product, lists of spikes
+    arguments.py   what the loops are given, in groups, and how every array is laid out
     forward.py, backward.py   the two time loops, generic over neurons and surrogates
     compiler.py  from plain functions to compiled loops, cached on disk
     threads.py   blocks of sequences on threads that sleep when idle

@@ -2,16 +2,18 @@
 
 BLOCK sequences at a time, chunk by chunk from the end; for each of a chunk's spans, from its last:
 
-1. The states of the span are recomputed from its first one, elementwise, for the spikes are known and so are the currents
-   (with ``keep = STATES`` they are summed again, in the same order, to the same bits).
-2. ``step_adjoint`` walks back through the span; a matrix product with the recurrent weights after each step.
+1. ``_recompute_states`` from the checkpoint at its start: elementwise, for the spikes are known and so are the currents (or they
+   are summed again, in the same order, to the same bits). To store and load all states would take longer than to compute them.
+2. ``_step_back`` through the span, and after each step a product with the recurrent weights. Gradients are dense, unlike spikes:
+   so it is a matrix product, of BLOCK sequences together, for which each weight is loaded once.
 
 Then, for the whole chunk:
 
 3. The gradient of the input, some steps together: another product.
-4. The weights' gradients are summed: one row of current gradients for each spike; a product for many dense inputs.
+4. ``_add_input_weights``, ``_add_own_weights``: for each spike a row of current gradients is added to the weights that it passed;
+   for many dense inputs a product. Summed by chunks, gradients stay in the cache, and a row of weights is visited once a chunk.
 
-Arrays are as in ``forward.py``; the chunk's own are (CHUNK, BLOCK, width): "place" (k, r) is step k of sequence r.
+Arrays are as in ``arguments.py``. In those of a chunk, (CHUNK, BLOCK, W), "place" k, r is step k of sequence r.
 """
 # Numba knows tuples joined by "+", but not several stars in one call or display.
 # ruff: noqa: RUF005
@@ -19,22 +21,35 @@ Arrays are as in ``forward.py``; the chunk's own are (CHUNK, BLOCK, width): "pla
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .forward import AHEAD, CHUNK, CURRENTS, DENSE, EMISSION, MEMBRANE, PROJECTED, SPIKES, emit, project, sum_currents
-from .memory import READ, flat, flat_each, load, load_each, load_first, load_spikes, prefetch, store, store_each
-from .rows import (
+from .arguments import (
     BLOCK,
+    CHUNK,
+    Adjoint,
+    BackwardScratch,
+    Emitted,
+    Gradients,
+    InputKind,
+    Inputs,
+    Kept,
+    Parameters,
+    Saved,
+    Sizes,
+)
+from .forward import PREFETCH_STEPS, emit, sum_currents
+from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
+from .rows import (
     add_active_rows,
-    add_outer,
+    add_outers,
     add_weighted_rows,
     inlined,
     lanes_of,
     list_spikes,
     multiply,
-    panel_at,
+    pasted,
     store_block,
     transpose_bits,
     zero_panel,
@@ -45,100 +60,240 @@ TOGETHER = 8
 """Steps whose input gradients are multiplied together."""
 
 
-@inlined
-def _current(keep, current, here, currents, at, h, size):
-    """The current into the neurons from h on: the one that was kept of step ``here``, or the one summed again."""
-    if keep == CURRENTS:
-        return load_first(current, here * size + h, size - h)
-    return load(currents, at + h)
+class Chunk(NamedTuple):
+    """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (that of the longest)."""
+
+    block: int
+    rows: int
+    start: int
+    stop: int
 
 
-@inlined
-def _emitted(spiking, words, before, t, s_initial, s_at, s_tape, at, h):
-    """What the neurons from h on emitted the step before."""
-    if not spiking:
-        return load(s_tape, at + h)
-    if t > 0:
-        return load_spikes(words, before, h, load(s_initial, s_at + h))
-    return load(s_initial, s_at + h)
+class Span(NamedTuple):
+    """Steps ``first`` to ``last`` of a chunk, the ``number``-th span of the sequences."""
+
+    number: int
+    first: int
+    last: int
 
 
 @inlined
 def _clear(array, first, last):
-    lanes = lanes_of(array)
-    for i in range(first, last, lanes):
+    """Whole vectors of zeros."""
+    for i in range(first, last, lanes_of(array)):
         store(array, i, as_vector(load(array, i), 0.0))
 
 
-@inlined
-def _add_events(
-    g_weights, first_weight, words, channels, delay, block, rows, start, steps, lengths, g_currents, width, columns,
-    square, active, fresh,
+@pasted
+def _valid_steps(chunk, sizes, r):
+    """Of the chunk's steps, those that sequence r has."""
+    return max(0, min(chunk.stop, sizes.lengths[chunk.block + r]) - chunk.start)
+
+
+@pasted
+def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, scratch):
+    """What ``step`` was given at place k, r for the neurons from h on: (*variables, s, current, *coefficients)."""
+    width, row, t, at = sizes.width, chunk.block + r, chunk.start + k, (k * BLOCK + r) * sizes.width + h
+    here = row * sizes.steps + t
+    if sizes.kept == Kept.CURRENTS:
+        current = load_first(saved.currents, here * sizes.size + h, sizes.size - h)
+    else:
+        current = load(scratch.recomputed, at)
+    if not spiking:
+        s = load(scratch.s_tape, at)
+    elif t > 0:
+        before = (here - 1) * ((sizes.size + 63) // 64)
+        s = load_spikes(saved.words, before, h, load(adjoint.s_initial, row * width + h))
+    else:
+        s = load(adjoint.s_initial, row * width + h)
+    variables = load_each(scratch.tape, at - span.first * BLOCK * width)
+    return variables + (s, current) + load_each(parameters.coefficients, h)
+
+
+@pasted
+def _recompute_states(
+    step, spiking, rectified, chunk, span, sizes, inputs, parameters, saved, adjoint, scratch
 ):  # fmt: skip
+    """The states before each step of a span, into the tape."""
+    width, lanes = sizes.width, lanes_of(parameters.bias)
+    spans, pitch = (sizes.steps + sizes.span - 1) // sizes.span, BLOCK * width
+    for r in range(chunk.rows):
+        row = chunk.block + r
+        valid = max(span.first, min(span.last, _valid_steps(chunk, sizes, r)))
+        for h in range(0, width, lanes):
+            state = load_each(saved.checkpoints, (row * spans + span.number) * width + h)
+            store_each(scratch.tape, r * width + h, split(state, scratch.tape)[0])
+            if not spiking:
+                store(scratch.s_tape, (span.first * BLOCK + r) * width + h, state[-1])
+        for k in range(span.first, valid):
+            at = (k * BLOCK + r) * width
+            if sizes.kept != Kept.CURRENTS:
+                s, s_at = (adjoint.s_initial, row * width) if spiking else (scratch.s_tape, at)
+                sum_currents(
+                    scratch.recomputed, at, row, chunk.start + k, s, s_at, spiking, sizes, inputs, parameters, saved,
+                    scratch,
+                )  # fmt: skip
+            for h in range(0, width, lanes):
+                result = step(
+                    *_step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, scratch)
+                )
+                after = at + pitch + h
+                store_each(scratch.tape, after - span.first * pitch, result[:-1])
+                if not spiking:
+                    store(scratch.s_tape, after, emit(result[-1], spiking, rectified))
+        for k in range(valid, span.last):
+            _clear(scratch.g_currents, (k * BLOCK + r) * width, (k * BLOCK + r + 1) * width)
+
+
+@pasted
+def _step_back(
+    step, step_adjoint, derivative, spiking, rectified, chunk, span, k, sizes, parameters, saved, adjoint, gradients, scratch
+):  # fmt: skip
+    """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
+    width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
+    # A sequence after the other: the processor fetches ahead along rows of memory only.
+    for r in range(chunk.rows):
+        row = chunk.block + r
+        if chunk.start + k >= sizes.lengths[row]:
+            continue
+        here, place = row * sizes.steps + chunk.start + k, (k * BLOCK + r) * width
+        for h in range(0, width, lanes):
+            arguments = _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, scratch)
+            g_state = load_each(gradients.g_state, row * width + h)
+            g_s = load(scratch.arriving, r * width + h) + g_state[-1]
+            prefetch(gradients.g_out, (here - PREFETCH_STEPS) * size + h, READ)
+            if sizes.kept == Kept.CURRENTS:  # of the span before: the products leave the time for it
+                prefetch(saved.currents, (here - sizes.span) * size + h, READ)
+            if gradients.emitted == Emitted.EMISSION:
+                g_s = g_s + load_first(gradients.g_out, here * size + h, size - h)
+            elif gradients.emitted == Emitted.MEMBRANE:
+                g_state = (g_state[0] + load_first(gradients.g_out, here * size + h, size - h),) + g_state[1:]
+            v = step(*arguments)[-1]
+            if spiking:
+                g_v = g_s * derivative(v, *adjoint.surrogate)
+            elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
+                g_v = select(v >= 0.0, g_s, as_vector(v, 0.0))
+            else:
+                g_v = g_s
+            g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), gradients.g_state)
+            g_current, g_coefficients = g[1][0], g[1][1:]
+            store_each(gradients.g_state, row * width + h, g[0])
+            store(scratch.g_currents, place + h, g_current)
+            store(gradients.g_bias, h, load(gradients.g_bias, h) + g_current)
+            sums = add_vectors(load_each(gradients.g_coefficients, h), g_coefficients)
+            store_each(gradients.g_coefficients, h, sums)
+
+
+@inlined
+def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
     """Weight gradients of a chunk from binary senders: row j of g_weights += the current gradients of the steps at which
     j's spike arrived (``delay`` steps after it was sent). If ``fresh``, the rows begin at 0: whoever clears a row just before he
     adds to it finds it in the nearest cache.
 
-    Scratch: ``columns``, for every channel a bit string over the CHUNK * BLOCK places (step, sequence) of the chunk;
-    ``square``, 64 words.
+    The words of 64 channels and 64 places are transposed as a square of bits; then each channel has a bit string over the chunk's
+    places, of which the set ones are listed.
     """
+    width, columns, square = sizes.width, scratch.columns, scratch.square
     count, strings = (channels + 63) // 64, BLOCK * CHUNK // 64
     together = 64 // BLOCK  # steps in a word of a bit string
     for string in range(strings):
-        base = start + string * together
+        base = chunk.start + string * together
         for w in range(count):
             for i in range(64):
                 square[i] = np.uint64(0)
-            for r in range(rows):
-                arrived = ((block + r) * steps + base - delay) * count + w
-                for k in range(max(0, delay - base), min(together, lengths[block + r] - base)):
+            for r in range(chunk.rows):
+                row = chunk.block + r
+                arrived = (row * sizes.steps + base - delay) * count + w
+                for k in range(max(0, delay - base), min(together, sizes.lengths[row] - base)):
                     square[k * BLOCK + r] = words[arrived + k * count]
             transpose_bits(square)
             for i in range(64):
                 columns[(w * 64 + i) * strings + string] = square[i]
     for j in range(channels):
+        at = (first_weight + j) * width
         if fresh:
-            _clear(g_weights, (first_weight + j) * width, (first_weight + j + 1) * width)
-        found = list_spikes(columns, j * strings, strings, 0, active, 0)
+            _clear(g_weights, at, at + width)
+        found = list_spikes(columns, j * strings, strings, 0, scratch.active, 0)
         if found > 0:
-            add_active_rows(g_weights, (first_weight + j) * width, g_currents, 0, width, active, found)
+            add_active_rows(g_weights, at, scratch.g_currents, 0, width, scratch.active, found)
 
 
 @inlined
-def _add_dense(panel, x, i, inputs, block, rows, start, steps, lengths, g_currents, width, column, like):
+def _add_dense(panel, x, i, column, like, chunk, sizes, g_currents):
     """panel + the sum over a chunk's steps of BLOCK channels of x, from i on, times the current gradients from ``column`` on.
 
     ``like``: a panel as wide as one row of the result; only its type matters.
     """
-    for r in range(rows):
-        first = ((block + r) * steps + start) * inputs + i
-        for k in range(min(CHUNK, lengths[block + r] - start)):
-            g = panel_at(like, g_currents, (k * BLOCK + r) * width + column)
-            panel = add_outer(panel, x, first + k * inputs, 1, g)
+    for r in range(chunk.rows):
+        first = ((chunk.block + r) * sizes.steps + chunk.start) * sizes.channels + i
+        for k in range(_valid_steps(chunk, sizes, r)):
+            place = (k * BLOCK + r) * sizes.width + column
+            panel = add_outers(panel, x, first + k * sizes.channels, 1, g_currents, place, like, 1)
     return panel
 
 
-@inlined
-def _add_products(g_weights, x, inputs, block, rows, start, steps, lengths, g_currents, width, products):
-    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g.
-
-    Scratch: products (BLOCK, width).
-    """
-    lanes = lanes_of(g_weights)
+@pasted
+def _add_products(g_weights, x, chunk, sizes, scratch):
+    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g."""
+    lanes, width, products = lanes_of(g_weights), sizes.width, scratch.tape[0]  # (BLOCK, W), as scratch
     two, one = zero_panel(g_weights, 2), zero_panel(g_weights, 1)
-    for i in range(0, inputs - BLOCK + 1, BLOCK):
+    for i in range(0, sizes.channels - BLOCK + 1, BLOCK):
         column = 0
         while column + 2 * lanes <= width:
-            panel = _add_dense(zero_panel(g_weights, 16), x, i, inputs, block, rows, start, steps, lengths,
-                               g_currents, width, column, two)  # fmt: skip
+            panel = _add_dense(zero_panel(g_weights, 16), x, i, column, two, chunk, sizes, scratch.g_currents)
             store_block(products, column, width, BLOCK, width - column, panel, two)
             column += 2 * lanes
         if column < width:
-            panel = _add_dense(zero_panel(g_weights, 8), x, i, inputs, block, rows, start, steps, lengths,
-                               g_currents, width, column, one)  # fmt: skip
+            panel = _add_dense(zero_panel(g_weights, 8), x, i, column, one, chunk, sizes, scratch.g_currents)
             store_block(products, column, width, BLOCK, width - column, panel, one)
         for h in range(0, BLOCK * width, lanes):
             store(g_weights, i * width + h, load(g_weights, i * width + h) + load(products, h))
+
+
+@pasted
+def _add_input_weights(fresh, chunk, sizes, inputs, g_weights, scratch):
+    """A chunk's part of the gradients of the input weights; if ``fresh``, the first."""
+    width, channels = sizes.width, sizes.channels
+    if sizes.input_kind == InputKind.SPIKES:
+        _add_events(g_weights, 0, inputs.x_words, channels, 0, fresh, chunk, sizes, scratch)
+    else:
+        if fresh:
+            _clear(g_weights, 0, channels * width)
+        first = 0
+        if sizes.input_kind == InputKind.MANY:
+            _add_products(g_weights, inputs.x, chunk, sizes, scratch)
+            first = channels - channels % BLOCK  # those that made no whole block
+        for r in range(chunk.rows):
+            at = ((chunk.block + r) * sizes.steps + chunk.start) * channels
+            for i in range(first, channels):
+                add_weighted_rows(
+                    g_weights, i * width, inputs.x, at + i, channels, _valid_steps(chunk, sizes, r),
+                    scratch.g_currents, r * width, BLOCK * width, width,
+                )  # fmt: skip
+
+
+@pasted
+def _add_own_weights(spiking, fresh, chunk, sizes, saved, s_initial, g_weights, scratch):
+    """The same of the recurrent weights."""
+    width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
+    if spiking:
+        _add_events(g_weights, own, saved.words, sizes.size, 1, fresh, chunk, sizes, scratch)
+    elif fresh:
+        _clear(g_weights, own * width, (own + sizes.size) * width)
+    for r in range(chunk.rows):
+        valid = _valid_steps(chunk, sizes, r)
+        if spiking and chunk.start == 0 and valid > 0:  # the initial s need not be spikes
+            for j in range(sizes.size):
+                add_weighted_rows(
+                    g_weights, (own + j) * width, s_initial, (chunk.block + r) * width + j, 1, 1,
+                    scratch.g_currents, r * width, pitch, width,
+                )  # fmt: skip
+        if not spiking:
+            for j in range(sizes.size):
+                add_weighted_rows(
+                    g_weights, (own + j) * width, scratch.s_tape, r * width + j, pitch, valid,
+                    scratch.g_currents, r * width, pitch, width,
+                )  # fmt: skip
 
 
 def make_backward(
@@ -146,212 +301,80 @@ def make_backward(
     step_adjoint: Callable[..., Any],
     derivative: Callable[..., Any],
     emission: str,
-    variable_count: int,
     fingerprint: str,
 ) -> Callable[..., Any]:
-    """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See
-    ``make_forward``."""
+    """The backward loop, uncompiled, of a neuron and a surrogate whose functions Numba knows. See ``make_forward``."""
     spiking, rectified = emission == "spike", emission == "relu"
-    # Where the results of step_adjoint stand: (*state variables, s, current, *coefficients).
-    g_s_place, g_current_place, g_first_coefficient = variable_count, variable_count + 1, variable_count + 2
 
     def backward(
-        first, last, lengths, steps, size, inputs, kind, x, x_words, packed, bias, weights, recurrent,
-        coefficients, parameters, s_initial, words, keep, span, current, checkpoints, s_checkpoints, packed_own, packed_in,
-        wants, g_out, g_variables, g_s, wants_x, g_x, g_weights, g_bias, g_coefficients,
-        arriving, g_currents, currents, tape, s_tape, ahead, columns, square, active,
+        first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
+        bias, weights, projection, coefficients, words, currents, checkpoints, surrogate, s_initial, back_own, back_in,
+        emitted, g_out, g_state, wants_x, g_x, g_weights, g_bias, g_coefficients,
+        projected, active, arriving, g_currents, recomputed, tape, s_tape, columns, square,
     ):  # fmt: skip
-        """Sequences first ... last - 1. g_variables and g_s: gradients of the final state, overwritten by the initial's.
-
-        Sums over sequences and steps are written to g_weights (I rows of the input, then the layer's own) and added to g_bias and
-        g_coefficients; g_x is written if wants_x. span: steps between two of the ``checkpoints``, a divisor of CHUNK.
-        packed_own, packed_in: recurrent (H, H) and input weights (H, I) as ``multiply`` wants them.
-        Scratch: arriving (BLOCK, width), what the recurrent weights bring back to s; g_currents and currents (CHUNK, BLOCK,
-        width); tape (span + 1, BLOCK, width) for each state variable; s_tape (CHUNK + 1, BLOCK, width) for the s of neurons that
-        do not spike; ahead, columns, square and active, see ``project``, ``_add_events`` and ``list_spikes``.
-        """
+        """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
         fingerprint  # noqa: B018
-        width, lanes = len(bias), lanes_of(bias)
-        spans, count = (steps + span - 1) // span, (size + 63) // 64
-        input_width = (inputs + lanes - 1) // lanes * lanes
-        lengths, x, x_words, packed, bias, weights, current = (
-            flat(lengths), flat(x), flat(x_words), flat(packed), flat(bias), flat(weights), flat(current),
-        )  # fmt: skip
-        coefficients, checkpoints, tape = flat_each(coefficients), flat_each(checkpoints), flat_each(tape)
-        s_initial, words, s_checkpoints, s_tape = flat(s_initial), flat(words), flat(s_checkpoints), flat(s_tape)
-        packed_own, packed_in, g_out, g_s, g_x = flat(packed_own), flat(packed_in), flat(g_out), flat(g_s), flat(g_x)
-        g_variables, g_coefficients = flat_each(g_variables), flat_each(g_coefficients)
-        g_weights, g_bias, arriving, ahead = flat(g_weights), flat(g_bias), flat(arriving), flat(ahead)
-        g_currents, currents, columns, square, active = (
-            flat(g_currents), flat(currents), flat(columns), flat(square), flat(active),
-        )  # fmt: skip
+        sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
+        inputs = flat(Inputs(x, x_words))
+        parameters = flat(Parameters(bias, weights, projection, coefficients))
+        saved = flat(Saved(words, currents, checkpoints))
+        adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in))
+        gradients = flat(Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_bias, g_coefficients))
+        scratch = flat(
+            BackwardScratch(projected, active, arriving, g_currents, recomputed, tape, s_tape, columns, square)
+        )
+        lanes, pitch = lanes_of(bias), BLOCK * width
+        x_width = (channels + lanes - 1) // lanes * lanes
 
         fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
             rows = min(BLOCK, last - block)
             longest = 0
             for r in range(rows):
-                longest = max(longest, lengths[block + r])
-            for i in range(BLOCK * width):
-                arriving[i] = 0
+                longest = max(longest, sizes.lengths[block + r])
+            _clear(scratch.arriving, 0, pitch)
             if rows < BLOCK:  # what stands there is of another block
                 for k in range(CHUNK):
-                    for i in range((k * BLOCK + rows) * width, (k + 1) * BLOCK * width):
-                        g_currents[i] = 0
-            for chunk in range((longest - 1) // CHUNK, -1, -1):
-                start = chunk * CHUNK
-                stop = min(start + CHUNK, longest)
-                for i in range((stop - start) * BLOCK * width, CHUNK * BLOCK * width):
-                    g_currents[i] = 0
-                for number in range((stop - 1) // span, start // span - 1, -1):
-                    first_k = number * span - start  # the span's place in the chunk
-                    last_k = min(first_k + span, stop - start)
-
-                    # 1. The states before each step, into the tape.
-                    for r in range(rows):
-                        row = block + r
-                        valid = max(first_k, min(last_k, lengths[row] - start))
-                        for h in range(0, width, lanes):
-                            at = (row * spans + number) * width + h
-                            store_each(tape, r * width + h, load_each(checkpoints, at))
-                            if not spiking:
-                                store(s_tape, (first_k * BLOCK + r) * width + h, load(s_checkpoints, at))
-                        for k in range(first_k, valid):
-                            t, at = start + k, (k * BLOCK + r) * width
-                            here, before = row * steps + t, at - first_k * BLOCK * width
-                            if keep != CURRENTS:
-                                s_before, s_at = (s_initial, row * width) if spiking else (s_tape, at)
-                                if kind == PROJECTED and k % BLOCK == 0:
-                                    project(ahead, x, here * inputs, inputs, lengths[row] - t, packed, width)
-                                sum_currents(
-                                    currents, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights,
-                                    recurrent, spiking, words, s_before, s_at, active,
-                                )  # fmt: skip
-                            for h in range(0, width, lanes):
-                                now = _current(keep, current, here, currents, at, h, size)
-                                s = _emitted(
-                                    spiking, words, (here - 1) * count, t, s_initial, row * width, s_tape, at, h
-                                )
-                                result = step(*(load_each(tape, before + h) + (s, now) + load_each(coefficients, h)))
-                                store_each(tape, before + BLOCK * width + h, result[:-1])
-                                if not spiking:
-                                    store(s_tape, at + BLOCK * width + h, emit(result[-1], spiking, rectified))
-                        for k in range(valid, last_k):
-                            for i in range((k * BLOCK + r) * width, (k * BLOCK + r + 1) * width):
-                                g_currents[i] = 0
-
-                    # 2. Back through the span.
-                    for k in range(last_k - 1, first_k - 1, -1):
-                        t = start + k
-                        # A sequence after the other: the processor fetches ahead along rows of memory only.
-                        for r in range(rows):
-                            row = block + r
-                            if t >= lengths[row]:
-                                continue
-                            here, place = row * steps + t, (k * BLOCK + r) * width
-                            before = place - first_k * BLOCK * width
-                            for h in range(0, width, lanes):
-                                at = row * width + h
-                                now = _current(keep, current, here, currents, place, h, size)
-                                s = _emitted(
-                                    spiking, words, (here - 1) * count, t, s_initial, row * width, s_tape, place, h
-                                )
-                                g_emitted = load(arriving, r * width + h) + load(g_s, at)
-                                g_state = load_each(g_variables, at)
-                                prefetch(g_out, (here - AHEAD) * size + h, READ)
-                                if keep == CURRENTS:  # of the span before: the products leave the time for it
-                                    prefetch(current, (here - span) * size + h, READ)
-                                if wants == EMISSION:
-                                    g_emitted = g_emitted + load_first(g_out, here * size + h, size - h)
-                                elif wants == MEMBRANE:
-                                    g_state = (g_state[0] + load_first(g_out, here * size + h, size - h),) + g_state[1:]
-                                arguments = load_each(tape, before + h) + (s, now) + load_each(coefficients, h)
-                                v = step(*arguments)[-1]
-                                if spiking:
-                                    g_v = g_emitted * derivative(v, *parameters)
-                                elif rectified:  # at v = 0, where max(0, v) has no derivative, as torch's clamp
-                                    g_v = select(v >= 0.0, g_emitted, as_vector(v, 0.0))
-                                else:
-                                    g_v = g_emitted
-                                g = step_adjoint(*(g_state + (g_v,) + arguments))
-                                store_each(g_variables, at, g[:g_s_place])
-                                store(g_s, at, g[g_s_place])
-                                store(g_currents, place + h, g[g_current_place])
-                                store(g_bias, h, load(g_bias, h) + g[g_current_place])
-                                sums = add_vectors(load_each(g_coefficients, h), g[g_first_coefficient:])
-                                store_each(g_coefficients, h, sums)
+                    _clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
+            for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
+                chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
+                _clear(scratch.g_currents, (chunk.stop - start) * pitch, CHUNK * pitch)
+                for number in range((chunk.stop - 1) // span, start // span - 1, -1):
+                    first_k = number * span - start
+                    part = Span(number, first_k, min(first_k + span, chunk.stop - start))
+                    _recompute_states(
+                        step, spiking, rectified, chunk, part, sizes, inputs, parameters, saved, adjoint, scratch
+                    )
+                    for k in range(part.last - 1, first_k - 1, -1):
+                        _step_back(
+                            step, step_adjoint, derivative, spiking, rectified, chunk, part, k, sizes, parameters, saved,
+                            adjoint, gradients, scratch,
+                        )  # fmt: skip
                         if recurrent:
                             multiply(
-                                arriving, 0, width, width,
-                                g_currents, k * BLOCK * width, width, rows, size, packed_own, width,
+                                scratch.arriving, 0, width, width,
+                                scratch.g_currents, k * pitch, width, rows, size, adjoint.back_own, width,
                             )  # fmt: skip
-
-                # 3. The gradient of the input.
                 if wants_x:
-                    for t in range(start, stop, TOGETHER):
+                    for t in range(start, chunk.stop, TOGETHER):
                         multiply(
-                            g_x, (block * steps + t) * inputs, steps * inputs, inputs,
-                            g_currents, (t - start) * BLOCK * width, width, rows, size, packed_in, input_width,
-                            min(TOGETHER, stop - t), inputs, BLOCK * width,
+                            gradients.g_x, (block * steps + t) * channels, steps * channels, channels,
+                            scratch.g_currents, (t - start) * pitch, width, rows, size, adjoint.back_in, x_width,
+                            min(TOGETHER, chunk.stop - t), channels, pitch,
                         )  # fmt: skip
-
-                # 4. Gradients of the weights from those of the currents.
-                if fresh and kind != SPIKES:
-                    _clear(g_weights, 0, inputs * width)
-                if fresh and recurrent and not spiking:
-                    _clear(g_weights, inputs * width, (inputs + size) * width)
-                if kind == SPIKES:
-                    _add_events(
-                        g_weights, 0, x_words, inputs, 0, block, rows, start, steps, lengths,
-                        g_currents, width, columns, square, active, fresh,
-                    )  # fmt: skip
-                elif kind == PROJECTED:
-                    _add_products(
-                        g_weights, x, inputs, block, rows, start, steps, lengths, g_currents, width, tape[0],
-                    )  # fmt: skip
-                if recurrent and spiking:
-                    _add_events(
-                        g_weights, inputs, words, size, 1, block, rows, start, steps, lengths,
-                        g_currents, width, columns, square, active, fresh,
-                    )  # fmt: skip
+                _add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, scratch)
+                if recurrent:
+                    _add_own_weights(
+                        spiking, fresh, chunk, sizes, saved, adjoint.s_initial, gradients.g_weights, scratch
+                    )
                 fresh = False
-                for r in range(rows):
-                    row, pitch = block + r, BLOCK * width
-                    valid = max(0, min(stop, lengths[row]) - start)
-                    at = row * steps + start
-                    if kind != SPIKES:  # all channels, or those that made no whole block
-                        for i in range(0 if kind == DENSE else inputs - inputs % BLOCK, inputs):
-                            add_weighted_rows(
-                                g_weights,
-                                i * width,
-                                x,
-                                at * inputs + i,
-                                inputs,
-                                valid,
-                                g_currents,
-                                r * width,
-                                pitch,
-                                width,
-                            )
-                    if recurrent and not spiking:
-                        for j in range(size):
-                            add_weighted_rows(
-                                g_weights, (inputs + j) * width, s_tape, r * width + j, pitch, valid,
-                                g_currents, r * width, pitch, width,
-                            )  # fmt: skip
-                    if recurrent and spiking and start == 0 and valid > 0:
-                        for j in range(size):
-                            add_weighted_rows(
-                                g_weights, (inputs + j) * width, s_initial, row * width + j, 1, 1,
-                                g_currents, r * width, pitch, width,
-                            )  # fmt: skip
             if recurrent:  # the initial s acted through the recurrent weights too
                 for r in range(rows):
                     for h in range(0, width, lanes):
-                        at = (block + r) * width + h
-                        store(g_s, at, load(g_s, at) + load(arriving, r * width + h))
+                        g_s, at = gradients.g_state[-1], (block + r) * width + h
+                        store(g_s, at, load(g_s, at) + load(scratch.arriving, r * width + h))
 
         if fresh:  # no sequence has a step
-            _clear(g_weights, 0, (inputs + size if recurrent else inputs) * width)
+            _clear(gradients.g_weights, 0, (channels + size if recurrent else channels) * width)
 
     return backward

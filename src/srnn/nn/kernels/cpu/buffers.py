@@ -3,8 +3,8 @@ to fill it (a page fault every 4 KiB, and the system's zeros), and a training st
 
 ``empty`` hands out a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
 the last of them is gone, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
-requests goes back to the system, and so do the oldest where all slabs together are more than SLACK times what was ever in use at
-once: a little more, for a step wants some of them one after the other, and must find them all again at the next one.
+requests goes back to the system, and so do the oldest where all slabs together are more than OVERSIZE times what was ever in use
+at once: a little more, for a step wants some of them one after the other, and must find them all again at the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 SMALL = 2**18
 """Bytes below which the C library's allocator does as well."""
 
-SLACK = 1.25
+OVERSIZE = 1.25
 """A slab may be so many times larger than what is asked for, and all slabs together than what was ever in use at once."""
 
 PATIENCE = 256
@@ -74,12 +74,12 @@ def _slab(wanted: int) -> Array:
             slab = _returned.popleft()
             _in_use -= slab.nbytes
             _idle.append((_requests, slab))
-        fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= SLACK * wanted]
+        fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= OVERSIZE * wanted]
         found = _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1] if fitting else None
         _in_use += wanted if found is None else found.nbytes
         _most = max(_most, _in_use)
         waiting = sum(slab.nbytes for _, slab in _idle)
-        while _idle and (_requests - _idle[0][0] > PATIENCE or _in_use + waiting > SLACK * _most):
+        while _idle and (_requests - _idle[0][0] > PATIENCE or _in_use + waiting > OVERSIZE * _most):
             waiting -= _idle.pop(0)[1].nbytes
     if found is not None:
         return found
@@ -98,7 +98,7 @@ def empty(count: int, dtype: Any) -> Array:
 
 
 def zeros(count: int, dtype: Any) -> Array:
-    """The same, filled with zeros; by numpy, for a parallel torch operation would leave torch's workers spinning for a while."""
+    """``empty``, filled with zeros; by numpy, for a parallel torch operation would leave torch's workers spinning for a while."""
     array = empty(count, dtype)
     array.fill(0)
     return array

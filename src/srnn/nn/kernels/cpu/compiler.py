@@ -6,6 +6,7 @@ compiled into it: the vocabulary, and the neuron's and surrogate's functions.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
 from ....compiling import compiled
@@ -20,9 +22,10 @@ from ... import arithmetic
 from ...derivatives import adjoint
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
+from ..problem import CannotCompile
 from .backward import make_backward
 from .forward import make_forward
-from .layouts import make_pack, make_turn
+from .layouts import make_turn
 
 _registered: set[FunctionType] = set()
 
@@ -56,7 +59,7 @@ def _fold(code: CodeType, digest: Any) -> None:
 def fingerprint(*functions: FunctionType) -> str:
     """A text that changes when the functions, or the kernels' source, do."""
     digest = hashlib.sha256()
-    for name in ("backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py"):
+    for name in ("arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py"):
         digest.update((Path(__file__).parent / name).read_bytes())
     pending, seen = list(functions), set()
     while pending:
@@ -71,6 +74,15 @@ def fingerprint(*functions: FunctionType) -> str:
 def compile_loop(loop: Callable[..., Any]) -> Any:
     """The loop, compiled at its first call for each dtype, or taken from the disk; the functions it calls are registered."""
     return compiled(loop, nogil=True, error_model="numpy", boundscheck=False)
+
+
+@contextlib.contextmanager
+def cannot_compile(what: str) -> Iterator[None]:
+    """CannotCompile in place of Numba's errors, of whose text it has the first line."""
+    try:
+        yield
+    except NumbaError as error:
+        raise CannotCompile(f"Numba cannot compile {what} ({str(error).strip().splitlines()[0]})") from error
 
 
 def _no_derivative(v: Any) -> Any:
@@ -94,19 +106,10 @@ def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[
     for function in functions:
         register(function)
     step, step_adjoint, derivative = functions
-    variables = len(neuron.variables())
-    return compile_loop(
-        make_backward(step, step_adjoint, derivative, neuron.emission, variables, fingerprint(*functions))
-    )
+    return compile_loop(make_backward(step, step_adjoint, derivative, neuron.emission, fingerprint(*functions)))
 
 
 @functools.cache
 def turn_loop() -> Callable[..., Any]:
     """The compiled loop of ``make_turn``."""
     return compile_loop(make_turn(fingerprint()))
-
-
-@functools.cache
-def pack_loop() -> Callable[..., Any]:
-    """The compiled loop of ``make_pack``."""
-    return compile_loop(make_pack(fingerprint()))

@@ -1,17 +1,14 @@
 """The forward time loop of a layer, into which Numba compiles a neuron's own ``step``.
 
-``make_forward`` takes the plain function from the neuron's file and returns a loop that calls it on SIMD vectors
-(``simd.py``), a sequence at a time: the current of a step is the input times its weights plus one row of recurrent weights for
-every neuron that spiked a step ago; then ``step``. What is not elementwise is in ``rows.py``. The way back is ``backward.py``.
+``make_forward`` takes the plain function from the neuron's file and returns a loop that calls it on SIMD vectors (``simd.py``).
+Sequences run one after the other, so that a sequence's state and the rows of weights stay in the nearest cache; at each step
 
-All arrays are flat and contiguous. B sequences of T = ``steps`` steps, H = ``size`` neurons, I = ``inputs`` channels:
+1. the current is summed: the bias, the input times its weights, and one row of recurrent weights for every neuron that spiked a
+   step ago. Spikes are bits and rare, so a sum costs what they cost, not what the matrix would;
+2. ``step`` turns state and current into the new state and the drive, 16 neurons (8 in float64) at a time;
+3. what the backward loop wants is kept: spikes, the state every ``span`` steps, and currents, unless it computes them again.
 
-    current, out, g_out  (B, T, H)     x, g_x  (B, T, I)     words, x_words  (B, T, ceil(H or I / 64)) uint64
-    variables, s and their gradients (B, width)   checkpoints  (B, ceil(T / span), width)       with width = H padded
-    weights  (inputs of the loop + H, width): row j holds the weights FROM j; the first I rows (none if PROJECTED) from the
-             input, then those from the layer itself (none if feed-forward)
-
-``coefficients``, ``variables``, ``checkpoints`` are tuples with one array each; that is how a kernel knows the neuron's arity.
+What is not elementwise is in ``rows.py``, the arrays and their layouts are in ``arguments.py``, the way back is ``backward.py``.
 """
 # Numba knows tuples joined by "+", but not several stars in one call or display.
 # ruff: noqa: RUF005
@@ -24,67 +21,75 @@ from typing import Any
 import numpy as np
 
 from ...arithmetic import positive_part
-from .memory import WRITE, flat, flat_each, load, load_each, prefetch, store, store_each, store_first, with_spikes
-from .rows import BLOCK, add_active_rows, add_weighted_rows, inlined, lanes_of, list_spikes, multiply
+from .arguments import (
+    BLOCK,
+    Emitted,
+    ForwardScratch,
+    InputKind,
+    Inputs,
+    Kept,
+    Outputs,
+    Parameters,
+    Saved,
+    Sizes,
+)
+from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
+from .rows import add_active_rows, add_weighted_rows, inlined, lanes_of, list_spikes, multiply, pasted
 from .simd import as_vector
 
-CHUNK = 64
-"""Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
-
-AHEAD = 4
+PREFETCH_STEPS = 4
 """Steps by which memory that no one has touched for long is fetched into the cache before its turn."""
-
-# How the input comes: as spike bits, as few dense numbers, or as many, which are multiplied by their weights BLOCK steps at once.
-SPIKES, DENSE, PROJECTED = 0, 1, 2
-# What is written to (or has a gradient in) the output array.
-NOTHING, EMISSION, MEMBRANE = 0, 1, 2
-# What is kept for backward beside the spikes: nothing, the state every ``span`` steps, or the current of every step as well.
-STATES, CURRENTS = 1, 2
 
 
 @inlined
-def project(ahead, x, at, inputs, steps, packed, width):
-    """The input's part of the currents of the next BLOCK steps: ahead (BLOCK, width) = x (steps, inputs) times the weights.
+def project(projected, x, at, channels, steps, projection, width):
+    """The input's part of the currents of the next BLOCK steps: projected (BLOCK, width) = x (steps, channels) times the weights.
 
-    Behind these rows ``ahead`` has room for BLOCK steps of x: there the last steps, if fewer, are copied to, for a product reads
+    Behind these rows ``projected`` has room for BLOCK steps of x: the last steps, if fewer, are copied there, for a product reads
     BLOCK rows however few it is asked for.
     """
     if steps >= BLOCK:
-        multiply(ahead, 0, width, width, x, at, inputs, BLOCK, inputs, packed, width)
+        multiply(projected, 0, width, width, x, at, channels, BLOCK, channels, projection, width)
     else:
-        for i in range(steps * inputs):
-            ahead[BLOCK * width + i] = x[at + i]
-        multiply(ahead, 0, width, width, ahead, BLOCK * width, inputs, steps, inputs, packed, width)
+        for i in range(steps * channels):
+            projected[BLOCK * width + i] = x[at + i]
+        multiply(projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width)
 
 
-@inlined
-def sum_currents(
-    total, at, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights, recurrent, spiking, words,
-    s, s_at, active,
-):  # fmt: skip
-    """total[at : at + width] = the current into every neuron at step t. s[s_at : s_at + width]: what they emitted a step ago."""
-    lanes = lanes_of(total)
-    step_index = row * steps + t
-    if kind == PROJECTED:
-        for h in range(0, width, lanes):
-            store(total, at + h, load(bias, h) + load(ahead, t % BLOCK * width + h))
-    else:
-        for h in range(0, width, lanes):
-            store(total, at + h, load(bias, h))
-    first_own = 0 if kind == PROJECTED else inputs
+@pasted
+def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, saved, scratch):
+    """total[at : at + W] = the current into every neuron of sequence ``row`` at step t, which are asked for in order.
+
+    s[s_at : s_at + W]: what they emitted a step ago, where the bits of ``saved`` do not tell.
+    """
+    width, here, own = sizes.width, row * sizes.steps + t, 0
     found = 0
-    if kind == SPIKES:
-        count = (inputs + 63) // 64
-        found = list_spikes(x_words, step_index * count, count, 0, active, 0)
-    if kind == DENSE:
-        add_weighted_rows(total, at, x, step_index * inputs, 1, inputs, weights, 0, width, width)
-    if recurrent:
+    if sizes.input_kind == InputKind.MANY:
+        if t % BLOCK == 0:
+            steps = sizes.lengths[row] - t
+            project(
+                scratch.projected, inputs.x, here * sizes.channels, sizes.channels, steps, parameters.projection, width
+            )
+        for h in range(0, width, lanes_of(total)):
+            store(total, at + h, load(parameters.bias, h) + load(scratch.projected, t % BLOCK * width + h))
+    else:
+        own = sizes.channels
+        for h in range(0, width, lanes_of(total)):
+            store(total, at + h, load(parameters.bias, h))
+    if sizes.input_kind == InputKind.SPIKES:
+        count = (sizes.channels + 63) // 64
+        found = list_spikes(inputs.x_words, here * count, count, 0, scratch.active, 0)
+    if sizes.input_kind == InputKind.FEW:
+        add_weighted_rows(
+            total, at, inputs.x, here * sizes.channels, 1, sizes.channels, parameters.weights, 0, width, width
+        )
+    if sizes.recurrent:
         if spiking and t > 0:
-            count = (size + 63) // 64
-            found = list_spikes(words, (step_index - 1) * count, count, first_own, active, found)
+            count = (sizes.size + 63) // 64
+            found = list_spikes(saved.words, (here - 1) * count, count, own, scratch.active, found)
         else:  # numbers that need not be 0 or 1: the initial s may be anything
-            add_weighted_rows(total, at, s, s_at, 1, size, weights, first_own * width, width, width)
-    add_active_rows(total, at, weights, 0, width, active, found)
+            add_weighted_rows(total, at, s, s_at, 1, sizes.size, parameters.weights, own * width, width, width)
+    add_active_rows(total, at, parameters.weights, 0, width, scratch.active, found)
 
 
 @inlined
@@ -100,62 +105,55 @@ def emit(v, spiking, rectified):
 def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> Callable[..., Any]:
     """The forward loop, uncompiled, of a neuron whose ``step`` Numba knows (``register_jitable``).
 
-    ``fingerprint``: a text that changes with the source; being in the closure, it makes Numba's disk cache notice.
+    ``fingerprint``: a text that changes with the source; being in the closure, it makes the disk cache notice.
     """
     spiking, rectified = emission == "spike", emission == "relu"
+    checkpointed = -1 if spiking else None  # what was emitted last is among the spikes
 
     def forward(
-        first, last, lengths, steps, size, inputs, kind, x, x_words, packed, bias, weights, recurrent,
-        coefficients, variables, s, words, wants, out, keep, span, current, checkpoints, s_checkpoints, ahead, total, active,
+        first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
+        bias, weights, projection, coefficients, words, currents, checkpoints, state, emitted, out,
+        projected, active, total,
     ):  # fmt: skip
-        """Sequences first ... last - 1. ``variables`` and ``s``: the initial state, overwritten by the final one.
-
-        packed: the input weights (I, H) as ``multiply`` wants them, if PROJECTED. keep, span: what to store for ``backward``.
-        Scratch: ahead, see ``project``; total (width,); active (inputs + size + SLACK,) int64.
-        """
+        """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
         fingerprint  # noqa: B018
-        width, lanes = len(bias), lanes_of(bias)
-        spans, count = (steps + span - 1) // span, (size + 63) // 64
-        lengths, x, x_words, packed, bias, weights = (
-            flat(lengths), flat(x), flat(x_words), flat(packed), flat(bias), flat(weights),
-        )  # fmt: skip
-        coefficients, variables, checkpoints = flat_each(coefficients), flat_each(variables), flat_each(checkpoints)
-        s, words, out, current, s_checkpoints = flat(s), flat(words), flat(out), flat(current), flat(s_checkpoints)
-        ahead, total, active = flat(ahead), flat(total), flat(active)
+        sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
+        inputs = flat(Inputs(x, x_words))
+        parameters = flat(Parameters(bias, weights, projection, coefficients))
+        saved = flat(Saved(words, currents, checkpoints))
+        outputs = flat(Outputs(state, emitted, out))
+        scratch = flat(ForwardScratch(projected, active, total))
+        lanes, spans, count = lanes_of(total), (steps + span - 1) // span, (size + 63) // 64
         for row in range(first, last):
-            for t in range(lengths[row]):
-                if keep != NOTHING and t % span == 0:
+            for t in range(sizes.lengths[row]):
+                if kept != Kept.NOTHING and t % span == 0:
                     place = (row * spans + t // span) * width
                     for h in range(0, width, lanes):
-                        store_each(checkpoints, place + h, load_each(variables, row * width + h))
-                        if not spiking:
-                            store(s_checkpoints, place + h, load(s, row * width + h))
-                if kind == PROJECTED and t % BLOCK == 0:
-                    project(ahead, x, (row * steps + t) * inputs, inputs, lengths[row] - t, packed, width)
+                        before = load_each(outputs.state, row * width + h)
+                        store_each(saved.checkpoints, place + h, before[:checkpointed])
                 sum_currents(
-                    total, 0, row, t, steps, size, width, inputs, kind, ahead, x, x_words, bias, weights,
-                    recurrent, spiking, words, s, row * width, active,
+                    scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters,
+                    saved, scratch,
                 )  # fmt: skip
                 here = (row * steps + t) * size
                 word = np.uint64(0)
                 for h in range(0, width, lanes):
-                    at = row * width + h
-                    now = load(total, h)
-                    result = step(*(load_each(variables, at) + (load(s, at), now) + load_each(coefficients, h)))
+                    at, now = row * width + h, load(scratch.total, h)
+                    result = step(*(load_each(outputs.state, at) + (now,) + load_each(parameters.coefficients, h)))
                     v = result[-1]
-                    store_each(variables, at, result[:-1])
-                    store(s, at, emit(v, spiking, rectified))
+                    s = emit(v, spiking, rectified)
+                    store_each(outputs.state, at, result[:-1] + (s,))
                     if spiking:
                         word = with_spikes(word, h, size - h, v > 0.0)
                         if h % 64 + lanes == 64 or h + lanes == width:
-                            words[(row * steps + t) * count + h // 64] = word
+                            saved.words[(row * steps + t) * count + h // 64] = word
                             word = np.uint64(0)
-                    if keep == CURRENTS:
-                        prefetch(current, here + AHEAD * size + h, WRITE)
-                        store_first(current, here + h, size - h, now)
-                    if wants == EMISSION:
-                        store_first(out, here + h, size - h, emit(v, spiking, rectified))
-                    elif wants == MEMBRANE:
-                        store_first(out, here + h, size - h, result[0])
+                    if kept == Kept.CURRENTS:
+                        prefetch(saved.currents, here + PREFETCH_STEPS * size + h, WRITE)
+                        store_first(saved.currents, here + h, size - h, now)
+                    if emitted == Emitted.EMISSION:
+                        store_first(outputs.out, here + h, size - h, s)
+                    elif emitted == Emitted.MEMBRANE:
+                        store_first(outputs.out, here + h, size - h, result[0])
 
     return forward

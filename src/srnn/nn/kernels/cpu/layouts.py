@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .memory import flat, load_first, load_first_at, pointer, store
+from .memory import flat, load_first_at, pointer
 from .rows import lanes_of, store_block, zero_panel
 from .simd import INDEX, VECTORS, constant, instruction
 
@@ -90,21 +90,3 @@ def make_turn(fingerprint: str) -> Callable[..., Any]:
                 store_block(out, to, out_stride, columns - c, rows - r, turn_square(square), one)
 
     return turn
-
-
-def make_pack(fingerprint: str) -> Callable[..., Any]:
-    """The loop, uncompiled, that cuts a matrix into panels of two vectors of columns (a last one may have one)."""
-
-    def pack(packed, matrix, depth, columns):
-        fingerprint  # noqa: B018
-        packed, matrix, lanes = flat(packed), flat(matrix), lanes_of(packed)
-        width = (columns + lanes - 1) // lanes * lanes
-        for column in range(0, width, 2 * lanes):
-            end = min(column + 2 * lanes, width)
-            to = column * depth
-            for k in range(depth):
-                for h in range(column, end, lanes):
-                    store(packed, to, load_first(matrix, k * columns + h, columns - h))
-                    to += lanes
-
-    return pack

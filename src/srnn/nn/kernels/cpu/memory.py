@@ -41,28 +41,32 @@ def pointer(context: Any, builder: Any, of: Any, array: Any, index: Any, exists:
     return builder.gep(first, [index], inbounds=exists)
 
 
+def _flattened(of: Any) -> Any:
+    if isinstance(of, types.Array):
+        return Flat(of.dtype)
+    if isinstance(of, types.BaseTuple):
+        parts = [_flattened(part) for part in of]  # type: ignore[attr-defined]
+        return types.BaseTuple.from_types(parts, getattr(of, "instance_class", None))
+    return of
+
+
+def _flatten(context: Any, builder: Any, of: Any, value: Any) -> Any:
+    if isinstance(of, types.Array):
+        return make_array(of)(context, builder, value).data
+    if isinstance(of, types.BaseTuple):
+        parts = zip(of, cgutils.unpack_tuple(builder, value, len(of)), strict=True)  # type: ignore[call-overload]
+        return context.make_tuple(builder, _flattened(of), [_flatten(context, builder, *part) for part in parts])
+    return value
+
+
 @instruction
-def flat(typing: Any, array: Any) -> Any:
-    """The array as a ``Flat`` one."""
+def flat(typing: Any, group: Any) -> Any:
+    """An array as a ``Flat`` one; a (named) tuple of arrays, tuples and numbers with ``Flat`` ones in it."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return make_array(array)(context, builder, arguments[0]).data
+        return _flatten(context, builder, group, arguments[0])
 
-    return Flat(array.dtype)(array), emit
-
-
-@instruction
-def flat_each(typing: Any, arrays: Any) -> Any:
-    """A tuple of arrays as ``Flat`` ones."""
-    result = types.UniTuple(Flat(arrays.dtype.dtype), arrays.count)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = cgutils.unpack_tuple(builder, arguments[0], arrays.count)
-        return context.make_tuple(
-            builder, result, [make_array(arrays.dtype)(context, builder, value).data for value in values]
-        )
-
-    return result(arrays), emit
+    return _flattened(group)(group), emit
 
 
 @instruction
@@ -224,6 +228,20 @@ def store_each(typing: Any, arrays: Any, index: Any, values: Any) -> Any:
             store_at(builder, value, address, vector)
 
     return types.void(arrays, types.intp, types.UniTuple(vector, arrays.count)), emit
+
+
+@instruction
+def split(typing: Any, vectors: Any, arrays: Any) -> Any:
+    """A tuple of vectors in two: as many as there are ``arrays``, and the rest."""
+    count = len(arrays)
+    result = types.Tuple((types.UniTuple(vectors.dtype, count), types.UniTuple(vectors.dtype, len(vectors) - count)))
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = cgutils.unpack_tuple(builder, arguments[0], len(vectors))
+        parts = zip(result, (values[:count], values[count:]), strict=True)
+        return context.make_tuple(builder, result, [context.make_tuple(builder, *part) for part in parts])
+
+    return result(vectors, arrays), emit
 
 
 # ---- spikes as bits ---------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from torch import Tensor
 from ....data.spikes import Spikes
 from ...network.frozen import FrozenNetwork
 from . import stream
-from .forward import EMISSION, MEMBRANE, NOTHING
-from .rows import SLACK, lanes_of
+from .arguments import Emitted
+from .rows import LIST_OVERRUN, lanes_of
 
 Array = np.ndarray[Any, Any]
 
@@ -58,10 +58,10 @@ class PackedNetwork:
             record[stream.VARIABLES] = state_size
             record[stream.EMITTED] = state_size + width * len(neuron.variables())
             state_size = record[stream.EMITTED] + width
-        records[:, stream.WANTS] = NOTHING
-        records[-1, stream.WANTS] = EMISSION if layers[-1].output == "emission" else MEMBRANE
+        records[:, stream.WANTS] = Emitted.NOTHING
+        records[-1, stream.WANTS] = Emitted[layers[-1].output.upper()]
 
-        most = int((records[:, stream.SENDERS] + records[:, stream.SIZE]).max()) + SLACK
+        most = int((records[:, stream.SENDERS] + records[:, stream.SIZE]).max()) + LIST_OVERRUN
         header = np.zeros(stream.HEADER, np.int64)
         header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = len(layers), network.substeps, streams
         header[stream.STATE_SIZE] = state_size

@@ -9,23 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
+from .arguments import BLOCK
 from .memory import WRITE, bit_count, load_at, lowest_bit, pointer, prefetch, store_at, store_first_at
-from .simd import INDEX, VECTORS, broadcast, constant, fma, instruction, ir
-
-BLOCK = 8
-"""Rows of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
+from .simd import INDEX, VECTORS, add_vectors, broadcast, constant, fma, instruction, ir
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
 
+pasted: Any = njit(inline="always")
+"""Decorator of pieces of a loop that stand in a function for the reader: their text replaces the call before anything is
+compiled. Machine code is made of it once, in its place; constants among the arguments are constants there."""
+
 UNROLLED = 4
 """Terms of a matrix product's sums that one turn of its loop adds."""
 
-SLACK = 6
+LIST_OVERRUN = 6
 """Elements behind a list of spikes that ``list_spikes`` may write to."""
 
 
@@ -44,16 +46,17 @@ def _lanes_of(array):  # without annotations: Numba compares the signature with 
 
 
 @instruction
-def load_panel(typing: Any, array: Any, index: Any, count: Any) -> Any:
-    """Tuple of ``count`` (a literal) successive vectors from array[index]."""
-    vector = VECTORS[array.dtype]
-    result = types.UniTuple(vector, count.literal_value)
+def load_panel(typing: Any, array: Any, index: Any, like: Any) -> Any:
+    """Tuple of successive vectors from array[index]: as many as the tuple ``like`` has elements, or a literal number."""
+    count = len(like) if isinstance(like, types.BaseTuple) else like.literal_value
+    result = types.UniTuple(VECTORS[array.dtype], count)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = pointer(context, builder, array, *arguments[:2])
-        return context.make_tuple(builder, result, [load_at(builder, address, vector, i) for i in range(result.count)])
+        vectors = [load_at(builder, address, result.dtype, i) for i in range(count)]
+        return context.make_tuple(builder, result, vectors)
 
-    return result(array, types.intp, count), emit
+    return result(array, types.intp, like), emit
 
 
 @instruction
@@ -82,47 +85,14 @@ def store_panel(typing: Any, array: Any, index: Any, panel: Any) -> Any:
 
 
 @instruction
-def add_row(typing: Any, panel: Any, array: Any, index: Any) -> Any:
-    """panel + the vectors from array[index]."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[1:])
-        sums = cgutils.unpack_tuple(builder, arguments[0], panel.count)
-        sums = [builder.fadd(value, load_at(builder, address, panel.dtype, i)) for i, value in enumerate(sums)]
-        return context.make_tuple(builder, panel, sums)
-
-    return panel(panel, array, types.intp), emit
-
-
-@instruction
-def add_outer(typing: Any, panel: Any, column: Any, index: Any, stride: Any, row: Any) -> Any:
-    """panel + outer product of column[index], column[index + stride], ... and the vectors of ``row`` (a panel).
-
-    The result's rows follow one another in the panel; there are len(panel) / len(row) of them.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums = list(cgutils.unpack_tuple(builder, arguments[0], panel.count))
-        vectors = cgutils.unpack_tuple(builder, arguments[4], row.count)
-        at = arguments[2]
-        for first in range(0, panel.count, row.count):
-            scalar = builder.load(pointer(context, builder, column, arguments[1], at))
-            factor = broadcast(builder, scalar, row.dtype.llvm)
-            for i, vector in enumerate(vectors):
-                sums[first + i] = fma(builder, factor, vector, sums[first + i])
-            at = builder.add(at, arguments[3])
-        return context.make_tuple(builder, panel, sums)
-
-    return panel(panel, column, types.intp, types.intp, row), emit
-
-
-@instruction
 def add_outers(
     typing: Any, panel: Any, columns: Any, index: Any, stride: Any, rows: Any, start: Any, row: Any, count: Any
 ) -> Any:
-    """panel + the sum over k < ``count`` (a literal) of ``add_outer`` of columns[index + k ...] and the k-th row at rows[start].
+    """panel + the sum over k < ``count`` (a literal) of the outer product of a column and a row.
 
-    Rows follow one another; they are as wide as ``row``, a panel of which only the type matters.
+    The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many vectors as ``row`` has (a panel of
+    which only the type matters), one row after the other from rows[start]. The product's rows follow one another in the panel;
+    there are len(panel) / len(row) of them.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -145,7 +115,7 @@ def add_outers(
 
 @instruction
 def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, count: Any, panel: Any, row: Any) -> Any:
-    """Store a panel of several rows (as ``add_outer`` makes them): the first ``rows`` rows, ``count`` numbers of each.
+    """Store a panel of several rows (as ``add_outers`` makes them): the first ``rows`` rows, ``count`` numbers of each.
 
     ``row``: any panel of the width of one row; only its type matters.
     """
@@ -168,7 +138,7 @@ def store_block(typing: Any, array: Any, index: Any, stride: Any, rows: Any, cou
 
 @instruction
 def store_rows(typing: Any, array: Any, index: Any, stride: Any, panel: Any, row: Any) -> Any:
-    """The same for all of the panel."""
+    """Store all of such a panel."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         at = arguments[1]
@@ -186,10 +156,11 @@ def store_rows(typing: Any, array: Any, index: Any, stride: Any, panel: Any, row
 
 
 @inlined
-def _gather(panel, rows, column, width, active, count):
+def _add_active(total, at, like, rows, start, width, active, count):
+    panel = load_panel(total, at, like)
     for i in range(count):
-        panel = add_row(panel, rows, active[i] * width + column)
-    return panel
+        panel = add_vectors(panel, load_panel(rows, start + active[i] * width, like))
+    store_panel(total, at, panel)
 
 
 @inlined
@@ -198,41 +169,23 @@ def add_active_rows(total, at, rows, start, width, active, count):
     lanes = lanes_of(total)
     column = 0
     while column + 8 * lanes <= width:
-        store_panel(
-            total, at + column, _gather(load_panel(total, at + column, 8), rows, start + column, width, active, count)
-        )
+        _add_active(total, at + column, zero_panel(total, 8), rows, start + column, width, active, count)
         column += 8 * lanes
     while column + 3 * lanes <= width:
-        store_panel(
-            total, at + column, _gather(load_panel(total, at + column, 3), rows, start + column, width, active, count)
-        )
+        _add_active(total, at + column, zero_panel(total, 3), rows, start + column, width, active, count)
         column += 3 * lanes
     while column < width:
-        store_panel(
-            total, at + column, _gather(load_panel(total, at + column, 1), rows, start + column, width, active, count)
-        )
+        _add_active(total, at + column, zero_panel(total, 1), rows, start + column, width, active, count)
         column += lanes
 
 
 @inlined
-def _weigh(panel, factors, first, stride, count, rows, start, pitch):
+def _add_weighted(total, at, like, factors, first, stride, count, rows, start, pitch):
+    panel = load_panel(total, at, like)
     for i in range(count):
         if factors[first + i * stride] != 0:
-            panel = add_outer(panel, factors, first + i * stride, 0, panel_at(panel, rows, start + i * pitch))
-    return panel
-
-
-@instruction
-def panel_at(typing: Any, panel: Any, array: Any, index: Any) -> Any:
-    """The vectors from array[index], as many as ``panel`` has."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[1:])
-        return context.make_tuple(
-            builder, panel, [load_at(builder, address, panel.dtype, i) for i in range(panel.count)]
-        )
-
-    return panel(panel, array, types.intp), emit
+            panel = add_outers(panel, factors, first + i * stride, 0, rows, start + i * pitch, like, 1)
+    store_panel(total, at, panel)
 
 
 @inlined
@@ -244,12 +197,12 @@ def add_weighted_rows(total, at, factors, first, stride, count, rows, start, pit
     lanes = lanes_of(total)
     column = 0
     while column + 4 * lanes <= width:
-        panel = load_panel(total, at + column, 4)
-        store_panel(total, at + column, _weigh(panel, factors, first, stride, count, rows, start + column, pitch))
+        like = zero_panel(total, 4)
+        _add_weighted(total, at + column, like, factors, first, stride, count, rows, start + column, pitch)
         column += 4 * lanes
     while column < width:
-        panel = load_panel(total, at + column, 1)
-        store_panel(total, at + column, _weigh(panel, factors, first, stride, count, rows, start + column, pitch))
+        one = zero_panel(total, 1)
+        _add_weighted(total, at + column, one, factors, first, stride, count, rows, start + column, pitch)
         column += lanes
 
 
@@ -321,22 +274,22 @@ def multiply(
 def list_bits(word, offset, active, found):
     """Append to active[found:] offset + the numbers of the set bits of a word; the new ``found``.
 
-    SLACK further elements of ``active`` are scratch: few bits are written as if they were so many, so that no branch depends on
+    LIST_OVERRUN further elements of ``active`` are scratch: few bits are written as if they were so many, lest a branch depend on
     how many there are. A branch that the processor guesses wrong costs as much as adding a row.
     """
     end = found + bit_count(word)
     while True:
-        for i in range(SLACK):
+        for i in range(LIST_OVERRUN):
             active[found + i] = offset + lowest_bit(word)
             word &= word - np.uint64(1)
-        found += SLACK
+        found += LIST_OVERRUN
         if found >= end:
             return end
 
 
 @inlined
 def list_spikes(words, first, count, offset, active, found):
-    """The same for the bits of words[first : first + count]."""
+    """``list_bits`` of words[first : first + count]."""
     for w in range(count):
         found = list_bits(words[first + w], offset + 64 * w, active, found)
     return found

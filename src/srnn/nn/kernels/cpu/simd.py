@@ -121,7 +121,7 @@ def _common(a: types.Type, b: types.Type) -> Vector | None:
 
 
 def _operator(symbol: Any, emit: Any, gives_mask: bool = False) -> None:
-    """Teach Numba a binary operator: on two vectors, or on a vector and a number or mask."""
+    """Register a binary operator: on two vectors, or on a vector and a number or mask."""
 
     @type_callable(symbol)
     def typing(context: Any) -> Any:
@@ -159,7 +159,7 @@ _operator(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b), g
 
 
 def _function(symbol: Any, emit: Any) -> None:
-    """Teach Numba a function of one vector."""
+    """Register a function of one vector."""
 
     @type_callable(symbol)
     def typing(context: Any) -> Any:

@@ -22,15 +22,14 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core.errors import NumbaError
 
 from ...neurons.base import Neuron
-from ..problem import CannotCompile
-from .compiler import compile_loop, fingerprint, register
-from .forward import EMISSION, MEMBRANE, emit
-from .memory import flat, load, load_at, load_first, pointer, store, store_first
-from .rows import add_outer, inlined, lanes_of, list_bits, list_spikes, load_panel, panel_at, store_panel
-from .simd import INDEX, VECTORS, as_vector, constant, instruction, ir
+from .arguments import Emitted
+from .compiler import cannot_compile, compile_loop, fingerprint, register
+from .forward import emit
+from .memory import flat, load, load_first, store, store_first
+from .rows import add_outers, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
+from .simd import INDEX, as_vector, constant, instruction, ir
 
 # The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events: in
 # ``plan``) things lie.
@@ -72,7 +71,7 @@ def list_events(senders, at, count, first, plan, numbers, found):
 
 @inlined
 def list_spikes_of(words, at, count, first, plan, numbers, found):
-    """The same from ``count`` spike bits that begin at words[at]."""
+    """``list_events`` of ``count`` spike bits that begin at words[at]."""
     events, values = plan[EVENTS], plan[VALUES]
     place = events + found
     place = list_spikes(words, at, (count + 63) // 64, first, plan, place)
@@ -82,12 +81,13 @@ def list_spikes_of(words, at, count, first, plan, numbers, found):
 
 
 @inlined
-def _gather(panel, numbers, weights, width, plan, found):
+def _add_events(numbers, start, sums, like, weights, width, plan, found):
     events, values = plan[EVENTS], plan[VALUES]
+    panel = load_panel(numbers, start, like)
     for i in range(found):
-        row = panel_at(panel, numbers, weights + plan[events + i] * width)
-        panel = add_outer(panel, numbers, values + i, 0, row)
-    return panel
+        row = weights + plan[events + i] * width
+        panel = add_outers(panel, numbers, values + i, 0, numbers, row, like, 1)
+    store_panel(numbers, sums, panel)
 
 
 @inlined
@@ -96,30 +96,17 @@ def sum_events(numbers, bias, weights, width, plan, found):
     lanes, sums = lanes_of(numbers), plan[SUMS]
     column = 0
     while column + 8 * lanes <= width:
-        panel = load_panel(numbers, bias + column, 8)
-        store_panel(numbers, sums + column, _gather(panel, numbers, weights + column, width, plan, found))
+        like = zero_panel(numbers, 8)
+        _add_events(numbers, bias + column, sums + column, like, weights + column, width, plan, found)
         column += 8 * lanes
     while column + 2 * lanes <= width:
-        panel = load_panel(numbers, bias + column, 2)
-        store_panel(numbers, sums + column, _gather(panel, numbers, weights + column, width, plan, found))
+        two = zero_panel(numbers, 2)
+        _add_events(numbers, bias + column, sums + column, two, weights + column, width, plan, found)
         column += 2 * lanes
     while column < width:
-        panel = load_panel(numbers, bias + column, 1)
-        store_panel(numbers, sums + column, _gather(panel, numbers, weights + column, width, plan, found))
+        one = zero_panel(numbers, 1)
+        _add_events(numbers, bias + column, sums + column, one, weights + column, width, plan, found)
         column += lanes
-
-
-@instruction
-def load_like(typing: Any, pattern: Any, array: Any, index: Any) -> Any:
-    """As many successive vectors from array[index] as the tuple ``pattern`` is long."""
-    result = types.UniTuple(VECTORS[array.dtype], pattern.count)
-
-    def emit_loads(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = pointer(context, builder, array, *arguments[1:])
-        vectors = [load_at(builder, address, result.dtype, i) for i in range(result.count)]
-        return context.make_tuple(builder, result, vectors)
-
-    return result(pattern, array, types.intp), emit_loads
 
 
 @inlined
@@ -135,16 +122,16 @@ def update_neurons(
     variables_at, emitted_at = state + plan[layer + VARIABLES], state + plan[layer + EMITTED]
     for h in range(0, plan[layer + WIDTH], lanes):
         place = variables_at + h * len(variables)
-        before = load_like(variables, numbers, place)
+        before = load_panel(numbers, place, variables)
         s, current = load(numbers, emitted_at + h), load(numbers, plan[SUMS] + h)
-        constants = load_like(coefficients, numbers, plan[layer + COEFFICIENTS] + h * len(coefficients))
+        constants = load_panel(numbers, plan[layer + COEFFICIENTS] + h * len(coefficients), coefficients)
         result = step(*(before + (s, current) + constants))
         emitted = emit(result[-1], spiking, rectified)
         store_panel(numbers, place, result[:-1])
         store(numbers, emitted_at + h, emitted)
-        if wants == EMISSION:
+        if wants == Emitted.EMISSION:
             store_first(out, out_at + h, size - h, emitted)
-        elif wants == MEMBRANE:
+        elif wants == Emitted.MEMBRANE:
             store_first(out, out_at + h, size - h, result[0])
 
 
@@ -255,11 +242,8 @@ def advance_loop(neurons: tuple[type[Neuron], ...], dtype: np.dtype[Any], binary
     number = types.float32 if dtype == np.float32 else types.float64
     floats, integers = types.Array(number, 1, "C"), types.Array(types.int64, 1, "C")
     x = types.Array(types.uint64, 1, "C") if binary else floats
-    try:
+    names = ", ".join(f"'{neuron.name}'" for neuron in neurons)
+    with cannot_compile(f"a network of {names} neurons"):
         loop.compile((x, floats, integers, integers, floats))
-    except NumbaError as error:
-        names = ", ".join(f"'{neuron.name}'" for neuron in neurons)
-        reason = str(error).strip().splitlines()[0]
-        raise CannotCompile(f"Numba cannot compile a network of {names} neurons ({reason})") from error
     loop.disable_compile()
     return loop

@@ -107,7 +107,7 @@ def _in_region(parallel: Any, work: Callable[[], object], team: int) -> None:
 
 
 def for_each_with(make: Callable[[], T], task: Callable[[int, T], None], count: int, unused: list[T]) -> None:
-    """The same with scratch: task(i, what ``make`` gave), taken from ``unused``, where it is put again; made if that is empty."""
+    """``for_each`` with scratch: task(i, what ``make`` gave), from ``unused`` and put there again; made if that is empty."""
 
     def work(index: int) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import buffers, threads
-from .compiler import pack_loop, turn_loop
+from .compiler import turn_loop
 from .rows import lanes_of
 
 Array = np.ndarray[Any, Any]
@@ -41,13 +41,21 @@ def packed(matrix: Array) -> Array:
     """A matrix (depth, columns) as ``multiply`` wants it, flat: columns, padded with zeros to whole vectors, cut into panels of
     two vectors (a last one may have one)."""
     depth, columns = matrix.shape
-    result = buffers.empty(depth * padded_width(columns, matrix), matrix.dtype)
-    pack_loop()(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns)
+    panel = 2 * lanes_of(matrix)
+    whole, width = columns - columns % panel, padded_width(columns, matrix)
+    result = buffers.empty(depth * width, matrix.dtype)
+    panels, last = (
+        result[: depth * whole].reshape(-1, depth, panel),
+        result[depth * whole :].reshape(depth, width - whole),
+    )
+    panels[:] = matrix[:, :whole].reshape(depth, -1, panel).transpose(1, 0, 2)
+    last[:, : columns - whole] = matrix[:, whole:]
+    last[:, columns - whole :] = 0
     return result
 
 
 def packed_transposed(matrix: Array) -> Array:
-    """The same of the transpose of a matrix (columns, depth)."""
+    """``packed`` of the transpose of a matrix (columns, depth)."""
     columns, depth = matrix.shape
     width, panel, flat = padded_width(columns, matrix), 2 * lanes_of(matrix), np.ascontiguousarray(matrix).reshape(-1)
     result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)

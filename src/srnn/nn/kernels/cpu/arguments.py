@@ -1,0 +1,134 @@
+"""What the two time loops of a layer are given, in groups, with the layout of every array.
+
+A call into compiled code costs twice as much with named tuples as with what is in them. So the loops' signatures are flat, and
+the caller splats the groups, ``loop(first, last, *sizes, *inputs, ...)``, in the order of FORWARD or BACKWARD. Inside, where a
+group costs nothing, the loops put them together again. A test compares signatures and fields.
+
+B sequences of T steps, I input channels, H neurons; W is H rounded up to whole SIMD vectors. Floats are of one dtype, arrays
+contiguous, and flat in compiled code. A tuple has one array for each of a neuron's variables or coefficients: that is how a loop
+knows how many there are.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Arrays = tuple[Array, ...]
+
+BLOCK = 8
+"""Sequences of a batch that are worked on together: 8 rows by 2 vectors of sums fill the 16 or 32 vector registers."""
+
+CHUNK = 64
+"""Steps whose weight gradients are summed together; BLOCK * CHUNK is a multiple of 64 (bits in a word)."""
+
+
+# Members go into compiled code by their ``int``: their type would be another signature.
+class InputKind(IntEnum):
+    """How the input comes."""
+
+    SPIKES = 0  # as bits: rows of weights are added for those that are set
+    FEW = 1  # as few dense numbers: each adds its row of weights, zeros are skipped
+    MANY = 2  # as many: a matrix product, BLOCK steps at once
+
+
+class Emitted(IntEnum):
+    """What the array of outputs holds, or has gradients of."""
+
+    NOTHING = 0
+    EMISSION = 1
+    MEMBRANE = 2  # the first state variable
+
+
+class Kept(IntEnum):
+    """What the forward loop keeps for the backward loop, beside the spikes."""
+
+    NOTHING = 0
+    STATES = 1  # the state every ``span`` steps; all else is computed again
+    CURRENTS = 2  # the current of every step as well
+
+
+class Sizes(NamedTuple):
+    lengths: Array  # (B,) int64: valid steps of each sequence
+    steps: int
+    size: int
+    width: int  # W
+    channels: int
+    input_kind: int
+    recurrent: bool
+    kept: int
+    span: int  # steps between two ``checkpoints``, a divisor of CHUNK
+
+
+class Inputs(NamedTuple):
+    x: Array  # (B, T, I), unless the input is spikes
+    x_words: Array  # (B, T, ceil(I / 64)) uint64, if it is: bit j % 64 of word j // 64 is channel j
+
+
+class Parameters(NamedTuple):
+    bias: Array  # (W,)
+    weights: Array
+    """(senders, W): row j holds the weights FROM j. First the input (not if MANY), then the layer itself (if recurrent)."""
+    projection: Array  # the input weights (I, W) as ``multiply`` wants them, if MANY
+    coefficients: Arrays  # (W,) each
+
+
+class Saved(NamedTuple):
+    words: Array
+    """(B, T, ceil(H / 64)) uint64: the spikes, of neurons that spike. Always written; the recurrent weights read them."""
+    currents: Array  # (B, T, H), if CURRENTS are kept
+    checkpoints: (
+        Arrays  # (B, ceil(T / span), W) each, if anything is kept: the variables and, of neurons that do not spike, s
+    )
+
+
+class Outputs(NamedTuple):
+    state: Arrays  # (B, W) each: the variables and what was emitted last, s. The initial state, overwritten by the final one
+    emitted: int
+    out: Array  # (B, T, H), written if anything is ``emitted``
+
+
+class ForwardScratch(NamedTuple):
+    projected: Array  # (BLOCK, W + I), if MANY: see ``project``
+    active: Array  # senders that spiked, int64: see ``list_spikes``
+    total: Array  # (W,): currents of a step
+
+
+class Adjoint(NamedTuple):
+    """What only the way back needs."""
+
+    surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
+    s_initial: Array  # (B, W)
+    back_own: Array  # recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s
+    back_in: Array  # input weights (H, I padded) likewise, if the gradient of x is wanted
+
+
+class Gradients(NamedTuple):
+    emitted: int
+    g_out: Array  # (B, T, H), read if anything ``emitted`` has a gradient
+    g_state: Arrays  # (B, W) each: of the final state, overwritten by those of the initial one
+    wants_x: bool
+    g_x: Array  # (B, T, I), written if ``wants_x``
+    g_weights: Array
+    """(I + H, W), or (I, W): the sum over sequences and steps is written. Rows as in ``weights``, always with the input's."""
+    g_bias: Array  # (W,): the sum is added
+    g_coefficients: Arrays  # (W,) each: the sums are added
+
+
+class BackwardScratch(NamedTuple):
+    projected: Array
+    active: Array
+    arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s
+    g_currents: Array  # (CHUNK, BLOCK, W), as are the next
+    recomputed: Array  # currents, if they are not kept
+    tape: Arrays  # (span + 1, BLOCK, W) each: the variables before each step of a span, and after the last
+    s_tape: Array  # (CHUNK + 1, BLOCK, W): what neurons that do not spike emitted
+    columns: Array  # bits of a chunk, by channels (see ``_add_events``): uint64, CHUNK * BLOCK of them for each
+    square: Array  # 64 uint64
+
+
+FORWARD = (Sizes, Inputs, Parameters, Saved, Outputs, ForwardScratch)
+BACKWARD = (Sizes, Inputs, Parameters, Saved, Adjoint, Gradients, BackwardScratch)
