@@ -3,7 +3,7 @@
 python -m fuzz --list                        the targets
 python -m fuzz matfile --seconds 60          one target (Atheris; pip install -e ".[fuzz]")
 python -m fuzz all --seconds 7200 --work W   all, sharing the time; corpora, logs and findings stay in W
-python -m fuzz matfile --replay FILE ...     inputs once more, without Atheris: what tests/test_fuzz_corpus.py does
+python -m fuzz matfile --replay FILE ...     inputs once more, without Atheris: what tests/project/test_fuzz_corpus.py does
 python -m fuzz all --seeds                   write the seeds of the corpora anew, by the project's own writers
 python -m fuzz all --keep --work W           add to the corpora what W found, minimised
 python -m fuzz all --report OUT --work W     hours, executions, coverage and findings as fuzz.md and fuzz.json

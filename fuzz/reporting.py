@@ -81,7 +81,7 @@ def _page(content: dict[str, Any]) -> str:
         "",
         "## Found and repaired",
         "",
-        "Each input is kept in `fuzz/crashes/`, and read again by `tests/test_fuzz_corpus.py`.",
+        "Each input is kept in `fuzz/crashes/`, and read again by `tests/project/test_fuzz_corpus.py`.",
         "",
     ]
     lines += [f"- **{item['target']}**, {item['kind']}: {item['what']}" for item in content["repaired"]]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from serving import Service
     from srnn.deploy.streaming import Decoder
+    from support.serving import Service
 
 
 def _data_dir() -> Path:
@@ -74,7 +74,7 @@ def models(runs: Path) -> dict[str, Decoder]:
 @pytest.fixture(scope="module")
 def service(models: dict[str, Decoder]) -> Iterator[Service]:
     """A server that lets everyone of this machine in."""
-    from serving import serving
+    from support.serving import serving
 
     with serving(models) as running:
         yield running
@@ -83,7 +83,7 @@ def service(models: dict[str, Decoder]) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def guarded(models: dict[str, Decoder]) -> Iterator[Service]:
     """A server with a token."""
-    from serving import TOKEN, serving
+    from support.serving import TOKEN, serving
 
     with serving(models, TOKEN) as running:
         yield running
@@ -114,7 +114,7 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
     """The address of a PostgreSQL database: SRNN_TEST_POSTGRES, or else one of a server made for the tests."""
-    from postgres import NoServer, server
+    from support.postgres import NoServer, server
 
     pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed (pip install 'srnn[postgres]')")
     with contextlib.ExitStack() as stack:

@@ -85,7 +85,10 @@ def decoder() -> Decoder:
 
     class AsSound(WindowPath):
         rate = 8000.0
-        what = "sound at 8000 Hz"
+
+        @property
+        def what(self) -> str:
+            return "sound at 8000 Hz"
 
     task = recipe().create_task()
     return Decoder(Trained(network(), task, recipe()), AsSound(task.inputs))

@@ -40,7 +40,7 @@ class Workload:
 @functools.cache
 def _let_recipes_name_the_tiny_task() -> None:
     from srnn.data.tasks import register
-    from tiny import TinyTask  # which also keeps torch to one thread
+    from support.tiny import TinyTask  # which also keeps torch to one thread
 
     register(TinyTask)
 

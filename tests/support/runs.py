@@ -16,7 +16,7 @@ from srnn.train import training
 from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
 from srnn.train.recipes import Recipe, as_baseline, load_recipe
 from srnn.train.runs import Run
-from tiny import TinyTask, tiny_recipe
+from support.tiny import TinyTask, tiny_recipe
 
 DIGITS = ("--task.name=digits", "--loss.name=ce_mean")
 ECG = ("--task.name=ecg", "--loss.name=nll")

@@ -53,7 +53,8 @@ class FeatureArray(Inputs):
         return (len(self.frames), self.frames.shape[1], self.path.inputs)
 
     @property
-    def statistics(self) -> Statistics | None:  # type: ignore[override]
+    def statistics(self) -> Statistics:  # type: ignore[override]
+        assert self.path.statistics is not None  # the path is a calibrated one
         return self.path.statistics
 
     def __getitem__(self, index: Any) -> FeatureArray:

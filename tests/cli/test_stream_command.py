@@ -1,0 +1,358 @@
+"""srnn stream: every kind of source, what is printed, states kept in files, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.cli.main import main
+from srnn.data.encoders import Statistics
+from srnn.deploy.streaming import Decoder, Session
+from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
+from srnn.deploy.streaming.sources import Source, open_source
+from srnn.errors import SrnnError
+from srnn.measure.analysis.policy import ExitPolicy
+from srnn.train.runs import Run
+from support.runs import DIGITS, ECG, RECORDS, SPOKEN, make_run
+from support.sounds import write_wav
+
+PIXELS = np.round(np.random.default_rng(0).random(64), 6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    make_run(folder, *DIGITS)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def ecg(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("runs") / "ecg"
+    make_run(folder, *RECORDS)
+    return str(folder)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["stream", *words]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("srnn: ") and shown.err.count("\n") == 1
+    return shown.err
+
+
+def write_csv(path: Path, x: np.ndarray, head: str = "") -> str:
+    rows = "\n".join(",".join(map(str, row)) for row in np.atleast_2d(x.T).T)
+    path.write_text(head + rows + "\n")
+    return str(path)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_csv(tmp_path / "x.csv", PIXELS, "pixel\n")
+    assert main(["stream", run, source, "--json", "--report", "step", "--block", "5"]) == 0
+    *found, summary = lines(capsys)
+    decoder = Decoder.from_run(run)
+    session = decoder.open()
+    expected = decisions_of(decoder, session.push(PIXELS[:, None])) + decisions_of(decoder, session.finish())
+    assert [(line["step"], line["class"], line["final"]) for line in found] == [
+        (one.step, one.number, one.final) for one in expected
+    ]
+    assert [line["probability"] for line in found] == [round(one.probability, 6) for one in expected]
+    assert found[0].keys() == {"type", "step", "seconds", "class", "label", "probability", "final"}
+    assert found[-1]["final"] and summary["type"] == "summary"
+    assert (summary["samples"], summary["steps"], summary["decisions"]) == (64, 64, 64)
+    assert summary["real_time_factor"] is None and summary["block_latency_ms"]["max"] > 0  # pixels are not in time
+
+
+def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_csv(tmp_path / "x.csv", np.tile(PIXELS, 3))
+    shown = {}
+    for report in ("step", "change", "end"):
+        assert main(["stream", run, source, "--json", "--report", report, "--segment", "64"]) == 0
+        shown[report] = lines(capsys)[:-1]
+    steps = shown["step"]
+    assert len(steps) == 192 and [line["step"] for line in shown["end"]] == [63, 127, 191]
+    changes = [
+        line for i, line in enumerate(steps)
+        if line["final"] or i == 0 or steps[i - 1]["final"] or line["class"] != steps[i - 1]["class"]
+    ]  # fmt: skip
+    assert shown["change"] == changes
+    assert [line["class"] for line in shown["end"]] == [shown["end"][0]["class"]] * 3
+
+
+def test_an_ecg_says_how_fast_it_is(ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    t = np.arange(1000) / 250
+    signal = np.stack([np.sin(7 * t), np.cos(7 * t)], 1)
+    np.savez(tmp_path / "x.npz", signal=signal, rate=250)
+    for scale in (["--mean", "0,0", "--std", "1,1"], ["--calibrate", "2"]):
+        assert main(["stream", ecg, str(tmp_path / "x.npz"), "--json", *scale]) == 0
+        *found, summary = lines(capsys)
+        assert summary["signal_seconds"] == 4 and 0 < summary["real_time_factor"] < 5
+        assert summary["encoder_latency"] == (0.012 if "--mean" in scale else 1.996 + 0.012)
+        assert found and all(line["seconds"] == round(line["step"] * 0.004, 6) for line in found)
+    assert main(["stream", ecg, str(tmp_path / "x.npz")]) == 0
+    text = capsys.readouterr().out
+    assert "1,000 samples, 1,000 steps" in text and "real-time factor" in text and "ms (median)" in text
+
+
+def test_exits_are_taken(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_csv(tmp_path / "x.csv", PIXELS)
+    assert "exit policy" in refused(capsys, run, source, "--exit")
+    policy = tmp_path / "policy.json"
+    ExitPolicy("ce_mean", 0, 0.0, 0.0, 4).save(policy)
+    assert main(["stream", run, source, "--json", "--exit", str(policy), "--report", "end"]) == 0
+    *found, summary = lines(capsys)
+    assert len(found) == 1 and found[0]["final"] and found[0]["step"] < 63 and summary["steps"] == 64
+
+
+def test_a_state_file_goes_on_to_the_same_end(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, one, two = (tmp_path / f"{name}.csv" for name in ("whole", "one", "two"))
+    long = np.tile(PIXELS, 2)
+    write_csv(whole, long), write_csv(one, long[:50]), write_csv(two, long[50:])
+    state = tmp_path / "s.state"
+    parts = []
+    for source in (one, two):
+        assert main(["stream", run, str(source), "--json", "--report", "step", "--state", str(state)]) == 0
+        *found, summary = lines(capsys)
+        parts += found
+    assert main(["stream", run, str(whole), "--json", "--report", "step"]) == 0
+    expected = lines(capsys)[:-1]
+    assert parts == expected[: len(parts)] and len(parts) == 128 - 7
+    assert (summary["samples"], summary["steps"]) == (78, 78)  # of this call, as the times are
+    assert (summary["samples_in_all"], summary["steps_in_all"]) == (128, 121)
+    state.write_bytes(state.read_bytes()[:-1])
+    assert "damaged" in refused(capsys, run, str(two), "--state", str(state))
+
+
+def test_a_pipe_is_answered_at_once(run: str) -> None:
+    """A decision comes out while the writer still waits, row by row."""
+    code = "import sys; from srnn.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "stream", run, "-", "--json", "--report", "step"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    for value in PIXELS[:8]:
+        process.stdin.write(f"{value}\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["step"] == 0
+    process.stdin.write(f"{PIXELS[8]}\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["step"] == 1
+    rest, _ = process.communicate()
+    assert process.returncode == 0 and json.loads(rest.splitlines()[-1])["samples"] == 9
+
+
+def test_the_live_view_draws(run: str) -> None:
+    from rich.console import Console
+
+    from srnn.cli.stream_view import LiveView
+
+    decoder = Decoder.from_run(run)
+    view = LiveView("title", decoder.classes)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(view.picture())
+    decisions = decisions_of(decoder, decoder.open().push(PIXELS[:, None]))
+    view.show(decisions, decisions[:3])
+    console.print(view.picture())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "waiting for the first step" in text and "step 2" in text and "█" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.csv"], "nowhere.csv was not found"),
+        (["empty.csv"], "is empty (0 bytes)"),
+        (["names.csv"], "holds no samples"),
+        (["two.csv"], "line 1, has 2 channels; this network reads 1"),
+        (["text.csv"], "line 2: 'b' is no row of numbers"),
+        (["nan.csv"], "sample 1 is not finite in channel 0 (nan)"),
+        (["x.mp3"], "files ending in .mp3 are not read"),
+        (["bad.npz"], "cannot be read as a signal in NumPy's format"),
+        (["object.npy"], "cannot be read as a signal in NumPy's format"),
+        (["many.npz"], "holds the arrays a, b; call the one to read 'signal'"),
+        (["flat.npy"], "(samples, channels), not float64 ()"),
+        (["none.npz"], "holds no samples"),
+        (["cut.wav"], "cut off"),
+        (["x.csv", "--block", "0"], "--block must be at least 1"),
+        (["x.csv", "--segment", "0"], "at least one step"),
+        (["x.csv", "--mean", "1"], "--mean and --std go together"),
+        (["x.csv", "--mean", "1", "--std", "x"], "numbers with commas between"),
+        (["x.csv", "--mean", "1", "--std", "1"], "this input has none"),
+        (["x.csv", "--mean", "1", "--std", "1", "--calibrate", "3"], "leave out"),
+        (["x.csv", "--calibrate", "3"], "Nothing of this input is calibrated"),
+        (["x.csv", "--gain", "3"], "A gain belongs to sound that a cochlea hears"),
+        (["x.csv", "--gain", "1", "--calibrate", "3"], "leave out --gain"),
+        (["x.csv", "--format", "int16"], "--format is of standard input (-)"),
+        (["x.csv", "--device", "3"], "--device chooses a microphone; the source is x.csv"),
+        (["x.csv", "--real-time"], "--real-time needs a signal in time; this network reads pixels"),
+        (["-", "--real-time"], "--real-time is for files"),
+        (["x.csv", "--state", "nowhere/s"], "--state: nowhere/s cannot be written"),
+        (["x.csv", "--state", "."], "--state: . is a folder"),
+        (["x.csv", "--state", "/dev/full"], "--state: /dev/full is a folder, a pipe or a device; name a file"),
+        (["x.csv", "--state", "x" * 300], "name too long"),
+        (["late.csv"], "line 3: 'b' is no row of numbers"),
+        (["x.csv", "--input", "sound"], "invalid choice"),
+        (["mic"], "A microphone gives sound"),
+        (["record"], "was not found"),
+        (["record.hea"], "is damaged, or a file of it is missing"),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    write_csv(Path("x.csv"), PIXELS)
+    write_csv(Path("two.csv"), np.ones((3, 2)))
+    for name, text in (("late.csv", "a\n1\nb\n"), ("empty.csv", ""),
+                       ("names.csv", "a\n\n# b\n"), ("text.csv", "1\nb\n"), ("nan.csv", "1\nnan\n"),
+                       ("x.mp3", "x"), ("bad.npz", "x"), ("record.hea", "record 1 250 10\nrecord.dat 16\n")):  # fmt: skip
+        Path(name).write_text(text)
+    np.save("object.npy", np.array([{}, 1], dtype=object))
+    np.save("flat.npy", np.array(3.0))
+    np.savez("many.npz", a=np.ones(3), b=np.ones(3))
+    np.savez("none.npz", signal=np.ones((0, 1)))
+    write_wav(Path("cut.wav"), np.arange(100, dtype=np.int16), 8000)
+    Path("cut.wav").write_bytes(Path("cut.wav").read_bytes()[:-10])
+    if words == ["record"]:
+        Path("record.hea").unlink()
+    assert message in refused(capsys, run, *words)
+
+
+def test_raw_leads_for_a_network_of_steps_get_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "run", *ECG)
+    np.save(tmp_path / "x.npy", np.ones((5, 2)))
+    assert "try --input signal" in refused(capsys, str(tmp_path / "run"), str(tmp_path / "x.npy"))
+
+
+def test_int16_is_scaled_for_signals_only(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are numbers already: a spike of 1 is a 1."""
+    pushed: list[np.ndarray] = []
+    push = Session.push
+    for words, value in ((["--input", "steps"], 1.0), ([], 1 / 32768)):
+        data = io.BufferedReader(io.BytesIO(np.ones(64, "<i2").tobytes()))  # type: ignore[arg-type]
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=data))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Session, "push", lambda self, block, *more: (pushed.append(block), push(self, block, *more))[1]
+            )
+            assert main(["stream", run, "-", "--format", "int16", "--json", *words]) == 0
+        assert pushed[-1].max() == np.float32(value)
+
+
+def test_hints_for_sound_are_for_sound(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "sox" not in refused(capsys, run, write_csv(tmp_path / "two.csv", np.ones((3, 2))))
+    np.savez(tmp_path / "x.npz", signal=np.ones((9, 1)), rate=7)
+    with pytest.raises(SrnnError, match=r"reads 5\. Resample it first\.$"):
+        open_source(str(tmp_path / "x.npz"), 1, 5, 9)
+
+
+def test_serving_without_its_extra_is_one_line(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setitem(sys.modules, "fastapi", types.ModuleType("fastapi"))
+    assert main(["serve", run]) == 2
+    shown = capsys.readouterr().err
+    assert 'pip install "srnn[serve]"' in shown and shown.count("\n") == 1
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+
+def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:
+    decoder, slept = Decoder.from_run(ecg, scale=([0, 0], [1, 1])), []
+    source = Source("x", iter([np.zeros((250, 2))] * 3))
+    timing = Timing()
+    for _ in run_source(decoder.open(), source, timing, real_time=True, sleep=slept.append):
+        pass
+    assert timing.signal == 3 and len(slept) == 3 and slept[0] > 0.5  # the clock hardly moves while nothing sleeps
+    assert slept[0] < slept[1] < slept[2] <= 3 and timing.blocks == 4
+
+
+def test_times_are_counted_not_kept() -> None:
+    """An endless stream takes no more memory, and percentiles are true to 1 %, never too good."""
+    rng, timing = np.random.default_rng(0), Timing()
+    seconds = np.concatenate([rng.lognormal(-7, 1, 5000), [0.0, 1e-9, 3.5]])
+    size = len(pickle.dumps(timing))
+    for value in seconds:
+        timing.add(float(value))
+    assert abs(len(pickle.dumps(timing)) - size) < 64
+    for percent in (1, 50, 95, 99, 100):
+        true = np.percentile(seconds, percent, method="inverted_cdf")
+        assert true <= timing.percentile(percent) * (1 + 1e-9) <= max(1.0101 * true, 1.1e-7)
+    told = timing.summary()
+    assert told["work_seconds"] == pytest.approx(seconds.sum(), abs=1e-6) and told["block_latency_ms"]["max"] == 3500
+    timing.add(1e6)
+    assert timing.percentile(100) == 1e6
+
+
+COLD = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from srnn.deploy.streaming import Decoder
+for folder in sys.argv[1:]:
+    if os.fork():  # a process for each, which has imported no more than this
+        os.wait()
+        continue
+    decoder = Decoder.from_run(Path(folder), form="signal")
+    rng, before = np.random.default_rng(0), set(sys.modules)
+    session = decoder.open()
+    for _ in range(2):
+        found = session.push(0.1 * rng.random((round(decoder.signal.rate or 64), decoder.signal.channels)))
+        decoder.probabilities(found.scores)
+    session.finish()
+    print(sorted(set(sys.modules) - before), flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(run: str, ecg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What pushes import, by the kind of signal."""
+    folder = tmp_path_factory.mktemp("cold")
+    speech = Run.open(make_run(folder / "speech", *SPOKEN))
+    speech.keep_statistics(Statistics(np.zeros(120, np.float32), np.ones(120, np.float32)))
+    cochlea = ("--task.name=spoken-digits-spikes", "--task.options.pool=50", "--loss.name=ce_mean")
+    folders = {
+        "digits": run,
+        "ecg": ecg,
+        "speech": str(speech.path),
+        "cochlea": str(make_run(folder / "cochlea", *cochlea)),
+    }
+    command = [sys.executable, "-c", COLD, *folders.values()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(zip(folders, done.stdout.splitlines(), strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("kind", ["digits", "ecg", "speech", "cochlea"])
+def test_no_push_imports_anything(kind: str, imported: dict[str, str]) -> None:
+    """What is loaded at its first use would stall every other stream of a server: a decoder is made warm."""
+    assert imported[kind] == "[]"
+
+
+def test_nothing_is_shown_of_nothing(run: str) -> None:
+    decoder = Decoder.from_run(run)
+    assert decisions_of(decoder, decoder.open().finish()) == []
+    assert Timing().summary()["block_latency_ms"]["max"] == 0
+    assert Chooser("end").report == "end"

@@ -1,0 +1,118 @@
+"""Random changes of training sequences: what moves, what must not, and that a draw does not depend on its surroundings."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.augmentation import augment
+from srnn.data.batches import Batch
+from srnn.errors import SrnnError
+from srnn.nn.kernels import Spikes
+from srnn.train.training import train
+from support.tiny import TinyTask, tiny_recipe
+
+
+def events(rng: np.random.Generator, batch: int = 4, steps: int = 20, channels: int = 7) -> torch.Tensor:
+    return torch.from_numpy((rng.random((batch, steps, channels)) < 0.2).astype(np.float32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 5), st.floats(0, 0.5), st.integers(0, 3), st.floats(0, 0.9), st.booleans())
+def test_events_stay_events_and_padding_stays_empty(seed, shift, stretch, aside, drop, packed):
+    rng = np.random.default_rng(seed)
+    x, lengths = events(rng), torch.tensor([20, 13, 7, 1])
+    x[torch.arange(20)[None, :] >= lengths[:, None]] = 0
+    batch = Batch(Spikes.from_dense(x) if packed else x, torch.zeros(4, dtype=torch.int64), lengths)
+    config = AugmentConfig(time_shift=shift, stretch=stretch, channel_shift=aside, drop=drop)
+    changed = augment(batch, config, 1, range(4))
+    dense = changed.x.dense() if isinstance(changed.x, Spikes) else changed.x
+    assert isinstance(changed.x, Spikes) == packed
+    assert dense.shape == x.shape and bool(((dense == 0) | (dense == 1)).all())
+    assert not dense[torch.arange(20)[None, :] >= lengths[:, None]].any()
+    assert (dense.sum((1, 2)) <= x.sum((1, 2))).all()  # none is invented
+
+
+def test_an_event_carries_its_label_along():
+    """Where the label of a step tells which channel fires in it, it still does after a shift and a stretch."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, (3, 60))
+    x = np.zeros((3, 60, 5), np.float32)
+    np.put_along_axis(x, y[:, :, None], 1, axis=2)
+    batch = Batch(torch.from_numpy(x), torch.from_numpy(y), None)
+    for seed in range(20):
+        changed = augment(batch, AugmentConfig(time_shift=5), 1, [seed] * 3)
+        fired = changed.x.sum(-1) > 0
+        assert (changed.y[fired] == changed.x.argmax(-1)[fired]).all() and (changed.y[~fired] == -1).all()
+        changed = augment(batch, AugmentConfig(stretch=0.3), 1, [seed] * 3)
+        fired = (changed.x.sum(-1) == 1) & (changed.y >= 0)
+        assert (
+            changed.y[fired] == changed.x.argmax(-1)[fired]
+        ).float().mean() > 0.95  # rounding, where steps share a place
+
+
+def test_values_are_masked_in_every_block_and_shift_with_their_labels():
+    x = torch.rand(2, 30, 12) + 1
+    y = torch.arange(30).expand(2, 30) % 4
+    batch = Batch(x, y.clone(), None)
+    changed = augment(batch, AugmentConfig(channel_mask=3), 3, [1, 2])
+    gone = (changed.x == 0).all(1)  # (2, 12)
+    assert gone.any() and (gone[:, :4] == gone[:, 4:8]).all() and (gone[:, :4] == gone[:, 8:]).all()
+    assert torch.equal(batch.x, x) and torch.equal(batch.y, y)  # the original is left alone
+
+    marked = torch.arange(30.0)[None, :, None].expand(2, 30, 12) + 1.5
+    changed = augment(Batch(marked, y.clone(), None), AugmentConfig(time_shift=9), 1, [3, 4])
+    inside = changed.y >= 0
+    assert (~inside).any() and (((changed.x[:, :, 0] - 1.5).long() % 4)[inside] == changed.y[inside]).all()
+
+
+def test_a_sequence_changes_alike_in_any_batch():
+    x = events(np.random.default_rng(0))
+    y = torch.arange(4)
+    config = AugmentConfig(time_shift=3, stretch=0.2, channel_shift=2, drop=0.5)
+    together = augment(Batch(x, y, None), config, 1, [5, 6, 7, 8])
+    alone = augment(Batch(x[2:3], y[2:3], None), config, 1, [7])
+    assert torch.equal(together.x[2:3], alone.x)
+    assert not torch.equal(together.x, x)
+
+
+def test_nothing_asked_nothing_done():
+    batch = Batch(events(np.random.default_rng(0)), torch.zeros(4, dtype=torch.int64), None)
+    assert augment(batch, AugmentConfig(), 1, range(4)) is batch
+
+
+@pytest.mark.parametrize(
+    ("settings", "values", "words"),
+    [
+        ({"drop": 0.5}, True, "drop is for inputs that are events"),
+        ({"channel_mask": 2}, False, "channel_mask is for inputs that are values"),
+        ({"channel_shift": 7}, False, "channel_shift is 7, more than the 6"),
+        ({"time_shift": 20}, True, "time_shift is 20, more than the 19"),
+    ],
+)
+def test_settings_that_do_not_fit(settings, values, words):
+    x = events(np.random.default_rng(0)) * (0.5 if values else 1.0)
+    with pytest.raises(SrnnError, match=words):
+        augment(Batch(x, torch.zeros(4, dtype=torch.int64), None), AugmentConfig(**settings), 1, range(4))
+
+
+@pytest.mark.parametrize("settings", [{"drop": 1.0}, {"stretch": -0.1}, {"time_shift": -1}])
+def test_settings_out_of_range(settings):
+    with pytest.raises(SrnnError, match=f"training.augment.{next(iter(settings))}"):
+        AugmentConfig(**settings)
+
+
+def test_training_is_changed_by_it_and_repeatable(tmp_path):
+    def losses(name: str, *settings: str) -> list[float]:
+        train(tiny_recipe("--training.epochs", "2", *settings), tmp_path / name, task=TinyTask())
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["train"]["loss"] for line in lines]
+
+    asked = ("--training.augment.drop", "0.3", "--training.augment.time_shift", "2")
+    assert losses("a", *asked) == losses("b", *asked) != losses("plain")

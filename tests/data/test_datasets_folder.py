@@ -1,0 +1,310 @@
+"""Data of one's own: folders of sound, tables, and arrays; and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn.data.datasets.splitting import split_by_class, split_by_group
+from srnn.data.tasks import create_task
+from srnn.errors import SrnnError
+from srnn.files import CLASSES
+from support.sounds import tone, write_wav
+
+SPLITS = ("train", "validation", "test")
+PEOPLE = ("ann", "bob", "cid", "dee", "eve")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """Two classes by five people, twice each, at 8 kHz; another format of name than any data set's."""
+    for word, hz in (("low", 200.0), ("high", 900.0)):
+        for person in PEOPLE:
+            for take in range(2):
+                write_wav(tmp_path / "words" / word / f"{person}-{take}.wav", tone(0.3 + 0.1 * take, 8000, hz), 8000)
+    return tmp_path / "words"
+
+
+short = pytest.mark.filterwarnings("ignore:.*clips shorter than 1 s:RuntimeWarning")
+"""The words last less than a second; what is said about that is tested below."""
+
+
+def load(task: Any) -> dict[str, Any]:
+    return {split: task.load(split) for split in SPLITS}
+
+
+@short
+def test_sound_by_class(words: Path) -> None:
+    task = create_task("folder", path=str(words))
+    assert (task.kind, task.class_names, task.step_ms, task.inputs) == ("per_sequence", ("high", "low"), 10.0, 120)
+    splits = load(task)
+    assert [len(splits[s]) for s in SPLITS] == [12, 4, 4]
+    for split in splits.values():
+        assert split.x.shape[1:] == (101, 120) and set(split.y) == {0, 1} and split.groups is None
+    assert task.statistics().std.shape == (120,)
+
+
+def test_sound_by_speaker_and_as_long_as_it_is(words: Path) -> None:
+    task = create_task("folder", path=str(words), speaker="{speaker}-{index}", seconds=None, features="mfcc")
+    splits = load(task)
+    people = [set(splits[s].groups) for s in SPLITS]
+    assert sum(map(len, people)) == 5 and set().union(*people) == set(PEOPLE)
+    assert sorted(set(splits["train"].lengths)) == [29, 39]
+
+
+@short
+def test_a_table_says_everything(words: Path) -> None:
+    rows = ["file, label, group, split"]
+    for k, path in enumerate(sorted(words.rglob("*.wav"))):
+        rows.append(f"words/{path.relative_to(words)}, {10 if k % 2 else 2}, g{k}, {SPLITS[k % 3]}")
+    table = words.parent / "list.csv"
+    table.write_text("\n".join(rows) + "\n")
+    task = create_task("folder", path=str(table))
+    assert task.class_names == ("2", "10")
+    splits = load(task)
+    assert [len(splits[s]) for s in SPLITS] == [7, 7, 6] and splits["test"].groups[0] == "g2"
+
+
+def test_a_table_of_arrays(tmp_path: Path) -> None:
+    rows = ["file,label"]
+    for k in range(12):
+        np.save(tmp_path / f"{k}.npy", np.full((5 + k, 3), k, np.int16))
+        rows.append(f"{k}.npy,{'ab'[k % 2]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    task = create_task("folder", path=str(tmp_path / "list.csv"), array_step_ms=2.5)
+    assert (task.inputs, task.step_ms, task.class_names) == (3, 2.5, ("a", "b"))
+    for split in load(task).values():
+        for x, length in zip(split.x, split.lengths, strict=True):
+            assert length == 5 + x[0, 0] and not x[length:].any()
+
+
+def write(path: Path, **arrays: Any) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
+        with h5py.File(path, "w") as file:
+            for key, value in arrays.items():
+                values = np.asarray(value)
+                file[key] = np.char.encode(values) if values.dtype.kind == "U" else values
+    return path
+
+
+def numbers(**changed: Any) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    made = {
+        "x": rng.normal(size=(30, 8, 2)), "y": np.arange(30) % 3, "lengths": 1 + np.arange(30) % 8,
+        "groups": np.array([f"s{k % 6}" for k in range(30)]),
+    } | changed  # fmt: skip
+    return {key: value for key, value in made.items() if value is not None}
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
+def test_arrays(tmp_path: Path, name: str) -> None:
+    arrays = numbers(class_names=np.array(["x", "y", "z"]))
+    task = create_task("folder", path=str(write(tmp_path / name, **arrays)))
+    assert (task.kind, task.inputs, task.class_names, task.step_ms) == ("per_sequence", 2, ("x", "y", "z"), None)
+    splits = load(task)
+    assert sum(len(s) for s in splits.values()) == 30
+    seen = [set(split.groups) for split in splits.values()]
+    assert [len(groups) for groups in seen] == [4, 1, 1] and len(set().union(*seen)) == 6
+    for split in splits.values():
+        for x, y, length, group in zip(split.x, split.y, split.lengths, split.groups, strict=True):
+            row = int(np.argmin(np.abs(arrays["x"] - x).sum((1, 2))))
+            np.testing.assert_allclose(x, arrays["x"][row], rtol=1e-6)
+            assert (y, length, group) == (arrays["y"][row], arrays["lengths"][row], arrays["groups"][row])
+    with pytest.raises(SrnnError, match="has arrays here, not sound"):
+        task.statistics()  # type: ignore[attr-defined]
+
+
+def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Path) -> None:
+    y = np.tile(np.arange(8) - 1, (30, 1))
+    own = np.array([SPLITS[k % 3] for k in range(30)])
+    task = create_task("folder", path=str(write(tmp_path / "a.npz", **numbers(y=y, split=own, groups=None))))
+    assert task.kind == "per_step" and task.outputs == 7
+    assert [len(split) for split in load(task).values()] == [10, 10, 10]
+    without = create_task("folder", path=str(write(tmp_path / "b.npz", **numbers(y=y, groups=None, lengths=None))))
+    assert sum(len(split) for split in load(without).values()) == 30
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"x": None}, "has no 'x'"),
+        ({"x": np.zeros((30, 8))}, r"x should be \(sequences, time, channels\)"),
+        ({"y": np.arange(30) % 3 + 0.5}, "y should be whole numbers"),
+        ({"y": np.arange(29) % 3}, "y should have 30 entries"),
+        ({"y": np.full(30, -1)}, "y should hold classes from 0 on"),
+        ({"lengths": np.ones(7, int)}, "lengths should have 30 entries"),
+        ({"lengths": np.full(30, 9)}, "lengths must be 1 to 8"),
+        ({"lengths": np.full(30, 7.9)}, "lengths should be whole numbers, not float64"),
+        ({"x": np.zeros((0, 8, 2)), "y": np.zeros(0, int), "lengths": None, "groups": None}, "it holds no sequences"),
+        ({"x": None, "y": None, "lengths": None, "groups": None}, "is empty: it holds no arrays"),
+        ({"groups": np.array(["a"] * 30)}, "1 groups .* are too few"),
+        ({"split": np.array(["tain"] * 30)}, "split must be train, validation or test"),
+        ({"split": np.array(["test"] * 30)}, "has no sequences for the train split"),
+        ({"groups": None, "y": np.arange(30) % 15}, "Class 0 has 2 sequences, too few"),
+        ({"x": np.full((30, 8, 2), np.nan)}, "not finite"),
+        ({"y": np.array([object()] * 30)}, "cannot be read as"),
+        ({"y": np.full(30, 2_000_000_000)}, "2000000001 classes .*10000 are possible at most"),
+        ({"y": np.full(30, 2**64 - 1, np.uint64)}, "18446744073709551616 classes"),
+        ({"y": np.full(30, 2**63, np.uint64)}, "9223372036854775809 classes"),
+        ({"class_names": np.array([str(k) for k in range(CLASSES + 1)])}, "has 10001 classes"),
+        ({"class_names": np.array([["a", "b", "c"]])}, "class_names should be a list"),
+        ({"x": np.zeros((30, 8, 2), complex)}, "x should hold real numbers, not complex128"),
+        ({"x": np.full((30, 8, 2), "1")}, "x should hold real numbers, not <U1"),
+        ({"lengths": np.full(30, 2**64 - 1, np.uint64)}, "lengths must be 1 to 8"),
+        ({"groups": np.full((30, 2), "a")}, "groups should have 30 entries"),
+        ({"split": np.full((30, 1), "test")}, "split should have 30 entries"),
+    ],
+)
+def test_bad_arrays_are_one_line(tmp_path: Path, changed: dict, words: str) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, **numbers(**changed))
+    with pytest.raises(SrnnError, match=words) as caught:
+        create_task("folder", path=str(path)).load("train")
+    assert "a.npz" in str(caught.value)
+
+
+def test_as_many_classes_as_possible_are_taken(tmp_path: Path) -> None:
+    y = np.zeros(30, np.int32)
+    y[0] = CLASSES - 1
+    task = create_task("folder", path=str(write(tmp_path / "a.npz", **numbers(y=y))))
+    assert len(task.class_names) == CLASSES and task.class_names[-1] == str(CLASSES - 1)
+
+
+@pytest.mark.parametrize("key", ["x", "y", "lengths"])
+def test_a_group_is_no_array(tmp_path: Path, key: str) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
+    path = write(tmp_path / "a.h5", **numbers(**{key: None}))
+    with h5py.File(path, "a") as file:
+        file.create_group(key)
+    with pytest.raises(SrnnError, match=rf"a\.h5: {key} is a group, it should be an array"):
+        create_task("folder", path=str(path)).load("train")
+
+
+def test_an_empty_file_says_so(tmp_path: Path) -> None:
+    for name in ("a.npz", "a.h5"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(SrnnError, match=r"is empty \(0 bytes\)"):
+            create_task("folder", path=str(tmp_path / name))
+
+
+def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
+    write_wav(words / "low" / "long-0.wav", tone(6.0, 8000), 8000)
+    write_wav(words / "high" / "mute-0.wav", np.zeros(8000, np.int16), 8000)
+    write_wav(words / "loose.wav", tone(1.0, 8000), 8000)
+    (words / "hum").mkdir()
+    for name in ("hum/a.mp3", "hum/b.MP3", "low/notes.txt", "README.md"):
+        (words / name).write_bytes(b"x")
+    with pytest.warns(RuntimeWarning) as said:
+        load(create_task("folder", path=str(words)))
+    (message,) = [str(warning.message) for warning in said]
+    assert message == (
+        f"{words}: clips longer than 1 s, cut to their middle: 1 of 22 (the longest has 6.0 s; option 'seconds'); "
+        "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest has 0.30 s); "
+        "clips of silence alone: 1 of 22, such as high/mute-0.wav; "
+        "files of kinds that are not read: 2 .mp3, 1 .txt (.wav, .flac, .sph, .nist are); "
+        "folders without sound that is read, no classes: hum; "
+        "sound files in no class's folder, not read: 1."
+    )
+
+
+def test_a_folder_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "hum").mkdir()
+    (tmp_path / "hum" / "a.mp3").write_bytes(b"x")
+    with pytest.raises(SrnnError, match=r"holds no folders of sound files.*not read: 1 \.mp3"):
+        create_task("folder", path=str(tmp_path))
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_damaged_file_never_ends_in_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"damaged{data.draw(st.sampled_from(['.npz', '.h5', '.csv', '.txt']))}"
+    np.savez(path.with_suffix(".npz"), **numbers())
+    content = bytearray(path.with_suffix(".npz").read_bytes())
+    del content[data.draw(st.integers(0, len(content) - 1)) :]
+    path.write_bytes(content)
+    with pytest.raises(SrnnError):
+        create_task("folder", path=str(path)).load("train")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "should begin with the line 'file,label'"),
+        ("path,class\na.wav,1\n", "should begin with"),
+        ("file,label\nhigh/ann-0.wav,\n", "line 2: a row needs a file and a label"),
+        ("file,label\nnone.wav,a\n", r"line 2: .*none\.wav was not found"),
+        ("file,label\nhigh/ann-0.wav,a\na.npy,b\n", "sound files and .npy arrays"),
+        ("file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n", "some files have a group and some have none"),
+        ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
+        ("file,label\nhigh/ann-0.wav,a\n", "Class 0 has 1 sequences"),
+        (
+            "file,label\nhigh/ann-0.wav,a\nhigh/ann-1.wav,a\nlow/../high/ann-0.wav,b\n",
+            "line 4: .* is named in line 2 already",
+        ),
+        ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-0.wav,a,test\n", "one label and one split"),
+        ("file,label,split\nhigh/ann-0.wav,a,test\nhigh/ann-1.wav,b,test\n", "has no clips for the train split"),
+    ],
+)
+def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
+    table = words / "list.csv"
+    table.write_text(text)
+    np.save(words / "a.npy", np.zeros((2, 2)))
+    with pytest.raises(SrnnError, match=message) as caught:
+        create_task("folder", path=str(table)).load("train")
+    assert "list.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs the option 'path'"),
+        ({"path": "nowhere"}, "nowhere was not found"),
+        ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
+        ({"path": ".", "seconds": True}, "seconds must be"),
+        ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
+        ({"path": "."}, "holds no folders of sound files"),
+        ({"path": "a.txt"}, "is no folder, .csv, .npz"),
+        ({"path": "a.npz", "mels": 20}, "'mels' has no effect on arrays"),
+        ({"path": "words", "speaker": "{who}-{index}"}, "may have {label}"),
+        ({"path": "words", "speaker": "^([a-z]+)-"}, "it needs {speaker}"),
+        ({"path": "words", "speaker": "{speaker}_{index}"}, "The speaker was not found in the name of"),
+    ],
+)
+def test_bad_options_are_one_line(words: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str) -> None:
+    here = words.parent / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "words").symlink_to(words)
+    if options.get("path") == ".":
+        (here / "words").unlink()
+    (here / "a.txt").write_text("x")
+    write(here / "a.npz", **numbers())
+    with pytest.raises(SrnnError, match=message):
+        create_task("folder", **options).load("train")
+
+
+@given(st.lists(st.text(max_size=4), min_size=3, max_size=60, unique=True), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
+@settings(max_examples=60, deadline=None)
+def test_groups_are_whole_and_the_order_does_not_matter(groups: list[str], validation: float, test: float) -> None:
+    split = split_by_group(groups, validation, test)
+    assert set(split) == set(groups) and set(split.values()) == set(SPLITS)
+    assert split == split_by_group(groups[::-1] + groups, validation, test)
+
+
+def test_shares_of_every_class() -> None:
+    names = [f"clip{k}" for k in range(100)]
+    labels = [k % 4 for k in range(100)]
+    split = split_by_class(names, labels, 0.15, 0.2)
+    for label in range(4):
+        mine = [s for s, other in zip(split, labels, strict=True) if other == label]
+        assert [mine.count(s) for s in SPLITS] == [16, 4, 5]  # type: ignore[arg-type]

@@ -1,0 +1,89 @@
+"""The exported C on the processors that it is for: compiled for Cortex-M0+ and M4, and run on an emulated one, bit for bit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
+from srnn.nn.fixedpoint.device import run_float32
+from support.compiled import WARNINGS
+from support.emulated import PROCESSORS, built_board, compiled_for, needed, needs_compiler, needs_emulator, sizes
+from support.exporting import check_steps, raw_states, run_steps, small
+
+HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
+DOUBLE = re.compile(r"__aeabi_(c?d\w+|\w+2d)|\w+df[0-9]?")
+"""Of the compiler's own library: arithmetic of doubles, by software."""
+ANY_FLOAT = re.compile(r"__aeabi_(c?[df]\w+|\w+2[df])|\w+[sd]f[0-9]?")
+
+
+@needs_compiler
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
+    """No warning, no C library but memcpy and memset, no doubles; int8: no floating point; nothing is kept outside the state."""
+    plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, encoder=HEART)
+    built = compiled_for(PROCESSORS[processor], tmp_path / "c")
+    called = needed(built)
+    assert all(name in ("memcpy", "memset") or name.startswith("__") for name in called), called
+    soft = [
+        name
+        for name in called
+        if (ANY_FLOAT if format == "int8" or processor == "Cortex-M4F" else DOUBLE).fullmatch(name)
+    ]
+    assert not soft
+    assert any(ANY_FLOAT.fullmatch(name) for name in called) == (format == "float32" and processor != "Cortex-M4F")
+    text, data, bss = sizes(built)
+    assert data == bss == 0
+    assert plan.flash_bytes < text < plan.flash_bytes + 3000
+
+
+@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("processor", ["Cortex-M0+", "Cortex-M4"])
+@pytest.mark.parametrize("width", [32, 16, 8])
+def test_int8_on_an_emulated_processor(width: int, processor: str, tmp_path: Path) -> None:
+    plan, model = small(tmp_path / "c", "alif", width=width, analog=width == 16, readout="alif")
+    states, inputs = raw_states(plan, 300, spikes=True)
+    command = built_board(PROCESSORS[processor], tmp_path / "c")
+    check_steps(plan, model, states, inputs, run_steps(command, plan, states, inputs))
+
+
+@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("neuron", ["alif", "relu"])
+def test_float32_on_an_emulated_processor(neuron: str, processor: str, tmp_path: Path) -> None:
+    """The bits of the model in numpy, in software and by the floating-point unit."""
+    plan, model = small(tmp_path / "c", neuron, "float32")
+    states, inputs = raw_states(plan, 300, spikes=True)
+    rng = np.random.default_rng(2)
+    given = model.initial_state(len(states))
+    for layer, part in zip(plan.layers, given, strict=True):
+        for _, name in layer.state:
+            values = states[layer.name][name]
+            values[...] = rng.integers(0, 2, values.shape) if name == "s" else rng.normal(size=values.shape)
+            part[name] = values.copy()
+    inputs[...] = rng.normal(size=inputs.shape) * (rng.random(inputs.shape) < 0.7)
+    expected = run_float32(model, inputs[:, None], given)
+    scores, after = run_steps(built_board(PROCESSORS[processor], tmp_path / "c"), plan, states, inputs)
+    np.testing.assert_array_equal(scores, expected.output[:, 0])
+    for layer, part in zip(plan.layers, expected.state, strict=True):
+        for _, name in layer.state:
+            np.testing.assert_array_equal(after[layer.name][name], part[name])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ in the PATH")
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_the_library_as_cpp(format: str, tmp_path: Path) -> None:
+    small(tmp_path / "c", "alif", format, inputs=4, encoder=HEART)
+    warnings = [flag for flag in WARNINGS if "prototypes" not in flag]
+    command = ["g++", "-x", "c++", *warnings, "-c", "-o", str(tmp_path / "net.o"), str(tmp_path / "c" / "net.c")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

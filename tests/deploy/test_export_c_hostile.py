@@ -1,0 +1,254 @@
+"""What others wrote goes into C, or into the program beside it: names, descriptions, numbers, lines of text and raw states."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srnn import SRNN, SrnnError
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import quantise
+from srnn.nn.network.state_format import StateFormat
+from support.compiled import COMPILERS, SANITIZED, build
+from support.exporting import build_step, check_steps, exported, raw_states, run_steps, small
+
+needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+NET = SRNN(2, [2], 2, generator=torch.Generator().manual_seed(0))
+
+# ---- names and descriptions -------------------------------------------------------------------------------------------------
+
+ENDS = [
+    "*/",
+    "/*",
+    "*??/\n/",
+    "*\\\n/",
+    "*/ int evil; /*",
+    "\0",
+    "\r\n",
+    '"',
+    "%s%n",
+    "é*/é",
+    "* /",
+    "**//",
+    "*/" * 400,
+    "?" * 9,
+]
+
+
+@needs_compiler
+@pytest.mark.parametrize("about", ENDS)
+def test_a_description_stays_in_its_comment(about: str, tmp_path: Path) -> None:
+    """The title of a run, say. Without its comments, the header is that of any other description."""
+    export_c(NET, tmp_path / "plain", "net", about="x")
+    export_c(NET, tmp_path / "c", "net", about=f"x {about} y {about}")
+    bare = [
+        subprocess.run(
+            [COMPILERS[0], "-std=c99", "-Wall", "-Wextra", "-Werror", "-E", "-P", str(tmp_path / folder / "net.h")],
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for folder in ("plain", "c")
+    ]  # fmt: skip
+    assert bare[0] == bare[1] and "net_step" in bare[0]
+    assert (tmp_path / "c" / "net.h").read_bytes().isascii()
+
+
+@given(st.text(st.sampled_from("*/\\?\n\r\"' é\0x "), max_size=200))
+def test_no_description_ends_its_comment(about: str) -> None:
+    from srnn.deploy.export.c.plan import make_plan
+    from srnn.deploy.export.c.project import one_comment
+    from srnn.deploy.export.c.source import header
+
+    text = header(make_plan(device_network(NET), "net"), f"net: {one_comment(about)}, float32")
+    joined = re.sub(r"(\?\?/|\\)\s*\n", "", text)
+    first, _, rest = joined.partition("*/")
+    assert rest.lstrip().startswith("#ifndef NET_H") and first.count("/*") == 1
+
+
+BAD_NAMES = (
+    "", "a-b", "1a", "_a", "a b", "a\n", "a;", "é", "a/b", "../a", "a" * 32, 'a"b', "a\0b", "a*/b", "int", "while",
+    "main", "Main", "Makefile", "count", "checked", "clean", "stdint",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_would_do_harm(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="--name") as error:
+        export_c(NET, tmp_path / "c", name)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "name", ["alif", "integrator", "step", "readout", "layer0", "add", "held", "state", "a", "a" * 31]
+)
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_a_library_may_be_called_as_its_parts(format: str, name: str, tmp_path: Path) -> None:
+    """alif_step was the network's and its neuron's."""
+    export_c(NET, tmp_path / "c", name, format)  # type: ignore[arg-type]
+    done = subprocess.run(
+        [COMPILERS[0], "-std=c99", "-Wall", "-Werror", "-fsyntax-only", "main.c", f"{name}.c"],
+        cwd=tmp_path / "c", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
+    """An export once cleared .NAME.tmp beside its folder."""
+    theirs = tmp_path / ".c.tmp" / "file"
+    theirs.parent.mkdir()
+    theirs.write_text("kept")
+    export_c(NET, tmp_path / "c")
+    assert theirs.read_text() == "kept" and {path.name for path in tmp_path.iterdir()} == {"c", ".c.tmp"}
+
+
+# ---- numbers ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [-65, 65, 10**6, -(10**6), 10**30])
+def test_states_kept_nowhere(bits: int) -> None:
+    with pytest.raises(SrnnError, match="behind the point"):
+        StateFormat(8, ({"u": bits, "e": 0},))
+
+
+def test_the_ends_of_where_states_are_kept(tmp_path: Path) -> None:
+    """64 is what a step computes with at most; -8 is the last that a network with 24 bits can be brought to."""
+    device = device_network(NET)
+    for bits in (64, -8):
+        kept = StateFormat(8, ({"u": bits, "e": bits}, {"u": bits}))
+        assert quantise(device, None, kept).layers[0].bits == 24
+        export_c(NET, tmp_path / str(bits), "net", "int8", state_as=kept)
+    with pytest.raises(SrnnError, match="33 bits"):
+        export_c(NET, tmp_path / "c", "net", "int8", state_as=StateFormat(8, ({"u": -9, "e": -9}, {"u": -9})))
+    assert not (tmp_path / "c").exists()
+
+
+def astray(**scales: float) -> SRNN:
+    """A network some of whose numbers have been multiplied."""
+    net = SRNN(3, [2], 2, neuron="alif", generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, values in [*net.named_parameters(), *net.named_buffers()]:
+            values *= scales.get(name.rpartition(".")[2], 1.0)
+    return net
+
+
+POWERS = (1e-30, 1e-12, 1.0, 1e6, 1e12, 1e18, 1e24, 1e36)
+
+
+@pytest.mark.parametrize("what", ["weight_in", "weight_rec", "bias", "beta", "threshold", "tau_mem"])
+def test_no_network_shifts_by_what_c_does_not_know(what: str, tmp_path: Path) -> None:
+    """Weights of 1e20 gave other numbers than their model, a beta of 1e30 shifted 64 bits by 70."""
+    accepted = 0
+    for power in POWERS:
+        out = tmp_path / str(power)
+        try:
+            export_c(astray(**{what: power}), out, "net", "int8")
+        except SrnnError as error:
+            assert "\n" not in str(error) and not out.exists()
+            continue
+        accepted += 1
+        text = re.sub(r"_neuron\(&[^;]*;", ";", (out / "net.c").read_text())  # their arguments end with a threshold
+        shifts = [int(number) for number in re.findall(r"(?<=, )-?\d+(?=\))", text)]
+        assert shifts and max(shifts) <= 62 and min(shifts) >= -62, (power, shifts)
+    assert accepted >= 3
+
+
+@needs_compiler
+@pytest.mark.parametrize("scales", [{"weight_in": 1e9}, {"weight_rec": 1e-30}, {"beta": 1e12}, {"threshold": 1e9}])
+def test_numbers_at_the_ends_are_those_of_the_model(scales: dict[str, float], tmp_path: Path) -> None:
+    plan, model = exported(astray(**scales), tmp_path / "c", "int8")
+    program = [str(build_step(tmp_path / "c", COMPILERS[0], *SANITIZED))]
+    states, inputs = raw_states(plan, 200, spikes=True)
+    check_steps(plan, model, states, inputs, run_steps(program, plan, states, inputs))
+
+
+# ---- the program's input ----------------------------------------------------------------------------------------------------
+
+PIECES = [
+    "nan", "inf", "-inf", "1e999", "-1e-999", "0x1p3", "1.5", "1", "0", "-0", "127", "128", "-129", "32768", "9" * 63, "9" * 64,
+    "9" * 5000, ",", ",,", "\t", "\r", "\n", "\n\n", " ", "\0", "é", "-", "+", ".", "e", '"', "%n%s", "#", "1,1,1,1,1,1,1,1",
+]  # fmt: skip
+
+
+def mutated(rng: random.Random) -> bytes:
+    """Lines of numbers, some of them spoilt."""
+    lines = [",".join(rng.choice(("0", "1", "-1")) for _ in range(3)) for _ in range(rng.randrange(5))]
+    text = "\n".join(lines) + rng.choice(("", "\n"))
+    for _ in range(rng.randrange(4)):
+        at = rng.randrange(len(text) + 1)
+        text = text[:at] + rng.choice(PIECES) + text[at + rng.randrange(3) :]
+    return text.encode()
+
+
+@needs_compiler
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_spoilt_lines_are_refused_or_answered(format: str, tmp_path: Path) -> None:
+    """Under sanitizers: exit code 0 and a line of scores a step, or 2 and one line that says where."""
+    plan, _ = small(tmp_path / "c", "lif", format, hidden=(2,))
+    program, rng = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED), random.Random(0)
+    codes = []
+    for _ in range(150):
+        text = mutated(rng)
+        done = subprocess.run([program.path], input=text, capture_output=True, check=False, timeout=20)
+        codes.append(done.returncode)
+        assert done.returncode in (0, 2), (text, done.stderr)
+        assert bool(done.stderr) == (done.returncode == 2) and done.stderr.count(b"\n") == (done.returncode == 2)
+        if done.returncode == 2:
+            assert re.match(rb"line \d+: ", done.stderr), (text, done.stderr)
+        assert all(line.count(b",") == 1 for line in done.stdout.splitlines())
+    assert 20 < codes.count(2) < 130
+
+
+@needs_compiler
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_raw_states_and_raw_inputs(format: str, tmp_path: Path) -> None:
+    """--state: any bytes of the right number, no others; --binary: whole steps, no part of one."""
+    plan, _ = small(tmp_path / "c", "alif", format)
+    program, rng, image = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED), random.Random(0), tmp_path / "state"
+    size, step = plan.state_bytes, np.dtype(DTYPES[plan.input]).itemsize * 3
+    for content in (
+        b"\0" * size,
+        b"\xff" * size,
+        b"\x7f" * size,
+        b"\x80" * size,
+        *(rng.randbytes(size) for _ in range(20)),
+    ):
+        image.write_bytes(content)
+        steps = rng.randbytes(step * 5)
+        done = subprocess.run(
+            [program.path, "--binary", "--trace", "--state", image],
+            input=steps,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout) == 5 * (size + 8)
+    for content in (b"", b"\0" * (size - 1), b"\0" * (size + 1), b"\0" * 10 * size):
+        image.write_bytes(content)
+        done = program.tried("--state", str(image), given="0,0,0\n")
+        assert (
+            done.returncode == 2 and not done.stdout and f"{size} bytes" in done.stderr and done.stderr.count("\n") == 1
+        )
+    for path in (tmp_path, tmp_path / "none", Path("/dev/zero")):
+        done = program.tried("--state", str(path), given="")
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, path
+
+
+@needs_compiler
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_scores_that_cannot_be_written(tmp_path: Path) -> None:
+    plan, _ = small(tmp_path / "c", "lif", hidden=(2,))
+    program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([program.path], input=b"1,1,1\n", stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2 and done.stderr == b"the scores could not be written\n"

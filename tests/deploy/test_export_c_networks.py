@@ -1,0 +1,195 @@
+"""Trained networks in C, under both compilers' warnings and sanitizers: spikes of the reference, int8 of its integer model.
+
+The published networks on the authors' recordings, and this project's own ECG network (results/ecg/run) on whole sequences.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, SrnnError
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import InputFormat, quantise
+from support.compiled import SANITIZED, build, compilers
+from support.runs import make_run
+from support.signals import two_leads
+
+if TYPE_CHECKING:
+    from srnn.paper.compat.recordings import Golden
+
+torch.set_num_threads(1)
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
+TASKS = ["ecg", SLOW("smnist"), SLOW("shd"), SLOW("gsc")]
+OURS = Path(__file__).parents[2] / "results" / "ecg" / "run"
+
+
+def exported(net: SRNN, folder: Path, inputs_as: InputFormat | None = None) -> tuple[Plan, Any]:
+    """(plan, the device's model) of a network, float32, or int8 for inputs of that kind."""
+    device = device_network(net)
+    export_c(device, folder, "net", "float32" if inputs_as is None else "int8", inputs_as=inputs_as)
+    model = device if inputs_as is None else quantise(device, inputs_as)
+    return make_plan(model, "net"), model
+
+
+def published(
+    task: str, golden_dir: Path, checkpoint_dir: Path
+) -> tuple[SRNN, Any, Golden, dict[str, np.ndarray], np.ndarray]:
+    """(network, recording, its file, recorded spikes by layer (T, B, size), input (B, T, inputs))."""
+    from srnn.paper.compat import PUBLISHED, load_published
+    from srnn.paper.compat.recordings import Golden
+
+    weights, golden = checkpoint_dir / f"{task}.npz", golden_dir / f"golden_{task}.npz"
+    if not weights.is_file() or not golden.is_file():
+        pytest.skip(f"no {weights} or no {golden}")
+    net, recording, recorded = load_published(task, weights).network, PUBLISHED[task].recording, Golden(golden, False)
+    layers = dict(zip(recording.layers, [*net.layers, net.readout], strict=True))
+    spiking = [name for name, layer in layers.items() if layer.neuron.emission == "spike"]
+    spikes = {name: recorded.spikes(name, layers[name].size) for name in spiking}
+    steps = spikes[spiking[0]].shape[0]
+    return net, recording, recorded, spikes, recorded.input(recording.input, net.inputs, steps, np.dtype(np.float32))
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("task", TASKS)
+def test_the_authors_recordings(
+    task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    """Every recorded spike of the published networks, from the float32 C with sanitizers."""
+    from srnn.paper.compat.replay import _initial_state
+
+    net, recording, recorded, spikes, x = published(task, golden_dir, checkpoint_dir)
+    initial = _initial_state(net, recording, recorded, len(x))
+    plan, _ = exported(net, tmp_path / "c")
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    for b in range(len(x)):
+        first = np.zeros((), plan.state_dtype())
+        for layer, state in zip(plan.layers, initial, strict=True):
+            for _, name in layer.state:
+                first[layer.name][name] = getattr(state, name)[b].numpy()
+        _, states = program.run(x[b : b + 1], first, trace=True)
+        for layer, name in zip(plan.layers, spikes, strict=False):
+            if layer.keeps_emission:
+                assert (states[layer.name]["s"][0] == spikes[name][:, b]).all(), (task, name, b)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("task", TASKS)
+def test_int8_on_the_recordings_inputs(
+    task: str, compiler: str, golden_dir: Path, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    """The published networks in int8: every score and every state of whole recordings is the integer model's."""
+    net, *_, x = published(task, golden_dir, checkpoint_dir)
+    inputs_as = InputFormat.measure(x)
+    plan, model = exported(net, tmp_path / "c", inputs_as)
+    given = inputs_as.encode(x)
+    expected = model.run(given)
+    scores, states = build(tmp_path / "c", plan, compiler, *SANITIZED).run(given, trace=True)
+    assert (scores == expected.output).all() and np.ptp(scores) > 0
+    for layer, emitted, last in zip(plan.layers, expected.emitted, expected.state, strict=True):
+        if layer.keeps_emission:
+            assert (states[layer.name]["s"] == emitted).all() and emitted.any(), layer.name
+        for _, name in layer.state:
+            assert (states[layer.name][name][:, -1] == last[name]).all(), (layer.name, name)
+
+
+def crossings(steps: int) -> np.ndarray:
+    """Spikes (2, steps, 4) of level crossing on something like an ECG."""
+    encoder = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
+    signals = [two_leads(steps, seed) for seed in (1, 2)]
+    return np.stack([encoder.in_c(signal, signal.std(axis=0)) for signal in signals])
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("source", ["synthetic", SLOW("validation")])
+def test_our_ecg_network_on_whole_sequences(
+    source: str, compiler: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Spikes of the reference in float32, every one; scores of both formats those of their models, to the bit."""
+    from srnn.data.batches import Sequences
+    from srnn.train.runs import Run
+
+    if not (OURS / "checkpoints" / "best.safetensors").is_file():
+        pytest.skip(f"no trained network at {OURS}")
+    shutil.copytree(OURS, tmp_path / "run")
+    trained = Run.open(tmp_path / "run").trained()
+    net, task = trained.spiking("exported"), trained.task
+    if source == "synthetic":
+        x = crossings(1301)
+    else:
+        try:
+            sequences = Sequences(task, "validation", request.getfixturevalue("data_dir"))
+        except SrnnError as error:
+            pytest.skip(f"no ECG data: {error}")
+        x = sequences.take(np.arange(0, len(sequences), 10)).x
+        x = (x if isinstance(x, torch.Tensor) else x.dense(torch.float32)).numpy()
+    assert x.shape[1:] == (1301, 4) and 0.01 < (x != 0).mean() < 0.5
+
+    plan, model = exported(net, tmp_path / "float32")
+    scores, states = build(tmp_path / "float32", plan, compiler, *SANITIZED).run(x, trace=True)
+    assert (scores == run_float32(model, x).output).all()
+    reference = copy.deepcopy(net.eval())
+    layers = [*reference.layers, reference.readout]
+    for layer in layers:
+        layer.backend = "reference"
+    start = tuple(
+        layer.neuron.State._make(torch.from_numpy(part[name]) for name in layer.neuron.State._fields)
+        for layer, part in zip(layers, model.initial_state(len(x)), strict=True)
+    )
+    with torch.no_grad():
+        result = reference.run(torch.from_numpy(x), start)
+    assert (states["layer0"]["s"] == result.layers[0].output.numpy()).all()
+    assert (scores.argmax(-1) == result.output.numpy().argmax(-1)).all()
+
+    whole = InputFormat().encode(x)
+    plan, model = exported(net, tmp_path / "int8", InputFormat())
+    scores, states = build(tmp_path / "int8", plan, compiler, *SANITIZED).run(whole, trace=True)
+    expected = model.run(whole)
+    assert (scores == expected.output).all() and (states["layer0"]["s"] == expected.emitted[0]).all()
+
+
+# ---- the benchmark ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_page_of_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says its whole command, and that what the C counted is what the theory says has been heard; on a network of digits."""
+    pytest.importorskip("onnxruntime")
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks import device
+
+    if not device.COMPILERS:
+        pytest.skip("no C compiler (gcc, clang) on this machine")
+    monkeypatch.setattr(device, "CALLS", 20)
+    monkeypatch.setattr(device, "PASSES", 1)
+    run = make_run(tmp_path / "digits", recipe="digits")
+    monkeypatch.setattr(
+        "sys.argv", ["device", f"{run}:test", "--sequences", "2", "--compared", "11", "--out", str(tmp_path / "out")]
+    )
+    device.main()
+    (found,) = json.loads((tmp_path / "out" / "device.json").read_text())["networks"]
+    counted, theory, told = found["float32"]["counted"], found["theory"], found["agreement"]
+    heard = theory["synaptic_adds_per_step"] + theory["synaptic_multiply_adds_per_step"] - theory["unheard_per_step"]
+    assert counted["synaptic_adds"] == pytest.approx(heard, rel=1e-9) and theory["unheard_per_step"] > 0
+    assert told["sequences"] == 11 and told["spikes"] > 100 and told["onnx_greatest_difference"] < 1e-4
+    for row in told["by_compiler"].values():
+        assert row["c_equals_its_model"] and row["int8_equals_its_model"] and row["spikes_that_differ"] == 0
+    page = (tmp_path / "out" / "device.md").read_text()
+    assert "`python -m benchmarks.device runs/digits:test --sequences 2 --compared 11 --out DIR`" in page
+    assert str(tmp_path) not in page and f"{found['lstm']['int8']['flash_bytes']:,}" in page

@@ -1,0 +1,141 @@
+"""The exported C can neither overflow nor leave its arrays: proven for small networks, tried under sanitizers for all."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
+from support.compiled import COMPILERS, SANITIZED, compilers
+from support.exporting import build_step, check_steps, raw_states, run_steps, small
+from support.proving import ENCODER, STEP, needs_cbmc, tried
+
+INT8 = {
+    "lif": {"neuron": "lif"},
+    "alif": {"neuron": "alif", "readout": "alif"},
+    "alif, analog input": {"neuron": "alif", "analog": True},
+    "alif, sparse": {"neuron": "alif", "sparse": True, "inputs": 6},
+    "alif, 16-bit states": {"neuron": "alif", "width": 16},
+    "alif, 8-bit states": {"neuron": "alif", "width": 8, "analog": True},
+    "adlif": {"neuron": "adlif", "hidden": (2,)},
+    "adlif, 8-bit states": {"neuron": "adlif", "hidden": (2,), "width": 8},
+}
+FLOAT = ("lif", "alif", "adlif", "relu", "integrator")
+HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
+HELD = ("return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;", "return (int32_t)x;")
+
+
+@needs_cbmc
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", INT8)
+def test_no_int8_step_overflows_or_leaves_its_arrays(kind: str, tmp_path: Path) -> None:
+    """From ANY bytes as the state and any input, so a restored state needs no check."""
+    small(tmp_path / "c", **INT8[kind])
+    checked, failed = tried(tmp_path / "c", STEP)
+    assert checked > 100 and not failed, failed
+
+
+@needs_cbmc
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("neuron", FLOAT)
+def test_no_float32_step_leaves_its_arrays(neuron: str, sparse: bool, tmp_path: Path) -> None:
+    small(tmp_path / "c", neuron, "float32", sparse=sparse, inputs=6)
+    checked, failed = tried(tmp_path / "c", STEP)
+    assert checked > 50 and not failed, failed
+
+
+@needs_cbmc
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_no_order_of_calls_harms_an_encoder(format: str, tmp_path: Path) -> None:
+    """Samples after the end of a signal are among them: they once made a step read beyond the smoothing's weights."""
+    small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=HEART)
+    sample = "int32_t" if format == "int8" else "float"
+    held = f"((x) <= {HEART.limit} && (x) >= -{HEART.limit})" if format == "int8" else "1"
+    defined = f"#define WINDOW {HEART.window}\n#define SAMPLE {sample}\n#define HELD(x) {held}\n"
+    checked, failed = tried(tmp_path / "c", defined + ENCODER)
+    assert checked > 100 and not failed, failed
+
+
+@needs_cbmc
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format", "put_in", "found"),
+    [
+        ("int8", HELD, "overflow"),
+        ("int8", ("sums[k] += weights[k];", "sums[k] += 65536 * 32767 * weights[k];"), "overflow"),
+        ("float32", ("for (h = 0; h < 2; h++) {", "for (h = 0; h < 4; h++) {"), "bound"),
+    ],
+)
+def test_a_proof_finds_what_is_wrong(format: str, put_in: tuple[str, str], found: str, tmp_path: Path) -> None:
+    small(tmp_path / "c", "lif", format, hidden=(2,))
+    library = tmp_path / "c" / "net.c"
+    text = library.read_text()
+    assert put_in[0] in text
+    library.write_text(text.replace(*put_in))
+    _, failed = tried(tmp_path / "c", STEP)
+    assert failed and any(found in line for line in failed), failed
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("kind", INT8)
+def test_int8_steps_from_raw_states(kind: str, compiler: str, tmp_path: Path) -> None:
+    """Random and extreme memory, under sanitizers: no fault; and where spikes are 0 or 1, the bits of the integer model."""
+    plan, model = small(tmp_path / "c", **INT8[kind])
+    program = [str(build_step(tmp_path / "c", compiler, *SANITIZED))]
+    run_steps(program, plan, *raw_states(plan, 500))
+    states, inputs = raw_states(plan, 500, seed=1, spikes=True)
+    check_steps(plan, model, states, inputs, run_steps(program, plan, states, inputs))
+
+
+@pytest.mark.parametrize("neuron", FLOAT)
+def test_float32_steps_from_raw_states(neuron: str, tmp_path: Path) -> None:
+    """NaN and infinities among them: they stay where they are, and harm nothing else."""
+    if not COMPILERS:
+        pytest.skip("no C compiler")
+    plan, _ = small(tmp_path / "c", neuron, "float32")
+    program = [str(build_step(tmp_path / "c", COMPILERS[0], *SANITIZED))]
+    scores, _ = run_steps(program, plan, *raw_states(plan, 500))
+    assert np.isnan(scores).any()
+
+
+CALLS = """\
+#include "net.h"
+
+int main(void)
+{
+    static net_encoder encoder;
+    static const SAMPLE signal[NET_CHANNELS] = {7, -3}, up[NET_CHANNELS] = {1, 1}, down[NET_CHANNELS] = {1, 1};
+    net_input spikes[NET_INPUTS];
+    uint32_t drawn = 1;
+    long t;
+
+    net_encoder_init(&encoder, up, down);
+    for (t = 0; t < 20000; t++) {
+        drawn = drawn * 1664525u + 1013904223u;
+        switch (drawn >> 28) {
+        case 0: net_encoder_end(&encoder); break;
+        case 1: net_encoder_init(&encoder, up, down); break;
+        case 2: case 3: case 4: case 5: case 6: (void)net_encode(&encoder, spikes); break;
+        default: net_encoder_push(&encoder, signal);
+        }
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_an_encoder_called_in_any_order(format: str, tmp_path: Path) -> None:
+    """Under sanitizers; as the proof, without its tool."""
+    if not COMPILERS:
+        pytest.skip("no C compiler")
+    small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=HEART)
+    sample = "int32_t" if format == "int8" else "float"
+    program = build_step(tmp_path / "c", COMPILERS[0], *SANITIZED, f"-DSAMPLE={sample}", program=CALLS)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,221 @@
+"""The exported encoder: raw signal to scores, in C as in training's own stream."""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, SrnnError
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
+from srnn.data.signals.crossing import smoothing_rows
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
+from srnn.nn.network import FrozenNetwork
+from support.compiled import SANITIZED, Program, build, compilers
+from support.runs import DIGITS, make_run
+from support.signals import two_leads
+
+torch.set_num_threads(1)
+STD = (171.3, 95.7)
+"""Of the leads; no change of whole numbers is exactly a threshold, where float64 and exact arithmetic may part."""
+Format = Literal["float32", "int8"]
+
+
+def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
+    """The spikes of the library's own streaming encoders, in float64."""
+    chain = encoder.calibrated(scale=([1000.0, 1000.0], std)).stream()
+    return np.concatenate([chain.push(signal), chain.flush()])
+
+
+def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, FrozenNetwork]:
+    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
+    export_c(net, folder, "heart", format, encoder=encoder)
+    device = device_network(net, encoder)
+    model = quantise(device) if format == "int8" else device
+    return make_plan(model, "heart"), model
+
+
+def scores_of(model: FrozenNetwork, spikes: np.ndarray) -> np.ndarray:
+    """(T, 6), of spikes (T, 4)."""
+    x = spikes[None]
+    return (model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)).output[0]
+
+
+def from_signal(program: Program, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
+    """The C's scores (T, 6) of a raw signal."""
+    lines = "\n".join(",".join(f"{value:.9g}" for value in row) for row in signal)
+    rows = [line.split(",") for line in program.text("--encode", *map(str, std), given=lines).split()]
+    return np.array(rows, float).astype(DTYPES[program.plan.number])
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_c_on_a_raw_signal_is_the_stream(format: Format, rule: Any, compiler: str, tmp_path: Path) -> None:
+    """Scaled, smoothed, crossed and classified: from whole numbers of a converter to the scores of every step."""
+    encoder = CrossingPath(LevelCrossing(rule, 0.1, 0.07), 2, smoothing=7)
+    plan, model = heart(encoder, format, tmp_path / "c")
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    for samples in (3000, 8, 7, 6, 3, 1):
+        signal = two_leads(samples)
+        spikes = stream(encoder, signal)
+        assert samples < 3000 or 0.03 < spikes.mean() < 0.5
+        np.testing.assert_array_equal(encoder.in_c(signal, STD, format == "int8"), spikes)
+        np.testing.assert_array_equal(from_signal(program, signal), scores_of(model, spikes))
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_without_a_scale_a_level_crossing_has_thresholds_in_the_signals_unit(
+    format: Format, compiler: str, tmp_path: Path
+) -> None:
+    encoder = CrossingPath(LevelCrossing("send_on_delta", 20.5, 13.0), 2, scale=([0.0, 0.0], [1.0, 1.0]))
+    plan, model = heart(encoder, format, tmp_path / "c")
+    signal = two_leads(500)
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    np.testing.assert_array_equal(from_signal(program, signal, (1.0, 1.0)), scores_of(model, encoder.whole(signal)))
+    up = "{21, 21}" if format == "int8" else "{20.5f, 20.5f}"
+    assert f"#define HEART_UP {up}" in (tmp_path / "c" / "heart.h").read_text()
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: str, tmp_path: Path) -> None:
+    encoder = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7).with_std(STD)
+    plan, _ = heart(encoder, format, tmp_path / "c")
+    bare, _ = heart(CrossingPath(LevelCrossing(), 2), format, tmp_path / "bare")
+    assert plan.encoder is not None and plan.encoder.operations == (2 * 7 + 2, 2 * 7)
+    assert plan.flash_bytes == bare.flash_bytes + 49 * (1 if format == "int8" else 4)
+    program = build(tmp_path / "c", plan, compiler, "-DSRNN_COUNT")
+    lines = "\n".join(f"{a:g},{b:g}" for a, b in two_leads(300))
+    counts = json.loads(program.tried("--encode", "171.3", "95.7", given=lines).stderr)
+    assert counts["steps"] == 300 and counts["state_bytes"] == plan.state_bytes
+    assert counts["encoder_adds"] == 300 * 16 and counts["encoder_multiplies"] == 300 * 14
+    check = tmp_path / "c" / "main.c"  # how many bytes a compiler gives the encoder
+    check.write_text(
+        '#include "heart.h"\n#include <stdio.h>\n'
+        'int main(void) { printf("%d", (int)sizeof(heart_encoder)); return 0; }\n'
+    )
+    assert int(build(tmp_path / "c", plan, compiler).text(given="")) == plan.encoder.ram_bytes
+    text = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "heart.h").read_text())
+    for words in (
+        f"{plan.encoder.ram_bytes} an encoder",
+        "for the encoder 16 and 14",
+        "7 samples, order 3",
+        "late by 3 samples",
+    ):
+        assert words in text, words
+    report = json.loads((tmp_path / "c" / "export.json").read_text())
+    assert report["ram_bytes"] == plan.state_bytes + plan.encoder.ram_bytes
+    assert report["encoder"]["latency_samples"] == 3 and report["encoder"]["std"] == list(STD)
+
+
+def test_smoothing_weights_are_scipys() -> None:
+    scipy = pytest.importorskip("scipy.signal")
+    for window in (5, 7, 9, 11, 13):
+        numerators, denominator = smoothing_rows(window)
+        np.testing.assert_allclose(
+            numerators / denominator, scipy.savgol_filter(np.eye(window), window, 3, axis=0), atol=1e-12
+        )
+    assert [Fraction(int(n), smoothing_rows(7)[1]) for n in smoothing_rows(7)[0][3]] == [
+        Fraction(n, 21) for n in (-2, 3, 6, 7, 6, 3, -2)
+    ]
+
+
+def test_what_cannot_be_exported(tmp_path: Path) -> None:
+    net, crossing = SRNN(4, [3], 2), LevelCrossing()
+    with pytest.raises(SrnnError, match="odd number"):
+        CrossingPath(crossing, 2, smoothing=6)
+    with pytest.raises(SrnnError, match="2 standard deviations"):
+        export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=7).with_std((1.0,)))
+    with pytest.raises(SrnnError, match="positive"):
+        CrossingPath(crossing, 2, smoothing=7).with_std((1.0, 0.0))
+    with pytest.raises(SrnnError, match="export it as float32"):
+        export_c(net, tmp_path / "c", format="int8", encoder=CrossingPath(crossing, 2, smoothing=21))
+    export_c(net, tmp_path / "c", encoder=CrossingPath(crossing, 2, smoothing=21))
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> None:
+    encoder = CrossingPath(LevelCrossing("difference", 0.1, 0.1), 2, smoothing=7)
+    plan, model = heart(encoder, "int8", tmp_path / "c")
+    signal = np.random.default_rng(0).integers(-(2**31), 2**31, (50, 2))
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    lines = "\n".join(f"{a},{b}" for a, b in signal)
+    found = np.array([line.split(",") for line in program.text("--encode", "1e8", "1e8", given=lines).split()], int)
+    np.testing.assert_array_equal(found, scores_of(model, encoder.in_c(signal, (1e8, 1e8), True)))
+
+
+# ---- the command, and real records ------------------------------------------------------------------------------------------
+
+
+def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from srnn.cli.main import main
+
+    run = str(make_run(tmp_path / "run", "--network.neuron.threshold=0.2", recipe="ecg-records"))
+    assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
+    shown = capsys.readouterr().out
+    assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown
+    more = ["--format", "int8", "--inputs", "spikes", "--std", "171.3", "95.7", "--json"]
+    assert main(["export", "c", run, "--out", str(tmp_path / "b"), *more]) == 0
+    told = json.loads(capsys.readouterr().out)["encoder"]
+    assert told["rule"] == "send_on_delta" and told["smoothing"] == 7 and told["std"] == list(STD)
+    assert "#define ECG_UP {720, 402}" in (tmp_path / "b" / "ecg.h").read_text()  # 0.1 x 42 x std, rounded up
+    for words, message in (
+        (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),
+        (
+            ["export", "c", str(make_run(tmp_path / "digits", *DIGITS)), "--out", str(tmp_path / "c"), "--std", "1"],
+            "raw ECG",
+        ),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", compilers())
+def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> None:
+    """A record of the QT database as its converter gave it, some 225,000 samples: spikes and scores as training encodes it.
+
+    int8 is exact. float32 rounds where the stream has float64: at most 1 step of 100,000 may differ, and the scores are those of
+    its own spikes, to the bit.
+    """
+    pytest.importorskip("wfdb")
+    from srnn.data.datasets.qtdb_records import _read_wfdb, record_names, records_folder
+    from srnn.train.runs import Run
+
+    try:
+        folder = records_folder(data_dir)
+        raw = _read_wfdb(folder / record_names(folder)[1])
+    except SrnnError as error:
+        pytest.skip(f"no records: {error}")
+    signal = raw.digital.astype(float)
+    std = tuple(float(value) for value in signal.std(axis=0))
+    trained = Run.open(make_run(tmp_path / "run", "--network.neuron.threshold=0.2", recipe="ecg-records")).trained()
+    network, encoder = trained.network, trained.task.signal()
+    assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7
+    expected = stream(encoder, signal, std)
+    assert len(expected) == len(signal) and 0.01 < expected.mean() < 0.3
+    formats: tuple[Format, ...] = ("float32", "int8")
+    for format in formats:
+        export_c(network, tmp_path / format, "heart", format, encoder=encoder)  # type: ignore[arg-type]
+        device = device_network(network, encoder)
+        model = quantise(device) if format == "int8" else device
+        spikes = encoder.in_c(signal, std, format == "int8")
+        differ = int((spikes != expected).any(1).sum())
+        assert differ <= (0 if format == "int8" else len(signal) / 100_000), differ
+        plan, part = make_plan(model, "heart"), slice(0, 30_000)
+        found = from_signal(build(tmp_path / format, plan, compiler), signal[part], std)
+        np.testing.assert_array_equal(found[:-3], scores_of(model, spikes[part])[:-3])  # but for the end that is none

@@ -1,0 +1,235 @@
+"""srnn serve: streams equal the decoder, states are told and taken, recordings are offered."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from websockets.exceptions import ConnectionClosed
+
+from srnn.data.encoders.streaming import Chain, PassThrough
+from srnn.data.encoders.streaming_cochlea import CochleaStream
+from srnn.deploy.streaming import Decoder
+from srnn.train.recipes import Recipe
+from srnn.train.trained import Trained
+from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
+
+
+@pytest.mark.parametrize("size", [1, 7, 800])
+@pytest.mark.parametrize("form", ["float32", "int16", "json"])
+def test_streams_equal_the_decoder(service: Service, models: dict[str, Decoder], size: int, form: str) -> None:
+    whole = np.clip(np.round(LEADS * 200), -32768, 32767).astype("<i2") if form == "int16" else LEADS
+    client = service.stream("ecg", format="int16" if form == "int16" else "float32", probabilities=True)
+    assert client.ready["type"] == "ready" and client.ready["classes"] == ["P", "PQ", "QR", "RS", "ST", "TP"]
+    assert (client.ready["channels"], client.ready["rate"], client.ready["latency"]) == (2, 250, 0.012)
+    for first in range(0, 800, size):
+        block = whole[first : first + size]
+        if form == "json":
+            client.say(type="samples", samples=block.tolist())
+        else:
+            client.socket.send(block.tobytes())
+    heard = client.finish()
+    signal_ = (whole / 32768).astype(np.float32) if form == "int16" else LEADS
+    assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(range(800))
+    assert np.allclose(np.sum(told(heard, "probabilities"), axis=1), 1, atol=1e-5)
+    assert heard[-1] == {"type": "end", "samples": 800, "steps": 800} and told(heard, "final")[-1] is True
+
+
+def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None:
+    winners = expected(models["ecg"], LEADS)
+    changes = [w for i, w in enumerate(winners) if i in (0, 799) or w != winners[i - 1]]
+    for report, wanted in (("change", changes), ("end", winners[-1:])):
+        client = service.stream("ecg", report=report)
+        for first in range(0, 800, 130):
+            client.push(LEADS[first : first + 130])
+        assert told(client.finish()) == wanted
+    client = service.stream("ecg")
+    client.push(LEADS[:300])
+    client.say(type="reset")
+    client.pushed = 0
+    assert client.state()["samples"] in (0, 300)
+    while client.heard[-1]["samples"]:
+        client.state()
+    client.heard.clear()
+    client.push(LEADS)
+    assert told(client.finish()) == winners
+
+
+def test_a_trace_shows_every_step(service: Service, models: dict[str, Decoder]) -> None:
+    client = service.stream("ecg", trace=True)
+    client.push(LEADS[:200])
+    heard = client.finish()
+    traces = [message for message in heard if message["type"] == "trace"]
+    assert np.allclose(np.concatenate([one["input"] for one in traces]), LEADS[:200], atol=1e-5)
+    spikes = [step for one in traces for step in one["spikes"]]
+    assert len(spikes) == 197 and told(heard) == expected(
+        models["ecg"], LEADS[:200]
+    )  # the last three come with the end
+    stream = models["ecg"].stream
+    session, seen = models["ecg"].open(), []
+    session.push(LEADS[:200], lambda _: seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist()))
+    assert [step[0] for step in spikes] == seen and any(seen)
+    assert all(len(row) == 8 for one in traces for row in one["membranes"])
+
+
+def test_two_models_and_many_streams_side_by_side(service: Service, models: dict[str, Decoder]) -> None:
+    # Decoders are not to be used from two threads: the test has its own.
+    own = {name: _copy(decoder) for name, decoder in models.items()}
+    lock = threading.Lock()
+
+    def walk(number: int) -> bool:
+        with lock:
+            name, samples = ("digits", PIXELS) if number % 2 else ("ecg", LEADS[number * 10 :])
+            wanted = expected(own[name], samples)
+        client = service.stream(name)
+        for first in range(0, len(samples), 37 + number):
+            client.push(samples[first : first + 37 + number])
+        return told(client.finish()) == wanted
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(walk, range(16)))
+
+
+def test_an_encoder_that_takes_long_keeps_nobody_waiting(
+    service: Service, models: dict[str, Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = models["ecg"].signal.stream
+    release, begun = threading.Event(), threading.Event()
+
+    class Slow(Chain):
+        def push(self, block: Any) -> Any:
+            begun.set()
+            assert release.wait(20)
+            return super().push(block)
+
+    def make_slow() -> Slow:
+        encoder = Slow(make())
+        encoder.heavy = True
+        return encoder
+
+    quick = service.stream("ecg")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(models["ecg"].signal), "stream", lambda _: make_slow())
+        slow = service.stream("ecg")
+    slow.push(LEADS[:50])
+    assert begun.wait(20)
+    quick.push(LEADS[:50])
+    assert told(quick.finish(), "steps") == list(range(50))  # while the other is still at work
+    release.set()
+    slow.push(LEADS[50:])
+    assert told(slow.finish()) == expected(models["ecg"], LEADS)
+
+
+def test_the_cochlea_says_that_it_takes_long() -> None:
+    assert CochleaStream.heavy and Chain(PassThrough(1), _heavy()).heavy and not Chain(PassThrough(1)).heavy
+
+
+def _heavy() -> PassThrough:
+    encoder = PassThrough(1)
+    encoder.heavy = True
+    return encoder
+
+
+def _copy(decoder: Decoder) -> Decoder:
+    recipe = Recipe(loss=decoder.loss)
+    return Decoder(Trained(decoder.stream._net, decoder.task, recipe, seed=3), decoder.signal)
+
+
+# ---- states ----------------------------------------------------------------------------------------------------------
+
+
+def test_states_are_told_and_taken(guarded: Service, service: Service, models: dict[str, Decoder]) -> None:
+    winners = expected(models["ecg"], LEADS)
+    client = guarded.stream("ecg", state_every=200)
+    for first in range(0, 500, 50):
+        client.push(LEADS[first : first + 50])
+    kept = client.state()
+    states = [message["samples"] for message in client.heard if message["type"] == "state"]
+    assert states == [200, 400, 500] and kept["steps"] == 497
+    client.socket.close_socket()  # gone without a word
+    again = guarded.stream("ecg", state=kept["state"])
+    assert (again.ready["samples"], again.ready["steps"]) == (500, 497)
+    again.push(LEADS[500:])
+    assert told(again.finish()) == winners[497:]
+    for where, name, state, message in (
+        (guarded, "digits", kept["state"], "another network"),
+        (guarded, "ecg", kept["state"][:-8], "damaged"),
+        (guarded, "ecg", "!", "no state that this server gave"),
+        (guarded, "ecg", 7, "no state that this server gave"),
+        (guarded, "ecg", "", "no state of a stream"),
+        (service, "ecg", kept["state"], "not made here"),  # signed with the token
+    ):
+        refused = where.stream(name, state=state)
+        assert refused.ready["type"] == "error" and message in refused.ready["message"]
+
+
+@pytest.mark.slow
+def test_a_client_goes_on_after_the_server_was_killed(runs: Path, models: dict[str, Decoder]) -> None:
+    def launch(port: int) -> tuple[subprocess.Popen[str], Service]:
+        code = "import sys; from srnn.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        words = ["serve", str(runs / "ecg"), "--port", str(port), "--json", "--mean", "0,0", "--std", "5,5"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"SRNN_TOKEN": TOKEN},
+        )
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["token"] is None and ready["token_needed"] and ready["models"] == ["ecg"]
+        return process, Service(ready["port"], TOKEN)
+
+    process, running = launch(0)
+    try:
+        client = running.stream("ecg", state_every=100)
+        client.push(LEADS[:350])
+        client.state()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with pytest.raises((ConnectionClosed, OSError)):
+            while True:
+                client.hear()
+        kept = [message for message in client.heard if message["type"] == "state"][-1]
+        process.stdout.close()  # type: ignore[union-attr]
+        process, running = launch(running.port)
+        again = running.stream("ecg", state=kept["state"])
+        again.push(LEADS[kept["samples"] :])
+        winners = expected(models["ecg"], LEADS)
+        assert told(client.heard)[: kept["steps"]] + told(again.finish()) == winners
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()  # type: ignore[union-attr]
+
+
+# ---- recordings ------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_are_kept_for_the_models_that_they_fit(
+    runs: Path, models: dict[str, Decoder], tmp_path: Path
+) -> None:
+    from srnn.cli.serve import load_recording
+
+    np.save(tmp_path / "x.npy", LEADS)
+    recording = load_recording(tmp_path / "x.npy", models)
+    assert recording.models == ("ecg",) and np.array_equal(recording.samples, LEADS)
+    with serving(models, recordings=[recording]) as running:
+        status, found = running.ask("/v1/recordings")
+        assert status == 200 and found["recordings"] == [{"number": 0, "name": "x.npy", "models": ["ecg"]}]
+        assert running.ask("/v1/recordings/0") == (200, LEADS.tobytes())

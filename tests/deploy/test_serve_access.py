@@ -1,0 +1,207 @@
+"""srnn serve: nobody gets in without the token, other pages are refused, and a wrong command line is one line."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+websockets = pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
+
+from srnn.cli import serve  # noqa: E402
+from srnn.cli.main import main  # noqa: E402
+from srnn.cli.options import shared  # noqa: E402
+from srnn.deploy.serve.access import is_loopback  # noqa: E402
+from srnn.deploy.serve.listening import listen  # noqa: E402
+from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
+from srnn.deploy.streaming import Decoder  # noqa: E402
+from srnn.errors import SrnnError  # noqa: E402
+from srnn.measure.analysis.policy import ExitPolicy  # noqa: E402
+from support.serving import TOKEN, Service  # noqa: E402
+
+ROUTES = (
+    "/",
+    "/v1/models",
+    "/v1/status",
+    "/v1/recordings",
+    "/v1/recordings/0",
+    "/v1/models/ecg/classify",
+    "/nowhere",
+    "/docs",
+)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe4"]
+)
+def test_without_the_token_nobody_gets_in(guarded: Service, given: str) -> None:
+    for path in ROUTES:
+        assert guarded.ask(path, Authorization=given)[0] == 401
+        assert guarded.ask(f"{path}?token=wrong", Authorization=given)[0] == 401
+    assert guarded.ask("/v1/models/ecg/classify", b"{}", Authorization=given)[0] == 401
+    for query in (
+        "",
+        "?token=",
+        "?token=wrong",
+        f"?token={TOKEN[:-1]}",
+        f"?TOKEN={TOKEN}",
+        "?token=%ff",
+        "?" + "a&" * 50,
+    ):
+        with pytest.raises(InvalidStatus) as caught:
+            websockets.sync.client.connect(
+                f"ws://127.0.0.1:{guarded.port}/v1/models/ecg/stream{query}",
+                additional_headers={"Authorization": given},
+            )
+        assert caught.value.response.status_code == 401
+
+
+def test_with_the_token(guarded: Service) -> None:
+    assert guarded.ask("/v1/models")[0] == 200
+    assert guarded.ask(f"/v1/models?token={TOKEN}", Authorization="")[0] == 200
+    assert b"srnn live" in guarded.ask(f"/?token={TOKEN}", Authorization="")[1]
+    assert guarded.ask("/docs")[0] == guarded.ask("/openapi.json")[0] == 404
+    url = f"ws://127.0.0.1:{guarded.port}/v1/models/ecg/stream?token={TOKEN}"
+    with websockets.sync.client.connect(url) as stream:
+        stream.send('{"type": "start"}')
+        assert json.loads(stream.recv())["type"] == "ready"
+
+
+def test_other_pages_and_names_are_refused(service: Service) -> None:
+    host = f"127.0.0.1:{service.port}"
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{service.port + 1}", "http://[", ""):
+        assert service.ask("/v1/models", Origin=origin)[0] == 403
+        with pytest.raises(InvalidStatus, match="403"):
+            service.open("ecg", origin=origin or "file://")
+    assert service.ask("/v1/models", Origin=f"http://{host}")[0] == 200
+    for name in ("evil.example", "127.0.0.1.evil.example", "[", "", "10.0.0.1", "localhost@evil.example:80"):
+        assert service.ask("/v1/models", Host=name)[0] in (400, 403)
+    assert service.ask("/v1/models", Host=f"localhost:{service.port}")[0] == 200
+
+
+def test_what_is_exposed_needs_a_good_token() -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):
+        with pytest.raises(SrnnError, match="others can reach this server: give it a token"):
+            check_exposure(host, None)
+        check_exposure(host, TOKEN)
+    with pytest.raises(SrnnError, match="16 characters or more"):
+        check_exposure("127.0.0.1", "short")
+    assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "[::1]", "127.9.9.9", "0.0.0.0", "x", "")] == [
+        True, True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
+def test_refusals_leave_nothing_in_the_log(guarded: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Anyone could fill it."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    try:
+        for path, status in (
+            (f"ecg/stream?token={TOKEN}x", 401),
+            (f"nothing/stream?token={TOKEN}", 404),
+            ("ecg/stream", 401),
+        ):
+            with pytest.raises(InvalidStatus) as caught:
+                websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
+            assert caught.value.response.status_code == status and b"detail" in caught.value.response.body
+        with socket.create_connection(("127.0.0.1", guarded.port), 10) as raw:
+            raw.sendall(b"\x00\x01 nonsense\r\n\r\n")
+            raw.recv(1000)
+        stream = guarded.open("ecg")
+        stream.send(b"\xff\xff", text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv(timeout=20)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1007
+        assert guarded.ask("/v1/models")[0] == 200  # it has dealt with all of them
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_options_go_to_the_models_that_can_have_them(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.json"
+    ExitPolicy("ce_mean", 0, 0.9).save(policy)
+    parser = argparse.ArgumentParser(parents=[shared(*serve.SHARED)])
+    serve.add_arguments(parser)
+
+    def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
+        return serve.load_models(parser.parse_args([str(runs / "ecg"), str(runs / "digits"), *words]))
+
+    models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
+    assert (
+        models["ecg"].policy is None and models["digits"].policy is not None and models["ecg"].signal.latency == 0.012
+    )
+    assert sorted(notes) == [
+        "--exit does not apply to ecg",
+        "--mean does not apply to digits",
+        "--std does not apply to digits",
+    ]
+    assert load()[1] == []
+    both = [str(runs / "ecg"), str(runs / "digits")]
+    assert "--gain applies to none of the models" in refused(capsys, *both, "--gain", "2")
+    for words, message in ((["--mean", "1,1", "--std", "1,1"], "A scale belongs to an ECG signal"),
+                           (["--calibrate", "3"], "Nothing of this input is calibrated")):  # fmt: skip
+        assert message in refused(capsys, both[0], "--input", "steps", *words)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["serve", *words]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("srnn: ") and shown.err.count("\n") == 1
+    return shown.err
+
+
+def test_mistakes_are_one_line(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SRNN_TOKEN", raising=False)
+    ecg, token = str(runs / "ecg"), tmp_path / "token"
+    assert "is no run" in refused(capsys, "nowhere")
+    assert "two models named 'ecg'" in refused(capsys, ecg, ecg)
+    assert "letters, digits" in refused(capsys, f"a/b={ecg}")
+    assert "others can reach this server" in refused(capsys, ecg, "--host", "0.0.0.0")
+    assert "--port is a number" in refused(capsys, ecg, "--port", "70000")
+    assert "above 0" in refused(capsys, ecg, "--max-streams", "0")
+    assert "exclude each other" in refused(capsys, ecg, "--new-token", "--token-file", "x")
+    assert "Cannot read the token" in refused(capsys, ecg, "--token-file", str(token))
+    token.write_text("\n")
+    assert "holds no token" in refused(capsys, ecg, "--token-file", str(token))
+    token.write_text("short\n")
+    assert "16 characters" in refused(capsys, ecg, "--token-file", str(token))
+    assert "fits no model" in refused(capsys, ecg, "--recording", str(token))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "Cannot listen on 127.0.0.1" in refused(capsys, ecg, "--port", str(taken.getsockname()[1]))
+    assert "Cannot listen on" in refused(capsys, ecg, "--host", "192.0.2.1", "--new-token")
+
+
+def test_small_messages_leave_at_once() -> None:
+    """asyncio sets TCP_NODELAY where a socket names its protocol only; what it accepts inherits the name."""
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_what_is_loaded_is_left_out_of_garbage_collections() -> None:
+    before, thresholds = gc.get_freeze_count(), gc.get_threshold()
+    try:
+        spare_collections()
+        assert gc.get_freeze_count() > before + 1000
+        assert gc.get_threshold()[2] > thresholds[2]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)

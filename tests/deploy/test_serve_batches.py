@@ -1,0 +1,122 @@
+"""srnn serve: batches equal streams; bodies and routes that are none are refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from websockets.exceptions import InvalidStatus
+
+from srnn.data.encoders import Statistics
+from srnn.deploy.streaming import Decoder
+from srnn.train.runs import Run
+from support.runs import SPOKEN, make_run
+from support.serving import LEADS, Service, expected, serving
+
+
+def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> None:
+    signals = np.random.default_rng(3).random((3, 40, 1)).astype(np.float32)
+    body = json.dumps({"inputs": signals.tolist()}).encode()
+    status, found = service.ask("/v1/models/digits/classify", body, Content_Type="application/json")
+    assert status == 200 and [one["class"] for one in found["results"]] == [
+        expected(models["digits"], signal_)[-1] for signal_ in signals
+    ]
+    assert all(abs(sum(one["probabilities"]) - 1) < 1e-4 and one["steps"] == 40 for one in found["results"])
+    for array in (signals, np.asfortranarray(signals.astype(np.float64))):
+        file = io.BytesIO()
+        np.save(file, array)
+        assert service.ask("/v1/models/digits/classify", file.getvalue(), Content_Type="application/x-npy") == (
+            200,
+            found,
+        )
+    file = io.BytesIO()
+    np.save(file, LEADS[None])
+    status, found = service.ask("/v1/models/ecg/classify", file.getvalue(), Content_Type="application/x-npy")
+    assert found["results"][0]["classes"] == expected(models["ecg"], LEADS)
+
+
+def test_a_batch_of_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srnn.data.datasets.spoken_digits import SpokenDigitsTask
+
+    run = Run.open(make_run(tmp_path / "run", *SPOKEN))
+    ones = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
+    monkeypatch.setattr(SpokenDigitsTask, "statistics", lambda self, data_dir: ones)
+    decoder = Decoder.from_run(tmp_path / "run")
+    assert np.array_equal(run.statistics().mean, ones.mean)  # type: ignore[union-attr]
+    sound = (np.sin(np.arange(4000) / 5) * 9000).astype("<i2")
+
+    def clip(rate: int) -> bytes:
+        file = io.BytesIO()
+        with wave.open(file, "wb") as writer:
+            writer.setnchannels(1)
+            writer.setsampwidth(2)
+            writer.setframerate(rate)
+            writer.writeframes(sound.tobytes())
+        return file.getvalue()
+
+    with serving({"words": decoder}) as running:
+        status, found = running.ask("/v1/models/words/classify", clip(8000), Content_Type="audio/wav")
+        assert status == 200 and found["results"][0]["steps"] == 51
+        status, found = running.ask("/v1/models/words/classify", clip(16000), Content_Type="audio/wav")
+        assert status == 422 and "16000 samples a second; this network reads 8000" in found["detail"]
+        status, found = running.ask("/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav")
+        assert status == 422 and "cut off" in found["detail"]
+
+
+NPY = io.BytesIO()
+np.save(NPY, np.ones((1, 20, 1)))
+HUGE = NPY.getvalue().replace(b"(1, 20, 1)", b"(1 ,2**9,1)").replace(b"(1 ,2**9,1)", b"(9, 99999,1)"[:11])
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "message"),
+    [
+        ("application/json", b"", 422, "not JSON"),
+        ("application/json", b"[" * 200000, 422, "not JSON"),
+        ("application/json", b"{}", 422, "a list of sequences"),
+        ("application/json", b'{"inputs": []}', 422, "a list of sequences"),
+        ("application/json", b'{"inputs": [[]]}', 422, "no samples"),
+        ("application/json", b'{"inputs": [[[1, 2]]]}', 422, "rows of 1 numbers"),
+        ("application/json", b'{"inputs": [[[1], [2, 3]]]}', 422, "same length"),
+        ("application/json", b'{"inputs": [[["a"]]]}', 422, "rows of numbers"),
+        ("application/json", b'{"inputs": [[[NaN]]]}', 422, "not finite"),
+        ("application/json", b'{"inputs": [[[1e999]]]}', 422, "not finite"),
+        ("application/json", b'{"inputs": [[[1e300]]]}', 422, "not finite"),
+        ("application/json", b'{"inputs": [[[1]]]}', 422, "ended after 1 samples"),
+        ("application/json", b'{"inputs": [[[' + b"9" * 6000 + b"]]]}", 422, ""),
+        ("application/x-npy", b"x", 422, "no .npy file"),
+        ("application/x-npy", NPY.getvalue()[:-1], 422, "no .npy file"),
+        ("application/x-npy", NPY.getvalue()[:80], 422, "no .npy file"),
+        ("application/x-npy", NPY.getvalue().replace(b"20", b"99"), 422, "no .npy file"),
+        ("application/x-npy", NPY.getvalue().replace(b"<f8", b"|O8"), 422, "no .npy file"),
+        (
+            "application/x-npy",
+            NPY.getvalue().replace(b"(1, 20, 1)", b"(2, 10, 1)").replace(b"2, 10", b"20, 1"),
+            422,
+            "",
+        ),
+        ("audio/wav", b"x", 422, "not sound"),
+        ("text/plain", b"x", 422, "content type"),
+        ("application/json", b" " * 5_000_000, 413, "4194304 bytes at most"),
+    ],
+)
+def test_bad_batches(service: Service, kind: str, body: bytes, status: int, message: str) -> None:
+    found, answer = service.ask("/v1/models/digits/classify", body, Content_Type=kind)
+    assert found == status and message in answer["detail"]
+
+
+def test_routes_that_are_not_there(service: Service) -> None:
+    assert service.ask("/v1/models/nothing/classify", b"{}")[0] == 404
+    assert service.ask("/v1/recordings/7")[0] == 404 and service.ask("/v1/recordings/x")[0] == 422
+    assert service.ask("/v1/models/ecg/classify")[0] == 405
+    with pytest.raises(InvalidStatus, match="404"):
+        service.open("nothing")

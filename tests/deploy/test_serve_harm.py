@@ -1,0 +1,252 @@
+"""srnn serve: no client harms another; limits hold."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from srnn.deploy.serve.limits import Limits
+from srnn.deploy.streaming import Decoder
+from srnn.errors import SrnnError
+from support.serving import LEADS, QUICK, Service, expected, serving, told
+
+BAD_STARTS: list[tuple[Any, str]] = [
+    (b"\0\0\0\0", "first message"),
+    ("", "JSON object"),
+    ("[]", "has a type"),
+    ("{", "JSON object"),
+    ("[" * 100000, "JSON object"),
+    ('{"type": "begin"}', "has a type"),
+    ('{"type": "finish"}', "first message"),
+    ('{"type": "start", "formt": "int16"}', "Did you mean 'format'?"),
+    ('{"type": "start", "format": "int8"}', "'format' is one of"),
+    ('{"type": "start", "report": []}', "'report' is one of"),
+    ('{"type": "start", "trace": 1}', "true or false"),
+    ('{"type": "start", "state_every": 0}', "at least 1"),
+    ('{"type": "start", "state": {}}', "no state"),
+]
+BAD_MESSAGES: list[tuple[Any, str]] = [
+    (b"\0" * 7, "ends within a sample of 8"),
+    (np.array([np.nan, 1], "<f4").tobytes(), "not finite"),
+    (np.array([1, -np.inf], "<f4").tobytes(), "not finite"),
+    ('{"type": "start"}', "started once"),
+    ('{"type": "samples"}', "rows of numbers"),
+    ('{"type": "samples", "samples": [[1, 2, 3]]}', "rows of 2 numbers"),
+    ('{"type": "samples", "samples": {"a": 1}}', "rows of numbers"),
+    ('{"type": "samples", "samples": [[1], [2, 3]]}', "same length"),
+    ("null", "has a type"),
+]
+
+
+@pytest.mark.parametrize(("message", "answer"), BAD_STARTS)
+def test_bad_starts_end_their_stream_only(service: Service, message: Any, answer: str) -> None:
+    stream = service.open("ecg")
+    stream.send(message)
+    found = json.loads(stream.recv(timeout=20))
+    assert found["type"] == "error" and answer in found["message"]
+    with pytest.raises(ConnectionClosed) as caught:
+        stream.recv(timeout=20)
+    assert caught.value.rcvd is not None and caught.value.rcvd.code == 1008
+
+
+def test_bad_messages_end_their_stream_only(service: Service, models: dict[str, Decoder]) -> None:
+    honest = service.stream("ecg")
+    pieces = iter(np.array_split(LEADS, len(BAD_MESSAGES) + 1))
+    for message, answer in BAD_MESSAGES:
+        honest.push(next(pieces))
+        bad = service.stream("ecg")
+        bad.push(LEADS[:5])
+        bad.socket.send(message)
+        while (found := bad.hear())["type"] != "error":
+            pass
+        assert answer in found["message"]
+        with pytest.raises(ConnectionClosed):
+            bad.hear()
+    honest.push(next(pieces))
+    assert told(honest.finish()) == expected(models["ecg"], LEADS)
+
+
+def _send_raw(port: int, data: bytes, wait: float = 0.0) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 10) as raw:
+        try:
+            raw.sendall(data)
+            time.sleep(wait)
+            raw.settimeout(5)
+            return raw.recv(65536)
+        except OSError:
+            return b""
+
+
+UPGRADE = (
+    b"GET /v1/models/ecg/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def _oversized(service: Service) -> None:
+    client = service.stream("ecg")
+    with pytest.raises(ConnectionClosed) as caught:
+        client.socket.send(b"\0" * 300_000)
+        while True:
+            client.hear()
+    assert caught.value.rcvd is None or caught.value.rcvd.code == 1009
+
+
+def _endless_fragments(service: Service) -> None:
+    client = service.stream("ecg")
+    with pytest.raises(ConnectionClosed):
+        client.socket.send(b"\0" * 4096 for _ in range(1000))
+        while True:
+            client.hear()
+
+
+def _garbage(service: Service) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        _send_raw(service.port, rng.bytes(3000))
+        _send_raw(service.port, UPGRADE + rng.bytes(500))
+    _send_raw(service.port, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20000)
+    _send_raw(service.port, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"y" * 200_000)
+
+
+def _flood(service: Service) -> None:
+    client = service.stream("ecg", report="end")
+    block = np.zeros((30000, 2), "<f4").tobytes()
+    for _ in range(4):
+        client.socket.send(block)
+    client.finish()
+
+
+def _never_reads(service: Service) -> None:
+    """Asks for everything and takes nothing."""
+    with socket.create_connection(("127.0.0.1", service.port), 10) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.sendall(UPGRADE)
+        text = json.dumps({"type": "start", "probabilities": True, "trace": True}).encode()
+        raw.sendall(_frame(1, text))
+        raw.settimeout(0.2)
+        began, block = time.monotonic(), _frame(2, np.zeros((4000, 2), "<f4").tobytes())
+        rest = b""
+        while time.monotonic() - began < 25:
+            rest = rest or block
+            try:
+                rest = rest[raw.send(rest) :]
+            except TimeoutError:
+                continue
+            except OSError:  # reset by the server
+                return
+    raise AssertionError("a client that never reads was served on and on")
+
+
+def _frame(opcode: int, data: bytes) -> bytes:
+    """A masked frame (with a mask of zeros)."""
+    size = len(data)
+    head = bytes([0x80 | opcode]) + (
+        bytes([0x80 | size]) if size < 126
+        else bytes([0x80 | 126]) + size.to_bytes(2, "big") if size < 65536
+        else bytes([0x80 | 127]) + size.to_bytes(8, "big")
+    )  # fmt: skip
+    return head + b"\0\0\0\0" + data
+
+
+def _pings_without_reading(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), 10) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.sendall(UPGRADE + _frame(1, b'{"type": "start"}'))
+        raw.settimeout(8)
+        pings = _frame(9, b"x" * 125) * 500
+        try:
+            for _ in range(400):
+                raw.sendall(pings)
+        except OSError:
+            return
+    raise AssertionError("26 MB of answers to pings were kept")
+
+
+def _slow_start(service: Service) -> None:
+    """Connections that say nothing, or begin and stop; and a stream that never starts."""
+    began = time.monotonic()
+    assert _send_raw(service.port, b"") == b"" and _send_raw(service.port, b"GET / HTT") == b""
+    assert time.monotonic() - began < 6
+    with pytest.raises(ConnectionClosed), service.open("ecg") as stream:
+        assert "did not start for 1 s" in stream.recv(timeout=5)
+        stream.recv(timeout=5)
+    assert b" 408 " in _send_raw(
+        service.port,
+        b"POST /v1/models/ecg/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{", 1.5,
+    )  # fmt: skip
+
+
+HARM = (_oversized, _endless_fragments, _garbage, _flood, _never_reads, _pings_without_reading, _slow_start)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_hostile_clients_harm_no_other_stream(models: dict[str, Decoder], caplog: pytest.LogCaptureFixture) -> None:
+    wanted = expected(models["ecg"], LEADS)
+    with serving(models) as running, ThreadPoolExecutor(len(HARM)) as pool:
+        honest = [running.stream("ecg") for _ in range(4)]
+        harm = [pool.submit(one, running) for one in HARM]
+        longest, at = 0.0, 0
+        while at < 800 or not all(one.done() for one in harm):
+            if at < 800:
+                for client in honest:
+                    began = time.monotonic()
+                    client.push(LEADS[at : at + 5])
+                    client.state()
+                    longest = max(longest, time.monotonic() - began)
+                at += 5
+            else:
+                time.sleep(0.05)
+        for one in harm:
+            one.result()
+        assert all(told(client.finish()) == wanted for client in honest)
+        status = running.ask("/v1/status")[1]
+    assert longest < 5 and status["streams"] <= 1, (longest, status)  # generous: the machine may be busy
+    # Of the server; the hostile clients' own library may stumble when it is cut off.
+    records = [record for record in caplog.records if record.name != "websockets.client"]
+    assert not [record for record in records if "Traceback" in (record.exc_text or "")]
+
+
+def test_limits_of_streams(models: dict[str, Decoder]) -> None:
+    with serving(models, limits=Limits(streams=2, idle_seconds=0.3, stream_seconds=1.2)) as running:
+        first, second = running.stream("ecg"), running.stream("ecg")
+        with pytest.raises(InvalidStatus, match="503"):
+            running.open("ecg")
+        assert "sent nothing for 0.3 s" in second.hear()["message"]
+        with pytest.raises(ConnectionClosed) as caught:
+            second.hear()
+        assert caught.value.rcvd is not None and caught.value.rcvd.code == 4408
+        until = time.monotonic() + 10
+        while running.ask("/v1/status")[1]["streams"]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with pytest.raises(ConnectionClosed):
+            while True:
+                first.hear()
+        long = running.stream("ecg", report="end")
+        while True:
+            long.push(LEADS[:5])
+            try:
+                message = json.loads(long.socket.recv(timeout=0.1))
+            except TimeoutError:
+                continue
+            assert "lasts 1.2 s at most" in message["message"]
+            break
+        assert running.ask("/v1/status")[1]["refused"] == 1
+    for bad in (0, -1, float("inf"), float("nan"), True, "5"):
+        with pytest.raises(SrnnError, match="above 0"):
+            Limits(streams=bad)  # type: ignore[arg-type]
+    assert QUICK.streams == 2000

@@ -1,0 +1,166 @@
+"""The live page in a real browser: a recording, a microphone, a lost server, light and dark, a phone, the keyboard."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
+
+from srnn.data.datasets.spoken_digits import SpokenDigitsTask
+from srnn.data.encoders import Statistics
+from srnn.deploy.serve.app import Recording
+from srnn.deploy.streaming import Decoder
+from support.browser import Browser, find_browser
+from support.runs import RECORDS, SPOKEN, make_run
+from support.serving import Service, serving
+
+pytestmark = pytest.mark.slow
+TOKEN = "a-token-that-nobody-guesses"
+BROWSER = find_browser()
+BEATS = np.stack([np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1)
+READY = "typeof model === 'object' && model && document.querySelector('#source').options.length > 1"
+COUNT = "(view ? view.count : 0)"
+INK = """(id => { const c = document.getElementById(id), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+          let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
+    folder, patch = tmp_path_factory.mktemp("runs"), pytest.MonkeyPatch()
+    make_run(folder / "ecg", *RECORDS)
+    make_run(folder / "words", *SPOKEN)
+    ones = Statistics(np.full(120, -5, np.float32), np.full(120, 3, np.float32))
+    patch.setattr(SpokenDigitsTask, "statistics", lambda self, data_dir: ones)
+    try:
+        return {
+            "ecg": Decoder.from_run(folder / "ecg", scale=([0.1, 0], [0.3, 0.7])),
+            "words": Decoder.from_run(folder / "words"),
+        }
+    finally:
+        patch.undo()
+
+
+@pytest.fixture
+def service(models: dict[str, Decoder]) -> Iterator[Service]:
+    recording = Recording("beats <b>", BEATS.astype(np.float32), ("ecg",))
+    with serving(models, TOKEN, recordings=[recording]) as running:
+        yield running
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed: the live page is not tested in a browser")
+    flags = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        "--autoplay-policy=no-user-gesture-required",
+    )
+    with Browser(BROWSER, tmp_path, *flags) as running:
+        yield running
+
+
+def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp_path: Path) -> None:
+    browser.size(1000, 1100)
+    browser.open(f"{service.url}/?token={TOKEN}")
+    browser.wait(READY)
+    assert browser.value("location.search") == "" and "beats <b>" in browser.value("document.body.innerText")
+    for canvas in ("input", "spikes", "membranes", "classes"):
+        assert browser.value(f"{INK}('{canvas}')") == 0
+    browser.key(" ")
+    browser.wait(f"{COUNT} > 400")
+    for canvas in ("input", "spikes", "membranes", "classes"):
+        browser.wait(f"{INK}('{canvas}') > 100")
+    label = browser.value("document.querySelector('#label').textContent")
+    assert label in ("P", "PQ", "QR", "RS", "ST", "TP")
+    shown = browser.value("[...document.querySelectorAll('#bars b')].map(b => parseInt(b.textContent))")
+    assert len(shown) == 6 and 95 <= sum(shown) <= 105
+    light = browser.value("getComputedStyle(document.body).backgroundColor")
+    browser.dark(True)
+    dark = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert light != dark
+    browser.key("t")
+    assert browser.value("getComputedStyle(document.body).backgroundColor") == light
+    browser.size(360, 740, mobile=True)
+    browser.wait("document.documentElement.scrollWidth <= innerWidth && document.querySelector('#input').width <= 360")
+    browser.picture(tmp_path / "phone.png")
+    assert (tmp_path / "phone.png").stat().st_size > 5000
+    browser.key(" ")
+    browser.wait("document.querySelector('#status').textContent === 'stopped'")
+    before = browser.value(COUNT)
+    browser.key("r")
+    assert before > 400 and browser.value(COUNT) == 0
+    assert browser.value("performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))")
+    assert browser.errors == []
+
+
+def test_the_microphone_is_heard(service: Service, browser: Browser) -> None:
+    browser.open(f"{service.url}/?token={TOKEN}")
+    browser.wait(READY)
+    browser.value("(() => { const m = document.querySelector('#model'); m.value = 'words'; m.onchange(); })()")
+    assert browser.value("document.querySelector('#source').value") == "mic"
+    browser.key(" ")
+    browser.wait(f"{COUNT} > 150")
+    loud = browser.value("Math.max(...view.input.map(row => Math.abs(row[0])))")
+    assert loud > 0.01  # the browser's own beep
+    assert browser.value("document.querySelector('#label').textContent") in "0123456789" and browser.errors == []
+
+
+def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], browser: Browser) -> None:
+    recording = Recording("beats", BEATS.astype(np.float32), ("ecg",))
+    with serving(models, recordings=[recording]) as first:
+        browser.open(first.url + "/")
+        browser.wait(READY)
+        browser.key(" ")
+        browser.wait(f"lastState && {COUNT} > 300")
+        port = first.port
+    browser.wait("document.querySelector('#status').textContent.startsWith('connection lost')")
+    before = browser.value("view.at")
+    with serving(models, port=port, recordings=[recording]):
+        browser.wait("document.querySelector('#status').textContent.startsWith('went on at sample')")
+        browser.wait(f"view.at > {before} + 200")
+    assert browser.value("view.at") < 5000
+
+
+def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
+    browser.open(f"{service.url}/?token={TOKEN}")
+    browser.wait(READY)
+    rows = "a,b\\n1,2\\n# note\\n3;4\\n\\n5 6\\n"
+    assert browser.value(f"[...parseRows('{rows}', 2)]") == [1, 2, 3, 4, 5, 6]
+    for text, problem in (
+        ("1,2\\n3", "Line 2 has 1 numbers; 2 are needed."),
+        ("1,2\\nx,y", "Line 2 is no row"),
+        ("", "holds no"),
+    ):
+        found = browser.value(
+            f"(() => {{ try {{ parseRows('{text}', 2); return ''; }} catch (e) {{ return e.message; }} }})()"
+        )
+        assert problem in found
+    browser.value("(() => { const s = document.querySelector('#source'); s.value = 'file'; s.onchange(); })()")
+    browser.key(" ")
+    browser.wait("document.querySelector('#status').textContent === 'Choose a file first.'")
+    assert browser.value("document.querySelector('#status').className") == "bad"
+
+
+def test_without_the_token_the_page_is_not_given(service: Service, browser: Browser) -> None:
+    browser.open(service.url + "/")
+    browser.wait("document.body && document.body.innerText.includes('needs its token')")
+    assert service.ask("/", Authorization="")[0] == 401
+
+
+def test_the_page_is_one_file_and_says_so(service: Service) -> None:
+    """What holds without a browser too: no address of another server, a policy that forbids all, and its titles."""
+    request = urllib.request.Request(service.url + "/", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request) as reply:
+        text, policy = reply.read().decode(), reply.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "connect-src 'self'" in policy
+    assert "http://" not in text and "https://" not in text and "src=" not in text and "@import" not in text
+    assert '<html lang="en">' in text and "viewport" in text and 'aria-live="polite"' in text
+    assert len(text) < 60_000

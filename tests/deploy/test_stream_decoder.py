@@ -1,0 +1,332 @@
+"""Decoders: streams equal whole-sequence evaluation, for any blocks, with states kept as bytes, for every task."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SrnnError
+from srnn.data.encoders import Statistics
+from srnn.data.tasks import create_task
+from srnn.deploy.streaming import Decisions, Decoder, Session
+from srnn.deploy.streaming.saved import pack, unpack
+from srnn.measure.analysis.policy import ExitPolicy
+from srnn.nn.losses import Loss
+from srnn.train.runs import Run
+from support.runs import DIGITS, SPOKEN, make_run
+from support.streams import decoder, network
+from support.tiny import TinyStepTask, TinyTask
+
+QUICK = settings(max_examples=12, deadline=None)
+CUTS = st.lists(st.floats(0, 1), max_size=5)
+SUMMED = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
+
+
+def joined(parts: list[Decisions]) -> Decisions:
+    return Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def streamed(session: Session, x: np.ndarray, cuts: list[float], key: bytes | None = None) -> Decisions:
+    """All decisions of a signal that is cut at these places; with a key, through bytes at each of them."""
+    places = [0, *sorted(round(cut * len(x)) for cut in cuts), len(x)]
+    parts = []
+    for a, b in itertools.pairwise(places):
+        parts.append(session.push(x[a:b]))
+        if key is not None:
+            session = session.decoder.restore(session.save(key), key)
+    return joined([*parts, session.finish()])
+
+
+def equal(one: Decisions, other: Decisions) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def ones(count: int) -> Statistics:
+    return Statistics(np.full(count, -8, np.float32), np.full(count, 3, np.float32))
+
+
+# Every task with an online network: what is pushed, and how the whole of it is encoded.
+LIVE: dict[str, tuple[dict[str, Any], Any]] = {
+    "ecg": ({"source": "records"}, lambda rng: rng.standard_normal((160, 2)).cumsum(0)),
+    "digits": ({"window": 4}, lambda rng: rng.random((64, 1))),
+    "smnist": ({"window": 8}, lambda rng: rng.integers(0, 256, (90, 1))),
+    "gsc": ({"normalise": "training"}, lambda rng: 0.1 * rng.standard_normal((5000, 1))),
+    "phones": ({"normalise": "training", "ternary": 0.2}, lambda rng: 0.1 * rng.standard_normal((4000, 1))),
+    "spoken-digits": ({"normalise": "training", "derivatives": 1}, lambda rng: 0.1 * rng.standard_normal((3000, 1))),
+}
+STEPS: dict[str, dict[str, Any]] = {
+    "ecg": {}, "shd": {}, "ssc": {"pool": 5}, "psmnist": {}, "soli": {}, "soli_sequence": {}, "timit": {},
+    "spoken-digits-spikes": {"pool": 5}, "digits": {}, "smnist": {}, "gsc": {}, "phones": {}, "spoken-digits": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIVE)
+@QUICK
+@given(seed=st.integers(0, 1000), cuts=CUTS, start=st.integers(0, 30))
+def test_signals_in_blocks_change_no_bit_and_equal_the_whole(
+    name: str, seed: int, cuts: list[float], start: int
+) -> None:
+    options, make = LIVE[name]
+    task = create_task(name, **options)
+    scale: dict[str, Any] = {"scale": ([0.5, 1], [2, 3])} if name == "ecg" else {}
+    live = task.live().calibrated(**scale)
+    if "statistics" in live.settings:
+        live = live.calibrated(statistics=ones(task.inputs))
+    assert live.form == "signal"
+    x = make(np.random.default_rng(seed))
+    shared = decoder(task, signal=live, start=start)
+    expected = streamed(shared.open(), x, [])
+    assert equal(streamed(shared.open(), x, cuts), expected)
+    assert equal(streamed(shared.open(), x, cuts, b"secret"), expected)
+    # And the reference, over the steps that the encoder gives.
+    encoder = live.stream()
+    steps = np.concatenate([encoder.push(x), encoder.flush()]).astype(np.float64)
+    net = network(task, backend="reference")
+    with torch.no_grad():
+        output = net(torch.from_numpy(steps)[None])[0]
+    loss = Loss.for_task(shared.loss, task)
+    if task.kind == "per_step":
+        assert np.allclose(expected.scores, output[0].numpy(), atol=1e-9)
+    else:
+        for length in (1, start, start + 1, len(steps)):
+            if 1 <= length <= len(steps):
+                whole = loss.scores(output, torch.tensor([length]))[0].numpy()
+                assert np.allclose(expected.scores[length - 1], whole, atol=1e-9)
+    assert expected.final[-1] and not expected.final[:-1].any() and len(steps) == len(expected.scores)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_tasks_steps_in_blocks_change_no_bit(name: str) -> None:
+    task = create_task(name, **STEPS[name])
+    x = (np.random.default_rng(1).random((60, task.inputs)) < 0.1).astype(np.float32)
+    shared = decoder(task)
+    expected = streamed(shared.open(), x, [])
+    assert equal(streamed(shared.open(), x, [0.2, 0.21, 0.8], b"k"), expected)
+    assert equal(streamed(shared.open(), x, [i / 60 for i in range(60)]), expected)
+    with torch.no_grad():
+        output = network(task, backend="reference")(torch.from_numpy(x.astype(np.float64))[None])[0]
+    whole = Loss.for_task(shared.loss, task).scores(output)[0].numpy()
+    assert np.allclose(expected.scores if task.kind == "per_step" else expected.scores[-1], whole, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", SUMMED)
+@QUICK
+@given(length=st.integers(1, 40), start=st.integers(0, 12), cuts=CUTS, segment=st.none() | st.integers(1, 45))
+def test_scores_are_the_losses_of_every_prefix(
+    loss: str, length: int, start: int, cuts: list[float], segment: int | None
+) -> None:
+    task = TinyTask()
+    x = (np.random.default_rng(length).random((length, 3)) < 0.4).astype(np.float32)
+    shared = decoder(task, loss, start=start, segment=segment)
+    found = streamed(shared.open(), x, cuts)
+    assert equal(found, streamed(shared.open(), x, cuts, b""))
+    config = Loss.for_task(shared.loss, task)
+    net = network(task, "spike_count" if loss == "ce_spike_count" else "integrator", backend="reference")
+    size = segment or length
+    for begin in range(0, length, size):
+        piece = torch.from_numpy(x[begin : begin + size].astype(np.float64))[None]
+        with torch.no_grad():
+            output = net(piece)[0]
+        for t in range(piece.shape[1]):
+            whole = config.scores(output[:, : t + 1])[0].numpy()
+            assert np.allclose(found.scores[begin + t], whole, atol=1e-9)
+    ends = [min(begin + size, length) - 1 for begin in range(0, length, size)]
+    assert np.flatnonzero(found.final[:length]).tolist() in (ends, ends[:-1]) and found.final[-1]
+    assert np.allclose(shared.probabilities(found.scores).sum(-1), 1)
+
+
+def test_a_session_has_its_own_state() -> None:
+    task = TinyTask()
+    shared, rng = decoder(task), np.random.default_rng(0)
+    signals = [(rng.random((30, 3)) < 0.4).astype(np.float32) for _ in range(5)]
+    expected = [streamed(shared.open(), x, []) for x in signals]
+    sessions = [shared.open() for _ in signals]
+    parts: list[list[Decisions]] = [[] for _ in signals]
+    for t in range(30):
+        for number, session in enumerate(sessions):
+            parts[number].append(session.push(signals[number][t : t + 1]))
+    for number, session in enumerate(sessions):
+        assert session.samples == session.steps == 30
+        got = joined([*parts[number], session.finish()])
+        assert np.array_equal(got.scores[:30], expected[number].scores[:30])
+        session.reset()
+        assert equal(streamed(session, signals[number], [0.5]), expected[number])
+
+
+# ---- early exit ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", SUMMED)
+@QUICK
+@given(
+    seed=st.integers(0, 1000),
+    confidence=st.sampled_from([0.34, 0.36, 0.4, 0.6]),
+    patience=st.integers(1, 5),
+    earliest=st.integers(1, 55),
+    cuts=CUTS,
+)
+def test_exits_are_the_policys(
+    loss: str, seed: int, confidence: float, patience: int, earliest: int, cuts: list[float]
+) -> None:
+    task, x = TinyTask(), (np.random.default_rng(seed).random((50, 3)) < 0.4).astype(np.float32)
+    policy = ExitPolicy(loss, 3, confidence, 0.0, patience, earliest)
+    shared = decoder(task, loss, start=3, policy=policy)
+    found = streamed(shared.open(), x, cuts)
+    assert equal(found, streamed(shared.open(), x, cuts, b""))
+    net = network(task, "spike_count" if loss == "ce_spike_count" else "integrator")
+    output = decoder(task, loss, net=net).stream.run(x)
+    decided = policy.decide(output)
+    assert found.final[-1] and not found.final[:-1].any()
+    assert found.steps[-1] + 1 == decided.steps and found.winners[-1] == decided.classes
+
+
+def test_an_exit_rests_until_the_next_segment() -> None:
+    task, x = TinyTask(), np.ones((40, 3), np.float32)
+    shared = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3), segment=15)
+    found = streamed(shared.open(), x, [0.4])
+    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32] and np.flatnonzero(found.final).tolist() == [
+        2,
+        5,
+        8,
+    ]
+    assert np.array_equal(found.scores[:3], found.scores[3:6])
+    late = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15)
+    assert np.flatnonzero(streamed(late.open(), x, [0.1, 0.5]).final).tolist() == [9, 19, 29]  # steps 9, 24, 39
+    ended = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3)).open()
+    ended.push(x)
+    assert len(ended.push(x).steps) == 0 and len(ended.finish().steps) == 0 and ended.steps == 80
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", *DIGITS)
+    found = Decoder.from_run(tmp_path / "run")
+    assert found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
+    assert found.fingerprint == Decoder.from_run(tmp_path / "run").fingerprint
+    make_run(tmp_path / "other", *DIGITS, seed=4)
+    other = Decoder.from_run(tmp_path / "other")
+    with pytest.raises(SrnnError, match="belongs to another network"):
+        other.restore(found.open().save())
+    with pytest.raises(SrnnError, match="other settings"):
+        Decoder.from_run(tmp_path / "run", form="steps").restore(found.open().save())
+    # The initial state is drawn from the run's seed, the same for all.
+    x = np.linspace(0, 1, 64)[:, None]
+    assert equal(streamed(found.open(), x, []), streamed(Decoder.from_run(tmp_path / "run").open(), x, [0.3], b""))
+
+
+def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srnn.data.datasets.spoken_digits import SpokenDigitsTask
+
+    make_run(tmp_path / "run", *SPOKEN)
+    with pytest.raises(SrnnError, match=r"has no statistics\.json, and to make it the training data are needed once"):
+        Decoder.from_run(tmp_path / "run", data_dir=tmp_path)
+    calls = []
+
+    def statistics(self: Any, data_dir: Any) -> Statistics:
+        calls.append(data_dir)
+        return ones(self.inputs)
+
+    monkeypatch.setattr(SpokenDigitsTask, "statistics", statistics)
+    first = Decoder.from_run(tmp_path / "run")
+    second = Decoder.from_run(tmp_path / "run")
+    assert len(calls) == 1 and first.fingerprint == second.fingerprint and first.signal.rate == 8000
+    file = tmp_path / "run" / "statistics.json"  # as training writes it
+    assert all(map(np.array_equal, Run.open(tmp_path / "run").statistics() or (), ones(120)))
+    file.write_text(file.read_text()[:-3])
+    with pytest.raises(SrnnError, match="cannot be read"):
+        Decoder.from_run(tmp_path / "run")
+    file.write_text('{"mean": [0, 0, 0], "std": [1, 1, 1]}')
+    with pytest.raises(SrnnError, match="is of 3 features, and the run reads 120; remove it"):
+        Decoder.from_run(tmp_path / "run")
+    assert Decoder.from_run(tmp_path / "run", form="steps").signal.channels == 120  # needs none
+
+
+def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
+    def refused(message: str, *overrides: str, **options: Any) -> None:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        make_run(folder, *overrides)
+        with pytest.raises(SrnnError, match=message):
+            Decoder.from_run(folder, **options)
+
+    refused("kind 'lstm'; only spiking ones", *DIGITS, "--network.model", "lstm", "--network.neuron", "alif",
+            "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
+    refused("needs the whole sequence", *DIGITS, "--network.bidirectional", "true")
+    refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")
+    refused("anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal")
+    refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
+    refused("this input has none", *DIGITS, scale=([0], [1]))
+    refused("at least one step", *DIGITS, segment=0)
+    refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
+    refused("A gain belongs to sound that a cochlea hears", *DIGITS, gain=1.0)
+    refused(
+        "A gain is a number above 0",
+        "--task.name",
+        "spoken-digits-spikes",
+        "--loss.name",
+        "ce_mean",
+        form="signal",
+        gain=-1.0,
+    )
+    refused("Nothing of this input is calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0)
+    refused("up to 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
+    refused("nothing to end early", "--task.name", "ecg", "--loss.name", "nll", policy=ExitPolicy("ce_mean"))
+    refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))
+    run = Run.open(make_run(tmp_path / "fresh", *DIGITS))
+    run.best.unlink()
+    with pytest.raises(SrnnError, match="no checkpoint yet"):
+        Decoder.from_run(tmp_path / "fresh")
+    with pytest.raises(SrnnError, match="is no run"):
+        Decoder.from_run(tmp_path / "nowhere")
+
+
+# ---- states as bytes -------------------------------------------------------------------------------------------------
+
+
+def test_bad_blocks_change_nothing() -> None:
+    session = decoder(TinyStepTask()).open()
+    session.push(np.ones((5, 3)))
+    before = session.save()
+    for block in (np.ones((2, 4)), np.full((2, 3), np.nan), "no", None, [[1, 2, 3], [4]]):
+        with pytest.raises(SrnnError):
+            session.push(block)  # type: ignore[arg-type]
+    assert session.save() == before and session.samples == 5
+
+
+def test_damaged_states_are_refused_and_change_nothing() -> None:
+    shared = decoder(TinyTask())
+    session = shared.open()
+    session.push(np.ones((5, 3)))
+    good, key = session.save(b"key"), b"key"
+    fresh = shared.open()
+    before = fresh.save()
+    for place in range(0, len(good), 7):
+        damaged = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
+        with pytest.raises(SrnnError):
+            fresh.restore(damaged, key)
+    for data in (b"", b"x", good[:-1], good[:40], good + b"0", b"srnn state 2".ljust(16, b"\0") + good[16:]):
+        with pytest.raises(SrnnError):
+            fresh.restore(data, key)
+    for wrong in (b"", b"other"):  # made with another key
+        with pytest.raises(SrnnError, match="not made here"):
+            fresh.restore(good, wrong)
+    arrays, info = unpack(good, key)
+    for name in arrays:  # rightly signed, but of another form
+        for part in (None, np.zeros((2, 2, 2)), np.zeros(3, np.int8)):
+            others = {**arrays, name: part} if part is not None else {k: v for k, v in arrays.items() if k != name}
+            with pytest.raises(SrnnError, match="not fit"):
+                fresh.restore(pack(others, info, key), key)
+    for name in info:
+        with pytest.raises(SrnnError):
+            fresh.restore(pack(arrays, {**info, name: "x"} if name != "ended" else {}, key), key)
+    assert fresh.save() == before
+    fresh.restore(good, key)
+    assert fresh.steps == 5 and fresh.save(key) == good

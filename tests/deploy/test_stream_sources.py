@@ -1,0 +1,141 @@
+"""Where a live signal comes from: files of sound, rows and records, raw standard input, a microphone."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.deploy.streaming.microphone import open_microphone
+from srnn.deploy.streaming.sources import Source, check_rate, open_source
+from srnn.errors import SrnnError
+from support.sounds import write_wav
+
+
+def whole(source: Source) -> np.ndarray:
+    return np.concatenate(list(source.blocks))
+
+
+def test_sound_has_to_fit(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.arange(100, dtype=np.int16), 8000)
+    found = open_source(str(tmp_path / "a.wav"), 1, 8000, 7)
+    assert found.seconds == 100 / 8000
+    assert np.array_equal(whole(found)[:, 0], np.arange(100, dtype=np.float32) / 32768)
+    with pytest.raises(SrnnError, match=r"8000 samples a second; this network reads 16000\. Resample"):
+        open_source(str(tmp_path / "a.wav"), 1, 16000, 7)
+    write_wav(tmp_path / "b.wav", np.zeros((100, 2), np.int16), 8000)
+    with pytest.raises(SrnnError, match=r"has 2 channels; this network reads 1\. Mix"):
+        open_source(str(tmp_path / "b.wav"), 1, 8000, 7)
+    check_rate("x", None, 5), check_rate("x", 5, None), check_rate("x", 5, 5.000001)
+
+
+def test_arrays(tmp_path: Path) -> None:
+    x = np.arange(12).reshape(6, 2)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", other=x, rate=100)
+    for name in ("x.npy", "x.npz"):
+        assert np.array_equal(whole(open_source(str(tmp_path / name), 2, 100, 4)), x)
+    with pytest.raises(SrnnError, match="100 samples a second; this network reads 250"):
+        open_source(str(tmp_path / "x.npz"), 2, 250, 4)
+
+
+def test_records(data_dir: Path) -> None:
+    pytest.importorskip("wfdb")
+    path = sorted((data_dir / "qtdb" / "records").glob("*.hea"))[0]
+    for name in (path, path.with_suffix(".dat"), path.with_suffix("")):
+        found = open_source(str(name), 2, 250, 10000)
+        assert found.seconds == 900 and next(found.blocks).shape == (10000, 2)
+    with pytest.raises(SrnnError, match="has 2 channels; this network reads 4"):
+        open_source(str(path), 4, 250, 10)
+
+
+class Slowly(io.RawIOBase):
+    """Bytes that come some at a time, as from a pipe."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        self._parts = [content[i : i + size] for i in range(0, len(content), size)]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._parts.pop(0) if self._parts else b""
+        buffer[: min(len(part), len(buffer))] = part[: len(buffer)]
+        if len(part) > len(buffer):
+            self._parts.insert(0, part[len(buffer) :])
+        return min(len(part), len(buffer))
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 64, 1000])
+def test_raw_standard_input(size: int) -> None:
+    x = np.arange(30, dtype="<i2").reshape(15, 2)
+    for raw, data, expected in (
+        ("int16", x.tobytes(), x / 32768),
+        ("float32", x.astype("<f4").tobytes(), x),
+    ):
+        stdin: Any = io.BufferedReader(Slowly(data, size))  # type: ignore[arg-type]
+        found = whole(open_source("-", 2, 250, 4, raw, stdin, int16_scale=32768))  # type: ignore[arg-type]
+        assert np.array_equal(found, expected.astype(np.float32))
+    stdin = io.BufferedReader(Slowly(x.tobytes()[:-1], size))  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match=r"cut off: it ends 3 bytes into a sample of 4 \(2 of int16\)"):
+        whole(open_source("-", 2, 250, 4, "int16", stdin))
+    for empty in ("int16", "csv"):
+        with pytest.raises(SrnnError, match="standard input holds no samples"):
+            whole(open_source("-", 2, 250, 4, empty, io.BytesIO(b"")))  # type: ignore[arg-type]
+    bad = np.array([[1, 2], [3, np.inf]], "<f4")
+    with pytest.raises(SrnnError, match=r"sample 1 is not finite in channel 1 \(inf\)"):
+        whole(open_source("-", 2, 250, 4, "float32", io.BytesIO(bad.tobytes())))
+
+
+def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
+    x = np.arange(30, dtype="<i2").reshape(15, 2)
+    text = "\n".join(f"{a},{b}" for a, b in x).encode()
+    for raw, data in (("csv", text), ("int16", x.tobytes())):
+        for at_once, sizes in ((False, [6, 6, 3]), (True, [1] * 15)):
+            stdin: Any = io.BufferedReader(Slowly(data, 4), 4)  # type: ignore[arg-type]
+            source = open_source("-", 2, 250, 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
+            blocks = list(source.blocks)
+            assert [len(block) for block in blocks] == sizes and np.array_equal(np.concatenate(blocks), x)
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2\n3,4\n", "a;b\n1;2\n3;4", "\ufeff1 2\r\n\r\n# note\r\n3\t4\r\n", "# note\n\na,b\n1,2\n3,4"]
+)
+def test_rows(text: str) -> None:
+    for stdin in (io.BytesIO(text.encode()), io.BufferedReader(Slowly(text.encode(), 3))):  # type: ignore[arg-type]
+        assert np.array_equal(whole(open_source("-", 2, 250, 1, "csv", stdin)), [[1, 2], [3, 4]])
+
+
+def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(SrnnError, match=r'needs sounddevice: pip install "srnn\[mic\]"'):
+        open_microphone(1, 8000, 80)
+
+    class Fake:
+        """A device that gives three blocks at once."""
+
+        def __init__(self, callback: Any, samplerate: float, device: Any, **_: Any) -> None:
+            if samplerate == 1:
+                raise ValueError("Invalid sample rate")
+            self.callback, self.device = callback, device
+
+        def __enter__(self) -> None:
+            for i in range(3):
+                self.callback(np.full((80, 1), i, np.float32), 80, None, None)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    module = types.SimpleNamespace(InputStream=Fake, PortAudioError=OSError)
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+    blocks = open_microphone(1, 8000, 80, "2").blocks
+    assert [next(blocks)[0, 0] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(SrnnError, match="cannot be opened at 1 Hz: Invalid sample rate"):
+        open_microphone(1, 1, 80)
+    with pytest.raises(SrnnError, match="gives sound, one channel"):
+        open_microphone(2, 8000, 80)

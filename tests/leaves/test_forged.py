@@ -1,0 +1,375 @@
+"""Files whose checksums fit and which say nonsense: checkpoints, states of streams, journals of sweeps. Each is one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from srnn import SrnnError
+from srnn.cli.main import main
+from srnn.data.tasks import create_task
+from srnn.deploy.streaming.saved import pack, unpack
+from srnn.files import LIMITS
+from srnn.files.tensors import read_metadata
+from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
+from srnn.train.optimisation import build_optimizer
+from srnn.train.runs import Run
+from srnn.train.training import train
+from support.streams import decoder
+from support.tiny import TinyTask, tiny_recipe
+
+ZEROS = b'"sha256":"' + b"0" * 64 + b'"'
+LONG = "x" * 300
+NUMBERS = ("1e999", "-1", "1.5", "NaN", "9" * 5000, "null", '"x"', "[]", "{}", "true")
+
+
+def sign(path: Path, text: str, tensors: dict[str, torch.Tensor]) -> None:
+    """A checkpoint with this text as its info, and a checksum that fits."""
+    content = save(tensors, {"srnn": text, "sha256": "0" * 64})
+    digest = hashlib.sha256(content).hexdigest().encode()
+    path.write_bytes(content.replace(ZEROS, b'"sha256":"' + digest + b'"', 1))
+
+
+def one_line(error: pytest.ExceptionInfo[SrnnError], path: Path) -> None:
+    assert str(path) in str(error.value) and len(str(error.value)) < 1200
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", "3", '"text"', "{", "[" * 9999, '{"a":' * 99 + "1" + "}" * 99, '{"format": {}}', "9" * 5000],
+)
+def test_a_signed_checkpoint_whose_info_is_no_object(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    sign(path, text, {"network.a": torch.zeros(1)})
+    with pytest.raises(SrnnError) as caught:
+        read_checkpoint(path)
+    one_line(caught, path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch that is to have two, stopped within the second."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch: int, step: int) -> None:
+        if (epoch, step) == (2, 6):
+            raise Stop
+
+    from srnn.progress import Reporter
+
+    class Stopper(Reporter):
+        def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
+            stop(numbers["epoch"], done_steps)
+
+    run = tmp_path_factory.mktemp("forged") / "run"
+    with pytest.raises(Stop):
+        train(recipe(), run, task=TinyTask(), reporter=Stopper())
+    assert read_checkpoint(Run.open(run).last).info["state"]["step"] == 1
+    return run
+
+
+def recipe() -> Any:
+    return tiny_recipe("--training.epochs=2", "--training.checkpoint_every=1")
+
+
+STATES = [
+    *(f'{{"{name}": {number}}}' for name in ("epoch", "step", "metrics_size") for number in NUMBERS),
+    *(f'{{"{name}": {number}}}' for name in ("seconds", "lr_factor") for number in NUMBERS if number not in ("1.5", "-1")),
+    '{"lr_factor": 0}', '{"lr_factor": 2}', '{"best": 3}', '{"best": ["x"]}', '{"best": {}}', '{"sums": []}', '{"sums": {}}',
+    '{"sums": {"loss": "x"}}', '{"step": 4}', '{"step": 0}', '{"more": 1}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", STATES)
+def test_a_signed_checkpoint_whose_state_is_nonsense_ends_resuming(change: str, trained: Path) -> None:
+    path = Run.open(trained).last
+    before = path.read_bytes()
+    good = read_checkpoint(path)
+    text = json.dumps(good.info)
+    # A later key of the same name counts; so numbers that Python cannot write are put in as text.
+    state = json.dumps(good.info["state"])
+    assert state in text
+    try:
+        sign(path, text.replace(state, f"{state[:-1]}, {change[1:]}"), good.tensors)
+        with pytest.raises(SrnnError, match=r"this version's training|batches of an epoch|as JSON") as caught:
+            train(recipe(), trained, task=TinyTask(), resume=True)
+        one_line(caught, path)
+    finally:
+        path.write_bytes(before)
+
+
+def test_the_stopped_run_itself_goes_on(trained: Path) -> None:
+    metrics = (trained / "metrics.jsonl").read_bytes()
+    assert train(recipe(), trained, task=TinyTask(), resume=True)["epochs"] == 2
+    assert (trained / "metrics.jsonl").read_bytes().startswith(metrics)
+
+
+@pytest.mark.parametrize(
+    "architecture", [None, 5, {"a": 1}, [1, 2, 3], [["a"] * 3] * 2, ["x" * 10**6, "y"], [None], "text", [{"a": {}}]]
+)
+def test_a_signed_checkpoint_of_an_odd_architecture(architecture: Any, trained: Path, tmp_path: Path) -> None:
+    run, path = Run.open(trained), tmp_path / "a.safetensors"
+    good = read_checkpoint(run.last)
+    save_checkpoint(path, good.tensors, {**good.info, "architecture": architecture})
+    network = run.recipe.build_network(TinyTask(), 0)
+    with pytest.raises(SrnnError, match="another architecture") as caught:
+        load_network(network, read_checkpoint(path))
+    one_line(caught, path)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool])
+def test_weights_that_are_no_real_numbers(dtype: torch.dtype, trained: Path, tmp_path: Path) -> None:
+    run, path = Run.open(trained), tmp_path / "a.safetensors"
+    good = read_checkpoint(run.last)
+    save_checkpoint(path, {name: tensor.to(dtype) for name, tensor in good.tensors.items()}, good.info)
+    network = run.recipe.build_network(TinyTask(), 0)
+    with pytest.raises(SrnnError, match="does not fit") as caught:
+        load_network(network, read_checkpoint(path))
+    one_line(caught, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("optimizer.0.exp_avg", torch.zeros(1, 1, 1)),
+        ("optimizer.0.exp_avg", torch.zeros(8, 3, dtype=torch.complex64)),
+        ("optimizer.0.exp_avg", torch.zeros(8, 3, dtype=torch.int32)),
+        ("optimizer.0.step", torch.zeros(2)),
+        ("optimizer.0.step", torch.tensor(-1.0)),
+        ("optimizer.0.step", torch.tensor(float("inf"))),
+        ("optimizer.0.step", torch.tensor(float("nan"))),
+        ("optimizer.0.more", torch.zeros(1)),
+        ("optimizer.99.exp_avg", torch.zeros(1)),
+        ("optimizer.-1.exp_avg", torch.zeros(1)),
+        ("optimizer.x.exp_avg", torch.zeros(1)),
+        ("optimizer.1", torch.zeros(1)),
+        ("optimizer." + "9" * 5000 + ".step", torch.zeros(1)),
+    ],
+)
+def test_moments_that_are_not_the_optimisers(name: str, tensor: torch.Tensor, trained: Path, tmp_path: Path) -> None:
+    run, path = Run.open(trained), tmp_path / "a.safetensors"
+    good = read_checkpoint(run.last)
+    training = run.recipe.training
+    optimizer = build_optimizer(run.recipe.build_network(TinyTask(), 0), training.optimizer, training.lr_scale)
+    load_optimizer(optimizer, good)
+    save_checkpoint(path, {**good.tensors, name: tensor}, good.info)
+    with pytest.raises(SrnnError, match="optimiser") as caught:
+        load_optimizer(optimizer, read_checkpoint(path))
+    one_line(caught, path)
+
+
+def test_headers_at_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = {f"t{i}": torch.zeros(0) for i in range(20)}
+    content = save(tensors, {"srnn": "{}"})
+    length = int.from_bytes(content[:8], "little")
+    row = LIMITS["tensors"]
+    for limits, sound in (
+        ({"items": 20}, True),
+        ({"items": 19}, False),
+        ({"bytes": length}, True),
+        ({"bytes": length - 1}, False),
+    ):
+        monkeypatch.setattr("srnn.files.tensors.LIMITS", {"tensors": type(row)(**{**vars(row), **limits})})
+        if sound:
+            assert read_metadata(content, "f", "a state")["srnn"] == "{}"
+        else:
+            with pytest.raises(SrnnError, match=r"^f cannot be read as a state"):
+                read_metadata(content, "f", "a state")
+    for bad in (b"", b"\0" * 8, b"\xff" * 8 + b"{}", b"\2" + b"\0" * 7 + b"{}", b"\4" + b"\0" * 7 + b"null"):
+        with pytest.raises(SrnnError, match=r"^f cannot be read"):
+            read_metadata(bad, "f", "a state")
+
+
+def test_a_state_at_its_limit_and_one_byte_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pack({"a": np.zeros(3)}, {"b": 1})
+    row = LIMITS["state"]
+    monkeypatch.setattr("srnn.deploy.streaming.saved.LIMITS", {"state": type(row)(bytes=len(data))})
+    assert unpack(data)[1] == {"b": 1}
+    with pytest.raises(SrnnError, match="too large"):
+        unpack(data + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("position", 5), ("position", 10**9), ("position", -1), ("samples", -1), ("steps", True), ("steps", 1.0), ("sure", None),
+        ("guess", 99), ("guess", -2), ("samples", 2**62), ("network", np.nan), ("network", np.inf),
+        ("scores.total", np.nan), ("last", np.inf), ("last", "float32"), ("network", "float16"),
+    ],
+)  # fmt: skip
+def test_a_signed_state_of_nonsense_is_refused_and_changes_nothing(key: str, value: Any) -> None:
+    session = decoder(create_task("digits"), segment=5).open()
+    session.push(np.random.default_rng(0).random((3, 8)))
+    data = session.save()
+    arrays, info = unpack(data)
+    if key in arrays and isinstance(value, str):
+        arrays[key] = arrays[key].astype(value)
+    elif key in arrays:
+        arrays[key] = np.full_like(arrays[key], value)
+    else:
+        info[key] = value
+    with pytest.raises(SrnnError):
+        session.restore(pack(arrays, info))
+    assert session.save() == data
+    session.restore(data)
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "[[1, 2]]", "3", "[" * 9999, "9" * 5000, "{"])
+def test_a_signed_state_whose_info_is_no_object(text: str) -> None:
+    from safetensors.numpy import save as save_arrays
+
+    from srnn.deploy.streaming import saved
+
+    content = save_arrays({"a": np.zeros(1)}, {"srnn": text})
+    with pytest.raises(SrnnError, match="state"):
+        unpack(saved._HEAD + saved._digest(content, b"") + content)
+
+
+@pytest.mark.parametrize(
+    "name", ["paper/ecg", "x" * 300, "ä" * 200, "a\nb\0c", "../..", "..", "", "a/../../b", 'a<b>:"|?*\\', "/"]
+)
+def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from srnn.train.runs import default_folder
+
+    monkeypatch.chdir(tmp_path)
+    folder = default_folder(name, 2**63 - 1)
+    folder.mkdir(parents=True)
+    assert folder.resolve().parent == tmp_path / "runs" and not set(folder.name) & set('<>:"|?*\\\n')
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "digits", "--out", LONG], ["train", LONG], ["train", "digits", "--out", f"a/{LONG}/b"], ["evaluate", LONG],
+        ["energy", LONG], ["report", LONG], ["summarise", LONG, "--out", "a", "--title", "t", "--command", "m"],
+        ["sweep", LONG], ["sweep", "ecg-layers", "--report", "--out", LONG], ["stream", LONG, "-"],
+        ["export", "c", LONG, "--out", "a"],
+    ],
+    ids=lambda words: " ".join(word[:10] for word in words),
+)  # fmt: skip
+def test_a_name_of_300_characters_is_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("srnn: ") and error.count("\n") == 1 and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+SEEDS = ["{}", "[]", "null", *(f'{{"seed": {number}}}' for number in NUMBERS), "[" * 9999]
+
+
+@pytest.mark.parametrize("environment", SEEDS)
+def test_a_run_with_an_odd_environment(environment: str, trained: Path) -> None:
+    path = trained / "environment.json"
+    before = path.read_text()
+    try:
+        path.write_text(environment)
+        with pytest.raises(SrnnError) as caught:
+            Run.open(trained)
+        one_line(caught, path)
+    finally:
+        path.write_text(before)
+
+
+def test_a_torn_line_of_the_metrics_is_left_out_by_readers_and_cut_by_training(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    one = tiny_recipe("--training.epochs=1")
+    train(one, run, task=TinyTask())
+    with open(run / "metrics.jsonl", "ab") as file:
+        file.write(b'{"epoch": 2, "tra')
+    assert [record["epoch"] for record in Run.open(run).epochs()] == [1]
+    train(one, run, task=TinyTask(), resume=True)
+    assert (run / "metrics.jsonl").read_bytes().endswith(b"}\n") and len(Run.open(run).epochs()) == 1
+
+
+HOSTILE = [
+    *("trial", "unit", "settings", "round"),
+    *({key: value} for key in ("unit", "settings", "round", "lease", "results", "error", "died") for value in (7.5, None)),
+    {"lease": {"pid": "x", "host": "h"}}, {"lease": {"pid": 1}}, {"lease": {"host": 1, "pid": 1, "beat": 1}},
+    {"results": {"0": 1}}, {"results": {"0": {}}}, {"results": {"0": {"accuracy": "x", "parameters": 1, "run": "r"}}},
+    {"unit": "nobody/s0"}, {"settings": {"more": 1}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HOSTILE)
+def test_a_sweeps_journal_that_no_worker_wrote(change: Any, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from srnn.studies import load_sweep
+    from srnn.studies.queue import Queue
+    from srnn.studies.storage import open_storage
+    from srnn.train.recipes import dump_recipe
+
+    (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe()))
+    (tmp_path / "s.yaml").write_text("recipe: tiny.yaml\nseeds: [0]\n")
+    sweep = load_sweep(str(tmp_path / "s.yaml"))
+    queue = Queue(sweep, open_storage(None, tmp_path / "out"))
+    queue.fill()
+    claim = queue.claim()
+    assert claim is not None
+    if isinstance(change, str):  # a trial without it
+        attributes = {"unit": "base/s0", "settings": {}, "round": 0}
+        attributes.pop(change, None)
+        queue.study.enqueue_trial({}, user_attrs=attributes)
+    else:
+        for key, value in change.items():
+            queue.storage.set_trial_user_attr(claim.trial._trial_id, key, value)
+    if change in ("trial", "unit"):  # a trial more, which is dropped; one of another user of optuna
+        again = Queue(sweep, open_storage(None, tmp_path / "out"))
+        assert [status.state for status in again.status()] == ["running"]
+        return
+    with pytest.raises(SrnnError):
+        Queue(sweep, open_storage(None, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("journal", ("x", "7\n", '{"op_code":0', '{"op_code":0}\n{"op\n', '{"op_code":0}\n[]\n'))
+def test_a_journal_with_other_lines_is_refused_and_left_as_it_is(journal: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from srnn.studies.storage import open_storage
+
+    path = tmp_path / "journal.log"
+    path.write_text(journal)
+    with pytest.raises(SrnnError, match=re.escape(str(path))):
+        open_storage(None, tmp_path)
+    assert path.read_text() == journal
+
+
+def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    import os
+
+    import optuna
+
+    from srnn.studies.storage import open_storage
+
+    storage = open_storage(None, tmp_path)
+    optuna.create_study(study_name="a", storage=storage)
+    before, write = (tmp_path / "journal.log").read_bytes(), os.write
+    parts = iter([True, False])
+
+    def narrow(handle: int, content: bytes) -> int:
+        if not next(parts):
+            raise OSError(28, "No space left on device")
+        return write(handle, content[:10])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", narrow)
+        with pytest.raises(SrnnError, match="No space left"):
+            optuna.create_study(study_name="b", storage=storage)
+    assert (tmp_path / "journal.log").read_bytes() == before
+    assert not (tmp_path / "journal.log.lock").is_symlink()
+    optuna.create_study(study_name="c", storage=storage)
+    assert {study.study_name for study in open_storage(None, tmp_path).get_all_studies()} == {"a", "c"}

@@ -1,0 +1,216 @@
+"""One writer a folder: the others are told who it is; a killed one's lock is gone, and what it left is removed by the next."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from srnn import SrnnError
+from srnn.files import FolderInUse, append_line, locked, locking, remove_leftovers, whole_file, whole_folder
+from srnn.train.runs import Run
+from srnn.train.training import train
+from support.tiny import TinyTask, tiny_recipe
+
+pytestmark = pytest.mark.skipif(locking.fcntl is None, reason="needs flock")
+
+
+@contextmanager
+def _another(code: str, *words: object) -> Iterator[subprocess.Popen[str]]:
+    """A process that has run ``code`` (files is srnn.files, words are its arguments) and then waits; killed at the end."""
+    script = f"import sys\nfrom pathlib import Path\nfrom srnn import files\nwords = sys.argv[1:]\n{code}\n"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None and child.stdout is not None
+    try:
+        assert child.stdout.readline() == "ready\n"
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+HOLD = "with files.locked(Path(words[0])):\n    print('ready', flush=True)\n    input()"
+
+
+def test_a_second_process_is_told_who_has_the_folder_until_that_is_killed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    recipe = tiny_recipe("--training.epochs=1")
+    train(recipe, run, task=TinyTask())
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with _another(HOLD, run) as child:
+        for resume in (True, False):
+            with pytest.raises(FolderInUse, match=rf"{run} is in use by process {child.pid} on .+ \(since 20.*--out"):
+                train(recipe, run, task=TinyTask(), resume=resume)
+        assert all(path.read_bytes() == content for path, content in before.items())
+        assert len(Run.open(run).epochs()) == 1 and Run.open(run).best.is_file()  # readers need no lock
+        child.kill()
+        child.wait()
+        assert (run / locking.NAME).is_file()  # the file stays, the lock does not
+        assert train(recipe, run, task=TinyTask(), resume=True)["epochs"] == 1
+    assert not (run / locking.NAME).exists()
+
+
+NINE = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import lightning_fabric
+from support.tiny import TinyTask, tiny_recipe
+from srnn.files import FolderInUse
+from srnn.train.training import train
+
+recipe, out = tiny_recipe("--training.epochs=10"), Path(sys.argv[1])
+children = []
+for _ in range(9):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            train(recipe, out, task=TinyTask(), resume=True)
+            code = 0
+        except FolderInUse:
+            code = 3
+        finally:
+            os._exit(code)
+    children.append(child)
+print(sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+def test_of_nine_trainings_in_one_folder_none_harms_another(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NINE.format(tests=str(Path(__file__).parents[1])), str(tmp_path / "run")]
+    codes = json.loads(subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout)
+    assert set(codes) <= {0, 3} and 3 in codes and 0 in codes
+    assert [record["epoch"] for record in Run.open(tmp_path / "run").epochs()] == list(range(1, 11))
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 10
+
+
+def test_a_thread_may_lock_again_what_it_holds_and_no_other_may(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def other() -> None:
+        try:
+            with locked(tmp_path):
+                pass
+        except FolderInUse as error:
+            said.append(str(error))
+
+    with locked(tmp_path):
+        with locked(tmp_path / "." / "inner" / ".."), locked(tmp_path):
+            pass
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert f"process {os.getpid()}" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_gets_it(tmp_path: Path) -> None:
+    held, got = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked(tmp_path / "new"):
+            held.set()
+            got.wait(0.1)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with locked(tmp_path / "new", wait=60):  # the holder removes the folder, which it made, between two looks
+        got.set()
+        assert (tmp_path / "new" / locking.NAME).exists()
+    thread.join()
+
+
+def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Path) -> None:
+    with locked(tmp_path / "a" / "b"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "b" / "file").touch()
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
+    for name in ("x" * 300, "zero\0byte", "a/b/file"):
+        with pytest.raises(SrnnError, match="Cannot write"), locked(tmp_path / name):
+            pass
+
+
+def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locking.fcntl, "flock", none)
+    with pytest.warns(RuntimeWarning, match="does not lock files"), locked(tmp_path / "run"):
+        pass
+    with whole_file(tmp_path / "file") as file:
+        file.write(b"content")
+    left = tmp_path / ".file-0123456789ab.tmp"
+    left.touch()
+    remove_leftovers(tmp_path)
+    assert left.exists()  # nobody can tell whether it is being written
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    code = (
+        "with files.whole_file(Path(words[0]) / 'big') as file, files.whole_folder(Path(words[0]) / 'folder') as folder:\n"
+        "    file.write(b'half'); file.flush(); (folder / 'part').touch()\n"
+        "    print('ready', flush=True)\n    input()"
+    )
+    foreign = tmp_path / ".someone-else.tmp"
+    foreign.touch()
+    with _another(code, tmp_path) as child:
+        assert len(list(tmp_path.iterdir())) == 3
+        append_line(tmp_path / "log", "1")
+        remove_leftovers(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 4
+        child.kill()
+        child.wait()
+        with whole_file(tmp_path / "other") as file:
+            file.write(b"whole")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".someone-else.tmp", "log", "other"]
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="No space"), whole_folder(tmp_path / "a" / "out") as folder:
+        (folder / "one").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list((tmp_path / "a").iterdir()) == []
+    (tmp_path / "a" / "out").mkdir()  # an empty one is filled
+    with whole_folder(tmp_path / "a" / "out") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "one").write_text("1")
+    assert (tmp_path / "a" / "out" / "inner" / "one").read_text() == "1"
+    with pytest.raises(SrnnError, match="Cannot write"), whole_folder(tmp_path / "a" / "out"):
+        pass
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["out"]
+
+
+def test_a_line_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write, room = tmp_path / "log", os.write, [10**6]
+
+    def narrow(handle: int, content: bytes) -> int:
+        if room[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        part = content[: room[0]]
+        room[0] -= len(part)
+        return write(handle, part)
+
+    monkeypatch.setattr(os, "write", narrow)
+    append_line(path, "first")
+    room[0] = 3
+    with pytest.raises(SrnnError, match=f"Cannot write {path}: No space left"):
+        append_line(path, "second")
+    assert path.read_text() == "first\n"

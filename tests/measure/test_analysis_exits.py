@@ -1,0 +1,245 @@
+"""Early exit: a policy step by step and at once, the grid against plain loops, the choice, the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SrnnError, Stream
+from srnn.measure.analysis import ExitCounts, ExitPolicy, analyse, exit_counts, prefixes, running_scores
+from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
+from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.losses import Loss
+from srnn.train.trained import Trained
+from support.tiny import TinyTask, tiny_recipe
+
+
+def outputs(seed: int, loss: str, shape: tuple[int, int, int]) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if loss == "ce_spike_count":
+        return (rng.random(shape) < 0.3).astype(np.float32)
+    return rng.normal(0, 2, shape).astype(np.float32)
+
+
+POLICIES = st.builds(
+    ExitPolicy,
+    loss=st.sampled_from(PREFIX_LOSSES),
+    start=st.integers(0, 6),
+    confidence=st.one_of(st.none(), st.floats(0, 1)),
+    margin=st.floats(0, 0.5),
+    patience=st.integers(1, 4),
+    earliest=st.one_of(st.just(1), st.integers(1, 14)),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(POLICIES, st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12), st.integers(1, 5), st.booleans())
+def test_step_by_step_equals_at_once(
+    policy: ExitPolicy, seed: int, batch: int, steps: int, classes: int, cut: bool
+) -> None:
+    x = outputs(seed, policy.loss, (batch, steps, classes))
+    lengths = np.random.default_rng(seed).integers(1, steps + 1, batch) if cut else np.full(batch, steps)
+    whole = policy.decide(x, lengths if cut else None)
+    deciding = policy.begin(batch)
+    at = np.full(batch, -1)
+    for t in range(steps):
+        classes_now = deciding.push(x[:, t], active=t < lengths)
+        at[(at < 0) & (classes_now >= 0)] = t + 1
+    assert (at >= 0).tolist() == whole.exited.tolist()
+    assert np.where(at < 0, lengths, at).tolist() == whole.steps.tolist()
+    assert np.where(deciding.classes < 0, deciding.guesses, deciding.classes).tolist() == whole.classes.tolist()
+    for row in range(batch):  # and each by itself
+        alone = policy.decide(x[row, : lengths[row]])
+        assert [int(part) for part in alone] == [int(part[row]) for part in whole]
+    assert ExitPolicy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(PREFIX_LOSSES), st.integers(0, 9), st.integers(0, 10**6))
+def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int) -> None:
+    x = outputs(seed, loss, (3, 8, 4))
+    whole = running_scores(x, loss, start)
+    running, everyone = RunningScores(loss, start, 3, 4), np.arange(3)
+    for _ in range(2):  # a second time after a reset
+        for t in range(8):
+            assert (running.push(x[:, t], everyone) == whole[:, t]).all()
+        running.reset(everyone)
+    believed = confidences(whole, loss)
+    assert believed.sum(-1) == pytest.approx(1)
+    assert (np.take_along_axis(believed, whole.argmax(-1)[..., None], -1)[..., 0] == believed.max(-1)).all()
+
+
+@pytest.mark.parametrize("name", PREFIX_LOSSES)
+def test_the_grid_against_the_policies_themselves(name: str) -> None:
+    loss = Loss(LossConfig(name, start=3), per_step=False)
+    x = outputs(4, name, (40, 16, 3))
+    lengths = np.random.default_rng(1).integers(3, 17, 40)
+    true = np.random.default_rng(2).integers(0, 3, 40)
+    true[5] = -1  # has no label
+    counts = ExitCounts(loss, 20, margin=0.1)
+    for part in (slice(0, 17), slice(17, 40)):
+        found = prefixes(loss, torch.from_numpy(x[part]), torch.from_numpy(lengths[part]))
+        counts.add(found, true[part])
+    keep = true >= 0
+    assert counts.earliest == (1, 4, 16, 32, 64, 128, 256, 512)
+    for patience, earliest in ((p, e) for p in PATIENCES for e in (1, 4, 16, 64)):
+        for confidence, point in zip(CONFIDENCES, counts.curve(patience, earliest), strict=True):
+            made = ExitPolicy(name, 3, confidence, 0.1, patience, earliest).decide(x[keep], lengths[keep])
+            right = made.classes == true[keep]
+            assert point.accuracy == pytest.approx(right.mean())
+            assert point.exited == pytest.approx(made.exited.mean())
+            assert point.mean_steps == pytest.approx(made.steps.mean())
+            assert point.median_steps == np.median(made.steps)
+            if made.exited.any():
+                assert point.accuracy_exited == pytest.approx(right[made.exited].mean())
+                assert point.mean_steps_exited == pytest.approx(made.steps[made.exited].mean())
+            else:
+                assert point.accuracy_exited is None and point.mean_steps_exited is None
+    assert counts.waiting().mean_steps == pytest.approx(lengths[keep].mean())
+
+
+@pytest.mark.parametrize("allowed", [0.0, 0.05, 0.3, 1.0])
+def test_the_choice_is_the_earliest_that_is_allowed(allowed: float) -> None:
+    loss = Loss(LossConfig("ce_mean"), per_step=False)
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, 60)
+    x = rng.normal(0, 1.5, (60, 20, 3)) + np.eye(3)[true][:, None] * np.linspace(0, 2, 20)[None, :, None]
+    counts = ExitCounts(loss, 20)
+    counts.add(prefixes(loss, torch.from_numpy(x.astype(np.float32)), None), true)
+    policy, waiting = counts.choose(allowed, "validation"), counts.waiting()
+    assert (policy.chosen_on, policy.allowed_loss) == ("validation", allowed)
+    chosen = counts.point(policy)
+    assert chosen.accuracy >= waiting.accuracy - allowed - 1e-9
+    for patience, earliest in ((p, e) for p in PATIENCES for e in counts.earliest):
+        for point in counts.curve(patience, earliest):
+            if point.accuracy >= waiting.accuracy - allowed:
+                assert chosen.mean_steps <= point.mean_steps
+    if allowed == 1.0:
+        assert chosen.mean_steps == 1
+
+
+def test_where_nothing_is_allowed_it_waits() -> None:
+    """Wrong until the last step, and sure of it."""
+    loss = Loss(LossConfig("ce_last"), per_step=False)
+    x = np.zeros((10, 6, 2), np.float32)
+    x[:, :5, 0], x[:, 5, 1] = 50, 50
+    counts = ExitCounts(loss, 6)
+    counts.add(prefixes(loss, torch.from_numpy(x), None), np.ones(10, np.int64))
+    policy = counts.choose(0.5, "validation")
+    assert policy.confidence is None and counts.point(policy) == counts.waiting()
+    assert not policy.decide(x).exited.any()
+    deciding = policy.begin()
+    assert [deciding.push(x[0, t]) for t in range(6)] == [None] * 6
+    assert deciding.guesses[0] == 1
+
+
+def test_the_policy_of_another_split_comes_from_validation() -> None:
+    task = TinyTask()
+    recipe = tiny_recipe()
+    trained = Trained(recipe.build_network(task, 1), task, recipe, seed=3)
+    on_test, on_validation = (analyse(trained, split).exit for split in ("test", "validation"))
+    assert on_test is not None and on_validation is not None
+    assert on_test.policy == on_validation.policy
+    assert on_test.validation == on_validation.validation == on_validation.result
+    assert on_test.policy == exit_counts(trained).choose(0.005, "validation")
+    assert [point.confidence for point in on_test.curve] == list(CONFIDENCES)
+    assert (on_test.first_reached[0].patience, on_test.first_reached[0].earliest) == (1, 1)
+    assert json.loads(json.dumps(on_test.to_dict())) == on_test.to_dict()
+
+
+def test_beside_a_stream() -> None:
+    task = TinyTask()
+    recipe = tiny_recipe("--network.neuron.initial={}")
+    network = recipe.build_network(task, 0)
+    policy = ExitPolicy("ce_mean", confidence=0.4, patience=2)
+    data = task.load("validation")
+    with torch.no_grad():
+        whole = policy.decide(network.run(torch.from_numpy(data.x)).output.numpy())
+    assert whole.exited.any()
+    for row in range(6):
+        stream, deciding = Stream(network), policy.begin()
+        decided = [deciding.push(stream.push(x_t)) for x_t in data.x[row]]
+        if whole.exited[row]:
+            assert decided[int(whole.steps[row]) - 2 : int(whole.steps[row])][-1] == whole.classes[row]
+            assert decided[: int(whole.steps[row]) - 1] == [None] * (int(whole.steps[row]) - 1)
+        assert int(deciding.guesses[0] if decided[-1] is None else decided[-1]) == whole.classes[row]
+
+
+def test_streams_begin_again_one_by_one() -> None:
+    policy = ExitPolicy("ce_mean", 1, 0.9, patience=2)
+    sure = np.array([[9.0, 0], [9.0, 0]])
+    deciding = policy.begin(2)
+    deciding.push(sure)
+    assert deciding.push(sure).tolist() == [0, 0]
+    deciding.reset(np.array([True, False]))
+    assert deciding.push(sure[:, ::-1]).tolist() == [-1, 0]
+    assert deciding.push(sure[:, ::-1]).tolist() == [1, 0]  # the other's decision stands
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"loss": "nll"}, "loss"),
+        ({"loss": ["ce_mean"]}, "loss"),
+        ({"loss": "ce_mean", "confidence": 1.5}, "confidence"),
+        ({"loss": "ce_mean", "confidence": "0.5"}, "confidence"),
+        ({"loss": "ce_mean", "confidence": float("nan")}, "confidence"),
+        ({"loss": "ce_mean", "margin": None}, "margin"),
+        ({"loss": "ce_mean", "patience": 0}, "patience"),
+        ({"loss": "ce_mean", "patience": 1.5}, "patience"),
+        ({"loss": "ce_mean", "start": -1}, "start"),
+        ({"loss": "ce_mean", "earliest": 0}, "earliest"),
+        ({"loss": "ce_mean", "confidense": 0.5}, "Did you mean 'confidence'"),
+        ({"confidence": 0.5}, "no exit policy"),
+        ([], "no exit policy"),
+        (None, "no exit policy"),
+    ],
+)
+def test_what_is_no_policy_is_refused(content: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(SrnnError, match=message):
+        ExitPolicy.load(path)
+
+
+def test_policy_files(tmp_path: Path) -> None:
+    policy = ExitPolicy("ce_last", 0, 0.75, 0.1, 3, 5, "validation", 0.01)
+    policy.save(tmp_path / "policy.json")
+    assert ExitPolicy.load(tmp_path / "policy.json") == policy
+    assert [item.name for item in tmp_path.iterdir()] == ["policy.json"]
+    (tmp_path / "broken.json").write_text('{"loss": ')
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
+    for name, message in (
+        ("broken.json", "broken.json cannot be read as an exit policy"),
+        ("bytes.json", "bytes.json cannot be read as an exit policy"),
+        ("none.json", "Cannot read"),
+    ):
+        with pytest.raises(SrnnError, match=message):
+            ExitPolicy.load(tmp_path / name)
+
+
+def test_outputs_of_a_wrong_shape_are_refused() -> None:
+    policy = ExitPolicy("ce_mean", confidence=0.5)
+    with pytest.raises(SrnnError, match="say how many steps"):
+        ExitPolicy("ce_mean", confidence=0.5, earliest=3).sure(np.ones((4, 2)) / 2)
+    for bad in (np.zeros(3), np.zeros((2, 0, 3)), np.zeros((1, 2, 3, 4))):
+        with pytest.raises(SrnnError, match="shape"):
+            policy.decide(bad)
+    for lengths in ([1], [0, 2], [1, 3], [[1, 2]]):
+        with pytest.raises(SrnnError, match="lengths"):
+            policy.decide(np.zeros((2, 2, 3)), lengths)
+    for streams in (0, True, 1.0):
+        with pytest.raises(SrnnError, match="streams"):
+            policy.begin(streams)  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="one step"):
+        policy.begin(2).push(np.zeros(3))
+    with pytest.raises(SrnnError, match="active"):
+        policy.begin(2).push(np.zeros((2, 3)), active=[1, 0])

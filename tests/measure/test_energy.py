@@ -1,0 +1,363 @@
+"""Energy: every count against a count by hand, memory traffic, reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SRNN, Init, Neuron, SrnnError
+from srnn.measure.energy import (
+    FP32,
+    MODELS,
+    Activity,
+    LayerCounts,
+    break_even,
+    compare,
+    count,
+    describe_network,
+    energy,
+    energy_report,
+    load_technology,
+    measure_input,
+    picojoules,
+    rates_of,
+    total,
+)
+from srnn.measure.energy.prices import parts
+from srnn.nn.arithmetic import absolute
+from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.neurons import ALIF, AdLIF
+from srnn.nn.neurons.base import decay
+
+SPIKES = Activity(spikes=True, density=0.1, steps=100.0)
+ANALOG = Activity(spikes=False, density=0.5)
+
+
+def spiking(*rates: float) -> Activity:
+    """Of hidden layers with these rates, whose input are spikes."""
+    return replace(SPIKES, rates=rates)
+
+
+def small(neuron: object = "alif", inputs: int = 3, hidden: object = (5, 4), **options: object) -> SRNN:
+    return SRNN(inputs, list(hidden), 2, neuron, backend="reference", **options)  # type: ignore[arg-type, call-overload]
+
+
+# By hand
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    inputs=st.integers(1, 6),
+    hidden=st.lists(st.integers(1, 7), min_size=1, max_size=3),
+    recurrent=st.booleans(),
+    substeps=st.integers(1, 3),
+    direction=st.sampled_from(["one", "mean", "concat"]),
+)
+def test_accumulates_are_what_spikes_cause(
+    seed: int, inputs: int, hidden: list[int], recurrent: bool, substeps: int, direction: str
+) -> None:
+    """Every spike adds one weight at each target; counted from the spikes themselves."""
+    torch.manual_seed(seed)
+    merge = {} if direction == "one" else {"bidirectional": True, "merge": direction}
+    net = small("lif", inputs, hidden, recurrent=recurrent, substeps=substeps, **merge)
+    x = (torch.rand(2, 9, inputs) < 0.4).float()
+    with torch.no_grad():
+        result = net.run(x)
+    outputs = [layer.output for layer in result.layers[:-1]]
+    activity = Activity(True, float(x.count_nonzero()) / x.numel(), tuple(float(output.mean()) for output in outputs))
+    both = 1 if direction == "one" else 2
+    # Averaged directions emit halves: each spike of either is one half, so the sum of all spikes is twice the output's.
+    counts = [float(x.sum()) * substeps, *(float(out.sum()) * (2 if direction == "mean" else 1) for out in outputs)]
+    expected = sum(count * size * both for count, size in zip(counts, hidden, strict=False)) + counts[-1] * 2
+    if recurrent:
+        expected += sum(count * size for count, size in zip(counts[1:], hidden, strict=True))
+    found = total(count(describe_network(net), activity))
+    assert found.synaptic_acs * x.shape[0] * x.shape[1] == pytest.approx(expected, rel=1e-4)
+    assert found.effective_acs == pytest.approx(found.synaptic_acs) and found.effective_macs == 0
+    assert energy(net, x)["counts"]["synaptic_acs"] == pytest.approx(found.synaptic_acs, rel=1e-5)
+
+
+@pytest.mark.parametrize(("direction", "recurrent"), [("one", True), ("one", False), ("mean", True), ("concat", True)])
+@pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "relu", "integrator"])
+def test_dense_operations_are_the_weights(neuron: str, direction: str, recurrent: bool) -> None:
+    merge = {} if direction == "one" else {"bidirectional": True, "merge": direction}
+    net = small(neuron, recurrent=recurrent, **merge)
+    weights = sum(p.numel() for name, p in net.named_parameters() if "weight" in name)
+    layers = describe_network(net)
+    found = total(count(layers, Activity(True, 1.0, (1.0, 1.0))))
+    assert found.dense == weights
+    # Averaged directions each deliver their own spikes, so that the next layer works twice; graded means arrive once.
+    twice = direction == "mean" and layers[0].spiking
+    extra = layers[1].weights_in + layers[2].weights_in if twice else 0
+    assert found.effective_macs + found.effective_acs == pytest.approx(weights + extra)
+    report = energy_report(net, Activity(True, 1.0, (1.0, 1.0)), load_technology())
+    assert report["parameters"] == sum(p.numel() for p in net.parameters() if p.requires_grad)
+    constants = sum(layer.cells * layer.constants for layer in layers)
+    biases = sum(p.numel() for name, p in net.named_parameters() if "bias" in name)
+    assert found.weight_words == weights + biases + constants
+
+
+@pytest.mark.parametrize(("cell", "gates", "products"), [("rnn", 1, 0), ("gru", 3, 3), ("lstm", 4, 3)])
+def test_cells(cell: str, gates: int, products: int) -> None:
+    layers = describe_network(ClassicalRNN(3, [5], 2, cell))  # type: ignore[arg-type]
+    assert total(count(layers, ANALOG)).dense == gates * (15 + 25) + products * 5 + 10
+    spikes = total(count(layers, SPIKES))
+    assert spikes.effective_acs == pytest.approx(0.1 * gates * 15)
+    assert spikes.effective_macs == pytest.approx(gates * 25 + products * 5 + 10)
+
+
+def test_concatenated_directions_are_read_whole_but_not_in_the_paper_s_rule() -> None:
+    found = total(count(describe_network(ClassicalRNN(3, [5, 4], 2, "lstm", bidirectional=True)), ANALOG))
+    extra = 2 * 4 * 5 * 4 + 4 * 2  # the second layer's gates, and the readout
+    assert found.synaptic_macs + found.neuron_macs - found.paper_macs == extra
+
+
+def test_weights_that_are_0_cost_nothing_but_in_the_paper_s_rule() -> None:
+    net = small(hidden=(5,))
+    before = total(count(describe_network(net), spiking(0.2)))
+    with torch.no_grad():
+        net.layers[0].weight_rec.zero_()  # type: ignore[operator, union-attr]
+    after = total(count(describe_network(net), spiking(0.2)))
+    assert before.effective_acs - after.effective_acs == pytest.approx(0.2 * 25) and before.dense == after.dense
+    assert before.synaptic_acs - after.synaptic_acs == pytest.approx(0.2 * 25)
+    assert before.weight_words - after.weight_words == 25 and before.paper_acs == after.paper_acs
+
+
+def test_each_sender_counts_with_the_weights_that_it_has() -> None:
+    """Not spread evenly: the channel that is active may be the one that was pruned."""
+    net = SRNN(2, 3, 2, "lif", recurrent=False, backend="reference")
+    with torch.no_grad():
+        net.layers[0].weight_in[:, 1] = 0  # type: ignore[index, union-attr]
+    layers = describe_network(net)
+    first, second = (count(layers, Activity(True, np.array(density), (0.0,)))[0] for density in ([1, 0], [0, 1]))
+    assert (first.synaptic_acs, second.synaptic_acs) == (3, 0)
+
+
+def test_adaptation_that_is_off_costs_nothing() -> None:
+    def macs(beta: object, trained: tuple[str, ...] = ("tau_mem", "tau_adp")) -> int:
+        return describe_network(small(ALIF(beta=beta, trained=trained), hidden=(50,)))[0].neuron_macs  # type: ignore[arg-type]
+
+    assert (macs(0.0), macs(1.8)) == (100, 150)
+    assert macs(0.0, ("tau_mem", "beta")) == 150  # it may leave 0
+    some = small(ALIF(), hidden=(50,))
+    some.layers[0].params.set_values(beta=torch.arange(50).float() % 2)  # type: ignore[operator, union-attr]
+    with torch.no_grad():
+        assert describe_network(some)[0].neuron_macs == 125
+
+
+class _State(NamedTuple):
+    u: Any
+    w: Any
+    s: Any
+
+
+def _step(u: Any, w: Any, s: Any, current: Any, alpha: Any, drop: Any, root: Any) -> Any:
+    w = w / root + drop * s  # 1; the spike takes its drop or not
+    u = alpha * u + (1.0 - alpha) * (current - w)  # 1: (current - w) + alpha (u - (current - w))
+    return u * (1.0 - (w > 2.0)), w, 0.5 * absolute(u) * u - drop * root  # 2
+
+
+@dataclass(frozen=True)
+class Mine(Neuron):
+    """A neuron that nobody has counted before."""
+
+    name: ClassVar[str] = "mine"
+    State: ClassVar[Any] = _State
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "drop", "root")
+    step = staticmethod(_step)
+
+    tau_mem: Init = Init("normal", 20.0, 5.0)
+    drop: Init = Init("constant", 0.1)
+    trained: tuple[str, ...] = field(default=("tau_mem", "drop"), kw_only=True)
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return decay(parameters["tau_mem"]), parameters["drop"], 3.0 * torch.ones_like(parameters["drop"])
+
+
+def test_any_neuron_is_counted_by_its_equations() -> None:
+    def macs(neuron: object) -> float:
+        return describe_network(small(neuron, hidden=(50,)))[0].neuron_macs / 50
+
+    assert macs(Mine()) == 4
+    assert [macs(name) for name in ("integrator", "relu", "lif", "alif", "adlif")] == [1, 1, 1, 3, 3]
+    assert macs(AdLIF(discretisation="euler")) == 3
+
+
+def test_substeps_and_what_runs_once() -> None:
+    a, b = (count(describe_network(small(**more)), spiking(0.2, 0.3)) for more in ({}, {"substeps": 5}))
+    assert [layer.synaptic_acs for layer in b[:2]] == pytest.approx([5 * layer.synaptic_acs for layer in a[:2]])
+    assert b[2].neuron_macs == a[2].neuron_macs  # one update, but of five steps' spikes
+    assert b[2].synaptic_acs == pytest.approx(5 * a[2].synaptic_acs)
+
+
+def test_a_layer_after_one_that_does_not_spike_multiplies() -> None:
+    found = count(describe_network(small(["relu", "lif"])), spiking(0.5, 0.25))
+    assert (found[1].synaptic_macs, found[1].neuron_macs, found[1].synaptic_acs) == (20, 4, 0.25 * 16)
+    assert total(found).effective_macs == pytest.approx(0.5 * (25 + 20))
+
+
+# Memory
+
+
+def test_memory_by_hand() -> None:
+    """Two inputs, one LIF neuron, one integrator: each term counted on paper."""
+    layers = describe_network(SRNN(2, 1, 1, "lif", "integrator"))
+    prices = replace(load_technology(), sram_bytes=(1e9,), sram_pj=(2.0,), sram_bits=32, address_pj=7.0)
+    counts = total(count(layers, Activity(True, 0.5, (0.25,))))
+    found = parts(counts, prices.prices(counts))
+    # Spikes of a step: 1 at the input, .25 of the neuron, which go to itself and to the readout.
+    synapses = 1.0 + 0.25 + 0.25
+    assert found["synaptic_macs"] + found["neuron_macs"] == pytest.approx(2 * 4.6)  # leaks
+    assert found["synaptic_acs"] == pytest.approx(synapses * 0.9)
+    assert found["additions"] == pytest.approx((2 + 0.25) * 0.9)  # biases, a reset
+    assert found["weight_reads"] == pytest.approx(
+        2.0 * (synapses + 4 + 1 + 2)
+    )  # constants of LIF and integrator, biases
+    assert found["state_accesses"] == pytest.approx(2.0 * (2 * synapses + 2 * 2))
+    # Read thrice, written once, and the output.
+    assert found["signal_accesses"] == pytest.approx(2.0 * (1 + 0.25 + 0.25 + 0.25 + 1))
+    assert found["addresses"] == pytest.approx(7.0 * synapses)
+    assert picojoules(counts, prices.prices(counts)) == pytest.approx(sum(found.values()))
+
+
+def test_dram_costs_orders_of_magnitude_more() -> None:
+    counts = total(count(describe_network(SRNN(700, [128, 128], 20)), spiking(0.1, 0.1)))
+    on, off = (parts(counts, load_technology(name).prices(counts)) for name in ("horowitz-45nm", "horowitz-45nm-dram"))
+    operations = ("synaptic_macs", "neuron_macs", "synaptic_acs", "additions")
+    assert sum(off.values()) > 10 * sum(on.values()) and all(off[name] == on[name] for name in operations)
+    assert sum(off.values()) > 100 * sum(off[name] for name in operations)
+
+
+def test_the_energy_of_a_memory_grows_with_it() -> None:
+    prices = load_technology()
+    sizes = [1, 2048, 8192, 20000, 262144, 10**7]
+    energies = [prices.sram_word(size) for size in sizes]
+    assert energies[:3] == [5.0, 5.0, 10.0]  # half of a 64-bit access of 8 KB, 8 KB, 32 KB
+    assert energies == sorted(energies) and energies[4] == 50.0
+
+
+# Reports
+
+
+def test_what_was_not_measured_is_none() -> None:
+    prices = load_technology()
+    lif, relu = small("lif"), small("relu")
+    nothing = energy_report(lif, SPIKES, prices, 4.0)
+    assert nothing["models"] == dict.fromkeys(MODELS) and nothing["counts"] is None
+    assert nothing["firing_rate"] is None and nothing["spikes"] is None
+    report = energy_report(relu, SPIKES, prices, 4.0)
+    assert report["models"]["neurobench"] is None and report["models"]["memory"]["energy_pj"]["step"] > 0
+    assert [row["energy"]["fp32"] for row in compare([report, nothing])] == [1.0, None]
+    with pytest.raises(SrnnError, match="not measured"):
+        count(describe_network(lif), SPIKES)
+
+
+def test_step_sequence_and_second() -> None:
+    report = energy_report(small(), spiking(0.1, 0.2), load_technology(), 4.0, accuracy=0.9)
+    for model in report["models"].values():
+        found = model["energy_pj"]
+        assert found["sequence"] == pytest.approx(100 * found["step"])
+        assert found["second"] == pytest.approx(250 * found["step"])
+    assert report["spikes"]["per_sequence"] == pytest.approx(100 * (0.1 * 5 + 0.2 * 4))
+    assert report["spikes"]["synaptic_operations_per_step"] == report["counts"]["synaptic_acs"]
+    untimed = energy_report(small(), replace(ANALOG, rates=(0.1, 0.2)), load_technology(), None)
+    assert untimed["models"]["paper"]["energy_pj"]["second"] is None
+    assert untimed["models"]["paper"]["energy_pj"]["sequence"] is None
+
+
+def test_a_first_network_without_errors_has_no_ratio() -> None:
+    report = energy_report(small(), spiking(0.1, 0.2), load_technology(), 4.0, accuracy=1.0)
+    assert compare([report, report])[1]["error"] is None
+
+
+def test_wrong_rates_and_networks() -> None:
+    layers = describe_network(small())
+    with pytest.raises(SrnnError, match="2 hidden layers"):
+        rates_of(layers, [0.1, 0.2, 0.3])
+    with pytest.raises(SrnnError, match="between 0 and 1"):
+        spiking(0.1, 1.5)
+    with pytest.raises(SrnnError, match="between 0 and 1"):
+        Activity(True, float("nan"))
+    with pytest.raises(SrnnError, match="Linear"):
+        describe_network(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> None:
+    torch.manual_seed(3)
+    net = small("alif", bidirectional=bidirectional, merge="mean").train()
+    x, lengths = (torch.rand(4, 20, 3) < 0.3).float(), torch.tensor([20, 5, 11, 20])
+    report = energy(net, x, lengths, step_ms=2.0)
+    record = ("s",) if bidirectional else ()
+    with torch.no_grad():
+        result = net.eval().run(x, lengths=lengths, record=record)
+    spikes = sum(float(layer.output.sum()) for layer in result.layers[:-1]) * (2 if bidirectional else 1)
+    assert report["spikes"]["per_step"] == pytest.approx(spikes / 56) and report["spikes"]["per_step"] > 0
+    step, sequence, second = (
+        report["models"]["fp32"]["energy_pj"][period] for period in ("step", "sequence", "second")
+    )
+    assert sequence == pytest.approx(14 * step) and second == pytest.approx(500 * step)
+    counts = LayerCounts(**{name: sum(layer[name] for layer in report["layers"]) for name in report["counts"]})
+    assert step == pytest.approx(picojoules(counts, FP32))
+    lstm = energy(ClassicalRNN(3, [5, 4], 2, "lstm"), x, lengths)
+    assert lstm["firing_rate"] is None and lstm["models"]["fp32"]["energy_pj"]["step"] > step
+    assert energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"] != report["models"]["memory"]
+
+
+# Break-even
+
+
+def scanned(net: SRNN, given: Activity, dense: float, model: str) -> float:
+    """The first of 201 rates from 0 to 1 at which the spiking network's report shows no less than ``dense`` pJ; else infinity."""
+    for rate in np.linspace(0, 1, 201):
+        report = energy_report(net, replace(given, rates=(float(rate), float(rate))), load_technology())
+        if report["models"][model]["energy_pj"]["step"] >= dense:
+            return float(rate)
+    return float("inf")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("other", ["relu", "lstm"])
+@pytest.mark.parametrize("given", [SPIKES, ANALOG], ids=["spikes", "analog"])
+def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, given: Activity) -> None:
+    net = small("alif", inputs=6, hidden=(12, 8))
+    dense = small("relu", inputs=6, hidden=(12, 8)) if other == "relu" else ClassicalRNN(6, [12, 8], 2, "lstm")
+    rate = break_even(describe_network(net), given, describe_network(dense), load_technology())[model]
+    active = replace(given, rates=(1.0, 1.0)) if other == "relu" else given  # no ReLU unit is at 0
+    found = scanned(
+        net, given, energy_report(dense, active, load_technology())["models"][model]["energy_pj"]["step"], model
+    )
+    if rate > 1:
+        assert found == float("inf")
+    else:
+        assert found - 1 / 200 <= max(rate, 0.0) <= found
+
+
+def test_input_is_measured_without_padding() -> None:
+    from srnn.data.batches import Sequences
+    from support.tiny import TinyTask
+
+    task = TinyTask(padded=True)
+    data = task.load("validation")
+    found = measure_input(Sequences(task, "validation"), batch_size=7)
+    assert found.spikes and found.steps == pytest.approx(data.lengths.mean())  # type: ignore[union-attr]
+    assert np.mean(found.density) == pytest.approx(data.x.sum() / (data.lengths.sum() * 3))  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(("values", "spikes"), [((0, 1), True), ((-1, 0, 1), True), ((0, 2), False), ((0, 0.5), False)])
+def test_what_counts_as_spikes(values: tuple[float, ...], spikes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srnn.data.batches import Sequences
+    from srnn.data.datasets import Split
+    from support.tiny import TinyTask
+
+    x = np.resize(np.array(values, np.float32), (4, 5, 3))
+    monkeypatch.setattr(TinyTask, "load", lambda *_: Split(x, np.zeros(4, np.int64)))
+    found = measure_input(Sequences(TinyTask(), "validation"))
+    assert found.spikes is spikes and np.mean(found.density) == pytest.approx((x != 0).mean())

@@ -1,0 +1,209 @@
+"""The pages in a real browser: no error, the slider moves, the numbers are those of the JSON, nothing is cut on a phone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
+
+from srnn.measure.page import comparison_content, report_content, write_page
+from support.browser import Browser, find_browser
+from support.runs import DIGITS, ECG, few_sequences, make_run
+
+KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
+PLAY = "document.querySelector('.controls .main').textContent"
+SHOWN = "Object.fromEntries([...document.querySelectorAll('[data-key]')].map(e => [e.dataset.key, e.firstChild.textContent]))"
+CONTROLS = "button, select, input, svg.plot, canvas:not([aria-hidden])"
+NAMED = "e => e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label')"
+OTHER = (
+    "--network.neuron.beta=0.1",
+    "--network.readout.neuron.time_constants=log",
+    "--training.lr_scale={layers.*.tau_*: 2}",
+)
+DRAWN = "document.getElementById('footer').textContent !== ''"
+# Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts, before the next frame ends.
+FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium was found: the pages are not opened")
+    with Browser(path, tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, dict[str, Any]]]]:
+    folder = tmp_path_factory.mktemp("pages")
+    with pytest.MonkeyPatch.context() as patch:
+        few_sequences(patch)
+        ecg = make_run(folder / "ecg", *ECG)
+        contents = {
+            "ecg": report_content(ecg, samples=3),
+            "digits": report_content(make_run(folder / "digits", *DIGITS), samples=4),
+            "relu": report_content(
+                make_run(folder / "relu", *DIGITS, "--network.neuron={name: relu, tau_mem: 3}"), samples=1
+            ),
+            "both": comparison_content([ecg, make_run(folder / "other-with-a-longer-name", *ECG, *OTHER)]),
+        }
+    made = {}
+    for name, content in contents.items():
+        write_page(content, folder / f"{name}.html")
+        made[name] = (folder / f"{name}.html", content)
+    yield made
+
+
+def opened(browser: Browser, page: Path, width: int = 1100) -> None:
+    browser.errors.clear()
+    browser.size(width, 900)
+    browser.open(page.as_uri())
+    browser.wait(f"location.href === {json.dumps(page.as_uri())} && document.readyState === 'complete' && {DRAWN}")
+    browser.value(FRAMES)
+
+
+def press(browser: Browser, key: str) -> None:
+    for kind in ("rawKeyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+
+
+def clock(browser: Browser) -> str:
+    return browser.value("document.getElementById('clock').textContent")
+
+
+@pytest.mark.parametrize("name", ["ecg", "digits"])
+def test_the_numbers_are_those_of_the_json(name: str, browser: Browser, pages: dict) -> None:
+    page, content = pages[name]
+    opened(browser, page)
+    assert browser.value("JSON.parse(document.getElementById('data').textContent)") == content
+    shown = browser.value(SHOWN)
+    assert shown["evaluation.accuracy"] == f"{100 * content['evaluation']['accuracy']:.2f} %"
+    assert shown["evaluation.parameters"] == f"{content['evaluation']['parameters']:,}"
+    for model in ("paper", "fp32", "neurobench", "memory"):
+        key = f"energy.networks.1.models.{model}.energy_pj.step"
+        number, unit = shown[key].split()
+        factor = {"pJ": 1.0, "nJ": 1e3, "µJ": 1e6}[unit]
+        expected = content["energy"]["networks"][1]["models"][model]["energy_pj"]["step"]
+        assert float(number.replace(",", "")) * factor == pytest.approx(expected, rel=0.006)
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize("name", ["ecg", "digits"])
+def test_the_slider_moves_through_a_sample(name: str, browser: Browser, pages: dict) -> None:
+    page, content = pages[name]
+    opened(browser, page)
+    steps = content["samples"]["sequences"][0]["shown"]
+    browser.value("document.getElementById('step').focus()")
+    assert clock(browser).startswith(f"step {steps} of {steps}")
+    press(browser, "ArrowLeft")
+    assert clock(browser).startswith(f"step {steps - 1} of {steps}")
+    pictures = "[...document.querySelectorAll('.track canvas')].map(c => c.toDataURL())"
+    late = browser.value(pictures)
+    press(browser, "Home")
+    assert clock(browser).startswith(f"step 1 of {steps}")
+    early = browser.value(pictures)
+    assert len(late) >= 6 and all(a != b for a, b in zip(early[:-1], late[:-1], strict=True))  # the last is the axis
+    classes = content["task"]["class_names"]
+    said = browser.value("document.getElementById('step').getAttribute('aria-valuetext')")
+    assert browser.value("document.getElementById('verdict').textContent") in classes and said.startswith("step 1, ")
+    browser.value("document.querySelectorAll('input[name=sample]')[1].click()")
+    assert clock(browser).startswith(f"step {steps} of {steps}")
+    assert browser.errors == []
+
+
+def test_play_runs_to_the_end_and_stops(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["digits"][0])
+    browser.value("document.querySelector('.controls .main').click()")
+    assert browser.value(PLAY) == "Pause"
+    browser.wait(f"{PLAY} === 'Play' && document.getElementById('clock').textContent.startsWith('step 16 of 16')")
+    assert browser.errors == []
+
+
+def test_values_can_be_read_by_keyboard(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["ecg"][0])
+    browser.value("document.querySelector('#training svg').focus()")
+    press(browser, "ArrowRight")
+    assert "epoch 1" in browser.value("document.querySelector('#training .tip').textContent")
+    press(browser, "End")
+    tip = browser.value("document.querySelector('#training .tip').textContent")
+    assert "epoch 3" in tip and "90.00 %" in tip
+    names = browser.value(f"[...document.querySelectorAll({CONTROLS!r})].every({NAMED})")
+    assert names is True and browser.errors == []
+
+
+@pytest.mark.parametrize("name", ["ecg", "digits", "both"])
+def test_light_dark_and_a_phone(name: str, browser: Browser, pages: dict) -> None:
+    page, _ = pages[name]
+    for dark in (True, False):
+        browser.dark(dark)
+        opened(browser, page, width=360)
+        assert browser.value("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+        assert browser.value("document.documentElement.scrollWidth") <= 360
+        assert browser.value("document.querySelectorAll('svg.plot').length") >= 3
+    browser.value("document.getElementById('theme').click()")
+    assert browser.value("document.documentElement.dataset.theme") == "dark"
+    browser.value("document.getElementById('theme').click(); localStorage.clear()")
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_what_differs_can_be_read_on_a_phone(width: int, browser: Browser, pages: dict) -> None:
+    """The table itself: every value, and beside it the name of its run, within the screen without scrolling."""
+    page, content = pages["both"]
+    opened(browser, page, width)
+    regions = browser.value(
+        "[...document.querySelectorAll('#differences .scroll')].map(e => [e.scrollWidth, e.clientWidth])"
+    )
+    assert len(regions) == 2 and all(inner <= outer for inner, outer in regions)
+    cells = "[...document.querySelectorAll('#differences td')]"
+    boxes = browser.value(f"{cells}.map(e => e.getBoundingClientRect()).map(r => [r.left, r.right, r.height])")
+    values = sum(len(row["values"]) for block in ("recipes", "environments") for row in content[block])
+    assert len(boxes) == values and all(0 <= left < right <= width and height > 10 for left, right, height in boxes)
+    labels = browser.value(f"{cells}.map(e => getComputedStyle(e, '::before').content)")
+    names = [run["name"] for run in content["runs"]]
+    assert labels[: len(names)] == [json.dumps(name) for name in names]
+    # Of the measures at least the first run's stand beside their names.
+    right = browser.value("document.querySelector('#measures td').getBoundingClientRect().right")
+    assert right <= width and browser.errors == []
+    opened(browser, page)
+    assert browser.value("getComputedStyle(document.querySelector('#differences td'), '::before').content") == "none"
+
+
+def test_analog_neurons_are_not_said_to_spike(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["relu"][0])
+    for part in (".tiles", "#activity", "#training"):
+        text = browser.value(f"document.querySelector('{part}').textContent")
+        assert "fir" not in text.lower().replace("first", "") and "spikes" not in text and "not 0" in text, part
+    opened(browser, pages["digits"][0])
+    assert "spikes per neuron and step" in browser.value("document.querySelector('.tiles').textContent")
+    assert browser.errors == []
+
+
+def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
+    for name, place in (("ecg", "#time"), ("both", "#curves")):
+        page, _ = pages[name]
+        opened(browser, page)
+        titles = browser.value(f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)")
+        first = next(i for i, title in enumerate(titles) if title.startswith("Accuracy over time, labelled steps"))
+        assert titles[first + 1].startswith("The same of all steps") and "count as P" in titles[first + 1]
+    opened(browser, pages["ecg"][0])
+    decided = browser.value("document.querySelector('#time table').textContent")
+    assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
+
+
+def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:
+    page, content = pages["both"]
+    opened(browser, page)
+    assert browser.value("JSON.parse(document.getElementById('data').textContent)") == content
+    rates = [run["measures"]["sops_per_step"] for run in content["runs"]]
+    cells = "[...document.querySelectorAll('[data-key$=sops_per_step]')]"
+    marked = browser.value(f"{cells}.map(e => e.className === 'best')")
+    assert marked == [rate == min(rates) and rates[0] != rates[1] for rate in rates]
+    assert "network.neuron.beta" in browser.value("document.getElementById('differences').textContent")
+    assert browser.errors == []

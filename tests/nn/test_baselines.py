@@ -1,0 +1,370 @@
+"""Baselines: torch's cells behind the SRNN's interface, the same training and evaluation, and any recipe turned into one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from srnn import SRNN, SrnnError
+from srnn.cli.main import main
+from srnn.nn.baselines import ClassicalRNN, DenseLayer
+from srnn.nn.kernels import Spikes
+from srnn.progress import epoch_line
+from srnn.studies.summary import summarise
+from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.train.evaluation import evaluate, layer_rates, rate_report
+from srnn.train.recipes import BASELINES, Recipe, dump_recipe, load_recipe, parse_recipe
+from srnn.train.recipes.baselines import as_baseline
+from srnn.train.trained import Trained
+from srnn.train.training import train
+from support.tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
+
+CELLS = ("rnn", "gru", "lstm")
+TORCH = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+def make(cell: str = "lstm", hidden: object = (5, 4), seed: int = 0, **options: object) -> ClassicalRNN:
+    generator = torch.Generator().manual_seed(seed)
+    return ClassicalRNN(3, hidden, 2, cell, generator=generator, **options).double()  # type: ignore[arg-type]
+
+
+def signal(batch: int, steps: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(batch, steps, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_it_is_torchs_stacked_network_with_a_linear_readout(cell: str, bidirectional: bool) -> None:
+    net = make(cell, [5, 5], bidirectional=bidirectional)
+    stacked = TORCH[cell](3, 5, num_layers=2, batch_first=True, bidirectional=bidirectional).double()
+    own = {f"{name[:-1]}{i}": p for i in (0, 1) for name, p in _single(net.layers[i].cell)}  # type: ignore[arg-type]
+    stacked.load_state_dict({name.replace("_l0_reverse", "_l0_reverse"): p for name, p in _stacked(own).items()})
+    x = signal(2, 7)
+    expected = stacked(x)[0] @ net.readout.weight_in.T + net.readout.bias
+    torch.testing.assert_close(net(x)[0], expected)
+
+
+def _single(cell: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """Parameters of one layer, names made to end in a digit: weight_ih_l0, or weight_ih_reverse_l0."""
+    return [(_ending(name), parameter) for name, parameter in cell.named_parameters()]
+
+
+def _ending(name: str) -> str:
+    return name.replace("_l0_reverse", "_reverse_l0")
+
+
+def _stacked(own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Back to torch's names: weight_ih_reverse_l1 -> weight_ih_l1_reverse."""
+    return {
+        (name.replace("_reverse", "") + "_reverse" if "_reverse" in name else name): tensor
+        for name, tensor in own.items()
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    bidirectional=st.booleans(),
+    recurrent=st.sampled_from([True, [True, False], [False, True]]),
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4),
+    given_state=st.booleans(),
+)
+def test_a_padded_batch_gives_what_each_sequence_gives_alone(
+    cell: str, bidirectional: bool, recurrent: object, lengths: list[int], given_state: bool
+) -> None:
+    net = make(cell, bidirectional=bidirectional, recurrent=recurrent)
+    x = signal(len(lengths), 6)  # not zero where it is padded: what stands there must not matter
+    state = None
+    if given_state:
+        state = net.run(signal(len(lengths), 3, seed=2)).state
+    result = net.run(x, state, lengths=torch.tensor(lengths))
+    for row, length in enumerate(lengths):
+        own = None if state is None else tuple(tuple(part[row : row + 1] for part in layer) for layer in state)
+        alone = net.run(x[row : row + 1, :length], own)
+        torch.testing.assert_close(result.output[row, :length], alone.output[0])
+        assert result.output[row, length:].abs().sum() == 0
+        for layers in (result.layers, alone.layers):
+            assert all(layer.output.shape[0] == len(layers[0].output) for layer in layers)
+        for ours, theirs in zip(result.state, alone.state, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(a[row], b[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    bidirectional=st.booleans(),
+    lengths=st.lists(st.integers(0, 6), min_size=1, max_size=5),
+)
+def test_padded_values_and_gradients_are_those_of_torchs_packed_sequences(
+    cell: str, bidirectional: bool, lengths: list[int]
+) -> None:
+    layer = make(cell, bidirectional=bidirectional).layers[0]
+    x = signal(len(lengths), 6)
+    start = tuple(torch.rand_like(part) for part in layer.initial_state(len(lengths)))  # type: ignore[operator]
+    found = []
+    for run in (layer, layer._packed):
+        inputs = (x.clone().requires_grad_(), *(part.clone().requires_grad_() for part in start))
+        result = run(inputs[0], inputs[1:], torch.tensor(lengths))
+        loss = result.output.square().sum() + sum((part * 3).sum() for part in result.state)
+        found.append(
+            (
+                result.output,
+                *result.state,
+                *torch.autograd.grad(loss, (*inputs, *layer.parameters()), materialize_grads=True),
+            )
+        )
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cut_sequence_goes_on_and_the_past_is_all_that_counts(cell: str) -> None:
+    net, x = make(cell), signal(2, 9)
+    whole, final = net(x)
+    first, state = net(x[:, :4])
+    rest, end = net(x[:, 4:], state)
+    torch.testing.assert_close(torch.cat([first, rest], 1), whole)
+    torch.testing.assert_close(end, final)
+    later = x.clone()
+    later[:, 5:] += 1
+    assert torch.equal(net(later)[0][:, :5], whole[:, :5])
+    both = make(cell, bidirectional=True)
+    assert not torch.equal(both(later)[0][:, :5], both(x)[0][:, :5])
+
+
+def test_padding_carries_no_gradient() -> None:
+    for bidirectional in (False, True):
+        net, x = make(bidirectional=bidirectional), signal(2, 6).requires_grad_()
+        net.run(x, lengths=torch.tensor([6, 2])).output.square().sum().backward()
+        assert x.grad is not None and x.grad[1, 2:].abs().sum() == 0 and x.grad[1, :2].abs().min() > 0
+
+
+def test_spikes_are_made_dense_and_empty_batches_pass() -> None:
+    net, x = make(), (signal(2, 6) > 0.5).double()
+    torch.testing.assert_close(net.run(Spikes.from_dense(x)).output, net.run(x).output)
+    for bidirectional in (False, True):
+        net = make(bidirectional=bidirectional)
+        assert net.run(x[:, :0]).output.shape == (2, 0, 2)
+        assert net.run(x[:0]).output.shape == (0, 6, 2)
+        assert net.run(x, lengths=torch.tensor([0, 0])).output.abs().sum() == 0
+
+
+def test_the_seed_draws_the_weights_and_torchs_range_holds() -> None:
+    one, same, other = (make(seed=seed, hidden=[64]) for seed in (0, 0, 1))
+    for a, b, c in zip(one.parameters(), same.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b) and not torch.equal(a, c)
+        assert a.abs().max() <= 1 / 8 and a.std() > 0.05
+    assert sum(p.numel() for p in one.parameters()) == 4 * 64 * (3 + 64 + 2) + 2 * 65
+
+
+def test_dense_layers_stand_where_nothing_is_recurrent() -> None:
+    net = make("gru", [6, 5], recurrent=[False, True])
+    assert isinstance(net.layers[0], DenseLayer)
+    x = signal(1, 4)
+    dense = net.layers[0]
+    expected = (x @ dense.weight_in.T + dense.bias).relu()
+    torch.testing.assert_close(net.run(x).layers[0].output, expected)
+
+
+def test_mistakes_are_one_line() -> None:
+    net, x = make(), signal(2, 5)
+    shapes = make(hidden=[5]).run(x).state
+    for call in (
+        lambda: make("lstn"),
+        lambda: make(hidden=[]),
+        lambda: make(hidden=[0]),
+        lambda: make(recurrent=[True]),
+        lambda: net.run(x[..., :2]),
+        lambda: net.run(x[0]),
+        lambda: net.run(x.float()),
+        lambda: net.run(x, record=("u",)),
+        lambda: net.run(x, shapes),
+        lambda: net.run(x, ((), (), ())),
+        lambda: net.run(x, lengths=torch.tensor([6, 1])),
+        lambda: net.run(x, lengths=torch.tensor([-1, 1])),
+        lambda: net.run(x, lengths=torch.tensor([1.0, 1.0])),
+    ):
+        with pytest.raises(SrnnError) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+# ---- the same training, checkpoints and reports ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+@pytest.mark.parametrize("padded", [False, True])
+def test_every_baseline_trains_and_is_evaluated_again_the_same(name: str, padded: bool, tmp_path: Path) -> None:
+    recipe, task = as_baseline(tiny_recipe("--training.epochs", "2"), name), TinyTask(padded=padded)
+    assert parse_recipe(dump_recipe(recipe)) == recipe
+    result = train(recipe, tmp_path / "run", task=task)
+    network = recipe.build_network(task, seed=5)
+    load_network(network, read_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors"))
+    again = evaluate(Trained(network, task, recipe), "validation").report
+    assert again["accuracy"] == result["accuracy"] and again["firing_rate"] == result["firing_rate"]
+    assert result["parameters"] == sum(p.numel() for p in network.parameters() if p.requires_grad)
+    assert (result["firing_rate"] is None) == (name in ("rnn", "gru", "lstm", "bilstm"))
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert (records[0]["train"]["firing_rate"] is None) == (result["firing_rate"] is None)
+    assert ("rate n/a" in epoch_line(records[0])) == (result["firing_rate"] is None)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    recipe = as_baseline(tiny_recipe("--training.epochs", "10"), "gru")
+    assert train(recipe, tmp_path / "run", task=TinyTask(padded=True))["accuracy"] > 0.7
+
+
+def test_labels_at_every_step(tmp_path: Path) -> None:
+    recipe = as_baseline(tiny_recipe("--loss.name", "nll", "--training.epochs", "1"), "bilstm")
+    result = train(recipe, tmp_path / "run", task=TinyStepTask(padded=True))
+    assert 0 < result["accuracy_labelled"] < 1 and result["firing_rate"] is None
+
+
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    recipe = as_baseline(tiny_recipe("--training.epochs", "3", "--training.checkpoint_every", "1"), "lstm")
+    train(recipe, tmp_path / "whole", task=TinyTask())
+
+    class Stop(Exception):
+        pass
+
+    from srnn.progress import Reporter
+
+    class Stopper(Reporter):
+        def step(self, done_steps: int, numbers: dict) -> None:
+            if done_steps == 6:
+                raise Stop
+
+    with pytest.raises(Stop):
+        train(recipe, tmp_path / "cut", task=TinyTask(), reporter=Stopper())
+    train(recipe, tmp_path / "cut", task=TinyTask(), resume=True)
+    whole, cut = (read_checkpoint(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("whole", "cut"))
+    assert whole.tensors.keys() == cut.tensors.keys()
+    assert all(torch.equal(whole.tensors[key], cut.tensors[key]) for key in whole.tensors)
+
+
+def test_checkpoints_know_their_architecture(tmp_path: Path) -> None:
+    nets = [make(cell, bidirectional=both) for cell in CELLS for both in (False, True)]
+    nets += [make(recurrent=[False, True]), make(hidden=[5])]
+    assert len({tuple(architecture(net)) for net in nets}) == len(nets)
+    save_checkpoint(tmp_path / "a", network_tensors(nets[0]), {"architecture": architecture(nets[0])})
+    load_network(make("rnn", seed=3), read_checkpoint(tmp_path / "a"))
+    for other in [*nets[1:], SRNN(3, [5, 4], 2)]:
+        with pytest.raises(SrnnError, match="another architecture"):
+            load_network(other, read_checkpoint(tmp_path / "a"))
+
+
+def test_no_firing_rate_is_none_not_zero() -> None:
+    net = make()
+    result = net.run(signal(2, 5))
+    rates = layer_rates(net, result.layers[:-1], None)
+    assert rates == [] and rate_report(net, rates) is None
+
+
+def test_summaries_say_not_applicable(tmp_path: Path) -> None:
+    recipe = as_baseline(tiny_recipe("--training.epochs", "1"), "gru")
+    for seed in (0, 1):
+        train(recipe, tmp_path / f"s{seed}", seed=seed, task=TinyTask())
+    summary = summarise([tmp_path / "s0", tmp_path / "s1"], tmp_path / "out", "tiny GRU", "srnn train")
+    assert summary["firing_rate"] is None
+    page = (tmp_path / "out" / "summary.md").read_text()
+    assert page.count("| n/a |") == 3
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "run")
+    small = ["--training.epochs", "1", "--network.hidden", "[4, 4]"]
+    assert main(["train", "digits", "--baseline", "lstm", "--out", run, *small]) == 0
+    shown, log = capsys.readouterr()
+    assert "n/a" in shown and "rate n/a" in log and "digits as lstm" in shown
+    assert main(["evaluate", run, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["firing_rate"] is None and report["parameters"] == 68 + 160 + 50
+    assert main(["train", "digits", "--baseline", "lstm", "--out", run, "--resume", "--json", *small]) == 0
+    capsys.readouterr()
+    assert main(["train", "digits", "--baseline", "lsmt", "--out", run]) == 2
+    assert "Did you mean 'lstm'" in capsys.readouterr().err
+    assert main(["recipes", "show", "digits", "--baseline", "gru", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["network"]["model"] == "gru"
+    assert main(["recipes", "--baseline", "gru"]) == 2
+    capsys.readouterr()
+
+
+# ---- recipes as baselines --------------------------------------------------------------------------------------------
+
+
+def test_cells_keep_sizes_task_and_training_and_drop_what_means_nothing() -> None:
+    recipe = load_recipe("paper/smnist")
+    made = as_baseline(recipe, "lstm")
+    assert made.network.hidden == recipe.network.hidden and made.network.recurrent == [True, True, False]
+    assert (made.task, made.training.epochs) == (recipe.task, 300) and made.training.lr_scale == {}
+    assert made.loss.name == "ce_mean"
+    assert set(made.to_dict()["network"]) == {"model", "hidden", "recurrent", "bidirectional"}
+    assert as_baseline(recipe, "bilstm").network.bidirectional
+
+
+def test_relu_and_lif_are_other_neurons_of_the_same_network() -> None:
+    recipe = load_recipe("paper/ecg")
+    task = recipe.create_task()
+    relu, lif = (as_baseline(recipe, name).build_network(task, 0) for name in ("relu", "lif"))
+    assert isinstance(relu, SRNN) and isinstance(lif, SRNN)
+    assert [relu.layers[0].neuron.name, relu.readout.neuron.name] == ["relu", "integrator"]  # type: ignore[union-attr]
+    # LIF as the authors ran it: u = .618 u + I; a spike above .5 sets it to 0.
+    leak, gain, threshold, reset = (c[0].item() for c in lif.layers[0].params.coefficients())  # type: ignore[operator, union-attr]
+    assert (leak, gain, threshold, reset) == pytest.approx((0.618, 1.0, 0.5, 0.0))
+    assert not any("tau" in name for name, _ in lif.named_parameters())
+    assert as_baseline(recipe, "lif").training.lr_scale == {"layers.*.bias": 2}
+
+
+def test_feedforward_has_no_recurrent_weights() -> None:
+    made = as_baseline(load_recipe("paper/ecg"), "feedforward")
+    network = made.build_network(made.create_task(), 0)
+    assert not any("weight_rec" in name for name, _ in network.named_parameters())
+
+
+def test_one_neuron_a_layer_and_multipliers_that_fit_nothing() -> None:
+    text = """
+network: {hidden: [4, 4], neuron: [alif, {name: lif, tau_mem: 30, trained: []}], readout: spike_count}
+loss: {name: ce_spike_count, rate: {weight: 1, upper: 0.1}}
+training: {lr_scale: {"*.tau_adp": 3, "*.tau_mem": 2, "layers.1.weight_rec": 5}}
+"""
+    relu = as_baseline(parse_recipe(text), "relu")
+    assert relu.network.neuron == [{"name": "relu"}, {"name": "relu", "tau_mem": 30, "trained": []}]
+    assert relu.training.lr_scale == {"*.tau_mem": 2, "layers.1.weight_rec": 5}
+    assert relu.loss.name == "ce_mean" and relu.loss.rate.weight == 0
+    lif = as_baseline(parse_recipe(text), "lif")
+    assert lif.loss == parse_recipe(text).loss and lif.training.lr_scale == {"layers.1.weight_rec": 5}
+    assert "layers.1.weight_rec" not in as_baseline(parse_recipe(text), "feedforward").training.lr_scale
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_overrides_come_after(name: str) -> None:
+    made = load_recipe("digits", ["--training.optimizer.lr", "3e-3", "--network.hidden", "[7]"], baseline=name)
+    assert made.training.optimizer.lr == 3e-3 and made.network.hidden == [7] and name in made.note
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("neuron", "lif"), ("readout", "alif"), ("surrogate", "linear"), ("merge", "concat"), ("substeps", "5"),
+     ("init_in", "zero"), ("init_rec", "zero"), ("backend", "reference"), ("recompute", "true")],
+)  # fmt: skip
+def test_what_means_nothing_for_cells_is_refused(key: str, value: str) -> None:
+    with pytest.raises(SrnnError, match=f"'network.{key}' means nothing for network.model 'gru'") as caught:
+        parse_recipe("network: {model: gru}", [f"--network.{key}", value])
+    assert "\n" not in str(caught.value)
+
+
+def test_spikes_that_are_not_there_cannot_be_counted_or_held_down() -> None:
+    for text in ("loss: {name: ce_spike_count}", "loss: {rate: {weight: 1, upper: 0.1}}"):
+        recipe = parse_recipe(text, ["--network.model", "lstm"])
+        with pytest.raises(SrnnError, match=r"network\.model 'lstm' has none"):
+            recipe.build_network(recipe.create_task(), 0)
+    with pytest.raises(SrnnError, match="is a baseline itself"):
+        as_baseline(Recipe(network=parse_recipe("network: {model: rnn}").network), "lif")
+    assert "alif" in TINY

@@ -1,0 +1,223 @@
+"""Equations recorded once: adjoint and Jacobian against autograd, for the library's neurons and for random expressions."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from srnn import SRNN, Init, Neuron, SrnnError
+from srnn.deploy.export import onnx
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.plan import make_plan
+from srnn.nn.arithmetic import absolute, exp, positive_part
+from srnn.nn.derivatives import adjoint, jacobian
+from srnn.nn.equations import Algebra, arguments_of, equations, function, record
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.neurons import NEURONS
+from srnn.nn.neurons.base import decay
+from srnn.nn.neurons.rounded import rounded_model
+from support.compiled import build, compilers
+
+MODELS = [*NEURONS.values(), *(rounded_model(NEURONS[name]) for name in ("alif", "adlif", "lif", "integrator"))]
+NAMES = ("a", "b", "c")
+
+
+def _model(step: Any) -> Any:
+    """The least that a derivative needs to know of a model: here a step with state (a), s = b and current = c."""
+    state: Any = NamedTuple("State", [("a", Any), ("b", Any)])
+    return type("Model", (), {"name": "made_up", "State": state, "coefficients": (), "step": staticmethod(step)})
+
+
+def _numbers(count: int, seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(40, generator=generator, dtype=torch.float64) for _ in range(count)]
+
+
+def _derivatives(step: Any, arguments: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """[result][argument], by autograd."""
+    leaves = [argument.clone().requires_grad_() for argument in arguments]
+    rows = []
+    for result in step(*leaves):
+        if isinstance(result, torch.Tensor) and result.requires_grad:
+            found = torch.autograd.grad(result.sum(), leaves, allow_unused=True, retain_graph=True)
+        else:
+            found = [None] * len(leaves)
+        rows.append([torch.zeros(40).double() if one is None else one for one in found])
+    return rows
+
+
+def _check_derivatives(model: Any) -> None:
+    names = arguments_of(model)
+    arguments = _numbers(len(names))
+    expected = _derivatives(model.step, arguments)
+    incoming = _numbers(len(expected), seed=1)
+    found = adjoint(model)(*incoming, *arguments)
+    assert len(found) == len(names)
+    for place, gradient in enumerate(found):
+        theirs = sum(g * row[place] for g, row in zip(incoming, expected, strict=True))
+        assert torch.allclose(gradient, theirs, rtol=1e-10, atol=1e-12), names[place]
+    entries = iter(jacobian(model)(*arguments))
+    for row in expected:
+        for theirs in row:
+            ours = torch.as_tensor(next(entries), dtype=torch.float64).expand(40)
+            assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+    assert next(entries, None) is None
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_derivatives_of_every_neuron(model: Any) -> None:
+    _check_derivatives(model)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_the_record_computes_what_step_computes(model: Any) -> None:
+    """On numpy arrays, to the bit; and as the text that is made of it."""
+    values = [value.numpy() for value in _numbers(len(arguments_of(model)))]
+    expected = model.step(*values)
+    for found in (equations(model).run(Algebra(), values), function("again", equations(model))(*values)):
+        for ours, theirs in zip(found, expected, strict=True):
+            assert np.array_equal(ours, theirs)
+
+
+def expressions() -> st.SearchStrategy[str]:
+    """Random texts of the vocabulary in a, b and c; nothing is divided by what may be 0, and no exponent is large."""
+    leaves = st.sampled_from([*NAMES, "0.5", "2.0", "1.0"])
+    unary = ("-({})", "absolute({})", "positive_part({})", "exp(-absolute({}))", "({}) * ({} > 0.25)")
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]}) {t[1]} ({t[2]})"),
+            st.tuples(inner, inner).map(lambda t: f"({t[0]}) / (1.0 + absolute({t[1]}))"),
+            st.tuples(st.sampled_from(unary), inner).map(lambda t: t[0].replace("{}", t[1])),
+        ),
+        max_leaves=7,
+    )
+
+
+@given(first=expressions(), second=expressions())
+def test_derivatives_of_random_equations(first: str, second: str) -> None:
+    # The first assignment is used twice, so that gradients meet.
+    text = f"def step(a, b, c):\n    x = {first}\n    y = x * ({second})\n    return x + 0.0 * a, y - x + 0.0 * b"
+    space: dict[str, Any] = {"absolute": absolute, "exp": exp, "positive_part": positive_part}
+    exec(text, space)
+    _check_derivatives(_model(space["step"]))
+
+
+def test_the_adjoint_reads_like_one_by_hand() -> None:
+    """Terms of one gradient are taken together, so that nothing is multiplied twice."""
+    text = inspect.getsource(adjoint(NEURONS["alif"]))
+    assert "(u - current) * g_u_new" in text and "(e - s) * g_e_new" in text
+    assert text.count("*") <= 13  # as many products as the one that stood here, written by hand
+    assert linecache.getlines(adjoint(NEURONS["alif"]).__code__.co_filename)
+
+
+def test_names_are_the_authors() -> None:
+    assert list(equations(NEURONS["alif"]).names.values()) == ["e_new", "theta", "u_new"]
+    assert list(equations(NEURONS["lif"]).names.values()) == ["u_2", "u_new"]
+
+
+def test_counts_and_multipliers() -> None:
+    own = equations(NEURONS["alif"])
+    assert (own.counts["multiply"], own.counts["add"], own.counts["subtract"]) == (6, 3, 4)
+    assert own.multiplied() >= {"alpha", "rho", "beta"} and "threshold" not in own.multiplied()
+    assert equations(NEURONS["integrator"]).used == {"u", "current", "alpha"}
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (lambda a, b, c: (a if a > b else b, c), "cannot branch"),
+        (lambda a, b, c: (np.sin(a), c), "cannot use sin"),
+        (lambda a, b, c: (np.maximum(a, 1.0), c), "positive_part"),
+        (lambda a, b, c: (torch.sigmoid(a), c), "cannot be recorded"),
+        (lambda a, b, c: ("text", c), "cannot be recorded"),
+    ],
+)
+def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> None:
+    with pytest.raises(SrnnError, match=why):
+        record(step, NAMES)
+    assert sys.gettrace() is None or "srnn" not in repr(sys.gettrace())
+
+
+# ---- a neuron of one's own: its equations and nothing else --------------------------------------------------------------------
+
+
+class OwnState(NamedTuple):
+    u: torch.Tensor
+    s: torch.Tensor
+
+
+def own_step(u: Any, s: Any, current: Any, alpha: Any, threshold: Any, drop: Any) -> Any:
+    felt = 2.0 * positive_part(current) - 0.5 * absolute(current - threshold)
+    u = alpha * u + (1.0 - alpha) * felt - drop * s * (u > 0.0)
+    return u, u - threshold * (1.0 + exp(-absolute(u)))
+
+
+@dataclass(frozen=True)
+class Own(Neuron):
+    """Uses all that equations may use."""
+
+    name: ClassVar[str] = "own"
+    State: ClassVar[Any] = OwnState
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "threshold", "drop")
+    step = staticmethod(own_step)
+
+    tau_mem: Init = Init("uniform", 2.0, 6.0)
+    threshold: Init = Init("uniform", 0.02, 0.1)
+    drop: Init = Init("constant", 0.1)
+    trained: tuple[str, ...] = field(default=("tau_mem", "threshold", "drop"), kw_only=True)
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return decay(parameters["tau_mem"]), parameters["threshold"], parameters["drop"]
+
+
+def _own_network(dtype: torch.dtype = torch.float64, backend: str = "cpu") -> SRNN:
+    generator = torch.Generator().manual_seed(0)
+    return SRNN(3, [10, 8], 2, neuron=Own(), generator=generator, backend=backend).to(dtype)
+
+
+def _own_signal() -> torch.Tensor:
+    return 3.0 * torch.randn(4, 60, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_an_own_neuron_is_fast_and_right_on_the_cpu_backend() -> None:
+    pytest.importorskip("numba")
+    found = []
+    for backend in ("reference", "cpu"):
+        network = _own_network(backend=backend)
+        output = network(_own_signal())[0]
+        (output * torch.arange(2.0)).sum().backward()
+        spikes = [layer.output.mean().detach() for layer in network.run(_own_signal()).layers[:-1]]
+        found.append([output, *spikes, *(parameter.grad for parameter in network.parameters())])
+    assert all(0.05 < float(rate) < 0.8 for rate in found[0][1:3])
+    for ours, reference in zip(found[1], found[0], strict=True):
+        assert torch.allclose(ours, reference, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("compiler", compilers())
+def test_an_own_neuron_is_exported_to_c(compiler: str, tmp_path: Path) -> None:
+    """With the spikes of the float32 model; only exp may differ in last bits, by the C library."""
+    model = device_network(_own_network(torch.float32))
+    export_c(model, tmp_path / "own", "own")
+    text = (tmp_path / "own" / "own.c").read_text()
+    assert "#include <math.h>" in text and "const float felt = " in text
+    program = build(tmp_path / "own", make_plan(model, "own"), compiler, "-lm")
+    x = _own_signal().float().numpy()
+    scores, _ = program.run(x)
+    assert np.allclose(scores, run_float32(model, x).output, rtol=1e-5, atol=1e-6)
+
+
+def test_an_own_neuron_is_exported_to_onnx() -> None:
+    pytest.importorskip("onnxruntime")
+    network = _own_network()
+    assert onnx.greatest_difference(onnx.to_model(network, "sequence"), network, _own_signal()) < 1e-9

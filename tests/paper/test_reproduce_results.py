@@ -1,0 +1,261 @@
+"""srnn reproduce from a results folder alone: test splits, published weights, kept runs, evaluations and curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srnn.errors import SrnnError
+from srnn.paper import gather, write_curves
+from srnn.paper.kinds import kind, spiking
+from srnn.paper.records import command_words
+from srnn.studies.summary import spread
+from srnn.train.recipes import load_recipe
+from support.reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
+from support.runs import ECG, few_sequences, make_run
+
+pytestmark = pytest.mark.usefixtures("no_data")
+RELU = {"network.neuron": {"name": "relu"}}
+TESTED = {
+    "trained": "srnn train paper/ecg-code --seed 0",
+    "task": "ecg",
+    "split": "test",
+    "accuracy": 0.9,
+    "parameters": 1746,
+}
+PUBLISHED = {
+    "published": "smnist", "command": "srnn import published smnist", "task": "smnist", "split": "test",
+    "data": "10,000 images", "comparable": True, "seeds": [0, 1], "accuracy": [0.98, 0.982],
+}  # fmt: skip
+
+
+def write_list(results: Path, name: str, entries: Any) -> None:
+    (results / name).write_text(json.dumps(entries))
+
+
+class TestNoSpikes:
+    @pytest.mark.parametrize(
+        ("recipe", "name", "spikes"),
+        [
+            ("paper/ecg-code", "SRNN", True), ("paper/ecg-lif", "LIF SRNN", True), ("ecg-adlif", "SE-adLIF SRNN", True),
+            ("paper/ecg-relu", "ReLU SRNN", False), ("paper/ecg-lstm", "LSTM", False), ("paper/ecg-bilstm", "Bi-LSTM", False),
+        ],
+    )  # fmt: skip
+    def test_kinds(self, recipe: str, name: str, spikes: bool) -> None:
+        network = load_recipe(recipe).to_dict()["network"]
+        assert kind(network) == name and spiking(network) == spikes
+
+    @pytest.mark.parametrize(
+        ("settings", "spikes"),
+        [
+            ({}, True), (RELU, False), ({"network.neuron": "relu"}, False), ({"network.neuron": ["alif", "relu"]}, False),
+            ({"network.neuron.name": "relu"}, False), ({"network.neuron": ["alif", {"name": "lif"}]}, True),
+            ({"baseline": "relu"}, False), ({"baseline": "lif"}, True), ({"network.model": "gru"}, False),
+        ],
+    )  # fmt: skip
+    def test_points_of_a_sweep(self, settings: dict[str, Any], spikes: bool) -> None:
+        assert spiking({"model": "srnn", "neuron": {"name": "alif"}}, settings) == spikes
+
+    def test_activity_of_relu_units_is_no_firing_rate(self, results: Path, tmp_path: Path) -> None:
+        """Their summaries and sweeps hold the share of outputs that are not 0 under that name."""
+        folder = write_summary(results / "mine", "paper/ecg-relu")
+        (folder / "evaluation-validation.json").write_text(evaluation())
+        write_summary(results / "spikes")
+        write_sweep(results / "ecg-neurons", {"alif": {}, "relu": RELU})
+        rows = {row["method"]: row for row in table("table2", results, tmp_path).to_dict()["rows"]}
+        assert rows["mine"]["rate"] is None and rows["mine"]["mac"] > 1000 and rows["spikes"]["rate"] == 0.3
+        texts = {row["method"]: row["rate"] for row in table("table2", results, tmp_path).to_dict()["texts"]}
+        assert texts["mine"] == "n/a" and texts["spikes"] == "0.300"
+        panels = {one.letter: one for one in figure("fig3", results).panels}
+        assert list(panels["f"].numbers["ours"]) == ["ECG"] and panels["g"].state == "missing"
+        assert panels["h"].numbers["ecg-neurons: relu"]["firing_rate"] is None
+        assert panels["h"].numbers["ecg-neurons: alif"]["firing_rate"]["mean"] > 0
+
+
+class TestTestSplits:
+    def test_words_of_commands(self) -> None:
+        assert command_words("srnn train a --baseline lstm --seed 3") == (
+            ("srnn", "train", "a", "--baseline", "lstm"),
+            3,
+        )
+        assert command_words("srnn train a --seed=3 --data-dir D")[1] == 3
+        assert command_words("srnn train a --seed SEED --data-dir DATA") == (("srnn", "train", "a"), None)
+        assert (
+            command_words("srnn train a --training.epochs=3")[0] == command_words("srnn train a --training.epochs 3")[0]
+        )
+
+    def test_they_stand_in_the_tables(self, results: Path, tmp_path: Path) -> None:
+        write_summary(results / "mine", command="srnn train paper/ecg-code --seed SEED --data-dir DATA")
+        write_list(
+            results,
+            "test-splits.json",
+            [{**TESTED, "trained": f"srnn train paper/ecg-code --seed {i}"} for i in range(2)],
+        )
+        row = next(row for row in table("table1", results, tmp_path).to_dict()["rows"] if row["method"] == "mine")
+        assert row["on"] == "validation, 3 seeds"  # of one seed nothing is known
+        tested = [
+            {**TESTED, "trained": f"srnn train paper/ecg-code --seed {i}", "accuracy": 0.8 + i / 10} for i in range(3)
+        ]
+        write_list(results, "test-splits.json", tested)
+        row = next(row for row in table("table1", results, tmp_path).to_dict()["rows"] if row["method"] == "mine")
+        assert row["on"] == "test, 3 seeds" and row["accuracy"] == pytest.approx(90)
+
+    @pytest.mark.parametrize(
+        "changes", [{"split": "validation"}, {"parameters": 3}, {"task": "gsc"}, {"trained": "srnn train ecg --seed 0"}]
+    )
+    def test_only_of_the_same_training(self, results: Path, changes: dict[str, Any]) -> None:
+        write_summary(
+            results / "mine", command="srnn train paper/ecg-code --seed SEED", seeds=[0], accuracy=spread([0.8])
+        )
+        write_list(results, "test-splits.json", [TESTED])
+        assert gather(results).entries[0].measured()[1] == "test"
+        write_list(results, "test-splits.json", [{**TESTED, **changes}])
+        assert gather(results).entries[0].measured()[1] == "validation"
+
+    @pytest.mark.parametrize("name", ["test-splits.json", "published.json"])
+    @pytest.mark.parametrize("content", [{}, 3, [3], [{}], [{**TESTED, **PUBLISHED, "accuracy": "x"}],
+                                         [{**TESTED, **PUBLISHED, "trained": "srnn train", "accuracy": []}]])  # fmt: skip
+    def test_damaged_lists(self, results: Path, name: str, content: Any) -> None:
+        write_list(results, name, content)
+        with pytest.raises(SrnnError, match=name):
+            gather(results)
+
+
+class TestPublishedWeights:
+    def test_a_column_of_table_1(self, results: Path, tmp_path: Path) -> None:
+        assert "weights" not in table("table1", results, tmp_path).titles
+        other = {**PUBLISHED, "task": "gsc", "comparable": False, "seeds": [], "accuracy": [0.9]}
+        write_list(results, "published.json", [PUBLISHED, other])
+        made = table("table1", results, tmp_path)
+        found = {row["task"]: row["weights"] for row in made.to_dict()["texts"] if row["weights"]}
+        assert found == {"S-MNIST": "98.10 ± 0.14 (test)", "GSC": "90.00 (test) *"}
+        notes = [note for note in made.notes if "run here" in note]
+        assert "seeds 0, 1" in notes[0] and "srnn import published smnist" in notes[0] and notes[1].startswith("* ")
+
+
+class TestKeptRuns:
+    def test_a_run_in_the_results_fills_panels(self, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        few_sequences(monkeypatch)
+        run = make_run(results / "ecg" / "run", *ECG)
+        panels = {one.letter: one for one in figure("fig4", results).panels}
+        assert panels["c"].state == panels["d"].state == "made"
+        (entry,) = gather(results).entries
+        assert entry.name == "ecg" and entry.runs == [run]
+        (entry,) = gather(results, [run]).entries  # named once more it is the same run
+        assert len(entry.runs) == 1
+        write_summary(results / "ecg", recipe={**entry.recipe.to_dict(), "note": "in other words"})
+        (entry,) = gather(results).entries
+        assert entry.seeds == [0, 1, 2] and entry.runs == [run]
+
+    def test_evaluations_alone(self, results: Path) -> None:
+        """No checkpoint is needed for time constants and curves."""
+        folder = write_summary(results / "mine")
+        (folder / "evaluation-validation.json").write_text(evaluation(time_constants=time_constants()))
+        sheet = figure("fig4", results)
+        made = panel(sheet, "c")
+        assert made.numbers["tau_mem"] == {"before": [10.0, 10.0, 20.0], "after": [5.0, 10.0, None]}
+        assert sheet.axes["c"].get_xscale() == "log"
+        low, high = sheet.axes["c"].get_xlim()
+        assert low < 5 and 400 < high < 1000
+        assert panel(sheet, "j").state == "made" and panel(figure("fig3", results), "g").state == "made"
+
+    def test_frozen_time_constants_are_not_shown(self, results: Path) -> None:
+        folder = write_summary(results / "mine")
+        (folder / "evaluation-validation.json").write_text(evaluation(time_constants=time_constants(trained=False)))
+        assert panel(figure("fig4", results), "c").text == "mine trains no time constants."
+
+    @pytest.mark.parametrize("given", [{"name": 3}, {"trained": "x"}, {"now": {"values": "x"}}, {"initial": {}}])
+    def test_damaged_time_constants(self, results: Path, given: dict[str, Any]) -> None:
+        folder = write_summary(results / "mine")
+        (folder / "evaluation-validation.json").write_text(evaluation(time_constants=time_constants(**given)))
+        with pytest.raises(SrnnError, match=r"evaluation-validation\.json"):
+            gather(results)
+
+
+class TestAccuracyOverTime:
+    """What a curve is depends on the task, and its panel says it."""
+
+    @pytest.mark.parametrize(
+        ("changes", "says", "last"),
+        [
+            ({"accuracy": [None, 0.2, 0.8]}, "if the sequence ended there", 80),
+            ({"accuracy": [0.2, 0.8], "per_step": True}, "of all steps so far, where a step without a label counts", 80),
+            ({"accuracy": [0.2, 0.8], "accuracy_labelled": [None, 0.7], "labelled_from": 2, "per_step": True},
+             "of all labelled steps so far, from step 2 on", 70),
+            ({"accuracy": [0.2, 0.8], "accuracy_labelled": None, "per_step": True}, "of all steps so far", 80),
+        ],
+    )  # fmt: skip
+    def test_its_meaning(self, results: Path, changes: dict[str, Any], says: str, last: float) -> None:
+        folder = write_summary(results / "mine")
+        (folder / "evaluation-validation.json").write_text(evaluation(anytime=changes))
+        made = panel(figure("fig4", results), "j")
+        assert says in made.text and "mine, validation" in made.text and made.numbers["mine"][-1] == pytest.approx(last)
+
+
+class TestSweeps:
+    def test_further_sweeps_have_panels(self, results: Path) -> None:
+        grid = {f"s={s}": {"network.surrogate.h": 0.15, "network.surrogate.s": s} for s in (3.0, 6.0)}
+        for task in ("ecg", "spoken-digits"):
+            recipe: dict[str, Any] = {"recipe": {"task": {"name": task}}}
+            write_sweep(results / f"{task}-h-s", grid, **recipe)
+            write_sweep(results / f"{task}-initialisation", {"one": {}}, **recipe)
+        sheet = figure("fig4", results)
+        assert panel(sheet, "k").title == "h × s: accuracy, % (spoken digits)" and panel(sheet, "l").state == "made"
+        assert panel(sheet, "a").numbers["accuracy_std"][0][0] == pytest.approx(100 * 0.09 / 2**0.5)
+        assert any("±" in text.get_text() for text in sheet.axes["a"].texts)
+        titles = [one.title for one in figure("figS1", results).panels]
+        assert titles[0] == "accuracy (ECG)" and titles[3] == "accuracy (spoken digits)" and len(titles) == 6
+
+    def test_titles_say_what_is_there(self, results: Path) -> None:
+        write_sweep(results / "ecg-neurons", {"alif": {}})
+        assert panel(figure("fig3", results), "h").title == "neuron types"
+        write_sweep(
+            results / "ecg-size", {"hidden=[9]": {"network.hidden": [9]}, "hidden=[18]": {"network.hidden": [18]}}
+        )
+        sheet = figure("fig3", results)
+        assert panel(sheet, "h").title == "neuron types and sizes"
+        assert [text.get_text() for text in sheet.axes["h"].texts if text.get_text().isdigit()] == ["9", "18"]
+
+    def test_a_relu_network_beside_time_constants(self, results: Path) -> None:
+        """As in the paper's panel; of the same data, trained as long."""
+        task: dict[str, Any] = {"task": {"name": "ecg"}, "training": {"epochs": 60}}
+        write_sweep(results / "ecg-time-constants", {"none": {}, "both": {}}, recipe=task)
+        write_sweep(results / "ecg-neurons", {"relu": RELU}, recipe={**task, "training": {"epochs": 3}})
+        assert list(panel(figure("fig3", results), "e").numbers["ecg-time-constants"]) == ["none", "both"]
+        write_sweep(results / "ecg-neurons", {"relu": RELU}, recipe=task)
+        made = panel(figure("fig3", results), "e")
+        assert "ReLU, no spikes" in made.numbers["ecg-time-constants"] and "ecg-neurons/results.json" in made.text
+
+    def test_curves_without_run_folders(self, results: Path, tmp_path: Path) -> None:
+        trainings = [{"point": "one", "state": "done", "seed": seed, "run": f"runs/{seed}"} for seed in (0, 1)]
+        folder = write_sweep(results / "ecg-initialisation", {"one": {}}, trainings=trainings)
+        with pytest.raises(SrnnError, match="does not hold the run folders"):
+            write_curves(folder)
+        for seed in (0, 1):
+            (tmp_path / "sweep" / "runs" / str(seed)).mkdir(parents=True)
+            report = {"accuracy": 0.2 + 0.2 * seed, "loss": 1.0, "firing_rate": {"mean": 0.123456789}}
+            line = json.dumps({"epoch": 1, "train": report})
+            (tmp_path / "sweep" / "runs" / str(seed) / "metrics.jsonl").write_text(line + "\n")
+        path = write_curves(folder, tmp_path / "sweep")
+        assert json.loads(path.read_text())["points"]["one"][1] == {
+            "seed": 1, "accuracy": [0.4], "loss": [1.0], "firing_rate": [0.12346],
+        }  # fmt: skip
+        made = panel(figure("figS1", results), "a")
+        assert made.numbers["one"] == [pytest.approx(30)] and "curves.json" in made.text
+        path.write_text('{"points": {"one": [{"accuracy": [1], "loss": ["x"]}]}}')
+        with pytest.raises(SrnnError, match=r"curves\.json"):
+            figure("figS1", results)
+
+    def test_methods_can_be_told_apart(self, results: Path) -> None:
+        """In accuracy against energy: a shape a method, named in the legend."""
+        write_summary(results / "mine")
+        write_summary(results / "gru", "paper/ecg-gru", firing_rate=None)
+        sheet = figure("fig2", results)
+        assert [one["method"] for one in panel(sheet, "d").numbers["ours"]] == ["GRU", "SRNN"]
+        legend = sheet.axes["d"].get_legend()
+        assert legend is not None
+        names = [text.get_text() for text in legend.get_texts()]
+        assert {"SRNN", "ReLU SRNN", "LSTM", "GRU", "RNN", "CNN", "published", "ours"} <= set(names)

@@ -1,0 +1,59 @@
+"""Several runs as one result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from srnn import SrnnError
+from srnn.studies.summary import spread, summarise
+from srnn.train.training import train
+from support.tiny import TinyTask, tiny_recipe
+
+
+def test_spread() -> None:
+    assert spread([1.0, 3.0]) == {
+        "mean": 2.0,
+        "std": pytest.approx(2**0.5),
+        "min": 1.0,
+        "max": 3.0,
+        "values": [1.0, 3.0],
+    }
+    assert spread([1.0])["std"] is None
+
+
+def test_seeds_add_up_and_mistakes_are_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe("--training.epochs=2")
+    for seed in (0, 1):  # what a recipe says of itself is no setting
+        train(replace(recipe, note=f"note {seed}"), tmp_path / f"s{seed}", seed=seed, task=TinyTask())
+    folders = [tmp_path / "s1", tmp_path / "s0"]
+    summary = summarise(folders, tmp_path / "out", "tiny", "srnn train tiny --seed SEED")
+    results = [json.loads((tmp_path / f"s{seed}" / "result.json").read_text()) for seed in (0, 1)]
+    assert summary["seeds"] == [0, 1]
+    assert summary["accuracy"]["values"] == [result["accuracy"] for result in results]
+    assert all(len(curve) == 2 for curve in summary["curves"])
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+    assert "mean ± std" in (tmp_path / "out" / "summary.md").read_text()
+    picture = (tmp_path / "out" / "curves.svg").read_bytes()
+    summarise(folders, tmp_path / "out", "tiny", "srnn train tiny --seed SEED")
+    assert (tmp_path / "out" / "curves.svg").read_bytes() == picture
+
+    train(tiny_recipe("--training.epochs=1"), tmp_path / "other", seed=5, task=TinyTask())
+    for wrong in ([], [folders[0], folders[0]], [folders[0], tmp_path / "other"], [tmp_path / "out"], [tmp_path]):
+        with pytest.raises(SrnnError):
+            summarise(wrong, tmp_path / "new", "tiny", "srnn train")
+    (tmp_path / "s0" / "result.json").unlink()
+    with pytest.raises(SrnnError, match="no result yet"):
+        summarise(folders, tmp_path / "new", "tiny", "srnn train")
+
+
+def test_analog_neurons_have_no_firing_rate(tmp_path: Path) -> None:
+    for name, heading in (("relu", "hidden outputs not 0"), ("lif", "hidden firing rate")):
+        recipe = tiny_recipe("--training.epochs=1", f"--network.neuron={{name: {name}, tau_mem: 3}}")
+        train(recipe, tmp_path / name, task=TinyTask())
+        summary = summarise([tmp_path / name], tmp_path / "out", "tiny", "srnn train tiny")
+        assert summary["spiking"] is (name == "lif")
+        assert f"| {heading} |" in (tmp_path / "out" / "summary.md").read_text()

@@ -1,0 +1,391 @@
+"""Workers of a sweep: each unit exactly once, whoever dies; what they leave is what one undisturbed training leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SrnnError
+from srnn.studies import Sweep, load_sweep
+from srnn.studies.liveness import Watcher, identity, is_gone
+from srnn.studies.queue import MAX_DEATHS, Claim, Lost, Queue
+from srnn.studies.results import write_results
+from srnn.studies.storage import open_storage
+from srnn.studies.worker import work
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.recipes import dump_recipe
+from srnn.train.training import train
+from support.tiny import TinyTask, tiny_recipe
+
+optuna = pytest.importorskip("optuna")
+
+SWEEP = """
+recipe: tiny.yaml
+seeds: [0, 1]
+variants:
+  - a: {}
+  - b: {network.surrogate: linear}
+"""
+
+
+def _sweep(folder: Path, text: str = SWEEP, *overrides: str) -> Sweep:
+    (folder / "tiny.yaml").write_text(dump_recipe(tiny_recipe(*overrides)))
+    (folder / "sweep.yaml").write_text(text)
+    return load_sweep(str(folder / "sweep.yaml"))
+
+
+def _queue(sweep: Sweep, out: Path, patience: float = 60.0) -> Queue:
+    return Queue(sweep, open_storage(None, out), patience)
+
+
+def _states(queue: Queue) -> list[str]:
+    return [status.state for status in queue.status()]
+
+
+def _once(queue: Queue) -> None:
+    """Every unit is done, by exactly one trial."""
+    done = [t.user_attrs["unit"] for t in queue.study.trials if t.state == optuna.trial.TrialState.COMPLETE]
+    assert sorted(done) == sorted(queue.units)
+
+
+def test_one_worker_does_all(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path)
+    said: list[str] = []
+    assert work(_queue(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask(), say=said.append) == 4
+    queue = _queue(sweep, tmp_path / "out")
+    _once(queue)
+    assert said[0] == "a/s0: begun" and "accuracy" in said[-1]
+    content = write_results(sweep, queue.status(), tmp_path / "out")
+    for row in content["trainings"]:
+        result = json.loads((tmp_path / "out" / row["run"] / "result.json").read_text())
+        assert (row["accuracy"], row["loss"], row["seed"]) == (result["accuracy"], result["loss"], result["seed"])
+    # Nothing is left to do, and it is not done again.
+    assert work(queue, tmp_path / "out", task=TinyTask()) == 0
+
+
+KILLED = """
+# Two workers in processes of their own; the one that has come to the middle of a unit is killed, then the first one of another.
+import os, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import lightning_fabric, optuna, torch
+from support.tiny import TinyTask
+from srnn.studies import load_sweep
+from srnn.studies.queue import Queue
+from srnn.studies.storage import open_storage
+from srnn.studies.worker import _Follower, work
+
+sweep, out, address = load_sweep(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or None
+
+begin = _Follower.start
+
+def noted(follower, total, done):
+    with open(out / "begun", "a") as file:
+        file.write(follower.claim.unit.name + " " + str(done) + "\\n")
+    begin(follower, total, done)
+
+_Follower.start = noted
+
+def start():
+    child = os.fork()
+    if child == 0:
+        work(Queue(sweep, open_storage(address, out)), out, task=TinyTask(), poll=0.1)
+        os._exit(0)
+    return child
+
+queue = Queue(sweep, open_storage(address, out))
+
+def holders():
+    running = [status for status in queue.status() if status.state == "running" and status.epochs >= 2]
+    return alive & {{int(status.worker.rpartition(":")[2]) for status in running}}
+
+queue.fill()
+alive = {{start(), start()}}
+for _ in range(2):
+    victim = None
+    while victim is None:
+        time.sleep(0.01)
+        for holder in holders():
+            os.kill(holder, signal.SIGSTOP)  # so that it does not end its unit between our look and its death
+            if holder in holders():
+                victim = holder
+                break
+            os.kill(holder, signal.SIGCONT)
+    os.kill(victim, signal.SIGKILL)
+    os.waitpid(victim, 0)
+    alive.remove(victim)
+    print("killed")
+    alive.add(start())
+for child in alive:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("storage", ["journal", "postgresql"])
+def test_killed_workers_lose_nothing_and_double_nothing(
+    storage: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A killed worker's unit is taken up by another from its last checkpoint, whatever the storage."""
+    address = request.getfixturevalue("database") if storage == "postgresql" else None
+    _sweep(tmp_path, SWEEP, "--training.epochs=6", "--training.checkpoint_every=2")
+    file, out = tmp_path / f"{uuid.uuid4().hex}.yaml", tmp_path / "out"  # a name that the database has not got
+    (tmp_path / "sweep.yaml").rename(file)
+    sweep = load_sweep(str(file))
+    script = KILLED.format(tests=str(Path(__file__).parents[1]))
+    command = [sys.executable, "-c", script, str(file), str(out), address or ""]
+    printed = subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout
+    assert printed.split() == ["killed", "killed"]
+    opened = open_storage(address, out)
+    queue = Queue(sweep, opened)
+    _once(queue)
+    died = sorted(trial.user_attrs["unit"] for trial in queue.study.trials if trial.user_attrs.get("died"))
+    assert len(died) == 2
+    begun = [line.split() for line in (out / "begun").read_text().splitlines()]
+    assert sorted(unit for unit, done in begun if int(done) > 0) == died  # went on, at a checkpoint
+    assert sorted(unit for unit, done in begun if int(done) == 0) == sorted(queue.units)
+    if address is not None:
+        opened.remove_session()
+        opened._backend.engine.dispose()
+    for unit in sweep.units():
+        folder = out / "runs" / unit.name
+        epochs = [json.loads(line)["epoch"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert epochs == list(range(1, 7))
+        whole = tmp_path / "whole" / unit.name
+        train(sweep.recipe_for(unit.settings), whole, seed=unit.seeds[0], task=TinyTask())
+        for which in ("last", "best"):
+            ours, theirs = (read_checkpoint(run / "checkpoints" / f"{which}.safetensors") for run in (folder, whole))
+            assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
+
+
+@pytest.mark.slow
+def test_a_search_is_pruned_resumed_and_independent_of_the_workers(tmp_path: Path) -> None:
+    text = """
+recipe: tiny.yaml
+seeds: [0, 1]
+sampler: {name: random, seed: 7}
+pruner: {name: median, startup: 2, warmup: 1}
+trials: 6
+optimise: loss
+parameters:
+  training.optimizer.lr: loguniform(1e-5, 3e-1)
+  network.hidden: [[4], [3, 3]]
+  training.batch_size: integer(10, 30)
+"""
+    sweep = _sweep(tmp_path, text, "--training.epochs=3")
+    queue = _queue(sweep, tmp_path / "out")
+    work(queue, tmp_path / "out", task=TinyTask())
+    states = _states(queue)
+    assert "pruned" in states and set(states) == {"done", "pruned"}
+    found = [status.settings for status in queue.status()]
+    assert all(10 <= s["training.batch_size"] <= 30 and s["network.hidden"] in ([4], [3, 3]) for s in found)
+    assert len({s["training.optimizer.lr"] for s in found}) == 6
+    # Two workers in turn draw the same points, and a unit that is given back keeps its point.
+    first, second = _queue(sweep, tmp_path / "two"), _queue(sweep, tmp_path / "two")
+    claims = [one.claim() for one in (first, second, first)]
+    assert [claim.settings() for claim in claims if claim] == found[:3]
+    assert claims[0] is not None and claims[0].release()
+    for _ in range(3):
+        later = second.claim()
+        assert later is not None
+    again = second.claim()
+    assert again is not None and again.unit.name == "p0000" and again.settings() == found[0]
+
+
+def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path: Path) -> None:
+    sweep = _sweep(
+        tmp_path, "recipe: tiny.yaml\nvariants: [{a: {}}, {b: {training.max_restores: 0}}]\n", "--training.epochs=1"
+    )
+    out = tmp_path / "out"
+    queue = _queue(sweep, out)
+    work(queue, out, task=TinyTask(poison=float("nan")))
+    assert _states(queue) == ["failed", "failed"]
+    assert "not finite" in (queue.status()[0].error or "")
+    assert work(queue, out, task=TinyTask()) == 0
+    queue.fill(retry_failed=True)
+    queue.fill(retry_failed=True)
+    assert _states(queue) == ["waiting", "waiting"]
+    claim = queue.claim()
+    assert claim is not None and claim.release()  # given back in its second round: it stays asked for
+    assert work(queue, out, task=TinyTask()) == 2
+    _once(queue)
+
+
+def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
+    queue = _queue(_sweep(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out", patience=1e-9)
+    for _ in range(MAX_DEATHS):
+        queue.give_up_dead()
+        assert queue.claim() is not None
+        queue.give_up_dead()  # has seen it
+    assert queue.claim() is None
+    assert _states(queue) == ["failed"] and "died 3 times" in (queue.status()[0].error or "")
+    queue.fill(retry_failed=True)
+    assert queue.claim() is not None
+
+
+def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path, "recipe: tiny.yaml\n")
+    sleeper, other = _queue(sweep, tmp_path / "out"), _queue(sweep, tmp_path / "out", patience=1e-9)
+    late = sleeper.claim()
+    assert late is not None
+    late.check()
+    other.give_up_dead()
+    other.give_up_dead()
+    new = other.claim()
+    assert new is not None and new.unit.name == late.unit.name
+    late.beat()  # its next sign of life tells it
+    with pytest.raises(Lost):
+        late.check()
+    with pytest.raises(Lost):
+        late.report(0.5, 1)
+    assert not late.complete(0.5, {}) and not late.fail("x")
+    assert new.complete(0.9, {})
+    _once(other)
+
+
+def test_a_sleeper_asks_before_it_goes_on(tmp_path: Path) -> None:
+    """A process that was stopped for long does not train a single batch more for a unit that is another's."""
+    sweep = _sweep(tmp_path, "recipe: tiny.yaml\n")
+    sleeper, other = _queue(sweep, tmp_path / "out"), _queue(sweep, tmp_path / "out", patience=1e-9)
+    late = sleeper.claim()
+    other.give_up_dead()
+    other.give_up_dead()
+    assert late is not None and other.claim() is not None
+    late._last -= 1000
+    with pytest.raises(Lost):
+        late.check()
+
+
+def test_an_interrupted_worker_gives_its_unit_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = _sweep(tmp_path, "recipe: tiny.yaml\n")
+    queue = _queue(sweep, tmp_path / "out")
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("srnn.train.training.train", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            work(queue, tmp_path / "out", task=TinyTask())
+    assert _states(queue) == ["waiting"]
+    assert work(_queue(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask()) == 1
+
+
+def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _queue(_sweep(tmp_path), out).fill()
+    grown = _queue(_sweep(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]") + "  - c: {network.surrogate: slayer}\n"), out)
+    grown.fill()
+    assert len(_states(grown)) == len(grown.study.trials) == 9
+    for text, message in (
+        (SWEEP, "points and seeds may be added, not removed"),
+        (SWEEP + "optimise: loss\n", "direction|another sweep|optimise differs"),
+        (SWEEP.replace("linear", "slayer"), "other settings|not removed"),
+        (SWEEP + "set: {training.epochs: 9}\n", "its base differs"),
+    ):
+        with pytest.raises((SrnnError, ValueError), match=message):
+            _queue(_sweep(tmp_path, text), out)
+
+
+def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
+    old = _queue(_sweep(tmp_path), tmp_path / "out")
+    grown = _queue(_sweep(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]")), tmp_path / "out")
+    grown.fill()
+    while (claim := old.claim()) is not None:
+        assert claim.complete(0.5, {})
+    assert old.finished() and not grown.finished()
+    assert _states(grown) == ["done"] * 4 + ["waiting"] * 2
+
+
+def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _queue(_sweep(tmp_path), out).fill()
+    with open(out / "journal.log", "ab") as file:
+        file.write(b'{"op_code": 5, "worker_id"')
+    queue = _queue(_sweep(tmp_path), out)
+    assert _states(queue) == ["waiting"] * 4
+    assert queue.claim() is not None
+    for content in ("never a journal\n", "{}\n", "[1]\n", "no line", '{"op_code": 99}\n{}\n'):
+        (out / "journal.log").write_text(content)
+        with pytest.raises(SrnnError, match="no journal"):
+            open_storage(None, out)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SrnnError, match="Cannot write"):
+        open_storage(None, tmp_path / "file" / "out")
+
+
+@pytest.mark.slow
+def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("srnn.studies.storage.LOCK_GRACE", 3)
+    out = Path("out")  # relative, as on a command line
+    queue = _queue(_sweep(tmp_path), out)
+    os.symlink(str((out / "journal.log").absolute()), out / "journal.log.lock")
+    queue.fill()
+    assert _states(queue) == ["waiting"] * 4
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["claim", "die", "release", "complete", "fill", "double"]), st.integers(0, 2)),
+                max_size=25))  # fmt: skip
+def test_whatever_happens_every_unit_is_done_exactly_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list
+) -> None:
+    folder = tmp_path_factory.mktemp("sweep")
+    queue = Queue(_sweep(folder), optuna.storages.InMemoryStorage())
+    held: dict[int, Claim] = {}
+    for what, who in steps:
+        if what == "claim" and who not in held:
+            claim = queue.claim()
+            if claim is not None:
+                held[who] = claim
+        elif what == "die" and who in held:  # as give_up_dead does it
+            queue._write(held.pop(who).trial, optuna.trial.TrialState.FAIL)
+        elif what == "release" and who in held:
+            held.pop(who).release()
+        elif what == "complete" and who in held:
+            assert held.pop(who).complete(0.5, {})
+        elif what == "fill":
+            queue.fill()
+        elif what == "double":  # another worker has missed the same unit at the same time
+            unit = list(queue.units.values())[who]
+            attributes = {"unit": unit.name, "settings": dict(unit.settings), "round": 0}
+            queue.study.enqueue_trial({}, user_attrs=attributes)
+    for claim in held.values():
+        claim.release()
+    while (claim := queue.claim()) is not None:
+        assert claim.complete(0.5, {})
+    assert queue.finished()
+    _once(queue)
+
+
+def test_liveness() -> None:
+    lease = identity()
+    assert not is_gone(lease)
+    assert not is_gone({}) and not is_gone({**lease, "machine": "another", "pid": 1, "started": 5})
+    if lease["machine"] is not None:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        from srnn.studies.liveness import _started
+
+        theirs = {**lease, "pid": child.pid, "started": _started(child.pid)}
+        assert not is_gone(theirs)
+        assert is_gone({**theirs, "started": theirs["started"] - 1})  # the number was given to a later process
+        child.kill()
+        assert child.stdin is not None
+        child.stdin.close()
+        child.wait()
+        assert is_gone(theirs)
+    watcher = Watcher(patience=1e-9)
+    assert not watcher.is_stale(1, {"beat": 1}) and watcher.is_stale(1, {"beat": 1})
+    assert not watcher.is_stale(1, {"beat": 2}) and not watcher.is_stale(2, {})
+    assert not Watcher(patience=1e9).is_stale(1, {"beat": 1})

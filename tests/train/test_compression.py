@@ -1,0 +1,309 @@
+"""Pruning and quantisation: masks that stay, neurons that go without a trace, weights that int8 holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, SrnnError
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
+from srnn.data.encoders import Statistics
+from srnn.measure.energy import energy
+from srnn.measure.energy.subjects import compare_energy
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import quantise
+from srnn.studies import pruning as flow
+from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
+from srnn.train.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.train.compression import (
+    apply_masks,
+    dead_neurons,
+    least_used_neurons,
+    magnitude_masks,
+    remove_neurons,
+    snap_weights,
+    sparsity,
+    train_as_int8,
+)
+from srnn.train.compression.masks import present_masks, weight_matrices
+from srnn.train.compression.neurons import same_on, smaller_recipe
+from srnn.train.recipes import Recipe
+from srnn.train.runs import Run
+from srnn.train.training import train
+from support.tiny import TinyTask, tiny_recipe
+
+torch.set_num_threads(1)
+RECIPE = ("--network.hidden", "[8, 6]", "--training.epochs", "2")
+
+
+def network(**options) -> SRNN:
+    return SRNN(3, [8, 6], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A trained run of the tiny task, which recipes then name."""
+    monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
+    train(tiny_recipe(*RECIPE), tmp_path / "run")
+    return tmp_path / "run"
+
+
+# ---- masks ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", ["layer", "network"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_the_smallest_weights_go(share: float, scope) -> None:
+    net = network()
+    before = {name: weight.detach().clone() for name, weight in weight_matrices(net)}
+    masks = magnitude_masks(net, share, scope)
+    apply_masks(net, masks)
+    assert sparsity(net) == pytest.approx(share, abs=0.03)
+    for name, weight in weight_matrices(net):
+        kept = masks[name]
+        assert torch.equal(weight.detach(), before[name] * kept)
+        if scope == "layer" and kept.any() and not kept.all():
+            assert before[name][kept].abs().min() >= before[name][~kept].abs().max()
+
+
+def test_a_second_pruning_keeps_what_the_first_dropped() -> None:
+    net = network()
+    first = magnitude_masks(net, 0.5)
+    apply_masks(net, first)
+    second = magnitude_masks(net, 0.8)
+    assert all(not (second[name] & ~first[name]).any() for name in first)
+
+
+@pytest.mark.parametrize("optimiser", [torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax])
+def test_no_optimiser_moves_a_dropped_weight(optimiser) -> None:
+    net = network()
+    apply_masks(net, magnitude_masks(net, 0.7))
+    masks, biases = present_masks(net), net.layers[0].bias.detach().clone()
+    tuner = optimiser(net.parameters(), lr=0.1, weight_decay=0.01)
+    x = (torch.rand(4, 20, 3, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    for _ in range(5):
+        tuner.zero_grad()
+        net(x)[0].square().mean().backward()
+        tuner.step()
+    assert all(not weight.detach()[~masks[name]].any() for name, weight in weight_matrices(net))
+    assert not torch.equal(biases, net.layers[0].bias)
+
+
+def test_shares_and_masks_that_do_not_fit() -> None:
+    for share in (1.0, -0.1, float("nan"), "0.5", True):
+        with pytest.raises(SrnnError, match="share"):
+            magnitude_masks(network(), share)  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="scope"):
+        magnitude_masks(network(), 0.5, "neuron")  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match=r"layers\.0\.weight_in"):
+        apply_masks(network(), {"layers.0.weight_in": torch.ones(2, 2, dtype=torch.bool)})
+
+
+# ---- neurons ----------------------------------------------------------------------------------------------------------------
+
+
+def silenced(net: SRNN, *units: int) -> SRNN:
+    with torch.no_grad():
+        for unit in units:
+            net.layers[0].bias[unit] = -1e3
+    return net
+
+
+def smaller_network(net: SRNN, removed) -> SRNN:
+    sizes = [int((~mask).sum()) for mask in removed]
+    return remove_neurons(net, SRNN(3, sizes, 3, backend="reference"), removed)
+
+
+def test_dead_neurons_go_without_a_trace() -> None:
+    net = silenced(network(), 1, 5)
+    sequences = Sequences(TinyTask(padded=True), "train")
+    removed = dead_neurons(net, sequences)
+    assert {1, 5} <= set(removed[0].nonzero().flatten().tolist())
+    smaller = smaller_network(net, removed)
+    different, greatest = same_on(net, smaller, removed, sequences)
+    assert different == 0 and greatest < 1e-6
+    assert smaller.layers[0].size == 8 - int(removed[0].sum())
+
+
+def test_a_neuron_that_starts_with_a_spike_is_not_dead() -> None:
+    net = SRNN(3, [8], 3, neuron={"name": "alif", "initial": {"u": "uniform(0, 0.1)", "s": "u"}}, backend="reference")
+    silenced(net, 2)
+    assert not dead_neurons(net, Sequences(TinyTask(), "train"))[0].any()
+
+
+def test_the_least_used_go_first() -> None:
+    net = silenced(network(), 3)
+    sequences = Sequences(TinyTask(), "train")
+    assert least_used_neurons(net, sequences, 1 / 8)[0].nonzero().flatten().tolist() == [3]
+    most = least_used_neurons(net, sequences, 0.99)
+    assert [int((~mask).sum()) for mask in most] == [1, 1]  # one neuron stays
+    smaller = smaller_network(net, most)
+    kept = int((~most[0]).nonzero())
+    assert torch.equal(smaller.layers[0].params.tau_mem, net.layers[0].params.tau_mem[[kept]])
+    assert torch.equal(smaller.layers[0].weight_rec, net.layers[0].weight_rec[kept, kept].reshape(1, 1))
+    with pytest.raises(SrnnError, match="lose all"):
+        smaller_recipe(tiny_recipe(), [torch.ones(8, dtype=torch.bool)])
+    with pytest.raises(SrnnError, match="bidirectional"):
+        dead_neurons(network(bidirectional=True), sequences)
+
+
+# ---- int8 -------------------------------------------------------------------------------------------------------------------
+
+
+def test_training_sees_rounded_weights_and_moves_exact_ones() -> None:
+    net = network()
+    exact = {name: weight.detach().clone() for name, weight in weight_matrices(net)}
+    train_as_int8(net)
+    shown = net.layers[0].weights()[1].detach()
+    assert not torch.equal(shown, exact["layers.0.weight_rec"])
+    assert (shown - exact["layers.0.weight_rec"]).abs().max() < exact["layers.0.weight_rec"].abs().max() / 100
+    assert dict(net.named_parameters()).keys() == dict(network().named_parameters()).keys()
+    x = (torch.rand(4, 20, 3, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    net(x)[0].square().mean().backward()
+    gradient = dict(net.named_parameters())["layers.0.weight_in"].grad
+    assert gradient is not None and gradient.abs().max() > 0
+    assert all(torch.equal(weight, exact[name]) for name, weight in weight_matrices(net))
+
+
+def test_snapped_weights_are_those_of_the_integer_model() -> None:
+    net = train_as_int8(network())
+    x = (torch.rand(4, 20, 3, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    before = quantise(device_network(net))  # of the rounded weights that the layers show
+    with torch.no_grad():
+        expected = net(x)[0]
+        snapped = snap_weights(net)
+        assert torch.equal(snapped(x)[0], expected)
+    assert type(snapped.layers[0]) is type(network().layers[0])
+    after = quantise(device_network(snapped))
+    for a, b in zip(before.layers, after.layers, strict=True):
+        assert all(np.array_equal(m, n) for m, n in zip(a.matrices(), b.matrices(), strict=True))
+
+
+# ---- runs -------------------------------------------------------------------------------------------------------------------
+
+
+def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    curve = prune_run(tiny_run, out, [0.8, 0.5], options=TuningOptions(epochs=2))
+    assert [point["pruned"] for point in curve["points"]] == [0.0, 0.5, 0.8]
+    assert json.loads((out / "curve.json").read_text()) == curve
+    kept = [point["weights_not_zero"] for point in curve["points"]]
+    assert kept[0] > kept[1] > kept[2]
+    assert curve["points"][2]["float32_flash_bytes"] < curve["points"][0]["float32_flash_bytes"]
+    assert curve["points"][2]["synaptic_adds_per_step"] < curve["points"][0]["synaptic_adds_per_step"]
+    # Both checkpoints of the last run have the mask, and the second pruning kept that of the first.
+    masks = []
+    for run in (Run.open(out / "weights-0.5"), Run.open(out / "weights-0.8")):
+        for path in (run.best, run.last):
+            net = run.recipe.build_network(TinyTask(), run.seed)
+            load_network(net, read_checkpoint(path))
+            masks.append(present_masks(net))  # type: ignore[arg-type]
+    for mask in masks[1:]:
+        assert all(not (mask[name] & ~masks[0][name]).any() for name in mask)
+    # Resumed, all is there already, and nothing changes.
+    again = prune_run(tiny_run, out, [0.5, 0.8], options=TuningOptions(epochs=2, resume=True))
+    assert again == curve
+
+
+def test_prune_neurons_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
+    curve = prune_run(tiny_run, tmp_path / "out", [0.25, 0.5], what="neurons", options=TuningOptions(epochs=1))
+    assert [point["hidden"] for point in curve["points"]] == [[8, 6], [6, 4], [4, 3]]
+    assert Run.open(tmp_path / "out" / "neurons-0.5").recipe.network.hidden == [4, 3]
+
+
+def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.open(tiny_run)
+    net = run.recipe.build_network(TinyTask(), run.seed)
+    checkpoint = read_checkpoint(run.best)
+    load_network(net, checkpoint)
+    save_checkpoint(run.best, network_tensors(silenced(net, 0, 7)), checkpoint.info)  # type: ignore[arg-type]
+    run.keep_statistics(Statistics(np.array([0.5], np.float32), np.array([2.0], np.float32)))  # as of a task on sound
+    curve = prune_run(tiny_run, tmp_path / "out", [], what="dead")
+    assert Run.open(tmp_path / "out" / "dead").statistics() == run.statistics()
+    found = curve["points"][1]
+    assert found["removed"][0] >= 2 and found["different_spikes_on_train"] == 0
+    assert found["accuracy"] == curve["points"][0]["accuracy"]
+    assert measure_run(tmp_path / "out" / "dead")["accuracy"] == found["accuracy"]
+    monkeypatch.setattr(flow, "same_on", lambda *_: (3, 1.0))
+    with pytest.raises(SrnnError, match="otherwise"):
+        prune_run(tiny_run, tmp_path / "other", [], what="dead")
+    assert not (tmp_path / "other").exists()
+
+
+def test_quantise_a_run(tiny_run: Path, tmp_path: Path) -> None:
+    found = quantise_run(tiny_run, tmp_path / "out", TuningOptions(epochs=2))
+    assert found["after"]["int8"]["saturated"] == 0
+    run = Run.open(tmp_path / "out")
+    net = run.recipe.build_network(TinyTask(), run.seed)
+    load_network(net, read_checkpoint(run.best))
+    weights = net.layers[0].weight_in.detach().clone()
+    snap_weights(net)  # type: ignore[arg-type]
+    assert torch.allclose(weights, net.layers[0].weight_in, rtol=1e-6)
+    result = json.loads((run.path / "result.json").read_text())
+    assert result["accuracy"] == found["after"]["accuracy"]
+
+
+def test_operations_are_counted_by_hand() -> None:
+    net = network()
+    apply_masks(net, magnitude_masks(net, 0.5))
+    x = torch.from_numpy(Sequences(TinyTask(), "train").x)
+    found = energy(net, x)["counts"]
+    with torch.no_grad():
+        layers = net.run(x).layers
+    adds = 0.0
+    senders = [x, layers[0].output, layers[1].output]
+    for values, layer in zip(senders, [*net.layers, net.readout], strict=True):
+        adds += float((values.sum((0, 1)) * (layer.weight_in != 0).sum(0)).sum())
+    for values, layer in zip(senders[1:], net.layers, strict=True):
+        adds += float((values.sum((0, 1)) * (layer.weight_rec != 0).sum(0)).sum())
+    assert found["synaptic_acs"] == pytest.approx(adds / (60 * 12))
+    assert found["synaptic_macs"] == 0
+
+
+def test_pruning_and_energy_tell_the_same(tiny_run: Path, tmp_path: Path) -> None:
+    """One count: the energy of a point is that of 'srnn energy' for the same network and input."""
+    curve = prune_run(tiny_run, tmp_path / "out", [0.5], options=TuningOptions(epochs=1))
+    for folder, point in zip((tiny_run, tmp_path / "out" / "weights-0.5"), curve["points"], strict=True):
+        (told,) = compare_energy([folder])["networks"]
+        assert told["models"]["fp32"]["energy_pj"]["step"] == point["energy_pj_per_step"]
+        assert told["counts"]["synaptic_acs"] == point["synaptic_adds_per_step"]
+        assert told["counts"]["synaptic_macs"] == point["synaptic_multiply_adds_per_step"]
+        assert told["counts"]["neuron_macs"] == point["neuron_multiplies_per_step"]
+
+
+# ---- commands ---------------------------------------------------------------------------------------------------------------
+
+
+def test_commands(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "pruned"
+    assert main(["prune", str(tiny_run), "--sparsity", "0.5", "--epochs", "1", "--out", str(out), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["points"]) == 2
+    assert main(["quantise", str(out / "weights-0.5")]) == 0
+    assert "int8" in capsys.readouterr().out
+    assert main(["quantise", str(tiny_run), "--epochs", "1", "--out", str(tmp_path / "int8"), "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"from", "run", "before", "after", "command"}
+
+
+def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, used = str(tmp_path / "out"), str(tiny_run)
+    cases = [
+        (["prune", used, "--out", out], "--sparsity"),
+        (["prune", used, "--what", "dead", "--sparsity", "0.5", "--out", out], "--sparsity"),
+        (["prune", used, "--sparsity", "1.5", "--out", out], "share"),
+        (["prune", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
+        (["prune", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
+        (["prune", used, "--sparsity", "0.5", "--out", used], "not empty"),
+        (["prune", out, "--sparsity", "0.5", "--out", out], "no run"),
+        (["quantise", used, "--resume"], "--out"),
+        (["quantise", used, "--out", used], "not empty"),
+    ]
+    for words, message in cases:
+        assert main(words) == 2, words
+        found = capsys.readouterr()
+        assert message in found.err and found.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,195 @@
+"""Pruning and int8 as a recipe says them: schedules, masks while training, resuming to the same bits, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from srnn import SrnnError
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
+from srnn.nn.network import Layer
+from srnn.train import training as training_module
+from srnn.train.compression import sparsity
+from srnn.train.compression.masks import present_masks
+from srnn.train.compression.quantisation import as_int8
+from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
+from srnn.train.recipes.schema import PruneConfig
+from srnn.train.runs import Run
+from srnn.train.training import TrainingState, train
+from support.runs import cut_and_resumed, trained
+from support.tiny import TinyTask, tiny_recipe
+
+PRUNED = ("--training.epochs=6", "--training.prune.sparsity=0.8", "--training.prune.begin=0.2")
+INT8 = ("--training.quantise=int8",)
+
+
+@pytest.fixture
+def tiny_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recipes name the tiny task."""
+    monkeypatch.setattr(Recipe, "create_task", lambda self: TinyTask())
+
+
+# ---- the schedule -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_share_rises_and_is_whole_before_the_last_epochs() -> None:
+    prune = PruneConfig(0.9, begin=0.1, end=0.6)
+    shares = [prune.share(epoch, 20) for epoch in range(20)]
+    assert shares[:2] == [0, 0] and shares[12:] == [0.9] * 8
+    steps = [b - a for a, b in pairwise(shares[1:13])]
+    assert all(a > b > 0 for a, b in pairwise(steps))  # ever slower
+    for end in (0.0, 0.5, 0.99):
+        for epochs in (1, 2, 3, 7):
+            config = PruneConfig(0.5, begin=0.0, end=end)
+            assert config.share(epochs - 1, epochs) == 0.5 and config.last_epoch(epochs) < epochs
+    assert PruneConfig().share(3, 5) == 0 and PruneConfig().last_epoch(5) == 0
+
+
+def test_patience_waits_for_the_pruning() -> None:
+    recipe = tiny_recipe("--training.epochs=10", "--training.early_stopping.patience=2")
+    state = TrainingState(epoch=4, best_epoch=1)
+    assert state.finished(recipe)
+    pruned = replace(recipe, training=replace(recipe.training, prune=PruneConfig(0.5, end=0.5)))
+    assert not state.finished(pruned)
+    assert not TrainingState(epoch=6, best_epoch=1).finished(pruned)
+    assert TrainingState(epoch=7, best_epoch=1).finished(pruned)
+
+
+# ---- training ---------------------------------------------------------------------------------------------------------------
+
+
+def test_pruning_while_training(tmp_path: Path) -> None:
+    result = train(tiny_recipe(*PRUNED, "--training.optimizer.weight_decay=0.01"), tmp_path / "run", task=TinyTask())
+    for which in ("best", "last"):
+        assert sparsity(trained(tmp_path / "run", which)) == pytest.approx(0.8, abs=0.01)
+    best, last = (present_masks(trained(tmp_path / "run", which)) for which in ("best", "last"))
+    assert all(torch.equal(best[name], last[name]) for name in best)
+    assert Run.open(tmp_path / "run").recipe.training.prune.sparsity == 0.8
+    assert result["epochs"] == 6
+
+
+def test_training_for_int8_from_the_beginning(tmp_path: Path) -> None:
+    result = train(tiny_recipe(*INT8), tmp_path / "run", task=TinyTask())
+    best, last = trained(tmp_path / "run"), trained(tmp_path / "run", "last")
+    for layer in (best.layers[0], best.readout):
+        assert type(layer) is Layer
+        assert torch.allclose(as_int8(layer.weight_in, layer.weight_rec)[0], layer.weight_in, rtol=1e-6, atol=0)
+    assert not torch.allclose(as_int8(last.readout.weight_in, None)[0], last.readout.weight_in, rtol=1e-6, atol=0)  # type: ignore[arg-type]
+    assert 0 <= result["accuracy"] <= 1
+
+
+def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
+    """A recipe without the new keys, as runs of earlier versions hold it, trains as ever; int8 shows rounded weights."""
+    plain = tiny_recipe("--training.epochs=1")
+    text = dump_recipe(plain)
+    old = text.split("  start_from:")[0] + text[text.index("  checkpoint_every:") :]
+    assert "prune" not in old and parse_recipe(old) == plain
+    network = plain.build_network(TinyTask(), 0)
+    training_module.Compression(network, plain.training, Sequences(TinyTask(), "train"))
+    assert not any(getattr(module, "weights_as", None) or module._backward_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("moment", [0, 2, 3, 5, 8, 12])
+@pytest.mark.parametrize("words", [PRUNED, (*PRUNED, *INT8)], ids=["pruned", "pruned int8"])
+def test_killed_and_resumed_to_the_same_bits(
+    words: tuple[str, ...], moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(*words, "--training.checkpoint_every=2", "--training.optimizer.name=nadam")
+    for which, tensors in cut_and_resumed(recipe, moment, tmp_path, monkeypatch).items():
+        assert any(name.startswith("pruning.") for name in tensors) == (which == "last")
+
+
+# ---- from another run -------------------------------------------------------------------------------------------------------
+
+
+def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
+    train(tiny_recipe(*PRUNED), tmp_path / "first")
+    words = ["--training.epochs=1", f"--training.start_from={tmp_path / 'first'}", "--training.optimizer.lr=1e-9"]
+    train(tiny_recipe(*words), tmp_path / "second")
+    first, second = trained(tmp_path / "first"), trained(tmp_path / "second", "last")
+    assert torch.allclose(first.readout.weight_in, second.readout.weight_in, atol=1e-6)
+    kept = present_masks(first)
+    assert all(torch.equal(mask, kept[name]) for name, mask in present_masks(second).items())
+    # Fewer neurons: those that are used least stay away.
+    train(tiny_recipe(*words, "--network.hidden=[5]"), tmp_path / "third")
+    rows = {tuple(row.tolist()) for row in first.layers[0].weight_in.detach().round(decimals=4)}
+    fewer = trained(tmp_path / "third", "last").layers[0].weight_in.detach().round(decimals=4)
+    assert len(fewer) == 5 and {tuple(row.tolist()) for row in fewer} <= rows
+    with pytest.raises(SrnnError, match="another architecture"):
+        train(tiny_recipe(*words, "--network.hidden=[9]"), tmp_path / "fourth")
+    with pytest.raises(SrnnError, match="is no run"):
+        train(tiny_recipe("--training.start_from=nowhere"), tmp_path / "fourth")
+    assert not (tmp_path / "fourth").exists()
+
+
+def test_what_prune_and_quantise_write_says_what_was_done(
+    tmp_path: Path, tiny_named: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_recipe("--training.epochs=1"), tmp_path / "run")
+    run, out = str(tmp_path / "run"), tmp_path / "out"
+    words = ["--sparsity", "0.5", "0.75", "--scope", "network", "--gradual", "0.5", "--epochs", "2", "--out", str(out)]
+    assert main(["prune", run, *words]) == 0
+    shown = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in shown.splitlines() if "│" in line) and "additi…" not in shown
+    recipe = Run.open(out / "weights-0.75").recipe
+    assert recipe.training.prune == PruneConfig(0.75, "network", 0.0, 0.5)
+    assert recipe.training.start_from == str(out / "weights-0.5")
+    assert recipe.note == "Pruned: 0.75 of the weights, scope network."
+    text = (out / "curve.md").read_text()
+    assert "srnn prune" in text and "--gradual 0.5" in text and text.count(" gone |") == 2 and "curve.svg" in text
+    assert (out / "curve.svg").read_text().startswith("<?xml")
+    small = tmp_path / "int8"
+    assert main(["quantise", str(out / "weights-0.75"), "--epochs", "1", "--out", str(small)]) == 0
+    recipe = Run.open(small).recipe
+    assert recipe.training.quantise == "int8" and recipe.training.prune.sparsity == 0.75
+    assert recipe.note.endswith("Trained on with int8 weights.")
+    assert "srnn quantise" in (small / "compression.md").read_text() and (small / "compression.svg").is_file()
+    assert sparsity(trained(small)) >= sparsity(trained(out / "weights-0.75"))
+
+
+# ---- refused ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["prune.sparsity=0.5", "quantise=int8"])
+def test_baselines_of_torchs_cells_are_refused(key: str) -> None:
+    with pytest.raises(SrnnError, match=rf"training\.{key.split('.')[0].split('=')[0]}' means nothing .*'lstm'"):
+        load_recipe("spoken-digits-lstm", [f"--training.{key}"])
+    assert "prune" not in dump_recipe(load_recipe("spoken-digits-lstm"))
+    assert "sparsity: 0.0" in dump_recipe(load_recipe("digits"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--training.prune.sparsity", "1"], "'training.prune.sparsity' must be in"),
+        (["--training.prune.end", "1"], "'training.prune.end' must be in"),
+        (["--training.prune.begin", "0.7"], "'training.prune.begin' must be between"),
+        (["--training.prune.scope", "neuron"], "'training.prune.scope': expected"),
+        (["--training.quantise", "int4"], "'training.quantise': expected"),
+        (["--training.prune", "0.9"], "'training.prune' is a section"),
+    ],
+)
+def test_mistakes_name_the_key(words: list[str], expected: str) -> None:
+    with pytest.raises(SrnnError) as caught:
+        load_recipe("digits", words)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_int8_refuses_what_it_cannot_say(tmp_path: Path) -> None:
+    for words in (["--network.neuron=relu"], ["--network.bidirectional=true"]):
+        with pytest.raises(SrnnError, match=r"training\.quantise: "):
+            train(tiny_recipe(*INT8, *words), tmp_path / "run", task=TinyTask())
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_relu_run_says_why_it_has_no_int8(
+    tmp_path: Path, tiny_named: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny_recipe("--training.epochs=1", "--network.neuron=relu"), tmp_path / "run")
+    assert main(["quantise", str(tmp_path / "run")]) == 0
+    assert "no int8: int8 cannot take this network: layers.0 (relu) emits analog values" in capsys.readouterr().out

@@ -1,0 +1,253 @@
+"""Recipes: all shipped ones load and build; every mistake is one line that names the key and the nearest right one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SrnnError
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.network import Layer
+from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.train.recipes.baselines import as_baseline
+from srnn.train.recipes.schema import OptimizerConfig
+from srnn.train.training import train
+from support.layouts import WRITERS
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipe_loads_builds_and_reads_back(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.note
+    assert parse_recipe(dump_recipe(recipe)) == recipe
+    task = recipe.create_task()
+    network = recipe.build_network(task, seed=0)
+    assert (network.inputs, network.outputs) == (task.inputs, task.outputs)
+
+
+def small_data(recipe: Recipe, root: Path) -> list[str]:
+    """Write the recipe's data into a folder; the settings that such small data need."""
+    task, options = recipe.task.name, recipe.task.options
+    if task == "digits":  # its data are always there, all of them
+        return ["--training.batch_size", "256"]
+    named = f"{task}, {options.get('source')}"
+    if named == "ecg, records":
+        pytest.importorskip("wfdb", reason='wfdb is not installed: pip install "srnn[ecg]"')
+    WRITERS[named if named in WRITERS else task](root)
+    few = ["--training.batch_size", "4"]
+    return [*few, "--task.options.validation_size", "4"] if task in ("smnist", "psmnist") else few
+
+
+def trains(name: str, root: Path, *overrides: str, baseline: str | None = None) -> dict:
+    extra = small_data(load_recipe(name), root / "data")
+    recipe = load_recipe(name, ["--training.epochs", "1", *extra, *overrides], baseline)
+    result = train(recipe, root / "run", data_dir=root / "data")
+    records = [json.loads(line) for line in (root / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [record.get("event") for record in records] == [None], "training diverged"
+    assert 0 <= result["accuracy"] <= 1 and records[0]["gradient_norm"] > 0
+    return result
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipe_trains_on_small_files_of_the_official_layout(name: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    trains(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["paper/shd", "paper/timit", "paper/soli"])
+@pytest.mark.parametrize("baseline", ["lstm", "bilstm", "relu"])
+def test_any_task_is_trained_with_any_baseline(name: str, baseline: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    result = trains(name, tmp_path, "--network.hidden", "[8]" if name == "paper/timit" else "[8, 8]", baseline=baseline)
+    assert (result["firing_rate"] is None) == (baseline != "relu")
+
+
+# Table S1 of the paper; time constants by layer, the readout last. (mean, std) as its neurons are drawn.
+TABLE_S1 = {
+    "ecg": ([(20, 0.5), (20, 0.5)], [(7, 0.2), (100, 1)], 1e-2, 64, 400, None),
+    "shd": ([(20, 5)] * 3, [(150, 10)] * 2, 1e-2, 64, 20, (0.5, 20)),
+    "ssc": ([(20, 5)] * 3, [(150, 50)] * 2, 1e-2, 32, 150, (0.5, 10)),
+    "gsc": ([(20, 5)] * 3, [(150, 50)] * 2, 1e-2, 64, 70, (0.75, 20)),
+    "smnist": ([(20, 5)] * 4, [(200, 50)] * 4, 1e-2, 256, 300, "linear"),
+    "psmnist": ([(20, 5)] * 4, [(200, 50)] * 4, 1e-2, 256, 300, "linear"),
+    "soli": ([(20, 5)] * 3, [(20, 5)] * 2, 2e-2, 128, 150, (0.75, 50)),
+    "timit": ([(20, 5), (20, 5), (3, 1)], [(200, 50)] * 2, 1e-2, 16, 200, (0.5, 100)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(TABLE_S1))
+def test_paper_recipes_say_what_table_s1_says(name: str) -> None:
+    taus_mem, taus_adp, lr, batch, epochs, decay = TABLE_S1[name]
+    recipe = load_recipe(f"paper/{name}")
+    network = recipe.build_network(recipe.create_task(), seed=0)
+    layers = [module for module in network.modules() if isinstance(module, Layer)]
+    drawn = [(layer.neuron.tau_mem, getattr(layer.neuron, "tau_adp", None)) for layer in layers]  # type: ignore[attr-defined]
+    assert [(tau.a, tau.b) for tau, _ in drawn] == taus_mem
+    assert [(tau.a, tau.b) for _, tau in drawn if tau is not None] == taus_adp
+    training = recipe.training
+    assert (training.optimizer.name, training.optimizer.lr) == ("adam", lr)
+    assert (training.batch_size, training.epochs) == (batch, epochs)
+    if decay == "linear":
+        assert (training.schedule.name, training.schedule.final) == ("linear", 0)
+    elif decay is not None:
+        assert (training.schedule.name, training.schedule.factor, training.schedule.every) == ("step", *decay)
+
+
+def test_paper_baselines_have_the_papers_sizes() -> None:
+    shapes = {}
+    for name in ("lstm", "gru", "rnn", "bilstm"):
+        recipe = load_recipe(f"paper/ecg-{name}")
+        network = recipe.build_network(recipe.create_task(), seed=0)
+        shapes[name] = (recipe.network.model, [str(layer.extra_repr()) for layer in network.layers])
+    assert shapes["gru"] == ("gru", ["4 -> 36 gru"]) and shapes["rnn"] == ("rnn", ["4 -> 36 rnn"])
+    assert shapes["lstm"] == ("lstm", ["4 -> 36 lstm"])
+    assert shapes["bilstm"][1] == [
+        "4 -> 120 lstm, from both ends", "240 -> 40 lstm, from both ends", "80 -> 100 ReLU", "100 -> 20 ReLU",
+    ]  # fmt: skip
+    for name in ("relu", "lif"):  # the recipes say what the generic baselines say
+        ours, generic = load_recipe(f"paper/ecg-{name}"), as_baseline(load_recipe("paper/ecg-code"), name)
+        assert ours.network.hidden == generic.network.hidden and ours.loss == generic.loss
+        assert ours.training == generic.training
+
+
+@pytest.mark.parametrize(("name", "beta", "every"), [("paper/ecg", 1.8, 50), ("paper/ecg-code", 0.0, 100)])
+def test_paper_ecg_is_the_papers_network(name: str, beta: float, every: int) -> None:
+    recipe = load_recipe(name)
+    network = recipe.build_network(recipe.create_task(), seed=0)
+    hidden, readout = network.layers[0], network.readout
+    assert [network.inputs, hidden.size, readout.size] == [4, 36, 6]
+    assert float(hidden.params.beta[0]) == pytest.approx(beta) and float(readout.params.beta[0]) == pytest.approx(1.8)
+    assert [float(layer.params.threshold[0]) for layer in (hidden, readout)] == pytest.approx([0.1, 0.1])
+    state = network.initial_state(3)
+    assert 0 < state[0].u.max() <= 0.1
+    if name == "paper/ecg-code":
+        assert (state[0].u == state[0].s).all() and (state[0].e == 0.01).all()
+    else:
+        assert (state[0].s == 0).all() and (state[0].e == 0).all()
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.schedule.every) == (400, 64, every)
+
+
+def test_overrides_reach_any_depth() -> None:
+    words = ["--training.epochs", "7", "--training.optimizer.lr=2e-3", "--network.neuron.beta", "0.5", "--note=mine"]
+    recipe = load_recipe("digits", [*words, "--training.lr_scale", "{'*.tau_*': 3}"])
+    assert recipe.training.epochs == 7
+    assert recipe.training.optimizer.lr == 2e-3
+    assert recipe.training.lr_scale == {"*.tau_*": 3.0}
+    assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["beta"] == 0.5
+    assert recipe.note == "mine"
+
+
+def test_override_refines_a_neuron_given_by_name() -> None:
+    recipe = parse_recipe("network: {neuron: lif}", ["--network.neuron.threshold", "1"])
+    assert recipe.network.neuron == {"name": "lif", "threshold": 1}
+
+
+def test_scientific_notation_is_a_number_everywhere() -> None:
+    recipe = parse_recipe("training: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: alif, threshold: 1e-1}}")
+    assert recipe.training.optimizer.lr == 0.01
+    assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["threshold"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--training.epohcs", "5"], "Did you mean 'training.epochs'"),
+        (["--epochs", "5"], "Did you mean 'training.epochs'"),
+        (["--training.optimizer.lrr", "5"], "Did you mean 'training.optimizer.lr'"),
+        (["--netwrok.hidden", "[3]"], "Did you mean 'network'"),
+        (["--training.epochs", "many"], "'training.epochs': expected int, not many"),
+        (["--training.epochs", "2.5"], "'training.epochs': expected int, not 2.5"),
+        (["--training.epochs", "0"], "'training.epochs' must be at least 1, not 0"),
+        (["--training.optimizer.lr", "-1"], "'training.optimizer.lr' must be positive"),
+        (["--training.optimizer.lr", ".nan"], "'training.optimizer.lr' must be positive"),
+        (["--training.optimizer.name", "sgd"], "'training.optimizer.name': expected"),
+        (["--network.hidden", "[]"], "'network.hidden' must be"),
+        (["--network.hidden", "[8, a]"], "'network.hidden': expected int, not a"),
+        (["--loss.rate.weight", "1"], "'loss.rate' has a weight"),
+        (["--training", "5"], "'training' is a section"),
+        (["--training.epochs"], "needs a value"),
+        (["epochs"], "is no recipe setting"),
+        (["--training.epochs.more", "1"], "has no inner settings"),
+        (["--training.epochs", "{"], "not valid YAML"),
+    ],
+)
+def test_mistakes_are_one_line_naming_the_key(words: list[str], expected: str) -> None:
+    with pytest.raises(SrnnError) as caught:
+        load_recipe("digits", words)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["5", "[1]", "a: [", "task: {name: a, name: b}", "\x00", "training: 5", "? [1]\n: 2"])
+def test_bad_yaml_is_a_clear_error(text: str) -> None:
+    with pytest.raises(SrnnError):
+        parse_recipe(text)
+
+
+def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="Did you mean 'paper/ecg'"):
+        load_recipe("paper/eccg")
+    with pytest.raises(SrnnError, match="no recipe file"):
+        load_recipe(str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))
+    assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("digits")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SrnnError):
+        load_recipe(str(tmp_path / "bytes.yaml"))
+
+
+def test_a_network_that_does_not_fit_is_a_clear_error() -> None:
+    for words in (
+        ["--network.neuron", "alfi"],
+        ["--network.neuron.bta", "1"],
+        ["--network.neuron.trained", "5"],
+        ["--network.readout", "{neuron: 5}"],
+        ["--network.surrogate", "{name: gaussian, sigma: wide}"],
+        ["--network.encoder", "{name: learned_ternary, theta: 1}"],
+        ["--network.recurrent", "[true, false, true]"],
+        ["--network.backend", "fastest"],
+        ["--loss.name", "ce_spike_count"],
+    ):
+        recipe = load_recipe("digits", words)
+        with pytest.raises(SrnnError):
+            recipe.build_network(recipe.create_task(), seed=0)
+
+
+def test_every_key_has_its_own_type_checked() -> None:
+    """No key of the schema takes a nonsensical mapping without a word, but for those that an object's own maker checks."""
+    free = ("task.options", "network.neuron", "network.readout", "network.surrogate", "network.encoder")
+    for key in recipe_keys():
+        if key not in free:
+            with pytest.raises(SrnnError):
+                load_recipe("digits", [f"--{key}", "{no: [such, value]}"])
+
+
+def test_defaults_are_a_valid_recipe() -> None:
+    assert parse_recipe("") == Recipe()
+    assert dataclasses.asdict(LossConfig())["name"] == "ce_mean"
+    assert OptimizerConfig().betas == (0.9, 0.999)
+
+
+_leaves = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=5)
+_names = st.sampled_from(["task", "network", "training", "loss", "name", "lr", "hidden", "neuron", "optimizer", "x"])
+_trees = st.recursive(
+    _leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names | st.text(max_size=3), inner, max_size=3),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(content=st.dictionaries(_names, _trees, max_size=4))
+def test_any_yaml_gives_a_recipe_or_an_srnn_error(content: dict) -> None:
+    try:
+        recipe = parse_recipe(yaml.safe_dump(content))
+    except SrnnError as error:
+        assert "\n" not in str(error)
+    else:
+        assert parse_recipe(dump_recipe(recipe)) == recipe

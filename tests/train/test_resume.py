@@ -1,0 +1,200 @@
+"""Resuming: killed at any moment, a training goes on to the same bits. And the rules of run folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from srnn import SrnnError
+from srnn.train import training as training_module
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.runs import Run, default_folder
+from srnn.train.training import train
+from support.tiny import TinyTask, tiny_recipe
+
+SCRIPT = """
+# Fork children that train, kill them at random moments, then let one finish. One process, so that torch is imported once.
+import os, random, signal, sys, time
+from pathlib import Path
+import lightning_fabric
+sys.path.insert(0, {tests!r})
+from support.tiny import TinyTask, tiny_recipe
+from srnn.train.training import train
+
+recipe = tiny_recipe("--training.epochs=8", "--training.checkpoint_every=2", "--training.optimizer.name=nadam")
+
+def start(folder):
+    child = os.fork()
+    if child == 0:
+        train(recipe, Path(folder), task=TinyTask(), seed=2, resume=True)
+        os._exit(0)
+    return child
+
+began = time.monotonic()
+assert os.waitpid(start(sys.argv[1]), 0)[1] == 0
+seconds = time.monotonic() - began
+moments = random.Random(0)
+for _ in range(6):
+    child = start(sys.argv[2])
+    time.sleep(moments.uniform(0.05, 0.6) * seconds)
+    os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    print("killed" if os.WIFSIGNALED(status) else "done")
+assert os.waitpid(start(sys.argv[2]), 0)[1] == 0
+"""
+
+
+def _tensors(folder: Path, which: str = "last") -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "checkpoints" / f"{which}.safetensors").tensors
+
+
+def _equal(a: Path, b: Path) -> None:
+    for which in ("last", "best"):
+        ours, theirs = _tensors(a, which), _tensors(b, which)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert torch.equal(ours[name], theirs[name]), f"{which}: {name}"
+
+    def lines(folder: Path) -> list[dict]:
+        records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        return [{k: v for k, v in record.items() if k not in ("seconds", "samples_per_s")} for record in records]
+
+    assert lines(a) == lines(b)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT.format(tests=str(Path(__file__).parents[1]))]
+    command += [str(tmp_path / "whole"), str(tmp_path / "killed")]
+    printed = subprocess.run(command, check=True, timeout=200, capture_output=True, text=True).stdout
+    assert printed.split().count("killed") >= 2
+    _equal(tmp_path / "whole", tmp_path / "killed")
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("every", [None, 1])
+def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
+    every: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thorough twin of the test above: stop right before, and right after, each write to the run folder."""
+    words = ["--training.epochs=3"] + ([f"--training.checkpoint_every={every}"] if every else [])
+    recipe = tiny_recipe(*words)
+    train(recipe, tmp_path / "whole", task=TinyTask(), resume=True)
+
+    save, log = training_module._save, Run.log
+    budget = [0]
+
+    def counted(write):
+        def wrapper(*arguments):
+            if budget[0] == 0:
+                raise _Stop
+            budget[0] -= 1
+            write(*arguments)
+            if budget[0] == 0:
+                raise _Stop
+
+        return wrapper
+
+    monkeypatch.setattr(training_module, "_save", counted(save))
+    monkeypatch.setattr(Run, "log", counted(log))
+    stops = 0
+    for allowed in range(100):  # each try writes a little more than the last before it is stopped
+        budget[0] = allowed % 3 + 1
+        try:
+            train(recipe, tmp_path / "stopped", task=TinyTask(), resume=True)
+            break
+        except _Stop:
+            stops += 1
+    assert stops >= 3
+    _equal(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_divergence_before_the_stop_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The halved learning rate survives in the checkpoint."""
+    original, fail = training_module.rate_penalty, [True]
+
+    def penalty(*arguments):
+        nan, fail[0] = fail[0], False
+        return original(*arguments) + (float("nan") if nan else 0.0)
+
+    monkeypatch.setattr(training_module, "rate_penalty", penalty)
+    train(tiny_recipe(), tmp_path / "whole", task=TinyTask())
+
+    class Stopper(training_module.Reporter):
+        def epoch(self, record):
+            if record["epoch"] == 2:
+                raise KeyboardInterrupt
+
+    fail[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(), tmp_path / "stopped", task=TinyTask(), reporter=Stopper())
+    train(tiny_recipe(), tmp_path / "stopped", task=TinyTask(), resume=True)
+    _equal(tmp_path / "whole", tmp_path / "stopped")
+    assert read_checkpoint(tmp_path / "stopped" / "checkpoints" / "last.safetensors").info["state"]["lr_factor"] == 0.5
+
+
+def test_resuming_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
+    first = train(tiny_recipe(), tmp_path / "run", task=TinyTask())
+    assert train(tiny_recipe(), tmp_path / "run", task=TinyTask(), resume=True) == first
+
+
+def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe("--training.epochs=1")
+    run = tmp_path / "run"
+    train(recipe, run, task=TinyTask())
+    with pytest.raises(SrnnError, match="--resume"):
+        train(recipe, run, task=TinyTask())
+    with pytest.raises(SrnnError, match=r"another recipe.*training\.epochs: 1 there, 2 now"):
+        train(tiny_recipe("--training.epochs=2"), run, task=TinyTask(), resume=True)
+    with pytest.raises(SrnnError, match="seed 0, not 1"):
+        train(recipe, run, task=TinyTask(), resume=True, seed=1)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(SrnnError):
+            train(recipe, out, task=TinyTask())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("")
+    for resume in (False, True):
+        with pytest.raises(SrnnError, match="not empty"):
+            train(recipe, other, task=TinyTask(), resume=resume)
+    assert [item.name for item in other.iterdir()] == ["thesis.tex"]
+
+
+def test_a_damaged_or_foreign_run_is_a_clear_error(tmp_path: Path) -> None:
+    recipe = tiny_recipe("--training.epochs=1")
+    run = tmp_path / "run"
+    train(recipe, run, task=TinyTask())
+    last = run / "checkpoints" / "last.safetensors"
+    content = last.read_bytes()
+    last.write_bytes(content[:-1])
+    with pytest.raises(SrnnError, match="damaged"):
+        train(recipe, run, task=TinyTask(), resume=True)
+    last.write_bytes(content)
+    (run / "environment.json").write_text("{}")
+    with pytest.raises(SrnnError, match="no complete run"):
+        Run.open(run)
+    with pytest.raises(SrnnError, match="is no run"):
+        Run.open(tmp_path)
+
+
+def test_a_start_that_was_killed_before_its_recipe_starts_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "environment.json").write_text("{")
+    (run / ".recipe.yaml.tmp").write_text("half")
+    assert train(tiny_recipe("--training.epochs=1"), run, task=TinyTask(), resume=True)["epochs"] == 1
+
+
+def test_default_folders_name_recipe_and_seed() -> None:
+    assert str(default_folder("paper/ecg", 3)).startswith("runs/paper-ecg-s3-20")
+    assert str(default_folder("../mine/a.yaml", 0)).startswith("runs/mine-a-s0-20")

@@ -1,0 +1,285 @@
+"""Training: it learns, it repeats, it chooses by validation, it survives a divergence; schedules and parameter groups."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from srnn import SRNN, SrnnError
+from srnn.progress import Reporter
+from srnn.train import training as training_module
+from srnn.train.checkpoints import read_checkpoint
+from srnn.train.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
+from srnn.train.recipes.schema import OptimizerConfig, ScheduleConfig
+from srnn.train.runs import Run
+from srnn.train.training import derive_seed, epoch_order, train
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+
+def _records(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _weights(folder: Path, which: str = "last") -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "checkpoints" / f"{which}.safetensors").tensors
+
+
+def test_it_learns_and_writes_a_run(tmp_path: Path) -> None:
+    recipe = tiny_recipe("--training.epochs", "20")
+    result = train(recipe, tmp_path / "run", task=TinyTask(), seed=1)
+    assert result["accuracy"] > 0.8
+    assert set(result) == {
+        "task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed", "epochs", "seconds", "run",
+    }  # fmt: skip
+    assert (result["task"], result["split"], result["n_sequences"], result["seed"]) == ("tiny", "validation", 30, 1)
+    run = Run.open(tmp_path / "run")
+    assert (run.recipe, run.seed) == (recipe, 1)
+    records = _records(run.path)
+    assert [record["epoch"] for record in records] == list(range(1, 21))
+    # The result is the best epoch's, exactly: same weights, same initial states.
+    assert result["accuracy"] == max(record["validation"]["accuracy"] for record in records)
+    written = json.loads((run.path / "result.json").read_text())
+    assert {key: written[key] for key in result} == result
+    assert json.loads((run.path / "environment.json").read_text())["versions"]["torch"]
+
+
+@pytest.mark.parametrize("task", [TinyTask(padded=True), TinyStepTask(padded=True)], ids=["sequence", "step"])
+def test_padded_and_per_step_tasks_train(task: TinyTask, tmp_path: Path) -> None:
+    words = ["--loss.name=nll", "--loss.start=2", "--loss.unlabelled=as_class"] if task.kind == "per_step" else []
+    result = train(tiny_recipe(*words), tmp_path / "run", task=task)
+    assert ("accuracy_labelled" in result) == (task.kind == "per_step")
+    assert math.isfinite(_records(tmp_path / "run")[-1]["train"]["loss"])
+
+
+def test_one_seed_one_result(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train(tiny_recipe(), tmp_path / name, task=TinyTask(), seed=seed)
+        torch.rand(1)  # the state of torch's own generator plays no part
+    a, b, c = (_weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert any(not torch.equal(a[name], c[name]) for name in a)
+
+
+def test_training_leaves_the_callers_generators_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_early_stopping_and_best_by_loss(tmp_path: Path) -> None:
+    words = ["--training.epochs=50", "--training.optimizer.lr=1e-12", "--training.early_stopping.patience=3"]
+    result = train(tiny_recipe(*words), tmp_path / "run", task=TinyTask())
+    assert result["epochs"] < 50
+    records = _records(tmp_path / "run")
+    best = [record["epoch"] for record in records if record["best"]][-1]
+    assert result["epochs"] == best + 3
+    result = train(tiny_recipe("--training.early_stopping.metric=loss"), tmp_path / "loss", task=TinyTask())
+    records = _records(tmp_path / "loss")
+    lowest = min(records, key=lambda record: record["validation"]["loss"])
+    assert result["accuracy"] == lowest["validation"]["accuracy"]
+    with pytest.raises(SrnnError, match="accuracy_labelled"):
+        train(tiny_recipe("--training.early_stopping.metric=accuracy_labelled"), tmp_path / "x", task=TinyTask())
+    assert not (tmp_path / "x").exists()
+
+
+def test_rate_regulariser_lowers_the_rate(tmp_path: Path) -> None:
+    rates = []
+    for name, words in (("free", []), ("held", ["--loss.rate", "{weight: 50, upper: 0.02}"])):
+        result = train(tiny_recipe("--training.epochs=10", *words), tmp_path / name, task=TinyTask())
+        rates.append(result["firing_rate"]["mean"])
+    assert rates[1] < 0.5 * rates[0]
+
+
+class _Events(Reporter):
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, text: str) -> None:
+        self.events.append(text)
+
+
+def _break_loss(monkeypatch: pytest.MonkeyPatch, when) -> None:
+    """Make the loss NaN where ``when(count)`` says so, count being the number of training batches so far."""
+    original, count = training_module.rate_penalty, [0]
+
+    def penalty(*arguments):
+        count[0] += 1
+        return original(*arguments) + (math.nan if when(count[0]) else 0.0)
+
+    monkeypatch.setattr(training_module, "rate_penalty", penalty)
+
+
+def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_loss(monkeypatch, lambda count: count in (6, 9))
+    reporter = _Events()
+    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=reporter)
+    assert len(reporter.events) == 2 and "epoch 2, batch 2" in reporter.events[0]
+    records = _records(tmp_path / "run")
+    assert [record.get("event") for record in records].count("restored") == 2
+    epochs = [record for record in records if "event" not in record]
+    assert [record["epoch"] for record in epochs] == [1, 2, 3, 4]
+    assert [record["lr"] for record in epochs] == [0.02, 0.005, 0.005, 0.005]
+
+
+def _break_gradient(monkeypatch: pytest.MonkeyPatch, when) -> None:
+    """Let the gradient overflow where ``when(count)`` says so, count being the number of training batches so far."""
+    original, count = Fabric.clip_gradients, [0]
+
+    def clip(*arguments, **named):
+        count[0] += 1
+        norm = original(*arguments, **named)
+        return torch.tensor(math.inf) if when(count[0]) else norm
+
+    monkeypatch.setattr(Fabric, "clip_gradients", clip)
+
+
+def test_a_gradient_that_overflows_makes_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_gradient(monkeypatch, lambda count: True)
+    recipe, reporter = tiny_recipe("--training.batch_size=60", "--training.epochs=1"), _Events()
+    train(recipe, tmp_path / "run", task=TinyTask(), reporter=reporter, seed=3)
+    assert len(reporter.events) == 1 and "epoch 1, batch 1" in reporter.events[0] and "inf" in reporter.events[0]
+    first, weights = recipe.build_network(TinyTask(), 3).state_dict(), _weights(tmp_path / "run")
+    for name, tensor in first.items():
+        assert torch.equal(weights[f"network.{name}" if f"network.{name}" in weights else name], tensor), name
+
+
+def test_skipped_batches_change_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_gradient(monkeypatch, lambda count: count in (6, 9))
+    reporter = _Events()
+    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=reporter)
+    assert len(reporter.events) == 2
+    records = _records(tmp_path / "run")
+    assert [record.get("event") for record in records].count("skipped") == 2
+    assert [record["lr"] for record in records if "event" not in record] == [0.02] * 4
+
+
+def test_too_many_overflows_in_an_epoch_go_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_gradient(monkeypatch, lambda count: count in (6, 7))
+    arguments = ("--training.schedule.name=constant", "--training.max_skipped=1")
+    train(tiny_recipe(*arguments), tmp_path / "run", task=TinyTask())
+    events = [record["event"] for record in _records(tmp_path / "run") if "event" in record]
+    assert events == ["skipped", "restored"]
+
+
+def test_a_hopeless_divergence_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _break_loss(monkeypatch, lambda count: count > 6)
+    with pytest.raises(SrnnError, match=r"Training diverged at epoch 2, batch 1 .*2 times did not help"):
+        train(tiny_recipe("--training.max_restores=2"), tmp_path / "run", task=TinyTask())
+    for tensor in _weights(tmp_path / "run").values():
+        assert torch.isfinite(tensor).all()
+
+
+def test_clipping_bounds_the_step(tmp_path: Path) -> None:
+    train(tiny_recipe("--training.clip_norm=1e-9"), tmp_path / "clipped", task=TinyTask())
+    assert all(record["gradient_norm"] > 1e-6 for record in _records(tmp_path / "clipped"))
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_data_that_are_not_finite_are_refused_before_anything_is_written(poison: float, tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match="sequence 7, step 3, channel 1"):
+        train(tiny_recipe(), tmp_path / "run", task=TinyTask(poison=poison))
+    assert not (tmp_path / "run").exists()
+
+
+def test_lr_scale_and_weight_decay_groups() -> None:
+    network = SRNN(3, [4], 2)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    config = OptimizerConfig("adamw", lr=1e-2, weight_decay=0.1)
+    optimizer = build_optimizer(network, config, {"layers.*.tau_*": 3.0, "readout.*.tau_*": 2.0})
+    set_learning_rate(optimizer, 1e-2)
+    found = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert found.keys() == set(names.values())
+    assert found["layers.0.params.tau_mem"] == found["layers.0.params.tau_adp"] == (pytest.approx(3e-2), 0.0)
+    assert found["readout.params.tau_mem"] == (pytest.approx(2e-2), 0.0)
+    assert found["layers.0.weight_rec"] == found["readout.bias"] == (1e-2, 0.1)
+    with pytest.raises(SrnnError, match="no parameter fits"):
+        build_optimizer(network, config, {"layer.*": 2.0})
+
+
+def test_schedules() -> None:
+    def at(name: str, epoch: int, done: float, **options: float) -> float:
+        return schedule_factor(ScheduleConfig(name, **options), epoch, done)  # type: ignore[arg-type]
+
+    assert [at("step", epoch, 0.0, every=50, factor=0.5) for epoch in (0, 49, 50, 100)] == [1, 1, 0.5, 0.25]
+    assert [at("linear", 0, done) for done in (0, 0.25, 1)] == [1, 0.75, 0]
+    assert [at("cosine", 0, done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+    assert at("cosine", 0, 1.0, final=0.1) == pytest.approx(0.1)
+    assert [at("one_cycle", 0, done) for done in (0, 0.3, 1)] == pytest.approx([0.04, 1, 0])
+    assert at("constant", 9, 0.9) == 1
+    assert [at("cosine", 0, done, warmup=0.1) for done in (0, 0.05, 0.1, 1)] == pytest.approx([0, 0.5, 1, 0])
+    assert at("step", 60, 0.05, every=50, warmup=0.1) == pytest.approx(0.25)
+    for name in ("constant", "step", "linear", "cosine", "one_cycle"):
+        assert all(0 <= at(name, 3, i / 100, warmup=0.2) <= 1 for i in range(101))
+
+
+def test_seeds_differ_by_place_and_orders_are_permutations() -> None:
+    seeds = {derive_seed(seed, "batch", epoch, step) for seed in range(3) for epoch in range(10) for step in range(10)}
+    assert len(seeds) == 300 and all(0 <= seed < 2**63 for seed in seeds)
+    orders = [epoch_order(0, epoch, 20).tolist() for epoch in range(2)]
+    assert orders[0] != orders[1] and all(sorted(order) == list(range(20)) for order in orders)
+
+
+def test_tensorboard_without_its_extra_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SrnnError, match=r"srnn\[tensorboard\]"):
+        train(tiny_recipe(), tmp_path / "run", task=TinyTask(), tensorboard=True)
+
+
+def test_tensorboard_gets_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            assert folder == str(tmp_path / "run" / "tensorboard") and purge_step == 1
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            written.append((name, value, epoch))
+
+        def close(self) -> None: ...
+
+    module = type("module", (), {"SummaryWriter": SummaryWriter})
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", module)
+    train(tiny_recipe("--training.epochs=2"), tmp_path / "run", task=TinyTask(), tensorboard=True)
+    assert {name for name, _, _ in written} >= {"loss/train", "accuracy/validation", "firing_rate/validation", "lr"}
+    assert {epoch for _, _, epoch in written} == {1, 2}
+
+
+def test_recipe_is_untouched_by_training(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    before = dataclasses.asdict(recipe)
+    train(recipe, tmp_path / "run", task=TinyTask())
+    assert dataclasses.asdict(recipe) == before
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_subnormal_numbers_are_zero_while_training_on_every_thread(number: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        many = torch.full((1_000_000,), 1e-40)  # enough for torch to share it out among its threads
+        if torch.set_flush_denormal(False):
+            with subnormals_as_zero():
+                assert not (many * 1).view(torch.int32).any()
+            assert (many * 1).view(torch.int32).all()
+            with pytest.raises(ValueError), subnormals_as_zero():
+                raise ValueError
+            assert (many * 1).view(torch.int32).all()
+            torch.set_flush_denormal(True)  # whoever had it so keeps it
+            with subnormals_as_zero():
+                pass
+            assert not (many[:10] * 1).view(torch.int32).any()
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
