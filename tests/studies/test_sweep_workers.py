@@ -289,8 +289,8 @@ def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
     assert len(_states(grown)) == len(grown.study.trials) == 9
     for text, message in (
         (SWEEP, "points and seeds may be added, not removed"),
-        (SWEEP + "optimise: loss\n", "direction|another sweep|optimise differs"),
-        (SWEEP.replace("linear", "slayer"), "other settings|not removed"),
+        (SWEEP + "optimise: loss\n", "direction|a different sweep|optimise differs"),
+        (SWEEP.replace("linear", "slayer"), "different settings|not removed"),
         (SWEEP + "set: {training.epochs: 9}\n", "its base differs"),
     ):
         with pytest.raises((SrnnError, ValueError), match=message):
@@ -317,7 +317,7 @@ def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Pa
     assert queue.claim() is not None
     for content in ("never a journal\n", "{}\n", "[1]\n", "no line", '{"op_code": 99}\n{}\n'):
         (out / "journal.log").write_text(content)
-        with pytest.raises(SrnnError, match="no journal"):
+        with pytest.raises(SrnnError, match="is not a sweep journal"):
             open_storage(None, out)
     (tmp_path / "file").write_text("")
     with pytest.raises(SrnnError, match="Cannot write"):

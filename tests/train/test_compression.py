@@ -230,7 +230,7 @@ def test_remove_dead_neurons_of_a_run(tiny_run: Path, tmp_path: Path, monkeypatc
     assert found["accuracy"] == curve["points"][0]["accuracy"]
     assert measure_run(tmp_path / "out" / "dead")["accuracy"] == found["accuracy"]
     monkeypatch.setattr(flow, "same_on", lambda *_: (3, 1.0))
-    with pytest.raises(SrnnError, match="otherwise"):
+    with pytest.raises(SrnnError, match=r"differs in \d+ spikes"):
         prune_run(tiny_run, tmp_path / "other", [], what="dead")
     assert not (tmp_path / "other").exists()
 

@@ -147,7 +147,7 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert main(["quantise", str(out / "weights-0.75"), "--epochs", "1", "--out", str(small)]) == 0
     recipe = Run.open(small).recipe
     assert recipe.training.quantise == "int8" and recipe.training.prune.sparsity == 0.75
-    assert recipe.note.endswith("Trained on with int8 weights.")
+    assert recipe.note.endswith("Fine-tuned with int8 weights.")
     assert "srnn quantise" in (small / "compression.md").read_text() and (small / "compression.svg").is_file()
     assert sparsity(trained(small)) >= sparsity(trained(out / "weights-0.75"))
 

@@ -132,7 +132,7 @@ GRID = "".join(f"  training.lr_scale.a{i}: [{', '.join(map(str, range(10)))}]\n"
         (f"seeds: [{', '.join(['1'] * 30_000)}]", "20,000 values"),
         ("seeds: [9223372036854775808]", "'seeds' must be"),
         ("seeds: &s [*s]", "alias"),
-        ("variants: [{'..': {}}]", "a name of its own"),
+        ("variants: [{'..': {}}]", "a unique name"),
         ("variants: [{null: {}}]", "not text"),
         (f"variants: [{{{'a' * 201}: {{}}}}]", "too long"),
         (f"parameters: {{training.epochs: [{'[' * 40}{']' * 40}]}}", "nested"),

@@ -1,4 +1,4 @@
-"""Points as a Markdown table and as a plot: accuracy against bytes of flash and against energy, float32 beside int8."""
+"""Points as a Markdown table and as a plot: accuracy against bytes of flash and against energy, for float32 and int8."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..text import markdown as md
 from ..text import markdown_table, one_line
 
 Named = Sequence[tuple[str, dict[str, Any]]]
-"""(name, point) in the order in which they were made."""
+"""(name, point) in the order in which they were measured."""
 
 COLUMNS = (
     "network", "weights", "float32", "int8", "int8 weights, exact state", "flash float32", "flash int8",
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
-    """Write ``<what it is>.md`` and ``.svg`` into ``out``: curve.* of a pruning, compression.* of a training on for int8.
+    """Write a table (.md) and a plot (.svg) into ``out``: curve.* for pruning, compression.* for fine-tuning with int8 weights.
 
     about: task, what, from, seed, command and, for weights, scope.
     """
@@ -32,15 +32,15 @@ def write_curve(out: Path, about: dict[str, Any], points: Named) -> None:
 
 
 def title(about: dict[str, Any]) -> str:
-    """What was done, in a line."""
+    """One line that says what was done."""
     scope = f", scope {about['scope']}" if about["what"] == "weights" else ""
     states = f", states of {about['state_bits']} bits" if about.get("state_bits", 32) != 32 else ""
-    done = f"trained on for int8{states}" if about["what"] == "int8" else f"pruning of {about['what']}{scope}"
+    done = f"fine-tuned for int8{states}" if about["what"] == "int8" else f"pruning of {about['what']}{scope}"
     return f"{about['task']}, seed {about['seed']}: {done}"
 
 
 def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
-    """The table, the picture, and what makes both again."""
+    """The table, the plot, and the command that reproduces both."""
     lines = [f"# {md(title(about))}", "", f"Measured on the {points[0][1]['split']} split.", ""]
     if about["command"]:
         lines += ["```bash", one_line(about["command"]), "```", ""]
@@ -54,8 +54,9 @@ def markdown(about: dict[str, Any], points: Named, picture: str) -> str:
         "",
     ]
     lines += [
-        "Flash, and RAM of one stream, in bytes of the C export. Energy a step, of operations alone: float32 0.9 pJ an",
-        "addition and 4.6 pJ a multiply-add; int8, which computes in int32, 0.1 and 3.2 pJ (45 nm). Memory is not in it.",
+        "Flash, and RAM of one stream, are in bytes of the C export. Energy per step counts operations only: in float32",
+        "0.9 pJ per addition and 4.6 pJ per multiply-add; in int8, which computes in int32, 0.1 and 3.2 pJ (45 nm).",
+        "Memory accesses are not included.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -79,7 +80,7 @@ def _cells(name: str, point: dict[str, Any]) -> list[str]:
 
 
 def plot(about: dict[str, Any], points: Named) -> bytes:
-    """The picture as SVG, the same bytes of the same points."""
+    """The plot as SVG; equal points give equal bytes."""
     with style.context():
         from matplotlib.figure import Figure
 
@@ -87,7 +88,7 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         figure.suptitle(title(about), fontsize=8.5, x=0.01, ha="left")
         left, right = figure.subplots(1, 2, sharey=True)
         _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
-        _panel(right, points, "b", "accuracy against energy", "operations of a step, nJ", _energy)
+        _panel(right, points, "b", "accuracy against energy", "operations per step, nJ", _energy)
         left.set_ylabel(f"{points[0][1]['split']} accuracy, %")
         left.legend(loc="lower right")
         return style.rendered(figure, "svg")
@@ -102,7 +103,7 @@ def _energy(point: dict[str, Any], int8: bool) -> float:
 
 
 def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across: Any) -> None:
-    """One line each of float32 and int8; every point says how much of the network is gone."""
+    """One line for float32 and one for int8; every point is labelled with the pruned fraction of the network."""
     style.label(axes, letter, name)
     for int8, colour, marker, dash in ((False, style.BLUE, "o", "-"), (True, style.ORANGE, "s", style.DASHES[1])):
         known = [(what, point) for what, point in points if point["int8"] or not int8]

@@ -1,8 +1,8 @@
-"""Whether the worker that holds a unit is still alive.
+"""Detecting whether the worker that holds a unit is still alive.
 
-A worker renews its lease (``beat``) every so often. Clocks of several machines need not agree: a lease counts as stale when
-it has not CHANGED for a while on the watcher's own clock. On the same machine that while need not be waited for: a process is
-there or not.
+A worker renews its lease (``beat``) periodically. The clocks of several machines need not agree: a lease counts as stale when
+it has not changed for a while on the watcher's own clock. On the same machine there is no need to wait: the process either
+exists or it does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def identity() -> dict[str, Any]:
-    """This process, so that another one on the same machine can tell whether it still runs."""
+    """Identifies this process, so that another one on the same machine can tell whether it is still running."""
     return {
         "host": platform.node(),
         "pid": os.getpid(),
@@ -25,14 +25,14 @@ def identity() -> dict[str, Any]:
 
 
 def is_lease(lease: dict[str, Any]) -> bool:
-    """Whether this is what ``identity`` gives, or nothing yet."""
+    """Whether this has the form that ``identity`` returns, or is still empty."""
     numbers, texts = (lease.get("pid"), lease.get("started")), (lease.get("host"), lease.get("machine"))
     fits = type(numbers[0]) is int and isinstance(texts[0], str)
     return not lease or (fits and isinstance(numbers[1], int | None) and isinstance(texts[1], str | None))
 
 
 def is_gone(lease: dict[str, Any]) -> bool:
-    """The process of this lease ran here and runs no more. False also when it cannot be known."""
+    """Whether the process of this lease ran on this machine and has ended. False also when this cannot be determined."""
     machine = _machine()
     if machine is None or lease.get("machine") != machine or lease.get("started") is None:
         return False
@@ -40,14 +40,14 @@ def is_gone(lease: dict[str, Any]) -> bool:
 
 
 class Watcher:
-    """Which leases have not changed for ``patience`` seconds, as far as this process has seen."""
+    """Finds leases that have not changed for ``patience`` seconds, as observed by this process."""
 
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self._seen: dict[int, tuple[Any, float]] = {}
 
     def is_stale(self, trial: int, lease: dict[str, Any]) -> bool:
-        """To be asked again and again; the first time a lease is seen, or has changed, it is fresh."""
+        """Whether a lease is stale. Call it repeatedly; a lease is fresh when it is first seen, or has changed."""
         beat, now = lease.get("beat"), time.monotonic()
         known = self._seen.get(trial)
         if known is None or known[0] != beat:
@@ -57,7 +57,7 @@ class Watcher:
 
 
 def _machine() -> str | None:
-    """This boot of this machine, and the process numbers that are seen here (containers have their own); None: unknown."""
+    """Identifies this boot of this machine and its PID namespace (containers have their own); None: unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{platform.node()} {boot} {os.readlink('/proc/self/ns/pid')}"
@@ -66,7 +66,7 @@ def _machine() -> str | None:
 
 
 def _started(pid: int) -> int | None:
-    """When a process was started, in the kernel's ticks, which tells it from a later one of the same number; None: it is gone."""
+    """When a process was started, in kernel ticks, to distinguish it from a later one with the same PID; None: it has ended."""
     try:
         # The name stands in parentheses and may contain anything, spaces and parentheses too.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -1,11 +1,11 @@
-"""The pictures of a sweep: every seed as a dot, each point's mean and standard deviation; in the style of the paper's figures.
+"""The plots of a sweep: every seed as a dot, each point's mean and standard deviation; in the style of the paper's figures.
 
-variants.svg            an ablation: a line a variant
-<parameter>.svg         a swept parameter against the metric; in a grid of several, a mean over the others
-<a>-<b>.svg             two listed parameters: a heat map, of the metric and of the firing rate (the paper's Figure 4a, b)
+variants.svg            an ablation: one row per variant
+<parameter>.svg         the metric against a swept parameter; in a grid of several, averaged over the others
+<a>-<b>.svg             two listed parameters: heat maps of the metric and of the firing rate (the paper's Figure 4a, b)
 
-At h = 0 the multi-Gaussian surrogate has no side lobes, and their width s means nothing: in a grid of both the same trainings
-come once for each s. They are drawn once, and not at all against s.
+At h = 0 the multi-Gaussian surrogate has no side lobes, so their width s has no effect: a grid of both repeats the same
+trainings for each s. They are drawn once, and not at all against s.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def draw(sweep: Sweep, points: Sequence[dict[str, Any]]) -> dict[str, bytes]:
 def _figure(
     sweep: Sweep, metrics: list[str], points: Sequence[dict[str, Any]], fill: Callable[[Any, str], None]
 ) -> bytes:
-    """One panel a metric, side by side; the same bytes from the same numbers."""
+    """One panel per metric, side by side; equal numbers give equal bytes."""
     rows = max(2.6, 0.27 * len(points)) if sweep.variants else 2.9
     with style.context():
         from matplotlib.figure import Figure
@@ -148,7 +148,7 @@ def _deviation(values: Sequence[float]) -> float | None:
 
 
 def _label(sweep: Sweep, points: Sequence[dict[str, Any]], metric: str) -> str:
-    """Of an axis. Analog neurons do not spike: their rate is the share of outputs that are not 0."""
+    """The label of an axis. Analog neurons do not spike: their rate is the fraction of outputs that are not 0."""
     if metric == "firing_rate":
         spiking = {recipe_spikes(sweep.recipe_for(point["settings"])) for point in points}
         words = {True: "spikes", False: "outputs not 0"}
@@ -158,22 +158,22 @@ def _label(sweep: Sweep, points: Sequence[dict[str, Any]], metric: str) -> str:
 
 
 def _is_flat(settings: Mapping[str, Any]) -> bool:
-    """The surrogate has no side lobes, so that their width means nothing."""
+    """Whether the surrogate has no side lobes, so that their width has no effect."""
     return settings.get(_HEIGHT) == 0 and _WIDTH in settings
 
 
 def _distinct(points: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """The points that are drawn against a parameter: each training once, and only where the parameter means something."""
+    """The points that are drawn against a parameter: each training once, and only where the parameter has an effect."""
     if key == _WIDTH:
         return [point for point in points if not _is_flat(point["settings"])]
-    found: list[dict[str, Any]] = []
+    drawn: list[dict[str, Any]] = []
     seen: list[tuple[dict[str, Any], str | None]] = []
     for point in sorted(points, key=lambda point: point["settings"].get(_WIDTH, 0)):
         settings = {k: v for k, v in point["settings"].items() if k != _WIDTH or not _is_flat(point["settings"])}
         if (settings, point["variant"]) not in seen:
             seen.append((settings, point["variant"]))
-            found.append(point)
-    return found
+            drawn.append(point)
+    return drawn
 
 
 def _name(value: Any) -> str:

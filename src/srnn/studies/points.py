@@ -1,4 +1,4 @@
-"""One point of a curve: how good a network is, how large, and how much it computes."""
+"""One point of a curve: the accuracy, size and operations of a network."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def measure_point(
     data_dir: Path | None = None,
     state_bits: int | None = None,
 ) -> dict[str, Any]:
-    """Accuracy in float32 and in int8, bytes in C, operations and energy a step; for JSON.
+    """Accuracy in float32 and int8, size of the C export in bytes, operations and energy per step; ready for JSON.
 
-    Operations and energy are those of ``srnn energy``, model fp32, for the spikes of the float32 network; memory is not in them.
-    In int8, whose sums and states are int32, an addition is 0.1 pJ and a multiply-add 3.2 pJ.
+    Operations and energy are those of ``srnn energy``, model fp32, for the spikes of the float32 network; memory accesses are not
+    included. In int8, whose sums and states are int32, an addition costs 0.1 pJ and a multiply-add 3.2 pJ.
 
-    ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: from there to ``accuracy`` it is the
-    rounding of states, time constants and inputs alone. ``state_bits``: in how many bits int8 keeps states, 32, 16 or 8; None:
-    as the network was trained for, or 32. ``computed_bits`` of a layer lie behind the point while a step computes, and
-    ``kept_bits`` of each of its variables between two steps.
+    ``accuracy_of_its_weights`` is that of the float32 network with the int8 weights: its difference from ``accuracy`` comes
+    only from rounding states, time constants and inputs. ``state_bits``: bits of an int8 state, 32, 16 or 8; None: as the
+    network was trained for, or 32. A layer has ``computed_bits`` fractional bits while a step computes, and each of its
+    variables ``kept_bits`` between two steps.
     """
     network, task = trained.spiking("measured in int8"), trained.task
     sequences, training = Sequences(task, split, data_dir), Sequences(task, "train", data_dir)
     inputs_as = measure_inputs(training)
     evaluation, activity = evaluate_activity(trained, sequences, split)
-    found, counts = evaluation.report, total(count(describe_network(network), activity))
+    report, counts = evaluation.report, total(count(describe_network(network), activity))
     device = device_network(network)
     plan = make_plan(device)
     point = {
         "split": split,
-        "accuracy": found["accuracy"],
-        "firing_rate": found["firing_rate"]["mean"],
+        "accuracy": report["accuracy"],
+        "firing_rate": report["firing_rate"]["mean"],
         "hidden": [layer.size for layer in device.layers[:-1]],
         "sparsity": sparsity(network),
         "weights_not_zero": plan.report()["weights_not_zero"],

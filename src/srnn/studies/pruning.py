@@ -1,4 +1,4 @@
-"""From a run to smaller ones: prune, train on, measure; a curve of accuracy against size."""
+"""From a run to smaller ones: prune, fine-tune, measure; a curve of accuracy against size."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """How a smaller network is trained on and measured."""
+    """How a smaller network is fine-tuned and measured."""
 
     epochs: int = 20
     lr_factor: float = 0.5
-    """Of the recipe's learning rate."""
+    """Factor on the recipe's learning rate."""
     gradual: float = 0.0
-    """Pruning of weights: the fraction of the training on over which they go; 0: all at its start."""
+    """Pruning of weights: the fraction of the fine-tuning over which they are pruned; 0: all at its start."""
     split: SplitName = "validation"
-    """What points are measured on; training always chooses its best epoch on validation."""
+    """The split that points are measured on; training always chooses its best epoch on validation."""
     data_dir: Path | None = None
     resume: bool = False
     state_bits: int | None = None
-    """In how many bits int8 keeps states; None: in as many as the run was trained for."""
+    """Bits of an int8 state; None: as many as the run was trained for."""
 
 
 def _open(folder: Path) -> Trained:
@@ -56,19 +56,21 @@ def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
 
 
 def _tune(recipe: Recipe, seed: int, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
-    """Train on, from the network that the recipe starts from, in a run of its own, and open its best checkpoint."""
+    """Fine-tune the network that the recipe starts from in a run of its own, and open its best checkpoint."""
     train(recipe, out, seed=seed, data_dir=options.data_dir, resume=options.resume, reporter=reporter)
     return _open(out)
 
 
 def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, note: str) -> Recipe:
-    """The recipe that trains on from the run ``folder``: fewer epochs, a lower learning rate, and a note of why."""
+    """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a note that says why."""
     if options.epochs < 1:
         raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
     if not 0 < options.lr_factor < float("inf"):
         raise SrnnError(f"The factor on the learning rate must be positive, not {options.lr_factor!r}.")
     if not 0 <= options.gradual < 1:
-        raise SrnnError(f"The part of the training in which weights go is from 0 to below 1, not {options.gradual!r}.")
+        raise SrnnError(
+            f"The gradual fraction of the training must be at least 0 and below 1, not {options.gradual!r}."
+        )
     optimizer = replace(recipe.training.optimizer, lr=recipe.training.optimizer.lr * options.lr_factor)
     training = replace(
         recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
@@ -89,30 +91,32 @@ def prune_run(
     reporter: Reporter | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Prune a run's network to each of the ``shares`` in turn, each time training on from the one before.
+    """Prune a run's network to each of the ``shares`` in turn, each time fine-tuning from the previous one.
 
     Args:
         folder: the run; it is not changed.
-        out: folder for the new runs, one for each share, and for curve.json, curve.md and curve.svg.
-        shares: of all weights (or of each hidden layer's neurons) that shall be gone, each from 0 to below 1.
-        what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead": the neurons that never spike
-            on the training split are removed, exactly and without training; ``shares`` is empty then.
-        command: what makes the curve again, told with it.
+        out: folder for the new runs, one for each fraction, and for curve.json, curve.md and curve.svg.
+        shares: fractions of all weights (or of each hidden layer's neurons) to prune, each at least 0 and below 1.
+        what: "weights" (the smallest become 0), "neurons" (the least used are removed), or "dead": neurons that never spike on
+            the training split are removed, exactly and without training; then ``shares`` is empty.
+        command: the command that reproduces the curve; recorded with it.
 
-    Returns: curve.json's content: the points, the unpruned network's first.
-    Raises SrnnError for a run, a share or a folder that does not fit.
+    Returns: the content of curve.json: the points, beginning with the unpruned network.
+    Raises SrnnError for a run, a fraction or a folder that does not fit.
     """
     options = options or TuningOptions()
     for share in shares:
         check_share("sparsity", share)
     if what not in ("weights", "neurons", "dead") or (what == "dead") != (not shares):
-        raise SrnnError("Prune 'weights' or 'neurons' by some shares, or 'dead' neurons without a share.")
+        raise SrnnError(
+            "Prune 'weights' or 'neurons' with at least one fraction, or 'dead' neurons without a fraction."
+        )
     now = _open(folder)
     note = now.recipe.note
     points = [{"pruned": 0.0, "run": str(folder), **_point(now, options)}]
     if what == "dead":
-        now, found = _without_dead(now, Run.open(folder).statistics(), out, options)
-        points.append({**found, "run": str(out / "dead"), **_point(now, options)})
+        now, report = _without_dead(now, Run.open(folder).statistics(), out, options)
+        points.append({**report, "run": str(out / "dead"), **_point(now, options)})
     before = 0.0
     for share in sorted(shares):
         place = out / f"{what}-{share:g}"
@@ -150,7 +154,7 @@ def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
 
 
 def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
-    """The point of a run as it is: accuracy in float32 and int8, sizes, operations."""
+    """The point of an unchanged run: accuracy in float32 and int8, sizes, operations."""
     return _point(_open(folder), options or TuningOptions())
 
 
@@ -162,53 +166,50 @@ def quantise_run(
     reporter: Reporter | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Train a run's network on with int8 weights, in a new run ``out``, whose best checkpoint then holds exactly such weights.
+    """Fine-tune a run's network with int8 weights in a new run ``out``, whose best checkpoint then holds exactly such weights.
 
     Weights that are 0 stay 0. Returns {"before": point, "after": point, ...}, as written to compression.json; a table and a
-    plot lie beside it. ``command`` is what makes them again.
+    plot are written next to it. ``command`` is the command that reproduces them.
     """
     options = options or TuningOptions()
     start = _open(folder)
     options = replace(options, state_bits=options.state_bits or start.recipe.training.state_bits)
     states = f" and states of {options.state_bits} bits" if options.state_bits != 32 else ""
-    recipe = tuning_recipe(start.recipe, folder, options, f"Trained on with int8 weights{states}.")
+    recipe = tuning_recipe(start.recipe, folder, options, f"Fine-tuned with int8 weights{states}.")
     training = replace(recipe.training, quantise="int8", state_bits=options.state_bits)
     recipe = replace(recipe, training=training)
     tuned = _tune(recipe, start.seed, out, options, reporter)
-    found = {
+    report = {
         "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
         "seed": start.seed, "command": command, "run": str(out),
         "before": _point(start, options), "after": _point(tuned, options),
     }  # fmt: skip
-    write_json(out / "compression.json", found)
-    write_curve(out, found, [("as it was", found["before"]), ("trained on for int8", found["after"])])
-    return found
+    write_json(out / "compression.json", report)
+    write_curve(out, report, [("as it was", report["before"]), ("fine-tuned for int8", report["after"])])
+    return report
 
 
 def _without_dead(
     now: Trained, statistics: Statistics | None, out: Path, options: TuningOptions
 ) -> tuple[Trained, dict[str, Any]]:
-    """The network without the neurons that never spike on the training split, as a run of its own, compared there."""
+    """Removes the neurons that never spike on the training split; a run of its own, compared with the original on that split."""
     sequences, network = Sequences(now.task, "train", options.data_dir), now.spiking("pruned")
     removed = dead_neurons(network, sequences, now.seed)
     recipe = smaller_recipe(now.recipe, removed)
     training = replace(recipe.training, start_from=str(now.folder))
-    recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not trained on.".strip())
+    recipe = replace(recipe, training=training, note=f"{recipe.note} Without its dead neurons, not fine-tuned.".strip())
     smaller: Any = recipe.build_network(now.task, now.seed)
     remove_neurons(network, smaller, removed)
     different, greatest = same_on(network, smaller, removed, sequences, now.seed)
     if different:
-        raise SrnnError(
-            f"Without its dead neurons the network spikes otherwise {different} times; nothing was written."
-        )
+        raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
     run = Run.hold(out / "dead", now)
     if statistics is not None:
         run.keep_statistics(statistics)
-    found = {
+    report = {
         "removed": [int(mask.sum()) for mask in removed],
         "different_spikes_on_train": different,
         "greatest_output_difference_on_train": greatest,
     }
-    write_json(run.path / "compression.json", found)
-    return now, found
+    write_json(run.path / "compression.json", report)

@@ -1,14 +1,14 @@
-"""Who does what: the units of a sweep, as trials of an optuna study that all workers share.
+"""The work queue: the units of a sweep as trials of an optuna study that all workers share.
 
-A unit has one trial that counts: the one of the lowest number that has not been given up. Everything follows from this rule,
-without a lock of our own: whoever misses a unit's trial adds one, whoever claims a second one drops it again, and a dead
-worker's is given up, whereupon it is missing. A trial changes hands in the storage's own atomic step from waiting to running,
-or to failed.
+A unit has one trial that counts: the one with the lowest number that has not been given up. Everything follows from this rule,
+without a lock of our own: a worker that finds no trial of a unit adds one, a worker that claims a second one drops it again,
+and a dead worker's trial is given up, whereupon it is missing. A trial changes hands when the storage atomically changes its
+state from waiting to running, or to failed.
 
 States of a unit: waiting, running, done, pruned, failed (its training ended with an error, or its workers died again and again).
 
-Signs of life stay by hand: optuna's heartbeat needs a database, and never tells a frozen worker that its trial is another's now.
-Under SLURM an array of jobs starts the workers (docs/sweeps.md), which needs no code.
+Heartbeats are our own: optuna's need a database, and never tell a stalled worker that its trial now belongs to another one.
+Under SLURM a job array starts the workers (docs/sweeps.md), which needs no code.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
 _STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 _FORMS = {"unit": str, "settings": dict, "round": int, "lease": dict, "results": dict, "error": str, "died": bool}
 MAX_DEATHS = 3
-"""Workers that may die over a unit before it counts as failed: it may be what kills them."""
+"""Workers that may die during a unit before it counts as failed: the unit may be what kills them."""
 
 
 class Lost(Exception):
-    """The unit has been given to another worker, because this one was silent for too long."""
+    """The unit has been given to another worker, because this one sent no heartbeat for too long."""
 
 
 @dataclass(frozen=True)
 class UnitStatus:
-    """How far a unit is."""
+    """The progress of a unit."""
 
     unit: Unit
     state: str
     """waiting, running, done, pruned or failed."""
     settings: dict[str, Any]
-    """Of the point; in a search what the sampler chose."""
+    """Settings of the point; in a search those that the sampler chose."""
     value: float | None
-    """Of the optimised metric: the result, or the best so far."""
+    """Value of the optimised metric: the result, or the best so far."""
     epochs: int
     """Epochs done, over all seeds of the unit."""
     worker: str
-    """Host and process that have it, or had it."""
+    """Host and process that hold it, or held it."""
     seconds: float | None
     """From its start to its end."""
     results: dict[str, dict[str, Any]]
@@ -64,12 +64,12 @@ class UnitStatus:
 
 
 class Queue:
-    """A sweep in a storage.
+    """The units of a sweep in a storage.
 
     Args:
-        sweep: what is to be done.
+        sweep: the sweep.
         storage: from ``open_storage``.
-        patience: seconds without a sign of life after which a worker counts as dead. A worker gives one four times as often.
+        patience: seconds without a heartbeat after which a worker counts as dead. Workers send four heartbeats in this time.
 
     Raises SrnnError when the storage holds another sweep of this name.
     """
@@ -88,15 +88,15 @@ class Queue:
             self._check()
 
     def _check(self) -> None:
-        """SrnnError for another sweep's study, and for trials that no worker writes: others may write to a storage too."""
+        """SrnnError for another sweep's study, and for trials that no worker wrote: others may write to a storage too."""
         sweep, theirs = self.sweep, self.study.user_attrs.get("sweep")
         ours = json.loads(json.dumps(sweep.identity()))
         if theirs is not None and ours != theirs:
             given = theirs if isinstance(theirs, dict) else {}
             key = next((key for key in [*ours, *given] if ours.get(key) != given.get(key)), "description")
             raise SrnnError(
-                f"The storage holds another sweep '{sweep.name}' (its {key} differs); choose another --out, or another name "
-                "for the file."
+                f"The storage contains a different sweep '{sweep.name}' (its {key} differs); choose another --out, or another "
+                "name for the file."
             )
         for trial in self.study.get_trials(deepcopy=False):
             attributes = trial.user_attrs
@@ -108,24 +108,24 @@ class Queue:
             )
             if not sound or not is_lease(lease) or not all(self._is_result(result) for result in results.values()):
                 raise SrnnError(
-                    f"The storage is damaged: trial {trial.number} of the sweep '{sweep.name}' is not what a worker writes; "
+                    f"The storage is corrupt: trial {trial.number} of the sweep '{sweep.name}' was not written by a worker; "
                     "choose another --out."
                 )
             unit = self.units.get(attributes["unit"])
             if unit is None:
                 raise SrnnError(
-                    f"The sweep in the storage has '{attributes['unit']}', which the file has not; points and seeds "
+                    f"The sweep in the storage has '{attributes['unit']}', but the file does not; points and seeds "
                     "may be added, not removed. Choose another --out."
                 )
             if json.loads(json.dumps(dict(unit.settings))) != attributes["settings"]:
                 raise SrnnError(
-                    f"'{unit.name}' has other settings in the storage than in the file; choose another --out."
+                    f"'{unit.name}' has different settings in the storage and in the file; choose another --out."
                 )
         if theirs is None:
             self.study.set_user_attr("sweep", ours)
 
     def _is_result(self, result: Any) -> bool:
-        """Whether it may be what ``worker.py`` records of a training."""
+        """Whether it has the form of what ``worker.py`` records for a training."""
         needed = {self.sweep.optimise, "parameters", "run"}
         return isinstance(result, dict) and needed <= result.keys() and all(
             isinstance(value, str) if name == "run" else type(value) in (int, float) or (value is None and name == "firing_rate")
@@ -133,12 +133,12 @@ class Queue:
         )  # fmt: skip
 
     def fill(self, retry_failed: bool = False) -> None:
-        """Add a trial for every unit that has none; with ``retry_failed`` also for what ended with an error."""
+        """Add a trial for every unit that has none; with ``retry_failed`` also for units that ended with an error."""
         optuna = import_optuna()
         for name, trials in self._by_unit().items():
             if self._holder(trials, retry_failed) is not None:
                 continue
-            # How often a person has asked for this unit again; deaths of earlier rounds count no more.
+            # How often the user has retried this unit; deaths of earlier rounds no longer count.
             current = max((trial.user_attrs["round"] for trial in trials), default=0)
             current += retry_failed and any("error" in trial.user_attrs for trial in trials)
             attributes = {"unit": name, "settings": dict(self.units[name].settings), "round": current}
@@ -150,7 +150,7 @@ class Queue:
                 self.study.enqueue_trial(trials[-1].params if trials else {}, user_attrs=attributes)
 
     def claim(self) -> Claim | None:
-        """A waiting unit, which is now ours; None when there is none at the moment."""
+        """Claim a waiting unit for this worker; None when there is none at the moment."""
         from optuna.trial import Trial
 
         self.give_up_dead()
@@ -166,7 +166,7 @@ class Queue:
         return None
 
     def give_up_dead(self) -> None:
-        """Give up the trials of workers that are no more, so that ``fill`` adds them again."""
+        """Give up the trials of dead workers, so that ``fill`` adds them again."""
         for trial in self._trials():
             lease = trial.user_attrs.get("lease", {})
             if trial.state == self.states.RUNNING and (is_gone(lease) or self._watcher.is_stale(trial.number, lease)):
@@ -178,23 +178,23 @@ class Queue:
             return [self._status(self.units[name], self._holder(trials)) for name, trials in self._by_unit().items()]
 
     def finished(self) -> bool:
-        """Nothing is waiting or running."""
+        """Whether no unit is waiting or running."""
         return all(status.state not in ("waiting", "running") for status in self.status())
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
-        """Those of this file's units; a worker that began later may have a file with more."""
+        """Trials of this file's units; a worker that started later may have a file with more."""
         return [trial for trial in self.study.get_trials(deepcopy=False) if trial.user_attrs.get("unit") in self.units]
 
     def _by_unit(self) -> dict[str, list[optuna.trial.FrozenTrial]]:
-        found: dict[str, list[optuna.trial.FrozenTrial]] = {name: [] for name in self.units}
+        trials: dict[str, list[optuna.trial.FrozenTrial]] = {name: [] for name in self.units}
         for trial in self._trials():
-            found[trial.user_attrs["unit"]].append(trial)
-        return found
+            trials[trial.user_attrs["unit"]].append(trial)
+        return trials
 
     def _holder(
         self, trials: list[optuna.trial.FrozenTrial], retry_failed: bool = False
     ) -> optuna.trial.FrozenTrial | None:
-        """The trial that counts of a unit's; with ``retry_failed`` none that ended with an error."""
+        """The trial of a unit that counts; with ``retry_failed`` never one that ended with an error."""
         current = max((trial.user_attrs["round"] for trial in trials), default=0)
         for trial in trials:
             stands = trial.state != self.states.FAIL or ("error" in trial.user_attrs and not retry_failed)
@@ -205,7 +205,7 @@ class Queue:
     def _write(
         self, trial: Any, state: optuna.trial.TrialState | None = None, value: float | None = None, **attributes: Any
     ) -> bool:
-        """Set attributes of a trial, then its state; False when someone has ended it, or begun it, before."""
+        """Set attributes of a trial, then its state; False when another worker has ended or started it before."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         number = trial._trial_id
@@ -239,7 +239,7 @@ class Queue:
 
 
 class Claim:
-    """A unit that is ours, as long as we give signs of life. Use it as a context: it does so from a thread of its own."""
+    """A unit that is ours as long as we send heartbeats. Use it as a context manager: a thread of its own sends them."""
 
     def __init__(self, queue: Queue, unit: Unit, trial: optuna.trial.Trial) -> None:
         self.queue, self.unit, self.trial = queue, unit, trial
@@ -257,22 +257,22 @@ class Claim:
         self._thread.join()
 
     def beat(self) -> None:
-        """Give a sign of life."""
+        """Send a heartbeat."""
         self._beats += 1
-        # A worker that is resumed on another machine may have the number of beats of the dead one; never its process.
+        # A worker that is resumed on another machine may have the dead one's number of beats, but never its process.
         if not self.queue._write(self.trial, lease={**self._lease, "beat": [os.getpid(), self._beats]}):
             self._lost.set()
         self._last = time.monotonic()
 
     def check(self) -> None:
-        """Raise Lost when the unit is no longer ours. Cheap: to be asked at every step of the training."""
+        """Raise Lost when the unit is no longer ours. Cheap enough to call at every training step."""
         if time.monotonic() - self._last > self.queue.patience / 2:  # this process was stopped, and now goes on
             self.beat()
         if self._lost.is_set():
             raise Lost
 
     def settings(self) -> dict[str, Any]:
-        """The point's settings; in a search they are chosen now."""
+        """The point's settings; in a search the sampler chooses them now."""
         if not self.queue.sweep.is_search:
             return dict(self.unit.settings)
         self.queue.study.sampler = _sampler(self.queue.sweep, list(self.queue.units).index(self.unit.name))
@@ -286,25 +286,25 @@ class Claim:
         return decode(self.trial.params, self.queue.sweep)
 
     def report(self, value: float, epoch: int) -> bool:
-        """Say how good the unit is after ``epoch`` (over all its seeds); True when it should be pruned."""
+        """Report the unit's metric after ``epoch`` (over all its seeds); True when it should be pruned."""
         self.check()
         self.trial.report(value, epoch)
         return self.queue.sweep.pruner.name != "none" and self.trial.should_prune()
 
     def complete(self, value: float, results: Mapping[str, Any]) -> bool:
-        """The unit is done; False when it was not ours any more."""
+        """Mark the unit as done; False when it was no longer ours."""
         return self._end(self.queue.states.COMPLETE, value, results=dict(results))
 
     def prune(self, value: float, results: Mapping[str, Any]) -> bool:
-        """The unit was ended early."""
+        """Mark the unit as pruned, that is, ended early; False when it was no longer ours."""
         return self._end(self.queue.states.PRUNED, value, results=dict(results))
 
     def fail(self, error: str) -> bool:
-        """The unit's training ended with an error."""
+        """Mark the unit as failed: its training ended with an error; False when it was no longer ours."""
         return self._end(self.queue.states.FAIL, error=error)
 
     def release(self) -> bool:
-        """Give the unit back, for whoever goes on with it."""
+        """Give the unit back, so that another worker can resume it."""
         given_back = self._end(self.queue.states.FAIL)
         self.queue.fill()
         return given_back
@@ -315,20 +315,20 @@ class Claim:
 
     def _beat_on(self) -> None:
         while not self._stop.wait(self.queue.patience / 4) and not self._lost.is_set():
-            # A storage that does not answer now may do so next time; if not, the unit goes to another worker and is lost.
+            # A storage that does not respond now may do so next time; if not, the unit goes to another worker.
             with contextlib.suppress(Exception):
                 self.beat()
 
 
 def decode(params: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
-    """What the sampler chose as settings: the choices of a list are kept as JSON, because a storage takes no lists."""
+    """The sampler's choices as settings: choices from a list are stored as JSON, because a storage cannot represent lists."""
     return {
         key: value if isinstance(sweep.parameters[key], Range) else json.loads(value) for key, value in params.items()
     }
 
 
 def _sampler(sweep: Sweep, index: int) -> Any:
-    """A sampler for one unit. Its seed belongs to the unit: two workers never draw the same point by drawing from one seed."""
+    """A sampler for one unit, seeded by the unit, so that two workers never draw the same point from one seed."""
     from optuna.samplers import RandomSampler, TPESampler
 
     from ..train.training import derive_seed

@@ -1,9 +1,9 @@
-"""What came out of a sweep, for people and for programs.
+"""The results of a sweep, for people and for programs.
 
-results.csv    a row a training: point, settings, seed, state, metrics, run; text like a formula ("=1") gets an apostrophe
-results.json   the same, and each point's mean and spread over its seeds
-results.md     the points as a table, the best first (variants in the file's order)
-*.svg          plots.py: one a swept parameter, or one of the variants; a heat map for two parameters
+results.csv    one row per training: point, settings, seed, state, metrics, run; text like a formula ("=1") gets an apostrophe
+results.json   all of that, and each point's mean and spread over its seeds
+results.md     the points as a table, best first (variants in the file's order)
+*.svg          from plots.py: one per swept parameter, or one for the variants; a heat map for two parameters
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SPREAD = ("accuracy", "accuracy_labelled", "loss", "firing_rate")
 
 @locks("out", wait=60)  # several 'srnn sweep' may end at the same moment
 def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict[str, Any]:
-    """Write the results of what has ended so far into ``out``; return what results.json says.
+    """Write the results of all units that have ended so far into ``out``; return the content of results.json.
 
     status: from ``Queue.status``. SrnnError when the folder cannot be written.
     """
@@ -64,7 +64,7 @@ def setting_names(sweep: Sweep) -> list[str]:
 
 
 def _rows(sweep: Sweep, status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
-    """One row a training; of a unit without results, one row a seed all the same, so that nothing is missing unseen."""
+    """One row per training; a unit without results also gets one row per seed, so that nothing is missing unnoticed."""
     rows = []
     for unit in status:
         for seed in unit.unit.seeds:
@@ -83,7 +83,7 @@ def _rows(sweep: Sweep, status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
 
 
 def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points with at least one finished training, the best mean first."""
+    """Points with at least one finished training, best mean first."""
     from .summary import spread
 
     grouped: dict[str, list[dict[str, Any]]] = {}
@@ -129,12 +129,12 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
     from ..measure.analysis import recipe_spikes
 
     def cell(point: dict[str, Any], metric: str) -> str:
-        found = point.get(metric)
-        if found is None:
+        statistics = point.get(metric)
+        if statistics is None:
             return "n/a"
         scale, digits, unit = (100, 2, " %") if metric.startswith("accuracy") else (1, 4, "")
-        plus_minus = f" ± {scale * found['std']:.{digits}f}" if found["std"] is not None else ""
-        return f"{scale * found['mean']:.{digits}f}{plus_minus}{unit}"
+        plus_minus = f" ± {scale * statistics['std']:.{digits}f}" if statistics["std"] is not None else ""
+        return f"{scale * statistics['mean']:.{digits}f}{plus_minus}{unit}"
 
     metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
     head = ["point", *(metric.replace("_", " ") for metric in metrics), "parameters", "seeds"]
@@ -155,14 +155,14 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
         *([markdown(sweep.note), ""] if sweep.note else []),
         f"Recipe {code(sweep.recipe)}; mean ± sample standard deviation over seeds, on the validation split, "
         "which also chose each",
-        "training's epoch. No number here is of the test split.",
+        "training's epoch. No number here is from the test split.",
         "",
         *markdown_table(head, table),
         "",
         *([f"Without a result: {', '.join(f'{n} {state}' for state, n in counts.items())}.", ""] if missing else []),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         *([""] if pictures else []),
-        *(["The firing rate of analog neurons is the share of their outputs that are not 0.", ""] if analog else []),
+        *(["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""] if analog else []),
         f"Made by {code(f'srnn sweep {sweep.name}')}; every training in [results.csv](results.csv), all numbers in",
         "[results.json](results.json).",
         "",

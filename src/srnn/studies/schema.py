@@ -1,7 +1,7 @@
-"""The sweep file: which trainings a sweep is made of.
+"""The sweep file: which trainings make up a sweep.
 
     title: Surrogate gradients on ECG
-    recipe: paper/ecg                 # a shipped recipe, or a file beside this one
+    recipe: paper/ecg                 # a shipped recipe, or a file in the same folder
     set: {training.epochs: 100}       # for every training
     variants:                         # an ablation: named settings
       - multi-gaussian: {network.surrogate: multi_gaussian}
@@ -10,8 +10,8 @@
       network.surrogate.h: [0.0, 0.15, 0.3]
     seeds: [0, 1, 2]
 
-A setting is a recipe's dotted key; in ``set`` and in variants also ``recipe`` and ``baseline``. A unit is what one worker does
-at a time: in a grid or an ablation one training, a point of it with one seed; in a search one sampled point with all seeds.
+A setting is a recipe's dotted key; in ``set`` and in variants also ``recipe`` and ``baseline``. A unit is what one worker trains
+at a time: in a grid or an ablation one point with one seed; in a search one sampled point with all seeds.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _KEYS = ("title", "note", "recipe", "set", "seeds", "variants", "parameters", "s
 _METRICS = ("accuracy", "accuracy_labelled", "loss")
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
-"""Bytes of a point's name: it is a folder's."""
+"""Max bytes of a point's name, which is also the name of a folder."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Where a search may look: uniform(low, high), loguniform(low, high) or integer(low, high), ends included."""
+    """The range of a search: uniform(low, high), loguniform(low, high) or integer(low, high), ends included."""
 
     kind: str
     low: float
@@ -54,7 +54,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Sampler:
-    """How points are chosen: grid (all of them), random, or tpe (where earlier ones were good)."""
+    """How points are chosen: grid (all of them), random, or tpe (near those that were good)."""
 
     name: str = "grid"
     seed: int = 0
@@ -62,7 +62,7 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Pruner:
-    """Whether a training that goes badly is ended early: none, or median (worse than half of the others at that epoch)."""
+    """Whether a poor training is ended early: none, or median (worse than half of the others at the same epoch)."""
 
     name: str = "none"
     startup: int = 5
@@ -73,10 +73,10 @@ class Pruner:
 
 @dataclass(frozen=True)
 class Unit:
-    """What one worker does at a time."""
+    """What one worker trains at a time."""
 
     name: str
-    """A path below the sweep's ``runs``: the point, and for a single training its seed."""
+    """A path below the sweep's folder ``runs``: the point, and for a single training its seed."""
     point: str
     settings: Mapping[str, Any]
     """Recipe settings of the point; empty in a search, whose sampler chooses them."""
@@ -85,13 +85,13 @@ class Unit:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file, checked. ``recipe_for`` makes a point's recipe, ``units`` lists what is to be done."""
+    """A checked sweep file. ``recipe_for`` makes a point's recipe, ``units`` lists the work."""
 
     name: str
     title: str
     recipe: str
     folder: Path
-    """Of the sweep file: where a recipe's file is looked for first."""
+    """Folder of the sweep file: a recipe's file is looked up there first."""
     common: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -104,23 +104,23 @@ class Sweep:
 
     @property
     def is_search(self) -> bool:
-        """A sampler chooses the points."""
+        """Whether a sampler chooses the points."""
         return self.sampler.name != "grid"
 
     @property
     def size(self) -> int:
-        """Trainings: points times seeds."""
+        """Number of trainings: points times seeds."""
         axes = [len(values) for values in self.parameters.values() if isinstance(values, list)]
         points = (self.trials or 0) if self.is_search else math.prod(axes) * max(1, len(self.variants))
         return points * len(self.seeds)
 
     @property
     def maximise(self) -> bool:
-        """Whether more is better."""
+        """Whether a larger metric is better."""
         return self.optimise != "loss"
 
     def units(self) -> list[Unit]:
-        """All units, in the order in which they are begun: every point with its first seed, then with the second, ..."""
+        """All units, in the order in which they are started: every point with its first seed, then with the second, ..."""
         if self.is_search:
             return [Unit(f"p{i:04d}", f"p{i:04d}", {}, self.seeds) for i in range(self.trials or 0)]
         points = self.points()
@@ -132,7 +132,7 @@ class Sweep:
 
     def points(self) -> dict[str, dict[str, Any]]:
         """The points of a grid or an ablation by name: every variant with every combination of the parameters."""
-        found: dict[str, dict[str, Any]] = {}
+        points: dict[str, dict[str, Any]] = {}
         short = {key: re.sub(r"[^\w.+*-]+", "-", word) for key, word in short_names(self.parameters).items()}
         axes = [values for values in self.parameters.values() if isinstance(values, list)]
         for variant, settings in (self.variants or {"": {}}).items():
@@ -142,28 +142,28 @@ class Sweep:
                     f"{short[key]}={_text(value)}" for key, value in zip(self.parameters, combination, strict=True)
                 ]
                 name = ",".join(words) or "base"
-                if name in found:
+                if name in points:
                     raise SrnnError(
-                        f"{self.folder / self.name}.yaml: two points would be named '{name}'; remove one of them."
+                        f"{self.folder / self.name}.yaml: two points have the name '{name}'; remove one of them."
                     )
                 if len(name.encode()) > _LONGEST_NAME:
                     raise SrnnError(
-                        f"{self.folder / self.name}.yaml: a point's name would be too long: '{name[:80]}...'; sweep fewer "
-                        "parameters, or shorter values."
+                        f"{self.folder / self.name}.yaml: a point's name is too long: '{name[:80]}...'; sweep fewer "
+                        "parameters, or use shorter values."
                     )
-                found[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
-        return found
+                points[name] = {**settings, **dict(zip(self.parameters, combination, strict=True))}
+        return points
 
     def recipe_for(self, settings: Mapping[str, Any]) -> Recipe:
-        """The recipe with these settings. SrnnError, which names the key, when they do not fit."""
+        """The recipe with these settings. SrnnError, which names the key, when they are not valid."""
         given = {**self.common, **settings}
         name, baseline = str(given.pop("recipe", self.recipe)), given.pop("baseline", None)
         beside = self.folder / name
         return load_recipe(str(beside) if beside.is_file() else name, given, baseline)
 
     def check(self) -> None:
-        """Build every point's recipe and network once (of a search: both ends of each range), so that a mistake shows before
-        anything is trained. SrnnError names the point."""
+        """Build every point's recipe and network once (for a search: both ends of each range), so that mistakes surface before
+        anything is trained. SrnnError, which names the point, for a mistake."""
         from ..nn.losses import Loss
         from ..train.optimisation import build_optimizer
 
@@ -180,7 +180,7 @@ class Sweep:
                 network = recipe.build_network(task, 0)
                 build_optimizer(network, recipe.training.optimizer, recipe.training.lr_scale)
                 if self.optimise == "accuracy_labelled" and task.unlabelled_class is None:
-                    raise SrnnError("optimise is 'accuracy_labelled', but the task labels all; use 'accuracy'.")
+                    raise SrnnError("optimise is 'accuracy_labelled', but the task labels every step; use 'accuracy'.")
             except SrnnError as error:
                 raise SrnnError(f"{self.name}, {point}: {error}") from error
 
@@ -194,7 +194,7 @@ class Sweep:
         return {key: value(values) for key, values in self.parameters.items()}
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is gone on with. Seeds, points and trials may be added, so they are not in it."""
+        """What must stay the same when a sweep is resumed. Seeds, points and trials may be added, so they are not included."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
             "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,
@@ -211,42 +211,42 @@ def shipped_sweeps() -> list[str]:
 
 
 def load_sweep(name: str) -> Sweep:
-    """A sweep by its name in the package or its file's path. SrnnError names file and key."""
+    """Load a sweep by its name in the package or by its file's path. SrnnError, which names file and key."""
     path = _HERE / f"{name}.yaml" if name in shipped_sweeps() else Path(name)
     if not path.is_file():
-        raise SrnnError(f"There is no sweep '{name}'.{nearest(name, shipped_sweeps())} A file's path works too.")
+        raise SrnnError(f"There is no sweep '{name}'.{nearest(name, shipped_sweeps())} A path to a file works too.")
     return parse_sweep(read_yaml(path, "a sweep"), path)
 
 
 def parse_sweep(content: Any, path: Path) -> Sweep:
-    """A sweep from what its YAML file says. SrnnError for a wrong key or value."""
+    """Make a sweep from the content of its YAML file. SrnnError for a wrong key or value."""
 
     def require(condition: bool, key: str, rule: str) -> None:
         if not condition:
             raise SrnnError(f"{path}: '{key}' must be {rule}, not {brief(content.get(key))}.")
 
     if not isinstance(content, Mapping):
-        raise SrnnError(f"{path}: a sweep is a mapping with the keys {', '.join(_KEYS)}.")
+        raise SrnnError(f"{path}: a sweep must be a mapping with the keys {', '.join(_KEYS)}.")
     for key in content:
         if key not in _KEYS:
             raise SrnnError(f"{path}: unknown key '{key}'.{nearest(key, _KEYS)}")
     require(isinstance(content.get("recipe"), str), "recipe", "the name or file of a recipe")
     seeds = content.get("seeds", [0])
     whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
-    require(whole and 0 < len(seeds) == len(set(seeds)), "seeds", "a list of different whole numbers, at least 0")
+    require(whole and 0 < len(seeds) == len(set(seeds)), "seeds", "a list of distinct integers, at least 0")
     common = content.get("set") or {}
     require(isinstance(common, Mapping), "set", "a mapping of recipe keys to values")
 
     variants: dict[str, Mapping[str, Any]] = {}
     listed = content.get("variants") or []
-    require(isinstance(listed, list), "variants", "a list with an entry - name: {key: value} for each variant")
+    require(isinstance(listed, list), "variants", "a list with one entry - name: {key: value} for each variant")
     for entry in listed:
         single = isinstance(entry, Mapping) and len(entry) == 1
         name, settings = next(iter(entry.items())) if single else (None, None)
         settings = {} if settings is None else settings
         require(isinstance(name, str) and isinstance(settings, Mapping), "variants", "a list of - name: {key: value}")
         if re.fullmatch(r"(?!\.+$)[\w.+-]+", str(name)) is None or name in variants:
-            raise SrnnError(f"{path}: the variant '{name}' needs a name of its own, of letters, digits and . _ + -.")
+            raise SrnnError(f"{path}: the variant '{name}' needs a unique name of letters, digits and . _ + -.")
         variants[str(name)] = dict(settings)
 
     parameters: dict[str, list[Any] | Range] = {}
@@ -278,7 +278,7 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
     most = LIMITS["sweep"].items or 0
     if sweep.size > most:  # before the points are made
         raise SrnnError(
-            f"{path}: a sweep has at most {most:,} trainings, not {sweep.size:,}; leave out points or seeds."
+            f"{path}: a sweep may have at most {most:,} trainings, not {sweep.size:,}; remove points or seeds."
         )
     if not sweep.is_search:
         sweep.points()  # names are unique
@@ -286,14 +286,14 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
 
 
 def short_names(keys: Mapping[str, Any]) -> dict[str, str]:
-    """Each dotted key by its last word, or in full where that is another's too."""
+    """Each dotted key's last word, or the full key where another key has the same last word."""
     last = {key: key.rpartition(".")[2] for key in keys}
     count = Counter(last.values())
     return {key: word if count[word] == 1 else key for key, word in last.items()}
 
 
 def _text(value: Any) -> str:
-    """A setting's value as part of a file's name."""
+    """A setting's value as part of a file name."""
     if isinstance(value, float):
         return f"{value:g}"
     text = value if isinstance(value, str) else json.dumps(value)
@@ -306,30 +306,30 @@ def _axis(values: Any, where: str) -> list[Any] | Range:
     match = _RANGE.fullmatch(values.strip()) if isinstance(values, str) else None
     if match is None:
         raise SrnnError(
-            f"{where} must be a list of different values, or uniform(a, b), loguniform(a, b) or integer(a, b)."
+            f"{where} must be a list of distinct values, or uniform(a, b), loguniform(a, b) or integer(a, b)."
         )
     try:
         low, high = float(match[2]), float(match[3])
     except ValueError as error:
         raise SrnnError(f"{where}: the ends of {values} must be numbers.") from error
     if not (low < high and math.isfinite(high - low)) or (match[1] == "loguniform" and low <= 0):
-        raise SrnnError(f"{where}: {values} must rise, and loguniform must begin above 0.")
+        raise SrnnError(f"{where}: {values} must be ascending, and loguniform must start above 0.")
     if match[1] == "integer" and not (low.is_integer() and high.is_integer() and max(-low, high) <= 2**53):
-        raise SrnnError(f"{where}: the ends of {values} must be whole numbers, at most 2^53.")
+        raise SrnnError(f"{where}: the ends of {values} must be integers, at most 2^53.")
     return Range(match[1], low, high)
 
 
 def _options(cls: Any, given: Any, names: tuple[str, ...], where: str) -> Any:
-    """A Sampler or Pruner from its name, or a mapping with its name and whole numbers."""
+    """A Sampler or Pruner from its name, or from a mapping with its name and integers."""
     given = {} if given is None else {"name": given} if isinstance(given, str) else given
     known = tuple(cls.__dataclass_fields__)
     if not isinstance(given, Mapping) or (given and given.get("name") not in names):
         raise SrnnError(
-            f"{where} must be one of {', '.join(names)}, or a mapping with that as its name; not {brief(given)}."
+            f"{where} must be one of {', '.join(names)}, or a mapping with one of them as its name; not {brief(given)}."
         )
     for key, value in given.items():
         if key not in known:
             raise SrnnError(f"{where}: unknown key '{key}'.{nearest(key, known)}")
         if key != "name" and (type(value) is not int or not 0 <= value < 2**63):
-            raise SrnnError(f"{where}.{key} must be a whole number, at least 0, not {brief(value)}.")
+            raise SrnnError(f"{where}.{key} must be an integer, at least 0, not {brief(value)}.")
     return cls(**given)

@@ -1,4 +1,4 @@
-"""Where a sweep's state is kept: a journal file that all workers append to, or a database (optuna's storages)."""
+"""Where a sweep's state is stored: in a journal file that all workers append to, or in a database (optuna's storages)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import SrnnError
 from ..files import append_line
 
 LOCK_GRACE = 5
-"""Seconds after which the journal's lock is taken from its holder, who is dead: a line is written in milliseconds."""
+"""Seconds after which the journal's lock is taken over; its holder must be dead, as writing a line takes milliseconds."""
 
 
 def open_storage(address: str | None, out: Path) -> Any:
@@ -29,7 +29,7 @@ def open_storage(address: str | None, out: Path) -> Any:
         path = (out / "journal.log").absolute()  # the lock links to it: a relative link would point elsewhere
 
         class Journal(JournalFileBackend):
-            """A journal that only grows by whole lines: what a full disk tears would be in the way of all that follows."""
+            """A journal that only grows by whole lines: a line torn by a full disk would corrupt all that follow."""
 
             def append_logs(self, logs: list[dict[str, Any]]) -> None:
                 with get_lock_file(lock):
@@ -46,8 +46,8 @@ def open_storage(address: str | None, out: Path) -> Any:
         except OSError as error:
             raise SrnnError(f"Cannot write the sweep's journal {path}: {error.strerror or error}.") from error
         except Exception as error:  # whatever optuna makes of lines that are not its own
-            raise SrnnError(f"{path} is no journal of a sweep, or it is damaged: {error}.") from error
-    # The plain name of the database means the present driver, not the one that was the default ten years ago.
+            raise SrnnError(f"{path} is not a sweep journal, or is corrupt: {error}.") from error
+    # A plain database name selects today's driver, not the one that was the default ten years ago.
     if address.startswith(("postgresql://", "postgres://")):
         address = f"postgresql+psycopg://{address.partition('://')[2]}"
     try:
@@ -62,7 +62,7 @@ def open_storage(address: str | None, out: Path) -> Any:
 
 
 def import_optuna() -> Any:
-    """optuna, quiet. SrnnError when it is not installed."""
+    """Import optuna with its logging silenced. SrnnError when it is not installed."""
     try:
         import optuna
     except ImportError as error:
@@ -72,7 +72,7 @@ def import_optuna() -> Any:
 
 
 def _open_database(address: str, tries: int = 5) -> Any:
-    """optuna's storage in a database. Of workers that make its tables at the same moment one succeeds; the others look again."""
+    """optuna's storage in a database. If several workers create its tables at once, one succeeds and the others retry."""
     import optuna
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 
@@ -85,9 +85,9 @@ def _open_database(address: str, tries: int = 5) -> Any:
 
 
 def _mend(path: Path, lock: Any) -> None:
-    """Drop an unfinished last line, which a machine that lost its power leaves; whoever wrote it never went on.
+    """Drop an unfinished last line, which a machine leaves that loses power; its writer never continued.
 
-    ValueError when the file begins or ends with something else than a journal's line.
+    ValueError when the file begins or ends with anything but a journal line.
     """
     lock.acquire()
     try:
@@ -97,7 +97,7 @@ def _mend(path: Path, lock: Any) -> None:
             lines = content[:whole].splitlines() or [b"{}"] * bool(content)
             for line in (*lines[:1], *lines[-1:]):  # optuna passes over the last one for as long as nothing follows it
                 if "op_code" not in dict(json.loads(line)):
-                    raise ValueError("it holds a line that is none of optuna's")
+                    raise ValueError("it contains a line that optuna did not write")
             if whole < len(content):
                 file.truncate(whole)
     finally:

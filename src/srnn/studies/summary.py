@@ -1,8 +1,8 @@
-"""Several runs of one recipe, seed by seed, as one result: mean and spread, the validation curve, and how to make it again.
+"""Several runs of one recipe, seed by seed, as one result: mean and spread, the validation curve, and how to reproduce it.
 
 summary.json   every number, unrounded; recipe and environments
 summary.md     the table, for people
-curves.svg     validation accuracy by epoch, a line a seed
+curves.svg     validation accuracy by epoch, one line per seed
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a summary takes from a run folder."""
+    """What a summary reads from a run folder."""
 
     seed: int
     recipe: Recipe
@@ -35,14 +35,16 @@ class FinishedRun:
     """``result.json``: the validation report of the best checkpoint."""
     environment: dict[str, Any]
     epochs: list[dict[str, Any]]
-    """One record of metrics.jsonl an epoch."""
+    """One record of metrics.jsonl per epoch."""
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """A finished run. SrnnError for a folder that is none, or whose training has not ended."""
+    """Read a finished run. SrnnError for a folder that is not a run, or whose training has not ended."""
     run = Run.open(folder)
     if not (folder / "result.json").is_file():
-        raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")
+        raise SrnnError(
+            f"{folder} has no result yet; finish its training first (srnn train ... --out {folder} --resume)."
+        )
     epochs = run.epochs()
     with reading(run.metrics, "a training's metrics"):
         _numbers(*(record["validation"]["accuracy"] for record in epochs))
@@ -60,13 +62,13 @@ def read_run(folder: Path) -> FinishedRun:
 
 
 def _numbers(*values: Any) -> None:
-    """Raises for what is no finite number."""
+    """ValueError for anything but finite numbers."""
     if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
         raise ValueError("a value is not a finite number")
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None for a single value), extremes and the values themselves."""
+    """Mean, sample standard deviation (None for a single value), min, max and the values themselves."""
     return {
         "mean": statistics.fmean(values),
         "std": statistics.stdev(values) if len(values) > 1 else None,
@@ -80,18 +82,18 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> dict[str, Any]:
     """Write the summary of some runs of one recipe into ``out``; return it.
 
-    command: how each run was made, with SEED in the seed's place; it stands in the summary.
-    Raises SrnnError when the runs are of several recipes, or a seed comes twice.
+    command: how each run was made, with SEED in place of the seed; shown in the summary.
+    Raises SrnnError when the runs have different recipes, or a seed occurs twice.
     """
     runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.seed)
     if not runs:
         raise SrnnError("Name at least one run folder.")
     for run in runs[1:]:
         if replace(run.recipe, note="") != replace(runs[0].recipe, note=""):
-            raise SrnnError("These runs are not of one recipe; summarise each recipe's runs on their own.")
+            raise SrnnError("These runs have different recipes; summarise each recipe's runs separately.")
     seeds = [run.seed for run in runs]
     if len(set(seeds)) < len(seeds):
-        raise SrnnError(f"A seed comes twice among these runs ({seeds}).")
+        raise SrnnError(f"A seed occurs twice among these runs ({seeds}).")
 
     results = [run.result for run in runs]
     summary = {
@@ -140,7 +142,7 @@ def _page(summary: dict[str, Any]) -> str:
     lines = [
         f"# {markdown(summary['title'])}",
         "",
-        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here is of the test split.",
+        f"Split: {summary['split']}. {summary['parameters']:,} trained parameters. No number here is from the test split.",
         "",
         *markdown_table(head, rows),
         "",

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a table that is refreshed from the storage, or one plain line a unit that ends."""
+"""The progress display of a sweep: a table that is refreshed from the storage, or one plain line for each unit that ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEST = 10
 
 
 class Watch:
-    """Shows a sweep. ``update`` looks at the storage; ``stop`` when the sweep has ended.
+    """Shows a sweep. ``update`` reads the storage; call ``stop`` when the sweep has ended.
 
     Args:
         queue: the sweep in its storage.
@@ -40,7 +40,7 @@ class Watch:
             self._live.start()
 
     def update(self) -> None:
-        """Look, and show."""
+        """Read the storage and refresh the display."""
         if self.quiet:
             return
         status = self.queue.status()
@@ -53,7 +53,7 @@ class Watch:
                 print(line(self.queue.sweep, unit, len(self._ended), len(status)), file=sys.stderr, flush=True)
 
     def stop(self) -> None:
-        """Show the end and leave it there."""
+        """Show the final state and leave it on the screen."""
         self.update()
         if self._live is not None:
             self._live.stop()
@@ -66,7 +66,7 @@ class Watch:
 
 
 def line(sweep: Sweep, unit: UnitStatus, ended: int, total: int) -> str:
-    """A unit that has ended, in one line."""
+    """One line for a unit that has ended."""
     value = f"{sweep.optimise} {unit.value:.4f}" if unit.value is not None else ""
     seconds = f"{unit.seconds:.0f} s" if unit.seconds is not None else ""
     words = (f"{ended}/{total}", unit.unit.name, unit.state, value, seconds, unit.error or "")
@@ -74,7 +74,7 @@ def line(sweep: Sweep, unit: UnitStatus, ended: int, total: int) -> str:
 
 
 def table(sweep: Sweep, status: Sequence[UnitStatus], left: float | None) -> RenderableType:
-    """The whole sweep on one screen: how far it is, what runs, the best points so far."""
+    """The whole sweep on one screen: its progress, what is running, the best points so far."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -108,7 +108,7 @@ def table(sweep: Sweep, status: Sequence[UnitStatus], left: float | None) -> Ren
 
 
 def _ranked(sweep: Sweep, status: Sequence[UnitStatus]) -> list[tuple[str, list[float]]]:
-    """Points with the values of their finished seeds, the best first."""
+    """Points with the values of their finished seeds, best first."""
     values: dict[str, list[float]] = {}
     for unit in status:
         for result in unit.results.values() if unit.state == "done" else ():

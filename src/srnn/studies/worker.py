@@ -1,7 +1,7 @@
-"""One worker of a sweep: take a unit, train it, say what came out; until nothing is left.
+"""One worker of a sweep: take a unit, train it, report its results, until nothing is left.
 
-A unit's run lies in ``OUT/runs/POINT/sSEED`` and is always trained with ``resume``: whoever takes up a dead worker's unit goes
-on from its last checkpoint, to the same bits. Where the folder is not shared with the dead worker's machine, it begins anew.
+A unit's run is the folder ``OUT/runs/POINT/sSEED`` and is always trained with ``resume``: a worker that takes over a dead
+worker's unit resumes from its last checkpoint, to the same bits. Without a shared folder the training starts from scratch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Pruned(Exception):
-    """The unit does worse than the others did at this epoch."""
+    """The unit does worse than the others did at the same epoch."""
 
 
 def work(
@@ -34,18 +34,18 @@ def work(
     poll: float = 2.0,
     say: Callable[[str], None] = lambda text: None,
 ) -> int:
-    """Do units until all of the sweep are done, here or elsewhere. Returns how many this worker has ended.
+    """Work on units until the whole sweep is done, here or elsewhere. Returns how many units this worker has finished.
 
     Args:
         queue: the sweep in its storage.
-        out: the sweep's folder; shared by the workers, if they are to go on with each other's runs.
+        out: the sweep's folder; shared by the workers if they are to resume each other's runs.
         data_dir: where the task's files are.
-        task: the task itself, where it is none that a recipe can name.
-        poll: seconds between two looks, while others still run and nothing is waiting.
-        say: is told in a line what happens.
+        task: the task itself, where a recipe cannot name it.
+        poll: seconds between two checks while other workers are running and nothing is waiting.
+        say: called with one line for each thing that happens.
 
-    A unit whose training ends with an SrnnError counts as failed, and the worker goes on with the next. When this worker is
-    interrupted it gives its unit back.
+    A unit whose training ends with an SrnnError counts as failed, and the worker continues with the next. A worker that is
+    interrupted gives its unit back.
     """
     done = 0
     while True:
@@ -108,7 +108,7 @@ def _do(
 
 
 class _Follower(Reporter):
-    """Hands a training's epochs on to the storage, and ends the training when it is pruned or no longer ours."""
+    """Reports a training's epochs to the storage, and ends the training when it is pruned or no longer ours."""
 
     def __init__(self, claim: Claim, folder: Path, first_epoch: int) -> None:
         self.claim, self.folder, self.first_epoch = claim, folder, first_epoch
@@ -116,7 +116,7 @@ class _Follower(Reporter):
         self._reported = 0
 
     def start(self, total_steps: int, done_steps: int) -> None:
-        """The epochs of an earlier worker are reported again, so that a pruner can compare them."""
+        """Report the epochs of an earlier worker again, so that a pruner can compare them."""
         for record in Run.open(self.folder).epochs():  # training has just cut them to its last checkpoint
             self._report(record)
 
@@ -140,12 +140,12 @@ class _Follower(Reporter):
 
 
 def _result(folder: Path, out: Path) -> dict[str, Any]:
-    """What the sweep's results keep of a run."""
-    found = read_object(folder / "result.json", "a run's result")
+    """The part of a run's result that goes into the sweep's results."""
+    result = read_object(folder / "result.json", "a run's result")
     names = ("accuracy", "accuracy_labelled", "loss", "parameters", "best_epoch", "epochs", "seconds")
-    rate = found["firing_rate"]
+    rate = result["firing_rate"]
     return {
-        **{name: found[name] for name in names if name in found},
+        **{name: result[name] for name in names if name in result},
         "firing_rate": rate["mean"] if rate else None,
         "run": folder.relative_to(out).as_posix(),
     }
