@@ -124,7 +124,7 @@ def test_it_goes_on_after_the_server_came_back(models: dict[str, Decoder], brows
     browser.wait("document.querySelector('#status').textContent.startsWith('connection lost')")
     before = browser.value("view.at")
     with serving(models, port=port, recordings=[recording]):
-        browser.wait("document.querySelector('#status').textContent.startsWith('went on at sample')")
+        browser.wait("document.querySelector('#status').textContent.startsWith('resumed at sample')")
         browser.wait(f"view.at > {before} + 200")
     assert browser.value("view.at") < 5000
 

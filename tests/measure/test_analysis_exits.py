@@ -198,9 +198,9 @@ def test_streams_begin_again_one_by_one() -> None:
         ({"loss": "ce_mean", "start": -1}, "start"),
         ({"loss": "ce_mean", "earliest": 0}, "earliest"),
         ({"loss": "ce_mean", "confidense": 0.5}, "Did you mean 'confidence'"),
-        ({"confidence": 0.5}, "no exit policy"),
-        ([], "no exit policy"),
-        (None, "no exit policy"),
+        ({"confidence": 0.5}, "not an exit policy"),
+        ([], "not an exit policy"),
+        (None, "not an exit policy"),
     ],
 )
 def test_what_is_no_policy_is_refused(content: Any, message: str, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_policy_files(tmp_path: Path) -> None:
 
 def test_outputs_of_a_wrong_shape_are_refused() -> None:
     policy = ExitPolicy("ce_mean", confidence=0.5)
-    with pytest.raises(SrnnError, match="say how many steps"):
+    with pytest.raises(SrnnError, match="pass the number of steps"):
         ExitPolicy("ce_mean", confidence=0.5, earliest=3).sure(np.ones((4, 2)) / 2)
     for bad in (np.zeros(3), np.zeros((2, 0, 3)), np.zeros((1, 2, 3, 4))):
         with pytest.raises(SrnnError, match="shape"):

@@ -191,7 +191,7 @@ def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
         opened(browser, page)
         titles = browser.value(f"[...document.querySelectorAll('{place} figcaption')].map(e => e.textContent)")
         first = next(i for i, title in enumerate(titles) if title.startswith("Accuracy over time, labelled steps"))
-        assert titles[first + 1].startswith("The same of all steps") and "count as P" in titles[first + 1]
+        assert titles[first + 1].startswith("Accuracy over time, all steps") and "count as P" in titles[first + 1]
     opened(browser, pages["ecg"][0])
     decided = browser.value("document.querySelector('#time table').textContent")
     assert "Time to decision" in decided and "0.95" in decided and browser.errors == []

@@ -213,3 +213,4 @@ def _without_dead(
         "greatest_output_difference_on_train": greatest,
     }
     write_json(run.path / "compression.json", report)
+    return now, report

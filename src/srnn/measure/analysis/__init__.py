@@ -1,9 +1,9 @@
-"""A trained network, measured thoroughly: when it is right, what it confuses, what its neurons do.
+"""Detailed analysis of a trained network: accuracy over time, confusions, and the activity of its neurons.
 
-    found = analyse(trained, "validation", initial=recipe.build_network(task, seed))
-    found.anytime.accuracy, found.exit.policy, found.activity.layers[0].rates, found.to_dict()
+    analysis = analyse(trained, "validation", initial=recipe.build_network(task, seed))
+    analysis.anytime.accuracy, analysis.exit.policy, analysis.activity.layers[0].rates, analysis.to_dict()
 
-``analyse`` does all in one pass. Each part can be had by itself: ``anytime`` (accuracy over time), ``policy`` and ``exits``
+``analyse`` does it all in one pass. Each part can be used by itself: ``anytime`` (accuracy over time), ``policy`` and ``exits``
 (early exit), ``changes`` (time to decision after a change of class), ``confusion``, ``delineation`` (ECG), ``neurons`` (rates,
 operations), ``time_constants``. docs/evaluation.md explains them.
 """

@@ -1,4 +1,4 @@
-"""All that suits a task, measured in one pass over a split."""
+"""Everything that applies to a task, measured in one pass over a split."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnalysisOptions:
-    """What can be chosen about an analysis. SrnnError for values that make no sense."""
+    """Options of an analysis. SrnnError for values out of range."""
 
     early_exit: bool = True
-    """Choose an exit policy where one suits; it needs a validation split."""
+    """Choose an exit policy where one applies; needs a validation split."""
     exit_loss: float = 0.005
-    """Accuracy that deciding early may cost on validation, as a share: 0.005 is half a percentage point."""
+    """Accuracy that early decisions may cost on validation, as a fraction: 0.005 is half a percentage point."""
     exit_patience: int | None = None
-    """Of the exit policy; None: chosen along with the confidence."""
+    """Patience of the exit policy; None: chosen together with the confidence."""
     exit_margin: float = 0.0
-    """Of the exit policy."""
+    """Margin of the exit policy."""
     tolerance_ms: float = 150.0
-    """Delineation: how far from the cardiologist's a border may lie."""
+    """Delineation: max distance of a border from the cardiologist's."""
     saturated_above: float = SATURATED
     """Spikes per step above which a neuron counts as saturated."""
 
@@ -60,14 +60,14 @@ class AnalysisOptions:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found; parts that do not suit the task or the network are None."""
+    """The results of an analysis; parts that do not apply to the task or the network are None."""
 
     evaluation: Evaluation
     classes: ClassReport
     anytime: AnytimeCurve | None
-    """None for one decision a sequence by a network that reads from both ends: it cannot be asked early."""
+    """None for one decision per sequence by a bidirectional network, which cannot decide early."""
     exit: EarlyExit | None
-    """For one decision a sequence."""
+    """For one decision per sequence."""
     change_times: ChangeTimes | None
     """Time to decision after changes of the true class, for a decision at every step."""
     delineation: DelineationReport | None
@@ -76,10 +76,10 @@ class Analysis:
     """For spiking (and ReLU) networks."""
     time_constants: list[TimeConstants]
     unlabelled_name: str | None = None
-    """The class as which the task counts steps without a label; None: they do not count."""
+    """The class that the task assigns to steps without a label; None: they do not count."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The evaluation's report, and the parts under their names."""
+        """The evaluation's report, and each part under its name."""
 
         def plain(part: Any) -> Any:
             return None if part is None else part.to_dict()
@@ -98,12 +98,12 @@ class Analysis:
 
 
 def can_exit(trained: Trained) -> bool:
-    """Whether one decision a sequence could be made before its end."""
+    """Whether a decision per sequence could be made before its end."""
     return not trained.loss.per_step and not is_bidirectional(trained.network)
 
 
 def is_ecg(task: Task) -> bool:
-    """Whether the task's steps are the six segments of the heart's cycle."""
+    """Whether the task's classes are the six segments of the cardiac cycle."""
     return task.kind == "per_step" and tuple(task.class_names) == ECG_CLASSES and task.step_ms is not None
 
 
@@ -120,15 +120,15 @@ def analyse(
     initial: Network | None = None,
     options: AnalysisOptions | None = None,
 ) -> Analysis:
-    """Measure a network on a split of its task: everything that suits the task.
+    """Measure a network on a split of its task: everything that applies to the task.
 
     Args:
-        split, data_dir, batch_size: as for ``evaluate``; the report is the same, to the last digit.
-        initial: the network before training, for the change of its time constants.
-        options: see there.
+        split, data_dir, batch_size: as for ``evaluate``; the report is identical, to the last digit.
+        initial: the network before training, to compare its time constants with.
+        options: see ``AnalysisOptions``.
 
-    Where an exit policy suits, validation chooses it, and is read too whatever the split; no other split is read. Memory does
-    not grow with the number of sequences. Raises SrnnError for data that are missing or do not fit.
+    Where an exit policy applies, it is chosen on validation, which is then read as well; no other split is read. Memory does
+    not grow with the number of sequences. Raises SrnnError for missing data or data that do not fit.
     """
     network, task, loss = trained.network, trained.task, trained.loss
     options = options or AnalysisOptions()
@@ -141,7 +141,7 @@ def analyse(
             chooser = exit_counts(trained, data_dir=data_dir, batch_size=batch_size, options=options)
         except SrnnError as error:
             raise SrnnError(
-                f"The exit policy is chosen on validation, which fails (without a policy: --no-exit). {error}"
+                f"The exit policy is chosen on validation, which failed (--no-exit skips the policy). {error}"
             ) from error
     sequences = Sequences(task, split, data_dir, device)
     steps = sequences.x.shape[1]
@@ -163,10 +163,10 @@ def analyse(
         if curve is not None and loss.per_step:
             curve.add_steps(batch, result.output)
         elif curve is not None:
-            found, true = prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy()
-            curve.add_decisions(found, true)
+            decisions, true = prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy()
+            curve.add_decisions(decisions, true)
             if exits is not None:
-                exits.add(found, true)
+                exits.add(decisions, true)
     evaluation = tally.evaluation(split, len(sequences))
     return Analysis(
         evaluation,
@@ -189,9 +189,9 @@ def exit_counts(
     batch_size: int = 128,
     options: AnalysisOptions | None = None,
 ) -> ExitCounts:
-    """What every exit policy of the grid would give on a split."""
+    """Evaluate every exit policy of the grid on a split."""
     if not can_exit(trained):
-        raise SrnnError("An exit policy is for one decision a sequence, by a network that reads forwards only.")
+        raise SrnnError("An exit policy needs one decision per sequence and a network that is not bidirectional.")
     network, loss = trained.network, trained.loss
     sequences = Sequences(trained.task, split, data_dir, network.readout.weight_in.device)
     counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
@@ -201,7 +201,7 @@ def exit_counts(
 
 
 def early_exit(on_split: ExitCounts, on_validation: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:
-    """The policy that validation chooses, and what it gives on the split."""
+    """The policy chosen on validation, and its results on the split."""
     policy = on_validation.choose(allowed_loss, "validation")
     return EarlyExit(
         policy, split, on_split.waiting(), on_split.point(policy), on_validation.point(policy),
@@ -215,6 +215,6 @@ def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts
 
 
 def _step_labels(loss: Loss, batch: Batch, result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """True classes (B, T), -1 where nothing counts, and predicted ones."""
+    """True classes (B, T), -1 where nothing counts, and predicted classes."""
     counted = loss.counted_steps(result.output, batch.lengths)
     return batch.y.masked_fill(~counted, -1).cpu().numpy(), result.output.argmax(-1).cpu().numpy()

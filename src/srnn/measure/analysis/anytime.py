@@ -1,4 +1,4 @@
-"""Any-time accuracy: how right the network is at each moment, had the decision to be made then."""
+"""Any-time accuracy: the network's accuracy at each step if the decision had to be made then."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from .changes import Counts, Flags, since_change
 from .scores import confidences, running_scores
 
 AFTER_CHANGE = 50
-"""Steps after a change of the true class that are looked at."""
+"""Number of steps after a change of the true class that are examined."""
 
 
 @dataclass(frozen=True)
 class Prefixes:
-    """What would be decided at each step of B sequences, from what was read until then."""
+    """The decision at each step of B sequences, from the steps read so far."""
 
     predicted: Counts
-    """(B, T) classes; from a sequence's last step on its final decision."""
+    """(B, T) classes; from a sequence's last step on, its final decision."""
     confidence: npt.NDArray[np.float64]
-    """(B, T) of that class."""
+    """(B, T) confidence in that class."""
     margin: npt.NDArray[np.float64]
-    """(B, T) how far the confidence lies above that of the next class."""
+    """(B, T) difference between the confidence and that of the second-best class."""
     last: Counts
     """(B,) last valid step."""
 
 
 def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
-    """Decisions at every step from the output (B, T, C) of a network; the last one is the loss's own, to the bit."""
+    """Decisions at every step from a network's output (B, T, C); the last one equals the loss's own, to the bit."""
     rows, steps = np.arange(len(output)), output.shape[1]
     last = np.full(len(output), steps - 1) if lengths is None else lengths.cpu().numpy() - 1
     scores = running_scores(output.detach().cpu().numpy(), loss.config.name, loss.config.start)
     believed = confidences(scores, loss.config.name)
     top = np.partition(believed, -2, axis=-1)[..., -2:] if believed.shape[-1] > 1 else np.repeat(believed, 2, -1)
     predicted = scores.argmax(-1)
-    # A running sum rounds otherwise than the loss's: at the end the loss's own scores decide, as evaluation counts.
+    # A running sum rounds differently from the loss's: at the end the loss's own scores decide, as in evaluation.
     predicted[rows, last] = loss.scores(output.detach(), lengths).argmax(-1).cpu().numpy()
     ended = np.arange(steps) > last[:, None]
     predicted = np.where(ended, predicted[rows, last][:, None], predicted)
@@ -49,51 +49,51 @@ def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
 
 @dataclass(frozen=True)
 class AnytimeCurve:
-    """Accuracy over time. Of T steps the longest sequence has."""
+    """Accuracy over time. T is the number of steps of the longest sequence."""
 
     per_step: bool
-    """A decision at every step; else one a sequence, that could be asked for early."""
+    """Whether there is a decision at every step; else one per sequence, which could be made early."""
     online: bool
-    """Every decision uses the past alone. False for a network that reads from both ends."""
+    """Whether every decision uses the past alone. False for a bidirectional network."""
     step_ms: float | None
     right: Counts
-    """(T,) right decisions at each step. One decision a sequence: sequences that have ended keep their last one."""
+    """(T,) correct decisions at each step. With one decision per sequence, sequences that have ended keep their last one."""
     counted: Counts
     """(T,) decisions at each step."""
     labelled_right: Counts | None
-    """(T,) as ``right``, of labelled steps alone, from ``labelled_from`` on; None where the task counts no unlabelled ones."""
+    """(T,) as ``right``, of labelled steps only, from ``labelled_from`` on; None where the task counts no unlabelled ones."""
     labelled_counted: Counts | None
     labelled_from: int | None
-    """The first step (1, 2, ...) by which labels of two classes have come. Until then all labels are alike (so the paper's ECG
-    windows are filled up), and right is who says that class to everything."""
+    """The first step (1, 2, ...) by which labels of two classes have occurred. Until then all labels are equal (the paper's ECG
+    windows are filled up like this), and a network that always predicts that class is right."""
     change_right: Counts
-    """(AFTER_CHANGE,) per step: right decisions so many steps after the true class has changed."""
+    """(AFTER_CHANGE,) correct decisions 0, 1, ... steps after the true class has changed."""
     change_counted: Counts
 
     @property
     def accuracy(self) -> list[float | None]:
-        """(T,) the accuracy if the signal ended here: of the decisions at this step, or with a decision at every step of
-        all decisions so far. The last one is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
+        """(T,) the accuracy if the signal ended at this step: of the decisions at this step or, with a decision at every step,
+        of all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
         if self.per_step:
             return _ratios(self.right.cumsum(), self.counted.cumsum())
         return _ratios(self.right, self.counted)
 
     @property
     def at_step(self) -> list[float | None]:
-        """(T,) accuracy of the decisions at this step alone."""
+        """(T,) accuracy of the decisions at this step only."""
         return _ratios(self.right, self.counted)
 
     @property
     def accuracy_labelled(self) -> list[float | None] | None:
-        """(T,) ``accuracy`` of labelled steps alone, from ``labelled_from`` on. None where the task counts no unlabelled ones:
-        then ``accuracy`` is it."""
+        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None where the task counts no unlabelled ones,
+        as ``accuracy`` then already is that."""
         if self.labelled_right is None or self.labelled_counted is None:
             return None
         return _ratios(self.labelled_right.cumsum(), self.labelled_counted.cumsum())
 
     @property
     def at_step_labelled(self) -> list[float | None] | None:
-        """(T,) accuracy of the labelled steps with this number alone; None as for ``accuracy_labelled``."""
+        """(T,) accuracy of the decisions at this step only, where it is labelled; None as for ``accuracy_labelled``."""
         if self.labelled_right is None or self.labelled_counted is None:
             return None
         return _ratios(self.labelled_right, self.labelled_counted)
@@ -104,8 +104,8 @@ class AnytimeCurve:
         return _ratios(self.change_right, self.change_counted)
 
     def settled(self, within: float = 0.01) -> int | None:
-        """After how many steps the accuracy is, and stays, at most ``within`` below the last one; None: no decisions. Where
-        unlabelled steps count too, it is the accuracy of the labelled ones."""
+        """The number of steps after which the accuracy stays at most ``within`` below its last value; None: no decisions.
+        Where unlabelled steps count too, the accuracy of the labelled ones is used."""
         accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
         values = np.array([np.nan if value is None else value for value in accuracy])
         if not len(values) or np.isnan(values[-1]):
@@ -135,13 +135,13 @@ class AnytimeCurve:
 
 
 class Anytime:
-    """Counts what is right when, batch by batch.
+    """Counts correct decisions by step, batch by batch.
 
     Args:
         loss: of the recipe.
-        steps: of the longest sequence.
-        unlabelled_class: as which steps without a label count; None: they do not count. Where they do, labelled steps are also
-            counted by themselves: a stretch that nobody labelled is right or wrong by convention alone.
+        steps: number of steps of the longest sequence.
+        unlabelled_class: class assigned to steps without a label; None: they do not count. Where they do, labelled steps are
+            also counted separately: an unlabelled stretch is right or wrong by convention only.
     """
 
     def __init__(self, loss: Loss, steps: int, unlabelled_class: int | None = None) -> None:
@@ -149,13 +149,13 @@ class Anytime:
         self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
         self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
         self._first: dict[int, int] = {}
-        """The first step (0, 1, ...) at which each class is a label."""
+        """The first step (0, 1, ...) at which each class occurs as a label."""
         self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
 
-    def add_decisions(self, found: Prefixes, true: Counts) -> None:
-        """Count B sequences of one decision each; ``true`` (B,), -1 without a label."""
+    def add_decisions(self, decisions: Prefixes, true: Counts) -> None:
+        """Count B sequences with one decision each; ``true`` (B,), -1 without a label."""
         rows = true >= 0
-        right = (found.predicted[rows] == true[rows, None]).sum(0)
+        right = (decisions.predicted[rows] == true[rows, None]).sum(0)
         missing = self.steps - len(right)  # the batch is shorter than the longest sequence: its decisions stand
         self.right += np.concatenate([right, np.repeat(right[-1:], missing)])
         self.counted += int(rows.sum())
@@ -180,7 +180,7 @@ class Anytime:
         self.change_right += np.bincount(since[chosen & (predicted == true)], minlength=AFTER_CHANGE)
 
     def curve(self, step_ms: float | None, online: bool) -> AnytimeCurve:
-        """What was counted."""
+        """The counts so far, as a curve."""
         by_label = self.unlabelled_class is not None and self.loss.per_step
         first = sorted(self._first.values())
         begin = first[1] if len(first) > 1 else 0
@@ -200,7 +200,7 @@ def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None
 
 
 def _first_steps(labels: Counts) -> dict[int, int]:
-    """Labels (B, T), -1 where there is none -> at which step each class comes first."""
+    """Labels (B, T), -1 where there is none -> the step at which each class occurs first."""
     classes, place = np.unique(labels.T, return_index=True)  # in the order of time
     return {label: at // len(labels) for label, at in zip(classes.tolist(), place.tolist(), strict=True) if label >= 0}
 

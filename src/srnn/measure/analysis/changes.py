@@ -1,10 +1,10 @@
-"""Time to decision where there is a decision at every step: after a change of the true class, how long until the network is sure.
+"""Time to decision with a decision at every step: how long after a change of the true class the network becomes sure.
 
-A stretch begins where the true class changes between two labelled steps, and ends at the next change or the last labelled step in
-a row. Within it, two waits are counted for every confidence, in steps since the change (0: at the change itself):
+A stretch begins where the true class changes between two labelled steps, and ends at the next change or at the last of
+consecutive labelled steps. Within it two waits are counted for every confidence, in steps since the change (0: at the change):
 
-    sure            until the network believes in any class so much. It may still be sure of the class before.
-    sure and right  until it believes so much in the true one.
+    sure            until any class reaches this confidence. It may still be the previous class.
+    sure and right  until the true class reaches it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Counts = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""Softmax probabilities that are asked for."""
+"""The confidences (softmax probabilities) that are evaluated."""
 
 
 def since_change(true: Counts) -> tuple[Counts, Flags]:
     """True classes (B, T), -1 where nothing counts -> steps since the class changed, and whether that change was seen, (B, T).
 
-    A stretch's first class began nobody knows when: neither at the start of a sequence nor after a gap was a change seen.
+    At the start of a sequence and after a gap no change was seen: it is unknown when the class there began.
     """
     step = np.arange(true.shape[1])
     differs = np.pad(true[:, 1:] != true[:, :-1], ((0, 0), (1, 0)), constant_values=True)
@@ -36,20 +36,20 @@ def since_change(true: Counts) -> tuple[Counts, Flags]:
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """What follows the changes at one confidence; steps since the change, None where no stretch gets so far."""
+    """Waits after changes at one confidence, in steps since the change; None where no stretch reaches it."""
 
     confidence: float
     reached: float | None
-    """Share of the stretches in which the network is ever so sure of a class."""
+    """Fraction of the stretches in which any class reaches this confidence."""
     mean_steps: float | None
-    """Until then; of these."""
+    """Steps until then, over these stretches."""
     median_steps: float | None
     accuracy_reached: float | None
-    """How often that class is then the true one; of these."""
+    """Fraction of these in which that class is the true one."""
     right: float | None
-    """Share of the stretches in which it is ever so sure of the true class."""
+    """Fraction of the stretches in which the true class reaches this confidence."""
     right_mean_steps: float | None
-    """Until then; of these."""
+    """Steps until then, over these stretches."""
     right_median_steps: float | None
 
 
@@ -58,11 +58,11 @@ class ChangeTimes:
     """Time to decision after changes of the true class, for every confidence, ascending."""
 
     changes: int
-    """Stretches that began with a change that was seen."""
+    """Number of stretches that began with a change that was seen."""
     points: tuple[ChangePoint, ...]
     step_ms: float | None
     online: bool
-    """Every decision uses the past alone."""
+    """Whether every decision uses the past alone."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -72,7 +72,7 @@ class ChangeTimes:
 
 
 class ChangeCounts:
-    """Counts the waits, batch by batch. ``steps``: of the longest sequence."""
+    """Counts the waits, batch by batch. ``steps``: number of steps of the longest sequence."""
 
     def __init__(self, steps: int, confidences: tuple[float, ...] = CONFIDENCES) -> None:
         self.confidences = confidences
@@ -82,7 +82,7 @@ class ChangeCounts:
         self.sure_right = np.zeros(len(confidences), np.int64)
 
     def add(self, true: Counts, believed: npt.NDArray[np.floating[Any]]) -> None:
-        """Count B sequences: true classes (B, T), -1 where nothing counts, and what the network believes, (B, T, C)."""
+        """Count B sequences: true classes (B, T), -1 where nothing counts, and class probabilities (B, T, C)."""
         since, known = since_change(true)
         self.changes += int((known & (since == 0)).sum())
         is_right = believed.argmax(-1) == true
@@ -96,7 +96,7 @@ class ChangeCounts:
             self.right[i] += np.bincount(since.ravel()[first], minlength=self.right.shape[1])
 
     def times(self, step_ms: float | None, online: bool) -> ChangeTimes:
-        """What was counted."""
+        """The waits counted so far."""
 
         def share(count: int, whole: int) -> float | None:
             return count / whole if whole else None
@@ -114,13 +114,13 @@ class ChangeCounts:
 
 
 def _first(stretch: Counts, chosen: Flags) -> Counts:
-    """The flat places of each stretch's first chosen step."""
+    """The flat index of each stretch's first chosen step."""
     places = np.flatnonzero(chosen)  # in the order of time within a stretch
     return places[np.unique(stretch.ravel()[places], return_index=True)[1]]
 
 
 def _mean_and_median(at: Counts) -> tuple[float | None, float | None]:
-    """Of waits given as how many took 0, 1, 2, ... steps; the median of an even number is the mean of the two in the middle."""
+    """Statistics of waits, given how many took 0, 1, 2, ... steps; the median of an even number is the mean of the middle two."""
     total = int(at.sum())
     if not total:
         return None, None

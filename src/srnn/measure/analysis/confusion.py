@@ -1,4 +1,4 @@
-"""What is taken for what: recall and precision of every class, error rates, and accuracy without silence."""
+"""The confusion matrix: recall and precision of every class, error rates, and accuracy without silence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...train.evaluation import accuracy_without
 
 @dataclass(frozen=True)
 class ClassReport:
-    """A confusion matrix and what follows from it. Only labelled sequences, or steps, are in it."""
+    """A confusion matrix and the measures derived from it. It counts labelled sequences, or steps, only."""
 
     class_names: tuple[str, ...]
     confusion: npt.NDArray[np.int64]
@@ -25,17 +25,17 @@ class ClassReport:
 
     @property
     def support(self) -> list[int]:
-        """How often each class is true."""
+        """How often each class is the true one."""
         return self.confusion.sum(1).tolist()
 
     @property
     def recall(self) -> list[float | None]:
-        """Of those of a class, the share that was recognised; None for a class that never comes."""
+        """For each class, the fraction of its occurrences that was recognised; None for a class that never occurs."""
         return _shares(self.confusion.diagonal(), self.confusion.sum(1))
 
     @property
     def precision(self) -> list[float | None]:
-        """Of those taken for a class, the share that was right; None for a class that was never predicted."""
+        """For each class, the fraction of its predictions that was right; None for a class that was never predicted."""
         return _shares(self.confusion.diagonal(), self.confusion.sum(0))
 
     @property
@@ -44,13 +44,13 @@ class ClassReport:
 
     @property
     def balanced_accuracy(self) -> float | None:
-        """Mean recall of the classes that come."""
+        """Mean recall of the classes that occur."""
         known = [value for value in self.recall if value is not None]
         return sum(known) / len(known) if known else None
 
     @property
     def frame_error_rate(self) -> float | None:
-        """Share of labelled steps that are wrong; None for one decision a sequence."""
+        """Fraction of labelled steps that are wrong; None for one decision per sequence."""
         return 1 - self.accuracy if self.per_step and self.confusion.any() else None
 
     @property

@@ -1,21 +1,21 @@
-"""How well step labels of an electrocardiogram delineate its waves: borders found, and how far from the cardiologist's.
+"""How well step labels of an ECG delineate its waves: which borders are found, and their distance from the cardiologist's.
 
-Six labels a step (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex a run of QR and RS; ST runs from the
-end of the QRS to the end of the T wave, so it gives the T wave's offset, and no onset (nobody labelled one).
+Six step labels (P, PQ, QR, RS, ST, TP) become waves: a P wave is a run of P; a QRS complex a run of QR and RS; ST runs from the
+end of the QRS to the end of the T wave, so it gives the T wave's offset, but no onset (none is labelled).
 
 Rules
-    - Only labelled stretches are looked at; predictions elsewhere, before the loss's ``start`` and behind a sequence's length
-      count nowhere. A run that touches the end of a stretch has no border there.
-    - Predictions flicker. Two predicted runs of a wave that less than ``gap_ms`` separate are one wave; then predicted runs
-      shorter than ``shortest_ms`` are dropped. Reference labels are left as they are.
-    - Predicted and reference waves are paired one to one, the nearest first. A reference border is found if the wave that is
-      paired with its own has its border within ``tolerance_ms``; else it is missed. A predicted border that finds none is extra.
+    - Only labelled stretches count; predictions elsewhere, before the loss's ``start`` and after a sequence's length
+      are ignored. A run that touches the end of a stretch has no border there.
+    - Predictions flicker. Two predicted runs of a wave less than ``gap_ms`` apart are one wave; then predicted runs
+      shorter than ``shortest_ms`` are dropped. Reference labels are left unchanged.
+    - Predicted and reference waves are paired one to one, nearest first. A reference border is found if the paired wave has
+      its border within ``tolerance_ms``; else it is missed. A predicted border that matches none is extra.
     - sensitivity = found / reference borders, ppv = found / predicted borders; errors (predicted - reference, so late is
-      positive) are over the found ones. A wave is found when all its borders are, those of one predicted wave.
+      positive) are over the found ones. A wave is found when all its borders are found in one predicted wave.
 
-The tolerance of 150 ms is the match window of ANSI/AAMI EC57 for beats, which papers on delineation take for every border.
-``CSE_TOLERANCE_MS``: twice the standard deviation that experts themselves have (CSE Working Party, Eur. Heart J. 6, 1985, as
-given by Martinez et al., IEEE Trans. Biomed. Eng. 51, 2004); an algorithm's standard deviation is held against it.
+The tolerance of 150 ms is the match window of ANSI/AAMI EC57 for beats, which papers on delineation use for every border.
+``CSE_TOLERANCE_MS``: twice the standard deviation among experts (CSE Working Party, Eur. Heart J. 6, 1985, as
+given by Martinez et al., IEEE Trans. Biomed. Eng. 51, 2004); an algorithm's standard deviation is compared with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Labels = npt.NDArray[np.int64]
 WAVES: Mapping[str, tuple[tuple[int, ...], tuple[Border, ...]]] = MappingProxyType(
     {"P": ((0,), ("onset", "offset")), "QRS": ((2, 3), ("onset", "offset")), "T": ((4,), ("offset",))}
 )
-"""Wave -> the classes of its steps (as in ``srnn.data.datasets.qtdb.CLASS_NAMES``), and the borders that these tell."""
+"""Wave -> the classes of its steps (as in ``srnn.data.datasets.qtdb.CLASS_NAMES``), and the borders that they determine."""
 CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = MappingProxyType(
     {
         ("P", "onset"): 10.2, ("P", "offset"): 12.7, ("QRS", "onset"): 6.5, ("QRS", "offset"): 11.6, ("T", "offset"): 30.6
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class _Found:
-    """What was to be found, and what was."""
+    """Counts of reference, predicted and found items."""
 
     reference: int
     predicted: int
@@ -73,14 +73,14 @@ class BorderReport(_Found):
     """One border of one wave, over all sequences."""
 
     reference: int
-    """Borders in the labels."""
+    """Number of borders in the labels."""
     predicted: int
-    """Borders in the predictions."""
+    """Number of borders in the predictions."""
     found: int
     mean_ms: float | None
-    """Mean error, predicted - reference; None where none was found."""
+    """Mean error, predicted - reference; None if none was found."""
     sd_ms: float | None
-    """Standard deviation of the error (of the sample); None for fewer than two."""
+    """Sample standard deviation of the error; None for fewer than two."""
     cse_tolerance_ms: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,9 +96,9 @@ class WaveReport(_Found):
     """One wave, over all sequences."""
 
     reference: int
-    """Waves in the labels all of whose borders can be seen."""
+    """Number of waves in the labels whose borders are all visible."""
     predicted: int
-    """Waves in the predictions, without those at the place of a reference wave whose borders cannot be seen."""
+    """Number of waves in the predictions, without those paired with a reference wave whose borders are not all visible."""
     found: int
     borders: Mapping[Border, BorderReport]
 
@@ -112,7 +112,7 @@ class WaveReport(_Found):
 
 @dataclass(frozen=True)
 class DelineationReport:
-    """What ``Delineation`` found."""
+    """The results of ``Delineation``."""
 
     waves: Mapping[str, WaveReport]
     tolerance_ms: float
@@ -138,7 +138,7 @@ class Delineation:
     """Counts waves and borders, batch by batch.
 
     Args:
-        step_ms: how long a step is.
+        step_ms: length of a step.
         tolerance_ms, gap_ms, shortest_ms: see the rules above.
     """
 
@@ -157,7 +157,7 @@ class Delineation:
                     self._compare(wave, reference[start:stop], guess[start:stop])
 
     def report(self) -> DelineationReport:
-        """What was counted."""
+        """The results of all batches so far."""
         waves = {}
         for wave, (_, borders) in WAVES.items():
             reports: dict[Border, BorderReport] = {}
@@ -211,7 +211,7 @@ class Delineation:
 
 
 def clean(runs: list[Run], gap: float, shortest: float) -> list[Run]:
-    """Runs in order, those less than ``gap`` steps apart joined, and then those shorter than ``shortest`` steps left out."""
+    """Join runs (in order) that are less than ``gap`` steps apart, then drop those shorter than ``shortest`` steps."""
     joined: list[Run] = []
     for run in runs:
         if joined and run.start - joined[-1].stop < gap:
@@ -232,12 +232,12 @@ def _edge(run: Run, border: Border) -> int:
 
 
 def _seen(run: Run, border: Border, length: int) -> bool:
-    """Whether the run begins, or ends, within the stretch of ``length`` steps."""
+    """Whether the run begins, or ends (by ``border``), within the stretch of ``length`` steps."""
     return run.start > 0 if border == "onset" else run.stop < length
 
 
 def _pair(references: list[Run], guesses: list[Run], borders: tuple[Border, ...], tolerance: float) -> dict[int, int]:
-    """Reference number -> guess number, one to one, the nearest first; pairs overlap or have a border within tolerance."""
+    """Reference index -> guess index, one to one, nearest first; pairs overlap or have a border within tolerance."""
     candidates = []
     for i, reference in enumerate(references):
         for j, guess in enumerate(guesses):

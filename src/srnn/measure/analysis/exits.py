@@ -1,7 +1,7 @@
-"""Choosing when to decide: accuracy against latency for a grid of confidences, patiences and first steps.
+"""Choosing an exit policy: accuracy against latency for a grid of confidences, patiences and first steps.
 
-A policy (``policy.py``) is chosen on the validation split: of all whose accuracy there lies at most the allowed loss below
-that of waiting for the end, the one that decides first on average. Counting goes batch by batch; no sequence is kept.
+A policy (``policy.py``) is chosen on the validation split: of all whose accuracy there is at most the allowed loss below
+that of waiting for the end, the one that decides earliest on average. Counting is done batch by batch; no sequence is kept.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ CONFIDENCES = (
     *(round(0.1 + 0.05 * i, 2) for i in range(16)),
     0.88, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999, 0.9999, 0.99999,
 )  # fmt: skip
-"""Thresholds that are tried."""
+"""Thresholds that are tried, ascending."""
 PATIENCES = (1, 2, 4, 8, 16)
-"""Numbers of steps in a row that are tried."""
+"""Numbers of consecutive steps that are tried."""
 EARLIEST = (1, 16, 32, 64, 128, 256, 512)
-"""First steps that are tried, and with them the first that the loss counts: before it a network was never asked."""
+"""First steps that are tried, together with the first that the loss counts: training ignores the output before it."""
 
 
 @dataclass(frozen=True)
 class ExitPoint:
-    """What a policy gives on a split."""
+    """The results of a policy on a split."""
 
     confidence: float | None
     margin: float
     patience: int
     earliest: int
     accuracy: float
-    """Of all sequences; those that never exit are decided at their end."""
+    """Accuracy over all sequences; those that never exit are decided at their end."""
     exited: float
-    """Share of the sequences that decide before their end, or at it, because they are sure."""
+    """Fraction of the sequences that the policy decides, before their end or at it."""
     accuracy_exited: float | None
     """Of these."""
     mean_steps: float
-    """Steps read before the decision, of all sequences."""
+    """Steps read before the decision, over all sequences."""
     median_steps: float
     mean_steps_exited: float | None
-    """Time to decision at this confidence: of those that reach it."""
+    """Time to decision at this confidence, over the sequences that reach it."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 class ExitCounts:
-    """Counts what every confidence, patience and earliest step would give.
+    """Counts the outcome of every confidence, patience and earliest step.
 
     Args:
         loss: of the recipe.
-        steps: of the longest sequence.
-        patiences, margin: what is tried beside every confidence.
+        steps: number of steps of the longest sequence.
+        patiences, margin: tried together with every confidence.
     """
 
     def __init__(self, loss: Loss, steps: int, patiences: Sequence[int] = PATIENCES, margin: float = 0.0) -> None:
@@ -72,17 +72,17 @@ class ExitCounts:
         self.full_at = np.zeros(steps + 1, np.int64)
         self.full_right = 0
 
-    def add(self, found: Prefixes, true: npt.NDArray[np.int64]) -> None:
+    def add(self, decisions: Prefixes, true: npt.NDArray[np.int64]) -> None:
         """Count B sequences; ``true`` (B,), -1 without a label."""
         keep = true >= 0
-        predicted, last, true = found.predicted[keep], found.last[keep], true[keep]
+        predicted, last, true = decisions.predicted[keep], decisions.last[keep], true[keep]
         rows = np.arange(len(true))
         self.full_at += np.bincount(last + 1, minlength=len(self.full_at))
         self.full_right += int((predicted[rows, last] == true).sum())
         valid = np.arange(predicted.shape[1]) <= last[:, None]
-        valid &= found.margin[keep] >= self.margin
+        valid &= decisions.margin[keep] >= self.margin
         for i, confidence in enumerate(CONFIDENCES):
-            sure = valid & (found.confidence[keep] >= confidence)
+            sure = valid & (decisions.confidence[keep] >= confidence)
             for cell, first in enumerate(first_exit(predicted, sure, self.patiences, self.earliest)):
                 place = (i, *divmod(cell, len(self.earliest)))
                 exited = first >= 0
@@ -95,11 +95,11 @@ class ExitCounts:
                 self.steps_exited[place] += (at[exited] + 1).sum()
 
     def waiting(self) -> ExitPoint:
-        """Never deciding before the end."""
+        """The results of always deciding at the end."""
         return _point(self._policy(None, 1, 1), self.full_at, self.full_right, 0, 0, 0)
 
     def point(self, policy: ExitPolicy) -> ExitPoint:
-        """What a policy of the grid gives. Its confidence, patience and earliest step must be among those tried."""
+        """The results of a policy of the grid. Its confidence, patience and earliest step must be among those tried."""
         if policy.confidence is None:
             return self.waiting()
         place = (
@@ -111,11 +111,12 @@ class ExitCounts:
         return _point(policy, self.at[place], *(int(count[place]) for count in counts))
 
     def curve(self, patience: int, earliest: int = 1) -> list[ExitPoint]:
-        """Accuracy against latency: a point for each confidence, ascending."""
+        """Accuracy against latency: one point per confidence, ascending."""
         return [self.point(self._policy(confidence, patience, earliest)) for confidence in CONFIDENCES]
 
     def choose(self, allowed_loss: float, split: str) -> ExitPolicy:
-        """The policy that decides first on average, of those that lose at most so much accuracy (0.005: half a point)."""
+        """The policy that decides earliest on average among those that lose at most ``allowed_loss`` accuracy (0.005: half a
+        percentage point)."""
         least = self.full_right - allowed_loss * int(self.full_at.sum()) - 1e-9
         steps = self.at @ np.arange(self.at.shape[-1])
         allowed = self.right >= least
@@ -137,7 +138,7 @@ class ExitCounts:
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """A policy chosen on validation, and what it gives there and on a split."""
+    """A policy chosen on validation, and its results there and on a split."""
 
     policy: ExitPolicy
     split: str
@@ -166,7 +167,7 @@ def _point(
 ) -> ExitPoint:
     total = max(int(at.sum()), 1)
     reached = at.cumsum()
-    # The median of an even number of sequences is the mean of the two in the middle.
+    # The median of an even number of sequences is the mean of the middle two.
     middle = [int(np.searchsorted(reached, (total + odd) // 2)) for odd in (1, 2)]
     return ExitPoint(
         confidence=policy.confidence,

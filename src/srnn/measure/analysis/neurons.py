@@ -1,10 +1,10 @@
-"""What the hidden neurons do on a split: firing rates, dead and saturated neurons, synaptic operations.
+"""Activity of the hidden neurons on a split: firing rates, dead and saturated neurons, synaptic operations.
 
-A synaptic operation (SOP) is one spike that arrives at one synapse: a spike of a neuron counts once for each neuron that it
-reaches over a weight that is not 0, its own layer's over recurrent weights (in the next step) and the next layer's. Inputs that
-are not 0 count likewise, by themselves, for they need not be spikes; with substeps they are held, and count in each. Operations
-within a neuron (leak, threshold, adaptation) are no SOPs. Analog neurons (ReLU) do not spike: their rate is the fraction of their
-outputs that are not 0, and such an output is multiplied at each synapse, where a spike is added.
+A synaptic operation (SOP) is one spike that arrives at one synapse: a neuron's spike counts once for each neuron that it
+reaches over a non-zero weight: those of its own layer over recurrent weights (in the next step) and those of the next layer.
+Non-zero inputs are counted separately, as they need not be spikes; with substeps they are repeated, and count in each.
+Operations within a neuron (leak, threshold, adaptation) are not SOPs. Analog neurons (ReLU) do not spike: their rate is the
+fraction of their outputs that are not 0, and such an output is multiplied at each synapse, whereas a spike is added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Rates = npt.NDArray[np.float64]
 SATURATED = 0.9
-"""Spikes per step above which a neuron tells next to nothing."""
+"""Spikes per step above which a neuron carries almost no information."""
 
 
 @dataclass(frozen=True)
@@ -36,43 +36,43 @@ class LayerActivity:
     name: str
     """"layers.0", or "layers.0.forward_layer"."""
     emission: str
-    """"spike", or what an analog neuron emits: "relu", "identity"."""
+    """"spike", or the emission of an analog neuron: "relu", "identity"."""
     rates: Rates
-    """(size,) of each neuron: spikes per (sub)step; of an analog one the share of (sub)steps in which its output is not 0."""
+    """(size,) spikes per (sub)step of each neuron; of an analog one the fraction of (sub)steps in which its output is not 0."""
     sops: int
-    """Of its spikes, over the whole split."""
+    """Synaptic operations of its spikes, over the whole split."""
 
     def dead(self) -> list[int]:
         """Neurons that never fire, or whose output is always 0."""
         return np.flatnonzero(self.rates == 0).tolist()
 
     def saturated(self, above: float = SATURATED) -> list[int]:
-        """Neurons that fire, or whose output is not 0, in more than so many of the steps."""
+        """Neurons that fire, or whose output is not 0, in more than the fraction ``above`` of the steps."""
         return np.flatnonzero(self.rates > above).tolist()
 
 
 @dataclass(frozen=True)
 class Activity:
-    """All hidden layers."""
+    """The activity of all hidden layers."""
 
     layers: tuple[LayerActivity, ...]
     sequences: int
     steps: int
-    """Valid steps of the input, of all sequences."""
+    """Number of valid input steps, over all sequences."""
     input_events: int
-    """Inputs that are not 0."""
+    """Number of inputs that are not 0."""
     input_sops: int
     """Of these."""
     saturated_above: float = SATURATED
 
     @property
     def spiking(self) -> bool:
-        """All hidden neurons emit spikes."""
+        """Whether all hidden neurons emit spikes."""
         return all(layer.emission == "spike" for layer in self.layers)
 
     @property
     def sops(self) -> int:
-        """Of hidden spikes and inputs together."""
+        """Synaptic operations of hidden spikes and inputs together."""
         return self.input_sops + sum(layer.sops for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Activity:
 
 
 def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) -> Activity:
-    """What an SRNN's neurons did in the batches of a tally."""
+    """The activity of an SRNN's neurons in the batches of a tally."""
     network = tally.network
     assert isinstance(network, SRNN)
     shapes = describe_network(network)
@@ -118,7 +118,7 @@ def neuron_activity(tally: ActivityTally, saturated_above: float = SATURATED) ->
 
 
 def spikes(network: Network) -> bool:
-    """Whether all hidden neurons emit spikes. Else a "firing rate" is the share of their outputs that are not 0."""
+    """Whether all hidden neurons emit spikes. Otherwise a "firing rate" is the fraction of their outputs that are not 0."""
     return isinstance(network, SRNN) and all(
         layer.neuron.emission == "spike"
         for layer in network.modules()
@@ -127,6 +127,6 @@ def spikes(network: Network) -> bool:
 
 
 def recipe_spikes(recipe: Recipe) -> bool:
-    """The same of the network that a recipe makes, without making it."""
+    """Whether all hidden neurons of a recipe's network emit spikes, without building it."""
     neurons = recipe.network.neuron if isinstance(recipe.network.neuron, list) else [recipe.network.neuron]
     return recipe.network.model == "srnn" and all(as_neuron(neuron).emission == "spike" for neuron in neurons)

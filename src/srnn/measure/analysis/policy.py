@@ -2,10 +2,10 @@
 
     policy = ExitPolicy.load(Path("runs/digits/exit-policy.json"))
     policy.decide(output)                       # (B, T, C) at once: at which step, which class
-    deciding = policy.begin()                   # one step at a time, beside a srnn.Stream
+    deciding = policy.begin()                   # one step at a time, with a srnn.Stream
     while (decision := deciding.push(stream.push(x_t))) is None: ...
 
-How one is chosen: ``exits.py``.
+``exits.py`` chooses one.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
 
 
 class Decisions(NamedTuple):
-    """What was decided, and when; each (B,), or a scalar for one sequence."""
+    """The decisions and their steps; each (B,), or a scalar for one sequence."""
 
     steps: npt.NDArray[np.int64]
-    """Steps that were read: 1, 2, ..."""
+    """Number of steps read: 1, 2, ..."""
     classes: npt.NDArray[np.int64]
     exited: npt.NDArray[np.bool_]
-    """Decided by the policy; False: at the sequence's end."""
+    """Whether the policy decided; False: decided at the sequence's end."""
 
 
 @dataclass(frozen=True)
 class ExitPolicy:
-    """When to decide. All that is needed to apply it to a network's output, and where it comes from; a small JSON."""
+    """When to decide. Holds all that is needed to apply it to a network's output, and its origin; stored as a small JSON file."""
 
     loss: str
     """The recipe's loss, which says how the output becomes scores."""
     start: int = 0
     """The recipe's ``loss.start``."""
     confidence: float | None = None
-    """Decide where the network believes in a class at least so much; None: never before the end."""
+    """Decide when the confidence in a class is at least this; None: never before the end."""
     margin: float = 0.0
-    """And at least so much more than in any other class."""
+    """Min difference between that confidence and the confidence in any other class."""
     patience: int = 1
-    """For so many steps in a row, of the same class."""
+    """Number of consecutive steps for which the same class must satisfy both."""
     earliest: int = 1
-    """Never before so many steps have been read, and of these only the last one counts for patience."""
+    """Min number of steps to read before deciding; of these only the last one counts towards the patience."""
     chosen_on: str | None = None
     """The split on which it was chosen."""
     allowed_loss: float | None = None
-    """How much accuracy it might lose there."""
+    """Accuracy that it was allowed to lose there."""
 
     def __post_init__(self) -> None:
         def require(good: bool, name: str, rule: str) -> None:
             if not good:
-                raise SrnnError(f"An exit policy's {name} is {rule}, not {brief(getattr(self, name))}.")
+                raise SrnnError(f"An exit policy's {name} must be {rule}, not {brief(getattr(self, name))}.")
 
         require(self.loss in PREFIX_LOSSES, "loss", f"one of {', '.join(PREFIX_LOSSES)}")
-        require(_whole(self.start, 0), "start", "a whole number, at least 0")
-        require(_whole(self.patience, 1), "patience", "a whole number, at least 1")
-        require(_whole(self.earliest, 1), "earliest", "a whole number, at least 1")
+        require(_whole(self.start, 0), "start", "an integer, at least 0")
+        require(_whole(self.patience, 1), "patience", "an integer, at least 1")
+        require(_whole(self.earliest, 1), "earliest", "an integer, at least 1")
         require(self.confidence is None or _share(self.confidence), "confidence", "a number from 0 to 1, or null")
         require(_share(self.margin), "margin", "a number from 0 to 1")
         require(self.allowed_loss is None or _share(self.allowed_loss), "allowed_loss", "a number from 0 to 1")
 
     def decide(self, output: npt.ArrayLike, lengths: npt.ArrayLike | None = None) -> Decisions:
-        """The network's output of whole sequences, (B, T, C) or (T, C), and their valid steps (B,) -> decisions."""
+        """The network's output for whole sequences, (B, T, C) or (T, C), and their numbers of valid steps (B,) -> decisions."""
         x = np.asarray(output, np.float64)
         one = x.ndim == 2
         x = x[None] if one else x
@@ -86,8 +86,8 @@ class ExitPolicy:
         sure = self.sure(confidences(scores, self.loss), step + 1) & (step <= last[:, None])
         first = first_exit(predicted, sure, (self.patience,))[0]
         at = np.where(first < 0, last, first)
-        found = Decisions(at + 1, predicted[np.arange(len(x)), at], first >= 0)
-        return Decisions(*(part[0] for part in found)) if one else found
+        decisions = Decisions(at + 1, predicted[np.arange(len(x)), at], first >= 0)
+        return Decisions(*(part[0] for part in decisions)) if one else decisions
 
     def begin(self, streams: int | None = None) -> Deciding:
         """Decide one step at a time, for one stream or for ``streams`` of them."""
@@ -96,14 +96,14 @@ class ExitPolicy:
     def sure(
         self, believed: npt.NDArray[np.float64], read: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.bool_]:
-        """Confidences (..., C) -> (...): whether ``confidence`` and ``margin`` are reached, and ``earliest`` too.
+        """Confidences (..., C) -> (...): whether ``confidence``, ``margin`` and ``earliest`` are reached.
 
-        ``read`` (...): steps that have been read then, 1 at the first; needed by a policy with an ``earliest`` (else SrnnError).
+        ``read`` (...): number of steps read so far, 1 at the first; a policy with an ``earliest`` needs it (else SrnnError).
         """
         if self.confidence is None:
             return np.zeros(believed.shape[:-1], bool)
         if read is None and self.earliest > 1:
-            raise SrnnError(f"This exit policy waits for step {self.earliest}; say how many steps have been read.")
+            raise SrnnError(f"This exit policy waits for step {self.earliest}; pass the number of steps read so far.")
         in_time = True if read is None else read >= self.earliest
         if believed.shape[-1] == 1:
             return in_time & (believed[..., 0] >= self.confidence)
@@ -115,15 +115,15 @@ class ExitPolicy:
 
     @classmethod
     def from_dict(cls, content: Any, source: str = "This") -> ExitPolicy:
-        """The policy that ``to_dict`` described. SrnnError for anything else; ``source`` names it there."""
+        """The policy described by the content of ``to_dict``. SrnnError for anything else; ``source`` names it in the message."""
         names = [item.name for item in fields(cls)]
         if not isinstance(content, dict) or "loss" not in content:
             raise SrnnError(
-                f"{source} is no exit policy: a JSON object with a loss, as 'srnn evaluate --full' writes it."
+                f"{source} is not an exit policy: it must be a JSON object with a loss, as 'srnn evaluate --full' writes it."
             )
         for name in content:
             if name not in names:
-                raise SrnnError(f"{source} is no exit policy: it has '{name}'.{nearest(name, names)}")
+                raise SrnnError(f"{source} is not an exit policy: unknown key '{name}'.{nearest(name, names)}")
         try:
             with reading(source, "an exit policy"):
                 return cls(**content)
@@ -132,45 +132,45 @@ class ExitPolicy:
 
     @classmethod
     def load(cls, path: Path) -> ExitPolicy:
-        """Read a policy from its JSON file. SrnnError when it cannot be read or is none."""
+        """Read a policy from its JSON file. SrnnError when it cannot be read or is not a policy."""
         return cls.from_dict(read_json(path, "an exit policy"), str(path))
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write it as JSON, atomically."""
         write_atomically(path, (json.dumps(self.to_dict(), indent=2) + "\n").encode())
 
 
 class Deciding:
-    """A policy at work on streams, one step after the other. Made by ``ExitPolicy.begin``."""
+    """A policy applied to streams, one step after another. Made by ``ExitPolicy.begin``."""
 
     def __init__(self, policy: ExitPolicy, streams: int | None) -> None:
         if streams is not None and not _whole(streams, 1):
-            raise SrnnError(f"streams must be a whole number, at least 1, or None, not {streams!r}.")
+            raise SrnnError(f"streams must be an integer, at least 1, or None, not {streams!r}.")
         self.policy, self.streams = policy, streams
         count = 1 if streams is None else streams
         self._scores: RunningScores | None = None
         self._before, self._row = np.full(count, -1), np.zeros(count, np.int64)
         self.classes = np.full(count, -1)
-        """(streams,) what each stream has decided, -1 as long as it has not."""
+        """(streams,) the class that each stream has decided, -1 while undecided."""
         self.guesses = np.full(count, -1)
-        """(streams,) what each would decide now."""
+        """(streams,) the class that each would decide now."""
 
     def push(self, output: npt.ArrayLike, active: npt.ArrayLike | None = None) -> Any:
-        """The network's output of the next step: (C,) -> the class once it is decided, else None.
+        """The network's output at the next step: (C,) -> the class once it is decided, else None.
 
         With ``streams=n``: (n, C) -> (n,) classes, -1 where undecided; only streams where the mask ``active`` (n,) is True take
-        part. A decision stands until ``reset``.
+        part. A decision is kept until ``reset``.
         """
         x = np.asarray(output, np.float64)
         count = len(self.classes)
         x = x[None] if self.streams is None and x.ndim == 1 else x
         if x.ndim != 2 or len(x) != count or not x.shape[1]:
             raise SrnnError(
-                f"push takes the output of one step, for {count} stream(s), not an array {np.shape(output)}."
+                f"push takes the output of one step, for {count} stream(s), not an array of shape {np.shape(output)}."
             )
         mask = np.ones(count, bool) if active is None else np.asarray(active)
         if mask.shape != (count,) or mask.dtype != bool:
-            raise SrnnError(f"active is {count} booleans, one for each stream.")
+            raise SrnnError(f"active must be {count} booleans, one for each stream.")
         if self._scores is None:
             self._scores = RunningScores(self.policy.loss, self.policy.start, count, x.shape[1])
         which = np.flatnonzero(mask)
@@ -187,7 +187,7 @@ class Deciding:
         return self.classes.copy()
 
     def reset(self, active: npt.ArrayLike | None = None) -> None:
-        """All streams, or those of a mask (n,), begin a new sequence."""
+        """Begin a new sequence in all streams, or in those of a mask (n,)."""
         which = np.arange(len(self.classes)) if active is None else np.flatnonzero(np.asarray(active))
         self._before[which], self._row[which], self.classes[which], self.guesses[which] = -1, 0, -1, -1
         if self._scores is not None:
@@ -200,21 +200,21 @@ def first_exit(
     patiences: Sequence[int],
     earliest: Sequence[int] = (1,),
 ) -> list[npt.NDArray[np.int64]]:
-    """The first step (B,) at which the same class has been sure ``patience`` steps in a row, none of these before step number
-    ``earliest`` (from 1); -1: never. For each patience, and within it for each earliest."""
+    """The first step (B,) at which the same class has been sure for ``patience`` consecutive steps, none of them before step
+    number ``earliest`` (from 1); -1: never. For each patience, and within it for each earliest."""
     step = np.arange(predicted.shape[1])
     goes_on = np.zeros_like(sure)
     goes_on[:, 1:] = sure[:, 1:] & sure[:, :-1] & (predicted[:, 1:] == predicted[:, :-1])
     begun = np.maximum.accumulate(np.where(goes_on, 0, step), axis=1)
     in_a_row = np.where(sure, step - begun + 1, 0)
-    found = []
+    steps = []
     for patience in patiences:
         long_enough = in_a_row >= patience
         for first in earliest:
             begin = first + patience - 2
             hit = long_enough[:, begin:]
-            found.append(np.where(hit.any(1), hit.argmax(1) + begin, -1) if hit.shape[1] else np.full(len(hit), -1))
-    return found
+            steps.append(np.where(hit.any(1), hit.argmax(1) + begin, -1) if hit.shape[1] else np.full(len(hit), -1))
+    return steps
 
 
 def _whole(value: object, least: int) -> bool:

@@ -1,4 +1,4 @@
-"""What training made of the time constants: their values at the start and now."""
+"""How training changed the time constants: their values before and after."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ...nn.network import SRNN, Layer
 
 Values = npt.NDArray[np.float64]
 WIDE = 20.0
-"""Ratio of the longest to the shortest time constant from which bins grow by a constant factor."""
+"""Ratio of the longest to the shortest time constant above which bins grow by a constant factor."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many neurons have which time constant."""
+    """Histogram of the time constants of a layer's neurons."""
 
     edges: Values
     """(bins + 1,) in steps."""
     now: list[int]
     initial: list[int] | None
-    """At the start; None where that is not known."""
+    """Before training; None if unknown."""
     log: bool
-    """Bins grow by a constant factor, because the range is wide; else they are of one width."""
+    """Whether bins grow by a constant factor, because the range is wide; else all have the same width."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,20 @@ class TimeConstants:
     name: str
     """"layers.0.tau_mem"."""
     is_trained: bool
-    """Whether the optimiser may change it."""
+    """Whether the optimiser trains it."""
     values: Values
     """(size,) now, in steps."""
     initial: Values | None
-    """(size,) at the start; None where that is not known."""
+    """(size,) before training; None if unknown."""
     step_ms: float | None
 
     @property
     def rms_change(self) -> float | None:
-        """Root of the mean squared change, in steps."""
+        """Root-mean-square change, in steps."""
         return None if self.initial is None else float(np.sqrt(np.square(self.values - self.initial).mean()))
 
     def histogram(self, bins: int = 24) -> Histogram:
-        """How many neurons have which, now and at the start, over the range of both."""
+        """Histogram of the values now and before training, over the range of both."""
         both = _finite(self.values if self.initial is None else np.concatenate([self.values, self.initial]))
         log = bool(len(both) and both.min() > 0 and both.max() > WIDE * both.min())
         edges = np.geomspace(both.min(), both.max(), bins + 1) if log else np.histogram_bin_edges(both, bins)
@@ -75,29 +75,31 @@ class TimeConstants:
 def time_constants(
     network: Network, initial: Network | None = None, step_ms: float | None = None
 ) -> list[TimeConstants]:
-    """The time constants of every layer, the readout's last; none for a network of torch's cells.
+    """The time constants of every layer, the readout's last; empty for a network of torch's cells.
 
-    ``initial``: the same network before training (``recipe.build_network(task, run.seed)``).
-    SrnnError where the two are not of one architecture.
+    ``initial``: the network before training (``recipe.build_network(task, run.seed)``).
+    SrnnError when the two architectures differ.
     """
     if not isinstance(network, SRNN):
         return []
     now = network.time_constants()
     before = initial.time_constants() if isinstance(initial, SRNN) else {}
     if before and {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in before.items()}:
-        raise SrnnError("The initial network is of another architecture: its time constants do not fit.")
-    found = []
+        raise SrnnError("The initial network has a different architecture: its time constants do not match.")
+    constants = []
     for name, values in now.items():
         layer, _, tau = name.rpartition(".")
         module = network.get_submodule(layer)
         assert isinstance(module, Layer)
         start = before[name].double().cpu().numpy() if before else None
-        found.append(TimeConstants(name, tau in module.neuron.trained, values.double().cpu().numpy(), start, step_ms))
-    return found
+        constants.append(
+            TimeConstants(name, tau in module.neuron.trained, values.double().cpu().numpy(), start, step_ms)
+        )
+    return constants
 
 
 def _finite(values: Values) -> Values:
-    """Without what is no number: some published time constants are none."""
+    """The finite values: some published time constants are not finite."""
     return values[np.isfinite(values)]
 
 

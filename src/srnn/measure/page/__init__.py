@@ -1,11 +1,11 @@
-"""A page for a run, and one for several side by side: a single HTML file that needs nothing else.
+"""A page for one run, and one that compares several runs: a self-contained HTML file.
 
-    content = report_content(Path("runs/ecg"), "validation")      # every number, for JSON
+    content = report_content(Path("runs/ecg"), "validation")      # all numbers, ready for JSON
     write_page(content, Path("runs/ecg/report.html"))
 
-``content.py`` and ``comparison.py`` measure, ``samples.py`` records real sequences, ``packing.py`` makes arrays small, and
-``document.py`` puts the file together from ``assets/`` (one style sheet, scripts without a framework). docs/report.md explains
-the page.
+``content.py`` and ``comparison.py`` measure, ``samples.py`` records real sequences, ``packing.py`` encodes arrays compactly, and
+``document.py`` assembles the file from ``assets/`` (one style sheet, scripts without a framework). docs/report.md explains the
+page.
 """
 
 from .comparison import comparison_content

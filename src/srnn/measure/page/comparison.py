@@ -1,4 +1,4 @@
-"""What the page of a comparison says, as one object for JSON: several runs of one task side by side."""
+"""The content of a comparison page, as one object for JSON: several runs of one task side by side."""
 
 from __future__ import annotations
 
@@ -24,20 +24,18 @@ def comparison_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Runs of one task, each measured anew on the split. SrnnError for fewer than two, or runs of several tasks."""
+    """Compare runs of one task, each measured anew on the split. SrnnError for fewer than two, or runs of different tasks."""
     if len(folders) < 2:
-        raise SrnnError(
-            "Name at least two run folders to compare; a single run has a page of its own: srnn report RUN."
-        )
+        raise SrnnError("Name at least two run folders to compare; for a single run use srnn report RUN.")
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise SrnnError("A run folder comes twice; name each once.")
+        raise SrnnError("A run folder is listed twice; name each once.")
     names = short_names(folders)
     runs = [Run.open(folder) for folder in folders]
     energy = compare_energy(list(folders), split=split, data_dir=data_dir)  # refuses runs of several tasks
     described: list[dict[str, Any]] = []
     for name, run, report in zip(names, runs, energy["networks"], strict=True):
         trained = run.trained()
-        found = analyse(trained, split, data_dir=data_dir, options=analysis_options(trained, options))
+        analysis = analyse(trained, split, data_dir=data_dir, options=analysis_options(trained, options))
         logged = training(run)
         report["name"] = name
         described.append(
@@ -45,11 +43,11 @@ def comparison_content(
                 "name": name,
                 "seed": run.seed,
                 "network": describe_network(trained.network, run),
-                "measures": measures(name, found, report, run),
-                "recall": found.classes.recall,
-                "anytime": None if found.anytime is None else found.anytime.accuracy,
-                "anytime_labelled": None if found.anytime is None else found.anytime.accuracy_labelled,
-                "exit": None if found.exit is None else [point.to_dict() for point in found.exit.curve],
+                "measures": measures(name, analysis, report, run),
+                "recall": analysis.classes.recall,
+                "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
+                "anytime_labelled": None if analysis.anytime is None else analysis.anytime.accuracy_labelled,
+                "exit": None if analysis.exit is None else [point.to_dict() for point in analysis.exit.curve],
                 "epochs": [_epoch(record) for record in logged["epochs"]],
                 "best_epoch": logged["best_epoch"],
             }
@@ -70,15 +68,16 @@ def comparison_content(
     )
 
 
-def measures(name: str, found: Analysis, energy: dict[str, Any] | None, run: Run) -> dict[str, Any]:
-    """The numbers by which runs are compared; None where one has no meaning for a run.
+def measures(name: str, analysis: Analysis, energy: dict[str, Any] | None, run: Run) -> dict[str, Any]:
+    """The numbers by which runs are compared; None where one does not apply to a run.
 
-    Analog neurons do not spike: of them ``activity`` is the share of outputs that are not 0, and ``analog_operations_per_step``
-    how often such an output, or an input, is multiplied at a synapse. Neither is a rival of ``firing_rate`` or ``sops_per_step``.
+    Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0, and
+    ``analog_operations_per_step`` how often such an output, or an input, is multiplied at a synapse. Neither is comparable with
+    ``firing_rate`` or ``sops_per_step``.
     """
-    report, result = found.evaluation.report, training(run)["result"] or {}
-    activity = None if found.activity is None else found.activity.to_dict()
-    chosen = None if found.exit is None or found.exit.policy.confidence is None else found.exit.result
+    report, result = analysis.evaluation.report, training(run)["result"] or {}
+    activity = None if analysis.activity is None else analysis.activity.to_dict()
+    chosen = None if analysis.exit is None or analysis.exit.policy.confidence is None else analysis.exit.result
     models = {} if energy is None else energy["models"]
     rate = None if report["firing_rate"] is None else report["firing_rate"]["mean"]
     sops, spiking = (None, True) if activity is None else (activity["sops_per_step"], activity["spiking"])
@@ -87,8 +86,8 @@ def measures(name: str, found: Analysis, energy: dict[str, Any] | None, run: Run
         "accuracy": report["accuracy"],
         "accuracy_labelled": report.get("accuracy_labelled"),
         "accuracy_without_silence": report.get("accuracy_without_silence"),
-        "balanced_accuracy": found.classes.balanced_accuracy,
-        "settled_steps": None if found.anytime is None else found.anytime.settled(),
+        "balanced_accuracy": analysis.classes.balanced_accuracy,
+        "settled_steps": None if analysis.anytime is None else analysis.anytime.settled(),
         "exit_accuracy": None if chosen is None else chosen.accuracy,
         "exit_mean_steps": None if chosen is None else chosen.mean_steps,
         "firing_rate": rate if spiking else None,
@@ -102,9 +101,9 @@ def measures(name: str, found: Analysis, energy: dict[str, Any] | None, run: Run
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Only what differs: {"key": "training.optimizer.lr", "values": [...]}, a value for each; None where one has no such key.
+    """The settings that differ: {"key": "training.optimizer.lr", "values": [...]}, one value for each; None for a missing key.
 
-    A mapping in which nothing stands says no more than one that is not there.
+    An empty mapping is equivalent to a missing one.
     """
     flat = [_flat(one) for one in settings]
     keys = list(dict.fromkeys(key for one in flat for key in one))
@@ -119,10 +118,10 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """The recipe without its note, which sets nothing."""
+    """The recipe without its note, which has no effect."""
     return {name: value for name, value in run.recipe.to_dict().items() if name != "note"}
 
 
 def _epoch(record: dict[str, Any]) -> dict[str, Any]:
-    """What is drawn of an epoch."""
+    """The values of an epoch that are drawn."""
     return {name: record[name] for name in ("epoch", "train", "validation") if name in record}

@@ -1,4 +1,4 @@
-"""What the page of a run says, as one object for JSON: the page embeds it, and ``srnn report --json`` prints it."""
+"""The content of a run's page, as one object for JSON: the page embeds it, and ``srnn report --json`` prints it."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ def report_content(
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """All about a run. Reads the split, and validation where an exit policy has to be chosen.
+    """Collect all about a run. Reads the split, and validation where an exit policy has to be chosen.
 
     Args:
-        samples: real sequences that can be watched step by step.
-        baselines: what the energy is compared with: run folders, and names of untrained baselines of the same sizes. None: an
-            LSTM, unless the run is itself one of torch's cells.
-        options: of the analysis.
+        samples: number of real sequences that can be watched step by step.
+        baselines: networks to compare the energy with: run folders, and names of untrained baselines of the same sizes. None:
+            an LSTM, unless the run itself is a network of torch's cells.
+        options: options of the analysis.
 
-    Raises SrnnError for a folder that is no trained run, and for data that are missing.
+    Raises SrnnError for a folder that is not a trained run, and for missing data.
     """
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
@@ -57,7 +57,7 @@ def report_content(
     names = default_baselines(run) if baselines is None else list(baselines)
     others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
     check_baselines([name for name in names if name not in others])
-    found = analyse(
+    analysis = analyse(
         trained, split, data_dir=data_dir,
         initial=run.untrained(task), options=analysis_options(trained, options),
     )  # fmt: skip
@@ -67,12 +67,12 @@ def report_content(
     shown = [*short_names([folder, *map(Path, others)]), *(name for name in names if name not in others)]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
         report["name"] = row["name"] = name
-    policy = found.exit.policy if found.exit is not None and found.exit.policy.confidence is not None else None
+    policy = analysis.exit.policy if analysis.exit is not None and analysis.exit.policy.confidence is not None else None
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
         watched = take_samples(
             trained, Sequences(task, split, data_dir), task.load(split, data_dir).groups, samples,
-            activity=found.activity, policy=policy,
+            activity=analysis.activity, policy=policy,
         )  # fmt: skip
     return plain(
         {
@@ -82,8 +82,8 @@ def report_content(
             "input_names": ECG_LEADS if is_ecg(task) and task.inputs == len(CHANNELS) else None,
             "task": describe_task(task, run),
             "network": describe_network(network, run),
-            "evaluation": found.to_dict(),
-            "histograms": [histogram(one) for one in found.time_constants],
+            "evaluation": analysis.to_dict(),
+            "histograms": [histogram(one) for one in analysis.time_constants],
             "training": training(run),
             "energy": energy,
             "samples": watched,
@@ -94,19 +94,19 @@ def report_content(
 
 
 def default_baselines(run: Run) -> list[str]:
-    """An LSTM of the same sizes, for a spiking network."""
+    """The default baselines: an LSTM of the same sizes, for a spiking network."""
     return ["lstm"] if run.recipe.network.model == "srnn" else []
 
 
 def check_baselines(names: Sequence[str]) -> None:
-    """SrnnError unless each is a baseline's name."""
+    """SrnnError unless each is the name of a baseline."""
     for name in names:
         if name not in BASELINES:
             raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
 
 
 def analysis_options(trained: Trained, options: AnalysisOptions | None) -> AnalysisOptions:
-    """The options that were given, or those that suit the network."""
+    """The given options, or defaults that suit the network."""
     return options or AnalysisOptions(early_exit=can_exit(trained))
 
 
@@ -125,7 +125,7 @@ def describe_task(task: Task, run: Run) -> dict[str, Any]:
 
 
 def describe_network(network: Network, run: Run) -> dict[str, Any]:
-    """In words, and its sizes."""
+    """A short description of the network, and its sizes."""
     config = run.recipe.network
     return {
         "model": config.model,
@@ -148,7 +148,7 @@ def _neuron_name(network: Network, number: int) -> str:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them all apart."""
+    """The last parts of the paths, as many as are needed to distinguish them all."""
     parts = [folder.resolve().parts for folder in folders]
     for count in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-count:]) for part in parts]
@@ -158,14 +158,14 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 
 
 def histogram(one: TimeConstants) -> dict[str, Any]:
-    """How many neurons have which time constant, now and at the start."""
-    found = one.histogram(HISTOGRAM_BINS)
-    edges = found.edges.tolist()
-    return {"name": one.name, "log": found.log, "edges": edges, "now": found.now, "initial": found.initial}
+    """Histogram of a layer's time constants, now and before training, for JSON."""
+    counts = one.histogram(HISTOGRAM_BINS)
+    edges = counts.edges.tolist()
+    return {"name": one.name, "log": counts.log, "edges": edges, "now": counts.now, "initial": counts.initial}
 
 
 def training(run: Run) -> dict[str, Any]:
-    """What training logged an epoch, and the epoch that validation chose."""
+    """The values that training logged for each epoch, and the epoch that validation chose."""
     epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
     result = read_object(run.path / "result.json") if (run.path / "result.json").is_file() else None
@@ -175,7 +175,7 @@ def training(run: Run) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The same without what JSON has no word for: numbers that are not finite become null."""
+    """Replace what JSON cannot represent: numbers that are not finite become null."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

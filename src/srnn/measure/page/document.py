@@ -1,4 +1,4 @@
-"""One HTML file from an object for JSON and the files in ``assets/``. It needs no network and says so to the browser."""
+"""One HTML file from an object for JSON and the files in ``assets/``. It needs no network, and forbids the browser to use one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCRIPTS = {
 
 
 def page(content: dict[str, Any]) -> str:
-    """The page of a ``report_content`` or ``comparison_content``."""
+    """The HTML page of a ``report_content`` or ``comparison_content``."""
     title = content["name"] if content["kind"] == "report" else "comparison of " + ", ".join(
         run["name"] for run in content["runs"]
     )  # fmt: skip
@@ -27,7 +27,7 @@ def page(content: dict[str, Any]) -> str:
         "title": html.escape(one_line(f"srnn: {title}")),
         "style": _asset("style.css"),
         "script": "\n".join(_asset(name) for name in SCRIPTS[content["kind"]]),
-        # "<" could end the script element; in JSON it only stands in strings, where it can be written otherwise.
+        # "<" could end the script element; in JSON it only occurs in strings, where it can be escaped.
         "data": to_json(content).replace("<", "\\u003c"),
     }
     text = _asset("page.html")
@@ -37,12 +37,12 @@ def page(content: dict[str, Any]) -> str:
 
 
 def to_json(content: dict[str, Any]) -> str:
-    """In one line."""
+    """JSON on one line."""
     return json.dumps(content, allow_nan=False, separators=(",", ":"))
 
 
 def write_page(content: dict[str, Any], path: Path) -> None:
-    """Write the page, whole or not at all. SrnnError when it cannot be written."""
+    """Write the page atomically. SrnnError when it cannot be written."""
     if path.is_dir():
         raise SrnnError(f"{path} is a folder; name a file with --out.")
     with whole_file(path, parents=True) as file:

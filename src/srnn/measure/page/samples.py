@@ -1,6 +1,6 @@
-"""Real sequences of a split, step by step: what went in, what the neurons did, what the network believed.
+"""Real sequences of a split, step by step: the input, the activity of the neurons, the probabilities of the classes.
 
-Which ones: spread evenly over the split, ordered by class where a sequence has one. How well the network does plays no part.
+They are spread evenly over the split, ordered by class where a sequence has one, whatever the network's accuracy on them.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from ..analysis import Activity
 
 BUDGET = 1_500_000
-"""Bytes that all samples together may take before they are written as text; longer sequences are cut."""
+"""Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
 MOST_STEPS = 4000
-"""Steps of a sequence that are shown at most: more than that no screen can show."""
+"""Max steps of a sequence that are shown: no screen can show more."""
 WATCHED = 3
-"""Neurons of each hidden layer whose membrane is shown."""
+"""Number of neurons of each hidden layer whose membrane potential is shown."""
 
 Array = npt.NDArray[Any]
 
 
 def sample_indices(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Up to ``count`` sequences of labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
+    """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
     order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
     shown = min(count, len(y))
     return order[(2 * np.arange(shown) + 1) * len(y) // max(2 * shown, 1)]  # the middles of equal parts
@@ -52,12 +52,12 @@ def take_samples(
     activity: Activity | None = None,
     policy: ExitPolicy | None = None,
 ) -> dict[str, Any]:
-    """What the page's player shows: ``watched`` neurons of each hidden layer, and the ``sequences``.
+    """The content of the page's player: ``watched`` neurons of each hidden layer, and the ``sequences``.
 
     Args:
-        groups: what each sequence of the split comes from, if that is known.
-        count: how many sequences, at most.
-        activity: rates on the split, by which neurons are chosen: the busiest, the one in the middle, the laziest that fires.
+        groups: the origin of each sequence of the split, if known.
+        count: max number of sequences.
+        activity: rates on the split, by which neurons are chosen: the most active, the median, and the least active that fires.
         policy: marks where the network would decide early.
     """
     network, loss = trained.network, trained.loss
@@ -88,7 +88,7 @@ def take_samples(
 
 
 class _Recorded(NamedTuple):
-    """What the network made of B sequences, on the processor."""
+    """The network's outputs for B sequences, on the CPU."""
 
     x: Tensor
     """(B, T, C), dense."""
@@ -96,11 +96,11 @@ class _Recorded(NamedTuple):
     lengths: Tensor | None
     output: Tensor
     layers: tuple[LayerResult, ...]
-    """The hidden ones."""
+    """The hidden layers."""
 
     @property
     def steps(self) -> list[int]:
-        """Valid steps of each sequence."""
+        """Number of valid steps of each sequence."""
         return [self.x.shape[1]] * len(self.x) if self.lengths is None else self.lengths.tolist()
 
 
@@ -123,7 +123,7 @@ def _substeps(network: Network) -> int:
 
 
 def _beliefs(network: Network, loss: Loss, given: Tensor) -> npt.NDArray[np.float64]:
-    """(B, T, C): probabilities of the classes, at each step from what was read until then."""
+    """(B, T, C): probabilities of the classes, at each step from the steps read so far."""
     output = given.double().numpy()
     if loss.per_step or is_bidirectional(network):
         return softmax(output)
@@ -131,7 +131,7 @@ def _beliefs(network: Network, loss: Loss, given: Tensor) -> npt.NDArray[np.floa
 
 
 def _outcome(loss: Loss, run: _Recorded, row: int) -> dict[str, Any]:
-    """The true class and the decision; with a label at every step how many of the labelled steps that count are right."""
+    """The true class and the decision; with a label at every step, how many of the labelled steps that count are right."""
     output, lengths = run.output, run.lengths
     if not loss.per_step:
         predicted = int(loss.scores(output, lengths).argmax(-1)[row])
@@ -143,8 +143,8 @@ def _outcome(loss: Loss, run: _Recorded, row: int) -> dict[str, Any]:
 
 
 def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]]:
-    """Of each hidden layer: its name, kind and size, and the neurons whose membranes are shown, the busiest first."""
-    found = []
+    """For each hidden layer its name, kind and size, and the neurons whose membranes are shown, the most active first."""
+    layers = []
     for number, layer in enumerate(network.layers):
         one = layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer
         spiking = isinstance(network, SRNN) and one.neuron.emission == "spike"  # type: ignore[union-attr]
@@ -156,14 +156,14 @@ def _watched(network: Network, activity: Activity | None) -> list[dict[str, Any]
             order = order[rates[order] > 0] if (rates > 0).any() else order
             places = np.linspace(0, len(order) - 1, min(WATCHED, len(order)))
             neurons = order[np.rint(places).astype(np.int64)].tolist()
-        found.append(
+        layers.append(
             {"name": f"layers.{number}", "kind": kind, "size": int(layer.size), "spiking": spiking, "neurons": neurons}  # type: ignore[arg-type]
         )
-    return found
+    return layers
 
 
 def _bytes_per_step(network: Network, run: _Recorded, watched: list[dict[str, Any]]) -> int:
-    """Of one sequence, before base64, about."""
+    """Approximate number of bytes of one sequence, before base64."""
     binary = bool(((run.x == 0) | (run.x.abs() == 1)).all())
     size = run.x.shape[2] // (4 if binary else 1)
     for layer in watched:
@@ -177,30 +177,30 @@ def _arrays(
 ) -> dict[str, Any]:
     """The first ``steps`` steps of one sequence, packed."""
     x = run.x[row, :steps].numpy()
-    found: dict[str, Any] = {"input": _input(x), "probabilities": pack_levels(believed[:steps], fine=True)}
+    sample: dict[str, Any] = {"input": _input(x), "probabilities": pack_levels(believed[:steps], fine=True)}
     if loss.per_step:
-        found["labels"] = pack_numbers(run.y[row, :steps].numpy())
-        found["decisions"] = pack_numbers(run.output[row, :steps].argmax(-1).numpy())
+        sample["labels"] = pack_numbers(run.y[row, :steps].numpy())
+        sample["decisions"] = pack_numbers(run.output[row, :steps].argmax(-1).numpy())
     elif not is_bidirectional(network):
         lengths = None if run.lengths is None else run.lengths[row : row + 1]
-        found["decisions"] = pack_numbers(prefixes(loss, run.output[row : row + 1], lengths).predicted[0, :steps])
+        sample["decisions"] = pack_numbers(prefixes(loss, run.output[row : row + 1], lengths).predicted[0, :steps])
     inner = steps * _substeps(network)
-    found["layers"] = [pack_activity(layer.output[row, :inner].cpu().numpy()) for layer in run.layers]
-    found["membranes"] = []
+    sample["layers"] = [pack_activity(layer.output[row, :inner].cpu().numpy()) for layer in run.layers]
+    sample["membranes"] = []
     for layer, given in zip(watched, run.layers, strict=True):
         if not layer["neurons"]:
-            found["membranes"].append(None)
+            sample["membranes"].append(None)
             continue
         prefix = "forward." if is_bidirectional(network) else ""
         u, v = (given.traces[prefix + name][row][:inner, layer["neurons"]].cpu().numpy() for name in ("u", "v"))
-        # A spike comes where the drive v = u - threshold is above 0: so is the threshold known, moving or not.
+        # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold, moving or not.
         threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
-        found["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
-    return found
+        sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
+    return sample
 
 
 def _input(x: Array) -> dict[str, Any]:
-    """Events as bits, those of the other sign apart; else levels."""
+    """Events as bits, those of either sign separately; else levels."""
     if not bool(((x == 0) | (np.abs(x) == 1)).all()):
         return {"kind": "analog", "values": pack_levels(x)}
     return {"kind": "events", "values": pack_bits(x > 0), "negative": pack_bits(x < 0) if (x < 0).any() else None}

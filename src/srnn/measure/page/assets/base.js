@@ -89,7 +89,7 @@ function unpack(packed) {
   return { type: packed.type, rows, columns, low: packed.low, high: packed.high, get: (row, column = 0) => read(row * columns + column) };
 }
 
-// ---- light and dark, sizes: what is drawn registers itself and is drawn again when either changes --------------------------------------
+// ---- light and dark, sizes: drawings register themselves and are redrawn when either changes --------------------------------------
 
 const drawings = new Map();
 const observer = new ResizeObserver(entries => entries.forEach(({ target }) => {

@@ -5,9 +5,9 @@ const RUNS = DATA.runs, TASK = DATA.task, colour = i => `var(--c${i % 9})`, dash
 const MEASURES = [
   ["accuracy", "accuracy", percent, 1], ["accuracy_labelled", "accuracy, labelled steps", percent, 1], ["accuracy_without_silence", "accuracy without silence", percent, 1],
   ["balanced_accuracy", "mean recall", percent, 1], ["settled_steps", "steps until the accuracy has settled", short, -1], ["exit_accuracy", "accuracy with early exit", percent, 1], ["exit_mean_steps", "steps read with early exit", short, -1],
-  ["firing_rate", "firing rate, spikes per neuron and step", short, -1], ["activity", "analog neurons: share of outputs not 0", short, -1],
-  ["sops_per_step", "synaptic operations a step", short, -1], ["analog_operations_per_step", "analog neurons: operations of these a step", short, -1], ["parameters", "parameters", whole, -1],
-  ["energy_paper", "energy of a step, paper's rules", energy, -1], ["energy_fp32", "energy of a step, fp32", energy, -1], ["energy_neurobench", "energy of a step, NeuroBench", energy, -1], ["energy_memory", "energy of a step, with memory", energy, -1],
+  ["firing_rate", "firing rate, spikes per neuron and step", short, -1], ["activity", "analog neurons: fraction of outputs not 0", short, -1],
+  ["sops_per_step", "synaptic operations per step", short, -1], ["analog_operations_per_step", "analog neurons: their operations per step", short, -1], ["parameters", "parameters", whole, -1],
+  ["energy_paper", "energy per step, paper's rules", energy, -1], ["energy_fp32", "energy per step, fp32", energy, -1], ["energy_neurobench", "energy per step, NeuroBench", energy, -1], ["energy_memory", "energy per step, with memory", energy, -1],
   ["training_seconds", "training", seconds, 0],
 ];
 
@@ -19,7 +19,7 @@ function measuresSection() {
     const best = better && known.length > 1 && new Set(known).size > 1 ? (better > 0 ? Math.max(...known) : Math.min(...known)) : null;
     rows.push([title, ...values.map((v, i) => ({ text: text(v), best: best !== null && v === best, key: `runs.${i}.measures.${key}` }))]);
   }
-  section("measures", "Measures", `On the ${DATA.split} split. A star marks the best of a row. Energies are estimates.`, table(null, ["", ...RUNS.map(run => run.name)], rows, "measures"));
+  section("measures", "Measures", `On the ${DATA.split} split. A star marks the best in each row. Energies are estimates.`, table(null, ["", ...RUNS.map(run => run.name)], rows, "measures"));
 }
 
 function curvesSection() {
@@ -35,7 +35,7 @@ function curvesSection() {
   section("curves", "Curves", null, el("div", { class: "columns" }, [
     training("accuracy", "Validation accuracy over training", { text: share }), sameLoss && training("loss", "Validation loss over training", {}),
     labelled.length && overTime("Accuracy over time, labelled steps", "of all labelled steps so far, from the first at which labels differ", labelled),
-    anytime.length && overTime(labelled.length ? "The same of all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: its beginning may tell nothing` : TASK.per_step ? "of all steps so far" : "had the signal ended there", anytime),
+    anytime.length && overTime(labelled.length ? "Accuracy over time, all steps" : "Accuracy over time", labelled.length ? `those without a label count as ${TASK.unlabelled_class}, by convention: its beginning may be meaningless` : TASK.per_step ? "of all steps so far" : "if the signal ended there", anytime),
     exits.length && plot({ title: "Early exit: accuracy against time", x: { label: "mean steps read" }, y: { label: "accuracy", max: 1, text: share }, series: exits, height: 260, legend: true }),
   ].filter(Boolean)));
 }
@@ -47,7 +47,7 @@ function classesSection() {
 
 function energySection() {
   const host = el("div", {}), models = ["paper", "fp32", "neurobench", "memory"].filter(m => DATA.energy.networks.some(n => n.models[m]));
-  const show = model => host.replaceChildren(plot({ title: "Energy of a step against error", subtitle: "better is to the lower left", x: { label: "energy of a step", log: true, text: energy }, y: { label: "error", text: share }, height: 320, pad: true, labels: RUNS.length <= 9, legend: true,
+  const show = model => host.replaceChildren(plot({ title: "Energy per step against error", subtitle: "lower left is better", x: { label: "energy per step", log: true, text: energy }, y: { label: "error", text: share }, height: 320, pad: true, labels: RUNS.length <= 9, legend: true,
     series: DATA.energy.networks.map((one, i) => ({ name: RUNS[i].name, x: [one.models[model] ? one.models[model].energy_pj.step : null], y: [one.models[model] && one.accuracy != null ? 1 - one.accuracy : null], colour: colour(i), points: true })) }));
   show(models.includes("fp32") ? "fp32" : models[0]);
   section("energy", "Energy against error", "Counted operations times prices; nothing was measured on a device.", chips("model", "Energy by", models.map(m => [m, { paper: "the paper's rules", fp32: "fp32", neurobench: "NeuroBench", memory: "with memory" }[m]]), models.includes("fp32") ? "fp32" : models[0], show), host);
@@ -56,7 +56,7 @@ function energySection() {
 function differencesSection() {
   const word = value => value === null || value === undefined ? NONE : typeof value === "object" ? JSON.stringify(value) : String(value);
   const block = (title, rows, none) => rows.length ? table(title, ["", ...RUNS.map(run => run.name)], rows.map(row => [row.key, ...row.values.map(v => ({ text: word(v), words: true }))]), "settings") : el("p", { class: "lead" }, none);
-  section("differences", "What differs", "Only settings that are not the same everywhere.", el("div", { class: "stack" }, block("Recipes", DATA.recipes, "All runs have the same recipe."), block("Environments", DATA.environments, "All runs have the same environment.")));
+  section("differences", "What differs", "Only settings that differ between runs.", el("div", { class: "stack" }, block("Recipes", DATA.recipes, "All runs have the same recipe."), block("Environments", DATA.environments, "All runs have the same environment.")));
 }
 
 (function comparison() {

@@ -1,4 +1,4 @@
-// Real sequences, step by step: a slider moves through input, labels, spikes, membranes and beliefs. What is still to come is dimmed.
+// Real sequences, step by step: a slider moves through input, labels, spikes, membranes and probabilities. Future steps are dimmed.
 
 const CLASSES = DATA.task.class_names;
 // Ten colours; the flat stretch between two heart beats is grey.
@@ -90,7 +90,7 @@ function player(samples) {
   drawIn(tracks, redraw);
 
   const made = el("div", {},
-    chips("sample", DATA.task.per_step ? "Sequence · labelled steps it has right" : "Sequence · true class", sequences.map((one, i) => [i, name(one)]), 0, choose),
+    chips("sample", DATA.task.per_step ? "Sequence · correct labelled steps" : "Sequence · true class", sequences.map((one, i) => [i, name(one)]), 0, choose),
     el("div", { class: "controls" }, play, back, on, clock, el("label", {}, "in view", view)),
     el("div", { class: "player" }, el("div", {}, slider, tracks), el("div", { class: "now" }, verdict, truth, beliefs)), note);
   choose(0);
@@ -120,14 +120,14 @@ function makeTracks(sample, watched, substeps) {
   else add("Input", input.values.columns > 1 ? `${whole(input.values.columns)} channels, ${short(input.values.low)} (light) to ${short(input.values.high)} (dark)` : `${short(input.values.low)} to ${short(input.values.high)}`, input.values.columns > 1 ? rows(input.values.columns) : 60, input.values.columns > 1 ? heat(input.values, "--ink", 1) : lines(input.values, [0], ["--ink"], 1));
   if (sample.labels) {
     add("True class", "", 20, band(sample.labels));
-    add("Decision", DATA.network.bidirectional ? "at each step, read from both ends" : "at each step, from what was read until then", 20, band(sample.decisions));
+    add("Decision", DATA.network.bidirectional ? "at each step, bidirectional" : "at each step, from the steps read so far", 20, band(sample.decisions));
   }
   sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units`, rows(layer.columns),
     layer.type === "bits" ? raster([layer], [`--c${[0, 2, 3, 6][i % 4]}`], substeps) : heat(layer, `--c${[0, 2, 3, 6][i % 4]}`, substeps)));
-  sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the busiest" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the laziest that fires" : "the laziest that is ever above 0" : "in the middle") + (layer.threshold ? "; dashed: its threshold" : ""), 52,
+  sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" : ""), 52,
     membrane(layer, n, sample.layers[i], neuron, `--c${[0, 2, 3, 6][i % 4]}`, substeps))));
   const many = CLASSES.length > 12;
-  add("Belief in each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "had the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
+  add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
     many ? heat(sample.probabilities, "--accent", 1) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps));
   add("", "", 20, axis, true);
   return found;

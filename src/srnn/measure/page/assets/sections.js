@@ -11,11 +11,11 @@ function tiles() {
   const add = (name, key, value, more) => items.push(el("div", { class: "tile" }, el("dt", {}, name), el("dd", { class: "value", "data-key": key }, value), more && el("dd", { class: "more" }, more)));
   const also = EVALUATION.accuracy_without_silence != null ? `${percent(EVALUATION.accuracy_without_silence)} without silence` : EVALUATION.accuracy_labelled != null ? `${percent(EVALUATION.accuracy_labelled)} of the labelled steps` : `of ${whole(EVALUATION.n_sequences)} sequences`;
   add("Accuracy", "evaluation.accuracy", percent(EVALUATION.accuracy), also);
-  add(rate && !SPIKING ? "Activity" : "Firing rate", "evaluation.firing_rate.mean", rate ? short(rate.mean) : NONE, !rate ? "it does not spike" : SPIKING ? "spikes per neuron and step" : "share of outputs that are not 0; it does not spike");
+  add(rate && !SPIKING ? "Activity" : "Firing rate", "evaluation.firing_rate.mean", rate ? short(rate.mean) : NONE, !rate ? "it does not spike" : SPIKING ? "spikes per neuron and step" : "fraction of outputs that are not 0; it does not spike");
   add("Parameters", "evaluation.parameters", whole(EVALUATION.parameters), `${short(first.footprint_bytes / 1024)} KiB of memory`);
   for (const [model, what] of [["fp32", "operations"], ["memory", "with memory"]]) {
     const own = first.models[model], its = other && other.models[model];
-    add(`Energy of a step, ${what}`, `energy.networks.0.models.${model}.energy_pj.step`, energy(own && own.energy_pj.step),
+    add(`Energy per step, ${what}`, `energy.networks.0.models.${model}.energy_pj.step`, energy(own && own.energy_pj.step),
       its ? `${other.name}: ${energy(its.energy_pj.step)}, ${times(ratio.energy[model])}` : "estimated, not measured on a device");
   }
   if (EVALUATION.exit && EVALUATION.exit.policy.confidence != null) add("Early exit", "evaluation.exit.result.mean_steps", `${short(EVALUATION.exit.result.mean_steps)} steps`, `of ${short(EVALUATION.exit.waiting.mean_steps)}; accuracy ${percent(EVALUATION.exit.result.accuracy)}`);
@@ -30,7 +30,7 @@ function classes() {
   const words = [`Mean recall ${percent(report.balanced_accuracy)}.`];
   if (report.frame_error_rate != null) words.push(`Frame error rate ${percent(report.frame_error_rate)}.`);
   if (report.accuracy_without_silence != null) words.push(`Accuracy without silence ${percent(report.accuracy_without_silence)}.`);
-  section("classes", "Classes", "What is taken for what. A row is a true class, a column what the network said; shares are of the row.",
+  section("classes", "Classes", "Confusions. A row is a true class, a column a predicted one; fractions are of the row.",
     el("div", { class: "columns" }, names.length <= 12 ? confusionTable(report) : confusionPicture(report), recall), el("p", { class: "note" }, words.join(" ")));
 }
 
@@ -74,25 +74,25 @@ function overTime() {
   const steps = curve.accuracy.map((_, i) => i + 1), labelled = curve.accuracy_labelled, later = curve.labelled_from > 1;
   const line = (name, y, more) => ({ name, x: steps, y, colour: "var(--c0)", ...more }), alone = { colour: "var(--c4)", thin: true };
   const marks = curve.settled_steps && !curve.per_step ? [{ x: curve.settled_steps, text: `settled at ${curve.settled_steps}` }] : [];
-  const future = curve.online ? null : "the network reads from both ends: these decisions know the future";
+  const future = curve.online ? null : "the network is bidirectional: these decisions use the future";
   const add = (title, subtitle, series) => parts.push(plot({ title, subtitle: [subtitle, future].filter(Boolean).join("; ") || null, x: { label: axisLabel, min: 1, max: steps.length }, y: full, series, marks }));
-  if (!curve.per_step) add("Accuracy over time", null, [line("had it ended here", curve.accuracy)]);
-  else if (!labelled) add("Accuracy over time", null, [line("at this step alone", curve.at_step, alone), line("all steps so far", curve.accuracy)]);
+  if (!curve.per_step) add("Accuracy over time", null, [line("if it ended here", curve.accuracy)]);
+  else if (!labelled) add("Accuracy over time", null, [line("at this step only", curve.at_step, alone), line("all steps so far", curve.accuracy)]);
   else {
-    add("Accuracy over time, labelled steps", later && `from step ${curve.labelled_from} on; before it all labels are alike`, [line("at this step alone", curve.at_step_labelled, alone), line("all labelled steps so far", labelled)]);
-    add("The same of all steps", `those without a label count as ${DATA.task.unlabelled_class}, by convention${later ? `; before step ${curve.labelled_from} all labels are alike` : ""}`, [line("at this step alone", curve.at_step, alone), line("all steps so far", curve.accuracy)]);
+    add("Accuracy over time, labelled steps", later && `from step ${curve.labelled_from} on; before it all labels are equal`, [line("at this step only", curve.at_step_labelled, alone), line("all labelled steps so far", labelled)]);
+    add("Accuracy over time, all steps", `those without a label count as ${DATA.task.unlabelled_class}, by convention${later ? `; before step ${curve.labelled_from} all labels are equal` : ""}`, [line("at this step only", curve.at_step, alone), line("all steps so far", curve.accuracy)]);
   }
   if (curve.per_step && curve.after_change.some(v => v != null)) parts.push(plot({ title: "After a change of the true class", subtitle: "how fast the network follows", x: { label: `steps since the change` }, y: full, series: [{ name: "accuracy", x: curve.after_change.map((_, i) => i), y: curve.after_change, colour: "var(--c2)", area: true }] }));
   const found = EVALUATION.exit;
   if (found) {
     const points = [...found.curve].sort((a, b) => a.mean_steps - b.mean_steps), chosen = found.policy.confidence != null;
-    parts.push(plot({ title: "Early exit: accuracy against time", subtitle: "a point for each confidence at which the network would decide", x: { label: "mean steps read" }, y: { label: "accuracy", text: share, max: 1 }, series: [
+    parts.push(plot({ title: "Early exit: accuracy against time", subtitle: "one point for each confidence at which the network would decide", x: { label: "mean steps read" }, y: { label: "accuracy", text: share, max: 1 }, series: [
       { name: "any confidence", x: points.map(p => p.mean_steps), y: points.map(p => p.accuracy), colour: "var(--c5)" },
       chosen && { name: "chosen on validation", x: [found.result.mean_steps], y: [found.result.accuracy], colour: "var(--c1)", points: true },
       { name: "waiting for the end", x: [found.waiting.mean_steps], y: [found.waiting.accuracy], colour: "var(--c0)", points: true }].filter(Boolean) }));
   }
-  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} steps in a row` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${short(found.result.mean_steps)} steps on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
-  section("time", "Accuracy over time", (curve.per_step ? "How right the network is from the first step to the last." : "How right the network would be, had it to decide earlier.") + words, el("div", { class: "columns" }, parts), changeTimes());
+  const words = found && found.policy.confidence != null ? ` The policy decides at confidence ${found.policy.confidence}${found.policy.patience > 1 ? `, for ${found.policy.patience} consecutive steps` : ""}${found.policy.earliest > 1 ? `, not before step ${found.policy.earliest}` : ""}: ${percent(found.result.accuracy)} after ${short(found.result.mean_steps)} steps on average, instead of ${percent(found.waiting.accuracy)} after ${short(found.waiting.mean_steps)}.` : "";
+  section("time", "Accuracy over time", (curve.per_step ? "The network's accuracy from the first step to the last." : "The network's accuracy if it had to decide earlier.") + words, el("div", { class: "columns" }, parts), changeTimes());
 }
 
 /** Time to decision after a change of the true class. */
@@ -102,7 +102,7 @@ function changeTimes() {
   const wait = (mean, median) => mean == null ? NONE : { text: short(mean), more: [`median ${short(median)}`, inTime(mean, STEP_MS)].filter(Boolean).join("; ") };
   return el("div", { class: "below" }, table("Time to decision", ["confidence", "sure of a class", "steps until then", "then right", "sure and right", "steps until then"], found.points.map(one => [
     String(one.confidence), percent(one.reached, 1), wait(one.mean_steps, one.median_steps), percent(one.accuracy_reached, 1), percent(one.right, 1), wait(one.right_mean_steps, one.right_median_steps)]), "measures"),
-    el("p", { class: "note" }, `Steps after each of ${whole(found.changes)} changes of the true class until the network believes so much in a class, and in the true class, before the class changes again. Who is sure at once may still be sure of the class before.${found.online ? "" : " The network reads from both ends: these decisions know the future."}`));
+    el("p", { class: "note" }, `Steps after each of ${whole(found.changes)} changes of the true class until any class, and the true class, reaches this confidence before the class changes again. A network that is sure at once may still be sure of the previous class.${found.online ? "" : " The network is bidirectional: these decisions use the future."}`));
 }
 
 function waves() {
@@ -128,9 +128,9 @@ function activity() {
   const parts = found.layers.map((layer, i) => {
     const rates = [...layer.rates].sort((a, b) => b - a);
     return plot({ title: `${layerName(layer.name)}: ${rates.length} neurons`, subtitle: `mean ${short(layer.rate)}; ${layer.dead.length} ${SPIKING ? "never fire" : "are always 0"}, ${layer.saturated.length} ${SPIKING ? "fire" : "are not 0"} in over ${percent(found.saturated_above, 0)} of all steps`, height: 190,
-      x: { label: "neurons, the busiest first", min: 0, max: rates.length }, y: { label: SPIKING ? "spikes per step" : "share of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(--c${[0, 2, 3, 6][i % 4]})` }] });
+      x: { label: "neurons, most active first", min: 0, max: rates.length }, y: { label: SPIKING ? "spikes per step" : "fraction of steps not 0", min: 0 }, series: [{ name: "rate", x: rates.map((_, n) => n).concat(rates.length), y: rates, step: true, area: true, colour: `var(--c${[0, 2, 3, 6][i % 4]})` }] });
   });
-  section("activity", "Activity", `What the hidden neurons do on the ${EVALUATION.split} split: ${short(found.sops_per_step)} ${SPIKING ? "synaptic operations" : "operations of outputs that are not 0, which multiply,"} a step, ${short(found.sops_per_sequence)} a sequence; of these ${short(found.inputs.sops_per_step)} a step come from the input.`, el("div", { class: "columns" }, parts));
+  section("activity", "Activity", `The hidden neurons on the ${EVALUATION.split} split: ${short(found.sops_per_step)} ${SPIKING ? "synaptic operations" : "operations of outputs that are not 0, which multiply,"} per step, ${short(found.sops_per_sequence)} per sequence; of these ${short(found.inputs.sops_per_step)} per step come from the input.`, el("div", { class: "columns" }, parts));
 }
 
 const layerName = name => name.startsWith("readout") ? "Readout" : `Layer ${Number(name.split(".")[1]) + 1}` + (name.includes("forward") ? ", forwards" : name.includes("backward") ? ", backwards" : "");
@@ -140,11 +140,11 @@ function timeConstants() {
   const parts = DATA.histograms.map((one, i) => {
     const about = EVALUATION.time_constants[i], kind = one.name.split(".").pop().replace("tau_mem", "membrane").replace("tau_adp", "adaptation");
     const mean = part => part ? `${short(part.mean)} ± ${short(part.std)}` : NONE;
-    return plot({ title: `${layerName(one.name)}: ${kind}`, subtitle: `${mean(about.initial)} at the start, ${mean(about.now)} now${about.trained ? "" : "; not trained"}`, height: 170, x: { label: STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps", log: one.log, min: one.edges[0], max: one.edges[one.edges.length - 1] }, y: { label: "neurons", min: 0, whole: true }, series: [
-      one.initial && { name: "at the start", x: one.edges, y: one.initial, step: true, dash: true, colour: "var(--soft)", thin: true },
+    return plot({ title: `${layerName(one.name)}: ${kind}`, subtitle: `${mean(about.initial)} before training, ${mean(about.now)} now${about.trained ? "" : "; not trained"}`, height: 170, x: { label: STEP_MS ? `steps of ${short(STEP_MS)} ms` : "steps", log: one.log, min: one.edges[0], max: one.edges[one.edges.length - 1] }, y: { label: "neurons", min: 0, whole: true }, series: [
+      one.initial && { name: "before training", x: one.edges, y: one.initial, step: true, dash: true, colour: "var(--soft)", thin: true },
       { name: "now", x: one.edges, y: one.now, step: true, area: true, colour: "var(--c2)" }].filter(Boolean) });
   });
-  section("constants", "Time constants", "What training made of them, over the neurons of each layer.", el("div", { class: "columns" }, parts));
+  section("constants", "Time constants", "How training changed them, over the neurons of each layer.", el("div", { class: "columns" }, parts));
 }
 
 function energySection() {
@@ -152,15 +152,15 @@ function energySection() {
   const host = el("div", { class: "stack" });
   const periods = ["step", "sequence", "second"].filter(period => networks.some(one => models.some(m => one.models[m] && one.models[m].energy_pj[period] != null)));
   const show = period => host.replaceChildren(
-    table(`Energy of a ${period}`, ["network", "accuracy", ...models.map(m => MODELS[m])], networks.map((one, i) => [{ text: one.name, more: one.note }, percent(one.accuracy), ...models.map(m => ({
+    table(`Energy per ${period}`, ["network", "accuracy", ...models.map(m => MODELS[m])], networks.map((one, i) => [{ text: one.name, more: one.note }, percent(one.accuracy), ...models.map(m => ({
       key: `energy.networks.${i}.models.${m}.energy_pj.${period}`, text: energy(one.models[m] && one.models[m].energy_pj[period]), more: i && found.compared_with_first[i].energy[m] != null ? times(found.compared_with_first[i].energy[m]) : null }))])),
-    logBars(`Energy of a ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
+    logBars(`Energy per ${period}`, "logarithmic", networks.map(one => ({ name: one.name, values: models.map(m => one.models[m] && one.models[m].energy_pj[period]) })), models.map(m => MODELS[m]), energy));
   show(periods[0]);
   section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
     periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
     Object.keys(found.break_even).length ? table("Break-even: spikes per neuron and step above which these of its size cost less; above 1: never", ["network", ...models.map(m => MODELS[m])],
       Object.entries(found.break_even).map(([name, rates]) => [name, ...models.map(m => ({ key: `energy.break_even.${name}.${m}`, text: short(rates[m]) }))])) : null,
-    el("p", { class: "note" }, `Paper's rules: 3.1 pJ a multiplication, 0.1 pJ an addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at these prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are to ${networks[0].name}. The sensor, the encoder and control are in none of them.`));
+    el("p", { class: "note" }, `Paper's rules: 3.1 pJ per multiplication, 0.1 pJ per addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at the same prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are relative to ${networks[0].name}. None includes the sensor, the encoder and control.`));
 }
 
 function trainingSection() {
@@ -173,11 +173,11 @@ function trainingSection() {
   const parts = [
     plot({ title: "Accuracy", x: { label: "epoch", whole: true }, y: { label: "accuracy", text: share }, series: both("accuracy"), marks }),
     plot({ title: "Loss", x: { label: "epoch", whole: true }, y: { label: "loss" }, series: both("loss"), marks, marksAbove: true }),
-    rates("validation").some(v => v != null) && plot({ title: SPIKING ? "Firing rate" : "Activity", x: { label: "epoch", whole: true }, y: { label: SPIKING ? "spikes per neuron and step" : "share of outputs not 0", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
+    rates("validation").some(v => v != null) && plot({ title: SPIKING ? "Firing rate" : "Activity", x: { label: "epoch", whole: true }, y: { label: SPIKING ? "spikes per neuron and step" : "fraction of outputs not 0", min: 0 }, series: [{ name: "validation", x, y: rates("validation"), colour: "var(--c2)" }], marks }),
     epochs.some(e => e.lr != null) && plot({ title: "Learning rate", x: { label: "epoch", whole: true }, y: { label: "learning rate", min: 0 }, series: [{ name: "learning rate", x, y: epochs.map(e => e.lr ?? null), colour: "var(--c3)" }] }),
   ].filter(Boolean);
   const took = epochs[epochs.length - 1].seconds;
-  section("training", "Training", `${whole(epochs.length)} ${epochs.length === 1 ? "epoch" : "epochs"}${took != null ? " in " + seconds(took) : ""}. Everything on this page is of ${best ? `epoch ${best}, which validation chose` : "the checkpoint that validation chose"}.`, el("div", { class: "columns" }, parts));
+  section("training", "Training", `${whole(epochs.length)} ${epochs.length === 1 ? "epoch" : "epochs"}${took != null ? " in " + seconds(took) : ""}. Everything on this page is from ${best ? `epoch ${best}, which validation chose` : "the checkpoint that validation chose"}.`, el("div", { class: "columns" }, parts));
 }
 
 function origin() {
@@ -186,7 +186,7 @@ function origin() {
   } }, "Copy");
   const facts = [], walk = (value, name) => value !== null && typeof value === "object" ? Object.entries(value).forEach(([k, v]) => walk(v, name ? `${name} ${k}` : k)) : facts.push([name.replaceAll("_", " "), value === null ? NONE : String(value)]);
   walk(DATA.environment, "");
-  section("origin", "Recipe and environment", "What made this run, every default written out.", el("div", { class: "columns" },
+  section("origin", "Recipe and environment", "The settings of this run, with all defaults.", el("div", { class: "columns" },
     el("div", {}, el("div", { class: "row" }, el("h3", {}, "Recipe"), copy), el("pre", { tabindex: "0", "aria-label": "Recipe" }, DATA.recipe)),
     el("div", {}, table("Environment", null, facts, "facts"))));
 }
