@@ -275,7 +275,9 @@ def test_a_library_that_cannot_write_is_one_line(
     graph, _ = exchange.to_graph(make_net())
     (tmp_path / "net.nir").write_bytes(b"old")
     monkeypatch.setattr("nir.write", fail)
-    with pytest.raises(SrnnError, match=rf"Cannot write .*net.nir: ({error}|MemoryError)"):
+    with pytest.raises(
+        SrnnError, match=r"Cannot write .*net\.nir: (MemoryError|I/O operation on closed file|no space)\.$"
+    ):
         exchange.save(graph, tmp_path / "net.nir")
     assert (tmp_path / "net.nir").read_bytes() == b"old"
 

@@ -9,6 +9,7 @@ Our own files come back to the same bits. ``nir_write.py`` and ``nir_read.py`` s
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,9 @@ def save(graph: NIRGraph, path: Path | str) -> None:
 
     content = io.BytesIO()
     try:
-        nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
+        with contextlib.redirect_stderr(io.StringIO()):  # what HDF5's library cannot close, it also tells in tracebacks
+            nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
     except Exception as error:  # HDF5's library says in many ways that it has no memory
-        raise SrnnError(f"Cannot write {path}: {str(error) or type(error).__name__}.") from error
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise SrnnError(f"Cannot write {path}: {reason}.") from error
     write_atomically(Path(path), content.getvalue())
