@@ -102,7 +102,7 @@ class _Layer:
         """A copy of (rows, H), flat, each row padded with zeros to whole vectors; zeros for None."""
         copy = self.zeros(rows, self.sizes.width)
         if tensor is not None:
-            copy.reshape(rows, -1)[:, : self.sizes.size] = tensor.detach().numpy()
+            copy.reshape(rows, self.sizes.width)[:, : self.sizes.size] = tensor.detach().numpy()
         return copy
 
     def unpadded(self, rows: Array) -> Tensor:
