@@ -168,8 +168,8 @@ def test_states_are_told_and_taken(guarded: Service, service: Service, models: d
     for where, name, state, message in (
         (guarded, "digits", kept["state"], "another network"),
         (guarded, "ecg", kept["state"][:-8], "damaged"),
-        (guarded, "ecg", "!", "no state that this server gave"),
-        (guarded, "ecg", 7, "no state that this server gave"),
+        (guarded, "ecg", "!", "not a state that this server sent"),
+        (guarded, "ecg", 7, "not a state that this server sent"),
         (guarded, "ecg", "", "no state of a stream"),
         (service, "ecg", kept["state"], "not made here"),  # signed with the token
     ):

@@ -93,7 +93,7 @@ def test_what_is_exposed_needs_a_good_token() -> None:
         with pytest.raises(SrnnError, match="others can reach this server: give it a token"):
             check_exposure(host, None)
         check_exposure(host, TOKEN)
-    with pytest.raises(SrnnError, match="16 characters or more"):
+    with pytest.raises(SrnnError, match="at least 16 characters"):
         check_exposure("127.0.0.1", "short")
     assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "[::1]", "127.9.9.9", "0.0.0.0", "x", "")] == [
         True, True, True, True, False, False, False,

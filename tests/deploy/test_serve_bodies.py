@@ -56,7 +56,7 @@ def test_shapes_are_compared_with_the_bytes_that_are_there(models: dict[str, Dec
     """128 bytes of header took the service down: the first of these had 2**40 rows of nothing to loop over."""
     for data in (b"", bytes(16)):
         began = time.process_time()
-        with pytest.raises(SrnnError, match=r"body is no \.npy file of numbers|array has the shape"):
+        with pytest.raises(SrnnError, match=r"body is not a \.npy file of numbers|array must have the shape"):
             read_body(npy(shape, data), NPY, models["digits"])
         assert time.process_time() - began < 0.5
 
@@ -65,7 +65,7 @@ def test_headers_are_bounded_and_only_numbers_are_read(models: dict[str, Decoder
     long = b"\x93NUMPY\x02\x00" + (2**22).to_bytes(4, "little") + b"{" + b"(" * 2**22
     others = [npy("(1, 4, 1)", bytes(32), descr) for descr in ("'|O'", "[('a', '<f4')]", "'<c8'")]
     for body in (long, *others):
-        with pytest.raises(SrnnError, match=r"no \.npy file of numbers"):
+        with pytest.raises(SrnnError, match=r"not a \.npy file of numbers"):
             read_body(body, NPY, models["digits"])
 
 
@@ -89,8 +89,8 @@ def test_counts_are_bounded_at_the_limit(models: dict[str, Decoder]) -> None:
     limits, digits = Limits(sequences=3, sequence_samples=5), models["digits"]
     for count, length, message in (
         (3, 5, ""),
-        (4, 5, "3 sequences at most, not 4"),
-        (3, 6, "5 samples at most, not 6"),
+        (4, 5, "at most 3 sequences, not 4"),
+        (3, 6, "at most 5 samples, not 6"),
     ):
         array = np.ones((count, length, 1), np.float32)
         for kind, body in ((NPY, saved(array)), ("application/json", json.dumps({"inputs": array.tolist()}).encode())):

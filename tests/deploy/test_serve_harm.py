@@ -25,28 +25,28 @@ from support.serving import LEADS, QUICK, Service, expected, serving, told
 BAD_STARTS: list[tuple[Any, str]] = [
     (b"\0\0\0\0", "first message"),
     ("", "JSON object"),
-    ("[]", "has a type"),
+    ("[]", "needs a known type"),
     ("{", "JSON object"),
     ("[" * 100000, "JSON object"),
-    ('{"type": "begin"}', "has a type"),
+    ('{"type": "begin"}', "needs a known type"),
     ('{"type": "finish"}', "first message"),
     ('{"type": "start", "formt": "int16"}', "Did you mean 'format'?"),
     ('{"type": "start", "format": "int8"}', "'format' is one of"),
     ('{"type": "start", "report": []}', "'report' is one of"),
     ('{"type": "start", "trace": 1}', "true or false"),
     ('{"type": "start", "state_every": 0}', "at least 1"),
-    ('{"type": "start", "state": {}}', "no state"),
+    ('{"type": "start", "state": {}}', "not a state"),
 ]
 BAD_MESSAGES: list[tuple[Any, str]] = [
     (b"\0" * 7, "ends within a sample of 8"),
     (np.array([np.nan, 1], "<f4").tobytes(), "not finite"),
     (np.array([1, -np.inf], "<f4").tobytes(), "not finite"),
-    ('{"type": "start"}', "started once"),
+    ('{"type": "start"}', "started only once"),
     ('{"type": "samples"}', "rows of numbers"),
     ('{"type": "samples", "samples": [[1, 2, 3]]}', "rows of 2 numbers"),
     ('{"type": "samples", "samples": {"a": 1}}', "rows of numbers"),
     ('{"type": "samples", "samples": [[1], [2, 3]]}', "same length"),
-    ("null", "has a type"),
+    ("null", "needs a known type"),
 ]
 
 
@@ -243,7 +243,7 @@ def test_limits_of_streams(models: dict[str, Decoder]) -> None:
                 message = json.loads(long.socket.recv(timeout=0.1))
             except TimeoutError:
                 continue
-            assert "lasts 1.2 s at most" in message["message"]
+            assert "may last at most 1.2 s" in message["message"]
             break
         assert running.ask("/v1/status")[1]["refused"] == 1
     for bad in (0, -1, float("inf"), float("nan"), True, "5"):

@@ -12,19 +12,19 @@ from typing import Any
 from .places import Places
 
 AT_ONCE = 16
-"""Connections that are accepted before others have their turn, and that may be on their way to their places."""
+"""Connections that are accepted before other tasks get their turn, and that may be in the process of being set up."""
 BACK_OFF = 0.25
-"""Seconds until connections are accepted again when there are no descriptors left."""
+"""Seconds before connections are accepted again after running out of file descriptors."""
 
 
 class Acceptor:
-    """Accepts connections, in the place of an asyncio server (which accepts thousands at once, and when descriptors run out
-    says so thousands of times).
+    """Accepts connections in place of an asyncio server (which accepts thousands at once, and logs thousands of errors when
+    descriptors run out).
 
     Args:
-        listening: the socket.
-        make_protocol: for each connection.
-        places: give way when descriptors run out.
+        listening: the listening socket.
+        make_protocol: makes the protocol of each connection.
+        places: the connections, some of which are closed when descriptors run out.
     """
 
     def __init__(self, listening: socket.socket, make_protocol: Callable[[], Any], places: Places) -> None:
@@ -46,7 +46,7 @@ class Acceptor:
             listening.close()
 
     async def wait_closed(self) -> None:
-        """Connections are waited for elsewhere."""
+        """Return at once: the server waits for its connections elsewhere."""
 
     def _accept(self) -> None:
         while len(self._tasks) < AT_ONCE:
@@ -69,14 +69,16 @@ class Acceptor:
             connection.close()
 
     def _back_off(self, error: OSError) -> None:
-        """The system has no descriptor or memory for another connection: some go, and new ones wait."""
+        """The system has no descriptor or memory for another connection: close some, and let new ones wait."""
         scarce = error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
         if scarce:
             self._places.evict(AT_ONCE)
         if not self._said:
             self._said = True
             logging.getLogger("uvicorn.error").error(
-                "Connections cannot be accepted now (%s); said once, retried every %g s.", error.strerror, BACK_OFF
+                "Cannot accept connections at the moment (%s); retrying every %g s (logged once).",
+                error.strerror,
+                BACK_OFF,
             )
         self._loop.remove_reader(self.sockets[0])
         self._retry = self._loop.call_later(BACK_OFF, self._loop.add_reader, self.sockets[0], self._accept)

@@ -1,10 +1,10 @@
-"""Who may come in.
+"""Access control.
 
-token    where one is set, every request needs it: "Authorization: Bearer TOKEN", or ?token=TOKEN (browsers cannot set headers
+token    if one is set, every request needs it: "Authorization: Bearer TOKEN", or ?token=TOKEN (browsers cannot set headers
          of a WebSocket). Compared in constant time.
-host     a server on loopback answers only to loopback names, so that no page can reach it by a name that it has pointed here
+host     a server on loopback accepts only loopback names, so that no page can reach it by a name that resolves to it
          (DNS rebinding)
-origin   a browser says which page a request is from; other pages than the server's own are refused
+origin   a browser sends the origin of the page that makes a request; pages other than the server's own are refused
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
-"""Characters of a token."""
+"""Min number of characters of a token."""
 KNOWN = "srnn.known"
-"""Key of a scope whose client has shown the token."""
+"""Key in a scope: whether its client has presented the token."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address means this machine only."""
+    """Whether a name or address refers to this machine only."""
     if host == "localhost":
         return True
     try:
@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Access:
-    """ASGI middleware: lets in who may, and answers all others with 401 or 403."""
+    """ASGI middleware: passes on permitted requests, and answers all others with 401 or 403."""
 
     def __init__(self, app: App, token: str | None, loopback: bool) -> None:
         self._app, self._loopback = app, loopback
@@ -63,12 +63,12 @@ class Access:
         await send({"type": f"{kind}.response.body", "body": body})
 
     def problem(self, scope: Scope) -> tuple[int, str] | None:
-        """(status, message) for a request that may not come in; None for one that may."""
+        """(status, message) for a request that is refused; None for one that is permitted."""
         headers = {name.lower(): value for name, value in reversed(scope["headers"])}  # the first of each counts
         host = headers.get(b"host", b"").decode("latin-1")
         name = urlsplit(f"//{host}").hostname if _parsable(host) else None
         if self._loopback and (name is None or not is_loopback(name)):
-            return 403, "This server answers to loopback names only."
+            return 403, "This server accepts loopback names only."
         origin = headers.get(b"origin")
         if origin is not None and urlsplit_netloc(origin.decode("latin-1")) != host:
             return 403, "Requests from other pages are refused."
@@ -82,10 +82,10 @@ class Access:
         if given[:7].lower() == b"bearer ":
             return hmac.compare_digest(given[7:].strip(), self._token)
         try:
-            found = parse_qs(query.decode("ascii"), max_num_fields=20).get("token", [""])[0]
+            token = parse_qs(query.decode("ascii"), max_num_fields=20).get("token", [""])[0]
         except (ValueError, UnicodeDecodeError):
             return False
-        return hmac.compare_digest(found.encode("utf-8", "surrogatepass"), self._token)
+        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token)
 
 
 def _parsable(host: str) -> bool:
@@ -96,7 +96,7 @@ def _parsable(host: str) -> bool:
 
 
 def urlsplit_netloc(origin: str) -> str | None:
-    """The host and port of an origin; None for "null" and what is none."""
+    """The host and port of an origin; None for "null" and for anything that is not an origin."""
     try:
         return urlsplit(origin).netloc or None
     except ValueError:

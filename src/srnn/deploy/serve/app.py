@@ -1,8 +1,8 @@
 """The routes.
 
 GET  /                              the live page
-GET  /v1/models                     what is served
-GET  /v1/status                     how many streams there are
+GET  /v1/models                     the served models
+GET  /v1/status                     the number of streams
 POST /v1/models/{name}/classify     whole sequences (batch.py)
 WS   /v1/models/{name}/stream       a live signal (messages.py)
 GET  /v1/recordings, /v1/recordings/{number}    signals that the page can play: raw float32
@@ -34,7 +34,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page loads nothing from anywhere, and talks to this server only."""
+"""The page loads nothing from elsewhere, and communicates with this server only."""
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 
@@ -46,25 +46,25 @@ class Recording:
     samples: Array
     """(T, channels) float32."""
     models: tuple[str, ...]
-    """Which it fits."""
+    """Names of the models that it fits."""
 
 
 def create_app(
     models: Mapping[str, Decoder], aside: Aside, *, limits: Limits | None = None, token: str | None = None, loopback: bool = True,
     recordings: Sequence[Recording] = (),
 ) -> FastAPI:  # fmt: skip
-    """The service of some models.
+    """The service for some models.
 
     Args:
         models: by name.
-        aside: where bodies are computed, of the same models.
-        limits: what a client may take.
-        token: what a client must know; None: it needs none.
-        loopback: the server listens on loopback only.
-        recordings: for the live page.
+        aside: computes bodies with the same models, in other processes.
+        limits: limits of each client.
+        token: the token that clients must present; None: none is needed.
+        loopback: whether the server listens on loopback only.
+        recordings: signals for the live page.
     """
     limits = limits or Limits()
-    # No page of documentation: FastAPI's loads scripts from elsewhere.
+    # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
     key = b"" if token is None else hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
     bodies = Bodies(limits)

@@ -1,13 +1,13 @@
-"""Each body is parsed and computed in a process of its own: no stream waits for it, and it can be ended at any time.
+"""Parse and compute each body in a process of its own: no stream waits for it, and it can be ended at any time.
 
 When the server starts, with its models loaded, it forks a mother process, which does nothing but fork a child for every body. A
-child shares the models' memory, has little priority, a bound on its memory and on its time, and is gone with its client: it is
-killed by the kernel when the server closes their socket (O_ASYNC). Nothing of a body is ever parsed in the server.
+child shares the models' memory, has a low priority and bounded memory and time, and ends with its client: the kernel kills it
+when the server closes their socket (O_ASYNC). No part of a body is ever parsed in the server.
 
     server -- a socket, over a socket --> mother -- fork --> child
            <------- status and JSON, over that socket -------
 
-Where there is no fork (Windows), a thread does the work, one body after the other.
+Without fork (Windows) a thread does the work, one body after another.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .batch import answer
 from .limits import Limits
 
 PIECE = 64 * 1024
-"""Bytes that are handed over before others have their turn."""
+"""Bytes that are passed on before other tasks get their turn."""
 Answer = tuple[int, bytes]
 FAILED: Answer = (503, b'{"detail": "The body could not be computed here now; try again later."}')
 
 
 class Aside:
-    """Where bodies are computed.
+    """Computes bodies in other processes.
 
     Args:
         models: by name.
@@ -48,7 +48,7 @@ class Aside:
         self._process = 0
 
     def start(self) -> None:
-        """Fork the mother. To be called before connections come; again if it has died."""
+        """Fork the mother. Call it before connections arrive, and again if the mother has died."""
         if not hasattr(os, "fork"):
             self._models = copy.deepcopy(self._models)  # a decoder is for one thread
             self._turns = asyncio.Semaphore(1)
@@ -56,7 +56,7 @@ class Aside:
         self.close()
         own, other = socket.socketpair()
         with warnings.catch_warnings():
-            # That there are other threads: the child never needs what they hold.
+            # A warning that there are other threads: the child never needs their locks.
             warnings.simplefilter("ignore", DeprecationWarning)
             process = os.fork()
         if not process:
@@ -69,7 +69,7 @@ class Aside:
         self._mother, self._process = own, process
 
     def close(self) -> None:
-        """End the mother, and with it whatever is computed."""
+        """End the mother, and with it all computations."""
         if self._mother is not None:
             self._mother.close()
             os.kill(self._process, signal.SIGKILL)  # never its children's number: it is still to be waited for
@@ -77,7 +77,7 @@ class Aside:
             self._mother = None
 
     async def answer(self, name: str, kind: str, body: Sequence[bytes]) -> Answer:
-        """(status, JSON) for a body, in parts, of the model ``name``. To be cancelled when nobody wants it any more."""
+        """(status, JSON) for a body, in parts, for the model ``name``. Cancel it when the answer is no longer needed."""
         try:
             async with asyncio.timeout(self._limits.batch_seconds):
                 await self._turns.acquire()
@@ -127,7 +127,7 @@ class Aside:
                 return
             except (BrokenPipeError, ConnectionResetError):
                 self.start()
-        raise OSError("the process that forks others dies")
+        raise OSError("the process that forks others keeps dying")
 
 
 # ---- in the other processes -----------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def _mother(channel: socket.socket, models: Mapping[str, Decoder], limits: Limit
 
 
 def _leave_behind(channel: socket.socket) -> None:
-    """Everything of the server's but its memory: connections, files, signal handlers. The channel is then descriptor 3."""
+    """Drop everything of the server's but its memory: connections, files, signal handlers. Makes the channel descriptor 3."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):  # Ctrl-C is the server's; children are not waited for
         signal.signal(number, signal.SIG_IGN)
@@ -175,7 +175,7 @@ def _child(connection: socket.socket, models: Mapping[str, Decoder], limits: Lim
             head: dict[str, Any] = json.loads(file.readline())
             body = file.read(head["size"])
         if len(body) == head["size"]:
-            # From here on the only thing that can come is the end: SIGIO, which kills.
+            # From here on the only event can be the end: SIGIO, which kills.
             fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
             flags = fcntl.fcntl(connection, fcntl.F_GETFL)
             fcntl.fcntl(connection, fcntl.F_SETFL, flags | os.O_ASYNC)
@@ -190,7 +190,7 @@ def _child(connection: socket.socket, models: Mapping[str, Decoder], limits: Lim
 
 
 def _bound(limits: Limits) -> None:
-    """What the server takes of the machine comes first, and there is an end to memory and time."""
+    """Give the server priority, and bound memory and time."""
     import resource
 
     os.nice(10)

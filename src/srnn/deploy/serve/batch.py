@@ -4,7 +4,7 @@
     application/x-npy  an array (sequences, samples, channels)
     audio/wav          one sound, at the model's rate
 
-The same decoder as for streams, so the same results. All of this runs in a process of its own (aside.py).
+It uses the decoder of streams, so results are identical. All of this runs in a process of its own (aside.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .limits import Limits
 from .messages import Array, finite_json, read_rows
 
 TURN = 512
-"""Samples at a time."""
+"""Samples that are decoded at a time."""
 
 
 def answer(models: Mapping[str, Decoder], limits: Limits, name: str, kind: str, body: bytes) -> tuple[int, bytes]:
@@ -41,7 +41,7 @@ def answer(models: Mapping[str, Decoder], limits: Limits, name: str, kind: str, 
 
 
 def read_body(body: bytes, content_type: str, decoder: Decoder, limits: Limits | None = None) -> list[Array]:
-    """A request's sequences, each (samples, channels). SrnnError for what is none, or beyond the limits."""
+    """A request's sequences, each (samples, channels). SrnnError for an invalid body, or one beyond the limits."""
     limits = limits or Limits()
     with reading("The body", "sequences"):
         sequences = _parse(body, content_type.partition(";")[0].strip().lower(), decoder, limits)
@@ -49,7 +49,7 @@ def read_body(body: bytes, content_type: str, decoder: Decoder, limits: Limits |
         if not len(sequence):
             raise SrnnError("A sequence has no samples.")
         if len(sequence) > limits.sequence_samples:
-            raise SrnnError(f"A sequence has {limits.sequence_samples} samples at most, not {len(sequence)}.")
+            raise SrnnError(f"A sequence may have at most {limits.sequence_samples} samples, not {len(sequence)}.")
     return sequences
 
 
@@ -62,18 +62,18 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
             raise SrnnError("The body is not JSON.") from error
         inputs = content.get("inputs") if isinstance(content, dict) else None
         if not isinstance(inputs, list) or not inputs:
-            raise SrnnError('The body is a JSON object with "inputs": a list of sequences.')
+            raise SrnnError('The body must be a JSON object with "inputs": a list of sequences.')
         _check_count(len(inputs), limits)
         return [read_rows(rows, channels) for rows in inputs]
     if kind == "application/x-npy":
         try:
             array = parse_npy(body, "The body", limits=FormatLimits(limits.body_bytes, items=0))
         except SrnnError as error:
-            raise SrnnError(f"The body is no .npy file of numbers. {error}") from error
+            raise SrnnError(f"The body is not a .npy file of numbers. {error}") from error
         if array.dtype.kind not in "fiub":
-            raise SrnnError(f"The body is no .npy file of numbers: it holds {array.dtype}.")
+            raise SrnnError(f"The body is not a .npy file of numbers: it contains {array.dtype}.")
         if array.ndim != 3 or array.shape[2] != channels or not array.size:
-            raise SrnnError(f"The array has the shape (sequences, samples, {channels}), not {array.shape}.")
+            raise SrnnError(f"The array must have the shape (sequences, samples, {channels}), not {array.shape}.")
         _check_count(len(array), limits)
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 is refused as not finite
             return [sequence.astype(np.float32) for sequence in array]
@@ -83,12 +83,12 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
         samples, rate = decode_wav(body)
         check_rate("The sound", rate, decoder.signal.rate)
         return [samples.mean(axis=1, keepdims=True, dtype=np.float32)]
-    raise SrnnError("The content type is application/json, application/x-npy or audio/wav.")
+    raise SrnnError("The content type must be application/json, application/x-npy or audio/wav.")
 
 
 def _check_count(count: int, limits: Limits) -> None:
     if count > limits.sequences:
-        raise SrnnError(f"A body has {limits.sequences} sequences at most, not {count}.")
+        raise SrnnError(f"A body may have at most {limits.sequences} sequences, not {count}.")
 
 
 def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     parts.append(session.finish())
     found = Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     if not len(found.steps):
-        raise SrnnError("A sequence is too short: no step came of it.")
+        raise SrnnError("A sequence is too short: it gives no step.")
     believed = decoder.probabilities(found.scores[-1:])[0]
     number = int(found.winners[-1])
     answer: dict[str, Any] = {

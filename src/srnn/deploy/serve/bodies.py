@@ -1,4 +1,4 @@
-"""Bodies on their way in, answers on their way out: bounded each and all together, and given up when the client goes."""
+"""Bodies being received and answers being sent: bounded individually and in total, and dropped when the client disconnects."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from starlette.requests import ClientDisconnect
 from .limits import Limits
 
 PIECE = 64 * 1024
-"""Bytes of an answer that wait for a client at a time."""
+"""Bytes of an answer that are buffered for a client at a time."""
 T = TypeVar("T")
 
 
 class Gone(Exception):
-    """The client has gone."""
+    """The client has disconnected."""
 
 
 class Bodies:
-    """The bodies that are here, being sent or dealt with.
+    """The bodies that are held in memory, while they are received or computed.
 
-    When more than ``waiting_bytes`` would be here, those that are still being sent give way, the one that began first before the
-    others: who sends slowly, or stops, cannot keep out those who do not.
+    When more than ``waiting_bytes`` would be held, those that are still being received are dropped, oldest first: a client that
+    sends slowly, or stops, cannot block the others.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -39,9 +39,9 @@ class Bodies:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[list[bytes]]:
-        """A request's body, in parts, which counts as here until the end of the block.
+        """A request's body, in parts, which counts as held until the end of the block.
 
-        HTTPException: too large, too slow, or too many at a time. Gone: the client is.
+        HTTPException: too large, too slow, or too many at a time. Gone: the client has disconnected.
         """
         upload, most, seconds = _Upload(), int(self._limits.body_bytes), self._limits.start_seconds
         try:
@@ -53,20 +53,20 @@ class Bodies:
                         self._bytes += len(part)
                         upload.parts.append(part)
                         if upload.size > most:
-                            raise HTTPException(413, f"A body has {most} bytes at most.")
+                            raise HTTPException(413, f"A body may have at most {most} bytes.")
                         self._make_room()
                         async with self._pace:
                             await asyncio.sleep(0)
             except TimeoutError:
                 if upload.gave_way:
-                    raise HTTPException(503, "Too many bodies are being sent at a time; try again later.") from None
-                raise HTTPException(408, f"A body is sent within {seconds:g} s.") from None
+                    raise HTTPException(503, "Too many bodies are being sent at once; try again later.") from None
+                raise HTTPException(408, f"A body must be sent within {seconds:g} s.") from None
             except ClientDisconnect:
                 raise Gone from None
             finally:
                 self._sent.pop(upload, None)
             if self._bytes > self._limits.waiting_bytes:
-                raise HTTPException(503, "Too many bodies wait to be computed; try again later.")
+                raise HTTPException(503, "Too many bodies are waiting to be computed; try again later.")
             yield upload.parts
         finally:
             self._bytes -= upload.size
@@ -84,7 +84,7 @@ class Bodies:
 
 
 class _Upload:
-    """A body on its way."""
+    """A body being received."""
 
     patience: asyncio.Timeout
     size = 0
@@ -95,7 +95,7 @@ class _Upload:
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of some work for a request; Gone, and the work is cancelled, when its client goes. The body has been read."""
+    """The result of some work for a request whose body has been read; if its client disconnects, the work is cancelled (Gone)."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -114,7 +114,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 def in_pieces(content: bytes, status: int, kind: str, headers: Mapping[str, str]) -> Response:
-    """A response whose client has pieces of it waiting for it, not all."""
+    """A response that is buffered for its client piece by piece, not as a whole."""
     if len(content) <= PIECE:
         return Response(content, status, headers, kind)
 

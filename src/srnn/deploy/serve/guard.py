@@ -1,9 +1,9 @@
-"""uvicorn's protocols, with limits for clients that say nothing, say it slowly, say much at once, or do not read.
+"""uvicorn's protocols, with limits for clients that are silent, send slowly, send much at once, or do not read.
 
-uvicorn bounds a message's size, reads no further than the application, and stops writing for a client that does not read. It does
+uvicorn bounds a message's size, reads no further than the application, and stops writing to a client that does not read. It does
 not bound how long a request may take (each one, not only the first), how long a client may leave its answers unread, how much of
-the loop's time many small frames, headers or chunks take that arrive at once, and answers to pings, which it writes whether they
-are read or not. And a client's mistake is not an error of the server: nobody can fill its log from outside.
+the loop's time many small frames, headers or chunks take that arrive at once, or answers to pings, which it writes whether they
+are read or not. And a client's mistake is not a server error: no client can fill its log.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from .limits import Limits
 from .places import BUSY, GUEST, STRANGER, STREAM, Places
 
 SLICE = 512
-"""Bytes that are parsed before others have their turn, where they may hold many small things: some 85 frames, a millisecond."""
+"""Bytes parsed before other tasks get their turn; they may contain many small items: some 85 frames, a millisecond."""
 READ = 64 * 1024
 """Bytes of a body that are read at a time."""
 PIPELINED = 4096
-"""Bytes of further requests that may wait while one is answered."""
+"""Bytes of further requests that may be buffered while one is answered."""
 HEADER_LINES = 128
 PROGRESS = 16384
-"""Bytes that a client must take in ``send_seconds``, where so many wait for it."""
+"""Bytes that a client must read within ``send_seconds``, if that many are buffered for it."""
 
 
 class Patient(asyncio.Protocol):
-    """Stands before a protocol, and aborts a connection whose client does not read: closing it would wait."""
+    """Wraps a protocol, and aborts a connection whose client does not read: closing it would wait."""
 
     limits: Limits
     transport: Any
@@ -71,7 +71,7 @@ class Patient(asyncio.Protocol):
 
 
 def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
-    """HTTP in which the head of every request, and its body, must be there within ``start_seconds``."""
+    """HTTP in which the head of every request, and its body, must arrive within ``start_seconds``."""
 
     class GuardedHTTP(Patient, H11Protocol):  # type: ignore[misc]
         _phase = ""  # "head" or "body": what the client is waited for with; "answer": it waits
@@ -133,7 +133,7 @@ def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
             if self.conn.their_state is h11.IDLE:
                 self._lines += data.count(b"\n")
                 if self._lines > HEADER_LINES:
-                    self.send_400_response(f"A request has at most {HEADER_LINES} headers.")
+                    self.send_400_response(f"A request may have at most {HEADER_LINES} headers.")
                     return
             self._settle()
             if (
@@ -184,7 +184,7 @@ def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
 
 
 def guarded_websocket(limits: Limits, places: Places) -> type[WebSocketsSansIOProtocol]:
-    """WebSockets that are cut off when they are not read, or more than ``output_bytes`` wait for a client."""
+    """WebSockets that are aborted when they are not read, or when more than ``output_bytes`` are buffered for a client."""
 
     class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):  # type: ignore[misc]
         _timer: asyncio.TimerHandle | None = None
@@ -254,7 +254,7 @@ def guarded_websocket(limits: Limits, places: Places) -> type[WebSocketsSansIOPr
                 self.transport.abort()
 
         def _feed(self) -> None:
-            """What has come, up to some frames; the rest has its turn when these are dealt with, or after the others'."""
+            """Handle some of the frames received; the rest get their turn when these are done, or after other tasks."""
             self._turn, self._found = None, False
             while self._rest and not self._found and not self.read_paused and not self.transport.is_closing():
                 piece = bytes(self._rest[:SLICE])
@@ -285,7 +285,7 @@ def guarded_websocket(limits: Limits, places: Places) -> type[WebSocketsSansIOPr
                 super().handle_cont(event)
 
         def _is_text(self, event: Any) -> bool:
-            """Whether a text message is UTF-8 as far as it has come; if not, it fails at once. uvicorn would log a traceback."""
+            """Whether a text message is UTF-8 so far; if not, it fails at once. uvicorn would log a traceback."""
             try:
                 self._decoder.decode(event.data, event.fin)
             except UnicodeDecodeError:

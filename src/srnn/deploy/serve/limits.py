@@ -1,4 +1,4 @@
-"""What one client may take, so that no client can take what belongs to another."""
+"""Limits of each client's use of resources, so that no client can starve another."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ class Limits:
     """Limits of a server."""
 
     streams: int = 2000
-    """Streams at a time, of all models together."""
+    """Max simultaneous streams, of all models together."""
     message_bytes: int = 256 * 1024
-    """A WebSocket message; a larger one ends its stream."""
+    """Max bytes of a WebSocket message; a larger one ends its stream."""
     message_lists: int = 16384
-    """Lists and objects in a text message (a row of samples is one); counted before it is parsed."""
+    """Max lists and objects in a text message (a row of samples is one); counted before it is parsed."""
     body_bytes: int = 4 * 1024 * 1024
-    """A body over HTTP."""
+    """Max bytes of a body over HTTP."""
     sequences: int = 16384
-    """Sequences in a body."""
+    """Max sequences in a body."""
     sequence_samples: int = 4 * 1024 * 1024
-    """Samples of a sequence in a body."""
+    """Max samples of a sequence in a body."""
     waiting_bytes: int = 64 * 1024 * 1024
-    """Bodies of all connections together: those that are being sent, that wait, and that are computed."""
+    """Max bytes of the bodies of all connections together, whether being received, waiting or being computed."""
     idle_seconds: float = 60.0
-    """A stream that sends nothing for so long is ended (its client has its state, and may come back)."""
+    """A stream that sends nothing for this long is ended (its client has its state, and may resume)."""
     stream_seconds: float = 24 * 3600.0
-    """A stream that lasts so long is ended."""
+    """A stream that lasts this long is ended."""
     start_seconds: float = 10.0
-    """For the head of each request, for its body, and for a stream's first message."""
+    """Time limit for the head of each request, for its body, and for a stream's first message."""
     send_seconds: float = 10.0
-    """For a client to take what is sent to it; one that does not read is disconnected."""
+    """Time limit for a client to read what is sent to it; one that does not read is disconnected."""
     output_bytes: int = 1024 * 1024
-    """Output that waits for one client, at most."""
+    """Max bytes of output that are buffered for one client."""
     batches: int = 4
-    """Batches that are computed at a time; others wait."""
+    """Max batches that are computed at a time; others wait."""
     batch_seconds: float = 60.0
-    """For a batch to wait for its turn, and for it to be computed."""
+    """Time limit for a batch to wait for its turn, and to be computed."""
     batch_memory: int = 512 * 1024 * 1024
-    """Bytes that the process of a batch may allocate."""
+    """Max bytes that the process of a batch may allocate."""
     address_connections: int | None = None
-    """Connections of one IP address (of one /64 network with IPv6). None: half of all places, and this machine's own addresses
-    are not bounded."""
+    """Max connections of one IP address (of one /64 network with IPv6). None: half of all places; this machine's own addresses
+    are unlimited."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -51,4 +51,4 @@ class Limits:
             if value is None and field.default is None:
                 continue
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < float("inf"):
-                raise SrnnError(f"The limit {field.name} is a number above 0, not {value!r}.")
+                raise SrnnError(f"The limit {field.name} must be a number above 0, not {value!r}.")

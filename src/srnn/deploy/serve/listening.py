@@ -1,4 +1,4 @@
-"""What a server needs of the system before it serves: a socket that listens, and file descriptors."""
+"""The system resources of a server: a listening socket, and file descriptors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ...errors import SrnnError
 from .limits import Limits
 
 BACKLOG = 2048
-"""Connections that wait in the kernel."""
+"""Connections that may wait in the kernel."""
 SPARE_CONNECTIONS = 64
-"""Places beside the streams': for the page, batches, and those that are being refused."""
+"""Connections besides the streams: for the page, batches, and those that are being refused."""
 OWN_DESCRIPTORS = 96
-"""For what is not a client's connection, and for connections that have just been accepted or closed."""
+"""Descriptors for other purposes, and for connections that have just been accepted or closed."""
 
 
 def listen(host: str, port: int, shared: bool = False) -> socket.socket:
-    """A socket that listens: a port that is taken is told before anything is said to run. SrnnError where it cannot."""
+    """Open a listening socket, so that a port in use is reported before the server claims to run. SrnnError if it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small messages at once (TCP_NODELAY) only where the protocol is named; the kernel else keeps them up to .2 s.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -39,9 +39,9 @@ def listen(host: str, port: int, shared: bool = False) -> socket.socket:
 
 
 def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
-    """Limits for which this process has file descriptors, and a line for people where these allow for fewer streams.
+    """Limits for which this process has enough file descriptors, and a message where these allow fewer streams.
 
-    The soft limit is raised as far as the hard one allows. SrnnError where not one stream would be left.
+    The soft limit is raised as far as the hard one allows. SrnnError if they allow no stream.
     """
     try:
         import resource
@@ -62,7 +62,7 @@ def fit_descriptors(limits: Limits) -> tuple[Limits, str]:
     if streams < 1:
         raise SrnnError(f"'ulimit -n' allows {soft} open files, and a server needs more than {own}: raise it.")
     return replace(limits, streams=streams), (
-        f"{streams} streams at most instead of {int(limits.streams)}: 'ulimit -n' allows {soft} open files"
+        f"at most {streams} streams instead of {int(limits.streams)}: 'ulimit -n' allows {soft} open files"
     )
 
 

@@ -1,19 +1,19 @@
-"""What is said over a stream. Text messages are JSON objects with a "type"; binary messages are samples.
+"""The messages of a stream. Text messages are JSON objects with a "type"; binary messages are samples.
 
-From the client, first of all:
+The first message of the client:
 
-    {"type": "start"}   with, where wished,
-        "format"        of binary messages: "float32" (default) or "int16"; little-endian, channels side by side. int16 of full
+    {"type": "start"}   with these options:
+        "format"        of binary messages: "float32" (default) or "int16"; little-endian, channels interleaved. int16 at full
                         scale is -1 to 1 for a signal, and the numbers themselves for steps and for pixels up to 255
-        "report"        "step" (default), "change" or "end": which decisions are told
-        "probabilities" true: of all classes, beside each decision
-        "trace"         true: also the input, spikes and membranes of every step, to be drawn
-        "state"         a state that the server gave, to go on from; samples are then sent from its "samples" on
-        "state_every"   a new state is told after every so many samples
+        "report"        "step" (default), "change" or "end": which decisions are sent
+        "probabilities" true: those of all classes, with each decision
+        "trace"         true: also the input, spikes and membranes of every step, for plotting
+        "state"         a state that the server sent, to resume from; samples are then sent from its "samples" on
+        "state_every"   send a new state after every so many samples
 
-then samples, in binary messages or {"type": "samples", "samples": [[...], ...]} with a row a sample, and at any time
+then samples, in binary messages or {"type": "samples", "samples": [[...], ...]} with one row per sample, and at any time
 
-    {"type": "state"}   tell the state      {"type": "reset"}   start anew      {"type": "finish"}   the signal ends here
+    {"type": "state"}   send the state      {"type": "reset"}   restart      {"type": "finish"}   the signal ends here
 
 From the server: "ready" (what the model reads and decides), "decisions", "trace", "state", "end", and "error" with a "message",
 after which the stream is closed.
@@ -41,7 +41,7 @@ TYPES = ("start", "samples", "state", "reset", "finish")
 
 @dataclass(frozen=True)
 class Start:
-    """What a client wishes."""
+    """The options that a client has chosen."""
 
     format: SampleFormat = "float32"
     report: Report = "step"
@@ -54,44 +54,44 @@ class Start:
 def read_text(text: str, most_lists: int = 16384) -> dict[str, Any]:
     """A text message: an object with one of the known types. SrnnError for anything else.
 
-    Parsing stops everyone while it lasts, and what takes time are lists and objects: they are counted before.
+    Parsing blocks all streams while it lasts, and its time depends on lists and objects: they are counted first.
     """
     if text.count("[") + text.count("{") > most_lists:
         raise SrnnError(
-            f"A text message is a JSON object with {most_lists} rows at most; send samples in binary messages."
+            f"A text message must be a JSON object with at most {most_lists} rows; send samples in binary messages."
         )
     try:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SrnnError("A text message is a JSON object.") from error
+        raise SrnnError("A text message must be a JSON object.") from error
     if not isinstance(message, dict) or message.get("type") not in TYPES:
-        found = message.get("type") if isinstance(message, dict) else None
-        raise SrnnError(f"A text message has a type.{nearest(str(found)[:40], TYPES)}")
+        kind = message.get("type") if isinstance(message, dict) else None
+        raise SrnnError(f"A text message needs a known type.{nearest(str(kind)[:40], TYPES)}")
     return message
 
 
 def read_start(message: dict[str, Any]) -> Start:
-    """The first message. SrnnError for a key or value that is not known."""
+    """Read the first message. SrnnError for an unknown key or value."""
     if message["type"] != "start":
-        raise SrnnError('The first message of a stream is {"type": "start"}.')
+        raise SrnnError('The first message of a stream must be {"type": "start"}.')
     for key in message:
         if key not in ("type", *Start.__dataclass_fields__):
             raise SrnnError(f"'start' has no key '{key[:40]}'.{nearest(key[:40], Start.__dataclass_fields__)}")
     options: dict[str, Any] = {key: value for key, value in message.items() if key != "type"}
     for key, choices in (("format", get_args(SampleFormat)), ("report", get_args(Report))):
         if options.get(key, choices[0]) not in choices:
-            raise SrnnError(f"'{key}' is one of {', '.join(choices)}.")
+            raise SrnnError(f"'{key}' must be one of {', '.join(choices)}.")
     for key in ("probabilities", "trace"):
         if not isinstance(options.get(key, False), bool):
-            raise SrnnError(f"'{key}' is true or false.")
+            raise SrnnError(f"'{key}' must be true or false.")
     every = options.get("state_every")
     if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 1 <= every < 2**53):
-        raise SrnnError("'state_every' is a whole number of samples, at least 1.")
+        raise SrnnError("'state_every' must be an integer number of samples, at least 1.")
     if options.get("state") is not None:
         try:
             options["state"] = base64.b64decode(options["state"], validate=True)
         except (binascii.Error, ValueError, TypeError) as error:
-            raise SrnnError("'state' is no state that this server gave.") from error
+            raise SrnnError("'state' is not a state that this server sent.") from error
     return Start(**options)
 
 
@@ -110,20 +110,20 @@ def read_rows(rows: object, channels: int) -> Array:
     try:
         x = np.asarray(rows)
     except ValueError as error:
-        raise SrnnError("Samples are a list of rows of the same length.") from error
+        raise SrnnError("Samples must be a list of rows of the same length.") from error
     if x.size == 0:
         return np.zeros((0, channels), np.float32)
     if x.dtype.kind not in "iuf":
-        raise SrnnError("Samples are rows of numbers.")
+        raise SrnnError("Samples must be rows of numbers.")
     x = x[:, None] if x.ndim == 1 and channels == 1 else x
     if x.ndim != 2 or x.shape[1] != channels:
-        raise SrnnError(f"Samples are rows of {channels} numbers, not an array of shape {x.shape}.")
+        raise SrnnError(f"Samples must be rows of {channels} numbers, not an array of shape {x.shape}.")
     with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
         return x.astype(np.float32)
 
 
 def finite_json(value: Any) -> str:
-    """JSON. SrnnError for numbers that are not finite, which it has not: samples of 1e38 lead there."""
+    """JSON. SrnnError for numbers that are not finite, which it cannot represent: samples of 1e38 lead to them."""
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError as error:
@@ -131,7 +131,7 @@ def finite_json(value: Any) -> str:
 
 
 def describe(name: str, decoder: Decoder) -> dict[str, Any]:
-    """What a client has to know of a model."""
+    """The description of a model for clients."""
     signal = decoder.signal
     return {
         "model": name, "task": decoder.task.name, "kind": decoder.task.kind, "input": signal.what, "form": signal.form,

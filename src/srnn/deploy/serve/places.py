@@ -1,8 +1,8 @@
-"""Who is connected, and who has to go when places run out.
+"""The connections, and which of them are closed when places run out.
 
-A connection that waits for its client (for a request, or the rest of one) can be closed at no loss, a running stream cannot. So
-nobody who comes is turned away while others wait: the one that has waited longest goes, those without the token before the rest.
-As streams are fewer than places, there is always one that can go.
+A connection that waits for its client (for a request, or the rest of one) can be closed without loss, a running stream cannot. So
+no new connection is refused while others wait: the one that has waited longest is closed, those without the token first.
+As there are fewer streams than places, there is always one that can be closed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import ipaddress
 from typing import Any
 
 STRANGER, GUEST, BUSY, STREAM = range(4)
-"""Ranks, the first to go first: waits, and has not shown the token; waits, and has; is being answered; streams."""
+"""Ranks, in the order of closing: waits without having presented the token; waits with it; is being answered; streams."""
 
 
 class Places:
     """The connections of a server, by rank.
 
     Args:
-        most: connections at a time; more than there can be streams.
-        of_address: connections of one address; None: half of all, and loopback addresses are not bounded.
+        most: max simultaneous connections; more than the max number of streams.
+        of_address: max connections of one address; None: half of all, and loopback addresses are unlimited.
     """
 
     def __init__(self, most: int, of_address: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Places:
         return len(self._rank)
 
     def enter(self, transport: Any) -> None:
-        """A new connection, as a stranger. Aborts another one, or this one where its address has nothing but streams."""
+        """Add a new connection, at the lowest rank. Aborts another one, or this one if its address has nothing but streams."""
         address, bound = self._address(transport)
         neighbours = self._addresses.setdefault(address, {})
         if len(neighbours) >= bound:
@@ -44,7 +44,7 @@ class Places:
         self._ranks[STRANGER][transport] = None
 
     def set_rank(self, transport: Any, rank: int) -> None:
-        """What a connection does from now on; it is then the last of its rank to go. Nothing for one that has left."""
+        """Set the rank of a connection, which becomes the last of that rank to be closed. No effect if it has left."""
         before = self._rank.get(transport)
         if before is not None:
             del self._ranks[before][transport]
@@ -63,7 +63,7 @@ class Places:
             del self._addresses[address]
 
     def evict(self, count: int = 1) -> None:
-        """Abort the connections that are the first to go; streams never are."""
+        """Abort the ``count`` connections that are first in the order of closing; never streams."""
         for _ in range(count):
             for rank in (STRANGER, GUEST, BUSY):
                 if self._ranks[rank]:
@@ -76,7 +76,7 @@ class Places:
             transport.abort()
 
     def _go(self, one: Any, instead: Any = None) -> None:
-        """Abort a connection; ``instead`` if it is a stream."""
+        """Abort a connection, or ``instead`` if it is a stream."""
         if self._rank[one] == STREAM:
             instead.abort()
         else:
@@ -84,7 +84,7 @@ class Places:
             one.abort()
 
     def _address(self, transport: Any) -> tuple[str, int]:
-        """Whom a connection is counted with, and how many of them there may be."""
+        """The group with which a connection is counted, and the max size of that group."""
         peer = transport.get_extra_info("peername")
         bound = self._most // 2 if self._of_address is None else self._of_address
         try:

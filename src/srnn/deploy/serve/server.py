@@ -1,4 +1,4 @@
-"""uvicorn, with the limits of ``Limits`` and nothing printed for each request."""
+"""uvicorn, with the limits of ``Limits`` and without a log line for each request."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .listening import SPARE_CONNECTIONS, listen
 from .places import Places
 
 GRACE = 2
-"""Seconds for connections to end when the server does."""
+"""Seconds that connections have to end when the server stops."""
 LARGEST_HEAD = 16 * 1024
-"""Bytes of a request before its body."""
+"""Max bytes of a request before its body."""
 
 
 def check_exposure(host: str, token: str | None) -> None:
     """SrnnError for a server that others can reach without a token, or a token that can be guessed."""
     if token is not None and len(token) < LEAST_TOKEN:
-        raise SrnnError(f"A token has {LEAST_TOKEN} characters or more; --new-token makes one.")
+        raise SrnnError(f"A token must have at least {LEAST_TOKEN} characters; --new-token makes one.")
     if token is None and not is_loopback(host):
         raise SrnnError(
             f"On {host} others can reach this server: give it a token (--new-token, --token-file FILE), or use 127.0.0.1."
@@ -70,7 +70,7 @@ def make_server(
     )  # fmt: skip
 
     class Server(uvicorn.Server):
-        """Accepts connections itself, and has a process for bodies."""
+        """Accepts connections itself, and computes bodies in other processes."""
 
         async def startup(self, sockets: Any = None) -> None:
             await self.lifespan.startup()
@@ -83,7 +83,7 @@ def make_server(
             self.started = True
 
         async def shutdown(self, sockets: Any = None) -> None:
-            # Who is not gone by then is let go of: tasks that uvicorn has to cancel are errors in its log.
+            # Release connections that have not ended by then: tasks that uvicorn has to cancel are errors in its log.
             last = asyncio.get_running_loop().call_later(GRACE / 2, places.clear)
             try:
                 await super().shutdown(sockets)
@@ -95,10 +95,10 @@ def make_server(
 
 
 def spare_collections() -> None:
-    """Keep Python's garbage collections from stopping every stream while they last. To be called once the models are loaded.
+    """Keep Python's garbage collections from stalling every stream. Call it once the models are loaded.
 
-    To look through the libraries' objects, some 200,000, took a fifth of a second each time: they are left out from now on. Those
-    of 300 streams still take a tenth of a second, and hardly any is garbage: old ones are looked through ten times as seldom.
+    Scanning the libraries' objects, some 200,000, took a fifth of a second each time: they are excluded from now on. Those of 300
+    streams still take a tenth of a second, and hardly any is garbage: old ones are scanned a tenth as often.
     """
     gc.collect()
     gc.freeze()

@@ -1,8 +1,8 @@
-"""One WebSocket stream: its own session, its own pace. Whatever its client does ends this stream at worst.
+"""One WebSocket stream, with its own session and pace. At worst its client's actions end this stream only.
 
-All streams are computed in the event loop, in turns of a few hundred samples (a millisecond or so), so that a client who sends
-much waits for itself; only encoders that take longer have a thread. What comes in is read only when the last message is dealt
-with; what goes out waits until it is taken.
+All streams are computed in the event loop, in turns of a few hundred samples (about a millisecond), so that a client that sends
+much delays only itself; only encoders that take longer use a thread. The next message is read only when the last one has been
+handled; output waits until the client reads it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from .messages import (
 )
 
 TRACED_TURN = 64
-"""Samples that are computed before others have their turn, where a client wishes for a trace; else ``TURN``."""
+"""Samples that are computed before other streams get their turn, for a client with a trace; else ``TURN``."""
 DRAWN = 12
-"""Neurons whose membranes are told in a trace."""
+"""Number of neurons whose membranes are sent in a trace."""
 NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
-"""WebSocket codes with which streams are closed."""
+"""WebSocket close codes of streams."""
 
 
 class StreamEnd(Exception):
-    """Ends a stream: what the client is told, and the code of the close."""
+    """Ends a stream, with a message for the client and a close code."""
 
     def __init__(self, message: str, code: int = POLICY) -> None:
         super().__init__(message)
@@ -52,10 +52,10 @@ class StreamConnection:
     """A client's stream from its first message to its end.
 
     Args:
-        socket: accepted already.
+        socket: already accepted.
         name, decoder: the model.
-        limits: of the server.
-        key: with which states are signed.
+        limits: limits of the server.
+        key: the key that signs states.
     """
 
     def __init__(self, socket: WebSocket, name: str, decoder: Decoder, limits: Limits, key: bytes) -> None:
@@ -67,7 +67,7 @@ class StreamConnection:
         self._until = time.monotonic() + limits.stream_seconds
 
     async def run(self) -> None:
-        """Serve the stream. Never raises for what a client did."""
+        """Serve the stream. Never raises for a client's actions."""
         try:
             await self._serve()
         except WebSocketDisconnect:
@@ -78,19 +78,19 @@ class StreamConnection:
             await self._refuse(str(error), error.code)
 
     async def _serve(self) -> None:
-        # Samples of 1e38 overflow, which is their client's business and no warning of the server's.
+        # Samples of 1e38 overflow, which is the client's business and not worth a warning by the server.
         with np.errstate(all="ignore"):
             await self._begin()
             while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
                 if time.monotonic() > self._until:
-                    raise StreamEnd(f"A stream lasts {self._limits.stream_seconds:g} s at most.", TIMEOUT)
+                    raise StreamEnd(f"A stream may last at most {self._limits.stream_seconds:g} s.", TIMEOUT)
             await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
             await self._close(NORMAL)
 
     async def _begin(self) -> None:
         first = await self._receive(self._limits.start_seconds, "did not start")
         if "text" not in first:
-            raise SrnnError('The first message of a stream is {"type": "start"}.')
+            raise SrnnError('The first message of a stream must be {"type": "start"}.')
         self._start = read_start(read_text(first["text"], self._limits.message_lists))
         if self._start.state is not None:
             self._session.restore(self._start.state, self._key)
@@ -102,7 +102,7 @@ class StreamConnection:
         )  # fmt: skip
 
     async def _answer(self, message: dict[str, Any]) -> bool:
-        """Deal with a message; False: it was the last."""
+        """Handle a message; False: it was the last."""
         if "text" not in message:
             signal = self._decoder.signal
             samples = read_samples(message["bytes"], signal.channels, self._start.format, signal.int16_scale)
@@ -120,7 +120,7 @@ class StreamConnection:
             await self._tell(self._session.decide_last(await self._aside(self._session.encode_last)))
             return False
         else:
-            raise SrnnError("A stream is started once.")
+            raise SrnnError("A stream can be started only once.")
         return True
 
     async def _read_rows(self, rows: Any) -> Array:
@@ -149,7 +149,7 @@ class StreamConnection:
                 await asyncio.sleep(0)  # the others' turn
 
     async def _aside(self, encode: Callable[..., Array], *block: Array) -> Array:
-        """What the session's encoder gives, computed beside the other streams where it takes long (a cochlea's)."""
+        """The output of the session's encoder, computed in a thread where it takes long (a cochlea's)."""
         if self._session.encoder.heavy:
             return await asyncio.to_thread(encode, *block)
         return encode(*block)
@@ -174,7 +174,7 @@ class StreamConnection:
         await self._tell(found)
 
     async def _tell(self, found: Decisions) -> None:
-        """The decisions that the client wishes to hear of."""
+        """Send the decisions that the client has asked for."""
         if not len(found.steps):
             return
         keep = np.ones(len(found.steps), bool)
