@@ -225,8 +225,8 @@ except KeyboardInterrupt:
     parent = f"""
 import signal, sys
 from srnn.train.distributed import launch
-if {ignored}:
-    signal.signal({int(number)}, signal.SIG_IGN)
+otherwise = signal.default_int_handler if {int(number)} == signal.SIGINT else signal.SIG_DFL
+signal.signal({int(number)}, signal.SIG_IGN if {ignored} else otherwise)  # whatever this test runs under ignores
 sys.exit(launch([sys.executable, "-c", {child!r}], 2, 1, ""))
 """
     process = subprocess.Popen([sys.executable, "-c", parent], stderr=subprocess.PIPE, text=True)
