@@ -335,7 +335,7 @@ def test_a_sweeps_journal_that_no_worker_wrote(change: Any, tmp_path: Path) -> N
         Queue(sweep, open_storage(None, tmp_path / "out"))
 
 
-@pytest.mark.parametrize("journal", ("x", "7\n", '{"op_code":0', '{"op_code":0}\n{"op\n', '{"op_code":0}\n[]\n'))
+@pytest.mark.parametrize("journal", ("x", "7\n", '{"op_kind":0', '{"op_code":0}\n{"op\n', '{"op_code":0}\n[]\n'))
 def test_a_journal_with_other_lines_is_refused_and_left_as_it_is(journal: str, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     from srnn.studies.storage import open_storage
@@ -345,6 +345,32 @@ def test_a_journal_with_other_lines_is_refused_and_left_as_it_is(journal: str, t
     with pytest.raises(SrnnError, match=re.escape(str(path))):
         open_storage(None, tmp_path)
     assert path.read_text() == journal
+
+
+def test_a_journal_whose_first_line_was_torn_is_begun_again(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from srnn.studies.storage import open_storage
+
+    for torn in ("{", '{"op_code":0,"work'):
+        (tmp_path / "journal.log").write_text(torn)
+        assert open_storage(None, tmp_path).get_all_studies() == [] and not (tmp_path / "journal.log").read_text()
+
+
+def test_a_lock_that_cannot_be_released_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optuna = pytest.importorskip("optuna")
+    import os
+
+    from srnn.studies.storage import open_storage
+
+    storage = open_storage(None, tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", full)
+        with pytest.raises(SrnnError, match=r"Cannot release the lock of .*journal\.log: .*No space left"):
+            optuna.create_study(study_name="a", storage=storage)
 
 
 def test_a_full_disk_does_not_tear_a_sweeps_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

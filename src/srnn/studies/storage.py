@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
 from ..files import append_line
 
+_BEGINNING = b'{"op_code":'
 LOCK_GRACE = 5
 """Seconds after which the journal's lock is taken over; its holder must be dead, as writing a line takes milliseconds."""
 
@@ -24,7 +27,6 @@ def open_storage(address: str | None, out: Path) -> Any:
     import_optuna()
     if address is None:
         from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
-        from optuna.storages.journal._file import get_lock_file
 
         path = (out / "journal.log").absolute()  # the lock links to it: a relative link would point elsewhere
 
@@ -32,7 +34,7 @@ def open_storage(address: str | None, out: Path) -> Any:
             """A journal that only grows by whole lines: a line torn by a full disk would corrupt all that follow."""
 
             def append_logs(self, logs: list[dict[str, Any]]) -> None:
-                with get_lock_file(lock):
+                with _holding(lock, path):
                     append_line(path, "\n".join(json.dumps(log, separators=(",", ":")) for log in logs))
 
         try:
@@ -43,6 +45,8 @@ def open_storage(address: str | None, out: Path) -> Any:
             storage = JournalStorage(backend)
             storage.get_all_studies()  # reads all of it
             return storage
+        except SrnnError:
+            raise
         except OSError as error:
             raise SrnnError(f"Cannot write the sweep's journal {path}: {error.strerror or error}.") from error
         except Exception as error:  # whatever optuna makes of lines that are not its own
@@ -84,24 +88,35 @@ def _open_database(address: str, tries: int = 5) -> Any:
     return optuna.storages.get_storage(address)
 
 
+@contextlib.contextmanager
+def _holding(lock: Any, path: Path) -> Iterator[None]:
+    """Hold the journal's lock. SrnnError where it cannot be released (a full disk), for which optuna has a RuntimeError."""
+    lock.acquire()
+    try:
+        yield
+    finally:
+        try:
+            lock.release()
+        except RuntimeError as error:
+            raise SrnnError(f"Cannot release the lock of {path}: {error.__context__ or error}.") from error
+
+
 def _mend(path: Path, lock: Any) -> None:
     """Drop an unfinished last line, which a machine leaves that loses power; its writer never continued.
 
     ValueError when the file begins or ends with anything but a journal line.
     """
-    lock.acquire()
-    try:
-        with open(path, "r+b") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            lines = content[:whole].splitlines() or [b"{}"] * bool(content)
-            for line in (*lines[:1], *lines[-1:]):  # optuna passes over the last one for as long as nothing follows it
-                if "op_code" not in dict(json.loads(line)):
-                    raise ValueError("it contains a line that optuna did not write")
-            if whole < len(content):
-                file.truncate(whole)
-    finally:
-        lock.release()
+    with _holding(lock, path), open(path, "r+b") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        lines = content[:whole].splitlines()
+        if not whole and content[: len(_BEGINNING)] != _BEGINNING[: len(content)]:
+            raise ValueError("it does not begin as optuna's journals do")
+        for line in (*lines[:1], *lines[-1:]):  # optuna passes over the last one for as long as nothing follows it
+            if "op_code" not in dict(json.loads(line)):
+                raise ValueError("it contains a line that optuna did not write")
+        if whole < len(content):
+            file.truncate(whole)
 
 
 def _shown(address: str) -> str:
