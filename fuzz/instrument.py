@@ -25,7 +25,8 @@ from .targets import TARGETS
 READERS = (
     "srnn.measure.analysis.policy",
     "srnn.train.checkpoints",
-    "srnn.paper.compat",
+    "srnn.compiling",
+    "srnn.paper",
     "srnn.data.datasets",
     "srnn.measure.energy",
     "srnn.errors",
