@@ -124,7 +124,7 @@ def test_a_task_that_holds_nothing_out(
         return load(self, split, data_dir)
 
     monkeypatch.setattr(DigitsTask, "load", without_validation)
-    assert "--no-exit). Nothing is held out." in fails(capsys, run, "--full", "--split", "test")
+    assert "(--no-exit skips the policy). Nothing is held out." in fails(capsys, run, "--full", "--split", "test")
     assert evaluated(capsys, run, "--full", "--split", "test", "--no-exit")["anytime"]["steps"] == 16
 
 
