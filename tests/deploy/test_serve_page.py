@@ -136,8 +136,8 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     assert browser.value(f"[...parseRows('{rows}', 2)]") == [1, 2, 3, 4, 5, 6]
     for text, problem in (
         ("1,2\\n3", "Line 2 has 1 numbers; 2 are needed."),
-        ("1,2\\nx,y", "Line 2 is no row"),
-        ("", "holds no"),
+        ("1,2\\nx,y", "Line 2 is not a row"),
+        ("", "contains no samples"),
     ):
         found = browser.value(
             f"(() => {{ try {{ parseRows('{text}', 2); return ''; }} catch (e) {{ return e.message; }} }})()"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import shutil
 import signal
@@ -73,6 +74,7 @@ class Injector:
                     os.dup2(file.fileno(), 2)
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 handle = -1 if trace is None else os.open(trace, os.O_WRONLY | os.O_CREAT, 0o600)
+                logging.raiseExceptions = False  # loggers made while errors went nowhere would complain of that
                 self.library.faults_arm(os.fsencode(place), at, error, handle, refuse, large)
                 code = run(place)
             except BaseException:
