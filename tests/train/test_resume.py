@@ -40,12 +40,21 @@ began = time.monotonic()
 assert os.waitpid(start(sys.argv[1]), 0)[1] == 0
 seconds = time.monotonic() - began
 moments = random.Random(0)
-for _ in range(6):
-    child = start(sys.argv[2])
-    time.sleep(moments.uniform(0.05, 0.6) * seconds)
-    os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    print("killed" if os.WIFSIGNALED(status) else "done")
+metrics = Path(sys.argv[2], "metrics.jsonl")
+
+def epochs():
+    return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+
+for _ in range(6):  # each after another epoch, and a random part of the next: on a busy machine no clock tells how far it is
+    before, child, ended = epochs(), start(sys.argv[2]), 0
+    while epochs() <= before and not ended:
+        time.sleep(0.001)
+        ended = os.waitpid(child, os.WNOHANG)[0]
+    if not ended:
+        time.sleep(moments.uniform(0, 0.12) * seconds)
+        os.kill(child, signal.SIGKILL)
+        ended = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        print("killed" if ended else "done")
 assert os.waitpid(start(sys.argv[2]), 0)[1] == 0
 """
 
