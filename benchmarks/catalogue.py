@@ -33,6 +33,8 @@ class Entry:
     """What is worth measuring of it, of the kinds in __main__.py (scaling chooses for itself)."""
     binary_only: bool = False
     """Differs from ours only where the input is binary."""
+    source: str = ""
+    """The ``src`` folder of another checkout of this project; empty: this one's."""
 
 
 def _ours(

@@ -79,7 +79,7 @@ class Worker:
         count = str(threads)
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         # The checkout's own source, whatever is installed; peers do not see it.
-        paths = [str(ROOT), *([str(ROOT / "src")] if self.entry.environment == OWN else [])]
+        paths = [str(ROOT), *([self.entry.source or str(ROOT / "src")] if self.entry.environment == OWN else [])]
         given = dict.fromkeys(names, count) | {
             "BENCHMARKS_THREADS": count,
             "PYTHONPATH": os.pathsep.join(paths),
