@@ -19,8 +19,7 @@ from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.deploy.streaming import Decoder, Session
 from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
-from srnn.deploy.streaming.sources import Source, open_source
-from srnn.errors import SrnnError
+from srnn.deploy.streaming.sources import Source
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.train.runs import Run
 from support.runs import DIGITS, ECG, RECORDS, SPOKEN, make_run
@@ -181,7 +180,7 @@ def test_the_live_view_draws(run: str) -> None:
         (["nowhere.csv"], "nowhere.csv was not found"),
         (["empty.csv"], "is empty (0 bytes)"),
         (["names.csv"], "holds no samples"),
-        (["two.csv"], "line 1, has 2 channels; this network reads 1"),
+        (["two.csv"], "two.csv has 2 channels; this network reads 1"),
         (["text.csv"], "line 2: 'b' is no row of numbers"),
         (["nan.csv"], "sample 1 is not finite in channel 0 (nan)"),
         (["x.mp3"], "files ending in .mp3 are not read"),
@@ -256,13 +255,6 @@ def test_int16_is_scaled_for_signals_only(run: str, monkeypatch: pytest.MonkeyPa
             )
             assert main(["stream", run, "-", "--format", "int16", "--json", *words]) == 0
         assert pushed[-1].max() == np.float32(value)
-
-
-def test_hints_for_sound_are_for_sound(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "sox" not in refused(capsys, run, write_csv(tmp_path / "two.csv", np.ones((3, 2))))
-    np.savez(tmp_path / "x.npz", signal=np.ones((9, 1)), rate=7)
-    with pytest.raises(SrnnError, match=r"reads 5\. Resample it first\.$"):
-        open_source(str(tmp_path / "x.npz"), 1, 5, 9)
 
 
 def test_serving_without_its_extra_is_one_line(

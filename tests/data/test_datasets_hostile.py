@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from srnn import SrnnError
+from srnn.data import recordings
 from srnn.data.datasets import audio, files
 from srnn.data.datasets.audio import FASTEST, ODDEST, decode, read_audio, resampled
 from srnn.data.datasets.base import check_padding
 from srnn.data.datasets.files import list_items
 from srnn.data.datasets.timit import read_phones
 from srnn.data.tasks import create_task
-from srnn.deploy.streaming import sources
 from srnn.deploy.streaming.sources import open_source
 from srnn.files import LIMITS, FormatLimits
 
@@ -185,7 +185,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(raw: bytes, little_memory
 
 
 def test_a_line_at_its_limit_is_read() -> None:
-    line = b"1".rjust(sources._LINE_AT_MOST - 2) + b"\n"
+    line = b"1".rjust(recordings._LINE_AT_MOST - 2) + b"\n"
     assert [block.tolist() for block in open_source("-", 1, None, 4, stdin=io.BytesIO(line)).blocks] == [[[1.0]]]
 
 

@@ -6,10 +6,10 @@ The format is told by the file's first bytes, not by its name: TIMIT's .WAV are 
 from __future__ import annotations
 
 import io
-import math
 import os
 import stat
 import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,20 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
     Raises:
         SrnnError: a missing, empty, truncated or compressed file, one of another format, values that are not finite.
     """
+    samples, found = read_channels(path)
+    mono = samples.mean(axis=1, dtype=np.float32)
+    if rate is None or rate == found:
+        return mono, found
+    if not resample:
+        raise SrnnError(f"{path} has {found} samples a second; {rate} are expected.")
+    try:
+        return resampled(mono, found, rate), rate
+    except SrnnError as error:
+        raise SrnnError(f"{path} {error}") from error
+
+
+def read_channels(path: Path) -> tuple[Samples, int]:
+    """The samples (N >= 1, channels) of a sound file, as ``read_audio`` but of each channel, at the file's rate."""
     with reading(path, "sound"):
         there = os.stat(path)
         if not stat.S_ISREG(there.st_mode):  # a pipe, say, which would have us wait
@@ -60,31 +74,33 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
         raise SrnnError(f"{path} holds no samples; leave it out.")
     if not np.isfinite(samples).all():
         raise SrnnError(f"{path} holds samples that are not finite (NaN or infinity).")
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if rate is None or rate == found:
-        return mono, found
-    if not resample:
-        raise SrnnError(f"{path} has {found} samples a second; {rate} are expected.")
-    try:
-        return resampled(mono, found, rate), rate
-    except SrnnError as error:
-        raise SrnnError(f"{path} {error}") from error
+    return samples, found
 
 
-def resampled(samples: Samples, rate: int, wanted: int) -> Samples:
-    """(N,) samples at ``rate`` -> (ceil(N wanted / rate),) at ``wanted``, by a zero-phase polyphase filter (scipy's).
+def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: str = "constant") -> Samples:
+    """(N, ...) samples at ``rate`` -> (ceil(N wanted / rate), ...) at ``wanted``, by a zero-phase polyphase filter (scipy's).
+
+    Args:
+        samples: in time along the first axis.
+        rate, wanted: samples per second; fractions with denominators up to 1000.
+        padding: what is thought to lie before and after: "constant", silence; "line", on from the first and last sample.
 
     SrnnError for rates above 768,000, whose filter is as long, and where more would come of it than LIMITS["audio"] allow.
     """
     from scipy.signal import resample_poly
 
     if max(rate, wanted) > FASTEST:
-        raise SrnnError(f"has {rate} samples a second; no more than {FASTEST} can be resampled.")
-    _check_samples(len(samples) * wanted // rate, 4 * len(samples), f"has {rate} samples a second")
-    common = math.gcd(rate, wanted)
-    if max(rate, wanted) // common > ODDEST:  # the filter has twenty times as many coefficients
-        raise SrnnError(f"has {rate} samples a second, which have too little in common with {wanted} to be resampled.")
-    return resample_poly(samples, wanted // common, rate // common).astype(np.float32)
+        raise SrnnError(f"has {rate:.12g} samples a second; no more than {FASTEST} can be resampled.")
+    _check_samples(int(samples.size * wanted // rate), 4 * samples.size, f"has {rate:.12g} samples a second")
+    above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
+    if (
+        not (above and below) or max((above / below).as_integer_ratio()) > ODDEST
+    ):  # the filter has twenty times as many coefficients
+        raise SrnnError(
+            f"has {rate:.12g} samples a second, which have too little in common with {wanted:.12g} to be resampled."
+        )
+    up, down = (above / below).as_integer_ratio()
+    return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
 
 
 def decode(content: bytes) -> tuple[Samples, int]:

@@ -2,7 +2,7 @@
 
     application/json   {"inputs": [sequence, ...]}, each a list of rows of channels
     application/x-npy  an array (sequences, samples, channels)
-    audio/wav          one sound, at the model's rate
+    audio/wav          one sound, resampled where it has another rate than the model's
 
 It uses the decoder of streams, so results are identical. All of this runs in a process of its own (aside.py).
 """
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from ...data.datasets.audio import decode_wav
+from ...data.recordings import at_rate
 from ...errors import SrnnError
 from ...files import FormatLimits, reading
 from ...files.arrays import parse_npy
 from ..streaming import Decisions, Decoder
-from ..streaming.sources import check_rate
 from .limits import Limits
 from .messages import Array, finite_json, read_rows
 
@@ -81,8 +81,8 @@ def _parse(body: bytes, kind: str, decoder: Decoder, limits: Limits) -> list[Arr
         if channels != 1 or decoder.signal.form != "signal" or decoder.signal.rate is None:
             raise SrnnError(f"This model reads {decoder.signal.what}, not sound.")
         samples, rate = decode_wav(body)
-        check_rate("The sound", rate, decoder.signal.rate)
-        return [samples.mean(axis=1, keepdims=True, dtype=np.float32)]
+        mono = samples.mean(axis=1, keepdims=True, dtype=np.float32)
+        return [at_rate("The sound", mono, rate, decoder.signal.rate, sound=True)]
     raise SrnnError("The content type must be application/json, application/x-npy or audio/wav.")
 
 

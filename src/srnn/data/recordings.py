@@ -1,0 +1,211 @@
+"""A recording in a file -> its samples: one reader per format, for data sets, streams and predictions alike.
+
+    .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
+    .csv .txt                a row per sample, channels between commas, semicolons or blanks; "#" begins a comment. A first row of
+                             names is skipped; if its first name is one of ``TIMES``, that column is no channel but gives the rate
+    .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
+    .hea .dat                a WFDB record, in its physical unit
+
+numpy only; a signal of another rate than the one that is wanted is resampled here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SrnnError
+from ..files import reading
+from .datasets.audio import AUDIO_SUFFIXES, read_channels, resampled
+
+Array = npt.NDArray[Any]
+SENSOR_SUFFIXES = (".csv", ".npy", ".npz")
+"""Endings of the sensors' files that folders are searched for, in small letters."""
+TIMES = {"time": 1.0, "t": 1.0, "seconds": 1.0, "time_s": 1.0, "time_ms": 1e-3, "milliseconds": 1e-3}
+"""Names of a table's first column that is time, in any case: how many seconds its unit has."""
+_LINE_AT_MOST = 2**20
+_NAMED = 10  # arrays that a message names
+_BLOCK = 4096  # rows of a table that are lists of numbers at a time
+_SAME = {True: 1e-6, False: 0.01}
+"""By which share rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
+
+
+def read_signal(path: Path, channels: int, rate: float | None) -> Array:
+    """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
+
+    Args:
+        path: a file of one of the formats above.
+        channels: how many it must have; sound of several is averaged where one is wanted, as in training.
+        rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
+
+    Raises:
+        SrnnError: missing, empty, damaged, another format or number of channels, not finite, a rate that cannot be resampled.
+            It names the file, and the line or sample.
+    """
+    x, found = read_recording(path)
+    sound = path.suffix.lower() in AUDIO_SUFFIXES
+    if sound and channels == 1:
+        x = x.mean(axis=1, keepdims=True, dtype=np.float32)
+    check_channels(str(path), x.shape[1], channels)
+    return at_rate(str(path), x, found, rate, sound)
+
+
+def read_recording(path: Path) -> tuple[Array, float | None]:
+    """The samples (samples >= 1, channels) of a recording, finite, and its rate in Hz; None where it does not state one.
+
+    SrnnError as ``read_signal``.
+    """
+    suffix, name = path.suffix.lower(), str(path)
+    if suffix in (".hea", ".dat") or (not suffix and path.with_suffix(".hea").is_file()):
+        x, rate = _read_record(path.with_suffix(""))
+    elif not path.is_file():
+        raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npz or WFDB file.")
+    elif path.stat().st_size == 0:
+        raise SrnnError(f"{path} is empty (0 bytes).")
+    elif suffix in (".csv", ".txt"):
+        x, rate = _read_table(path)
+    elif suffix in (".npz", ".npy"):
+        x, rate = _read_numpy(path)
+    elif suffix in AUDIO_SUFFIXES:
+        x, rate = read_channels(path)
+    else:
+        ending = suffix or "nothing"
+        raise SrnnError(f"{path}: files ending in {ending} are not read; give .wav, .csv, .npz or a WFDB record.")
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or x.dtype.kind not in "fiub":
+        raise SrnnError(f"{path}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}.")
+    if not x.size:
+        raise SrnnError(f"{path} holds no samples.")
+    return check_finite(name, x, 0), rate
+
+
+def at_rate(name: str, x: Array, found: float | None, wanted: float | None, sound: bool) -> Array:
+    """The signal (samples, channels) at the rate that is wanted; itself where the rates agree (a sensor's to 1 %), or one is
+    not known.
+
+    A zero-phase polyphase filter (``audio.resampled``). Before and after sound is silence; other signals, which may be far
+    from 0, go on along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
+    cannot be resampled.
+    """
+    if found is None or wanted is None or math.isclose(found, wanted, rel_tol=_SAME[sound]):
+        return x
+    try:
+        return resampled(x, found, wanted, "constant" if sound else "line")
+    except SrnnError as error:
+        raise SrnnError(f"{name} {error}") from error
+
+
+def check_channels(name: str, found: int, channels: int) -> None:
+    """SrnnError unless the numbers are equal."""
+    if found != channels:
+        raise SrnnError(f"{name} has {found} channel{'' if found == 1 else 's'}; this network reads {channels}.")
+
+
+def check_finite(name: str, x: Array, start: int) -> Array:
+    """The samples, of which the first is number ``start``. SrnnError, which names the first that is not finite."""
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise SrnnError(f"{name}: sample {start + row} is not finite in channel {column} ({x[row, column]}).")
+    return x
+
+
+class Rows:
+    """A table as it comes: blocks of rows (rows, columns), float64, as many columns in all.
+
+    Args:
+        stream: the bytes of the table.
+        name: what messages begin with.
+        channels: how many columns there must be beside that of times; None: as many as the first row has.
+        block: rows in a block, at most.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, channels: int | None, block: int) -> None:
+        self._stream, self._name, self._channels, self._block = stream, name, channels, block
+        self.unit: float | None = None
+        """Seconds that the first column counts in; None: it is a channel. Known from the first block on."""
+
+    def __iter__(self) -> Iterator[Array]:
+        rows: list[list[float]] = []
+        name, count = self._name, 0
+        first = True  # of the rows that are no comment
+        for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
+            if len(line) == _LINE_AT_MOST:
+                raise SrnnError(f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is no row of numbers.")
+            text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
+            if not text or text.startswith("#"):
+                continue
+            fields = text.replace(";", ",").split(",") if "," in text or ";" in text else text.split()
+            names, first = first, False
+            try:
+                row = [float(field) for field in fields]
+            except ValueError:
+                if names:
+                    self.unit = TIMES.get(fields[0].strip().strip("\"'").lower()) if len(fields) > 1 else None
+                    continue
+                raise SrnnError(f"{name}, line {number}: {text[:40]!r} is no row of numbers.") from None
+            timed = self.unit is not None
+            if self._channels is None:
+                self._channels = len(row) - timed
+            check_channels(f"{name}, line {number},", len(row) - timed, self._channels)
+            rows.append(row)
+            if len(rows) == self._block:
+                yield check_finite(name, np.array(rows), count)
+                count, rows = count + len(rows), []
+        if rows:
+            yield check_finite(name, np.array(rows), count)
+        elif count == 0:
+            raise SrnnError(f"{name} holds no samples.")
+
+    def signal(self) -> Iterator[Array]:
+        """The blocks without the column of times."""
+        for block in self:
+            yield block if self.unit is None else block[:, 1:]
+
+
+def _read_table(path: Path) -> tuple[Array, float | None]:
+    with reading(path, "a table of numbers"), path.open("rb") as file:
+        table = Rows(file, str(path), None, _BLOCK)
+        x = np.concatenate(list(table))
+    if table.unit is None:
+        return x, None
+    every = np.diff(x[:, 0]) * table.unit
+    if not (every > 0).all():
+        row = int(np.argmin(every > 0)) + 1
+        raise SrnnError(f"{path}: time does not advance at sample {row}, from {x[row - 1, 0]:g} to {x[row, 0]:g}.")
+    return x[:, 1:], None if not len(every) else float(len(every) / every.sum())
+
+
+def _read_numpy(path: Path) -> tuple[Array, float | None]:
+    from ..files.arrays import open_npz, read_npy
+
+    what = "a signal in NumPy's format"
+    if path.suffix.lower() == ".npy":
+        return read_npy(path, what), None
+    with open_npz(path, what) as arrays:
+        names = [name for name in arrays if name != "rate"]
+        name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
+        if name is None:
+            there = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            raise SrnnError(f"{path} holds the arrays {there or 'none'}; call the one to read 'signal'.")
+        with reading(path, what):
+            rate = float(arrays["rate"].item()) if "rate" in arrays else None
+            if rate is not None and not 0 < rate < math.inf:
+                raise ValueError(f"its rate is {rate}")
+        return arrays[name], rate
+
+
+def _read_record(path: Path) -> tuple[Array, float | None]:
+    from ..files.wfdb_records import read_record
+
+    if not path.with_suffix(".hea").is_file():
+        raise SrnnError(f"{path.with_suffix('.hea')} was not found: a WFDB record needs its header.")
+    with reading(path, "a WFDB record; it is damaged, or a file of it is missing"):
+        record = read_record(path, physical=True)
+        if record.p_signal is None or len(record.p_signal) != record.sig_len:
+            raise ValueError(f"it is cut off: its header promises {record.sig_len} samples")
+        return record.p_signal, float(record.fs)

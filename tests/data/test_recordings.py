@@ -1,0 +1,97 @@
+"""Recordings in files: each format gives the same samples, at the rate that is wanted; what is wrong is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.data.datasets.audio import read_audio
+from srnn.data.recordings import read_recording, read_signal
+from srnn.errors import SrnnError
+from support.sounds import tone, write_wav
+
+ROWS = np.array([[1.0, 9.8], [2.0, 9.7], [4.0, 9.9], [8.0, 9.6]])
+
+
+def test_every_format_gives_the_same_samples(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ROWS)
+    np.savez(tmp_path / "b.npz", anything=ROWS)
+    np.savez(tmp_path / "c.npz", signal=ROWS, other=ROWS[0], rate=50)
+    numbers = [f"{a},{b}" for a, b in ROWS]
+    (tmp_path / "d.csv").write_text("\n".join(numbers))
+    (tmp_path / "e.csv").write_text("# an IMU\nx; y\n" + "\n".join(numbers).replace(",", ";"))
+    timed = [f"{20 * k},{row}" for k, row in enumerate(numbers)]
+    (tmp_path / "f.csv").write_text("\n".join(['"Time_ms",x,y', *timed]))
+    rates = []
+    for path in sorted(tmp_path.iterdir()):
+        x, rate = read_recording(path)
+        assert np.array_equal(x, ROWS)
+        assert np.array_equal(read_signal(path, 2, 50), ROWS)
+        rates.append(rate)
+    assert rates == [None, None, 50, None, None, pytest.approx(50)]
+
+
+def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(5))
+    assert read_signal(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]
+
+
+def test_sound_is_what_training_hears(tmp_path: Path) -> None:
+    """Two channels are averaged, another rate is resampled, with the bits of ``read_audio``."""
+    left = tone(0.1, 8000, 300.0)
+    path = write_wav(tmp_path / "a.wav", np.stack([left, left // 2], axis=1), 8000)
+    for rate in (8000, 16000, 11025):
+        assert np.array_equal(read_signal(path, 1, rate)[:, 0], read_audio(path, rate)[0])
+    assert read_signal(path, 2, 8000).shape == (800, 2)
+    with pytest.raises(SrnnError, match=r"a\.wav has 2 channels; this network reads 3"):
+        read_signal(path, 3, 8000)
+
+
+def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None:
+    seconds = np.arange(300) / 100
+    wave = 9.8 + seconds + 0.1 * np.sin(2 * np.pi * 3 * seconds)
+    np.savez(tmp_path / "a.npz", signal=wave, rate=100)
+    for rate in (50.0, 200.0, 1000 / 3):
+        x = read_signal(tmp_path / "a.npz", 1, rate)[:, 0]
+        times = np.arange(len(x)) / rate
+        assert len(x) == np.ceil(3 * rate)
+        np.testing.assert_allclose(x, 9.8 + times + 0.1 * np.sin(2 * np.pi * 3 * times), atol=0.03)
+    assert np.array_equal(read_signal(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), "clocks of sensors are not exact"
+    np.savez(tmp_path / "b.npz", signal=wave, rate=1e-9)
+    with pytest.raises(SrnnError, match=r"b\.npz has 1e-09 samples a second"):
+        read_signal(tmp_path / "b.npz", 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "1,2\n3\n", "a.csv, line 2, has 1 channel; this network reads 2"),
+        ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is no row of numbers"),
+        ("a.csv", "1,2\n3,\n", "a.csv, line 2: '3,' is no row of numbers"),
+        ("a.csv", "1,2\n3,nan\n", r"a.csv: sample 1 is not finite in channel 1"),
+        ("a.csv", "x,y\n", "a.csv holds no samples"),
+        ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
+        ("a.csv", "", "a.csv is empty"),
+        ("a.mp3", "x", "files ending in .mp3 are not read"),
+        ("a.wav", "x", r"a.wav: this is no sound file"),
+        ("a.npy", "x", r"a.npy cannot be read as a signal"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SrnnError, match=message):
+        read_signal(tmp_path / name, 2, None)
+
+
+def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:
+    for array in (np.zeros((2, 3, 4)), np.array(["a"]), np.zeros((0, 2)), np.zeros((3, 2), complex)):
+        np.save(tmp_path / "a.npy", array)
+        with pytest.raises(SrnnError, match=r"a\.npy(: a signal is an array of numbers| holds no samples)"):
+            read_signal(tmp_path / "a.npy", 2, None)
+    np.savez(tmp_path / "a.npz", left=ROWS, right=ROWS)
+    with pytest.raises(SrnnError, match="holds the arrays left, right; call the one to read 'signal'"):
+        read_signal(tmp_path / "a.npz", 2, None)
+    with pytest.raises(SrnnError, match=r"none\.csv was not found"):
+        read_signal(tmp_path / "none.csv", 2, None)
