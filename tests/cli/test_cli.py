@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(run: Path, capsys: pyte
     (run / "recipe.yaml").write_text(recipe.replace("- 8", "- 9"))
     assert "another architecture" in _fails(capsys, "evaluate", run)
     (run / "recipe.yaml").write_text(recipe)
-    best = run / "checkpoints" / "best.safetensors"
+    best = run / "model.safetensors"
     best.write_bytes(best.read_bytes()[:-5])
     assert "damaged" in _fails(capsys, "evaluate", run)
     best.unlink()

@@ -171,7 +171,7 @@ def test_mistakes(tmp_path: Path, runs: dict[str, Path], capsys: pytest.CaptureF
     assert "no firing rates" in _fails(capsys, "paper/ecg-lstm", "--rates", "0.1")
     assert "There is no technology" in _fails(capsys, "digits", "--technology", "abacus")
     begun = shutil.copytree(runs["srnn"], tmp_path / "begun")
-    (begun / "checkpoints" / "best.safetensors").unlink()
+    (begun / "model.safetensors").unlink()
     assert "no checkpoint yet" in _fails(capsys, begun)
 
 

@@ -21,7 +21,6 @@ from srnn.deploy.streaming import Decoder, Session
 from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
 from srnn.measure.analysis.policy import ExitPolicy
-from srnn.train.runs import Run
 from support.runs import DIGITS, ECG, RECORDS, SPOKEN, make_run
 from support.sounds import write_wav
 
@@ -322,13 +321,13 @@ for folder in sys.argv[1:]:
 def imported(run: str, ecg: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What pushes import, by the kind of signal."""
     folder = tmp_path_factory.mktemp("cold")
-    speech = Run.open(make_run(folder / "speech", *SPOKEN))
-    speech.keep_statistics(Statistics(np.zeros(120, np.float32), np.ones(120, np.float32)))
+    scale = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
+    speech = make_run(folder / "speech", *SPOKEN, statistics=scale)
     cochlea = ("--task.name=spoken-digits-spikes", "--task.options.pool=50", "--loss.name=ce_mean")
     folders = {
         "digits": run,
         "ecg": ecg,
-        "speech": str(speech.path),
+        "speech": str(speech),
         "cochlea": str(make_run(folder / "cochlea", *cochlea)),
     }
     command = [sys.executable, "-c", COLD, *folders.values()]

@@ -86,8 +86,8 @@ def _trained(folder: Path, name: str = "run") -> Any:
     from srnn.train.checkpoints import read_checkpoint
 
     found: dict[str, Any] = {"unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]}
-    for which in ("last", "best"):
-        tensors = read_checkpoint(folder / name / "checkpoints" / f"{which}.safetensors").tensors
+    for which in ("checkpoints/last", "model"):
+        tensors = read_checkpoint(folder / name / f"{which}.safetensors").tensors
         found[which] = {key: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for key, tensor in tensors.items()}
     return found | _files(f"{name}/metrics.jsonl", f"{name}/recipe.yaml", f"{name}/result.json")(folder)
 

@@ -200,7 +200,7 @@ def test_a_mistake_is_one_line(
 
 def test_a_run_without_a_checkpoint_has_no_page(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", *DIGITS)
-    (folder / "checkpoints" / "best.safetensors").unlink()
+    (folder / "model.safetensors").unlink()
     with pytest.raises(SrnnError, match="has no checkpoint yet"):
         report_content(folder)
     with pytest.raises(SrnnError, match="is no run"):

@@ -206,7 +206,7 @@ def test_every_baseline_trains_and_is_evaluated_again_the_same(name: str, padded
     assert parse_recipe(dump_recipe(recipe)) == recipe
     result = train(recipe, tmp_path / "run", task=task)
     network = recipe.build_network(task, seed=5)
-    load_network(network, read_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors"))
+    load_network(network, read_checkpoint(tmp_path / "run" / "model.safetensors"))
     again = evaluate(Trained(network, task, recipe), "validation").report
     assert again["accuracy"] == result["accuracy"] and again["firing_rate"] == result["firing_rate"]
     assert result["parameters"] == sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import torch
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
+from srnn.data.encoders import Statistics
 from srnn.nn.network import SRNN
 from srnn.train import training
-from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.train.checkpoints import load_network, read_checkpoint
 from srnn.train.recipes import Recipe, as_baseline, load_recipe
 from srnn.train.runs import Run
+from srnn.train.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
 DIGITS = ("--task.name=digits", "--loss.name=ce_mean")
@@ -25,18 +28,28 @@ SPOKEN = ("--task.name=spoken-digits", "--task.options.normalise=training", "--l
 
 
 def make_run(
-    folder: Path, *overrides: str, recipe: str = "tiny", baseline: str = "", seed: int = 3, epochs: int = 3
+    folder: Path,
+    *overrides: str,
+    recipe: str = "tiny",
+    baseline: str = "",
+    seed: int = 3,
+    epochs: int = 3,
+    statistics: Statistics | None = None,
+    **known: Any,
 ) -> Path:
-    """The folder of a run whose network was never trained: a checkpoint, a log of so many epochs, and a result.
+    """The folder of a run whose network was never trained: a model, a log of so many epochs, and a result.
 
     The recipe is the tests' tiny one or a shipped one; overrides name the task, and ``baseline`` a baseline of it.
+    ``statistics`` are those of training features; ``known``: further fields of ``Trained``, such as steps.
     """
     given = tiny_recipe(*overrides) if recipe == "tiny" else load_recipe(recipe, overrides)
     if baseline:
         given = as_baseline(given, baseline)
     run = Run.start(folder, given, seed)
-    network = given.build_network(given.create_task(), seed)
-    save_checkpoint(run.best, network_tensors(network), {"architecture": architecture(network)})
+    task = given.create_task().described()
+    if statistics is not None:
+        task = task.described(task.signal().calibrated(statistics=statistics))
+    Trained(given.build_network(task, seed), task, given, seed, **known).save(run.best)
     for epoch in range(1, epochs + 1):
         report = {"loss": 2.0 / epoch, "accuracy": 0.3 * epoch, "firing_rate": {"layers": [0.1], "mean": 0.1}}
         run.log(
@@ -78,7 +91,7 @@ def trained(folder: Path, which: str = "best") -> SRNN:
     """The network of a run of the tiny task, from its best or its last checkpoint."""
     run = Run.open(folder)
     network = run.recipe.build_network(TinyTask(), run.seed)
-    load_network(network, read_checkpoint(folder / "checkpoints" / f"{which}.safetensors"))
+    load_network(network, read_checkpoint(getattr(run, which)))
     assert isinstance(network, SRNN)
     return network
 
@@ -107,7 +120,7 @@ def cut_and_resumed(
     found = {}
     for which in ("best", "last"):
         ours, theirs = (
-            read_checkpoint(folder / name / "checkpoints" / f"{which}.safetensors").tensors for name in ("whole", "cut")
+            read_checkpoint(getattr(Run.open(folder / name), which)).tensors for name in ("whole", "cut")
         )
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
         found[which] = ours

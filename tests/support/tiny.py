@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from srnn.data.datasets import Split
-from srnn.data.tasks import Task
+from srnn.data.tasks import Task, register
 from srnn.train.recipes import Recipe, parse_recipe
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 
 
+@register
 @dataclass(frozen=True)
 class TinyTask(Task):
     """Which of three channels spikes most? 60/30/30 sequences of up to 12 steps, padded if ``padded``."""
@@ -48,6 +49,7 @@ class TinyTask(Task):
         return Split(x, y.astype(np.int64), lengths)
 
 
+@register
 @dataclass(frozen=True)
 class TinyStepTask(TinyTask):
     """The same with a label at every step, some of them missing."""

@@ -188,22 +188,8 @@ def test_phones_are_reported_without_silence_and_keep_their_statistics(
     assert "accuracy without silence" in capsys.readouterr().out
 
     # What scales the features, exactly and without the data.
-    statistics = Run.open(tmp_path / "run").statistics()
+    statistics = Run.open(tmp_path / "run").trained().task.signal().statistics  # type: ignore[attr-defined]
     known = recipe.create_task().statistics(tmp_path / "data")  # type: ignore[attr-defined]
     assert statistics is not None
     assert (statistics.mean == known.mean).all() and (statistics.std == known.std).all()
     assert statistics.mean.dtype == np.float32
-
-
-def test_statistics_of_a_run(run: Path) -> None:
-    opened = Run.open(run)
-    assert opened.statistics() is None  # digits are not scaled
-    for text in ("", "[]", "{}", '{"mean": [1]}', '{"mean": [1, 2], "std": [1]}', '{"mean": [1], "std": [0]}',
-                 '{"mean": [NaN], "std": [1]}', '{"mean": [1], "std": [NaN]}', '{"mean": ["x"], "std": [1]}',
-                 '{"mean": 1, "std": 1}'):  # fmt: skip
-        (run / "statistics.json").write_text(text)
-        with pytest.raises(SrnnError, match=r"statistics\.json"):
-            opened.statistics()
-    (run / "statistics.json").write_text('{"mean": [0.5], "std": [2]}')
-    statistics = opened.statistics()
-    assert statistics is not None and (statistics.mean.tolist(), statistics.std.tolist()) == ([0.5], [2.0])

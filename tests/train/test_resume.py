@@ -60,10 +60,13 @@ assert os.waitpid(start(sys.argv[2]), 0)[1] == 0
 
 
 def _tensors(folder: Path, which: str = "last") -> dict[str, torch.Tensor]:
-    return read_checkpoint(folder / "checkpoints" / f"{which}.safetensors").tensors
+    return read_checkpoint(getattr(Run(folder, tiny_recipe(), 0), which)).tensors
 
 
 def _equal(a: Path, b: Path) -> None:
+    assert (
+        read_checkpoint(a / "model.safetensors").info["model"] == read_checkpoint(b / "model.safetensors").info["model"]
+    )
     for which in ("last", "best"):
         ours, theirs = _tensors(a, which), _tensors(b, which)
         assert ours.keys() == theirs.keys()

@@ -78,6 +78,11 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def typical_length(self) -> int:
+        """Steps of a sequence; the median where they differ."""
+        return self.x.shape[1] if self.lengths is None else int(np.median(self.lengths))
+
     def take(self, indices: np.ndarray) -> Batch:
         """The batch of the sequences at ``indices``, no longer than the longest of them."""
         y, lengths = self.y[indices], None

@@ -10,17 +10,20 @@ A task does not say how a network's output is scored: that is the recipe's. Each
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from ..errors import SrnnError, nearest
+from ..files import CLASSES, reading
+from ..files.conversion import convert
+from ..text import one_line
 from .datasets.base import Split, SplitName
 from .datasets.inputs import Inputs
 from .encoders.speech import Statistics
-from .signals import Form, SignalPath, Steps
+from .signals import Form, SignalPath, Steps, describe, restore
 
 Kind = Literal["per_sequence", "per_step"]
 
@@ -39,6 +42,8 @@ class Task:
     """Class as which the original work counted steps without a label; None: it has none. y keeps -1 for them."""
     silence_class: ClassVar[int | None] = None
     """Class that accuracy may leave out, because nothing happens there; None: there is none."""
+    clip_seconds: ClassVar[float | None] = None
+    """Sound: seconds to which clips are cut or filled with silence; None: each stays as long as it is."""
     channel_blocks: ClassVar[int] = 1
     """Groups of as many channels each that show the same thing: 3 for features with two derivatives."""
 
@@ -77,6 +82,14 @@ class Task:
             raise SrnnError(f"The signal of task '{self.name}' cannot be encoded as it comes: {path.reason}.")
         path.check()
         return path
+
+    def described(self, path: SignalPath | None = None) -> DescribedTask:
+        """The task without its data, as a model keeps it.
+
+        ``path``: its signal path, with the statistics of its training data.
+        """
+        options = {option.name: getattr(self, option.name) for option in fields(self)}
+        return DescribedTask.of(self, options, path)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """What features of sound are scaled by, from the training split; two numbers a channel, to be kept with a network."""
@@ -133,3 +146,84 @@ def create_task(name: str, /, **options: Any) -> Task:
         if option not in allowed:
             raise SrnnError(f"The task '{name}' has no option '{option}'.{nearest(option, allowed)}")
     return known[name](**options)
+
+
+_PLAIN: Mapping[str, Any] = {
+    "name": str,
+    "kind": Kind,
+    "class_names": list[str],
+    "step_ms": float | None,
+    "unlabelled_class": int | None,
+    "silence_class": int | None,
+    "channel_blocks": int,
+    "clip_seconds": float | None,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedTask(Task):
+    """Classes, steps and signal path of a task. Its data are looked for only when they are loaded."""
+
+    name: str  # type: ignore[misc]
+    kind: Kind  # type: ignore[misc]
+    class_names: tuple[str, ...]  # type: ignore[misc]
+    path: SignalPath
+    step_ms: float | None = None  # type: ignore[misc]
+    unlabelled_class: int | None = None  # type: ignore[misc]
+    silence_class: int | None = None  # type: ignore[misc]
+    channel_blocks: int = 1  # type: ignore[misc]
+    clip_seconds: float | None = None  # type: ignore[misc]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """With which its data are loaded."""
+
+    def signal(self) -> SignalPath:
+        return self.path
+
+    def statistics(self, data_dir: Path | None = None) -> Statistics:
+        return create_task(self.name, **self.options).statistics(data_dir)
+
+    def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        original = create_task(self.name, **self.options)
+        if original.class_names != self.class_names or original.inputs != self.inputs:
+            raise SrnnError(
+                f"The data of task '{self.name}' have other classes or inputs now than when this network was trained."
+            )
+        return original.load(split, data_dir)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; ``restored`` reads them."""
+        values = {name: getattr(self, name) for name in _PLAIN}
+        return {
+            **values,
+            "class_names": list(self.class_names),
+            "options": dict(self.options),
+            "signal": describe(self.path),
+        }
+
+    def described(self, path: SignalPath | None = None) -> DescribedTask:
+        return self if path is None else replace(self, path=path)
+
+    @classmethod
+    def of(cls, task: Task, options: Mapping[str, Any], path: SignalPath | None = None) -> Self:
+        """What is to be known of a task. ``path``: its signal path, with the statistics of its training data."""
+        values = {name: getattr(task, name) for name in _PLAIN}
+        return cls(**values, path=path or task.signal(), options=options)  # type: ignore[arg-type]
+
+    @classmethod
+    def restored(cls, plain: Any, source: str) -> Self:
+        """From what ``plain`` gave. SrnnError, which names the ``source``, for anything else."""
+        with reading(source, "a model's task"):
+            values = {name: convert(hint, plain[name], name) for name, hint in _PLAIN.items()}
+            classes = values["class_names"] = tuple(one_line(name, 200) for name in values["class_names"])
+            if not 1 <= len(classes) <= CLASSES:
+                raise ValueError(f"it has {len(classes)} classes")
+            for name in ("unlabelled_class", "silence_class"):
+                if values[name] is not None and not 0 <= values[name] < len(classes):
+                    raise ValueError(f"its {name} is {values[name]}")
+            for name in ("step_ms", "clip_seconds"):
+                if values[name] is not None and not 0 < values[name] <= 1e6:
+                    raise ValueError(f"its {name} is {values[name]}")
+            options, signal = convert(dict[str, Any], plain["options"], "options"), plain["signal"]
+        if signal is None:  # a path of another package: that makes it again
+            return cls(**values, path=create_task(values["name"], **options).signal(), options=options)
+        return cls(**values, path=restore(signal, source), options=options)

@@ -23,7 +23,6 @@ from .points import measure_point
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..data.encoders import Statistics
     from ..progress import Reporter
 
 
@@ -115,7 +114,7 @@ def prune_run(
     note = now.recipe.note
     points = [{"pruned": 0.0, "run": str(folder), **_point(now, options)}]
     if what == "dead":
-        now, report = _without_dead(now, Run.open(folder).statistics(), out, options)
+        now, report = _without_dead(now, out, options)
         points.append({**report, "run": str(out / "dead"), **_point(now, options)})
     before = 0.0
     for share in sorted(shares):
@@ -189,9 +188,7 @@ def quantise_run(
     return report
 
 
-def _without_dead(
-    now: Trained, statistics: Statistics | None, out: Path, options: TuningOptions
-) -> tuple[Trained, dict[str, Any]]:
+def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trained, dict[str, Any]]:
     """Removes the neurons that never spike on the training split; a run of its own, compared with the original on that split."""
     sequences, network = Sequences(now.task, "train", options.data_dir), now.spiking("pruned")
     removed = dead_neurons(network, sequences, now.seed)
@@ -205,8 +202,6 @@ def _without_dead(
         raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
     run = Run.hold(out / "dead", now)
-    if statistics is not None:
-        run.keep_statistics(statistics)
     report = {
         "removed": [int(mask.sum()) for mask in removed],
         "different_spikes_on_train": different,

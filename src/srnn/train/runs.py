@@ -3,9 +3,9 @@
     recipe.yaml        the resolved recipe: every default written out
     environment.json   versions, processor, threads, seed, git commit
     metrics.jsonl      one JSON object an epoch (or event)
-    checkpoints/       last.safetensors and best.safetensors
+    checkpoints/       last.safetensors, from which training resumes
+    model.safetensors  the best network as a model (``trained.py``): all that using it needs
     result.json        what training ended with
-    statistics.json    what features are scaled by, where a task takes that from its training split
 
 Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains it holds its lock
 (``files.locked``); who reads it needs none, for every file is written whole and metrics.jsonl grows by whole lines.
@@ -20,6 +20,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -35,8 +36,8 @@ from ..files import (
     locked,
     read_json,
     read_json_lines,
+    read_object,
     read_text,
-    reading,
     remove_leftovers,
     write_atomically,
     write_json,
@@ -45,7 +46,6 @@ from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
 if TYPE_CHECKING:
-    from ..data.encoders.speech import Statistics
     from ..data.tasks import Task
     from ..nn.baselines import Network
 
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        return self.path / "checkpoints" / "best.safetensors"
+        return self.path / "model.safetensors"
 
     @property
     def metrics(self) -> Path:
@@ -107,16 +107,10 @@ class Run:
 
         ``about``: {"imported": {...}} says where it comes from. SrnnError where the recipe builds another network.
         """
-        from .checkpoints import architecture, network_tensors, save_checkpoint
-
-        lines = architecture(trained.network)
-        if architecture(trained.recipe.build_network(trained.task, trained.seed)) != lines:
-            raise SrnnError(
-                "A recipe cannot describe this network (a hidden layer hands on its membrane); use it from Python."
-            )
+        trained.check_recipe()
         with locked(path):
             run = cls.start(path, trained.recipe, trained.seed, about)
-            save_checkpoint(run.best, network_tensors(trained.network), {"architecture": lines})
+            trained.save(run.best)
         return run
 
     @classmethod
@@ -159,37 +153,16 @@ class Run:
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
-        from ..nn.network.state_format import StateFormat
-        from .checkpoints import load_network, read_checkpoint
-
         if not self.best.is_file():
             raise SrnnError(
                 f"{self.path} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
             )
-        task = self.recipe.create_task()
-        network = self.recipe.build_network(task, self.seed)
-        checkpoint = read_checkpoint(self.best)
-        load_network(network, checkpoint)
-        StateFormat.from_tensors(checkpoint.tensors).into(network)
-        return Trained(network.eval(), task, self.recipe, self.seed, self.path)
+        trained, policy = Trained.read(self.best, self.path), self.path / "exit-policy.json"
+        return replace(trained, policy=read_object(policy)) if policy.is_file() else trained
 
     def untrained(self, task: Task) -> Network | None:
         """The network as it was before training; None of one that was imported."""
         return None if self.imported else self.recipe.build_network(task, self.seed)
-
-    def statistics(self) -> Statistics | None:
-        """What the task's features are scaled by, as it was in training; None where nothing is. Needs no data."""
-        from ..data.encoders.speech import Statistics
-
-        path = self.path / "statistics.json"
-        if not path.is_file():
-            return None
-        with reading(path, "statistics, the lists mean and std"):
-            return Statistics.read(read_json(path))
-
-    def keep_statistics(self, statistics: Statistics) -> None:
-        """Write what ``statistics`` reads."""
-        self.write_json("statistics.json", {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()})
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""

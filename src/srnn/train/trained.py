@@ -1,20 +1,46 @@
-"""A trained network with all that using it needs: ``Run.trained`` gives it; evaluation, streaming, pruning and pages take it."""
+"""A trained network with all that using it needs, and its file. Evaluation, streaming, exports, pruning and pages take one.
+
+The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose JSON also has, under ``model``,
+
+    version      of this description: 1
+    recipe       how the network was made: architecture, loss, training; as in recipe.yaml
+    task         name, classes, step, whether labels belong to sequences or steps, and the signal path with its statistics
+    seed         draws the initial states that are random
+    steps        of a training sequence; None: not known
+    inputs       int8: the largest absolute input of the training data, and whether all were integers; None: not known
+    states       int8: per layer, the largest absolute value of each state variable on training data; None: not known
+    policy       early exit, if one was chosen; else None
+    about        provenance: the results that training ended with, where the network comes from
+
+A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from ..files import reading
+from ..files.conversion import convert
+from ..text import one_line
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..nn.baselines import Network
+    from ..nn.fixedpoint.integer import InputFormat
     from ..nn.losses import Loss
     from ..nn.network import SRNN
+    from ..nn.network.state_format import StateFormat
     from .recipes import Recipe
+
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -31,7 +57,17 @@ class Trained:
     seed: int = 0
     """Draws the initial states that are random."""
     folder: Path | None = None
-    """The run that it was read from; None: none."""
+    """The run, or the file, that it was read from; None: none."""
+    steps: int | None = None
+    """Steps of a training sequence: after so many a stream of sequences with one label each decides. None: not known."""
+    inputs_as: InputFormat | None = None
+    """What training inputs are like, for int8; None: not known."""
+    state_ranges: tuple[Mapping[str, float], ...] | None = None
+    """Per layer, the largest absolute value of each state variable on training data, for int8; None: not known."""
+    policy: Mapping[str, Any] | None = None
+    """An early-exit policy, as ``ExitPolicy.to_dict`` gives it; None: none was chosen."""
+    about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Provenance, as JSON values: results, licence, origin."""
 
     @cached_property
     def loss(self) -> Loss:
@@ -39,6 +75,23 @@ class Trained:
         from ..nn.losses import Loss
 
         return Loss.for_task(self.recipe.loss, self.task)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs."""
+        return self.task.class_names
+
+    @property
+    def file(self) -> Path | None:
+        """The model's file; None: it has none."""
+        if self.folder is None or not self.folder.is_dir():
+            return self.folder
+        return self.folder / "model.safetensors"
+
+    @property
+    def name(self) -> str:
+        """Of the run or file that it was read from, else of its task."""
+        return self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
 
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks are ``done`` ("exported", "streamed")."""
@@ -50,3 +103,115 @@ class Trained:
                 f"{name} has a network of kind '{self.recipe.network.model}'; only spiking ones are {done}."
             )
         return self.network
+
+    def fitted(self, data_dir: Path | None = None) -> Trained:
+        """The model with the statistics of its training data, for one that has none, such as a network of other authors.
+
+        They are read this once: the model's file keeps them. SrnnError where the data are missing.
+        """
+        try:
+            statistics = self.task.statistics(data_dir)
+        except SrnnError as error:
+            raise SrnnError(
+                f"{self.name} has no statistics of its training data, and to make them the data are needed once: {error}"
+            ) from error
+        path = self.task.signal().calibrated(statistics=statistics)
+        fitted = replace(self, task=self.task.described(path))
+        if self.file is not None:
+            with suppress(SrnnError):  # of a folder that cannot be written they are read again next time
+                fitted.save(self.file)
+        return fitted
+
+    def state_format(self, width: int) -> StateFormat | None:
+        """How states of ``width`` bits are kept in int8, by the ranges of training; None: these are not known."""
+        from ..nn.network.state_format import StateFormat
+
+        return None if self.state_ranges is None else StateFormat.of_ranges(width, self.state_ranges)
+
+    # ---- the file ---------------------------------------------------------------------------------------------------
+
+    def header(self) -> dict[str, Any]:
+        """What a checkpoint's JSON has under ``model``, see above."""
+        return {
+            "version": VERSION,
+            "recipe": self.recipe.to_dict(),
+            "task": self.task.described().plain(),
+            "seed": self.seed,
+            "steps": self.steps,
+            "inputs": None if self.inputs_as is None else asdict(self.inputs_as),
+            "states": None if self.state_ranges is None else [dict(one) for one in self.state_ranges],
+            "policy": None if self.policy is None else dict(self.policy),
+            "about": dict(self.about),
+        }
+
+    def check_recipe(self) -> list[str]:
+        """The network's architecture, a line a layer. SrnnError unless its recipe builds a network of the same."""
+        from .checkpoints import architecture
+
+        lines = architecture(self.network)
+        if architecture(self.recipe.build_network(self.task, self.seed)) != lines:
+            raise SrnnError(
+                "A recipe cannot describe this network (a hidden layer passes on its membrane); use it from Python."
+            )
+        return lines
+
+    def save(self, path: Path | str) -> Path:
+        """Write the model's file, whole or not at all. SrnnError where it cannot be written, or not be read back."""
+        from ..nn.network.state_format import StateFormat
+        from .checkpoints import network_tensors, save_checkpoint
+
+        lines = self.check_recipe()
+        tensors = network_tensors(self.network) | StateFormat.of_network(self.network).tensors()
+        save_checkpoint(Path(path), tensors, {"architecture": lines, "model": self.header()})
+        return Path(path)
+
+    @classmethod
+    def read(cls, path: Path | str, folder: Path | None = None) -> Trained:
+        """The model in a file. ``folder``: the run that it belongs to, for messages.
+
+        SrnnError for what is damaged, of a newer version, or no model.
+        """
+        from torch import Tensor
+
+        from ..data.tasks import DescribedTask
+        from ..nn.fixedpoint.integer import InputFormat
+        from ..nn.network.state_format import StateFormat
+        from .checkpoints import load_network, read_checkpoint
+        from .recipes import Recipe
+        from .recipes.reading import build
+
+        path = Path(path)
+        checkpoint = read_checkpoint(path)
+        model, source = checkpoint.info.get("model"), str(path)
+        if not isinstance(model, dict):
+            raise SrnnError(
+                f"{path} is a checkpoint without a model's description (format, classes, signal); name a model.safetensors."
+            )
+        if model.get("version") != VERSION:
+            version = one_line(str(model.get("version")), 50)
+            raise SrnnError(f"{path} has version {version} of the model's format; this srnn reads {VERSION}.")
+        with reading(source, "a model"):
+            recipe = build(Recipe, model["recipe"], source)
+            task = DescribedTask.restored(model["task"], source)
+            seed = convert(int, model["seed"], "seed")
+            steps = convert(int | None, model["steps"], "steps")
+            if not 0 <= seed < 2**63 or (steps is not None and not 1 <= steps < 2**31):
+                raise ValueError(f"seed {seed}, {steps} steps")
+            inputs, states = model["inputs"], model["states"]
+            inputs_as = None if inputs is None else build(InputFormat, inputs, source)
+            ranges = None
+            if states is not None:
+                ranges = tuple(convert(list[dict[str, float]], states, "states"))
+                StateFormat.of_ranges(16, ranges)  # SrnnError for numbers that are none
+            policy, about = model["policy"], model["about"]
+            if not isinstance(policy, dict | None) or not isinstance(about, dict):
+                raise ValueError("policy and about should be mappings")
+        sizes = [task.inputs, *recipe.network.hidden, task.outputs]
+        if sum(a * b for a, b in pairwise(sizes)) > sum(map(Tensor.numel, checkpoint.tensors.values())):
+            raise SrnnError(
+                f"{path} holds fewer weights than the network that it describes has."
+            )  # before memory is taken
+        network = recipe.build_network(task, seed)
+        load_network(network, checkpoint)
+        StateFormat.from_tensors(checkpoint.tensors).into(network)
+        return cls(network.eval(), task, recipe, seed, folder or path, steps, inputs_as, ranges, policy, about)

@@ -13,7 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._version import __version__
 from ..data.augmentation import augment
 from ..data.batches import Sequences
-from ..data.datasets.features import FeatureArray
 from ..errors import SrnnError
 from ..files import locks
 from ..nn.baselines import Network
@@ -33,6 +33,7 @@ from ..nn.network import Dropout
 from ..progress import Reporter
 from . import checkpoints
 from .checkpoints import TrainingState
+from .compression.evaluation import measure_int8
 from .compression.in_training import Compression, start_from
 from .distributed import Onlooker, Team, is_first
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
@@ -42,6 +43,7 @@ from .runs import Run
 from .trained import Trained
 
 if TYPE_CHECKING:
+    from ..data.signals import SignalPath
     from ..data.tasks import Task
 
 
@@ -104,9 +106,9 @@ def train(
     task = recipe.create_task() if task is None else task
     _check_metric(config.early_stopping.metric, task)
     network = recipe.build_network(task, seed)
-    trained = Trained(network, task, recipe, seed)
-    loss = trained.loss
     train_set = Sequences(task, "train", data_dir, fabric.device)
+    trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
+    loss = trained.loss
     if config.start_from is not None:
         start_from(network, Path(config.start_from), task, train_set, fabric.device)
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
@@ -119,8 +121,6 @@ def train(
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
-    if isinstance(train_set.x, FeatureArray):
-        run.keep_statistics(train_set.x.statistics)
     state = TrainingState()
     if run.last.is_file():
         state = _load(run, network, optimizer, compression)
@@ -131,7 +131,7 @@ def train(
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
-        _save(run, network, optimizer, state, compression)
+        _save(run, trained, optimizer, state, compression)
     writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
     reporter.start(total_steps, state.epoch * steps_per_epoch + state.step)
 
@@ -195,7 +195,7 @@ def train(
                 })  # fmt: skip
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step % every == 0 and state.step < steps_per_epoch:
-                    _save(run, network, optimizer, state, compression)
+                    _save(run, trained, optimizer, state, compression)
 
             if not diverged:
                 train_loss, train_accuracy, rates = state.means()
@@ -228,8 +228,8 @@ def train(
             run.log(record)
             state.metrics_size = run.metrics_size()
             if best:
-                _save(run, network, None, state, compression)
-            _save(run, network, optimizer, state, compression)
+                _save(run, trained, None, state, compression)
+            _save(run, trained, optimizer, state, compression)
             reporter.epoch(record)
             if writer is not None:
                 _write_scalars(writer, record)
@@ -241,13 +241,17 @@ def train(
         if writer is not None:
             writer.close()
 
-    # 4. The result is the checkpoint that validation chose.
+    # 4. The result is the checkpoint that validation chose; its model is complete with what int8 needs of the training data.
     best_checkpoint = checkpoints.read_checkpoint(run.best) if team.first else None
     if best_checkpoint is not None:
         checkpoints.load_network(network, best_checkpoint)
     compression.finish(best_checkpoint)
     final = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
+    if best_checkpoint is not None:
+        about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
+        model = replace(trained, about=about, **measure_int8(trained, train_set)).header()
+        checkpoints.save_checkpoint(run.best, best_checkpoint.tensors, {**best_checkpoint.info, "model": model})
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
     return result
 
@@ -278,19 +282,24 @@ def _check_metric(metric: str, task: Task) -> None:
 
 
 def _save(
-    run: Run, network: Network, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression
+    run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression
 ) -> None:
-    """Write the last checkpoint; without the optimiser, from which nothing can go on, the best one."""
+    """Write the last checkpoint; without the optimiser, from which nothing can resume, the best network as a model."""
     if isinstance(run, Onlooker):
         return
-    if optimizer is None:
-        tensors = compression.best_tensors()
-    else:
-        tensors = (
-            checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | compression.tensors()
-        )
+    network = trained.network
     info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
-    checkpoints.save_checkpoint(run.best if optimizer is None else run.last, tensors, info)
+    if optimizer is None:
+        checkpoints.save_checkpoint(run.best, compression.best_tensors(), {**info, "model": trained.header()})
+        return
+    tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | compression.tensors()
+    checkpoints.save_checkpoint(run.last, tensors, info)
+
+
+def _path_of(task: Task, train_set: Sequences) -> SignalPath:
+    """The task's signal path, with the statistics of its training data where it scales by them."""
+    path, statistics = task.signal(), getattr(train_set.x, "statistics", None)
+    return path if statistics is None or "statistics" not in path.settings else path.calibrated(statistics=statistics)
 
 
 def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression) -> TrainingState:

@@ -58,7 +58,7 @@ class SpeechFeatures:
 
     kind: FeatureKind = "log_mel"
     rate: int = 16000
-    """Samples per second of the sound, a multiple of 100; 8000 at least."""
+    """Samples per second of the sound, a multiple of 100, from 8000 to 384,000."""
     mels: int = MELS
     """Bands of log_mel, from 20 Hz to 4 kHz."""
     derivatives: int = 2
@@ -70,8 +70,13 @@ class SpeechFeatures:
             if getattr(self, name) not in choices:
                 shown = "features" if name == "kind" else name
                 raise SrnnError(f"{shown} cannot be {getattr(self, name)!r}.{nearest(getattr(self, name), choices)}")
-        if isinstance(self.rate, bool) or not isinstance(self.rate, int) or self.rate < 8000 or self.rate % 100:
-            raise SrnnError(f"rate must be a multiple of 100, at least 8000, not {self.rate!r}.")
+        if (
+            isinstance(self.rate, bool)
+            or not isinstance(self.rate, int)
+            or self.rate % 100
+            or not 8000 <= self.rate <= 384_000
+        ):
+            raise SrnnError(f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}.")
         if isinstance(self.derivatives, bool) or self.derivatives not in range(5):
             raise SrnnError(f"derivatives must be a whole number from 0 to 4, not {self.derivatives!r}.")
         if self.kind == "mfcc" and self.mels != MELS:

@@ -17,5 +17,16 @@ from .base import Form, SignalPath, Steps
 from .crossing import CrossingPath
 from .pixels import WindowPath
 from .sound import CochleaPath, SpeechPath
+from .stored import describe, restore
 
-__all__ = ["CochleaPath", "CrossingPath", "Form", "SignalPath", "SpeechPath", "Steps", "WindowPath"]
+__all__ = [
+    "CochleaPath",
+    "CrossingPath",
+    "Form",
+    "SignalPath",
+    "SpeechPath",
+    "Steps",
+    "WindowPath",
+    "describe",
+    "restore",
+]

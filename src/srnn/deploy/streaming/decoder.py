@@ -104,15 +104,25 @@ class Decoder:
         SrnnError for a folder that is no run, or a run that cannot be streamed (it says why).
         """
         from ...train.runs import Run
-        from .statistics import run_statistics
 
-        run = Run.open(Path(folder))
-        trained = run.trained()
+        return cls.of(
+            Run.open(Path(folder)).trained(), form=form, data_dir=data_dir, scale=scale, calibration=calibration, gain=gain,
+            segment=segment, policy=policy,
+        )  # fmt: skip
+
+    @classmethod
+    def of(
+        cls, trained: Trained, *, form: Form = "auto", data_dir: Path | None = None,
+        scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
+        segment: float | None = None, policy: ExitPolicy | None = None,
+    ) -> Decoder:  # fmt: skip
+        """A trained network's decoder; arguments and errors as of ``from_run``."""
         trained.spiking("streamed")
         task = trained.task
         signal = task.live(form).calibrated(scale=scale, calibration=calibration, gain=gain)
-        if "statistics" in signal.settings:
-            signal = signal.calibrated(statistics=run_statistics(run, task, data_dir))
+        if "statistics" in signal.settings and getattr(signal, "statistics", None) is None:
+            trained = trained.fitted(data_dir)
+            signal = trained.task.live(form)
         steps = None
         if segment is not None:
             length = task.step_ms / 1000 if task.step_ms else 1.0

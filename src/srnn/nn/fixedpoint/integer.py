@@ -235,30 +235,31 @@ def _fixed(value: Array, bits: int) -> Array:
 
 
 def measure_states(network: FrozenNetwork, x: Array, width: int, inputs_as: InputFormat | None = None) -> StateFormat:
-    """The format for states of ``width`` bits, by the greatest values that the integer model with 32 has on example inputs.
+    """The format for states of ``width`` bits, by the ranges that they have on example inputs x (B, T, inputs), real numbers.
 
-    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot say.
+    Raises SrnnError for networks that int8 cannot represent.
     """
-    if width == 32:
-        return StateFormat()
     check_width(width)
+    return StateFormat() if width == 32 else StateFormat.of_ranges(width, measure_ranges(network, x, inputs_as))
+
+
+def measure_ranges(
+    network: FrozenNetwork, x: Array, inputs_as: InputFormat | None = None
+) -> tuple[dict[str, float], ...]:
+    """Per layer, the largest absolute value of each state variable that the integer model with states of 32 bits has on inputs.
+
+    x (B, T, inputs): real numbers. Raises SrnnError for networks that int8 cannot represent.
+    """
     model = quantise(network, inputs_as, StateFormat())
     sent, state = model.inputs_as.encode(x), model.initial_state(len(x))
-    names = [layer.neuron.variables() for layer in model.layers]
-    greatest = [dict.fromkeys(variables, 0) for variables in names]
+    largest = [dict.fromkeys(layer.neuron.variables(), 0) for layer in model.layers]
     for t in range(-1, x.shape[1]):
         if t >= 0:
             state = model.run(sent[:, t : t + 1], state).state
-        for found, part in zip(greatest, state, strict=True):
-            for name in found:
-                found[name] = max(found[name], int(np.abs(part[name]).max(initial=0)))
-    return StateFormat(
-        width,
-        tuple(
-            {
-                name: width - 1 - math.ceil(math.log2(max(value * 2.0**-layer.bits, 2.0**-20)))
-                for name, value in found.items()
-            }
-            for found, layer in zip(greatest, model.layers, strict=True)
-        ),
+        for values, part in zip(largest, state, strict=True):
+            for name in values:
+                values[name] = max(values[name], int(np.abs(part[name]).max(initial=0)))
+    return tuple(
+        {name: value * 2.0**-layer.bits for name, value in values.items()}
+        for values, layer in zip(largest, model.layers, strict=True)
     )

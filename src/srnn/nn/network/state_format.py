@@ -8,6 +8,7 @@ should leak less than half of it a step stands still.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,23 @@ class StateFormat:
             ) as error:  # another name, or not one number, or no such number
                 raise SrnnError(f"The checkpoint's '{key[:100]}' does not say how a state is kept.") from error
         return cls(width, tuple(found[number] for number in sorted(found)))
+
+    @classmethod
+    def of_ranges(cls, width: int, ranges: Sequence[Mapping[str, float]]) -> StateFormat:
+        """The format for states of ``width`` bits whose variables have these largest absolute values, a mapping a layer."""
+        if width == 32:
+            return cls()
+        check_width(width)
+        for value in (value for layer in ranges for value in layer.values()):
+            if not 0 <= value < 2.0**32:
+                raise SrnnError(f"The largest value of a state is a number from 0 to 2^32, not {value!r}.")
+        return cls(
+            width,
+            tuple(
+                {name: width - 1 - math.ceil(math.log2(max(value, 2.0**-20))) for name, value in layer.items()}
+                for layer in ranges
+            ),
+        )
 
     @classmethod
     def of_network(cls, network: Any) -> StateFormat:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ...data.batches import Sequences
 from ...nn.fixedpoint.device import device_network
-from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_states, quantise
+from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, measure_states, quantise
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import LayerResult
-from ...nn.network import FrozenNetwork, Result
+from ...nn.network import SRNN, FrozenNetwork, Result
+from ...nn.network.frozen import freeze
 from ...nn.network.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
 
@@ -32,6 +33,18 @@ _BATCH = 128
 def measure_inputs(sequences: Sequences) -> InputFormat:
     """What the inputs of a split (the training split, usually) are like, by its first sequences."""
     return InputFormat.measure(_dense(sequences.take(np.arange(min(_MEASURED, len(sequences)))).x))
+
+
+def measure_int8(trained: Trained, sequences: Sequences) -> dict[str, Any]:
+    """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like, and ranges of the states."""
+    inputs_as = measure_inputs(sequences)
+    if not isinstance(trained.network, SRNN):
+        return {"inputs_as": inputs_as}
+    device = freeze(trained.network)
+    if device.why_not("int8") is not None:
+        return {"inputs_as": inputs_as}
+    x = _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x)
+    return {"inputs_as": inputs_as, "state_ranges": measure_ranges(device, x, inputs_as)}
 
 
 def measure_kept(

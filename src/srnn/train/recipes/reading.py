@@ -3,8 +3,8 @@
     load_recipe("paper/ecg", ["--training.epochs", "5"])
 
 A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
-Names are checked here, so that a wrong one is answered with the nearest right one; ``conversion.py`` checks values against the
-types of the dataclasses of ``schema.py``. A recipe is data: nothing of it is imported, called or opened as a file.
+Names are checked here, so that a wrong one is answered with the nearest right one; ``files/conversion.py`` checks values
+against the types of the dataclasses of ``schema.py``. A recipe is data: nothing of it is imported, called or opened as a file.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, TypeVar, get_type_hints
 
 from ...errors import SrnnError, nearest
 from ...files import LIMITS, read_text
+from ...files.conversion import convert, takes_null
 from ...files.yaml_reading import parse_yaml
 from ...text import brief
 from .baselines import as_baseline
-from .conversion import convert, takes_null
 from .schema import Recipe
 
 _HERE = Path(__file__).parent
@@ -88,7 +88,7 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
             values[key] = build(inner, value, source, f"{prefix}{key}.")
             continue
         try:
-            values[key] = convert(hints[key], value, prefix + key)
+            values[key] = convert(hints[key], value, f"recipe key '{prefix}{key}'")
         except SrnnError as error:
             raise SrnnError(f"{source}: {error}") from error
     try:

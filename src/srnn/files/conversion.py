@@ -1,6 +1,6 @@
 """Values of a file against the types of a configuration dataclass: nothing is imported, made or called but those dataclasses.
 
-    convert(int, "5", "training.epochs") -> 5
+    convert(int, "5", "recipe key 'training.epochs'") -> 5
 
 What was meant but written as text is taken, as quotes in YAML lead to it: "5" for a number, "[3, 4]" for a list. A key without
 a value (null) has its default, unless null is one of its values.
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from ...errors import SrnnError
-from ...files.yaml_reading import parse_yaml
-from ...text import brief
+from ..errors import SrnnError
+from ..text import brief
+from .yaml_reading import parse_yaml
 
 _LARGEST = 10**12
 """No count in a recipe comes near."""
@@ -29,14 +29,14 @@ def convert(hint: Any, value: Any, key: str) -> Any:
 
     Args:
         hint: int, float, str, bool, None, Any, Literal, lists, tuples and mappings of these, and unions.
-        key: the value's place in the file, for the message.
+        key: the value's place, for the message: "recipe key 'training.epochs'".
     """
     try:
         return _convert(hint, value)
     except _Wrong as wrong:
         expected, given = wrong.args
         shown = given if isinstance(given, str) and len(given) <= 100 else "null" if given is None else brief(given)
-        raise SrnnError(f"recipe key '{key}': expected {expected}, not {shown}.") from None
+        raise SrnnError(f"{key}: expected {expected}, not {shown}.") from None
 
 
 def takes_null(hint: Any) -> bool:

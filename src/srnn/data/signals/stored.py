@@ -1,0 +1,85 @@
+"""Signal paths as plain values, for a model's file: ``describe`` a path, ``restore`` it elsewhere, without its task or data.
+
+    describe(path)   {"kind": "speech", "features": {"kind": "log_mel", "rate": 16000, ...}, "statistics": {...}, ...}
+    restore(plain)   an equal path; SrnnError for anything that no path here is described by
+
+Only the classes named here are ever made, by their own constructors, which check every value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from types import MappingProxyType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from ...errors import SrnnError
+from ...files import reading
+from ...files.conversion import convert
+from ..encoders.speech import Statistics
+from .base import LONGEST_CALIBRATION, Scale, SignalPath, Steps
+from .crossing import CrossingPath
+from .pixels import WindowPath
+from .sound import CochleaPath, SpeechPath
+
+KINDS: Mapping[str, type[SignalPath]] = MappingProxyType(
+    {"steps": Steps, "window": WindowPath, "crossing": CrossingPath, "speech": SpeechPath, "cochlea": CochleaPath}
+)
+LARGEST = (2**16, 2**16, 10**6, LONGEST_CALIBRATION)
+"""Channels, inputs, samples per second, and seconds of calibration."""
+
+
+def describe(path: SignalPath) -> dict[str, Any] | None:
+    """The path as plain mappings, lists and numbers; None for a class of another package, which only that can restore."""
+    kind = next((name for name, cls in KINDS.items() if type(path) is cls), None)
+    return None if kind is None else {"kind": kind, **_plain(path)}
+
+
+def restore(plain: Any, source: str) -> SignalPath:
+    """The path that ``describe`` made ``plain`` of. SrnnError, which names the ``source``, for anything else."""
+    try:
+        with reading(source, "a model's signal path"):
+            content = dict(plain)
+            path: SignalPath = _made(KINDS[content.pop("kind")], content)
+            sizes = (path.channels, path.inputs, path.rate or 1, getattr(path, "calibration", 1))
+            for value, most in zip(sizes, LARGEST, strict=True):
+                if not 0 < value <= most:
+                    raise ValueError(f"{value} channels, inputs, samples per second or seconds; at most {most:,}")
+            return path
+    except SrnnError as error:  # a setting's own check
+        raise error if source in str(error) else SrnnError(f"{source}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.init}
+    if isinstance(value, Statistics):
+        return {"mean": _plain(value.mean), "std": _plain(value.std)}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def _made(cls: type, content: Any) -> Any:
+    hints, values = get_type_hints(cls), dict(content)
+    known = {item.name: hints[item.name] for item in fields(cls) if item.init}
+    for name in values:
+        if name not in known:
+            raise SrnnError(f"{cls.__name__} has no setting {name!r:.100}.")
+    return cls(**{name: _value(known[name], value, name) for name, value in values.items()})
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value is not None or type(None) not in options:
+        for option in options:
+            if is_dataclass(option):
+                return _made(option, value)  # type: ignore[arg-type]
+            if option is Statistics:
+                return Statistics.read(value)
+            if option == Scale:
+                mean, std = (convert(list[float], part, name) for part in value)
+                return mean, std
+    return convert(hint, value, name)
