@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.cli.main import main
+from srnn.cli.main import main, parse
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 
@@ -97,10 +97,15 @@ def test_resume_and_its_refusals(run: Path, tmp_path: Path, capsys: pytest.Captu
 
 def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", tmp_path / "run"]
-    assert "'train'" in _fails(capsys, "trian")
+    assert "Did you mean 'train'?" in _fails(capsys, "trian")
+    assert "Did you mean 'evaluate'?" in _fails(capsys, "evalute", tmp_path, "--json")
+    assert "There are: compare, " in _fails(capsys, "frobnicate")
+    assert "Did you mean 'onnx'?" in _fails(capsys, "export", "onxx", tmp_path)
+    assert "Did you mean 'fetch'?" in _fails(capsys, "data", "fecth", "shd")
+    assert "Did you mean 'test'?" in _fails(capsys, "evaluate", tmp_path, "--split", "tets")
     assert "RECIPE" in _fails(capsys, "train")
     assert "Did you mean 'digits'" in _fails(capsys, "train", "digit", *out)
-    assert "Did you mean '--training.epochs'" in _fails(capsys, "train", "digits", *out, "--epochs", "3")
+    assert "Did you mean '--training.batch_size'" in _fails(capsys, "train", "digits", *out, "--batch_size", "3")
     assert "Did you mean '--seed'" in _fails(capsys, "train", "digits", *out, "--sede", "3")
     assert "Did you mean 'training.epochs'" in _fails(capsys, "train", "digits", *out, "--training.epoch", "3")
     assert "training.epochs" in _fails(capsys, "train", "digits", *out, "--training.epochs", "three")
@@ -194,6 +199,35 @@ def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
             main(words)
         assert ended.value.code == 0
         assert "usage: srnn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", [32, 44, 72, 300])
+def test_help_fits_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name in ("train", "stream", "info"):
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        text = capsys.readouterr().out
+        _, _, rest = text.partition("\n\n")
+        long = [line for line in rest.splitlines() if len(line) > columns and len(line.split()) > 1]
+        assert not long
+        examples = [line.split() for line in rest.splitlines() if line.startswith(f"  srnn {name} ")]
+        assert examples  # a line each still, whatever the width
+
+
+def test_short_forms_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    def settings(*words: str) -> list[str]:
+        return parse(["train", "digits", *words]).overrides
+
+    assert settings("--epochs", "3", "--device=cpu") == ["--training.epochs=3", "--training.device=cpu"]
+    # Written in full it counts, wherever it stands.
+    assert settings("--training.epochs", "5", "--epochs", "3") == ["--training.epochs=3", "--training.epochs", "5"]
+    assert settings() == []
+    assert "training.epochs" in _fails(capsys, "train", "digits", "--epochs", "three")
+    assert "training.device" in _fails(capsys, "train", "digits", "--device", "tpu")
+    assert parse(["stream", "run", "mic", "--device", "2"]).device == "2"  # a microphone
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

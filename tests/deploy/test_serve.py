@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from srnn.data.encoders.streaming import Chain, PassThrough
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.streaming import Decoder
-from srnn.train.recipes import Recipe
+from srnn.train.recipes.schema import Recipe, TaskConfig
 from srnn.train.trained import Trained
 from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
 
@@ -145,7 +145,7 @@ def _heavy() -> PassThrough:
 
 
 def _copy(decoder: Decoder) -> Decoder:
-    recipe = Recipe(loss=decoder.loss)
+    recipe = Recipe(TaskConfig(decoder.task.name), loss=decoder.loss)
     return Decoder(Trained(decoder.stream._net, decoder.task, recipe, seed=3), decoder.signal)
 
 

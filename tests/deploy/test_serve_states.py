@@ -21,7 +21,7 @@ from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.neurons import NEURONS
-from srnn.train.recipes import Recipe
+from srnn.train.recipes.schema import Recipe, TaskConfig
 from srnn.train.trained import Trained
 from support.serving import LEADS, Service
 from support.tiny import TinyTask
@@ -37,7 +37,7 @@ def small(neuron: str = "alif", readout: str = "integrator", **options: Any) -> 
     backend = options.pop("backend", "reference")
     net = SRNN(task.inputs, [6], task.outputs, neuron, readout, backend=backend)
     loss = LossConfig(name="ce_spike_count" if readout == "spike_count" else "ce_mean", start=0)
-    return Decoder(Trained(net, task, Recipe(loss=loss)), task.live("steps"), **options)
+    return Decoder(Trained(net, task, Recipe(TaskConfig(task.name), loss=loss)), task.live("steps"), **options)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -19,7 +19,7 @@ from srnn.progress import epoch_line
 from srnn.studies.summary import summarise
 from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
 from srnn.train.evaluation import evaluate, layer_rates, rate_report
-from srnn.train.recipes import BASELINES, Recipe, dump_recipe, load_recipe, parse_recipe
+from srnn.train.recipes import BASELINES, dump_recipe, load_recipe, parse_recipe
 from srnn.train.recipes.baselines import as_baseline
 from srnn.train.trained import Trained
 from srnn.train.training import train
@@ -330,6 +330,7 @@ def test_feedforward_has_no_recurrent_weights() -> None:
 
 def test_one_neuron_a_layer_and_multipliers_that_fit_nothing() -> None:
     text = """
+task: {name: digits}
 network: {hidden: [4, 4], neuron: [alif, {name: lif, tau_mem: 30, trained: []}], readout: spike_count}
 loss: {name: ce_spike_count, rate: {weight: 1, upper: 0.1}}
 training: {lr_scale: {"*.tau_adp": 3, "*.tau_mem": 2, "layers.1.weight_rec": 5}}
@@ -362,9 +363,9 @@ def test_what_means_nothing_for_cells_is_refused(key: str, value: str) -> None:
 
 def test_spikes_that_are_not_there_cannot_be_counted_or_held_down() -> None:
     for text in ("loss: {name: ce_spike_count}", "loss: {rate: {weight: 1, upper: 0.1}}"):
-        recipe = parse_recipe(text, ["--network.model", "lstm"])
+        recipe = parse_recipe(text, ["--task.name", "digits", "--network.model", "lstm"])
         with pytest.raises(SrnnError, match=r"network\.model 'lstm' has none"):
             recipe.build_network(recipe.create_task(), 0)
     with pytest.raises(SrnnError, match="is a baseline itself"):
-        as_baseline(Recipe(network=parse_recipe("network: {model: rnn}").network), "lif")
+        as_baseline(parse_recipe("task: {name: digits}\nnetwork: {model: rnn}"), "lif")
     assert "alif" in TINY

@@ -157,7 +157,7 @@ def test_a_recipe_trains_it_and_keeps_it(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_baselines() -> None:
-    recipe = parse_recipe("network: {encoder: learned_ternary}", [])
+    recipe = parse_recipe("task: {name: digits}\nnetwork: {encoder: learned_ternary}", [])
     assert as_baseline(recipe, "lstm").network.encoder is None
     assert as_baseline(recipe, "lif").network.encoder == "learned_ternary"
 

@@ -44,7 +44,7 @@ def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
 
 
 def test_variants_may_name_recipes_and_baselines(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("network: {hidden: [5]}\n")
+    (tmp_path / "own.yaml").write_text("task: {name: digits}\nnetwork: {hidden: [5]}\n")
     sweep = _load(tmp_path, "recipe: own.yaml\nvariants:\n  - base:\n  - lstm: {baseline: lstm}\n"
                   "  - other: {recipe: digits, training.epochs: 2}\n")  # fmt: skip
     sweep.check()

@@ -13,7 +13,7 @@ from srnn.data.encoders.streaming import StreamEncoder
 from srnn.data.tasks import Task
 from srnn.deploy.streaming import Decoder
 from srnn.nn.loss_config import LossConfig
-from srnn.train.recipes import Recipe
+from srnn.train.recipes.schema import Recipe, TaskConfig
 from srnn.train.trained import Trained
 
 
@@ -62,7 +62,7 @@ def decoder(task: Task, loss: str = "", signal: Any = None, net: SRNN | None = N
     name = loss or ("nll" if task.kind == "per_step" else "ce_mean")
     config = LossConfig(name=name, start=options.pop("start", 10))  # type: ignore[arg-type]
     net = net or network(task, "spike_count" if name == "ce_spike_count" else "integrator")
-    trained = Trained(net, task, Recipe(loss=config), options.pop("seed", 0))
+    trained = Trained(net, task, Recipe(TaskConfig(task.name), loss=config), options.pop("seed", 0))
     return Decoder(trained, signal or task.live("steps"), **options)
 
 

@@ -66,6 +66,7 @@ class TinyStepTask(TinyTask):
 
 
 TINY = """
+task: {name: digits}  # unless another one is named, or given to `train`
 network:
   hidden: [8]
   neuron: {name: alif, tau_mem: "uniform(2, 6)", tau_adp: 20, initial: {u: "uniform(0, 0.1)"}}

@@ -16,7 +16,7 @@ from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import Layer
 from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
 from srnn.train.recipes.baselines import as_baseline
-from srnn.train.recipes.schema import OptimizerConfig
+from srnn.train.recipes.schema import OptimizerConfig, TaskConfig
 from srnn.train.training import train
 from support.layouts import WRITERS
 
@@ -144,12 +144,13 @@ def test_overrides_reach_any_depth() -> None:
 
 
 def test_override_refines_a_neuron_given_by_name() -> None:
-    recipe = parse_recipe("network: {neuron: lif}", ["--network.neuron.threshold", "1"])
+    recipe = parse_recipe("task: {name: digits}\nnetwork: {neuron: lif}", ["--network.neuron.threshold", "1"])
     assert recipe.network.neuron == {"name": "lif", "threshold": 1}
 
 
 def test_scientific_notation_is_a_number_everywhere() -> None:
-    recipe = parse_recipe("training: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: alif, threshold: 1e-1}}")
+    text = "task: {name: digits}\ntraining: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: alif, threshold: 1e-1}}"
+    recipe = parse_recipe(text)
     assert recipe.training.optimizer.lr == 0.01
     assert isinstance(recipe.network.neuron, dict) and recipe.network.neuron["threshold"] == 0.1
 
@@ -229,7 +230,7 @@ def test_every_key_has_its_own_type_checked() -> None:
 
 
 def test_defaults_are_a_valid_recipe() -> None:
-    assert parse_recipe("") == Recipe()
+    assert parse_recipe("task: {name: digits}") == Recipe(TaskConfig("digits"))
     assert dataclasses.asdict(LossConfig())["name"] == "ce_mean"
     assert OptimizerConfig().betas == (0.9, 0.999)
 
@@ -251,3 +252,20 @@ def test_any_yaml_gives_a_recipe_or_an_srnn_error(content: dict) -> None:
         assert "\n" not in str(error)
     else:
         assert parse_recipe(dump_recipe(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "note: mine", "task:", "task: {}", "task: {options: {window: 2}}", "task: {name: }"]
+)
+def test_a_task_must_be_named(text: str) -> None:
+    with pytest.raises(SrnnError, match=r"mine\.yaml: the recipe does not say 'task\.name'.*'srnn data'"):
+        parse_recipe(text, source="mine.yaml")
+    assert parse_recipe(text, {"task.name": "ecg"}).task.name == "ecg"
+
+
+def test_one_size_needs_no_brackets() -> None:
+    assert load_recipe("digits", ["--network.hidden", "32"]).network.hidden == [32]
+    assert load_recipe("digits", {"network.hidden": 32}).network.hidden == [32]
+    for wrong in ("0", "-3", "3.5", "true", "three", "100000000000000"):
+        with pytest.raises(SrnnError, match=r"network\.hidden"):
+            load_recipe("digits", ["--network.hidden", wrong])

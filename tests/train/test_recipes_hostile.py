@@ -41,6 +41,7 @@ def test_a_recipe_can_neither_call_nor_make_anything(key: str, tmp_path: Path) -
             content: dict[str, Any] = {last: value}
             for name in reversed(path):
                 content = {name: content}
+            content["task"] = {"name": "digits"} | content.get("task", {})
             for recipe in (parse_recipe(yaml.safe_dump(content)), load_recipe("digits", {key: value})):
                 kinds = {type(found) for found in walk(recipe.to_dict())}
                 assert kinds <= {dict, list, str, int, float, bool, type(None)}
@@ -71,8 +72,9 @@ def test_no_value_is_read_from_another_file(key: str, tmp_path: Path) -> None:
 def test_nothing_of_the_environment_gets_into_a_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TRAINING__EPOCHS", "SRNN_TRAINING__EPOCHS", "JSONARGPARSE_DEFAULT_ENV"):
         monkeypatch.setenv(name, "77")
-    assert parse_recipe("note: ${TRAINING__EPOCHS}").training.epochs == 20
-    assert parse_recipe("note: ${TRAINING__EPOCHS}").note == "${TRAINING__EPOCHS}"
+    recipe = parse_recipe("task: {name: digits}\nnote: ${TRAINING__EPOCHS}")
+    assert recipe.training.epochs == 20
+    assert recipe.note == "${TRAINING__EPOCHS}"
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from ..errors import SrnnError, nearest
 from ..terminal import printable_output
 from ..text import one_line
-from .options import Command
+from .options import Command, Parser
 
 COMMANDS = {
     "train": "train a recipe and write a run folder",
@@ -44,23 +43,15 @@ LISTING = ("data", "published", "recipes")
 """What lists what there is, unless a word says otherwise."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is an SrnnError."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SrnnError(f"{message} (see: {self.prog} --help)")
-
-
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of all commands, with the arguments of the one that the words name."""
-    parser = _Parser(
+    parser = Parser(
         prog="srnn",
         description="Adaptive spiking recurrent neural networks for signals in time: train, measure.",
         epilog="Start with: srnn train digits",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     named = next((word for word in words if not word.startswith("-")), None)
     for name, purpose in COMMANDS.items():
         if name == named:
@@ -118,7 +109,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if settings:
         if not hasattr(arguments, "overrides"):
             raise SrnnError(f"'srnn {arguments.command}' takes no recipe settings such as {settings[0]}.")
-        arguments.overrides = settings
+        arguments.overrides = [*arguments.overrides, *settings]  # what is given in full counts
     return arguments
 
 

@@ -3,12 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import SrnnError
+from ..errors import SrnnError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is an SrnnError of one line, and help fits the terminal's width."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "formatter_class": _Help, **options})
+
+    def error(self, message: str) -> NoReturn:
+        raise SrnnError(f"{message} (see: {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """In place of argparse's list of all choices: the nearest right one. Of a command, its part, or an option."""
+        if action.choices is not None and value not in action.choices:
+            what = "/".join(action.option_strings) or f"'{self.prog}'"
+            raise SrnnError(f"{what} cannot be '{value}'.{nearest(value, map(str, action.choices))}")
+
+
+class _Help(argparse.HelpFormatter):
+    """Descriptions keep their lines that are indented (commands, with what each does); all else is wrapped."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines: list[str] = []
+        for indented, group in groupby(text.splitlines(), lambda line: line[:1] in ("", " ")):
+            for line in group if indented else [" ".join(group)]:
+                # What a command does stands after two spaces or more: where that does not fit, it begins there again.
+                column = next((gap.end() for gap in re.finditer(r"\S {2,}(?=\S)", line)), 4 if indented else 0)
+                hanging = " " * (column if width - column >= 20 else 4 * indented)
+                lines += textwrap.wrap(
+                    line, max(width, 16), subsequent_indent=hanging, drop_whitespace=True, break_on_hyphens=False,
+                    break_long_words=False,
+                ) or [""]  # fmt: skip
+        return "\n".join(lines)
+
+
+class _Setting(argparse.Action):
+    """A short form of one of the recipe's settings: ``const`` is its dotted name."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        namespace.overrides = [*namespace.overrides, f"--{self.const}={values}"]
+
 
 _SHARED: Mapping[str, dict[str, Any]] = {
     "run_folder": {"metavar": "RUN", "type": Path, "help": "a run folder, written by 'srnn train'"},
@@ -27,6 +71,14 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "help": "what is measured (default: validation; look at test once, at the end)",
     },
     "--data-dir": {"metavar": "D", "type": Path, "help": "folder with the data sets (default: SRNN_DATA)"},
+    "--epochs": {
+        "action": _Setting, "const": "training.epochs", "metavar": "N", "dest": "overrides",
+        "help": "short for --training.epochs",
+    },
+    "--device": {
+        "action": _Setting, "const": "training.device", "metavar": "D", "dest": "overrides",
+        "help": "short for --training.device: auto, cpu, cuda or mps",
+    },
     "--json": {"action": "store_true", "help": "print one JSON object and nothing else"},
 }  # fmt: skip
 
@@ -64,8 +116,8 @@ class Command(NamedTuple):
     def add_to(self, commands: Any, name: str) -> None:
         """Add its parser to what ``add_subparsers`` gave."""
         parser = commands.add_parser(
-            name, help=self.help, description=self.description or f"{self.help[0].upper()}{self.help[1:]}.", allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter, parents=[shared(*self.shared)],
+            name, help=self.help, description=self.description or f"{self.help[0].upper()}{self.help[1:]}.",
+            parents=[shared(*self.shared)],
         )  # fmt: skip
         self.add(parser)
         parser.set_defaults(run=parser.get_default("run") or self.run, own_options=list(parser._option_string_actions))

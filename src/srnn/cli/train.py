@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..errors import SrnnError
 
-SHARED = ("--baseline", "--data-dir", "--json")
+SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
 DESCRIPTION = """\
 Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
 
 Every setting of the recipe can be given here by its dotted name:
-  srnn train digits --training.epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
+  srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
 'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
 goes on with the same command and --resume, to the same final weights.
 

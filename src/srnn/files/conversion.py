@@ -2,8 +2,8 @@
 
     convert(int, "5", "recipe key 'training.epochs'") -> 5
 
-What was meant but written as text is taken, as quotes in YAML lead to it: "5" for a number, "[3, 4]" for a list. A key without
-a value (null) has its default, unless null is one of its values.
+What was meant but written as text is taken, as quotes in YAML lead to it: "5" for a number, "[3, 4]" for a list. A list of one
+needs no brackets. A key without a value (null) has its default, unless null is one of its values.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def _match(hint: Any, value: Any) -> Any:
         return value
     if origin is list and isinstance(value, (list, tuple)):
         return [_convert(inner[0], item) for item in value]
+    if origin is list and type(value) is inner[0]:  # --network.hidden 32
+        return [_match(inner[0], value)]
     if origin is tuple and isinstance(value, (list, tuple)) and len(value) == len(inner):
         return tuple(_convert(one, item) for one, item in zip(inner, value, strict=True))
     if origin is dict and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):

@@ -47,7 +47,7 @@ VERSION = 1
 class Trained:
     """A network, the task that it was trained for, and how it was made. A network of your own needs no run::
 
-    Trained(network, task, Recipe(loss=LossConfig("nll")))
+    Trained(network, task, Recipe(TaskConfig(task.name), loss=LossConfig("nll")))
     """
 
     network: Network

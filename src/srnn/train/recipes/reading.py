@@ -10,7 +10,7 @@ against the types of the dataclasses of ``schema.py``. A recipe is data: nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -91,6 +91,14 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
             values[key] = convert(hints[key], value, f"recipe key '{prefix}{key}'")
         except SrnnError as error:
             raise SrnnError(f"{source}: {error}") from error
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name not in values and item.default is item.default_factory is MISSING:
+            if sections[item.name] is None:
+                raise SrnnError(
+                    f"{source}: the recipe does not say '{prefix}{item.name}'; name the task, as in 'task: {{name: digits}}' "
+                    "or with --task.name ('srnn data' lists them)."
+                )
+            values[item.name] = build(sections[item.name], {}, source, f"{prefix}{item.name}.")
     try:
         return cls(**values)
     except SrnnError as error:  # a range check of the dataclass itself

@@ -36,7 +36,7 @@ MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
 class TaskConfig:
     """Which task, and its options."""
 
-    name: str = "digits"
+    name: str
     """Name of the task: digits, ecg, ..."""
     options: dict[str, Any] = field(default_factory=dict)
     """The task's own options, for example its encoder's."""
@@ -272,7 +272,7 @@ class TrainingConfig:
 class Recipe:
     """Everything that made a number, but for seed and folders."""
 
-    task: TaskConfig = field(default_factory=TaskConfig)
+    task: TaskConfig
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
