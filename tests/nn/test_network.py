@@ -233,7 +233,7 @@ def test_misuse_is_refused_in_one_line() -> None:
     state = net(x)[1]
     for call in (
         lambda: net(torch.zeros(2, 5, 4)),
-        lambda: net(torch.zeros(5, 3)),
+        lambda: net.run(torch.zeros(5, 3)),
         lambda: net(x.double()),
         lambda: net(x, state[:1]),
         lambda: net(torch.zeros(3, 5, 3), state),

@@ -41,7 +41,7 @@ class _Mask(torch.autograd.Function):
         return gradients[0] * keep[:, None, :].to(gradients[0].dtype), None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Spikes:
     """Binary signals of shape (B, T, N), 64 to a word: bit j % 64 of words[b, t, j // 64] is channel j."""
 
@@ -86,6 +86,9 @@ class Spikes:
     @property
     def shape(self) -> torch.Size:
         return torch.Size((*self.words.shape[:2], self.size))
+
+    def __repr__(self) -> str:
+        return f"Spikes({tuple(self.shape)})"
 
     @property
     def ndim(self) -> int:

@@ -14,13 +14,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..data.spikes import Spikes
 from ..errors import SrnnError, nearest
 from .kernels.problem import LayerResult
 from .network import SRNN, Dropout, Result
-from .network.srnn import check_run
+from .network.inputs import Input, Lengths, call, checked
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
@@ -242,10 +242,10 @@ class ClassicalRNN(nn.Module):
 
     def run(
         self,
-        x: Tensor | Spikes,
+        x: Input,
         state: tuple[CellState, ...] | None = None,
         *,
-        lengths: Tensor | None = None,
+        lengths: Lengths | None = None,
         record: Sequence[str] = (),
         generator: torch.Generator | None = None,
         dropout: Dropout | None = None,
@@ -259,7 +259,7 @@ class ClassicalRNN(nn.Module):
             raise SrnnError(
                 f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are in layers[i].output."
             )
-        check_run(self, x, state, lengths)
+        x, lengths = checked(self, x, state, lengths)
         signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
@@ -275,11 +275,13 @@ class ClassicalRNN(nn.Module):
         return lengths
 
     def forward(
-        self, x: Tensor | Spikes, state: tuple[CellState, ...] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[CellState, ...]]:
-        """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
-        result = self.run(x, state, lengths=lengths)
-        return result.output, result.state
+        self,
+        x: Input | PackedSequence,
+        state: tuple[CellState, ...] | None = None,
+        lengths: Lengths | None = None,
+    ) -> tuple[Tensor | PackedSequence, tuple[CellState, ...]]:
+        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences."""
+        return call(self, x, state, lengths)
 
 
 Network = SRNN | ClassicalRNN

@@ -70,7 +70,7 @@ class InputFormat:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class IntegerLayer(FrozenLayer):
     """A layer in whole numbers (all arrays int64, within the ranges that the module's text gives)."""
 
@@ -111,7 +111,7 @@ class IntegerRun(DeviceRun):
     """How many results were too large for int32 and were held."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class IntegerNetwork(FrozenNetwork):
     """A network in whole numbers; ``layers`` are IntegerLayers."""
 

@@ -50,7 +50,7 @@ class LayerProblem:
     """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerResult:
     """What running a layer gives."""
 
@@ -60,6 +60,11 @@ class LayerResult:
     """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid step."""
     traces: dict[str, Tensor] = field(default_factory=dict)
     """The recorded variables, each (B, T, H)."""
+
+    def __repr__(self) -> str:
+        kind = "spikes" if isinstance(self.emitted, Spikes) else str(self.emitted.dtype)
+        traces = f", traces of {', '.join(self.traces)}" if self.traces else ""
+        return f"LayerResult({tuple(self.emitted.shape)} {kind}{traces})"
 
     @cached_property
     def output(self) -> Tensor:

@@ -50,7 +50,7 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
 """What uses a frozen network, and which of a network's ``features`` it cannot represent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FrozenLayer:
     """One layer: H neurons that read I channels. All arrays are of the network's dtype (of an ``IntegerLayer`` integers)."""
 
@@ -107,6 +107,11 @@ class FrozenLayer:
             has_bias=bias is not None,
         )
 
+    def __repr__(self) -> str:
+        kind = "feed-forward" if self.weight_rec is None else "recurrent"
+        kind += ", bidirectional" if self.backward else ""
+        return f"{type(self).__name__}({self.name}: {self.inputs} -> {self.size} {self.neuron.name}, {kind})"
+
     @property
     def size(self) -> int:
         """Neurons of one direction."""
@@ -144,7 +149,7 @@ class FrozenLayer:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FrozenNetwork:
     """Layers in their order, the readout last, and what stands around them."""
 
@@ -159,6 +164,10 @@ class FrozenNetwork:
     """What turns a signal of half as many channels as there are inputs into the network's input, for C."""
     dtype: str = field(default="float32", kw_only=True)
     """Of the network's weights; arrays of one that is neither float32 nor float64 are float32."""
+
+    def __repr__(self) -> str:
+        layers = " -> ".join(f"{layer.size} {layer.neuron.name}" for layer in self.layers)
+        return f"{type(self).__name__}({self.inputs} -> {layers}, {self.layers[0].weight_in.dtype})"
 
     @property
     def inputs(self) -> int:

@@ -169,4 +169,5 @@ class Layer(nn.Module):
 
     def extra_repr(self) -> str:
         kind = "recurrent" if self.recurrent else "feed-forward"
-        return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {self.surrogate.name}, output={self.output}"
+        count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
+        return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, {self.surrogate.name}, output={self.output}"

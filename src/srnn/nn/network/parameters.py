@@ -31,7 +31,9 @@ def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
     if kind == "log":
         return raw.clamp(math.log(floor), math.log(TAU_MAX)).exp()
     knee = floor + 1.0
-    if raw.device.type == "cpu":  # where it costs nothing to look: as they are, nearly always
+    if (
+        raw.device.type == "cpu" and not torch.compiler.is_compiling()
+    ):  # where one can look, for nothing: mostly as they are
         least, most = raw.detach().aminmax()
         if knee <= float(least) and float(most) <= TAU_MAX:
             return raw
@@ -90,6 +92,15 @@ class NeuronParameters(nn.Module):
             if name in neuron.taus:
                 value = raw_from_tau(value.double(), neuron.time_constants, neuron.tau_min)
             own.copy_(value)
+
+    def extra_repr(self) -> str:
+        """Mean and range of each time constant, in steps."""
+        if any(getattr(self, name).is_meta for name in self.neuron.taus):  # without values
+            return ""
+        taus = {name: tau.detach() for name, tau in self.values().items() if name in self.neuron.taus}
+        return ", ".join(
+            f"{name} {tau.mean():.4g} steps ({tau.min():.4g} to {tau.max():.4g})" for name, tau in taus.items()
+        )
 
     def coefficients(self) -> tuple[Tensor, ...]:
         """The per-neuron constants of the model's ``step``, each (size,)."""

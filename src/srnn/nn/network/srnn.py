@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
@@ -18,6 +19,7 @@ from .bidirectional import BidirectionalLayer, Merge
 from .dropout import Dropout
 from .encoding import LearnedTernary, as_encoder
 from .frozen import FrozenNetwork, freeze
+from .inputs import Input, Lengths, call, checked
 from .layer import Layer, WeightInit
 from .readout import Readout, as_readout
 
@@ -26,7 +28,7 @@ State = tuple[Any, ...]
 """One entry a layer, the readout's last; each of the neuron's State type (a pair of them for a bidirectional layer)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """All that a run of the network gives."""
 
@@ -38,6 +40,10 @@ class Result:
     """What each layer gave, the readout last: ``layers[0].output`` are the first layer's spikes (B, T, size); with substeps,
     those of a hidden layer are (B, T * substeps, size)."""
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(str(layer.emitted.shape[-1]) for layer in self.layers)
+        return f"Result(output {tuple(self.output.shape)} {self.output.dtype}, layers of {sizes})"
+
 
 class SRNN(nn.Module):
     """Adaptive spiking recurrent neural network.
@@ -46,7 +52,10 @@ class SRNN(nn.Module):
 
         net = SRNN(inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator")
         out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
-        out, state = net(more, state)      # goes on where the first call ended
+        out, state = net(more, state)      # continues where the first call ended
+
+    As ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``; and numpy
+    arrays, booleans and integers, which are converted to the network's dtype. The output is always a tensor.
 
     Arguments
         inputs, hidden, outputs: number of input channels, of neurons in each hidden layer, of classes.
@@ -131,23 +140,23 @@ class SRNN(nn.Module):
 
     def run(
         self,
-        x: Tensor | Spikes,
+        x: Input,
         state: State | None = None,
         *,
-        lengths: Tensor | None = None,
+        lengths: Lengths | None = None,
         record: Sequence[str] = (),
         generator: torch.Generator | None = None,
         dropout: Dropout | None = None,
     ) -> Result:
         """Run the network and return everything.
 
-        x (B, T, inputs), dense or (binary) ``Spikes``;
+        x (B, T, inputs): a tensor, a numpy array (``as_input`` converts), or (binary) ``Spikes``;
         ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
         ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
         ``generator`` draws a random initial state where no ``state`` is given;
         ``dropout``: which neurons the layers above hear, in training.
         """
-        check_run(self, x, state, lengths)
+        x, lengths = checked(self, x, state, lengths)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
@@ -186,15 +195,20 @@ class SRNN(nn.Module):
         return None if lengths is None else lengths * self.substeps
 
     def forward(
-        self, x: Tensor | Spikes, state: State | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """x (B, T, inputs) -> (output (B, T, outputs), final state)."""
-        result = self.run(x, state, lengths=lengths)
-        return result.output, result.state
+        self, x: Input | PackedSequence, state: State | None = None, lengths: Lengths | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences."""
+        return call(self, x, state, lengths)
 
     def freeze(self) -> FrozenNetwork:
         """A copy of the network as arrays, for all that uses it without training it; see ``FrozenNetwork.require``."""
         return freeze(self)
+
+    def extra_repr(self) -> str:
+        count = sum(parameter.numel() for parameter in self.parameters())
+        sizes = [self.inputs, *(layer.size for layer in self.layers), self.outputs]
+        more = f", {self.substeps} substeps" if self.substeps > 1 else ""
+        return f"{' -> '.join(map(str, sizes))}, {count:,} parameters{more}"
 
     def time_constants(self) -> dict[str, Tensor]:
         """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""
@@ -204,19 +218,3 @@ class SRNN(nn.Module):
                 values = module.params.values()
                 found |= {f"{name}.{tau}": values[tau].detach().clone() for tau in module.neuron.taus}
         return found
-
-
-def check_run(net: Any, x: Tensor | Spikes, state: tuple[Any, ...] | None, lengths: Tensor | None) -> None:
-    """SrnnError unless input (B, T, net.inputs), state (one entry a layer and the readout) and lengths (B,) fit the network."""
-    dtype = net.readout.weight_in.dtype
-    if x.ndim != 3 or x.shape[-1] != net.inputs:
-        raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
-    if isinstance(x, Tensor) and x.dtype != dtype:
-        raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
-    if state is not None and len(state) != len(net.layers) + 1:
-        raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
-    if lengths is not None:
-        if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
-            raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
-        if lengths.numel() and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
-            raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")

@@ -25,6 +25,8 @@ DTYPES = (torch.float32, torch.float64)
 def why_not(problem: LayerProblem) -> str:
     """Why this backend cannot run the problem, in half a sentence; empty if it can."""
     tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]
+    if torch.compiler.is_compiling():
+        return "torch.export and torch.compile can trace the reference only"
     if problem.record:
         return "traces are recorded by the reference"
     if any(tensor.device.type != "cpu" for tensor in tensors):

@@ -1,0 +1,102 @@
+"""What a network can be called with: all that ``torch.nn.LSTM(batch_first=True)`` takes, numpy arrays, and ``Spikes``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from ...data.spikes import Spikes
+from ...errors import SrnnError
+
+Array = np.ndarray[Any, Any]
+Input = Tensor | Spikes | Array
+Lengths = Tensor | Array | Sequence[int]
+
+
+def as_input(net: Any, x: Input) -> Tensor | Spikes:
+    """An input as a tensor of the network's dtype, or as ``Spikes``.
+
+    Booleans and integers are converted, spikes becoming 0.0 and 1.0. So is every numpy array, whose default, float64, says
+    nothing about what was meant; it is copied to the network's device. A tensor of another float dtype is refused, as torch
+    does. Raises SrnnError for it, and for what is no array of numbers.
+    """
+    dtype = net.readout.weight_in.dtype
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "biuf":
+            raise SrnnError(f"The input must be an array of numbers, not of {x.dtype}.")
+        copy = x.astype(np.float64 if dtype == torch.float64 else np.float32, subok=False)
+        return torch.from_numpy(copy).to(net.readout.weight_in.device, dtype)
+    if not isinstance(x, (Tensor, Spikes)):
+        raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
+    if isinstance(x, Spikes) or x.dtype == dtype:
+        return x
+    if x.is_floating_point() or x.is_complex():
+        raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
+    return x.to(dtype)
+
+
+def checked(
+    net: Any, x: Input, state: tuple[Any, ...] | None, lengths: Lengths | None
+) -> tuple[Tensor | Spikes, Tensor | None]:
+    """(input (B, T, net.inputs) as the layers read it, lengths (B,)), both as tensors.
+
+    Raises SrnnError unless input, state (one entry a layer and the readout) and lengths fit the network.
+    """
+    x = as_input(net, x)
+    if x.ndim != 3 or x.shape[-1] != net.inputs:
+        raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
+    if state is not None and len(state) != len(net.layers) + 1:
+        raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
+    if lengths is None:
+        return x, None
+    lengths = torch.as_tensor(lengths)
+    if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
+        raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
+    traced = torch.compiler.is_compiling()  # by torch.export: there are no values to look at
+    if lengths.numel() and not traced and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
+        raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
+    return x, lengths
+
+
+def call(
+    net: Any, x: Input | PackedSequence, state: tuple[Any, ...] | None, lengths: Lengths | None
+) -> tuple[Tensor | PackedSequence, tuple[Any, ...]]:
+    """Run a network on a batch, a single sequence, or packed sequences: (output, final state) in the same form.
+
+    x (B, T, inputs) gives (B, T, outputs); x (T, inputs), with a state without batch axis, gives (T, outputs) and such a state;
+    a PackedSequence gives one of the same sequences, and a state in their original order. ``lengths`` only with a batch.
+    """
+    if isinstance(x, PackedSequence):
+        _no_lengths(lengths, "Packed sequences have their lengths")
+        padded, steps = pad_packed_sequence(x, batch_first=True)
+        result = net.run(padded, state, lengths=steps)
+        output, order = result.output, x.sorted_indices
+        if order is not None:
+            output, steps = output[order], steps[order.cpu()]
+        data = pack_padded_sequence(output, steps, batch_first=True).data
+        return PackedSequence(data, x.batch_sizes, order, x.unsorted_indices), result.state
+    if not isinstance(x, Spikes) and getattr(x, "ndim", 0) == 2:
+        _no_lengths(lengths, "A single sequence has all its steps")
+        whole = None if state is None else _each(state, lambda part: part[None])
+        result = net.run(as_input(net, x)[None], whole)
+        return result.output[0], _each(result.state, lambda part: part[0])
+    result = net.run(x, state, lengths=lengths)
+    return result.output, result.state
+
+
+def _no_lengths(lengths: Lengths | None, why: str) -> None:
+    if lengths is not None:
+        raise SrnnError(f"{why}; lengths are for a padded batch (batch, time, inputs).")
+
+
+def _each(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A state with every tensor changed, its tuples of the same types."""
+    if isinstance(state, Tensor):
+        return change(state)
+    parts = [_each(part, change) for part in state]
+    return state._make(parts) if hasattr(state, "_make") else tuple(parts)

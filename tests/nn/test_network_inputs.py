@@ -1,0 +1,160 @@
+"""A network takes what ``torch.nn.LSTM`` takes, and numpy arrays; shows itself in a few lines; and torch.export takes it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
+
+from srnn import SRNN, Spikes, SrnnError
+from srnn.nn.baselines import ClassicalRNN
+
+
+def make(dtype: torch.dtype = torch.float32, **options) -> SRNN:
+    generator = torch.Generator().manual_seed(0)
+    net = SRNN(3, [6, 5], 4, generator=generator, backend="reference", **options).to(dtype)
+    with torch.no_grad():
+        for layer in net.layers:
+            for name, parameter in layer.named_parameters():
+                if name.endswith("weight_in"):
+                    parameter.mul_(4)
+    return net
+
+
+def spikes(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1)) < 0.5
+
+
+def same(left, right) -> bool:
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    return type(left) is type(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_booleans_integers_and_numpy_arrays_are_converted(dtype) -> None:
+    net, x = make(dtype), spikes(2, 9, 3)
+    expected, state = net(x.to(dtype))
+    assert expected.abs().sum() > 0 and net.run(x).layers[0].output.sum() > 0
+    read_only = x.numpy().astype(np.float64)
+    read_only.flags.writeable = False
+    given = [x, x.to(torch.uint8), x.long(), x.numpy(), x.numpy().astype(np.int8), x.numpy().astype(np.float32)]
+    given += [read_only, read_only.astype(">f8"), np.asfortranarray(read_only), read_only[::-1].copy()[::-1]]
+    for one in given:
+        output, own = net(one)
+        assert output.dtype == dtype and same(output, expected) and same(own, state)
+    assert same(net(3 * x.long())[0], net(3 * x.to(dtype))[0])  # of other integers the value counts
+    assert not same(net(3 * x.long())[0], expected)
+    array = x.numpy().astype(np.float64 if dtype == torch.float64 else np.float32)
+    result = net.run(array)
+    array[:] = 7  # an input may be filled anew while its result is still in use
+    result.output.sum().backward()
+    assert same(result.output.detach(), expected.detach())
+
+
+@pytest.mark.parametrize("kind", ["srnn", "bidirectional", "lstm", "bilstm"])
+def test_a_single_sequence_and_its_state_have_no_batch_axis(kind) -> None:
+    both = kind.startswith("bi")
+    net = ClassicalRNN(3, [6], 4, bidirectional=both) if "lstm" in kind else make(bidirectional=both)
+    x = spikes(9, 3).float()
+    output, state = net(x)
+    whole, whole_state = net(x[None])
+    assert output.shape == (9, 4) and same(output, whole[0])
+    first, middle = net(x[:4])
+    second, end = net(x[4:], middle)
+    assert kind != "srnn" or (same(torch.cat([first, second]), output) and same(end, state))
+    rows = torch.nn.utils.parameters_to_vector  # of all tensors, whatever holds them
+    assert torch.equal(rows(_leaves(state)), rows(_leaves(whole_state)))
+    assert all(a.shape == b.shape[1:] for a, b in zip(_leaves(state), _leaves(whole_state), strict=True))
+    assert same(net(x.numpy())[0], output)
+
+
+def _leaves(state) -> list[torch.Tensor]:
+    return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in _leaves(part)]
+
+
+@pytest.mark.parametrize("network", [make, lambda: ClassicalRNN(3, [6], 4, "gru")], ids=["srnn", "gru"])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_packed_sequences_equal_a_padded_batch(network, is_sorted) -> None:
+    net, lengths = network(), torch.tensor([9, 6, 6, 1] if is_sorted else [6, 9, 1, 6])
+    x = spikes(4, 9, 3).float()
+    start = net(x)[1]
+    expected, state = net(x, start, lengths)
+    packed, own = net(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=is_sorted), start)
+    assert isinstance(packed, PackedSequence) and (packed.sorted_indices is None) == is_sorted
+    output, steps = pad_packed_sequence(packed, batch_first=True)
+    assert same(output, expected) and same(own, state) and same(steps, lengths)
+    pieces = pack_sequence([one[:length] for one, length in zip(x.bool(), lengths, strict=True)], is_sorted)
+    assert same(net(pieces, start)[0].data, packed.data)
+
+
+def test_lengths_may_be_a_list_or_an_array() -> None:
+    net, x = make(), spikes(2, 9, 3)
+    for lengths in ([3, 9], np.array([3, 9])):
+        assert same(net(x, None, lengths), net(x, None, torch.tensor([3, 9])))
+
+
+def test_inputs_that_cannot_be_meant_are_refused_in_one_line() -> None:
+    net, x = make(), spikes(2, 9, 3)
+    packed = pack_padded_sequence(x, torch.tensor([9, 3]), batch_first=True)
+    for call, words in (
+        (lambda: net(x.double()), r"torch\.float64.*convert"),
+        (lambda: net(x.half()), r"torch\.float16.*convert"),
+        (lambda: net(x[0].double()), r"torch\.float64.*convert"),
+        (lambda: net(packed._replace(data=packed.data.double())), r"torch\.float64.*convert"),
+        (lambda: net(x.to(torch.complex64)), "complex64"),
+        (lambda: net(x.numpy().astype(object)), "array of numbers, not of object"),
+        (lambda: net(x.numpy().astype(str)), "array of numbers"),
+        (lambda: net(x.tolist()), "not list"),
+        (lambda: net(None), "not NoneType"),
+        (lambda: net(x[0, 0]), r"\(batch, time, 3\), got \(3,\)"),
+        (lambda: net(spikes(9, 4)), r"\(batch, time, 3\), got \(1, 9, 4\)"),
+        (lambda: net.run(x[0]), r"\(batch, time, 3\), got \(9, 3\)"),
+        (lambda: net(x[0], None, torch.tensor([9])), "single sequence"),
+        (lambda: net(packed, None, torch.tensor([9, 3])), "Packed sequences have their lengths"),
+        (lambda: net(x[0], net(x)[1]), "state does not fit"),
+    ):
+        with pytest.raises(SrnnError, match=words) as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_a_network_tells_its_sizes_neurons_and_time_constants() -> None:
+    net = SRNN(4, [36, 20], 6, neuron=["alif", "lif"], recurrent=[True, False])
+    net.layers[0].params.set_values(tau_mem=torch.linspace(10, 30, 36), tau_adp=torch.full((36,), 150.0))
+    lines = [line.strip() for line in repr(net).splitlines()]
+    assert "4 -> 36 -> 20 -> 6, 2,440 parameters" in lines
+    assert sum(parameter.numel() for parameter in net.parameters()) == 2440
+    for words in (
+        "4 -> 36 alif, recurrent, 1,548 parameters", "36 -> 20 lif, feed-forward, 760 parameters",
+        "20 -> 6 integrator, feed-forward, 132 parameters", "tau_mem 20 steps (10 to 30), tau_adp 150 steps (150 to 150)",
+    ):  # fmt: skip
+        assert any(words in line for line in lines), words
+    repr(net.to("meta"))  # of which no value can be told
+
+
+def test_results_and_frozen_networks_are_a_line_without_numbers_of_tensors() -> None:
+    net, x = make(), spikes(2, 9, 3)
+    result = net.run(x, record=("u",))
+    assert repr(result) == "Result(output (2, 9, 4) torch.float32, layers of 6, 5, 4)"
+    assert repr(result.layers[0]) == "LayerResult((2, 9, 6) torch.float32, traces of u)"
+    assert repr(Spikes.from_dense(x)) == "Spikes((2, 9, 3))"
+    frozen = net.freeze()
+    assert repr(frozen) == "FrozenNetwork(3 -> 6 alif -> 5 alif -> 4 integrator, float32)"
+    assert repr(frozen.layers[0]) == "FrozenLayer(layers.0: 3 -> 6 alif, recurrent)"
+
+
+@pytest.mark.slow  # importing and running torch.export takes seconds
+def test_torch_export_takes_the_reference_and_says_so_of_the_others() -> None:
+    net = SRNN(3, [2], 2, bidirectional=True, substeps=2, encoder="learned_ternary", backend="reference")
+    x, lengths = spikes(2, 2, 3).float(), torch.tensor([2, 1])
+    program = torch.export.export(net, (x, None, lengths)).module()
+    for given, steps in ((x, lengths), (1 - x, lengths.flip(0))):
+        output, state = program(given, None, steps)
+        expected, expected_state = net(given, None, steps)
+        assert torch.allclose(output, expected) and same(state, expected_state) and expected.abs().sum() > 0
+    with pytest.raises(SrnnError, match=r"cpu backend cannot.*torch\.export.*reference"):
+        torch.export.export(SRNN(3, [2], 2, backend="cpu"), (x,))
+    with pytest.warns(RuntimeWarning, match=r"slow reference.*torch\.export"):
+        torch.export.export(SRNN(3, [], 2, backend="auto"), (x,))
