@@ -118,17 +118,22 @@ class Gradients(NamedTuple):
     g_coefficients: Arrays  # (W,) each: the sums are added
 
 
+class Tape(NamedTuple):
+    variables: Arrays  # (span + 1, BLOCK, W) each: those before each step of a span, and after the last
+    s: Array  # (CHUNK + 1, BLOCK, W): what neurons that do not spike emitted
+
+
 class BackwardScratch(NamedTuple):
+    """Of one type whatever the neuron, so that functions that are given it are compiled once."""
+
     projected: Array
     active: Array
     arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s
     g_currents: Array  # (CHUNK, BLOCK, W), as are the next
     recomputed: Array  # currents, if they are not kept
-    tape: Arrays  # (span + 1, BLOCK, W) each: the variables before each step of a span, and after the last
-    s_tape: Array  # (CHUNK + 1, BLOCK, W): what neurons that do not spike emitted
     columns: Array  # bits of a chunk, by channels (see ``_add_events``): uint64, CHUNK * BLOCK of them for each
     square: Array  # 64 uint64
 
 
 FORWARD = (Sizes, Inputs, Parameters, Saved, Outputs, ForwardScratch)
-BACKWARD = (Sizes, Inputs, Parameters, Saved, Adjoint, Gradients, BackwardScratch)
+BACKWARD = (Sizes, Inputs, Parameters, Saved, Adjoint, Gradients, Tape, BackwardScratch)

@@ -38,6 +38,7 @@ from .arguments import (
     Parameters,
     Saved,
     Sizes,
+    Tape,
 )
 from .forward import PREFETCH_STEPS, emit, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
@@ -45,6 +46,7 @@ from .rows import (
     add_active_rows,
     add_outers,
     add_weighted_rows,
+    called,
     inlined,
     lanes_of,
     list_spikes,
@@ -84,14 +86,14 @@ def _clear(array, first, last):
         store(array, i, as_vector(load(array, i), 0.0))
 
 
-@pasted
+@inlined
 def _valid_steps(chunk, sizes, r):
     """Of the chunk's steps, those that sequence r has."""
     return max(0, min(chunk.stop, sizes.lengths[chunk.block + r]) - chunk.start)
 
 
-@pasted
-def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, scratch):
+@inlined
+def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch):
     """What ``step`` was given at place k, r for the neurons from h on: (*variables, s, current, *coefficients)."""
     width, row, t, at = sizes.width, chunk.block + r, chunk.start + k, (k * BLOCK + r) * sizes.width + h
     here = row * sizes.steps + t
@@ -100,19 +102,19 @@ def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adj
     else:
         current = load(scratch.recomputed, at)
     if not spiking:
-        s = load(scratch.s_tape, at)
+        s = load(tape.s, at)
     elif t > 0:
         before = (here - 1) * ((sizes.size + 63) // 64)
         s = load_spikes(saved.words, before, h, load(adjoint.s_initial, row * width + h))
     else:
         s = load(adjoint.s_initial, row * width + h)
-    variables = load_each(scratch.tape, at - span.first * BLOCK * width)
+    variables = load_each(tape.variables, at - span.first * BLOCK * width)
     return variables + (s, current) + load_each(parameters.coefficients, h)
 
 
 @pasted
 def _recompute_states(
-    step, spiking, rectified, chunk, span, sizes, inputs, parameters, saved, adjoint, scratch
+    step, spiking, rectified, chunk, span, sizes, inputs, parameters, saved, adjoint, tape, scratch
 ):  # fmt: skip
     """The states before each step of a span, into the tape."""
     width, lanes = sizes.width, lanes_of(parameters.bias)
@@ -122,32 +124,33 @@ def _recompute_states(
         valid = max(span.first, min(span.last, _valid_steps(chunk, sizes, r)))
         for h in range(0, width, lanes):
             state = load_each(saved.checkpoints, (row * spans + span.number) * width + h)
-            store_each(scratch.tape, r * width + h, split(state, scratch.tape)[0])
+            store_each(tape.variables, r * width + h, split(state, tape.variables)[0])
             if not spiking:
-                store(scratch.s_tape, (span.first * BLOCK + r) * width + h, state[-1])
+                store(tape.s, (span.first * BLOCK + r) * width + h, state[-1])
         for k in range(span.first, valid):
             at = (k * BLOCK + r) * width
             if sizes.kept != Kept.CURRENTS:
-                s, s_at = (adjoint.s_initial, row * width) if spiking else (scratch.s_tape, at)
+                s, s_at = (adjoint.s_initial, row * width) if spiking else (tape.s, at)
                 sum_currents(
-                    scratch.recomputed, at, row, chunk.start + k, s, s_at, spiking, sizes, inputs, parameters, saved,
-                    scratch,
+                    scratch.recomputed, at, row, chunk.start + k, s, s_at, spiking, sizes, inputs, parameters.bias,
+                    parameters.weights, parameters.projection, saved.words, scratch.projected, scratch.active,
                 )  # fmt: skip
             for h in range(0, width, lanes):
                 result = step(
-                    *_step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, scratch)
+                    *_step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch)
                 )
                 after = at + pitch + h
-                store_each(scratch.tape, after - span.first * pitch, result[:-1])
+                store_each(tape.variables, after - span.first * pitch, result[:-1])
                 if not spiking:
-                    store(scratch.s_tape, after, emit(result[-1], spiking, rectified))
+                    store(tape.s, after, emit(result[-1], spiking, rectified))
         for k in range(valid, span.last):
             _clear(scratch.g_currents, (k * BLOCK + r) * width, (k * BLOCK + r + 1) * width)
 
 
 @pasted
 def _step_back(
-    step, step_adjoint, derivative, spiking, rectified, chunk, span, k, sizes, parameters, saved, adjoint, gradients, scratch
+    step, step_adjoint, derivative, spiking, rectified, chunk, span, k, sizes, parameters, saved, adjoint, gradients, tape,
+    scratch,
 ):  # fmt: skip
     """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
     width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
@@ -158,7 +161,7 @@ def _step_back(
             continue
         here, place = row * sizes.steps + chunk.start + k, (k * BLOCK + r) * width
         for h in range(0, width, lanes):
-            arguments = _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, scratch)
+            arguments = _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch)
             g_state = load_each(gradients.g_state, row * width + h)
             g_s = load(scratch.arriving, r * width + h) + g_state[-1]
             prefetch(gradients.g_out, (here - PREFETCH_STEPS) * size + h, READ)
@@ -184,7 +187,7 @@ def _step_back(
             store_each(gradients.g_coefficients, h, sums)
 
 
-@inlined
+@called
 def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
     """Weight gradients of a chunk from binary senders: row j of g_weights += the current gradients of the steps at which
     j's spike arrived (``delay`` steps after it was sent). If ``fresh``, the rows begin at 0: whoever clears a row just before he
@@ -232,27 +235,30 @@ def _add_dense(panel, x, i, column, like, chunk, sizes, g_currents):
     return panel
 
 
-@pasted
-def _add_products(g_weights, x, chunk, sizes, scratch):
-    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g."""
-    lanes, width, products = lanes_of(g_weights), sizes.width, scratch.tape[0]  # (BLOCK, W), as scratch
+@inlined
+def _add_products(g_weights, x, products, chunk, sizes, g_currents):
+    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g.
+
+    products: (BLOCK, W) of scratch.
+    """
+    lanes, width = lanes_of(g_weights), sizes.width
     two, one = zero_panel(g_weights, 2), zero_panel(g_weights, 1)
     for i in range(0, sizes.channels - BLOCK + 1, BLOCK):
         column = 0
         while column + 2 * lanes <= width:
-            panel = _add_dense(zero_panel(g_weights, 16), x, i, column, two, chunk, sizes, scratch.g_currents)
+            panel = _add_dense(zero_panel(g_weights, 16), x, i, column, two, chunk, sizes, g_currents)
             store_block(products, column, width, BLOCK, width - column, panel, two)
             column += 2 * lanes
         if column < width:
-            panel = _add_dense(zero_panel(g_weights, 8), x, i, column, one, chunk, sizes, scratch.g_currents)
+            panel = _add_dense(zero_panel(g_weights, 8), x, i, column, one, chunk, sizes, g_currents)
             store_block(products, column, width, BLOCK, width - column, panel, one)
         for h in range(0, BLOCK * width, lanes):
             store(g_weights, i * width + h, load(g_weights, i * width + h) + load(products, h))
 
 
-@pasted
-def _add_input_weights(fresh, chunk, sizes, inputs, g_weights, scratch):
-    """A chunk's part of the gradients of the input weights; if ``fresh``, the first."""
+@called
+def _add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch):
+    """A chunk's part of the gradients of the input weights; if ``fresh``, the first. products: as ``_add_products`` wants it."""
     width, channels = sizes.width, sizes.channels
     if sizes.input_kind == InputKind.SPIKES:
         _add_events(g_weights, 0, inputs.x_words, channels, 0, fresh, chunk, sizes, scratch)
@@ -261,7 +267,7 @@ def _add_input_weights(fresh, chunk, sizes, inputs, g_weights, scratch):
             _clear(g_weights, 0, channels * width)
         first = 0
         if sizes.input_kind == InputKind.MANY:
-            _add_products(g_weights, inputs.x, chunk, sizes, scratch)
+            _add_products(g_weights, inputs.x, products, chunk, sizes, scratch.g_currents)
             first = channels - channels % BLOCK  # those that made no whole block
         for r in range(chunk.rows):
             at = ((chunk.block + r) * sizes.steps + chunk.start) * channels
@@ -272,12 +278,12 @@ def _add_input_weights(fresh, chunk, sizes, inputs, g_weights, scratch):
                 )  # fmt: skip
 
 
-@pasted
-def _add_own_weights(spiking, fresh, chunk, sizes, saved, s_initial, g_weights, scratch):
-    """The same of the recurrent weights."""
+@called
+def _add_own_weights(spiking, fresh, chunk, sizes, words, s_initial, s, g_weights, scratch):
+    """A chunk's part of the gradients of the recurrent weights. s: of a tape, what neurons that do not spike emitted."""
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
     if spiking:
-        _add_events(g_weights, own, saved.words, sizes.size, 1, fresh, chunk, sizes, scratch)
+        _add_events(g_weights, own, words, sizes.size, 1, fresh, chunk, sizes, scratch)
     elif fresh:
         _clear(g_weights, own * width, (own + sizes.size) * width)
     for r in range(chunk.rows):
@@ -291,7 +297,7 @@ def _add_own_weights(spiking, fresh, chunk, sizes, saved, s_initial, g_weights, 
         if not spiking:
             for j in range(sizes.size):
                 add_weighted_rows(
-                    g_weights, (own + j) * width, scratch.s_tape, r * width + j, pitch, valid,
+                    g_weights, (own + j) * width, s, r * width + j, pitch, valid,
                     scratch.g_currents, r * width, pitch, width,
                 )  # fmt: skip
 
@@ -310,7 +316,7 @@ def make_backward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
         bias, weights, projection, coefficients, words, currents, checkpoints, surrogate, s_initial, back_own, back_in,
         emitted, g_out, g_state, wants_x, g_x, g_weights, g_bias, g_coefficients,
-        projected, active, arriving, g_currents, recomputed, tape, s_tape, columns, square,
+        variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
         fingerprint  # noqa: B018
@@ -320,9 +326,8 @@ def make_backward(
         saved = flat(Saved(words, currents, checkpoints))
         adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in))
         gradients = flat(Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_bias, g_coefficients))
-        scratch = flat(
-            BackwardScratch(projected, active, arriving, g_currents, recomputed, tape, s_tape, columns, square)
-        )
+        tape = flat(Tape(variables, s))
+        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
         lanes, pitch = lanes_of(bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
 
@@ -343,12 +348,12 @@ def make_backward(
                     first_k = number * span - start
                     part = Span(number, first_k, min(first_k + span, chunk.stop - start))
                     _recompute_states(
-                        step, spiking, rectified, chunk, part, sizes, inputs, parameters, saved, adjoint, scratch
+                        step, spiking, rectified, chunk, part, sizes, inputs, parameters, saved, adjoint, tape, scratch
                     )
                     for k in range(part.last - 1, first_k - 1, -1):
                         _step_back(
                             step, step_adjoint, derivative, spiking, rectified, chunk, part, k, sizes, parameters, saved,
-                            adjoint, gradients, scratch,
+                            adjoint, gradients, tape, scratch,
                         )  # fmt: skip
                         if recurrent:
                             multiply(
@@ -362,10 +367,18 @@ def make_backward(
                             scratch.g_currents, (t - start) * pitch, width, rows, size, adjoint.back_in, x_width,
                             min(TOGETHER, chunk.stop - t), channels, pitch,
                         )  # fmt: skip
-                _add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, scratch)
+                _add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
                     _add_own_weights(
-                        spiking, fresh, chunk, sizes, saved, adjoint.s_initial, gradients.g_weights, scratch
+                        spiking,
+                        fresh,
+                        chunk,
+                        sizes,
+                        saved.words,
+                        adjoint.s_initial,
+                        tape.s,
+                        gradients.g_weights,
+                        scratch,
                     )
                 fresh = False
             if recurrent:  # the initial s acted through the recurrent weights too

@@ -34,14 +34,14 @@ from .arguments import (
     Sizes,
 )
 from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
-from .rows import add_active_rows, add_weighted_rows, inlined, lanes_of, list_spikes, multiply, pasted
+from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_spikes, multiply
 from .simd import as_vector
 
 PREFETCH_STEPS = 4
 """Steps by which memory that no one has touched for long is fetched into the cache before its turn."""
 
 
-@inlined
+@called
 def project(projected, x, at, channels, steps, projection, width):
     """The input's part of the currents of the next BLOCK steps: projected (BLOCK, width) = x (steps, channels) times the weights.
 
@@ -56,40 +56,38 @@ def project(projected, x, at, channels, steps, projection, width):
         multiply(projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width)
 
 
-@pasted
-def sum_currents(total, at, row, t, s, s_at, spiking, sizes, inputs, parameters, saved, scratch):
+@inlined
+def sum_currents(
+    total, at, row, t, s, s_at, spiking, sizes, inputs, bias, weights, projection, words, projected, active
+):  # fmt: skip
     """total[at : at + W] = the current into every neuron of sequence ``row`` at step t, which are asked for in order.
 
-    s[s_at : s_at + W]: what they emitted a step ago, where the bits of ``saved`` do not tell.
+    s[s_at : s_at + W]: what they emitted a step ago, where ``words`` does not tell.
     """
     width, here, own = sizes.width, row * sizes.steps + t, 0
     found = 0
     if sizes.input_kind == InputKind.MANY:
         if t % BLOCK == 0:
             steps = sizes.lengths[row] - t
-            project(
-                scratch.projected, inputs.x, here * sizes.channels, sizes.channels, steps, parameters.projection, width
-            )
+            project(projected, inputs.x, here * sizes.channels, sizes.channels, steps, projection, width)
         for h in range(0, width, lanes_of(total)):
-            store(total, at + h, load(parameters.bias, h) + load(scratch.projected, t % BLOCK * width + h))
+            store(total, at + h, load(bias, h) + load(projected, t % BLOCK * width + h))
     else:
         own = sizes.channels
         for h in range(0, width, lanes_of(total)):
-            store(total, at + h, load(parameters.bias, h))
+            store(total, at + h, load(bias, h))
     if sizes.input_kind == InputKind.SPIKES:
         count = (sizes.channels + 63) // 64
-        found = list_spikes(inputs.x_words, here * count, count, 0, scratch.active, 0)
+        found = list_spikes(inputs.x_words, here * count, count, 0, active, 0)
     if sizes.input_kind == InputKind.FEW:
-        add_weighted_rows(
-            total, at, inputs.x, here * sizes.channels, 1, sizes.channels, parameters.weights, 0, width, width
-        )
+        add_weighted_rows(total, at, inputs.x, here * sizes.channels, 1, sizes.channels, weights, 0, width, width)
     if sizes.recurrent:
         if spiking and t > 0:
             count = (sizes.size + 63) // 64
-            found = list_spikes(saved.words, (here - 1) * count, count, own, scratch.active, found)
+            found = list_spikes(words, (here - 1) * count, count, own, active, found)
         else:  # numbers that need not be 0 or 1: the initial s may be anything
-            add_weighted_rows(total, at, s, s_at, 1, sizes.size, parameters.weights, own * width, width, width)
-    add_active_rows(total, at, parameters.weights, 0, width, scratch.active, found)
+            add_weighted_rows(total, at, s, s_at, 1, sizes.size, weights, own * width, width, width)
+    add_active_rows(total, at, weights, 0, width, active, found)
 
 
 @inlined
@@ -132,8 +130,8 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                         before = load_each(outputs.state, row * width + h)
                         store_each(saved.checkpoints, place + h, before[:checkpointed])
                 sum_currents(
-                    scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters,
-                    saved, scratch,
+                    scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters.bias,
+                    parameters.weights, parameters.projection, saved.words, scratch.projected, scratch.active,
                 )  # fmt: skip
                 here = (row * steps + t) * size
                 word = np.uint64(0)

@@ -35,6 +35,7 @@ from .arguments import (
     Parameters,
     Saved,
     Sizes,
+    Tape,
 )
 from .compiler import backward_loop, cannot_compile, forward_loop
 from .rows import LIST_OVERRUN
@@ -135,18 +136,21 @@ class _Layer:
             total=self.empty(self.sizes.width),
         )
 
-    def backward_scratch(self) -> BackwardScratch:
+    def backward_scratch(self) -> tuple[Any, ...]:
+        """The fields of ``Tape`` and of ``BackwardScratch``."""
         projected, active, _ = self.forward_scratch()
         block, sizes = (BLOCK, self.sizes.width), self.sizes
         channels = max(sizes.size, sizes.channels if sizes.input_kind == InputKind.SPIKES else 0)
-        return BackwardScratch(
+        tape = Tape(
+            variables=tuple(self.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
+            s=self.empty(0 if self.spiking else CHUNK + 1, *block),
+        )
+        return *tape, *BackwardScratch(
             projected=projected,
             active=active,
             arriving=self.empty(*block),
             g_currents=self.empty(CHUNK, *block),
             recomputed=self.empty(CHUNK, *block),
-            tape=tuple(self.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
-            s_tape=self.empty(0 if self.spiking else CHUNK + 1, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
             square=np.empty(64, np.uint64),
         )
@@ -251,7 +255,7 @@ class _Run(torch.autograd.Function):
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
         groups = (*sizes, *inputs, *parameters, *saved, *adjoint, *whole[:-3])
 
-        def work(i: int, scratch: BackwardScratch) -> None:
+        def work(i: int, scratch: tuple[Any, ...]) -> None:
             loop(*shards[i], *groups, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch)
 
         threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))

@@ -20,9 +20,14 @@ from .simd import INDEX, VECTORS, add_vectors, broadcast, constant, fma, instruc
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
 
+called: Any = register_jitable
+"""Decorator of larger pieces, which stand in a loop's machine code once. Those that are given nothing whose type depends on
+the neuron are compiled once for all neurons of a dtype, as ``inlined`` ones are."""
+
 pasted: Any = njit(inline="always")
 """Decorator of pieces of a loop that stand in a function for the reader: their text replaces the call before anything is
-compiled. Machine code is made of it once, in its place; constants among the arguments are constants there."""
+compiled. Machine code is made of it once, in its place; constants among the arguments are constants there, even to types. Each
+pasting costs time when a loop is compiled: where the types of both branches agree, ``inlined`` does."""
 
 UNROLLED = 4
 """Terms of a matrix product's sums that one turn of its loop adds."""
@@ -230,7 +235,7 @@ def _store(out, at, stride, rows, left_over, block, row):
         store_block(out, at, stride, rows, left_over, block, row)
 
 
-@inlined
+@called
 def multiply(
     out, out_at, out_stride, columns, left, at, stride, rows, depth, packed, width, blocks=1, out_further=0, further=0
 ):
