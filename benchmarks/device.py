@@ -99,7 +99,7 @@ def time_c(
 
 def count(folder: Path, name: str, inputs: Path, steps: int) -> dict[str, float]:
     """Operations a step, as the program counts them."""
-    subprocess.run(["make", "-s", f"CC={COMPILERS[0]}", "count"], check=True, cwd=folder)
+    subprocess.run(["make", "-s", f"CC={COMPILERS[0]}", f"{name}_count"], check=True, cwd=folder)
     with inputs.open("rb") as file:
         done = subprocess.run([folder / f"{name}_count", "--binary", "--steps", str(steps)], stdin=file, check=True,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip

@@ -67,7 +67,9 @@ def agreement(
     for format in plans:
         for compiler in compilers:
             programs[format, compiler] = target = folder / format / f"whole-{compiler}"
-            subprocess.run([compiler, *flags, "-o", target, "main.c", "network.c"], check=True, cwd=folder / format)
+            subprocess.run(
+                [compiler, *flags, "-o", target, "network_main.c", "network.c", "-lm"], check=True, cwd=folder / format
+            )
     steps = np.full(len(x), x.shape[1]) if lengths is None else lengths.numpy()
     total: dict[str, Any] = {
         "sequences": len(x), "steps": int(steps.sum()), "spikes": 0, "decisions": 0, "int8_decisions_that_differ": 0,

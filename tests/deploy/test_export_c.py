@@ -107,7 +107,7 @@ def test_sizes_and_counts_are_what_the_header_says(format: str, compiler: str, t
     assert worst["synaptic_adds"] == 5 * 12 + 12 * 9 + 9 * 9 + 9 * 3
     text = (tmp_path / "c" / "net.h").read_text()
     assert f"RAM {plan.ram_bytes} bytes" in text and f"Flash {plan.flash_bytes} bytes" in text
-    report = json.loads((tmp_path / "c" / "export.json").read_text())
+    report = json.loads((tmp_path / "c" / "net.json").read_text())
     assert report["flash_bytes"] == plan.flash_bytes
     assert report["worst_case_operations_per_step"] == worst
 
@@ -344,7 +344,7 @@ def test_command(more: list[str], published: Path, tmp_path: Path, capsys: pytes
     report = json.loads(capsys.readouterr().out)
     name = "heart" if "--name" in more else "ecg"
     assert report["format"] == more[1] and report["name"] == name
-    files = {"Makefile", "main.c", "export.json", f"{name}.c", f"{name}.h", f"{name}_weights.h"}
+    files = {"Makefile", f"{name}_main.c", f"{name}.json", f"{name}.c", f"{name}.h", f"{name}_weights.h"}
     assert {path.name for path in out.iterdir()} == files
     assert main([*arguments, *more]) == 2
     assert "not empty" in capsys.readouterr().err

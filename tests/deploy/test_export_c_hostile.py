@@ -97,7 +97,7 @@ def test_a_library_may_be_called_as_its_parts(format: str, name: str, tmp_path: 
     """alif_step was the network's and its neuron's."""
     export_c(NET, tmp_path / "c", name, format)  # type: ignore[arg-type]
     done = subprocess.run(
-        [COMPILERS[0], "-std=c99", "-Wall", "-Werror", "-fsyntax-only", "main.c", f"{name}.c"],
+        [COMPILERS[0], "-std=c99", "-Wall", "-Werror", "-fsyntax-only", f"{name}_main.c", f"{name}.c"],
         cwd=tmp_path / "c", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -251,4 +251,4 @@ def test_scores_that_cannot_be_written(tmp_path: Path) -> None:
     program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED)
     with open("/dev/full", "w") as full:
         done = subprocess.run([program.path], input=b"1,1,1\n", stdout=full, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 2 and done.stderr == b"the scores could not be written\n"
+    assert done.returncode == 2 and done.stderr == b"the output could not be written\n"

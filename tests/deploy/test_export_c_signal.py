@@ -102,7 +102,7 @@ def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: st
     counts = json.loads(program.tried("--encode", "171.3", "95.7", given=lines).stderr)
     assert counts["steps"] == 300 and counts["state_bytes"] == plan.state_bytes
     assert counts["encoder_adds"] == 300 * 16 and counts["encoder_multiplies"] == 300 * 14
-    check = tmp_path / "c" / "main.c"  # how many bytes a compiler gives the encoder
+    check = tmp_path / "c" / "heart_main.c"  # how many bytes a compiler gives the encoder
     check.write_text(
         '#include "heart.h"\n#include <stdio.h>\n'
         'int main(void) { printf("%d", (int)sizeof(heart_encoder)); return 0; }\n'
@@ -116,7 +116,7 @@ def test_its_sizes_and_operations_are_in_the_header(format: Format, compiler: st
         "late by 3 samples",
     ):
         assert words in text, words
-    report = json.loads((tmp_path / "c" / "export.json").read_text())
+    report = json.loads((tmp_path / "c" / "heart.json").read_text())
     assert report["ram_bytes"] == plan.state_bytes + plan.encoder.ram_bytes
     assert report["encoder"]["latency_samples"] == 3 and report["encoder"]["std"] == list(STD)
 

@@ -20,6 +20,8 @@ from srnn.cli import export_onnx
 from srnn.cli.options import shared
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.baselines import ClassicalRNN
+from srnn.nn.loss_config import DecisionRule, LossConfig
+from srnn.nn.losses import Loss
 from srnn.nn.network import BidirectionalLayer, Layer
 from support.networks import NEURONS, make_input, make_net
 from support.runs import make_run
@@ -138,6 +140,49 @@ def test_any_batch_and_length_from_one_model() -> None:
             assert exported.greatest_difference(model, net, make_input(batch, steps)) < 1e-5
 
 
+# ---- the decision -----------------------------------------------------------------------------------------------------------
+
+RULES = [LossConfig("nll"), LossConfig("ce_last")] + [
+    LossConfig(name, start)  # type: ignore[arg-type]
+    for name in ("ce_mean", "ce_sum_softmax", "ce_spike_count")
+    for start in (0, 4)
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.name}-{rule.start}")
+def test_scores_are_those_of_the_loss(rule: LossConfig) -> None:
+    """Of whole sequences, also such that end before ``start``; and step by step of what has been read so far."""
+    net = make_net(readout="spike_count" if rule.name == "ce_spike_count" else "integrator")
+    with torch.no_grad():
+        net.readout.bias.add_(0.3 if rule.name == "ce_spike_count" else 0.0)  # type: ignore[union-attr]
+    loss, decision = Loss(rule, rule.name == "nll"), DecisionRule(rule, ("a", "b", "c", "d"))
+    whole, step = (exported.to_model(net, form, decision=decision) for form in ("sequence", "step"))
+    sequences, steps = exported.start(whole), exported.start(step)
+    initial = exported.state_arrays(net, net.initial_state(3))
+    for seed, length in enumerate((1, 2, 5, 30)):
+        x = make_input(3, length, seed)
+        with torch.no_grad():
+            output = net.run(x).output
+            expected = [loss.scores(output[:, : t + 1]).numpy() for t in range(length)]
+        (found,) = sequences.run(["scores"], {"x": x.numpy(), **initial})
+        np.testing.assert_allclose(found, expected[-1], atol=1e-5)
+        assert (found.argmax(-1) == expected[-1].argmax(-1)).all()
+        state = {**initial, **exported.decision_arrays(step, 3)}  # a new sequence
+        names = ["scores", *(f"{name}.next" for name in state)]
+        for t in range(length):
+            found, *after = steps.run(names, {"x": np.ascontiguousarray(x[:, t].numpy()), **state})
+            state = dict(zip(state, after, strict=True))
+            now = expected[t][:, t] if rule.name == "nll" else expected[t]
+            np.testing.assert_allclose(found, now, atol=1e-5)
+            assert (found.argmax(-1) == now.argmax(-1)).all()
+    assert exported.greatest_difference(step, net, make_input(2, 9)) < 1e-5
+
+
+def test_a_decision_of_other_classes() -> None:
+    with pytest.raises(SrnnError, match=r"3 classes.*4 outputs"):
+        exported.to_model(make_net(), decision=DecisionRule(LossConfig(), ("a", "b", "c")))
+
+
 # ---- a neuron that the export has never seen --------------------------------------------------------------------------------
 
 
@@ -226,13 +271,14 @@ def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, check
 
 def test_names_shapes_and_metadata() -> None:
     net = make_net(neuron=["lif", NEURONS["alif"]])
+    decision = DecisionRule(LossConfig("nll"), ("a", "b", "c", "d"))
     model = exported.to_model(
-        net, "step", name="digits", class_names=["a", "b", "c", "d"], step_ms=4.0, metadata={"task": "digits"}
+        net, "step", name="digits", decision=decision, step_ms=4.0, metadata={"task": "digits"}
     )  # fmt: skip
     assert [item.name for item in model.graph.input] == [
         "x", "layers.0.u", "layers.0.s", "layers.1.u", "layers.1.e", "layers.1.s", "readout.u", "readout.s",
     ]  # fmt: skip
-    assert [item.name for item in model.graph.output][:2] == ["y", "layers.0.u.next"]
+    assert [item.name for item in model.graph.output][:2] == ["y", "scores"]
     assert export_onnx.shape(model.graph.input[0]) == ["batch", 5]
     assert export_onnx.shape(exported.to_model(net, "sequence").graph.output[0]) == ["batch", "time", 4]
     texts = {item.key: item.value for item in model.metadata_props}
@@ -240,6 +286,7 @@ def test_names_shapes_and_metadata() -> None:
     assert json.loads(texts["class_names"]) == ["a", "b", "c", "d"] and json.loads(texts["step_ms"]) == 4.0
     assert json.loads(texts["neurons"]) == {"layers.0": "lif", "layers.1": "alif", "readout": "integrator"}
     assert json.loads(texts["initial_state"])["layers.1.e"] == "constant(0.1)"
+    assert json.loads(texts["loss"])["name"] == "nll"
     assert model.producer_name == "srnn"
 
 
@@ -277,6 +324,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     model = onnx.load(out)
     texts = {item.key: item.value for item in model.metadata_props}
     assert len(json.loads(texts["class_names"])) == 10 and texts["name"] == "run" and "ce_mean" in texts["loss"]
+    assert found["outputs"]["scores"] == ["batch", 10] and "decision.steps" in found["inputs"]
     shown = command(capsys, run, "--out", out, "--form", "sequence")
     assert "(batch, time, 10)" in shown and "greatest difference" in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "run"]

@@ -135,7 +135,7 @@ def _swept(folder: Path) -> Any:
 
 def _export(form: str, out: str, *words: str) -> Callable[[Path], int]:
     def run(folder: Path) -> int:
-        if form == "c" and (folder / out / "export.json").is_file():
+        if form == "c" and any((folder / out).glob("*.json")):
             return 0  # it is refused to write over what is whole
         return _command("export", form, folder / "run", "--out", folder / out, "--json", *words)
 

@@ -32,7 +32,7 @@ def compilers() -> Any:
 
 @dataclass
 class Program:
-    """A compiled main.c."""
+    """A compiled NAME_main.c."""
 
     path: Path
     plan: Plan
@@ -67,9 +67,9 @@ class Program:
 def build(folder: Path, plan: Plan, compiler: str, *flags: str) -> Program:
     """Compile an exported folder. Any warning fails the test, with what the compiler said."""
     program = folder / f"program{abs(hash((compiler, flags)))}"
-    sources = [str(folder / "main.c"), str(folder / f"{plan.name}.c")]
+    sources = [str(folder / f"{plan.name}_main.c"), str(folder / f"{plan.name}.c")]
     done = subprocess.run(
-        [compiler, *FLAGS, "-o", str(program), *sources, *flags], capture_output=True, text=True, check=False
+        [compiler, *FLAGS, "-o", str(program), *sources, *flags, "-lm"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return Program(program, plan)

@@ -89,7 +89,7 @@ def build_step(folder: Path, compiler: str, *flags: str, program: str = STEP) ->
     (folder / "step.c").write_text(program)
     built = folder / "step"
     done = subprocess.run(
-        [compiler, *FLAGS, *flags, "-o", str(built), str(folder / "step.c"), str(folder / "net.c")],
+        [compiler, *FLAGS, *flags, "-o", str(built), str(folder / "step.c"), str(folder / "net.c"), "-lm"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -21,6 +21,8 @@ Write a trained network as an ONNX model, for onnxruntime and others.
   srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
   srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
 
+Beside the output it has the scores of the classes, by the rule of the loss; the largest is the decision.
+
 The model is checked, and where onnxruntime is installed run beside the network on a random input.
 """
 CHECKED_STEPS = 100
@@ -33,8 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
     from ..deploy.export import onnx
     from ..train.runs import Run
 
@@ -44,9 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         network,
         arguments.form,
         name=arguments.run_folder.resolve().name,
-        class_names=task.class_names,
+        decision=trained.decision,
         step_ms=task.step_ms,
-        metadata={"task": task.name, "loss": json.dumps(asdict(trained.recipe.loss))},
+        metadata={"task": task.name},
     )
     difference = check(model, network)
     onnx.save(model, arguments.out)

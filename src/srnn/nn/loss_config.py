@@ -51,3 +51,23 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "loss.start", "at least 0", self.start)
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How a network's outputs over time become one of its classes: by the scores of the loss that it was trained with."""
+
+    loss: LossConfig
+    """Its ``name`` and ``start`` say how scores are made (``srnn.nn.losses``); the largest is the class."""
+    classes: tuple[str, ...]
+    """Names of the classes, in the order of the network's outputs."""
+
+    @property
+    def per_step(self) -> bool:
+        """Whether every step has a class of its own; else one a sequence."""
+        return self.loss.name == "nll"
+
+    def check(self, outputs: int) -> None:
+        """SrnnError unless there is a class for each output."""
+        if len(self.classes) != outputs:
+            raise SrnnError(f"The decision names {len(self.classes)} classes, but the network has {outputs} outputs.")

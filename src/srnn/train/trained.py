@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..nn.baselines import Network
     from ..nn.fixedpoint.integer import InputFormat
+    from ..nn.loss_config import DecisionRule
     from ..nn.losses import Loss
     from ..nn.network import SRNN
     from ..nn.network.state_format import StateFormat
@@ -80,6 +81,13 @@ class Trained:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the outputs."""
         return self.task.class_names
+
+    @property
+    def decision(self) -> DecisionRule:
+        """How outputs become a class, for what is exported."""
+        from ..nn.loss_config import DecisionRule
+
+        return DecisionRule(self.recipe.loss, self.classes)
 
     @property
     def file(self) -> Path | None:

@@ -5,6 +5,10 @@ Two forms, both with the state as explicit inputs and outputs; nothing is hidden
     step       x (batch, inputs),       <layer>.<variable> (batch, size), ...  ->  y (batch, outputs),       <...>.next, ...
     sequence   x (batch, time, inputs), <layer>.<variable> (batch, size), ...  ->  y (batch, time, outputs), <...>.next, ...
 
+With the rule of its decision, a model has ``scores`` after ``y``, whose largest is the class: of the step (nll), else of the
+sequence, (batch, outputs). In the step form they are those of the sequence so far, and what they are made of is state, too:
+decision.total (batch, outputs) and decision.steps (batch, 1), both zeros before a sequence.
+
 ``batch`` and ``time`` are free. A layer's name is the module's ("layers.0", "readout", "layers.0.forward_layer"), a variable's
 the neuron's ("u", "e", "s"). In the sequence form each layer is one product for the whole input and one ``Scan`` over time.
 Substeps are inside. A bidirectional network has a sequence form only.
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -25,6 +30,7 @@ import torch
 from ...errors import SrnnError
 from ...files import reading
 from ...nn.equations import equations
+from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
 from .onnx_graph import Constants, Graph, Nodes, Value
 
@@ -44,7 +50,7 @@ def to_model(
     form: Form = "step",
     *,
     name: str = "srnn",
-    class_names: Sequence[str] = (),
+    decision: DecisionRule | None = None,
     step_ms: float | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> ModelProto:
@@ -54,8 +60,8 @@ def to_model(
         net: float32 or float64; its weights are copied.
         form: "step" or "sequence", see above.
         name: of the model, for example the recipe's.
-        class_names, step_ms: what the outputs mean and how long a step is; they go into the model's metadata, as do the
-            distributions of the initial state ("initial_state", JSON).
+        decision: the rule by which outputs become a class; the model has ``scores``, and loss and class names in its metadata.
+        step_ms: how long a step is; goes into the metadata, as do the distributions of the initial state ("initial_state", JSON).
         metadata: further texts.
 
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
@@ -71,7 +77,9 @@ def to_model(
     frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
     constants = Constants(np.dtype(frozen.dtype))
     graph = Graph("step" if form == "step" else "sequence", constants)
-    (_step_form if form == "step" else _sequence_form)(frozen, graph)
+    if decision is not None:
+        decision.check(frozen.outputs)
+    (_step_form if form == "step" else _sequence_form)(frozen, graph, decision)
     model = helper.make_model(
         graph.proto(with_constants=True),
         producer_name="srnn",
@@ -85,7 +93,8 @@ def to_model(
     texts = {
         "name": name,
         "form": form,
-        "class_names": json.dumps(list(class_names)),
+        "class_names": json.dumps([] if decision is None else decision.classes),
+        **({} if decision is None else {"loss": json.dumps(asdict(decision.loss))}),
         "step_ms": json.dumps(step_ms),
         "neurons": json.dumps(layers),
         "initial_state": json.dumps(initial),
@@ -114,6 +123,17 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
         f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
         for (key, layer), values in zip(net.freeze().directions.items(), singles, strict=True)
         for variable, value in zip(layer.neuron.State._fields, values, strict=True)
+    }
+
+
+def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
+    """The state of the decision before a sequence, as the model's inputs by name: zeros."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    found = {item.name: item.type.tensor_type for item in model.graph.input if item.name.startswith("decision.")}
+    return {
+        name: np.zeros((batch, kind.shape.dim[1].dim_value), tensor_dtype_to_np_dtype(kind.elem_type))
+        for name, kind in found.items()
     }
 
 
@@ -152,7 +172,8 @@ def greatest_difference(
     with reading(
         "The exported model", "one that onnxruntime can run"
     ):  # it has errors of its own, for lack of memory too
-        state, session = state_arrays(net, initial), start(model)
+        session = start(model)
+        state = {**state_arrays(net, initial), **decision_arrays(model, len(x))}
         if len(session.get_inputs()[0].shape) == 3:
             found = advance(session, x.numpy(), state)[0]
         else:
@@ -165,7 +186,7 @@ def greatest_difference(
 # ---- building ---------------------------------------------------------------------------------------------------------------
 
 
-def _step_form(net: FrozenNetwork, graph: Graph) -> None:
+def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """Layer by layer, each over all substeps, as the network itself runs them."""
     *hidden, readout = net.layers
     x = _encode(graph, net, graph.input("x", ["batch", net.inputs]))
@@ -182,10 +203,12 @@ def _step_form(net: FrozenNetwork, graph: Graph) -> None:
     pooled = below[0] if len(below) == 1 else graph.one("Sum", *below) / float(len(below))
     y, state = _advance(graph, readout.name, readout, _project(graph, readout.name, readout, pooled), before[-1])
     graph.output("y", y, ["batch", net.outputs])
+    if decision is not None:
+        _running_scores(graph, decision, y, net.outputs)
     _state_outputs(graph, net, [*after, state])
 
 
-def _sequence_form(net: FrozenNetwork, graph: Graph) -> None:
+def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
     """One product for the whole input and one Scan over time for each layer, or for each direction of a layer."""
     x = _encode(graph, net, graph.input("x", ["batch", "time", net.inputs]))
     before = {key: _state_inputs(graph, key, layer) for key, layer in net.directions.items()}
@@ -211,7 +234,42 @@ def _sequence_form(net: FrozenNetwork, graph: Graph) -> None:
     current = _project(graph, readout.name, readout, x)
     y, after[readout.name] = _scan(graph, readout.name, readout, current, before[readout.name], False)
     graph.output("y", y, ["batch", "time", net.outputs])
+    if decision is not None:
+        shape = ["batch", "time", net.outputs] if decision.per_step else ["batch", net.outputs]
+        graph.output("scores", _scores(graph, decision, y), shape)
     _state_outputs(graph, net, [after[key] for key in net.directions])
+
+
+def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
+    """``Loss.scores`` of the output y (batch, time, outputs) of whole sequences of one length."""
+    name = decision.loss.name
+    if name == "nll":
+        return y
+    last = graph.one("Sub", graph.one("Shape", y, attributes={"start": 1, "end": 2}), np.array([1]))
+    if name == "ce_sum_softmax":
+        y = graph.one("Softmax", y, attributes={"axis": -1})
+    start = last if name == "ce_last" else graph.one("Min", last, np.array([decision.loss.start]))
+    y = graph.one("Slice", y, start, np.array([2**62]), np.array([1]))
+    if name == "ce_mean":
+        return graph.one("ReduceMean", y, attributes={"axes": [1], "keepdims": 0})
+    return graph.one("ReduceSum", y, np.array([1]), attributes={"keepdims": 0})
+
+
+def _running_scores(graph: Graph, decision: DecisionRule, y: Value, outputs: int) -> None:
+    """The scores after a step whose output is y (batch, outputs), of the sequence so far, and the state that they take."""
+    name, start = decision.loss.name, float(decision.loss.start)
+    if name in ("nll", "ce_last"):
+        graph.output("scores", y, ["batch", outputs])
+        return
+    total, steps = graph.input("decision.total", ["batch", outputs]), graph.input("decision.steps", ["batch", 1])
+    if name == "ce_sum_softmax":
+        y = graph.one("Softmax", y, attributes={"axis": -1})
+    before = graph.one("CastLike", graph.one("Greater", steps, start), y)  # a step before ``start`` stands alone
+    total = y + total * before
+    scores = total / graph.one("Max", steps - start + 1.0, 1.0) if name == "ce_mean" else total
+    graph.output("scores", scores, ["batch", outputs])
+    graph.output("decision.total.next", total, ["batch", outputs])
+    graph.output("decision.steps.next", steps + 1.0, ["batch", 1])
 
 
 def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:

@@ -10,8 +10,10 @@ import numpy as np
 
 from ....nn.equations import Text, equations
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
+from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenLayer, FrozenNetwork
 from .arrays import BYTES, DTYPES, Constant, Matrix, index_types, number, pack_matrix
+from .decision import DecisionPlan
 from .encoder import EncoderPlan
 from .translate import FUNCTIONS, FixedC, FixedText, FloatC
 
@@ -64,6 +66,7 @@ class Plan:
     layers: tuple[LayerPlan, ...]
     number: str
     input: str
+    rule: DecisionRule | None = None
 
     @property
     def integer(self) -> bool:
@@ -92,19 +95,30 @@ class Plan:
         one = str(2**network.inputs_as.bits) if isinstance(network, IntegerNetwork) else "1.0f"
         return EncoderPlan(self.name, network.signal, self.integer, one)
 
+    @property
+    def decision(self) -> DecisionPlan | None:
+        """What makes a class of the outputs, where the rule is known."""
+        if self.rule is None:
+            return None
+        bits = self.network.output_bits if isinstance(self.network, IntegerNetwork) else None
+        return DecisionPlan(self.name, self.rule, bits)
+
     def constants(self) -> list[Constant]:
         found = [constant for layer in self.layers for constant in layer.constants()]
         return [*found, self.encoder.table] if self.encoder and self.encoder.table else found
 
     @property
     def uses_math(self) -> bool:
-        """Whether a neuron's step calls a function of <math.h>."""
+        """Whether a neuron's step or the decision calls a function of <math.h>."""
+        if self.decision is not None and self.decision.uses_math:
+            return True
         return any(f"{function}(" in layer.step.text for layer in self.layers for function in FUNCTIONS.values())
 
     @property
     def flash_bytes(self) -> int:
-        """Of all constants; code is not counted."""
-        return sum(constant.bytes for constant in self.constants())
+        """Of all constants and class names; code is not counted."""
+        names = self.decision.flash_bytes if self.decision else 0
+        return sum(constant.bytes for constant in self.constants()) + names
 
     @property
     def state_bytes(self) -> int:
@@ -112,7 +126,7 @@ class Plan:
         return self.state_dtype().itemsize
 
     def state_dtype(self) -> np.dtype[Any]:
-        """The state struct as numpy reads it: main.c's --state and --trace."""
+        """The state struct as numpy reads it: NAME_main.c's --state and --trace."""
         layers = [
             (layer.name, np.dtype([(name, DTYPES[ctype], layer.layer.size) for ctype, name in layer.state], align=True))
             for layer in self.layers
@@ -121,8 +135,8 @@ class Plan:
 
     @property
     def ram_bytes(self) -> int:
-        """Of one state, and of one encoder where there is one."""
-        return self.state_bytes + (self.encoder.ram_bytes if self.encoder else 0)
+        """Of one state, and of one encoder and one decision where there are such."""
+        return self.state_bytes + sum(part.ram_bytes for part in (self.encoder, self.decision) if part)
 
     @property
     def counted(self) -> list[str]:
@@ -166,6 +180,7 @@ class Plan:
             "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
             "worst_case_operations_per_step": self.operations(),
             **self._encoder_report(),
+            **self._decision_report(),
             "lstm_of_the_same_size": lstm_sizes(self.network, BYTES["int8_t" if self.integer else "float"]),
         }
 
@@ -176,6 +191,15 @@ class Plan:
         about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
         more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, "std": encoder.std}
         return {"encoder": {**about, **more, "ram_bytes": self.encoder.ram_bytes}}
+
+    def _decision_report(self) -> dict[str, Any]:
+        if self.decision is None:
+            return {}
+        rule, sizes = (
+            self.decision.rule,
+            {"ram_bytes": self.decision.ram_bytes, "flash_bytes": self.decision.flash_bytes},
+        )
+        return {"decision": {"loss": rule.loss.name, "start": rule.loss.start, "classes": list(rule.classes), **sizes}}
 
 
 def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
@@ -199,8 +223,10 @@ def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
     }
 
 
-def make_plan(network: FrozenNetwork, name: str = "network") -> Plan:
-    """The plan of a network, float32 or (an IntegerNetwork) int8."""
+def make_plan(network: FrozenNetwork, name: str = "network", rule: DecisionRule | None = None) -> Plan:
+    """The plan of a network, float32 or (an IntegerNetwork) int8, and of the rule by which it decides."""
+    if rule is not None:
+        rule.check(network.outputs)
     integer = isinstance(network, IntegerNetwork)
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
     functions: dict[str, StepFunction] = {}
@@ -213,7 +239,7 @@ def make_plan(network: FrozenNetwork, name: str = "network") -> Plan:
         input_type = "int8_t" if network.inputs_as.greatest == 128 else "int16_t"
     if network.signal is not None:
         network.signal.check_c(integer)
-    return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type)
+    return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type, rule)
 
 
 def _plan_layer(

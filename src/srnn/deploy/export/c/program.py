@@ -1,35 +1,43 @@
-"""main.c and the Makefile beside an exported network: a program that tries it on recorded inputs."""
+"""NAME_main.c and the Makefile beside an exported network: a program that tries it on recorded inputs."""
 
 from __future__ import annotations
 
 from .arrays import number
 from .plan import Plan
+from .reading import FLOATS, input_bits, reader, readers
 
-_FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
+_SCORES = "The readout's outputs go to standard output, a line a step."
+_RAW = """\
+ *   --raw             numbers are as the library takes them, already scaled; else they are scaled, rounded and held in range
+"""
+_RAW_OPTION = """\
+        else if (!strcmp(argv[i], "--raw"))
+            raw = 1;
+"""
 
 
 def makefile(plan: Plan) -> str:
     name, libraries = plan.name, " -lm" if plan.uses_math else ""
     return f"""\
-# make            the program {name}, which tries the network
-# make count      the same, counting operations
-# make checked    the same, with address and undefined-behaviour sanitizers
+# make                  the program {name}, which tries the network
+# make {name}_count     the same, counting operations
+# make {name}_checked   the same, with address and undefined-behaviour sanitizers
 CC ?= cc
 CFLAGS ?= -std=c99 -O2 -Wall -Wextra -Werror -ffp-contract=off
 
-{name}: main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -o $@ main.c {name}.c{libraries}
+{name}: {name}_main.c {name}.c {name}.h {name}_weights.h
+\t$(CC) $(CFLAGS) -o $@ {name}_main.c {name}.c{libraries}
 
-count: main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -DSRNN_COUNT -o {name}_count main.c {name}.c{libraries}
+{name}_count: {name}_main.c {name}.c {name}.h {name}_weights.h
+\t$(CC) $(CFLAGS) -DSRNN_COUNT -o $@ {name}_main.c {name}.c{libraries}
 
-checked: main.c {name}.c {name}.h {name}_weights.h
-\t$(CC) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all -o {name}_checked main.c {name}.c{libraries}
+{name}_checked: {name}_main.c {name}.c {name}.h {name}_weights.h
+\t$(CC) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ {name}_main.c {name}.c{libraries}
 
 clean:
 \trm -f {name} {name}_count {name}_checked
 
-.PHONY: count checked clean
+.PHONY: clean
 """
 
 
@@ -38,12 +46,15 @@ def main_c(plan: Plan) -> str:
     name, upper = plan.name, plan.name.upper()
     score, cast = ("%ld", "(long)") if plan.integer else ("%.9g", "(double)")
     encode = _Encoding(plan) if plan.encoder is not None else None
+    decide = _Deciding(plan) if plan.decision is not None else None
+    raw = input_bits(plan) > 0
     counted = ", ".join(rf"\"{what}\": %lu" for what in (*plan.counted, "state_bytes"))
     counts = ", ".join(f"{name}_counts.{what}" for what in plan.counted)
     return f"""\
-/* Tries the network {name} on standard input; scores go to standard output, a line a step. Input that is no line of numbers
- * for each step ends it with exit code 2 and says which line.
+/* Tries the network {name} on standard input, a line of {upper}_INPUTS numbers a step. {decide.about if decide else _SCORES}
+ * Input that is not such a line ends the program with exit code 2, and it says which line.
  *
+{decide.usage if decide else ""}{_RAW if raw else ""}\
  *   --steps N         begin anew every N steps (several signals of one length, one after the other)
  *   --binary          input and scores are raw {name}_input and {name}_score, not text
  *   --trace           after the scores of a step, the raw state (with --binary)
@@ -57,10 +68,11 @@ def main_c(plan: Plan) -> str:
 #include <string.h>
 
 static {name}_state state, first;
-static int binary, trace;
+{decide.variables if decide else ""}\
+static int binary, trace{", raw" if raw else ""};
 static unsigned long line = 1; /* of the input; of binary input, the step */
 
-{_readers(plan)}{encode.reader if encode else ""}\
+{readers(plan)}{encode.reader if encode else ""}{decide.functions if decide else ""}\
 static void step(const {name}_input *input)
 {{
     {name}_score scores[{upper}_OUTPUTS];
@@ -71,11 +83,17 @@ static void step(const {name}_input *input)
         fwrite(scores, sizeof scores, 1, stdout);
         if (trace)
             fwrite(&state, sizeof state, 1, stdout);
-    }} else {{
+    }} else {decide.choice if decide else ""}{{
         for (i = 0; i < {upper}_OUTPUTS; i++)
             printf("{score}%c", {cast}scores[i], i + 1 < {upper}_OUTPUTS ? ',' : '\\n');
     }}
 }}
+
+/* A new sequence. */
+static void begin(void)
+{{
+    state = first;
+{decide.begin if decide else ""}}}
 
 /* Steps on standard input. */
 static void run_steps(long steps)
@@ -83,9 +101,9 @@ static void run_steps(long steps)
     {name}_input input[{upper}_INPUTS];
     long t;
 
-    for (t = 0; read_input(input); t++) {{
+    for (t = 0; input_read(input); t++) {{
         if (t == 0 || (steps > 0 && t % steps == 0))
-            state = first;
+            begin();
         step(input);
     }}
 }}
@@ -103,13 +121,14 @@ int main(int argc, char **argv)
             binary = 1;
         else if (!strcmp(argv[i], "--trace"))
             trace = 1;
+{decide.options if decide else ""}{_RAW_OPTION if raw else ""}\
         else if (!strcmp(argv[i], "--steps") && i + 1 < argc && (steps = strtol(argv[i + 1], &rest, 10)) > 0 && !*rest)
             i++;
         else if (!strcmp(argv[i], "--state") && i + 1 < argc)
             state_file = argv[++i];
 {encode.options if encode else ""}\
         else {{
-            fprintf(stderr, "%s: no such argument, or its value is missing or wrong (see main.c)\\n", argv[i]);
+            fprintf(stderr, "%s: no such argument, or its value is missing or wrong (see {name}_main.c)\\n", argv[i]);
             return 2;
         }}
     }}
@@ -126,12 +145,13 @@ int main(int argc, char **argv)
         }}
     }}
     {encode.run if encode else ""}run_steps(steps);
+{decide.end if decide else ""}\
 #ifdef SRNN_COUNT
     fprintf(stderr, "{{{counted}}}\\n",
             {counts}, (unsigned long)sizeof state);
 #endif
     if (fflush(stdout) || ferror(stdout)) {{
-        fprintf(stderr, "the scores could not be written\\n");
+        fprintf(stderr, "the output could not be written\\n");
         return 2;
     }}
     return 0;
@@ -139,15 +159,79 @@ int main(int argc, char **argv)
 """
 
 
-def _bounds(plan: Plan) -> tuple[str, str]:
-    """(least, greatest) of the network's input, in C."""
-    if not plan.integer:
-        return _FLOATS
-    return ("INT8_MIN", "INT8_MAX") if plan.input == "int8_t" else ("INT16_MIN", "INT16_MAX")
+class _Deciding:
+    """What NAME_main.c has more when the library decides: it prints classes."""
+
+    def __init__(self, plan: Plan) -> None:
+        assert plan.decision is not None
+        name, upper, per_step = plan.name, plan.name.upper(), plan.decision.rule.per_step
+        when = (
+            "where the class changes, that step and the class"
+            if per_step
+            else "at the end of a sequence, its last step and its class"
+        )
+        self.about = f"A line of output\n * {when}, with a tab between them; steps count from 0."
+        self.usage = """\
+ *   --every           a line for every step, of the sequence so far
+ *   --scores          instead, the readout's outputs, a line a step
+"""
+        self.variables = f"""\
+static {name}_decision decision;
+static int every, scores_only, label = -1; /* of the sequence so far; -1: none */
+static unsigned long steps_read; /* of the sequence */
+"""
+        self.choice = "if (!scores_only) {\n        decide(scores);\n    } else "
+        self.begin = f"""\
+{"" if per_step else "    finish();"}
+    {name}_decision_init(&decision);
+    steps_read = 0;
+    label = -1;
+""".lstrip("\n")
+        self.options = """\
+        else if (!strcmp(argv[i], "--every"))
+            every = 1;
+        else if (!strcmp(argv[i], "--scores"))
+            scores_only = 1;
+"""
+        self.end = "" if per_step else "    finish();\n"
+        now = "every || now != label" if per_step else "every"
+        finish = """\
+/* The sequence's class, at its end. */
+static void finish(void)
+{
+    if (label >= 0 && !every)
+        say();
+}
+
+"""
+        self.functions = f"""\
+/* A line of output, at once. A name cannot end it. */
+static void say(void)
+{{
+    const char *at;
+
+    printf("%lu\\t", steps_read - 1);
+    for (at = {upper}_CLASSES[label]; *at; at++)
+        putchar((unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
+    putchar('\\n');
+    fflush(stdout);
+}}
+
+static void decide(const {name}_score *scores)
+{{
+    const int now = {name}_decide(&decision, scores), shown = {now};
+
+    label = now;
+    steps_read++;
+    if (shown)
+        say();
+}}
+
+{"" if per_step else finish}"""
 
 
 class _Encoding:
-    """What main.c has more when the library has an encoder: the input is a signal, with --encode."""
+    """What NAME_main.c has more when the library has an encoder: the input is a signal, with --encode."""
 
     def __init__(self, plan: Plan) -> None:
         assert plan.encoder is not None
@@ -156,8 +240,8 @@ class _Encoding:
         given = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
         self.usage = f""" *   --encode STD ...  the input is a signal of {channels} channels with these standard deviations{given}
 """
-        bounds = ("INT32_MIN", "INT32_MAX") if plan.integer else _FLOATS
-        self.reader = _reader("read_signal", ctype, f"{upper}_CHANNELS", bounds)
+        bounds = ("INT32_MIN", "INT32_MAX") if plan.integer else FLOATS
+        self.reader = reader("signal_read", ctype, f"{upper}_CHANNELS", plan.integer, bounds)
         end = (
             f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if encoder.smoothing else "    (void)encoder;\n"
         )
@@ -198,11 +282,11 @@ static void run_signal(long steps, const {ctype} *up, const {ctype} *down)
     {ctype} signal[{upper}_CHANNELS];
     long t;
 
-    for (t = 0; read_signal(signal); t++) {{
+    for (t = 0; signal_read(signal); t++) {{
         if (t == 0 || (steps > 0 && t % steps == 0)) {{
             if (t > 0)
                 end(&encoder);
-            state = first;
+            begin();
             {name}_encoder_init(&encoder, up, down);
         }}
         {name}_encoder_push(&encoder, signal);
@@ -237,83 +321,3 @@ static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
 """
         self.declarations = f"    {ctype} up[{upper}_CHANNELS], down[{upper}_CHANNELS];\n    int encode = 0;\n"
         self.run = "if (encode)\n        run_signal(steps, up, down);\n    else\n        "
-
-
-def _readers(plan: Plan) -> str:
-    """What reads the input, and ends the program when that is not what it should be."""
-    whole = " && value == (double)(long long)value" if plan.integer else ""
-    kind = "a whole number in the range of an input" if plan.integer else "a finite number"
-    return f"""\
-static void wrong(const char *what)
-{{
-    fprintf(stderr, "%s %lu: %s\\n", binary ? "step" : "line", line, what);
-    exit(2);
-}}
-
-/* 0 at the end of the input. */
-static int read_raw(void *numbers, size_t size)
-{{
-    const size_t found = fread(numbers, 1, size, stdin);
-
-    if (found > 0 && found < size)
-        wrong("the input ends within it");
-    line++;
-    return found > 0;
-}}
-
-/* The next line of text that is not empty: so many numbers with commas or blanks between them. 0 at the end of the input. */
-static int read_line(double *numbers, int count, double least, double greatest)
-{{
-    char word[64], *rest;
-    size_t length = 0;
-    int i = 0;
-
-    for (;;) {{
-        const int c = getchar(), ended = c == '\\n' || c == EOF;
-        if (!ended && c != ',' && c != ' ' && c != '\\t' && c != '\\r') {{
-            if (length + 1 == sizeof word)
-                wrong("a number is too long");
-            word[length++] = (char)c;
-            continue;
-        }}
-        if (length) {{
-            double value;
-            word[length] = 0;
-            value = strtod(word, &rest);
-            if (rest != word + length || !(value >= least && value <= greatest{whole}))
-                wrong("something is not {kind}");
-            if (i == count)
-                wrong("too many numbers for one step");
-            numbers[i++] = value;
-            length = 0;
-        }}
-        if (ended && i && i < count)
-            wrong("too few numbers for one step");
-        if (ended && (i || c == EOF)) {{
-            line++;
-            return i > 0;
-        }}
-        line += (unsigned long)ended;
-    }}
-}}
-
-{_reader("read_input", f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", _bounds(plan))}"""
-
-
-def _reader(function: str, ctype: str, count: str, bounds: tuple[str, str]) -> str:
-    return f"""\
-static int {function}({ctype} *numbers)
-{{
-    double values[{count}];
-    int i;
-
-    if (binary)
-        return read_raw(numbers, {count} * sizeof *numbers);
-    if (!read_line(values, {count}, {bounds[0]}, {bounds[1]}))
-        return 0;
-    for (i = 0; i < {count}; i++)
-        numbers[i] = ({ctype})values[i];
-    return 1;
-}}
-
-"""

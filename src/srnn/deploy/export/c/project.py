@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ from ....errors import SrnnError
 from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
+from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .plan import make_plan
@@ -27,8 +29,13 @@ _KEYWORDS = frozenset(
      "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
      "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while")
 )  # fmt: skip
-_TAKEN = frozenset(("main", "makefile", "count", "checked", "clean", "stdint", "stdio", "stdlib", "string"))
-"""Files and targets beside the library's own, and the headers of C that it includes, which -I. would hide."""
+_TAKEN = frozenset(
+    ("main", "makefile", "count", "checked", "clean", "assert", "complex", "ctype", "errno", "fenv", "inttypes", "iso646",
+     "limits", "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
+     "tgmath", "time", "wchar", "wctype")
+)  # fmt: skip
+"""Files and targets beside the library's own, and the headers of C, which -I. would hide."""
+_NAME_LENGTH = 31
 _ABOUT = 300
 """Characters of a network's description that are shown."""
 
@@ -42,6 +49,7 @@ def export_c(
     inputs_as: InputFormat | None = None,
     state_as: StateFormat | None = None,
     encoder: CrossingPath | None = None,
+    decision: DecisionRule | None = None,
     about: str = "",
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
@@ -55,9 +63,11 @@ def export_c(
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
         encoder: what makes the inputs of a signal, to be part of the library (``task.signal()``).
+        decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
+            it the library ends with the readout's outputs.
         about: one line for the header: what network this is.
 
-    Returns: sizes and operations, as written to export.json.
+    Returns: sizes and operations, as written to NAME.json.
     Raises SrnnError for a network that cannot be exported so, a bad name, or a folder that cannot be written.
     """
     out = Path(out)
@@ -70,16 +80,17 @@ def export_c(
     if state_as is not None and format != "int8":
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
-    plan = make_plan(quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C"), name)
+    model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
+    plan = make_plan(model, name, decision)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {
         f"{name}.h": header(plan, text),
         f"{name}.c": source(plan),
         f"{name}_weights.h": weights(plan),
-        "main.c": main_c(plan),
+        f"{name}_main.c": main_c(plan),
         "Makefile": makefile(plan),
-        "export.json": json.dumps(report, indent=2) + "\n",
+        f"{name}.json": json.dumps(report, indent=2) + "\n",
     }
     write_folder(out, files)
     return report
@@ -96,6 +107,15 @@ def describe(network: FrozenNetwork) -> str:
     for layer in network.layers:
         parts.append(f"{layer.size} {layer.neuron.name}" + (", recurrent" if layer.weight_rec is not None else ""))
     return " - ".join(parts)
+
+
+def identifier(text: str) -> str:
+    """A name for ``export_c`` made of any text, such as a model's name."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")
+    name = name if name[:1].isalpha() else f"net_{name}".rstrip("_")
+    name = f"{name}_net" if name in _KEYWORDS or name.lower() in _TAKEN else name
+    return name[:_NAME_LENGTH]
 
 
 def check_name(name: str) -> None:

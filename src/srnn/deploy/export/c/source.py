@@ -14,9 +14,10 @@ def header(plan: Plan, about: str) -> str:
     network = plan.network
     score = plan.number
     structs = "\n".join(_state_struct(layer) for layer in plan.layers)
-    encoder = plan.encoder
+    encoder, decision = plan.encoder, plan.decision
     analog, spikes = operations["synaptic_multiplies_if_input_is_analog"], operations["synaptic_multiplies"]
     ram = f"RAM {plan.state_bytes} bytes a state" + (f" and {encoder.ram_bytes} an encoder" if encoder else "")
+    ram += f" and {decision.ram_bytes} a decision" if decision else ""
     encoding = ""
     if encoder is not None:
         encoding = f"; for the encoder {operations['encoder_adds']} and {operations['encoder_multiplies']}"
@@ -36,6 +37,10 @@ def header(plan: Plan, about: str) -> str:
         "",
         "#include <stdint.h>",
         "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
         f"#define {upper}_INPUTS {network.inputs}",
         f"#define {upper}_OUTPUTS {network.outputs}",
         "",
@@ -51,12 +56,20 @@ def header(plan: Plan, about: str) -> str:
         "/* Set the state before the first step. Again, to begin a new signal. */",
         f"void {name}_init({name}_state *state);",
         "",
-        "/* One time step. scores: of the classes, the greatest is the prediction of this step. */",
+        "/* One time step. scores: the readout's output at this step, a number for each class. "
+        + (
+            f"{name}_decide makes a decision of them. */"
+            if decision
+            else "Which class it is depends on the loss that the network was trained with, which this export was not given: "
+            "the largest of this step, or of a sum, a mean or the last over a sequence. */"
+        ),
         f"void {name}_step({name}_state *state, const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS]);",
         "",
     ]
     if encoder is not None:
         lines += encoder.header()
+    if decision is not None:
+        lines += decision.header()
     lines += [
         "#ifdef SRNN_COUNT",
         "/* What has been computed since the program began, in all states. */",
@@ -64,6 +77,10 @@ def header(plan: Plan, about: str) -> str:
         f"    unsigned long {', '.join(plan.counted)};",
         f"}} {name}_counts_type;",
         f"extern {name}_counts_type {name}_counts;",
+        "#endif",
+        "",
+        "#ifdef __cplusplus",
+        "}",
         "#endif",
         "",
         "#endif",
@@ -133,11 +150,14 @@ def source(plan: Plan) -> str:
     parts += [_init_function(plan), _step_function(plan)]
     if plan.encoder is not None:
         parts.append(plan.encoder.source())
+    if plan.decision is not None:
+        parts.append(plan.decision.source())
     if plan.uses_math:
         head.insert(0, "#include <math.h>\n")
     if plan.integer:
         head.append(used_arithmetic("\n".join(parts)) + "\n")
-    return folded("\n".join([*head, *parts]))
+    text = folded("\n".join([*head, *parts]))
+    return text + f"\n{plan.decision.names()}" if plan.decision else text  # not folded: a blank may be in a name
 
 
 def _senders(plan: Plan, index: int) -> list[tuple[str, str, str]]:

@@ -1,0 +1,131 @@
+"""What NAME_main.c reads: lines of numbers or raw ones, converted for an int8 library; anything else ends the program."""
+
+from __future__ import annotations
+
+from ....nn.fixedpoint.integer import IntegerNetwork
+from .plan import Plan
+
+FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
+_CONVERTED = """\
+/* A number as the library takes it: scaled, rounded (half to even) and held in range. */
+static int16_t converted(double number)
+{{
+    const double x = (double)(float)number * {scale};
+    int32_t whole;
+    double rest;
+
+    if (x >= INT16_MAX)
+        return INT16_MAX;
+    if (x <= INT16_MIN)
+        return INT16_MIN;
+    whole = (int32_t)x;
+    rest = x - whole;
+    whole += rest > 0.5 || (rest >= 0.5 && whole % 2 != 0);
+    whole -= rest < -0.5 || (rest <= -0.5 && whole % 2 != 0);
+    return (int16_t)whole;
+}}
+
+"""
+
+
+def input_bits(plan: Plan) -> int:
+    """Fractional bits of the network's input."""
+    return plan.network.inputs_as.bits if isinstance(plan.network, IntegerNetwork) else 0
+
+
+def _bounds(plan: Plan) -> tuple[str, str]:
+    """(least, greatest) of the network's input, in C."""
+    if not plan.integer:
+        return FLOATS
+    return ("INT8_MIN", "INT8_MAX") if plan.input == "int8_t" else ("INT16_MIN", "INT16_MAX")
+
+
+def readers(plan: Plan) -> str:
+    """What reads the input, and ends the program when that is not what it should be."""
+    return f"""\
+static void wrong(const char *what)
+{{
+    fprintf(stderr, "%s %lu: %s\\n", binary ? "step" : "line", line, what);
+    exit(2);
+}}
+
+/* 0 at the end of the input. */
+static int read_raw(void *numbers, size_t size)
+{{
+    const size_t found = fread(numbers, 1, size, stdin);
+
+    if (found > 0 && found < size)
+        wrong("the input ends within it");
+    line++;
+    return found > 0;
+}}
+
+/* The next line of text that is not empty: so many numbers with commas or blanks between them. 0 at the end of the input. */
+static int read_line(double *numbers, int count, int whole, double least, double greatest)
+{{
+    char word[64], *rest;
+    size_t length = 0;
+    int i = 0;
+
+    for (;;) {{
+        const int c = getchar(), ended = c == '\\n' || c == EOF;
+        if (!ended && c != ',' && c != ' ' && c != '\\t' && c != '\\r') {{
+            if (length + 1 == sizeof word)
+                wrong("a number is too long");
+            word[length++] = (char)c;
+            continue;
+        }}
+        if (length) {{
+            double value;
+            word[length] = 0;
+            value = strtod(word, &rest);
+            if (rest != word + length || !(value >= least && value <= greatest)
+                || (whole && value != (double)(long long)value))
+                wrong(whole ? "something is not a whole number in the range of an input" : "something is not a finite number");
+            if (i == count)
+                wrong("too many numbers for one step");
+            numbers[i++] = value;
+            length = 0;
+        }}
+        if (ended && i && i < count)
+            wrong("too few numbers for one step");
+        if (ended && (i || c == EOF)) {{
+            line++;
+            return i > 0;
+        }}
+        line += (unsigned long)ended;
+    }}
+}}
+
+{_input_reader(plan)}"""
+
+
+def _input_reader(plan: Plan) -> str:
+    ctype, count, bits = f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", input_bits(plan)
+    if not bits:
+        return reader("input_read", ctype, count, plan.integer, _bounds(plan))
+    return _CONVERTED.format(scale=f"{2**bits}.0") + reader("input_read", ctype, count, True, _bounds(plan), raw=True)
+
+
+def reader(function: str, ctype: str, count: str, whole: bool, bounds: tuple[str, str], raw: bool = False) -> str:
+    """``raw``: text has real numbers, which are converted, unless raw ones are asked for."""
+    asked, value = f"read_line(values, {count}, {int(whole)}, {bounds[0]}, {bounds[1]})", f"({ctype})values[i]"
+    if raw:
+        asked = f"(raw ? {asked}\n             : read_line(values, {count}, 0, {FLOATS[0]}, {FLOATS[1]}))"
+        value = f"raw ? {value} : converted(values[i])"
+    return f"""\
+static int {function}({ctype} *numbers)
+{{
+    double values[{count}];
+    int i;
+
+    if (binary)
+        return read_raw(numbers, {count} * sizeof *numbers);
+    if (!{asked})
+        return 0;
+    for (i = 0; i < {count}; i++)
+        numbers[i] = {value};
+    return 1;
+}}
+
+"""

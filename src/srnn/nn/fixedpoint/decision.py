@@ -1,0 +1,61 @@
+"""Decisions in integers: what ``NAME_decide`` of an int8 C library makes of the readout's outputs, to the bit.
+
+Sums of outputs are exact. The softmax is computed with 30 fractional bits, within 2**-22 of the real one:
+
+    exp(-d) = 2**-(d / ln 2) = 2**-whole * 2**-fraction,  2**-f ~ 1 - f (a1 - f (a2 - f (a3 - f (a4 - f a5))))
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..loss_config import LossConfig
+from ..network.frozen import Array
+
+ONE_BITS = 30
+"""Fractional bits of a probability."""
+PER_LN2 = round(2**ONE_BITS / math.log(2))
+POWER = (744258157, 257898518, 59395847, 9908896, 1024386)
+"""a1 ... a5, with 30 fractional bits: the polynomial that is nearest to 2**-f on 0 ... 1, within 2**-24, and 1 at f = 0."""
+VANISHES = 21
+"""exp(-21) is less than the last bit."""
+
+
+def vanishing(bits: int) -> int:
+    """The distance from the largest output, outputs having so many fractional bits, from which exp is taken as 0."""
+    return min(math.ceil(math.ldexp(VANISHES, bits)), 2**32)  # no two int32 are that far apart
+
+
+def exponential(distance: Array, bits: int) -> Array:
+    """exp(-distance / 2**bits) with 30 fractional bits, int64; distance (any shape) int64, at least 0."""
+    near = np.minimum(distance, vanishing(bits)) * PER_LN2
+    power = near >> min(bits, 63) if bits >= 0 else near << -bits
+    fraction, value = power & (2**ONE_BITS - 1), np.full_like(power, POWER[-1])
+    for coefficient in (*POWER[-2::-1], 2**ONE_BITS):
+        value = coefficient - (value * fraction >> ONE_BITS)
+    return np.where(distance < vanishing(bits), value >> (power >> ONE_BITS), 0)
+
+
+def softmax(output: Array, bits: int) -> Array:
+    """Softmax along the last axis of integers with so many fractional bits: int64 with 30 fractional bits."""
+    parts = exponential(output.max(-1, keepdims=True) - output, bits)
+    return parts * (2 ** (2 * ONE_BITS + 2) // parts.sum(-1, keepdims=True)) >> ONE_BITS + 2
+
+
+def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
+    """The scores after every step of one sequence, (T, classes) int64; a mean is left as its sum, whose order is the same.
+
+    Args:
+        output: the integer readout's, (T, classes).
+        bits: its fractional bits (``IntegerNetwork.output_bits``).
+    """
+    x = np.asarray(output, np.int64)
+    if loss.name in ("nll", "ce_last"):
+        return x
+    if loss.name == "ce_sum_softmax":
+        x = softmax(x, bits)
+    scores = x.copy()
+    np.cumsum(x[loss.start :], axis=0, out=scores[loss.start :])
+    return scores
