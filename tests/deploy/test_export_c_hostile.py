@@ -117,7 +117,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [-65, 65, 10**6, -(10**6), 10**30])
 def test_states_kept_nowhere(bits: int) -> None:
-    with pytest.raises(SrnnError, match="behind the point"):
+    with pytest.raises(SrnnError, match="fractional bits"):
         StateFormat(8, ({"u": bits, "e": 0},))
 
 

@@ -104,7 +104,7 @@ class CHelpers:
 @pytest.mark.parametrize("name", ["lif", "alif", "adlif", "integrator"])
 @given(data=st.data())
 def test_texts_and_arrays_are_the_same_arithmetic(name: str, data) -> None:
-    """A neuron's step on arrays, and as C text read by Python: the same whole numbers, for any format and any values."""
+    """A neuron's step on arrays, and as C text read by Python: the same integers, for any format and any values."""
     neuron = NEURONS[name]
     names = (*neuron.State._fields, "current", *neuron.coefficients)
     limit = data.draw(bits)

@@ -193,13 +193,13 @@ def test_weights_and_gradients_are_turned_round(size: int, inputs: int, dtype: t
     random = np.random.default_rng(0)
     given = [random.normal(size=(size, count)).astype(dtype) for count in (inputs, size)]
     width = size + -size % rows.lanes_of(given[0])
-    by_senders = weights.by_senders(*given).reshape(-1, width)
-    np.testing.assert_array_equal(by_senders[:, :size], np.concatenate(given, 1).T)
-    assert not by_senders[:, size:].any()
+    presynaptic_major = weights.presynaptic_major(*given).reshape(-1, width)
+    np.testing.assert_array_equal(presynaptic_major[:, :size], np.concatenate(given, 1).T)
+    assert not presynaptic_major[:, size:].any()
     sums = random.normal(size=(3, inputs + size, width)).astype(dtype)
     whole = (sums[0] + sums[1] + sums[2])[:, :size].T
     for part, expected in zip(
-        weights.by_receivers(sums, size, inputs), (whole[:, :inputs], whole[:, inputs:]), strict=True
+        weights.postsynaptic_major(sums, size, inputs), (whole[:, :inputs], whole[:, inputs:]), strict=True
     ):
         np.testing.assert_array_equal(part, expected)
 

@@ -165,8 +165,8 @@ def test_baselines() -> None:
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("ternary", "no trained encoder 'ternary'; there is 'learned_ternary'"),
-        ({"threshold": 0.1}, "no trained encoder None"),
+        ("ternary", "Unknown trained encoder 'ternary'; use 'learned_ternary'"),
+        ({"threshold": 0.1}, "Unknown trained encoder None"),
         ({"name": "learned_ternary", "treshold": 0.1}, "Did you mean 'threshold'"),
         ({"name": "learned_ternary", "threshold": 0}, "a number above 0"),
         ({"name": "learned_ternary", "threshold": "low"}, "a number above 0"),

@@ -108,7 +108,7 @@ def test_paper_baselines_have_the_papers_sizes() -> None:
     assert shapes["gru"] == ("gru", ["4 -> 36 gru"]) and shapes["rnn"] == ("rnn", ["4 -> 36 rnn"])
     assert shapes["lstm"] == ("lstm", ["4 -> 36 lstm"])
     assert shapes["bilstm"][1] == [
-        "4 -> 120 lstm, from both ends", "240 -> 40 lstm, from both ends", "80 -> 100 ReLU", "100 -> 20 ReLU",
+        "4 -> 120 lstm, bidirectional", "240 -> 40 lstm, bidirectional", "80 -> 100 ReLU", "100 -> 20 ReLU",
     ]  # fmt: skip
     for name in ("relu", "lif"):  # the recipes say what the generic baselines say
         ours, generic = load_recipe(f"paper/ecg-{name}"), as_baseline(load_recipe("paper/ecg-code"), name)

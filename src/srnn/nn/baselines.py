@@ -1,7 +1,7 @@
-"""What spiking networks are compared with: RNN (tanh), GRU and LSTM, from one end or from both, on the same tasks.
+"""Baselines that spiking networks are compared with on the same tasks: RNN (tanh), GRU and LSTM, uni- or bidirectional.
 
 A ``ClassicalRNN`` is run, trained, evaluated and stored exactly as an ``SRNN``: the same ``run``, the same ``Result``, explicit
-state, padding that counts nowhere. Its cells are torch's. The other baselines (ReLU units, LIF neurons, no recurrence) are
+state, padding that is never counted. Its cells are torch's. The other baselines (ReLU units, LIF neurons, no recurrence) are
 SRNNs with other settings; ``recipes/baselines.py`` makes either kind from any recipe.
 """
 
@@ -24,7 +24,7 @@ from .network.inputs import Input, Lengths, call, checked
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
-"""(h,), of an LSTM (h, c): each (B, size) of one direction's units, (B, 2, size) from both ends; () of a dense layer."""
+"""(h,), of an LSTM (h, c): each (B, size) for one direction, (B, 2, size) if bidirectional; () of a dense layer."""
 
 CELLS: Mapping[str, type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]] = MappingProxyType(
     {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -44,7 +44,7 @@ def _valid(steps: int, lengths: Tensor, device: torch.device) -> Tensor:
 
 
 class CellLayer(nn.Module):
-    """A layer of torch's cells; from both ends, the two directions' outputs stand side by side.
+    """A layer of torch's cells; if bidirectional, the outputs of the two directions are concatenated.
 
     Padding is left out: the state is that of a sequence's last valid step, and the backward direction starts there.
     """
@@ -95,7 +95,7 @@ class CellLayer(nn.Module):
         return LayerResult(torch.cat([there, back], -1), final)
 
     def _ragged(self, x: Tensor, state: CellState, lengths: Tensor, suffix: str) -> tuple[Tensor, CellState]:
-        """One direction over sequences of different lengths: those that still run go on together, from each end to the next.
+        """One direction over sequences of different lengths: those still running continue together, from end to end.
 
         On a CPU torch runs packed sequences step by step, tens of times as slow. ``state`` and the final one are (B, units).
         """
@@ -132,8 +132,8 @@ class CellLayer(nn.Module):
         return output, (h[0],)
 
     def _packed(self, x: Tensor, state: CellState, lengths: Tensor) -> LayerResult:
-        """The same as torch's packed sequences, which a GPU runs fast."""
-        # torch packs no empty sequence: such a one is read for a step, and what it gave is dropped.
+        """All steps at once, as torch's packed sequences, which a GPU runs fast."""
+        # torch packs no empty sequence: such a sequence is read for one step, and its output is dropped.
         packed = pack_padded_sequence(x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False)
         packed_output, hidden = self.cell(packed, self._to_torch(state))
         output, _ = pad_packed_sequence(packed_output, batch_first=True, total_length=x.shape[1])
@@ -157,7 +157,7 @@ class CellLayer(nn.Module):
         return tuple(part[0] if self.directions == 1 else part.transpose(0, 1) for part in parts)
 
     def extra_repr(self) -> str:
-        return f"{self.inputs} -> {self.units} {self.name}" + (", from both ends" if self.directions == 2 else "")
+        return f"{self.inputs} -> {self.units} {self.name}" + (", bidirectional" if self.directions == 2 else "")
 
 
 class DenseLayer(nn.Module):
@@ -171,7 +171,7 @@ class DenseLayer(nn.Module):
         _uniform(self, inputs**-0.5, generator)
 
     def initial_state(self, batch: int) -> CellState:
-        """It has none."""
+        """A dense layer has no state."""
         return ()
 
     def forward(self, x: Tensor, state: CellState, lengths: Tensor | None) -> LayerResult:
@@ -196,7 +196,7 @@ class ClassicalRNN(nn.Module):
         inputs, hidden, outputs: number of input channels, of units in each hidden layer (and direction), of classes.
         cell: "rnn" (tanh), "gru" or "lstm".
         recurrent: False makes a hidden layer a dense one, ReLU units without memory; one answer for all, or a list.
-        bidirectional: read each recurrent layer's input from both ends; the directions are concatenated.
+        bidirectional: read each recurrent layer's input forwards and backwards; the outputs are concatenated.
         generator: draws the initial parameters (default: torch's global one), all uniform as torch's own.
 
     It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one line, for arguments or inputs
@@ -222,7 +222,7 @@ class ClassicalRNN(nn.Module):
         if len(recurrents) != len(sizes):
             raise SrnnError(f"{len(sizes)} hidden layers, but {len(recurrents)} entries in recurrent.")
         if not sizes or min(inputs, outputs, *sizes) < 1:
-            raise SrnnError(f"A network needs at least one unit a layer, not {inputs}, {sizes}, {outputs}.")
+            raise SrnnError(f"A network needs at least one unit per layer, not {inputs}, {sizes}, {outputs}.")
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional
         self.layers = nn.ModuleList()
         width = inputs
@@ -285,4 +285,4 @@ class ClassicalRNN(nn.Module):
 
 
 Network = SRNN | ClassicalRNN
-"""What training, evaluation and checkpoints take."""
+"""The kinds of network that training, evaluation and checkpoints accept."""

@@ -75,15 +75,15 @@ def _reverse(
         for operand, sign, factor in _partials(graph, node):
             if operand.operation != "constant":
                 terms[operand].append(graph.chain(term, sign, factor, f"g_{node.name}" if node.name else ""))
-    found = []
+    gradients = []
     for name in own.arguments:
         argument = places.get(name)
         gradient = graph.sum(terms[argument]) if argument is not None and terms[argument] else None
         if gradient is None:
             argument = Node("argument", value=name) if argument is None else argument
             gradient = graph.make("multiply", as_node(0.0), argument) if zero is None else zero(argument)
-        found.append(gradient)
-    return tuple(found)
+        gradients.append(gradient)
+    return tuple(gradients)
 
 
 def _partials(graph: _Graph, node: Node) -> list[tuple[Node, int, Node | None]]:
@@ -150,7 +150,7 @@ class _Graph:
         return _Term(sign * term.sign, factor, gradient)
 
     def sum(self, terms: Sequence[_Term]) -> Node | None:
-        """The sum of some terms, those of one gradient taken together: a g - b g is (a - b) g. None if nothing is left."""
+        """The sum of some terms, with those of one gradient collected: a g - b g is (a - b) g. None if nothing is left."""
         by_gradient: dict[Node, list[tuple[int, Node]]] = {}
         for term in terms:
             by_gradient.setdefault(term.gradient, []).append(
@@ -164,22 +164,22 @@ class _Graph:
                 summands.append((sign, self.make("multiply", factor, gradient)))
         if not summands:
             return None
-        sign, found = self._signed_sum(summands)
-        return found if sign > 0 else self.make("negate", found)
+        sign, total = self._signed_sum(summands)
+        return total if sign > 0 else self.make("negate", total)
 
     def _signed_sum(self, parts: Sequence[tuple[int, Node]]) -> tuple[int, Node]:
         """(sign, node); a positive part first, so that nothing has to be negated."""
         if all(sign < 0 for sign, _ in parts):
-            sign, found = self._signed_sum([(1, node) for _, node in parts])
-            return -sign, found
-        (_, found), *others = sorted(parts, key=lambda part: part[0] < 0)
+            sign, total = self._signed_sum([(1, node) for _, node in parts])
+            return -sign, total
+        (_, total), *others = sorted(parts, key=lambda part: part[0] < 0)
         for sign, node in others:
-            found = self.make("add" if sign > 0 else "subtract", found, node)
-        return 1, found
+            total = self.make("add" if sign > 0 else "subtract", total, node)
+        return 1, total
 
 
 def _cancel(factors: Sequence[tuple[int, Node]]) -> list[tuple[int, Node]]:
-    """Without pairs that add up to nothing: a number of equal constants becomes one."""
+    """The factors without pairs that cancel; equal constants are collected into one."""
     constant = sum(sign * node.value for sign, node in factors if node.operation == "constant")
     others = Counter[Node]()
     for sign, node in factors:

@@ -47,7 +47,7 @@ _OPERATORS: Mapping[str, Callable[..., Any]] = {
 
 
 class Node(NDArrayOperatorsMixin):
-    """One number of the equations: an argument, a constant, or what an operation makes of other nodes."""
+    """One number of the equations: an argument, a constant, or the result of an operation on other nodes."""
 
     def __init__(self, operation: str, operands: tuple[Node, ...] = (), value: Any = None) -> None:
         self.operation, self.operands, self.value = operation, operands, value
@@ -56,11 +56,11 @@ class Node(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
         operation = _UFUNCS.get(ufunc)
         if operation is None or method != "__call__" or options:
-            raise SrnnError(f"Equations cannot use {ufunc.__name__}; they know {', '.join(OPERATIONS)}.")
+            raise SrnnError(f"Equations cannot use {ufunc.__name__}, only {', '.join(OPERATIONS)}.")
         nodes = [as_node(operand) for operand in operands]
         if operation == "positive_part":
             if nodes[1].value != 0.0:
-                raise SrnnError("Equations know max(0, x) as positive_part(x) only.")
+                raise SrnnError("Equations can use the maximum only as max(0, x), written positive_part(x).")
             nodes = nodes[:1]
         return Node(operation, tuple(nodes))
 
@@ -85,15 +85,15 @@ class Algebra:
     """What the operations mean. This one leaves that to the operands' own operators: arrays, tensors, fixed-point numbers."""
 
     def constant(self, value: float) -> Any:
-        """A number that stands in the equations."""
+        """A constant of the equations."""
         return value
 
     def apply(self, operation: str, *operands: Any) -> Any:
-        """One of ``OPERATIONS``. SrnnError for one that these operands cannot do."""
+        """One of ``OPERATIONS``. SrnnError for one that these operands do not support."""
         try:
             return _OPERATORS[operation](*operands)
         except (KeyError, TypeError) as error:
-            raise SrnnError(f"'{operation}' in a neuron's equations has no form here.") from error
+            raise SrnnError(f"'{operation}' in a neuron's equations is not supported here.") from error
 
     def named(self, name: str, value: Any) -> Any:
         """Called for a value that is used again or that the author named; returns what stands for it from now on."""
@@ -112,17 +112,17 @@ class Record:
     @functools.cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All nodes that the results depend on, each after its operands, in the order in which the author wrote them."""
-        found: dict[Node, None] = {}
+        ordered: dict[Node, None] = {}
 
         def visit(node: Node) -> None:
-            if node not in found:
+            if node not in ordered:
                 for operand in node.operands:
                     visit(operand)
-                found[node] = None
+                ordered[node] = None
 
         for result in sorted(self.results, key=lambda node: node.operation == "argument"):
             visit(result)
-        return tuple(found)
+        return tuple(ordered)
 
     @property
     def used(self) -> frozenset[str]:
@@ -135,20 +135,20 @@ class Record:
         return Counter(node.operation for node in self.nodes if node.operands)
 
     def multiplied(self) -> frozenset[str]:
-        """The arguments that stand as a factor of a product, by themselves or as 1 - x."""
-        found: set[str] = set()
+        """The arguments that are a factor of a product, by themselves or as 1 - x."""
+        factors: set[str] = set()
         for node in self.nodes:
             if node.operation == "multiply":
                 for factor in node.operands:
                     complement = factor.operation == "subtract" and factor.operands[0].operation == "constant"
-                    found.add((factor.operands[1] if complement else factor).name)
-        return frozenset(found) & frozenset(self.arguments)
+                    factors.add((factor.operands[1] if complement else factor).name)
+        return frozenset(factors) & frozenset(self.arguments)
 
     @functools.cached_property
     def names(self) -> Mapping[Node, str]:
         """A name of its own for each node that is used more than once, or that its author named: see ``all_named``."""
         uses = Counter(operand for node in self.nodes for operand in node.operands) + Counter(self.results)
-        taken, found = set(self.arguments), dict[Node, str]()
+        taken, named = set(self.arguments), dict[Node, str]()
         for node in self.nodes:
             if node.operands and (uses[node] > 1 or (node.name and self.all_named)):
                 base = name = node.name or "part"
@@ -157,8 +157,8 @@ class Record:
                     again += 1
                     name = f"{base}_{again}"
                 taken.add(name)
-                found[node] = name
-        return found
+                named[node] = name
+        return named
 
     def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
         """The results for these values of the arguments, as the algebra has it."""
@@ -176,7 +176,7 @@ class Record:
 
 
 def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
-    """What a function of plain arithmetic does with these arguments. SrnnError for one that does more."""
+    """Record what a function of plain arithmetic does with these arguments. SrnnError if it does anything else."""
     nodes = [Node("argument", value=name) for name in arguments]
     code, before = function.__code__, sys.gettrace()
 
@@ -205,11 +205,11 @@ def arguments_of(model: Any) -> tuple[str, ...]:
 @functools.cache
 def equations(model: Any) -> Record:
     """The record of a neuron model's ``step``; its results are the new state and the drive v."""
-    found = record(model.step, arguments_of(model))
-    for variable, node in zip(model.State._fields[:-1], found.results, strict=False):
+    own = record(model.step, arguments_of(model))
+    for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
             node.name = f"{variable}_new"
-    return found
+    return own
 
 
 # ---- text -----------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How outputs become class scores and a loss: the settings of ``losses``. Apart from it, for a recipe is read without torch."""
+"""How outputs become class scores and a loss: the settings of ``losses``. Apart, so that recipes are read without torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RateConfig:
     weight: float = 0.0
     """0 switches the regulariser off."""
     target: float | None = None
-    """Rate that every neuron is drawn to, spikes per step."""
+    """Rate that every neuron is pulled towards, in spikes per step."""
     upper: float | None = None
     """Rate above which a neuron is penalised, spikes per step."""
 

@@ -8,7 +8,7 @@ prediction, so that what is minimised is what is measured.
     ce_spike_count  scores = sum over time of the output, where the output are the readout's spikes       (S-MNIST)
 
 Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. ``lengths`` (B,) are the valid
-steps; what lies behind them counts nowhere. Steps before ``start`` count nowhere either (``ce_last`` has no use for it).
+steps; steps after them are not counted. Steps before ``start`` are not counted either (``ce_last`` has no use for it).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a loss makes of one batch."""
+    """The loss of one batch, and what it is averaged over."""
 
     loss: Tensor
     """Scalar, differentiable."""
     weight: int
     """What the loss is an average over (sequences or steps): the weight of this batch in an average over batches."""
     correct: int
-    """Right predictions among the counted ones."""
+    """Correct predictions among the counted ones."""
     counted: int
     """Sequences, or steps, that have a target."""
 
@@ -73,7 +73,7 @@ class Loss:
         return cls(config, task.kind == "per_step", task.unlabelled_class)
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Class scores, (B, C), or (B, T, C) for ``nll``; the greatest is the prediction."""
+        """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the prediction."""
         name = self.config.name
         if name == "nll":
             return output
@@ -98,7 +98,7 @@ class Loss:
         return (start <= time) & (time < end)
 
     def targets(self, target: Tensor, output: Tensor, lengths: Tensor | None) -> Tensor:
-        """Targets as the loss sees them: unlabelled steps as their class where so wished, -1 wherever nothing counts."""
+        """Targets as the loss sees them: unlabelled steps as their class if requested, -1 wherever nothing is counted."""
         if self.unlabelled_class is not None:
             target = target.masked_fill(target < 0, self.unlabelled_class)
         if self.per_step:

@@ -1,8 +1,8 @@
-"""How many multiplications a neuron's equations take, counted over their record.
+"""How many multiplications a neuron's equations take, counted from their record.
 
 Not every product of the text is one for a device: what is multiplied by a spike is taken or left out, products of constants are
 made once, a constant factor of the summed input is part of the weights. So counted, the paper's rules for its neurons (LIF and
-integrator 1, ALIF 3, or 2 where beta is 0) come out of their equations, and any other neuron is counted alike.
+integrator 1, ALIF 3, or 2 where beta is 0) come out of their equations, and every other neuron is counted in the same way.
 
 May import: equations, neurons.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .neurons import Neuron
 
 FIXED, CHOSEN, CURRENT, STATE = range(4)
-"""What a value depends on, at most: on coefficients; on these and spikes; on the summed input, too; on state, too."""
+"""What a value depends on: coefficients; these and spikes; also the summed input; also the state."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> i
 
 
 def trained_coefficients(neuron: Neuron) -> list[bool]:
-    """Of each coefficient of the neuron's ``step``, whether training moves it."""
+    """For each coefficient of the neuron's ``step``, whether training changes it."""
     with torch.enable_grad():
         given = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
         return [coefficient.requires_grad for coefficient in neuron.derive(**given)]

@@ -1,4 +1,4 @@
-"""Surrogate gradients: what stands for the derivative of the spike, which is zero or infinite everywhere.
+"""Surrogate gradients: they replace the derivative of the spike, which is zero or infinite everywhere.
 
 A neuron spikes when its drive ``v = u - theta`` (membrane minus threshold) is positive. On the way back through time the
 derivative of that step is replaced by ``psi(v)``. Each surrogate is a small frozen object: its parameters, and ``derivative``
@@ -157,7 +157,7 @@ SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(
 def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from ``{"name": ..., parameter: value}``, or itself.
 
-    Raises SrnnError for an unknown name or parameter, naming the nearest right one.
+    Raises SrnnError for an unknown name or parameter, suggesting the nearest one.
     """
     if isinstance(spec, Surrogate):
         return spec

@@ -1,9 +1,9 @@
-"""A trained network as a device runs it: plain float32 arrays, and the order in which every sum is made.
+"""A trained network as a device runs it: plain float32 arrays, and the order of summation.
 
-A network on a device is event-driven. The current of a neuron starts at its bias; then every sender that is not zero, in
-ascending order, adds its weight times its value: first the layer below (or the input), then the layer itself one step ago. What
-is elementwise is the neuron's own ``step``. ``run_float32`` is that order in numpy, operation by operation in float32: the exact
-model of the float32 C.
+A network on a device is event-driven. The current of a neuron starts at its bias; then every presynaptic neuron whose output is
+not zero adds its weight times its output, in ascending order: first the layer below (or the input), then the layer itself one
+step ago. What is elementwise is the neuron's own ``step``. ``run_float32`` is that order in numpy, operation by operation in
+float32: the exact model of the float32 C.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ States = Sequence[Mapping[str, Array]]
 
 
 def device_network(network: Any, encoder: CrossingPath | None = None) -> FrozenNetwork:
-    """A trained SRNN in float32, as a device runs it, with what makes its input of a signal.
+    """A trained SRNN in float32, as a device runs it, with the encoder that turns a signal into its input.
 
     Raises SrnnError for networks that no device can run step by step, and for weights that are not finite.
     """
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
         raise SrnnError(
-            f"A level-crossing encoder makes 2 inputs of every channel, here {encoder.inputs}; this network has "
+            f"A level-crossing encoder makes 2 inputs of each channel, here {encoder.inputs}; this network has "
             f"{frozen.inputs}."
         )
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
@@ -41,7 +41,7 @@ def device_network(network: Any, encoder: CrossingPath | None = None) -> FrozenN
 
 
 def emit(neuron: Neuron, drive: Array) -> Array:
-    """What neurons of that drive emit, in the drive's dtype."""
+    """What neurons with this drive emit, in the drive's dtype."""
     if neuron.emission == "spike":
         return (drive > 0).astype(drive.dtype)
     return np.maximum(drive, 0) if neuron.emission == "relu" else drive
@@ -49,7 +49,7 @@ def emit(neuron: Neuron, drive: Array) -> Array:
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """What a run of a device's model gives; B sequences of T steps."""
+    """What a run of the device model returns; B sequences of T steps."""
 
     output: Array
     """(B, T, outputs)."""
@@ -60,7 +60,7 @@ class DeviceRun:
 
 
 def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -> DeviceRun:
-    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and senders."""
+    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and presynaptic neurons."""
     x = np.asarray(x, np.float32)
     now = [dict(part) for part in state] if state is not None else network.initial_state(len(x))
     rows = [[np.ascontiguousarray(matrix.T) for matrix in layer.matrices()] for layer in network.layers]
@@ -70,9 +70,9 @@ def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -
         seen = x[:, t]
         for number, layer in enumerate(network.layers):
             part = now[number]
-            senders = [seen, part["s"]]
+            presynaptic = [seen, part["s"]]
             current = np.tile(layer.bias, (len(x), 1))
-            for values, matrix in zip(senders, rows[number], strict=False):
+            for values, matrix in zip(presynaptic, rows[number], strict=False):
                 for j in np.flatnonzero(values.any(0)):
                     current += values[:, j, None] * matrix[j]
             variables = [part[name] for name in layer.neuron.variables()]

@@ -6,7 +6,7 @@ The rules, with F = ``limit``, the bits of a layer's state:
     a * b   the 64-bit product, rounded (half up) to at most F bits
     a + b   both are brought to the finer of their formats, but to no more than F bits, first
     1 - a   a constant takes the format of its partner, which must hold it exactly
-    always  the result is held within int32: it saturates, and never wraps around
+    always  the result saturates at the bounds of int32, and never wraps around
 
 Written once, for two kinds of numbers: arrays (``FixedArray``: the integer model), and texts (``FixedText`` in
 ``c/translate.py``: the C of the same operations).
@@ -28,7 +28,7 @@ SHIFTS = (-62, 32)
 
 
 class Fixed:
-    """A fixed-point number; what its value is, is the subclass's. ``limit``: the most bits that results shall have."""
+    """A fixed-point number; a subclass says what holds its value. ``limit``: the maximal number of fractional bits of results."""
 
     bits: int
     limit: int
@@ -53,17 +53,17 @@ class Fixed:
         raise NotImplementedError
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
-        """self / 2**shift, rounded, held within ``width`` bits."""
+        """self / 2**shift, rounded, saturating at ``width`` bits."""
         raise NotImplementedError
 
     # ---- the rules ----------------------------------------------------------------------------------------------------------
 
     def to(self, bits: int) -> Self:
-        """The same number with that many bits."""
+        """This number with that many fractional bits."""
         return self if bits == self.bits else self._shifted(possible_shift(bits - self.bits), bits)
 
     def kept(self, bits: int, width: int) -> Self:
-        """The same number as a state keeps it: with ``bits`` behind the point, in ``width`` bits (32: as any other number)."""
+        """This number as a state stores it: with ``bits`` fractional bits, in ``width`` bits (32: as any other number)."""
         if width == 32:
             return self.to(bits)
         finer = self if self.bits >= bits else self.to(bits)
@@ -75,9 +75,7 @@ class Fixed:
             return other  # type: ignore[return-value]
         value = float(other) * 2**self.bits
         if value != int(value) or abs(value) > INT32_MAX:
-            raise SrnnError(
-                f"The constant {other!r} of a neuron's step does not fit {self.bits} bits behind the point."
-            )
+            raise SrnnError(f"The constant {other!r} of a neuron's step does not fit {self.bits} fractional bits.")
         return self._constant(int(value), self.bits)
 
     def _common(self, other: Any) -> tuple[Self, Self, int]:
@@ -115,7 +113,7 @@ class Fixed:
 
 
 def possible_shift(shift: int) -> int:
-    """The same shift. SrnnError for one that no 64 bits hold: sizes so far apart are of a network that went astray."""
+    """``shift`` itself. SrnnError if the result cannot fit 64 bits: the network's numbers then differ beyond anything useful."""
     if not SHIFTS[0] <= shift <= SHIFTS[1]:
         raise SrnnError(
             f"This network's numbers differ by {abs(shift)} bits, which is too much for int8: its time constants, thresholds or "
@@ -130,34 +128,34 @@ def rounded_shift(values: Array, shift: int) -> Array:
 
 
 class FixedArray(Fixed):
-    """Fixed-point numbers in an int64 array, each within int32. ``saturated`` counts, in one list for all, what was held."""
+    """Fixed-point numbers in an int64 array, each within int32. ``saturated``, shared by all, counts the saturated results."""
 
     def __init__(self, values: Array, bits: int, limit: int, saturated: list[int]) -> None:
         self.values, self.bits, self.limit, self.saturated = values, bits, limit, saturated
 
-    def _held(self, values: Array, bits: int) -> Self:
-        held = np.clip(values, INT32_MIN, INT32_MAX)
-        self.saturated[0] += int(np.count_nonzero(held != values))
-        return type(self)(held, bits, self.limit, self.saturated)
+    def _saturating(self, values: Array, bits: int) -> Self:
+        clipped = np.clip(values, INT32_MIN, INT32_MAX)
+        self.saturated[0] += int(np.count_nonzero(clipped != values))
+        return type(self)(clipped, bits, self.limit, self.saturated)
 
     def _constant(self, value: int, bits: int) -> Self:
         return type(self)(np.int64(value), bits, self.limit, self.saturated)  # type: ignore[arg-type]
 
     def _sum(self, other: Self, bits: int) -> Self:
-        return self._held(self.values + other.values, bits)
+        return self._saturating(self.values + other.values, bits)
 
     def _difference(self, other: Self, bits: int) -> Self:
-        return self._held(self.values - other.values, bits)
+        return self._saturating(self.values - other.values, bits)
 
     def _product(self, other: Self, shift: int, bits: int) -> Self:
-        return self._held(rounded_shift(self.values * other.values, shift), bits)
+        return self._saturating(rounded_shift(self.values * other.values, shift), bits)
 
     def _shifted(self, shift: int, bits: int) -> Self:
-        return self._held(rounded_shift(self.values, -shift), bits)
+        return self._saturating(rounded_shift(self.values, -shift), bits)
 
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
-        most = 2 ** (width - 1)
+        bound = 2 ** (width - 1)
         values = rounded_shift(self.values, shift)
-        held = np.clip(values, -most, most - 1)
-        self.saturated[0] += int(np.count_nonzero(held != values))
-        return type(self)(held, bits, self.limit, self.saturated)
+        clipped = np.clip(values, -bound, bound - 1)
+        self.saturated[0] += int(np.count_nonzero(clipped != values))
+        return type(self)(clipped, bits, self.limit, self.saturated)

@@ -1,13 +1,13 @@
-"""The integer model: a network with int8 weights whose every operation is of whole numbers, bit for bit what the int8 C does.
+"""The integer model: a network with int8 weights that computes in integers only, bit for bit as the int8 C does.
 
     weights      q = round(w / scale), -127..127; a scale for each neuron; that of its recurrent weights is 2**k times that of its
                  input weights, with one k a layer, so that a shift is all that it takes to add their sums
-    sums         int32: the senders' q, each times the sender's value (a spike: 1)
+    sums         int32: the q of each synapse times its presynaptic neuron's output (a spike: 1)
     currents     sum x multiplier / 2**shift + bias, where multiplier / 2**shift is the neuron's scale in the layer's format
-    state        int32 with F bits behind the point; F is a layer's own, so chosen that its greatest possible state fits;
+    state        int32 with F fractional bits; F is chosen for each layer so that its largest possible state fits;
                  between two steps kept so, or in 16 or 8 bits (``state_format.py``)
     coefficients int32: multipliers (time constants among them) as fine as 31 bits allow, thresholds in the layer's format
-    inputs       whole numbers as they are (int8), or int16 with as many bits behind the point as their range allows
+    inputs       integers as they are (int8), or int16 with as many fractional bits as their range allows
 
 The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - * mean there. Spikes are 0 and 1.
 """
@@ -25,10 +25,10 @@ from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat, check_width
 from .device import DeviceRun, States, emit
 from .fixed import INT32_MAX, FixedArray
-from .integer_range import greatest_number
+from .integer_range import largest_number
 
 LEVELS = 127
-"""Greatest quantised weight."""
+"""Largest quantised weight."""
 _STATE_BITS = 24  # more would resolve less than float32 does
 _COEFFICIENT_BITS = 30
 _LARGEST_LIFT = 8
@@ -36,7 +36,7 @@ _LARGEST_LIFT = 8
 
 @dataclass(frozen=True)
 class InputFormat:
-    """What the network's input is like: ``largest`` absolute value, and whether all are whole numbers."""
+    """The format of the network's input: the ``largest`` absolute value, and whether all values are integers."""
 
     largest: float = 1.0
     whole: bool = True
@@ -47,50 +47,50 @@ class InputFormat:
 
     @classmethod
     def measure(cls, x: Array) -> InputFormat:
-        """From example inputs."""
+        """The format for inputs like these examples."""
         x = np.asarray(x)
         return cls(max(float(np.abs(x).max(initial=0)), 1e-3), bool((x == np.rint(x)).all()))
 
     @property
     def bits(self) -> int:
-        """Bits behind the point: an input is sent as round(x * 2**bits)."""
+        """Fractional bits: an input is sent as round(x * 2**bits)."""
         if self.whole and self.largest <= LEVELS:
             return 0
         return max(0, min(15, math.floor(math.log2(INT32_MAX / 2**16 / self.largest))))
 
     @property
-    def greatest(self) -> int:
-        """Greatest absolute value that can be sent: of int8 or int16."""
+    def bound(self) -> int:
+        """The largest absolute value that can be sent: that of int8 or int16."""
         return 128 if self.bits == 0 and self.largest <= LEVELS else 2**15
 
     def encode(self, x: Array) -> Array:
-        """Inputs as whole numbers (int64), saturating."""
-        return np.clip(np.rint(np.asarray(x, np.float64) * 2.0**self.bits), -self.greatest, self.greatest - 1).astype(
+        """Inputs as integers (int64), saturating."""
+        return np.clip(np.rint(np.asarray(x, np.float64) * 2.0**self.bits), -self.bound, self.bound - 1).astype(
             np.int64
         )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class IntegerLayer(FrozenLayer):
-    """A layer in whole numbers (all arrays int64, within the ranges that the module's text gives)."""
+    """A layer in integers (all arrays int64, within the ranges that the module's docstring gives)."""
 
     bits: int
-    """Bits behind the point of state, current and drive, as a step computes with them."""
+    """Fractional bits of state, current and drive while a step computes."""
     width: int
     """Bits of a state variable between two steps."""
     kept_bits: dict[str, int]
-    """Bits behind the point of the state variables there."""
+    """Fractional bits of the state variables between two steps."""
     coefficient_bits: dict[str, int]
     multiplier: Array
     """(size,)."""
     shift: int
     lift: int
-    """How finer recurrent sums are than those from below, in bits; negative: how much coarser. The coarser are summed first, then
+    """By how many bits recurrent sums are finer than those from below; negative: coarser. The coarser are summed first, then
     multiplied by 2**abs(lift), then the finer are added."""
 
     def current(self, seen: Array, s: Array, saturated: list[int]) -> FixedArray:
         """seen (B, inputs), s (B, size) -> currents (B, size)."""
-        # In float64, whose products of such small whole numbers are exact and fast.
+        # In float64, whose products of such small integers are exact and fast.
         sums = seen.astype(np.float64) @ self.weight_in.T.astype(np.float64)
         if self.weight_rec is not None:
             own = s.astype(np.float64) @ self.weight_rec.T.astype(np.float64)
@@ -105,27 +105,27 @@ class IntegerLayer(FrozenLayer):
 
 @dataclass(frozen=True)
 class IntegerRun(DeviceRun):
-    """The same in whole numbers."""
+    """What a run of the integer model returns; see ``DeviceRun``."""
 
     saturated: int
-    """How many results were too large for int32 and were held."""
+    """How many results were too large for their width and saturated."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class IntegerNetwork(FrozenNetwork):
-    """A network in whole numbers; ``layers`` are IntegerLayers."""
+    """A network in integers; ``layers`` are IntegerLayers."""
 
     layers: tuple[IntegerLayer, ...]  # type: ignore[assignment]
     inputs_as: InputFormat
 
     @property
     def output_bits(self) -> int:
-        """Scores are whole numbers: the real ones times 2**output_bits (spikes: 0 bits)."""
+        """Scores are integers: the real ones times 2**output_bits (spikes: 0 bits)."""
         readout = self.layers[-1]
         return readout.kept_bits[readout.neuron.variables()[0]] if readout.output == "membrane" else 0
 
     def run(self, x: Array, state: States | None = None) -> IntegerRun:
-        """x (B, T, inputs) whole numbers (see ``InputFormat.encode``) -> whole numbers."""
+        """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers."""
         x = np.asarray(x)
         now = [dict(part) for part in state] if state is not None else self.initial_state(len(x))
         saturated = [0]
@@ -164,7 +164,7 @@ class IntegerNetwork(FrozenNetwork):
 def quantise(
     network: FrozenNetwork, inputs_as: InputFormat | None = None, state_as: StateFormat | None = None
 ) -> IntegerNetwork:
-    """The network with int8 weights; ``state_as``: how states are kept, None: as the network was trained for, or in 32 bits.
+    """The network with int8 weights; ``state_as``: how states are stored, None: as the network was trained for, or in 32 bits.
     Raises SrnnError for a network that int8 cannot represent (analog values between layers)."""
     inputs_as, state_as = inputs_as or InputFormat(), state_as or network.state_as
     network.require("int8")
@@ -190,22 +190,22 @@ def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
 
 
 def rounded(matrix: Array, scales: Array) -> Array:
-    """The int8 weights of a matrix (size, senders), as int64."""
+    """The int8 weights of a matrix (size, presynaptic), as int64."""
     return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
 
 
 def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:
     scales, k = row_scales(layer.weight_in, layer.weight_rec)
     weight_in, lift = rounded(layer.weight_in, scales), -(k + inputs_as.bits)
-    greatest = np.abs(weight_in).sum(1) * inputs_as.greatest
+    sums = np.abs(weight_in).sum(1) * inputs_as.bound
     weight_rec, unit = None, -inputs_as.bits
     if layer.weight_rec is not None:
         weight_rec, unit = rounded(layer.weight_rec, scales * 2.0**k), min(k, -inputs_as.bits)
-        greatest = greatest * 2 ** max(lift, 0) + np.abs(weight_rec).sum(1) * 2 ** max(-lift, 0)
-    if greatest.max() > INT32_MAX:
+        sums = sums * 2 ** max(lift, 0) + np.abs(weight_rec).sum(1) * 2 ** max(-lift, 0)
+    if sums.max() > INT32_MAX:
         raise SrnnError(f"{layer.name}: sums of {layer.inputs} analog inputs may overflow int32. Export it as float32.")
 
-    bits = max(0, min(_STATE_BITS, 30 - math.ceil(math.log2(greatest_number(layer, inputs_as.largest)))))
+    bits = max(0, min(_STATE_BITS, 30 - math.ceil(math.log2(largest_number(layer, inputs_as.largest)))))
     factors = scales * 2.0 ** (bits + unit)
     shift = min(62, 30 - math.ceil(math.log2(max(factors.max(), 2.0**-40))))
     if shift < 0:

@@ -1,4 +1,4 @@
-"""How large the numbers of a layer can become: what its fixed-point format must hold."""
+"""How large the numbers of a layer can become, and so what its fixed-point format must represent."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..equations import Algebra, equations
 from ..network.frozen import FrozenLayer
 from .device import emit
 
-_LONG = 1000  # steps until a state has gone wherever it goes
+_LONG = 1000  # steps until a state has settled
 
 
 class _Largest(Algebra):
-    """Arithmetic that notes how large whatever is computed becomes."""
+    """Arithmetic that records the largest absolute value of all results."""
 
     def __init__(self, at_least: float) -> None:
-        self.found = at_least
+        self.value = at_least
 
     def apply(self, operation: str, *operands: Any) -> Any:
         value = super().apply(operation, *operands)
-        self.found = max(self.found, float(np.abs(value).max(initial=0)))
+        self.value = max(self.value, float(np.abs(value).max(initial=0)))
         return value
 
 
-def greatest_number(layer: FrozenLayer, largest_input: float) -> float:
+def largest_number(layer: FrozenLayer, largest_input: float) -> float:
     """How large a number of a layer's step can become: under the strongest current of either sign, for long; with a margin.
 
     A current that changes sign can drive a resonating neuron somewhat further; int32 saturates there, and the integer model
@@ -48,8 +48,8 @@ def greatest_number(layer: FrozenLayer, largest_input: float) -> float:
         for _ in range(_LONG):
             *state, drive = own.run(largest, [*state, s, sign * reach, *constants])
             s = emit(neuron, drive)
-    if not math.isfinite(largest.found):
+    if not math.isfinite(largest.value):
         raise SrnnError(
             f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative); train it again."
         )
-    return 2.0 * largest.found
+    return 2.0 * largest.value

@@ -1,4 +1,4 @@
-"""HOW a layer runs over time. ``run_layer`` picks a backend; ``reference.py`` is the one that all others must equal."""
+"""How a layer runs over time. ``run_layer`` picks a backend; ``reference.py`` defines what all others must compute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType
 
 
 def check_backend(name: str) -> str:
-    """The name itself if it is "auto" or a backend's; else SrnnError with the nearest right one."""
+    """The name itself if it is "auto" or a backend's; else SrnnError that suggests the nearest one."""
     if name != "auto" and name not in BACKENDS:
         raise SrnnError(f"Unknown backend {name!r}.{nearest(name, ('auto', *BACKENDS))}")
     return name

@@ -1,4 +1,4 @@
-"""What every backend is given, and what it gives back: one layer over a batch of whole sequences."""
+"""The input and output of every backend: one layer over a batch of whole sequences."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LayerProblem:
 
 @dataclass(frozen=True, repr=False)
 class LayerResult:
-    """What running a layer gives."""
+    """What running a layer returns."""
 
     emitted: Tensor | Spikes
     """(B, T, H) what the layer passes on, zero after a sequence's length: for the next layer, bits if the backend has them."""
@@ -72,7 +72,7 @@ class LayerResult:
         return self.emitted.dense() if isinstance(self.emitted, Spikes) else self.emitted
 
     def rate(self, lengths: Tensor | None = None) -> float:
-        """Share of (valid) steps and neurons with a non-zero output: of a spiking layer, spikes per neuron and step."""
+        """Fraction of (valid) steps and neurons with a non-zero output: for a spiking layer, spikes per neuron and step."""
         if isinstance(self.emitted, Spikes):
             return self.emitted.rate(lengths)
         batch, steps, size = self.emitted.shape

@@ -1,4 +1,4 @@
-"""Two layers that read the sequence from both ends (the paper's Figure S2a), for tasks where the future may be used."""
+"""Bidirectional layers (the paper's Figure S2a), for tasks where the future may be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained encoders: what turns analog input into spikes and learns how, as part of a network."""
+"""Trained encoders: they turn analog input into spikes as part of a network, with trained thresholds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LearnedTernary(nn.Module):
         super().__init__()
         check_threshold(threshold)
         if channels is not None and (isinstance(channels, bool) or not isinstance(channels, int) or channels < 1):
-            raise SrnnError(f"channels must be a whole number, at least 1, not {channels!r}.")
+            raise SrnnError(f"channels must be an integer of at least 1, not {channels!r}.")
         self.surrogate = as_surrogate(surrogate)
         self.log_threshold = nn.Parameter(torch.full((channels or 1,), math.log(threshold)))
 
@@ -66,12 +66,12 @@ def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: in
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if name != "learned_ternary":
-        raise SrnnError(f"There is no trained encoder {name!r}; there is 'learned_ternary'.")
+        raise SrnnError(f"Unknown trained encoder {name!r}; use 'learned_ternary'.")
     known = ("threshold", "surrogate", "per_channel")
     for key in options:
         if key not in known:
             raise SrnnError(f"The encoder '{name}' has no setting '{key}'.{nearest(str(key), known)}")
     per_channel = options.pop("per_channel", False)
     if not isinstance(per_channel, bool):
-        raise SrnnError(f"per_channel of the encoder '{name}' is true or false, not {per_channel!r}.")
+        raise SrnnError(f"per_channel of the encoder '{name}' must be true or false, not {per_channel!r}.")
     return LearnedTernary(inputs if per_channel else None, **options)

@@ -1,7 +1,7 @@
 """A trained network as arrays: what everything reads that streams, exports, quantises, prunes or counts one.
 
     frozen = network.freeze()
-    frozen.require("NIR")            itself; SrnnError, in one line, for what NIR has no form for
+    frozen.require("NIR")            itself; SrnnError, in one line, for what NIR cannot represent
 
 The network may be trained further meanwhile: all arrays are copies.
 """
@@ -67,7 +67,7 @@ class FrozenLayer:
     """The constants of the neuron's step by name, each (H,), in the order of ``neuron.coefficients``."""
     initial: Mapping[str, Array]
     """State before the first step: variables and ``s``, each (H,). Random values are at their mean, but the ``s`` of a spiking
-    neuron is 0 where it is no spike (0 or 1); ``neuron.initial`` has the distributions."""
+    neuron is 0 unless it is 0 or 1; ``neuron.initial`` has the distributions."""
     output: Output = "emission"
     """What the layer above, or the caller, sees: what the neuron emits, or its membrane."""
     parameters: Mapping[str, Array] = field(default_factory=dict)

@@ -79,7 +79,7 @@ class Layer(nn.Module):
         if inputs < 1 or size < 1:
             raise SrnnError(f"A layer needs at least one input and one neuron, not {inputs} and {size}.")
         if output not in ("emission", "membrane"):
-            raise SrnnError(f"A layer's output is 'emission' or 'membrane', not {output!r}.")
+            raise SrnnError(f"A layer's output must be 'emission' or 'membrane', not {output!r}.")
         self.inputs, self.size = inputs, size
         self.output: Output = output
         self.neuron, self.surrogate = as_neuron(neuron), as_surrogate(surrogate)
@@ -93,7 +93,7 @@ class Layer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
         self.params = NeuronParameters(self.neuron, size, generator)
         self.kept: KeptState | None = None
-        """How states are kept between two steps, in a network for int8 with states of few bits; None: as they are."""
+        """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
         self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
         """What the layer computes with in place of (weight_in, weight_rec): in training for int8 rounded ones; None: these."""
 

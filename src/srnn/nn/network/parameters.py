@@ -5,7 +5,7 @@ tau that the model allows:
 
     linear          tau = r for r >= 1 step above the floor; below, an exponential approach to the floor that joins with equal
                     slope. Trains as the published code does (there r is tau itself) but cannot leave the valid range.
-    log             tau = exp(r), r held between log(floor) and log(TAU_MAX): steps are relative.
+    log             tau = exp(r), r clamped between log(floor) and log(TAU_MAX): steps are relative.
     unconstrained   tau = r. For the published weights, some of which left the valid range.
 """
 
@@ -33,9 +33,9 @@ def tau_from_raw(raw: Tensor, kind: str, floor: float) -> Tensor:
     knee = floor + 1.0
     if (
         raw.device.type == "cpu" and not torch.compiler.is_compiling()
-    ):  # where one can look, for nothing: mostly as they are
-        least, most = raw.detach().aminmax()
-        if knee <= float(least) and float(most) <= TAU_MAX:
+    ):  # where looking costs nothing: nearly always unchanged
+        low, high = raw.detach().aminmax()
+        if knee <= float(low) and float(high) <= TAU_MAX:
             return raw
     below = floor + torch.exp(raw.clamp(max=knee) - knee)
     return torch.where(raw < knee, below, raw).clamp(max=TAU_MAX)

@@ -1,9 +1,9 @@
-"""How an int8 network keeps its state between two steps: in 32, 16 or 8 bits a number.
+"""How an int8 network stores its state between two steps: in 32, 16 or 8 bits per number.
 
-A step computes in int32 with a layer's F bits behind the point, whatever the width. What it hands on to the next step is then
-rounded (half up) to as many bits as the variable's greatest value leaves of the width, and held within it. So narrow states cost
-memory (RAM, and the traffic of it), not arithmetic; and what they lose is what lies below their last bit: a membrane near 0 that
-should leak less than half of it a step stands still.
+A step computes in int32 with a layer's F fractional bits, whatever the width. What it passes on to the next step is then rounded
+(half up) to as many fractional bits as the variable's largest value leaves of the width, and clamped to it. So narrow states save
+memory (RAM, and its traffic), not arithmetic; and they lose what is below their last bit: a membrane near 0 that should leak less
+than half of it per step does not leak at all.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..neurons.rounded import KeptState
 from .layer import Layer
 
 WIDTHS = (32, 16, 8)
-"""Bits of a kept number."""
+"""Bits of a stored number."""
 _POINT = (-64, 64)
-"""Where the binary point of a kept number may lie, in bits; measured ones are far within."""
+"""The range of fractional bits of a stored number; measured formats are far within it."""
 _PREFIX = "kept_bits."
 
 
 @dataclass(frozen=True)
 class StateFormat:
-    """``width``: bits of every kept number. ``kept``: how many of them are behind the point, a mapping by variable for each
+    """``width``: bits of every stored number. ``kept``: how many of them are fractional, a mapping by variable for each
     layer; needed where the width is less than 32, and negative for very large numbers."""
 
     width: int = 32
@@ -41,20 +41,18 @@ class StateFormat:
             raise SrnnError(f"States of {self.width} bits need the range of every variable (measure_states).")
         for bits in (bits for layer in self.kept for bits in layer.values()):
             if not _POINT[0] <= bits <= _POINT[1]:
-                raise SrnnError(
-                    f"A state cannot be kept with {bits} bits behind the point, only {_POINT[0]} to {_POINT[1]}."
-                )
+                raise SrnnError(f"A state cannot have {bits} fractional bits, only {_POINT[0]} to {_POINT[1]}.")
 
-    def bits(self, layer: int, variable: str, most: int) -> int:
-        """Bits behind the point of a kept variable, at most those that a step computes with."""
-        return most if self.width == 32 else min(most, self.kept[layer][variable])
+    def bits(self, layer: int, variable: str, maximum: int) -> int:
+        """Fractional bits of a stored variable, at most those that a step computes with (``maximum``)."""
+        return maximum if self.width == 32 else min(maximum, self.kept[layer][variable])
 
     def of_layer(self, number: int) -> KeptState | None:
-        """How that layer keeps its state; None: as it is."""
+        """How that layer stores its state; None: unrounded."""
         return None if self.width == 32 else KeptState(self.width, dict(self.kept[number]))
 
     def tensors(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
+        """The format as tensors by name, for a checkpoint."""
         return {
             f"{_PREFIX}{self.width}.{number}.{name}": torch.tensor(bits)
             for number, layer in enumerate(self.kept)
@@ -63,24 +61,24 @@ class StateFormat:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> StateFormat:
-        """What ``tensors`` put into a checkpoint. SrnnError for what it would not have put there."""
-        width, found = 32, dict[int, dict[str, int]]()
+        """The format from a checkpoint's tensors, as ``tensors`` wrote them. SrnnError for anything else."""
+        width, kept = 32, dict[int, dict[str, int]]()
         for key, bits in tensors.items():
             if not key.startswith(_PREFIX):
                 continue
             try:
                 own_width, number, name = key.removeprefix(_PREFIX).split(".")
                 width = int(own_width)
-                found.setdefault(int(number), {})[name] = int(bits)
+                kept.setdefault(int(number), {})[name] = int(bits)
                 if abs(int(bits)) > 64:
-                    raise ValueError(f"{int(bits)} bits behind the point")
+                    raise ValueError(f"{int(bits)} fractional bits")
             except (
                 ValueError,
                 RuntimeError,
                 OverflowError,
             ) as error:  # another name, or not one number, or no such number
-                raise SrnnError(f"The checkpoint's '{key[:100]}' does not say how a state is kept.") from error
-        return cls(width, tuple(found[number] for number in sorted(found)))
+                raise SrnnError(f"The checkpoint's '{key[:100]}' is not a valid state format.") from error
+        return cls(width, tuple(kept[number] for number in sorted(kept)))
 
     @classmethod
     def of_ranges(cls, width: int, ranges: Sequence[Mapping[str, float]]) -> StateFormat:
@@ -101,16 +99,16 @@ class StateFormat:
 
     @classmethod
     def of_network(cls, network: Any) -> StateFormat:
-        """How a network's layers keep their states."""
+        """The format in which a network's layers store their states."""
         kept = [layer.kept for layer in _layers(network)]
         return cls(kept[0].width, tuple(one.bits for one in kept if one)) if kept and kept[0] else cls()
 
     def into(self, network: Any) -> None:
-        """Let a network's layers keep their states so. SrnnError where they have other states."""
+        """Set the format of a network's layers. SrnnError where their state variables differ."""
         layers = _layers(network)
         names = [set(layer.neuron.variables()) for layer in layers]
         if self.width < 32 and [set(kept) for kept in self.kept] != names:
-            raise SrnnError("How states are kept is said for other layers or variables than this network has.")
+            raise SrnnError("The state format is for other layers or variables than this network has.")
         for number, layer in enumerate(layers):
             layer.kept = self.of_layer(number)
 
@@ -122,4 +120,4 @@ def _layers(network: Any) -> list[Layer]:
 def check_width(width: int) -> None:
     """SrnnError unless states can be that wide."""
     if width not in WIDTHS:
-        raise SrnnError(f"States are kept in 32, 16 or 8 bits, not {width!r}.")
+        raise SrnnError(f"States are stored in 32, 16 or 8 bits, not {width!r}.")

@@ -1,4 +1,4 @@
-"""Neuron models: WHAT is computed in one time step. One model a file; the contract is in ``base.py``.
+"""Neuron models: what is computed in one time step. One model per file; the contract is in ``base.py``.
 
 To add a neuron: write its file, and one line in ``NEURONS``.
 """
@@ -23,7 +23,7 @@ NEURONS: Mapping[str, type[Neuron]] = MappingProxyType({cls.name: cls for cls in
 def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
     """A neuron model from its name, from ``{"name": ..., field: value}``, or itself.
 
-    Raises SrnnError for an unknown name or field, naming the nearest right one.
+    Raises SrnnError for an unknown name or field, suggesting the nearest one.
     """
     if isinstance(spec, Neuron):
         return spec

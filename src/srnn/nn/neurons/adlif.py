@@ -9,7 +9,7 @@ Which w the membrane feels is the discretisation. "symplectic": the new w_t, whi
 two variables are updated in turn, which keeps oscillations stable. "euler": the old w_{t-1} (Euler-forward).
 
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps.
-    a = coupling a', b = coupling b' with a' held in [0, 1] and b' in [0, 2]; a', b' are what is trained.
+    a = coupling a', b = coupling b' with a' clamped to [0, 1] and b' to [0, 2]; a', b' are trained.
 
 Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step against ours (theirs is
 updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling as they draw them.
@@ -45,7 +45,7 @@ def step(
     return u, w_new, u - threshold
 
 
-def _held(value: Tensor, low: float, high: float) -> Tensor:
+def _clamped(value: Tensor, low: float, high: float) -> Tensor:
     """Value clamped to [low, high], with the gradient of the identity, so that it can come back from outside."""
     return value + (value.clamp(low, high) - value).detach()
 
@@ -78,5 +78,5 @@ class AdLIF(Neuron):
         p = parameters
         alpha = decay(p["tau_mem"])
         symplectic = torch.full_like(alpha, 1.0 if self.discretisation == "symplectic" else 0.0)
-        a, b = p["coupling"] * _held(p["a"], 0.0, 1.0), p["coupling"] * _held(p["b"], 0.0, 2.0)
+        a, b = p["coupling"] * _clamped(p["a"], 0.0, 1.0), p["coupling"] * _clamped(p["b"], 0.0, 2.0)
         return alpha, decay(p["tau_adp"]), a, b, p["threshold"], symplectic

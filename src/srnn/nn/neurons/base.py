@@ -1,4 +1,4 @@
-"""What a neuron model is: the contract that every file in this folder fulfils.
+"""The contract of a neuron model, which every file in this folder fulfils.
 
 A model is a frozen dataclass (its parameters) with one pure function, ``step``, in plain arithmetic: operators, comparisons, and
 the functions of ``srnn.nn.arithmetic``. Every way of running it is derived from that one text (``srnn.nn.equations``): the
@@ -56,7 +56,7 @@ class Init:
                 numbers = []
             if len(numbers) == counts[match[1]]:
                 return cls(match[1], *numbers)  # type: ignore[arg-type]
-        raise SrnnError(f"{text!r} is no distribution; write a number, normal(mean, std) or uniform(low, high).")
+        raise SrnnError(f"{text!r} is not a distribution; write a number, normal(mean, std) or uniform(low, high).")
 
     def __post_init__(self) -> None:
         if not (abs(self.a) < float("inf") and abs(self.b) < float("inf")):

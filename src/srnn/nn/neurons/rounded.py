@@ -1,8 +1,8 @@
-"""A neuron model whose state is kept in few bits, to train networks for it: after every step rounded, and held within its range.
+"""A neuron model whose state is stored in few bits, for training: after every step it is rounded and clamped to its range.
 
-A number plus 1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no room for more than ``bits`` behind the point;
+A number plus 1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no room for more than ``bits`` fractional bits;
 that constant taken off again leaves the number rounded. As plain arithmetic this runs on every backend, compiled into the loops
-as any neuron's step is, and its derivative is 1: the straight-through estimator comes with it. Where a number is held its
+as any neuron's step is, and its derivative is 1: the straight-through estimator comes with it. Where a number is clamped its
 derivative is 0. The drive, and so the spike, is of the exact state, as in the integer model.
 """
 
@@ -50,7 +50,7 @@ def rounded_model(model: type[Neuron]) -> type[Neuron]:
 
 @dataclass(frozen=True)
 class KeptState:
-    """``width``: bits of every state variable between two steps; ``bits``: how many of them each has behind the point."""
+    """``width``: bits of every state variable between two steps; ``bits``: how many of them are fractional, by variable."""
 
     width: int
     bits: Mapping[str, int]
@@ -58,7 +58,7 @@ class KeptState:
 
 @functools.cache
 def rounded_neuron(neuron: Neuron) -> Neuron:
-    """The same neuron, of the rounded model."""
+    """A neuron's rounded model, with the same parameters."""
     values = {item.name: getattr(neuron, item.name) for item in fields(neuron)}
     return rounded_model(type(neuron))(**values)
 
@@ -68,6 +68,6 @@ def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
     fraction = _FRACTION[like.dtype]
     numbers: list[float] = []
     for name in neuron.variables():
-        unit, most = 2.0 ** -kept.bits[name], 2.0 ** (kept.width - 1)
-        numbers += [-most * unit, (most - 1) * unit, 1.5 * 2.0**fraction * unit]
+        unit, bound = 2.0 ** -kept.bits[name], 2.0 ** (kept.width - 1)
+        numbers += [-bound * unit, (bound - 1) * unit, 1.5 * 2.0**fraction * unit]
     return tuple(torch.full_like(like, number) for number in numbers)

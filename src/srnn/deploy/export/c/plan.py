@@ -236,7 +236,7 @@ def make_plan(network: FrozenNetwork, name: str = "network", rule: DecisionRule 
         layers.append(_plan_layer(layer, own, types, functions, needs_emission=index < len(network.layers) - 1))
     input_type = "float"
     if isinstance(network, IntegerNetwork):
-        input_type = "int8_t" if network.inputs_as.greatest == 128 else "int16_t"
+        input_type = "int8_t" if network.inputs_as.bound == 128 else "int16_t"
     if network.signal is not None:
         network.signal.check_c(integer)
     return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type, rule)

@@ -1,4 +1,4 @@
-"""What the two time loops of a layer are given, in groups, with the layout of every array.
+"""The arguments of a layer's two time loops, in groups, with the layout of every array.
 
 A call into compiled code costs twice as much with named tuples as with what is in them. So the loops' signatures are flat, and
 the caller splats the groups, ``loop(first, last, *sizes, *inputs, ...)``, in the order of FORWARD or BACKWARD. Inside, where a
@@ -44,7 +44,7 @@ class Emitted(IntEnum):
 
 
 class Kept(IntEnum):
-    """What the forward loop keeps for the backward loop, beside the spikes."""
+    """What the forward loop keeps for the backward loop, besides the spikes."""
 
     NOTHING = 0
     STATES = 1  # the state every ``span`` steps; all else is computed again
@@ -71,7 +71,7 @@ class Inputs(NamedTuple):
 class Parameters(NamedTuple):
     bias: Array  # (W,)
     weights: Array
-    """(senders, W): row j holds the weights FROM j. First the input (not if MANY), then the layer itself (if recurrent)."""
+    """(presynaptic, W): row j is of presynaptic neuron j. First the input (not if MANY), then the layer itself (if recurrent)."""
     projection: Array  # the input weights (I, W) as ``multiply`` wants them, if MANY
     coefficients: Arrays  # (W,) each
 
@@ -93,7 +93,7 @@ class Outputs(NamedTuple):
 
 class ForwardScratch(NamedTuple):
     projected: Array  # (BLOCK, W + I), if MANY: see ``project``
-    active: Array  # senders that spiked, int64: see ``list_spikes``
+    active: Array  # presynaptic neurons that spiked, int64: see ``list_spikes``
     total: Array  # (W,): currents of a step
 
 
@@ -103,7 +103,7 @@ class Adjoint(NamedTuple):
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
     back_own: Array  # recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s
-    back_in: Array  # input weights (H, I padded) likewise, if the gradient of x is wanted
+    back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
 
 
 class Gradients(NamedTuple):

@@ -189,7 +189,7 @@ def _step_back(
 
 @called
 def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
-    """Weight gradients of a chunk from binary senders: row j of g_weights += the current gradients of the steps at which
+    """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients of the steps at which
     j's spike arrived (``delay`` steps after it was sent). If ``fresh``, the rows begin at 0: whoever clears a row just before he
     adds to it finds it in the nearest cache.
 
@@ -216,9 +216,9 @@ def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, s
         at = (first_weight + j) * width
         if fresh:
             _clear(g_weights, at, at + width)
-        found = list_spikes(columns, j * strings, strings, 0, scratch.active, 0)
-        if found > 0:
-            add_active_rows(g_weights, at, scratch.g_currents, 0, width, scratch.active, found)
+        listed = list_spikes(columns, j * strings, strings, 0, scratch.active, 0)
+        if listed > 0:
+            add_active_rows(g_weights, at, scratch.g_currents, 0, width, scratch.active, listed)
 
 
 @inlined

@@ -1,8 +1,8 @@
 """Large arrays that are used again: memory fresh from the system costs more to touch for the first time than the kernels take
 to fill it (a page fault every 4 KiB, and the system's zeros), and a training step wants the same few sizes again and again.
 
-``empty`` hands out a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
-the last of them is gone, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
+``empty`` returns a lease on a slab of memory. The lease is the base of every view of the array, be it numpy's or torch's; when
+the last of them is freed, the slab waits here for the next ``empty`` that it fits. A slab that nobody wanted for PATIENCE further
 requests goes back to the system, and so do the oldest where all slabs together are more than OVERSIZE times what was ever in use
 at once: a little more, for a step wants some of them one after the other, and must find them all again at the next one.
 """
@@ -38,7 +38,7 @@ _requests = 0
 _in_use = 0
 """Bytes of slabs on lease (or returned, and not yet seen to be)."""
 _most = 0
-"""The greatest number of bytes that were ever in use."""
+"""The maximal number of bytes ever in use."""
 _lock = threading.Lock()
 
 
@@ -61,7 +61,7 @@ class _Lease:
             "data": (address + -address % LINE, False), "shape": (size,), "typestr": "|u1", "version": 3,
         }  # fmt: skip
 
-    def __del__(self, _returned: deque[Array] = _returned) -> None:  # bound: at exit the module's names may be gone
+    def __del__(self, _returned: deque[Array] = _returned) -> None:  # bound: at exit the module's names may be deleted
         _returned.append(self._slab)
 
 
@@ -75,14 +75,14 @@ def _slab(wanted: int) -> Array:
             _in_use -= slab.nbytes
             _idle.append((_requests, slab))
         fitting = [i for i, (_, slab) in enumerate(_idle) if wanted <= slab.nbytes <= OVERSIZE * wanted]
-        found = _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1] if fitting else None
-        _in_use += wanted if found is None else found.nbytes
+        slab = _idle.pop(min(fitting, key=lambda i: _idle[i][1].nbytes))[1] if fitting else None
+        _in_use += wanted if slab is None else slab.nbytes
         _most = max(_most, _in_use)
         waiting = sum(slab.nbytes for _, slab in _idle)
         while _idle and (_requests - _idle[0][0] > PATIENCE or _in_use + waiting > OVERSIZE * _most):
             waiting -= _idle.pop(0)[1].nbytes
-    if found is not None:
-        return found
+    if slab is not None:
+        return slab
     return np.empty(wanted, np.uint8)  # numpy asks the system for huge pages from 4 MiB on
 
 

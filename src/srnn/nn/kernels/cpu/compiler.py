@@ -1,6 +1,6 @@
 """From a neuron's and a surrogate's plain functions to compiled loops, kept in memory and on disk (``srnn.compiling``).
 
-What is kept on disk is found again while the file in which a loop stands is the same; the fingerprints add all else that is
+Compiled code on disk is valid while the file that contains the loop is unchanged; the fingerprints cover all else that is
 compiled into it: the vocabulary, and the neuron's and surrogate's functions.
 """
 

@@ -65,7 +65,7 @@ def sum_currents(
     s[s_at : s_at + W]: what they emitted a step ago, where ``words`` does not tell.
     """
     width, here, own = sizes.width, row * sizes.steps + t, 0
-    found = 0
+    listed = 0
     if sizes.input_kind == InputKind.MANY:
         if t % BLOCK == 0:
             steps = sizes.lengths[row] - t
@@ -78,16 +78,16 @@ def sum_currents(
             store(total, at + h, load(bias, h))
     if sizes.input_kind == InputKind.SPIKES:
         count = (sizes.channels + 63) // 64
-        found = list_spikes(inputs.x_words, here * count, count, 0, active, 0)
+        listed = list_spikes(inputs.x_words, here * count, count, 0, active, 0)
     if sizes.input_kind == InputKind.FEW:
         add_weighted_rows(total, at, inputs.x, here * sizes.channels, 1, sizes.channels, weights, 0, width, width)
     if sizes.recurrent:
         if spiking and t > 0:
             count = (sizes.size + 63) // 64
-            found = list_spikes(words, (here - 1) * count, count, own, active, found)
+            listed = list_spikes(words, (here - 1) * count, count, own, active, listed)
         else:  # numbers that need not be 0 or 1: the initial s may be anything
             add_weighted_rows(total, at, s, s_at, 1, sizes.size, weights, own * width, width, width)
-    add_active_rows(total, at, weights, 0, width, active, found)
+    add_active_rows(total, at, weights, 0, width, active, listed)
 
 
 @inlined

@@ -39,7 +39,7 @@ from .arguments import (
 )
 from .compiler import backward_loop, cannot_compile, forward_loop
 from .rows import LIST_OVERRUN
-from .weights import by_receivers, by_senders, packed, packed_transposed, padded_width
+from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 FEW_INPUTS = 8
 """Up to so many dense channels are added up step by step, zeros skipped; more go through a matrix product, some steps at once."""
@@ -49,7 +49,7 @@ SHARDS = 16
 of summation, and with it every bit of the result, does not depend on the threads."""
 
 TAPE_BYTES = 1 << 19
-"""States that backward may recompute at once: they should stay in a core's second cache, beside the weights."""
+"""States that backward may recompute at once: they should stay in a core's second-level cache, next to the weights."""
 
 SHORTEST_SPAN = 16
 
@@ -123,7 +123,7 @@ class _Layer:
                     if tensor is not None]  # fmt: skip
         return Parameters(
             bias=self.padded_rows(bias, 1),
-            weights=by_senders(*matrices) if matrices else self.empty(0),
+            weights=presynaptic_major(*matrices) if matrices else self.empty(0),
             projection=packed_transposed(weight_in.detach().numpy()) if self.projects else self.empty(0),
             coefficients=coefficients,
         )
@@ -238,8 +238,8 @@ class _Run(torch.autograd.Function):
         )
         shards = layer.shards()
         # Each shard's own sums: over the weight matrix, the bias, the coefficients.
-        senders, count = sizes.channels + (sizes.size if sizes.recurrent else 0), len(parameters.coefficients)
-        g_weights = layer.empty(len(shards), senders * sizes.width).reshape(len(shards), -1)
+        presynaptic, count = sizes.channels + (sizes.size if sizes.recurrent else 0), len(parameters.coefficients)
+        g_weights = layer.empty(len(shards), presynaptic * sizes.width).reshape(len(shards), -1)
         g_bias = layer.zeros(len(shards), sizes.width).reshape(len(shards), -1)
         g_coefficients = layer.zeros(len(shards), count, sizes.width).reshape(len(shards), count, -1)
         whole = Gradients(
@@ -260,8 +260,8 @@ class _Run(torch.autograd.Function):
 
         threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))
 
-        sums = g_weights.reshape(len(shards), senders, sizes.width)
-        g_weight_in, g_weight_rec = by_receivers(sums, sizes.size, sizes.channels)
+        sums = g_weights.reshape(len(shards), presynaptic, sizes.width)
+        g_weight_in, g_weight_rec = postsynaptic_major(sums, sizes.size, sizes.channels)
         return (
             None,
             torch.from_numpy(whole.g_x).view(layer.batch, sizes.steps, sizes.channels) if wants_x else None,

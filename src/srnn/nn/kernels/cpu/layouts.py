@@ -1,6 +1,6 @@
 """Loops that bring weights into the time loops' layouts, and their gradients back into torch's.
 
-torch keeps a row of weights for each receiver. The time loops add up rows of senders, and give the gradients so; ``multiply``
+torch stores weights postsynaptic-major. The time loops, and the gradients that they return, are presynaptic-major; ``multiply``
 wants a matrix cut into panels. All this is copied at every training step, which counts in small networks. So squares of as many
 rows as a vector has lanes are turned in registers, and memory is read and written by whole vectors.
 """

@@ -34,7 +34,7 @@ class PackedNetwork:
         self.streams = streams
         lanes = lanes_of(np.empty(0, self.dtype))
 
-        parts: list[Array] = []  # of ``numbers``, each a whole number of vectors long
+        parts: list[Array] = []  # of ``numbers``, each a multiple of the vector's length
         records = np.zeros((len(layers), stream.RECORD), np.int64)
         state_size = 0
 
@@ -44,10 +44,10 @@ class PackedNetwork:
             return start
 
         for layer, (neuron, coefficients), record in zip(layers, dynamics, records, strict=True):
-            size, senders = layer.weight_in.shape
+            size, presynaptic = layer.weight_in.shape
             width = size + -size % lanes
             record[stream.KIND] = self.neurons.index(type(neuron))
-            record[[stream.SENDERS, stream.SIZE, stream.WIDTH]] = senders, size, width
+            record[[stream.PRESYNAPTIC, stream.SIZE, stream.WIDTH]] = presynaptic, size, width
             record[stream.RECURRENT] = layer.weight_rec is not None
             rows = np.concatenate([matrix.T for matrix in layer.matrices()])
             record[stream.WEIGHTS] = place(np.pad(rows, ((0, 0), (0, width - size))).ravel())
@@ -61,16 +61,16 @@ class PackedNetwork:
         records[:, stream.WANTS] = Emitted.NOTHING
         records[-1, stream.WANTS] = Emitted[layers[-1].output.upper()]
 
-        most = int((records[:, stream.SENDERS] + records[:, stream.SIZE]).max()) + LIST_OVERRUN
+        capacity = int((records[:, stream.PRESYNAPTIC] + records[:, stream.SIZE]).max()) + LIST_OVERRUN
         header = np.zeros(stream.HEADER, np.int64)
         header[[stream.LAYERS, stream.SUBSTEPS, stream.STREAMS]] = len(layers), network.substeps, streams
         header[stream.STATE_SIZE] = state_size
-        header[stream.VALUES] = place(np.zeros(most + -most % lanes, self.dtype))
+        header[stream.VALUES] = place(np.zeros(capacity + -capacity % lanes, self.dtype))
         header[stream.SUMS] = place(np.zeros(records[:, stream.WIDTH].max(), self.dtype))
         header[stream.POOLED] = place(np.zeros(records[:, stream.WIDTH].max(), self.dtype))
         header[stream.FIRST_STATE] = place(np.zeros(streams * state_size, self.dtype))
         header[stream.EVENTS] = stream.HEADER + records.size
-        self.plan = np.concatenate([header, records.ravel(), np.zeros(most, np.int64)])
+        self.plan = np.concatenate([header, records.ravel(), np.zeros(capacity, np.int64)])
         self._records = records
         # From torch, which aligns to cache lines, so that vectors do not straddle two.
         self.numbers = torch.from_numpy(np.concatenate(parts)).clone().numpy()
@@ -105,14 +105,14 @@ class PackedNetwork:
 
     def state(self, which: Any) -> tuple[tuple[Tensor, ...], ...]:
         """A copy of the state of some streams (slice or numbers): a State a layer, of tensors (streams, size)."""
-        found = []
+        state = []
         for number, model in enumerate(self.models):
             size = self._records[number, stream.SIZE]
             variables, emitted = (part[which] for part in self._parts(number))
             rows = variables.transpose(2, 0, 1, 3).reshape(variables.shape[2], len(variables), -1)
             tensors = (torch.from_numpy(row[:, :size].copy()) for row in (*rows, emitted))
-            found.append(model.State._make(tensors))  # type: ignore[attr-defined]
-        return tuple(found)
+            state.append(model.State._make(tensors))  # type: ignore[attr-defined]
+        return tuple(state)
 
     def set_state(self, state: Sequence[Sequence[Tensor]], which: Any) -> None:
         """Overwrite the state of some streams (slice or numbers); shapes are the caller's care."""

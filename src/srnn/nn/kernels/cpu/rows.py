@@ -276,28 +276,28 @@ def multiply(
 
 
 @inlined
-def list_bits(word, offset, active, found):
-    """Append to active[found:] offset + the numbers of the set bits of a word; the new ``found``.
+def list_bits(word, offset, active, listed):
+    """Append to active[listed:] offset + the numbers of the set bits of a word; the new ``listed``.
 
     LIST_OVERRUN further elements of ``active`` are scratch: few bits are written as if they were so many, lest a branch depend on
     how many there are. A branch that the processor guesses wrong costs as much as adding a row.
     """
-    end = found + bit_count(word)
+    end = listed + bit_count(word)
     while True:
         for i in range(LIST_OVERRUN):
-            active[found + i] = offset + lowest_bit(word)
+            active[listed + i] = offset + lowest_bit(word)
             word &= word - np.uint64(1)
-        found += LIST_OVERRUN
-        if found >= end:
+        listed += LIST_OVERRUN
+        if listed >= end:
             return end
 
 
 @inlined
-def list_spikes(words, first, count, offset, active, found):
+def list_spikes(words, first, count, offset, active, listed):
     """``list_bits`` of words[first : first + count]."""
     for w in range(count):
-        found = list_bits(words[first + w], offset + 64 * w, active, found)
-    return found
+        listed = list_bits(words[first + w], offset + 64 * w, active, listed)
+    return listed
 
 
 @inlined

@@ -65,7 +65,7 @@ MASKS = {vector: Mask(vector.lanes) for vector in VECTORS.values()}
 def instruction(typing: Callable[..., Any]) -> Callable[..., Any]:
     """A function of compiled code whose body is LLVM instructions: Numba's ``intrinsic``.
 
-    What is decorated takes the typing context and the arguments' types; whole numbers written in the code come as literal types.
+    What is decorated takes the typing context and the arguments' types; integers written in the code come as literal types.
     """
     return intrinsic(prefer_literal=True)(typing)
 
@@ -176,7 +176,7 @@ _EXP2_DOUBLE = tuple(math.log(2.0) ** k / math.factorial(k) for k in range(14))
 
 
 def _exp(builder: Any, x: Any) -> Any:
-    """exp(x) = 2^n 2^f with n whole: the polynomial, and n added to the exponent bits.
+    """exp(x) = 2^n 2^f with n an integer: the polynomial, and n added to the exponent bits.
 
     Relative error below 2e-7 + 1e-8 |x| for float32 and 3e-16 + 1e-17 |x| for float64; saturates where the result would leave
     the range of normal numbers; NaN stays NaN.
@@ -188,7 +188,7 @@ def _exp(builder: Any, x: Any) -> Any:
         limit = constant(vector, bound)
         x = builder.select(builder.fcmp_ordered(symbol, x, limit), limit, x)
     log2_e = constant(vector, 1.0 / math.log(2.0))
-    # Added to a number below 2^22 (2^51), this one leaves no room for a fraction: the sum's last bits are the whole number.
+    # Added to a number below 2^22 (2^51), this one leaves no room for a fraction: the sum's last bits are the integer.
     magic = constant(vector, 1.5 * 2.0**23 if single else 1.5 * 2.0**52)
     shifted = fma(builder, x, log2_e, magic)
     whole = builder.fsub(shifted, magic)

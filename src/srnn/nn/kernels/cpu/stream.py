@@ -36,7 +36,7 @@ from .simd import INDEX, as_vector, constant, instruction, ir
 LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, HEADER = range(10)
 # A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent, what it writes to the output
 # (nothing but for the last), where its constants lie, and, from the start of a stream's state, its variables and what it emitted.
-KIND, SENDERS, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED, RECORD = range(12)
+KIND, PRESYNAPTIC, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED, RECORD = range(12)
 
 
 @instruction
@@ -51,61 +51,61 @@ def nonzero(typing: Any, vector: Any) -> Any:
 
 
 @inlined
-def list_events(senders, at, count, first, plan, numbers, found):
-    """Append the events among senders[at : at + count]: first + their indices, and their values; the new ``found``."""
-    lanes, events, values = lanes_of(senders), plan[EVENTS], plan[VALUES]
-    place = events + found
+def list_events(outputs, at, count, first, plan, numbers, listed):
+    """Append the events among outputs[at : at + count]: first + their indices, and their values; the new ``listed``."""
+    lanes, events, values = lanes_of(outputs), plan[EVENTS], plan[VALUES]
+    place = events + listed
     for w in range(0, count, 64):
         word = np.uint64(0)
         if count - w >= 64:
             for j in range(0, 64, lanes):
-                word |= nonzero(load(senders, at + w + j)) << np.uint64(j)
+                word |= nonzero(load(outputs, at + w + j)) << np.uint64(j)
         else:
             for j in range(0, count - w, lanes):
-                word |= nonzero(load_first(senders, at + w + j, count - w - j)) << np.uint64(j)
+                word |= nonzero(load_first(outputs, at + w + j, count - w - j)) << np.uint64(j)
         place = list_bits(word, first + w, plan, place)
-    for i in range(found, place - events):
-        numbers[values + i] = senders[at + plan[events + i] - first]
+    for i in range(listed, place - events):
+        numbers[values + i] = outputs[at + plan[events + i] - first]
     return place - events
 
 
 @inlined
-def list_spikes_of(words, at, count, first, plan, numbers, found):
+def list_spikes_of(words, at, count, first, plan, numbers, listed):
     """``list_events`` of ``count`` spike bits that begin at words[at]."""
     events, values = plan[EVENTS], plan[VALUES]
-    place = events + found
+    place = events + listed
     place = list_spikes(words, at, (count + 63) // 64, first, plan, place)
-    for i in range(found, place - events):
+    for i in range(listed, place - events):
         numbers[values + i] = 1
     return place - events
 
 
 @inlined
-def _add_events(numbers, start, sums, like, weights, width, plan, found):
+def _add_events(numbers, start, sums, like, weights, width, plan, listed):
     events, values = plan[EVENTS], plan[VALUES]
     panel = load_panel(numbers, start, like)
-    for i in range(found):
+    for i in range(listed):
         row = weights + plan[events + i] * width
         panel = add_outers(panel, numbers, values + i, 0, numbers, row, like, 1)
     store_panel(numbers, sums, panel)
 
 
 @inlined
-def sum_events(numbers, bias, weights, width, plan, found):
+def sum_events(numbers, bias, weights, width, plan, listed):
     """The current into every neuron, at plan[SUMS]: the bias and the events' rows, each times its event's value."""
     lanes, sums = lanes_of(numbers), plan[SUMS]
     column = 0
     while column + 8 * lanes <= width:
         like = zero_panel(numbers, 8)
-        _add_events(numbers, bias + column, sums + column, like, weights + column, width, plan, found)
+        _add_events(numbers, bias + column, sums + column, like, weights + column, width, plan, listed)
         column += 8 * lanes
     while column + 2 * lanes <= width:
         two = zero_panel(numbers, 2)
-        _add_events(numbers, bias + column, sums + column, two, weights + column, width, plan, found)
+        _add_events(numbers, bias + column, sums + column, two, weights + column, width, plan, listed)
         column += 2 * lanes
     while column < width:
         one = zero_panel(numbers, 1)
-        _add_events(numbers, bias + column, sums + column, one, weights + column, width, plan, found)
+        _add_events(numbers, bias + column, sums + column, one, weights + column, width, plan, listed)
         column += lanes
 
 
@@ -136,7 +136,7 @@ def update_neurons(
 
 
 # The functions made by the next three go into Numba's disk cache by value, with all that they name; they name no instructions,
-# for these are new objects in every process and would never be found again.
+# for these are new objects in every process and would never match.
 
 
 def make_update(neuron: type[Neuron]) -> Callable[..., None]:
@@ -196,7 +196,7 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str
     def advance(x, out, which, plan, numbers):
         """x (streams, T, inputs) and out (streams, T, outputs), flat; T follows from their lengths.
 
-        ``which``: numbers of the streams that go on; of the others neither state nor out is touched.
+        ``which``: numbers of the streams that advance; for the others neither state nor out is touched.
         """
         fingerprint  # noqa: B018
         last, substeps = HEADER + (plan[LAYERS] - 1) * RECORD, plan[SUBSTEPS]
@@ -210,18 +210,18 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str
                 for substep in range(substeps):
                     # Only the last substep goes as far as the readout.
                     for layer in range(HEADER, last + (substep == substeps - 1), RECORD):
-                        senders, own = plan[layer + SENDERS], state + plan[layer + EMITTED]
+                        presynaptic, own = plan[layer + PRESYNAPTIC], state + plan[layer + EMITTED]
                         if layer == HEADER:
-                            found = list_input(x, t * x_width, senders, 0, plan, numbers, 0)
+                            listed = list_input(x, t * x_width, presynaptic, 0, plan, numbers, 0)
                         else:
                             below = state + plan[layer - RECORD + EMITTED]
                             if layer == last and substeps > 1:
                                 below = plan[POOLED]
-                            found = list_events(numbers, below, senders, 0, plan, numbers, 0)
+                            listed = list_events(numbers, below, presynaptic, 0, plan, numbers, 0)
                         if plan[layer + RECURRENT]:
-                            found = list_events(numbers, own, plan[layer + SIZE], senders, plan, numbers, found)
+                            listed = list_events(numbers, own, plan[layer + SIZE], presynaptic, plan, numbers, listed)
                         bias, weights, width = plan[layer + BIAS], plan[layer + WEIGHTS], plan[layer + WIDTH]
-                        sum_events(numbers, bias, weights, width, plan, found)
+                        sum_events(numbers, bias, weights, width, plan, listed)
                         update(plan[layer + KIND], numbers, plan, layer, state, out, t * outputs)
                         if layer == last - RECORD and substeps > 1:
                             pool(numbers, plan[POOLED], own, width, substep, substeps)

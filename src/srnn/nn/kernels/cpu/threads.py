@@ -1,11 +1,11 @@
 """Threads for blocks of work, claimed one by one: torch's own where we can get at them, else threads that sleep when idle.
 
-Numba's own parallel loops would load a second OpenMP library beside torch's, and two pools of spinning workers fight for the
+Numba's own parallel loops would load a second OpenMP library next to torch's, and two pools of spinning workers fight for the
 same cores (a factor of ten, measured, on two cores). Threads of our own fare better, for they sleep; but torch's workers, when
-they have nothing to do, go on spinning for some milliseconds after each of torch's operations, on the cores that we want. So the
+they have nothing to do, keep spinning for some milliseconds after each of torch's operations, on the cores that we want. So the
 blocks are worked on by those very workers: compiled code without the GIL, called back from a parallel region of torch's OpenMP
-library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked children, whose parent's workers are
-gone, our own threads wait on a lock for work.
+library. Where that is not GNU's (macOS, Windows, conda with Intel's), and in forked children, which do not inherit their
+parent's workers, our own threads wait on a lock for work.
 
 As many threads take part as ``torch.get_num_threads()`` says at the time of the call, the calling one being one of them.
 """

@@ -12,8 +12,8 @@ from .rows import lanes_of
 
 Array = np.ndarray[Any, Any]
 
-SENDERS = 256
-"""Senders whose weight gradients one thread adds up over the shards before it takes the next ones."""
+PRESYNAPTIC = 256
+"""Presynaptic neurons whose weight gradients one thread adds up over the shards before it takes the next ones."""
 
 FEW = 1 << 16
 """Numbers that are added up sooner than another thread is called to help."""
@@ -24,11 +24,11 @@ def padded_width(columns: int, like: Array) -> int:
     return columns + -columns % lanes_of(like)
 
 
-def by_senders(*matrices: Array) -> Array:
-    """A row for each sender, padded with zeros to whole vectors, flat: from matrices (H, senders) of the same receivers."""
+def presynaptic_major(*matrices: Array) -> Array:
+    """Weights presynaptic-major, flat, each row padded with zeros to whole vectors; from matrices (H, presynaptic) with one H."""
     size, width = len(matrices[0]), padded_width(len(matrices[0]), matrices[0])
-    senders = sum(matrix.shape[1] for matrix in matrices)
-    rows = (buffers.empty if width == size else buffers.zeros)(senders * width, matrices[0].dtype)
+    presynaptic = sum(matrix.shape[1] for matrix in matrices)
+    rows = (buffers.empty if width == size else buffers.zeros)(presynaptic * width, matrices[0].dtype)
     at = 0
     for matrix in matrices:
         count = matrix.shape[1]
@@ -65,24 +65,35 @@ def packed_transposed(matrix: Array) -> Array:
     return result
 
 
-def by_receivers(g_weights: Array, size: int, inputs: int) -> tuple[Array, Array]:
-    """Gradients of input (H, I) and recurrent weights (H, senders - I) from the shards' sums (shards, senders, width).
+def postsynaptic_major(g_weights: Array, size: int, inputs: int) -> tuple[Array, Array]:
+    """Gradients of input (H, I) and recurrent weights (H, presynaptic - I) from the shards' sums (shards, presynaptic, width).
 
-    Contiguous, so that autograd takes them as they are; some senders at a time, so that all threads have something to do.
+    Contiguous, so that autograd takes them as they are; some rows at a time, so that all threads have work.
     """
-    shards, senders, width = g_weights.shape
-    found = [np.empty((size, count), g_weights.dtype) for count in (inputs, senders - inputs)]
-    edges = sorted({0, inputs, senders, *range(0, senders, SENDERS)})
+    shards, presynaptic, width = g_weights.shape
+    gradients = [np.empty((size, count), g_weights.dtype) for count in (inputs, presynaptic - inputs)]
+    edges = sorted({0, inputs, presynaptic, *range(0, presynaptic, PRESYNAPTIC)})
     turn, sums = turn_loop(), g_weights.reshape(-1)
 
     def work(part: int) -> None:
         first, last = edges[part], edges[part + 1]
-        out, at = (found[1], first - inputs) if first >= inputs else (found[0], first)
-        turn(out.reshape(-1), at, out.shape[1], sums, first * width, width, senders * width, shards, last - first, size)
+        out, at = (gradients[1], first - inputs) if first >= inputs else (gradients[0], first)
+        turn(
+            out.reshape(-1),
+            at,
+            out.shape[1],
+            sums,
+            first * width,
+            width,
+            presynaptic * width,
+            shards,
+            last - first,
+            size,
+        )
 
     if g_weights.size <= FEW:
         for part in range(len(edges) - 1):
             work(part)
     else:
         threads.for_each(work, len(edges) - 1)
-    return found[0], found[1]
+    return gradients[0], gradients[1]
