@@ -88,13 +88,13 @@ def test_fetch_verify_prepare(
     code, out, err = run(capsys, "verify", "shd")
     assert code == 1 and "wrong" in out and "srnn data fetch shd" in err
     code, out, err = run(capsys, "prepare", "shd")  # a sound archive, but not the one that is known
-    assert code == 2 and "its checksum is another" in err and err.count("\n") == 1
+    assert code == 2 and "its checksum differs" in err and err.count("\n") == 1
     assert (tmp_path / "data" / "shd" / "shd_train.h5").stat().st_size > 100
     (tmp_path / "data" / "shd" / "shd_train.h5.zip").unlink()
     assert run(capsys, "verify", "shd")[0] == 0
     (tmp_path / "data" / "shd" / "shd_train.h5").write_bytes(b"junk")
     code, out, err = run(capsys, "verify", "shd")
-    assert code == 1 and "wrong     shd_train.h5 (it is not as it was" in out and "srnn data fetch shd" in err
+    assert code == 1 and "wrong     shd_train.h5 (it was changed after" in out and "srnn data fetch shd" in err
 
 
 def test_events_without_their_archives_are_opened(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_archives_may_be_deleted_once_they_are_unpacked(capsys: pytest.CaptureFi
     (archive.parent / "recordings" / "7_theo_10.wav").unlink()
     code, out, err = run(capsys, "verify", "fsdd", *where)
     assert code == 1 and out.splitlines()[:2] == [
-        "missing   recordings/7_theo_10.wav", "wrong     recordings/3_george_10.wav (it is not as it was unpacked)",
+        "missing   recordings/7_theo_10.wav", "wrong     recordings/3_george_10.wav (it was changed after it was unpacked)",
     ]  # fmt: skip
     for note in (archive.parent / ".cache").glob("*.unpacked"):
         note.unlink()  # the cache may be deleted at any time; then the sound itself tells

@@ -93,7 +93,7 @@ def test_another_rate_is_resampled_or_refused(tmp_path: Path) -> None:
     assert rate == 16000 and len(read) == 8000
     wanted = tone(0.5, rate=16000) / 32768
     assert np.corrcoef(read, wanted)[0, 1] > 0.99
-    with pytest.raises(SrnnError, match=r"a\.wav has 8000 samples a second; 16000 are expected"):
+    with pytest.raises(SrnnError, match=r"a\.wav has 8000 samples per second; expected 16000"):
         read_audio(path, 16000, resample=False)
 
 
@@ -110,7 +110,7 @@ NAN = np.array([0, np.nan, 1], np.float32).tobytes()
     [
         (b"", "empty"),
         (riff(b""), "no samples"),
-        (b"hello, world", "no sound file of a known format"),
+        (b"hello, world", "not a sound file of a known format"),
         (riff(tone(0.01).tobytes())[:-10], "cut off"),
         (riff(tone(0.01).tobytes())[:30], "damaged"),
         (riff(tone(0.01).tobytes())[:20], "damaged"),

@@ -90,10 +90,10 @@ def test_nothing_asked_nothing_done():
 @pytest.mark.parametrize(
     ("settings", "values", "words"),
     [
-        ({"drop": 0.5}, True, "drop is for inputs that are events"),
-        ({"channel_mask": 2}, False, "channel_mask is for inputs that are values"),
-        ({"channel_shift": 7}, False, "channel_shift is 7, more than the 6"),
-        ({"time_shift": 20}, True, "time_shift is 20, more than the 19"),
+        ({"drop": 0.5}, True, "drop applies only to inputs that are events"),
+        ({"channel_mask": 2}, False, "channel_mask applies only to inputs that are values"),
+        ({"channel_shift": 7}, False, "channel_shift is 7, but these inputs allow at most 6"),
+        ({"time_shift": 20}, True, "time_shift is 20, but these inputs allow at most 19"),
     ],
 )
 def test_settings_that_do_not_fit(settings, values, words):

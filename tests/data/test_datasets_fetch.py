@@ -71,7 +71,7 @@ def test_a_server_without_ranges_sends_all_again(server: Server, tmp_path: Path)
 
 def test_without_a_length_the_checksum_decides(server: Server, tmp_path: Path) -> None:
     server.lengths, server.breaks = False, [1000]
-    with pytest.raises(SrnnError, match="sent something else"):
+    with pytest.raises(SrnnError, match="sent something other"):
         get(server, tmp_path / "file.bin")
     assert os.listdir(tmp_path) == []
     get(server, tmp_path / "file.bin")
@@ -86,7 +86,7 @@ def test_a_whole_part_is_taken(server: Server, tmp_path: Path) -> None:
 
 def test_a_wrong_part_is_dropped(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.bin.part").write_bytes(b"x" * 1000)
-    with pytest.raises(SrnnError, match=r"sent something else than file\.bin .its checksum is another.; fetch again"):
+    with pytest.raises(SrnnError, match=r"sent something other than file\.bin .its checksum differs.; fetch again"):
         get(server, tmp_path / "file.bin")
     assert os.listdir(tmp_path) == []
 
@@ -95,7 +95,7 @@ def test_a_wrong_part_is_dropped(server: Server, tmp_path: Path) -> None:
 def test_wrong_bytes_never_get_the_name(server: Server, tmp_path: Path, content: bytes) -> None:
     server.files["/a/file.bin"] = content
     for file in (FILE, DataFile("file.bin", bytes=len(CONTENT))):
-        with pytest.raises(SrnnError, match="sent something else") as error:
+        with pytest.raises(SrnnError, match="sent something other") as error:
             get(server, tmp_path / "file.bin", file)
         assert "\n" not in str(error.value) and os.listdir(tmp_path) == []
 
@@ -106,7 +106,7 @@ def test_servers_that_are_busy_are_asked_again(server: Server, tmp_path: Path) -
     assert (tmp_path / "file.bin").is_file()
 
 
-@pytest.mark.parametrize(("code", "words"), [(404, "there is no such file"), (403, "it answered 403")])
+@pytest.mark.parametrize(("code", "words"), [(404, "the server has no such file"), (403, "it answered 403")])
 def test_what_cannot_be_had_is_one_line(server: Server, tmp_path: Path, code: int, words: str) -> None:
     server.codes = [code]
     with pytest.raises(SrnnError, match=f"{words}.*--mirror") as error:
@@ -118,7 +118,7 @@ def test_what_cannot_be_had_is_one_line(server: Server, tmp_path: Path, code: in
     ("url", "words"),
     [
         ("http://127.0.0.1:9/file", "cannot be reached"),
-        ("nonsense", "no address"),
+        ("nonsense", "not a valid URL"),
         ("gopher://a/b", "cannot be reached"),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_body_without_an_end_is_not_written_on_and_on(
     server.endless, server.lengths = True, False
     monkeypatch.setattr(fetching, "MOST", 2**23)
     for file in (FILE, DataFile("file.bin"), DataFile("file.bin", bytes=len(CONTENT))):
-        with pytest.raises(SrnnError, match="sent something else"):
+        with pytest.raises(SrnnError, match="sent something other"):
             get(server, tmp_path / "file.bin", file)
         assert os.listdir(tmp_path) == []
 
@@ -308,6 +308,6 @@ def test_nobody_leads_away_from_encryption(tmp_path: Path, monkeypatch: pytest.M
         status, url, headers = 200, "http://elsewhere/file", dict[str, str]()
 
     monkeypatch.setattr(fetching.urllib.request, "urlopen", lambda *_, **__: Answer(CONTENT))
-    with pytest.raises(SrnnError, match="leads to http://elsewhere/file, without encryption"):
+    with pytest.raises(SrnnError, match="leads to http://elsewhere/file, which is not encrypted"):
         download("https://somewhere/file", tmp_path / "file.bin", FILE)
     assert os.listdir(tmp_path) == []

@@ -99,7 +99,7 @@ def test_a_cut_file_is_one_line(folder: Path, cut: int, packed: bool, name: str)
         path.with_suffix("").write_bytes(gzip.decompress(content)[:cut])
     with pytest.raises(SrnnError, match=name) as error:
         SequentialMNISTTask(1, 1).load("train", folder)
-    assert "\n" not in str(error.value) and "download it anew" in str(error.value)
+    assert "\n" not in str(error.value) and "download it again" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_a_cut_file_is_one_line(folder: Path, cut: int, packed: bool, name: str)
         (IMAGES, np.zeros((0, 28, 28)), "is empty"),
         (IMAGES, np.zeros((30, 28, 27)), r"\(28, 27\) pixels"),
         (IMAGES, np.zeros((29, 28, 28)), "29 images, but .* 30 labels"),
-        (IMAGES, np.zeros(30), "no IDX file of images"),
-        (LABELS, np.zeros((30, 28, 28)), "no IDX file of labels"),
+        (IMAGES, np.zeros(30), "not an IDX file of images"),
+        (LABELS, np.zeros((30, 28, 28)), "not an IDX file of labels"),
         (LABELS, np.full(30, 10), "labels must be 0 to 9"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_wrong_file_is_one_line(folder: Path, name: str, array: np.ndarray, me
 def test_too_long_is_wrong_too(folder: Path) -> None:
     path = folder / "mnist" / f"{LABELS}.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b"x"))
-    with pytest.raises(SrnnError, match="should hold"):
+    with pytest.raises(SrnnError, match="should contain"):
         SequentialMNISTTask(1, 0).load("train", folder)
 
 
@@ -134,7 +134,7 @@ def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"validation_size": 30}, "holds 30 images in all"),
+        ({"validation_size": 30}, "contains 30 images in all"),
         ({"validation_size": -1}, "validation_size"),
         ({"window": 785}, "window"),
         ({"window": 0}, "window"),
@@ -175,7 +175,7 @@ def test_the_real_files(data_dir: Path, name: str, window: int) -> None:
 def test_sizes_that_wrap_in_64_bits_are_refused(folder: Path, shape: tuple[int, ...]) -> None:
     content = struct.pack(">I3I", 0x803, *shape)
     (folder / "mnist" / f"{IMAGES}.gz").write_bytes(gzip.compress(content))
-    with pytest.raises(SrnnError, match="should hold"):
+    with pytest.raises(SrnnError, match="should contain"):
         SequentialMNISTTask(1, 0).load("train", folder)
 
 

@@ -147,7 +147,7 @@ def test_who_is_held_out_can_be_said(folder: Path) -> None:
     task = create_task("shd", validation_speakers=[7], pool=5, bin_ms=10, steps=100)
     assert task.inputs == 140 and task.step_ms == 10 and task == create_task("shd", **vars(task))
     assert task.load("validation", folder).x.shape == (4, 100, 140)
-    for speakers, message in (([4], "no speaker 4"), ([], "nobody is held out"), (SPEAKERS, "leaves nobody")):
+    for speakers, message in (([4], "no speaker 4"), ([], "no speaker is held out"), (SPEAKERS, "leaves no speaker")):
         with pytest.raises(SrnnError, match=message):
             SHDTask(validation_speakers=speakers).load("validation", folder)
     for bad in ("0", [1.5], 3):
@@ -256,9 +256,9 @@ def test_several_processes_at_once(folder: Path) -> None:
         ([([0.1, 0.2], [7])], [0], r"recording 0: there are \(2,\) times for \(1,\) units"),
         ([([0.1], [7])], [20], "labels from 20 to 20; they should be 0 to 19"),
         ([([0.1], [7])], [-1], "labels from -1"),
-        ([([0.1], [7])], [0.5], "'labels' should be whole numbers"),
+        ([([0.1], [7])], [0.5], "'labels' should be integers"),
         ([([0.1], [7])], [0, 1], "has 2 labels, but 'spikes/times' has the shape"),
-        ([], np.zeros(0, np.int64), "holds no recordings"),
+        ([], np.zeros(0, np.int64), "contains no recordings"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, events: Any, labels: Any, message: str) -> None:
@@ -315,7 +315,7 @@ def test_missing_and_packed_files_say_what_to_do(tmp_path: Path) -> None:
         SHDTask().load("train", tmp_path)
     (tmp_path / "ssc").mkdir()
     (tmp_path / "ssc" / "ssc_valid.h5.gz").write_bytes(b"x")
-    with pytest.raises(SrnnError, match="still packed; unpack it: srnn data prepare ssc"):
+    with pytest.raises(SrnnError, match="still compressed; unpack it: srnn data prepare ssc"):
         SSCTask().load("validation", tmp_path)
 
 

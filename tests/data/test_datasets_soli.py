@@ -102,7 +102,7 @@ def test_bad_options_are_one_line(options: dict[str, Any], word: str) -> None:
 
 @pytest.mark.parametrize(
     ("subjects", "message"),
-    [([3], "no subject 3"), ([], "nobody is held out"), ([2, 8, 13], "leaves nobody to train on")],
+    [([3], "no subject 3"), ([], "no subject is held out"), ([2, 8, 13], "leaves no subject to train on")],
 )
 def test_bad_subjects_are_one_line(folder: Path, subjects: list[int], message: str) -> None:
     with pytest.raises(SrnnError, match=message):

@@ -168,7 +168,7 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
     bad = folder / "yes" / next(c.name for c in list_clips("test", root, SpeechCommandsTask()) if "yes/" in c.name)[4:]
     content = bad.read_bytes()
     bad.unlink()
-    refuses(f"lacks 1 recordings that testing_list.txt names, such as yes/{bad.name}")
+    refuses(f"lacks 1 recordings that testing_list.txt lists, such as yes/{bad.name}")
     bad.write_bytes(content[:-100])
     refuses(f"{bad.name}.*cut off")
     bad.write_bytes(b"")
@@ -177,10 +177,10 @@ def test_what_is_wrong_is_one_line(root: Path) -> None:
     listed = (folder / "validation_list.txt").read_text()
     (folder / "validation_list.txt").unlink()
     (folder / "validation_list.txt").write_text(f"{listed}yes/{bad.name}\n")
-    refuses("in the validation list and in the test list")
+    refuses("in both the validation list and the test list")
     shutil.rmtree(folder / "_background_noise_")
     (folder / "validation_list.txt").unlink()
-    refuses("_background_noise_ holds no sound")
+    refuses("_background_noise_ contains no sound")
     shutil.rmtree(folder / "wow")
     refuses("lacks 1 of its 35 words, such as 'wow'", classes=35)
 
@@ -299,12 +299,12 @@ def test_phones(mini: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "no list of phones"),
-        ("[1]", "no list of phones"),
+        ("{", "not a list of phones"),
+        ("[1]", "not a list of phones"),
         ({"labels": {"a": [["QQ", 0, 4]]}}, "unknown phone 'QQ'"),
         ({"labels": {"a": [["B", 0, 4], ["D", 3, 4]]}}, "overlap or are empty at frame 3"),
         ({"labels": {"a": [["B", 0, 0]]}}, "empty at frame 0"),
-        ({"labels": {"a": [["B", "x", 0]]}}, "no list of phones"),
+        ({"labels": {"a": [["B", "x", 0]]}}, "not a list of phones"),
     ],
 )
 def test_bad_phones_are_one_line(tmp_path: Path, content: object, words: str) -> None:

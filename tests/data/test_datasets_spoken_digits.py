@@ -63,7 +63,10 @@ def test_features_can_be_chosen(root: Path) -> None:
         ({"splitting": "random"}, "splitting cannot be 'random'"),
         ({"splitting": "speaker", "test_speaker": "jakson"}, "Did you mean 'jackson'"),
         ({"splitting": "speaker", "validation_speaker": "bob"}, "validation_speaker cannot be 'bob'"),
-        ({"splitting": "speaker", "test_speaker": "theo", "validation_speaker": "theo"}, "testing and for validation"),
+        (
+            {"splitting": "speaker", "test_speaker": "theo", "validation_speaker": "theo"},
+            "for both testing and validation",
+        ),
         ({"test_speaker": "theo"}, "only with splitting 'speaker'"),
     ],
 )

@@ -115,7 +115,7 @@ def test_what_is_missing_is_one_line(root: Path, tmp_path: Path) -> None:
         TIMITTask().load("train", tmp_path / "nowhere")
     speaker = next((root / "timit" / "TEST").glob("DR*/MDAB0"))
     (speaker / "SI648.PHN").unlink()
-    with pytest.raises(SrnnError, match=r"SI648\.WAV has no phones beside it \(SI648\.PHN\)"):
+    with pytest.raises(SrnnError, match=r"SI648\.WAV has no phones next to it \(SI648\.PHN\)"):
         TIMITTask().load("test", root)
     speaker.rename(speaker.with_name("MXXX0"))
     with pytest.raises(SrnnError, match="lacks 1 of the 24 test speakers in its test folder, such as MDAB0"):
@@ -132,11 +132,11 @@ def test_a_damaged_sentence_is_named(root: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "holds no phones"),
+        ("", "contains no phones"),
         ("0 100\n", "line 1: should be 'first_sample end_sample phone'"),
         ("0 x h#\n", "line 1"),
         ("-1 5 h#\n", "line 1"),
-        ("0 100 h#\n100 200 zz\n", "line 2: 'zz' is none of TIMIT's 61 phones"),
+        ("0 100 h#\n100 200 zz\n", "line 2: 'zz' is not one of TIMIT's 61 phones"),
         ("0 100 h#\n50 200 sh\n", "line 2: the phone from 50 to 200 is empty or overlaps"),
         ("0 0 h#\n", "is empty or overlaps"),
         ("0 100 h\xe9\n", "cannot be read"),

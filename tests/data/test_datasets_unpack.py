@@ -90,7 +90,7 @@ def test_damaged_archives_are_one_line_and_leave_nothing_half(tmp_path: Path, na
 
 def test_other_files_are_no_archives(tmp_path: Path) -> None:
     (tmp_path / "a.rar").write_bytes(b"x")
-    with pytest.raises(SrnnError, match=r"is no \.zip"):
+    with pytest.raises(SrnnError, match=r"is not a \.zip"):
         unpack(tmp_path / "a.rar", tmp_path)
 
 
@@ -116,7 +116,9 @@ def test_a_disk_without_room_is_not_begun_to_be_filled(tmp_path: Path, monkeypat
         if free == 5:
             assert unpack(tmp_path / "a.zip", tmp_path / "in")
         else:
-            with pytest.raises(SrnnError, match=r"The disk is full: .*a\.zip has 5 bytes unpacked, and 4 are free"):
+            with pytest.raises(
+                SrnnError, match=r"The disk is full: .*a\.zip needs 5 bytes unpacked, but only 4 are free"
+            ):
                 unpack(tmp_path / "a.zip", tmp_path / "in")
 
 
@@ -221,8 +223,8 @@ def test_binary_sizes_and_extended_headers(tmp_path: Path) -> None:
         (tar_member("a", kind=b"S"), "sparse file"),
         (END, "it is empty"),
         (tar_member("dev", b"", b"3") + tar_member("fifo", b"", b"6") + END, "is empty"),
-        (tar_member("a") + tar_member("a") + END, "holds the name 'a' twice"),
-        (tar_member("a") + tar_member("./a") + END, "holds the name './a' twice"),
+        (tar_member("a") + tar_member("a") + END, "contains the name 'a' twice"),
+        (tar_member("a") + tar_member("./a") + END, "contains the name './a' twice"),
         (tar_member("a") + tar_member("a/b") + END, "could not be unpacked"),
         (tar_member("in/.cache/a.zip.unpacked") + END, "which no data set's file has"),
         (tar_member("a\nb") + END, "which no data set's file has"),

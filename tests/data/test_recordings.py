@@ -68,8 +68,8 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
     ("name", "text", "message"),
     [
         ("a.csv", "1,2\n3\n", "a.csv, line 2, has 1 channel; this network reads 2"),
-        ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is no row of numbers"),
-        ("a.csv", "1,2\n3,\n", "a.csv, line 2: '3,' is no row of numbers"),
+        ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
+        ("a.csv", "1,2\n3,\n", "a.csv, line 2: '3,' is not a row of numbers"),
         ("a.csv", "1,2\n3,nan\n", r"a.csv: sample 1 is not finite in channel 1"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),

@@ -114,8 +114,8 @@ def test_labels_from_folders(recordings: Path, tmp_path: Path) -> None:
     [
         ("{word}_{index}", "each once"),
         ("{label}{label}", "each once"),
-        ("{index}", "reads nothing"),
-        ("{label}-{index}", "fit"),
+        ("{index}", "extracts nothing"),
+        ("{label}-{index}", "does not match"),
     ],
 )
 def test_bad_patterns_are_one_line(recordings: Path, pattern: str, word: str) -> None:
@@ -177,10 +177,10 @@ def test_a_misnamed_clip_is_left_out_when_asked(
         (tmp_path / name).write_bytes((recordings / "2_ann_0.wav").read_bytes())
     out = tmp_path / "o.h5"
     words = ["encode", "cochlea", str(tmp_path), "--pattern", "{label}_{speaker}_{index}", "--out", str(out)]
-    assert main(words) == 2 and "odd.wav does not fit the pattern" in capsys.readouterr().err and not out.exists()
+    assert main(words) == 2 and "odd.wav does not match the pattern" in capsys.readouterr().err and not out.exists()
     assert main([*words, "--places", "40", "--leave-out-bad", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["clips"] == 1 and "odd.wav does not fit" in report["left_out"][0]
+    assert report["clips"] == 1 and "odd.wav does not match" in report["left_out"][0]
     (tmp_path / "2_ann_0.wav").unlink()
     assert main([*words, "--leave-out-bad"]) == 2 and "odd.wav" in capsys.readouterr().err
 

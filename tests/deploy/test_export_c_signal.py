@@ -28,7 +28,7 @@ from support.signals import two_leads
 
 torch.set_num_threads(1)
 STD = (171.3, 95.7)
-"""Of the leads; no change of whole numbers is exactly a threshold, where float64 and exact arithmetic may part."""
+"""Of the leads; no change of integers is exactly a threshold, where float64 and exact arithmetic may part."""
 Format = Literal["float32", "int8"]
 
 
@@ -63,7 +63,7 @@ def from_signal(program: Program, signal: np.ndarray, std: tuple[float, ...] = S
 @pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_c_on_a_raw_signal_is_the_stream(format: Format, rule: Any, compiler: str, tmp_path: Path) -> None:
-    """Scaled, smoothed, crossed and classified: from whole numbers of a converter to the scores of every step."""
+    """Scaled, smoothed, crossed and classified: from integers of a converter to the scores of every step."""
     encoder = CrossingPath(LevelCrossing(rule, 0.1, 0.07), 2, smoothing=7)
     plan, model = heart(encoder, format, tmp_path / "c")
     program = build(tmp_path / "c", plan, compiler, *SANITIZED)

@@ -227,7 +227,9 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 
     make_run(tmp_path / "run", *SPOKEN)
-    with pytest.raises(SrnnError, match=r"has no statistics of its training data, and to make them the data are needed once"):
+    with pytest.raises(
+        SrnnError, match=r"has no statistics of its training data, and to make them the data are needed once"
+    ):
         Decoder.from_run(tmp_path / "run", data_dir=tmp_path)
     calls = []
 

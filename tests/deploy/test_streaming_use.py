@@ -68,9 +68,9 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: s.push(Spikes.from_dense(torch.zeros(1, 4, 6))), r"got \(1, 4, 6\)"),
         (lambda s: s.push_events([5]), "between 0 and 4"),
         (lambda s: s.push_events([-1]), "between 0 and 4"),
-        (lambda s: s.push_events([0.5]), "whole numbers"),
-        (lambda s: s.push_events([[1, 2]]), "whole numbers"),
-        (lambda s: s.push_events([True]), "whole numbers"),
+        (lambda s: s.push_events([0.5]), "integers"),
+        (lambda s: s.push_events([[1, 2]]), "integers"),
+        (lambda s: s.push_events([True]), "integers"),
         (lambda s: s.push(np.zeros(5), active=[True, False]), "1 booleans"),
         (lambda s: s.get_state(1), "numbered from 0 to 0"),
         (lambda s: s.set_state(-1, s.state), "numbered from 0 to 0"),
@@ -80,8 +80,8 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: setattr(s, "state", Stream(make(), streams=2).state), r"\(1, 37\)"),
         (lambda s: Stream(s), "needs a spiking network .SRNN., not a Stream"),
         (lambda s: Stream(SRNN(5, [3], 2, bidirectional=True)), "needs the whole sequence"),
-        (lambda s: Stream(make(), streams=0), "positive whole number"),
-        (lambda s: Stream(make(), streams=2.0), "positive whole number"),  # type: ignore[arg-type]
+        (lambda s: Stream(make(), streams=0), "positive integer"),
+        (lambda s: Stream(make(), streams=2.0), "positive integer"),  # type: ignore[arg-type]
     ],
 )
 def test_mistakes_are_one_clear_line_and_change_nothing(bad: Any, message: str) -> None:

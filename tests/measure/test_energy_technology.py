@@ -40,7 +40,7 @@ def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
         (GOOD + "[mac]\npj = -1", "mac.pj must be a number"),
         (GOOD + "[mac]\npj = nan", "mac.pj must be a number"),
         (GOOD + "[mac]\npj = true", "mac.pj must be a number"),
-        (GOOD + "word_bits = 0", "whole number of bits"),
+        (GOOD + "word_bits = 0", "integer of bits"),
         (GOOD + 'weights = "moon"', "on_chip"),
         (GOOD + "[on_chip]\nbytes = [1, 2]", "must rise"),
         (GOOD + "[on_chip]\nbytes = [3, 2, 1]", "must rise"),

@@ -119,9 +119,7 @@ def cut_and_resumed(
     training.train(recipe, folder / "cut", task=TinyTask(), resume=True)
     found = {}
     for which in ("best", "last"):
-        ours, theirs = (
-            read_checkpoint(getattr(Run.open(folder / name), which)).tensors for name in ("whole", "cut")
-        )
+        ours, theirs = (read_checkpoint(getattr(Run.open(folder / name), which)).tensors for name in ("whole", "cut"))
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
         found[which] = ours
     return found

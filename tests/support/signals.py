@@ -6,7 +6,7 @@ import numpy as np
 
 
 def two_leads(samples: int, seed: int = 0) -> np.ndarray:
-    """Something like an ECG from a 12-bit converter: beats, a drift, noise; whole numbers with an offset. (samples, 2)."""
+    """Something like an ECG from a 12-bit converter: beats, a drift, noise; integers with an offset. (samples, 2)."""
     rng, t = np.random.default_rng(seed), np.arange(samples)
     beats = np.exp(-(((t % 210) - 100) ** 2) / 18.0) * 900 - np.exp(-(((t % 210) - 108) ** 2) / 30.0) * 300
     beats += np.exp(-(((t % 210) - 170) ** 2) / 400.0) * 180

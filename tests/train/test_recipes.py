@@ -173,7 +173,7 @@ def test_scientific_notation_is_a_number_everywhere() -> None:
         (["--loss.rate.weight", "1"], "'loss.rate' has a weight"),
         (["--training", "5"], "'training' is a section"),
         (["--training.epochs"], "needs a value"),
-        (["epochs"], "is no recipe setting"),
+        (["epochs"], "is not a recipe setting"),
         (["--training.epochs.more", "1"], "has no inner settings"),
         (["--training.epochs", "{"], "not valid YAML"),
     ],

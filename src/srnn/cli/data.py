@@ -171,7 +171,7 @@ def _remedy(data_set: DataSet, folder: Path, bad: set[str]) -> str:
         return data_set.how_to_get.format(folder=folder)
     archives = {file.name for file in data_set.files if data_set.unpack}
     if not bad & archives and any((folder / name).is_file() for name in archives):
-        return f"unpack it anew: srnn data prepare {data_set.name} --force"
+        return f"unpack it again: srnn data prepare {data_set.name} --force"
     return f"fetch it: srnn data fetch {data_set.name}"
 
 
@@ -190,7 +190,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     for path in unpacked if not arguments.json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
-        raise SrnnError(f"Nothing of {data_set.name} is in {folder}: get it by 'srnn data fetch {data_set.name}'.")
+        raise SrnnError(f"Nothing of {data_set.name} is in {folder}: get it with 'srnn data fetch {data_set.name}'.")
     splits, skipped = [], []
     for use in data_set.uses:
         how = use.missing(resolve_data_dir(arguments.data_dir))
@@ -223,6 +223,6 @@ def _check_archive(data_set: DataSet, archive: Path) -> None:
     for file in data_set.files:
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
-                f"{archive} is not unpacked, it is not what it should be ({report.note}): get it by 'srnn data fetch "
+                f"{archive} is not unpacked, it is not what it should be ({report.note}): get it with 'srnn data fetch "
                 f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
             )

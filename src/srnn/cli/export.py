@@ -8,7 +8,7 @@ from .options import Command, add_parts
 
 DESCRIPTION = """\
   srnn export c runs/digits-s0-20260101-120000 --out digits_c      C99 for a device
-  srnn export c RUN --out DIR --format int8                        the same in whole numbers only
+  srnn export c RUN --out DIR --format int8                        the same in integers only
 
 'srnn export FORM --help' says what a form can do.
 """

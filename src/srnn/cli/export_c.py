@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="prefix of files, functions and types (default: the task's name); another one for each network of a program",
     )
     parser.add_argument(
-        "--inputs", metavar="R", help="int8: 'spikes' for whole numbers up to 127, or the largest analog input"
+        "--inputs", metavar="R", help="int8: 'spikes' for integers up to 127, or the largest analog input"
     )
     parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
 

@@ -1,4 +1,4 @@
-"""How training sequences are changed: the settings of ``augmentation``. Apart from it, for a recipe is read without torch."""
+"""The settings of ``augmentation``. A file of its own, so that recipes are read without torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AugmentConfig:
     channel_shift: int = 0
     """Events only: up to so many channels, up or down."""
     drop: float = 0.0
-    """Events only: up to this share of the events is left out."""
+    """Events only: up to this fraction of the events is dropped."""
     channel_mask: int = 0
     """Values only: twice, up to so many neighbouring channels are set to zero."""
     time_mask: int = 0
@@ -32,5 +32,5 @@ class AugmentConfig:
 
     @property
     def active(self) -> bool:
-        """Whether anything is changed at all."""
+        """Whether any augmentation is enabled."""
         return any(getattr(self, item.name) for item in fields(self))

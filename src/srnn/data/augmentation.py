@@ -1,8 +1,8 @@
-"""Training sequences, changed at random, so that a network learns what changes and what stays: only ever the training split.
+"""Augmentation: random changes of training sequences, which their classes should not depend on. Never of other splits.
 
-Two kinds, because a moved event is still one event, and an averaged one is none:
+Two kinds, because a moved event is still one event, but an interpolated one is not:
 
-    events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are left out
+    events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are dropped
     values         the whole sequence moves in time; neighbouring channels, or neighbouring steps, are set to zero
 
 Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it.
@@ -27,16 +27,16 @@ Labels = npt.NDArray[np.int64]
 
 
 def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[int]) -> Batch:
-    """A changed copy of a batch; the batch itself where ``config`` asks for nothing.
+    """An augmented copy of a batch; the batch itself where ``config`` enables nothing.
 
     Args:
         batch: x (B, T, C), y (B,) or (B, T). Steps that get no content from the original become zero, and lose their label.
-        config: what may happen, and how far.
+        config: the changes, and their ranges.
         blocks: groups of as many channels each that belong together, such as features and their derivatives: a masked
             channel is masked in all.
         seeds: one a sequence, of every random choice.
 
-    Raises SrnnError where the config does not fit the inputs: events asked for, values given, or the reverse.
+    Raises SrnnError where the config does not fit the inputs: events asked for, values given, or vice versa.
     """
     if not config.active:
         return batch
@@ -56,17 +56,19 @@ def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[in
 
 
 def _check(config: AugmentConfig, events: bool, blocks: int, shape: tuple[int, ...]) -> None:
-    """SrnnError where a setting means nothing for the inputs, or is too large for them."""
+    """SrnnError where a setting has no effect on the inputs, or is too large for them."""
     idle = ("channel_mask", "time_mask") if events else ("stretch", "channel_shift", "drop")
     for name in idle:
         if getattr(config, name):
             kind, other = ("events", "values") if events else ("values", "events")
-            raise SrnnError(f"training.augment.{name} is for inputs that are {other}, and these are {kind}; remove it.")
+            raise SrnnError(
+                f"training.augment.{name} applies only to inputs that are {other}, but these are {kind}; remove it."
+            )
     width = shape[2] // blocks
     for name, room in (("channel_mask", width), ("channel_shift", shape[2] - 1), ("time_shift", shape[1] - 1)):
         if getattr(config, name) > room:
             raise SrnnError(
-                f"training.augment.{name} is {getattr(config, name)}, more than the {room} that these inputs allow."
+                f"training.augment.{name} is {getattr(config, name)}, but these inputs allow at most {room}."
             )
 
 

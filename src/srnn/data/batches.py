@@ -24,7 +24,7 @@ class Batch:
     """B sequences of up to T steps."""
 
     x: Tensor | Spikes
-    """(B, T, C): float32, or bits where the data set keeps its spikes as such."""
+    """(B, T, C): float32, or bits where the data set stores spikes as bits."""
     y: Tensor
     """(B,) or (B, T) int64; -1: no label."""
     lengths: Tensor | None
@@ -37,7 +37,7 @@ class Batch:
 
 
 class Sequences:
-    """The sequences of one split. SrnnError when they are not what the task promises, or not finite.
+    """The sequences of one split. SrnnError if they do not match the task, or are not finite.
 
     Args:
         task: says how many inputs and classes there are.
@@ -66,7 +66,7 @@ class Sequences:
                 raise SrnnError(f"{what} should have {len(self.x)} lengths; they are {self.lengths.shape}.")
             if self.lengths.min() < 1 or self.lengths.max() > self.x.shape[1]:
                 raise SrnnError(f"{what} has a length outside 1 to {self.x.shape[1]}.")
-        # One at a time: a split may be a file larger than memory. What is no array is finite by construction.
+        # One at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
         for index, sequence in enumerate(() if isinstance(self.x, Inputs) else self.x):
             if not np.isfinite(sequence).all():
                 step, channel = np.argwhere(~np.isfinite(sequence))[0]

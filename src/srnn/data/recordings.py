@@ -132,10 +132,10 @@ class Rows:
     def __iter__(self) -> Iterator[Array]:
         rows: list[list[float]] = []
         name, count = self._name, 0
-        first = True  # of the rows that are no comment
+        first = True  # of the rows that are not comments
         for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
             if len(line) == _LINE_AT_MOST:
-                raise SrnnError(f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is no row of numbers.")
+                raise SrnnError(f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of numbers.")
             text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
             if not text or text.startswith("#"):
                 continue
@@ -147,7 +147,7 @@ class Rows:
                 if names:
                     self.unit = TIMES.get(fields[0].strip().strip("\"'").lower()) if len(fields) > 1 else None
                     continue
-                raise SrnnError(f"{name}, line {number}: {text[:40]!r} is no row of numbers.") from None
+                raise SrnnError(f"{name}, line {number}: {text[:40]!r} is not a row of numbers.") from None
             timed = self.unit is not None
             if self._channels is None:
                 self._channels = len(row) - timed

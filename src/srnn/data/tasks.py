@@ -3,7 +3,7 @@
     task = create_task("ecg", validation_fraction=0.2)
     train = task.load("train", data_dir)          # a Split: x (N, T, inputs), y (N,) or (N, T), lengths, groups
 
-A task does not say how a network's output is scored: that is the recipe's. Each stands in its data set's file and is
+A task does not define how a network's output is scored: the recipe does. Each task is in its data set's file and is
 ``register``ed there; docs/add-a-dataset.md walks through one. Nothing here imports a data library; ``load`` does.
 """
 
@@ -41,11 +41,11 @@ class Task:
     unlabelled_class: ClassVar[int | None] = None
     """Class as which the original work counted steps without a label; None: it has none. y keeps -1 for them."""
     silence_class: ClassVar[int | None] = None
-    """Class that accuracy may leave out, because nothing happens there; None: there is none."""
+    """Class that accuracy may leave out, such as silence; None: there is none."""
     clip_seconds: ClassVar[float | None] = None
-    """Sound: seconds to which clips are cut or filled with silence; None: each stays as long as it is."""
+    """Sound: seconds that clips are cut or padded to with silence; None: each stays as long as it is."""
     channel_blocks: ClassVar[int] = 1
-    """Groups of as many channels each that show the same thing: 3 for features with two derivatives."""
+    """Number of equal groups of channels that describe the same quantities: 3 for features with two derivatives."""
 
     @property
     def inputs(self) -> int:
@@ -60,7 +60,7 @@ class Task:
     def signal(self) -> SignalPath:
         """How a raw signal becomes what the task's networks read: whole, as it comes, and in C where that is small.
 
-        Without one of its own a task has ``Steps``, of as many ``inputs`` as it says.
+        The default is ``Steps`` with the task's ``inputs``.
         """
         return Steps(self.inputs, self.step_ms)
 
@@ -68,23 +68,23 @@ class Task:
         """How the task's networks are fed as the signal comes.
 
         Args:
-            form: "signal", what a sensor gives; "steps", what the network itself reads, encoded elsewhere; or "auto": the signal,
-                where training data went the same way.
+            form: "signal", a sensor's raw signal; "steps", the network's input, encoded elsewhere; or "auto": the signal,
+                where training data were encoded the same way.
 
         SrnnError, with the reason, where the form is not possible.
         """
         if form not in get_args(Form):
-            raise SrnnError(f"The form of the input is 'auto', 'signal' or 'steps', not {form!r}.")
+            raise SrnnError(f"The form of the input must be 'auto', 'signal' or 'steps', not {form!r}.")
         path = self.signal()
         if form == "steps" or (form == "auto" and not path.as_trained):
             return Steps(self.inputs, self.step_ms)
         if form == "signal" and isinstance(path, Steps):
-            raise SrnnError(f"The signal of task '{self.name}' cannot be encoded as it comes: {path.reason}.")
+            raise SrnnError(f"The signal of task '{self.name}' cannot be encoded as it arrives: {path.reason}.")
         path.check()
         return path
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
-        """The task without its data, as a model keeps it.
+        """The task without its data, as a model stores it.
 
         ``path``: its signal path, with the statistics of its training data.
         """
@@ -92,7 +92,7 @@ class Task:
         return DescribedTask.of(self, options, path)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
-        """What features of sound are scaled by, from the training split; two numbers a channel, to be kept with a network."""
+        """The statistics that scale features of sound, from the training split; stored with a network."""
         x = self.load("train", data_dir).x
         if not isinstance(x, Inputs) or x.statistics is None:
             raise SrnnError(f"The task '{self.name}' has arrays here, not sound: there are no statistics of features.")
@@ -134,7 +134,7 @@ def create_task(name: str, /, **options: Any) -> Task:
     """The named task with its options. SrnnError for an unknown name or option (with the nearest), or a bad value."""
     known = known_tasks()
     if not isinstance(name, str) or name not in known:
-        from importlib.metadata import entry_points  # here, as it is slow to import
+        from importlib.metadata import entry_points  # imported here because it is slow
 
         for plugin in entry_points(group=PLUGINS):
             plugin.load()

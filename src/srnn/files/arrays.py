@@ -144,12 +144,12 @@ def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
 
 
 def _characters(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array itself; ValueError for text of numbers that are no characters, which numpy turns to text without looking."""
+    """The array itself; ValueError for text of numbers that are not characters, which numpy turns to text without looking."""
     if (
         flat.dtype.kind == "U"
         and flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder)).max() > sys.maxunicode
     ):
-        raise ValueError("it holds text of what are no characters")
+        raise ValueError("it holds text that is not made of characters")
     return flat
 
 

@@ -17,8 +17,8 @@ from .limits import LIMITS, FormatLimits
 def reading(source: Path | str, what: str) -> Iterator[None]:
     """Within it, whatever a parser or the use of its result raises becomes one SrnnError that names the file.
 
-    There is no list of what damaged bytes lead parsers to, so all of Exception counts; the original is the cause. Keep it around
-    the parsing of a file and the checking of what it says, not around work that follows.
+    Damaged bytes may lead a parser to raise anything, so all of Exception counts; the original is the cause. Keep it around the
+    parsing of a file and the checking of its content, not around work that follows.
 
     Args:
         source: the file, or what else the bytes came from, as the message names it.

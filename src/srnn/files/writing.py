@@ -29,7 +29,7 @@ _OURS = re.compile(r"\..*-[0-9a-f]{12}\.tmp")
 def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Replace the file by ``content``, on disk when this returns. SrnnError when that fails; then the old file is still there.
 
-    A name that is there and no ordinary file (/dev/stdout, a pipe) is written to, for nothing can take its place. ``mode`` as
+    A name that is there and not a regular file (/dev/stdout, a pipe) is written to, for nothing can take its place. ``mode`` as
     in ``whole_file``.
     """
     with whole_file(path, mode=mode) as file:
@@ -45,7 +45,7 @@ def write_json(path: Path, content: Any) -> None:
 def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> Iterator[BinaryIO]:
     """A new file, open to be written and read, that replaces ``path`` when the block ends, on disk; after an error it does not.
 
-    An OSError from within becomes an SrnnError that names ``path``. What is no ordinary file is written to, as by
+    An OSError from within becomes an SrnnError that names ``path``. What is not a regular file is written to, as by
     ``write_atomically``.
     parents: make its folder, where it is not there.
     mode: the most that the new file permits, from its first moment; None: what the old file does, if there is one.

@@ -99,7 +99,7 @@ def _epochs(path: Path) -> dict[str, list[float]]:
 def _checked(training: Any) -> Epochs:
     for name in MEASURES:
         if not isinstance(training[name], list) or not all(math.isfinite(value) for value in training[name]):
-            raise ValueError(f"{name} is no list of numbers")
+            raise ValueError(f"{name} is not a list of numbers")
     return training
 
 

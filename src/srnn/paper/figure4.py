@@ -61,7 +61,7 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     points = [p for p in sweep.points if metric in p and all(_is_number(p["settings"].get(key)) for key in (_H, _S))]
     if not points:
         raise MissingError(
-            f"{sweep.folder.name} is no grid of {_H} and {_S}.", "srnn sweep ecg-h-s --out results/ecg-h-s"
+            f"{sweep.folder.name} is not a grid of {_H} and {_S}.", "srnn sweep ecg-h-s --out results/ecg-h-s"
         )
     heights = sorted({float(p["settings"][_H]) for p in points})
     widths = sorted({float(p["settings"][_S]) for p in points})

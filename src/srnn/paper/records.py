@@ -111,5 +111,5 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _share(value: Any) -> float:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError("an accuracy that is no number")
+        raise ValueError("an accuracy that is not a number")
     return float(value)

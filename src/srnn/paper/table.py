@@ -28,7 +28,7 @@ NOT_SPIKING = Number(None, "n/a")
 NO_RUN = "no run"
 """Method of a row that says that nothing was measured here."""
 _FILE_WIDTH = 140
-"""Characters in a line, where the output is no terminal."""
+"""Characters in a line, where the output is not a terminal."""
 Cell = str | Number | None
 """None: nothing to be said."""
 

@@ -22,7 +22,7 @@ from ...files import LIMITS, read_bytes, reading
 _LIMITS = LIMITS["audio"]
 FASTEST = 768_000
 ODDEST = 2**17
-"""Samples a second that can be resampled, at most."""
+"""Largest sampling rate (Hz) that can be resampled."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
 """Endings of the sound files that folders are searched for, in small letters."""
 Samples = npt.NDArray[np.float32]
@@ -45,14 +45,14 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
     Raises:
         SrnnError: a missing, empty, truncated or compressed file, one of another format, values that are not finite.
     """
-    samples, found = read_channels(path)
+    samples, own_rate = read_channels(path)
     mono = samples.mean(axis=1, dtype=np.float32)
-    if rate is None or rate == found:
-        return mono, found
+    if rate is None or rate == own_rate:
+        return mono, own_rate
     if not resample:
-        raise SrnnError(f"{path} has {found} samples a second; {rate} are expected.")
+        raise SrnnError(f"{path} has {own_rate} samples per second; expected {rate}.")
     try:
-        return resampled(mono, found, rate), rate
+        return resampled(mono, own_rate, rate), rate
     except SrnnError as error:
         raise SrnnError(f"{path} {error}") from error
 
@@ -61,20 +61,20 @@ def read_channels(path: Path) -> tuple[Samples, int]:
     """The samples (N >= 1, channels) of a sound file, as ``read_audio`` but of each channel, at the file's rate."""
     with reading(path, "sound"):
         there = os.stat(path)
-        if not stat.S_ISREG(there.st_mode):  # a pipe, say, which would have us wait
-            raise ValueError("it is no ordinary file")
+        if not stat.S_ISREG(there.st_mode):  # such as a pipe, which would block
+            raise ValueError("it is not a regular file")
         if there.st_size == 0:
-            raise SrnnError(f"{path} is empty (0 bytes); get it anew or leave it out.")
+            raise SrnnError(f"{path} is empty (0 bytes); get it again or remove it.")
     content = read_bytes(path, "sound", _LIMITS)
     try:
-        samples, found = decode(content)
+        samples, own_rate = decode(content)
     except SrnnError as error:
         raise SrnnError(f"{path}: {error}") from error
     if len(samples) == 0:
-        raise SrnnError(f"{path} holds no samples; leave it out.")
+        raise SrnnError(f"{path} contains no samples; remove it.")
     if not np.isfinite(samples).all():
-        raise SrnnError(f"{path} holds samples that are not finite (NaN or infinity).")
-    return samples, found
+        raise SrnnError(f"{path} contains samples that are not finite (NaN or infinity).")
+    return samples, own_rate
 
 
 def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: str = "constant") -> Samples:
@@ -83,22 +83,20 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
     Args:
         samples: in time along the first axis.
         rate, wanted: samples per second; fractions with denominators up to 1000.
-        padding: what is thought to lie before and after: "constant", silence; "line", on from the first and last sample.
+        padding: what is assumed before and after: "constant", silence; "line", a line through the first and last sample.
 
-    SrnnError for rates above 768,000, whose filter is as long, and where more would come of it than LIMITS["audio"] allow.
+    SrnnError for rates above 768,000, whose filter is as long, and where the result would exceed LIMITS["audio"].
     """
     from scipy.signal import resample_poly
 
     if max(rate, wanted) > FASTEST:
-        raise SrnnError(f"has {rate:.12g} samples a second; no more than {FASTEST} can be resampled.")
-    _check_samples(int(samples.size * wanted // rate), 4 * samples.size, f"has {rate:.12g} samples a second")
+        raise SrnnError(f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.")
+    _check_samples(int(samples.size * wanted // rate), 4 * samples.size, f"has {rate:.12g} samples per second")
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
     if (
         not (above and below) or max((above / below).as_integer_ratio()) > ODDEST
     ):  # the filter has twenty times as many coefficients
-        raise SrnnError(
-            f"has {rate:.12g} samples a second, which have too little in common with {wanted:.12g} to be resampled."
-        )
+        raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to resample.")
     up, down = (above / below).as_integer_ratio()
     return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
 
@@ -111,7 +109,7 @@ def decode(content: bytes) -> tuple[Samples, int]:
         return decode_sphere(content)
     if content[:4] == b"fLaC":
         return decode_flac(content)
-    raise SrnnError("this is no sound file of a known format (WAV, NIST SPHERE, FLAC).")
+    raise SrnnError("this is not a sound file of a known format (WAV, NIST SPHERE, FLAC).")
 
 
 def decode_wav(content: bytes) -> tuple[Samples, int]:
@@ -136,7 +134,7 @@ def decode_wav(content: bytes) -> tuple[Samples, int]:
                 raise SrnnError("the WAV header is damaged: there is no format before the samples.")
             if start + size > len(content):
                 raise SrnnError(
-                    f"the WAV file is cut off: it should hold {size} bytes of samples and has {len(content) - start}."
+                    f"the WAV file is cut off: expected {size} bytes of samples, found {len(content) - start}."
                 )
             return _pcm(content[start : start + size], *form)
     raise SrnnError("the WAV file is cut off: it ends before its samples.")
@@ -144,13 +142,13 @@ def decode_wav(content: bytes) -> tuple[Samples, int]:
 
 def _pcm(data: bytes, code: int, channels: int, rate: int, bits: int) -> tuple[Samples, int]:
     if channels < 1 or rate < 1:
-        raise SrnnError(f"the WAV header is damaged: {channels} channels, {rate} samples a second.")
+        raise SrnnError(f"the WAV header is damaged: {channels} channels, {rate} samples per second.")
     dtype = {(_PCM, 8): "u1", (_PCM, 16): "<i2", (_PCM, 24): "u1", (_PCM, 32): "<i4",
              (_FLOAT, 32): "<f4", (_FLOAT, 64): "<f8"}.get((code, bits))  # fmt: skip
     if dtype is None:
         raise SrnnError(
-            f"the WAV file has samples of format {code} with {bits} bits; PCM of 8, 16, 24 or 32 bits and floats are "
-            "read. Convert it, for example: sox in.wav -e signed -b 16 out.wav"
+            f"the WAV file has samples of format {code} with {bits} bits; only PCM of 8, 16, 24 or 32 bits and floats can "
+            "be read. Convert it, for example: sox in.wav -e signed -b 16 out.wav"
         )
     if len(data) % (bits // 8 * channels):
         raise SrnnError(f"the WAV file ends within a sample ({len(data)} bytes of {bits} bits, {channels} channels).")
@@ -171,7 +169,7 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
     try:
         header_bytes = int(content[8:16])
         if header_bytes < 16:
-            raise ValueError("the header ends within itself")
+            raise ValueError("the header ends before its end mark")
         lines = content[16:header_bytes].decode("ascii", "replace").split("end_head", 1)[0].splitlines()
         fields = {parts[0]: parts[2] for line in lines if len(parts := line.split(None, 2)) == 3}
         coding = fields.get("sample_coding", "pcm")
@@ -188,14 +186,16 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
             f"the SPHERE file is compressed ({coding}); unpack it first, for example: sph2pipe -f wav in.wav out.wav"
         )
     if coding != "pcm" or width != 2:
-        raise SrnnError(f"the SPHERE file has samples '{coding}' of {width} bytes; PCM of 16 bits is read. Convert it.")
+        raise SrnnError(
+            f"the SPHERE file has samples '{coding}' of {width} bytes; only PCM of 16 bits can be read. Convert it."
+        )
     order = {"01": "<i2", "10": ">i2"}.get(fields.get("sample_byte_format", "01"))
     if count < 0 or channels < 1 or rate < 1 or order is None:
         raise SrnnError("the SPHERE header is damaged.")
     size = 2 * count * channels
     data = content[header_bytes : header_bytes + size]
     if len(data) < size:
-        raise SrnnError(f"the SPHERE file is cut off: it should hold {size} bytes of samples and has {len(data)}.")
+        raise SrnnError(f"the SPHERE file is cut off: expected {size} bytes of samples, found {len(data)}.")
     return (np.frombuffer(data, order).astype(np.float32) / np.float32(32768)).reshape(-1, channels), rate
 
 
@@ -215,12 +215,12 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
     except (RuntimeError, ValueError, MemoryError) as error:  # soundfile's errors are RuntimeErrors
         raise SrnnError(f"the FLAC file is damaged: {error}") from error
     if len(samples) != promised:
-        raise SrnnError(f"the FLAC file is cut off: it should hold {promised} samples and has {len(samples)}.")
+        raise SrnnError(f"the FLAC file is cut off: expected {promised} samples, found {len(samples)}.")
     return samples, rate
 
 
 def _check_samples(count: int, size: int, what: str) -> None:
-    """SrnnError where so many samples (of four bytes) come of so few bytes that LIMITS["audio"] do not allow it."""
-    most = max(_LIMITS.unpacked or 0, (_LIMITS.ratio or 0) * size) // 4
-    if count > most:
-        raise SrnnError(f"{what}, and {count} samples would come of it; {most} are possible at most.")
+    """SrnnError where so few bytes would expand to more samples (of four bytes) than LIMITS["audio"] allow."""
+    maximum = max(_LIMITS.unpacked or 0, (_LIMITS.ratio or 0) * size) // 4
+    if count > maximum:
+        raise SrnnError(f"{what}, which would become {count} samples; at most {maximum} are allowed.")

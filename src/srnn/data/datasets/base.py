@@ -1,4 +1,4 @@
-"""What every data set gives, a ``Split``; and where data lie on disk."""
+"""``Split``, the form in which every data set is loaded; and where data lie on disk."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Split:
     """N sequences of one split of a data set."""
 
     x: npt.NDArray[np.float32] | Inputs
-    """(N, T, C) inputs, an array or something smaller that stands for it (``SpikeArray``, ``WindowedArray``); steps from
+    """(N, T, C) inputs, an array or a compact substitute (``SpikeArray``, ``WindowedArray``); steps from
     a sequence's length on are zero."""
     y: npt.NDArray[np.int64]
     """(N,) a class for each sequence, or (N, T) one for each step; -1 where there is none."""
     lengths: npt.NDArray[np.int64] | None = None
     """(N,) valid steps of each sequence, padded on the right; None: all of them."""
     groups: npt.NDArray[np.str_] | None = None
-    """(N,) what a sequence comes from (record, speaker, subject), for splitting and for statistics."""
+    """(N,) the record, speaker or subject that a sequence comes from, for splitting and for statistics."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -44,7 +44,7 @@ class Split:
         return Split(self.x[i], self.y[i], lengths, None if self.groups is None else self.groups[i])
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
-        """The split itself, once it is found sound.
+        """Check the split and return it.
 
         Args:
             where: what to name in the message, a file or a data set.
@@ -68,11 +68,11 @@ class Split:
         require(y.shape in (x.shape[:1], x.shape[:2]) and y.dtype == np.int64,
                 f"labels must be int64 {x.shape[:1]} or {x.shape[:2]}, not {y.dtype} {y.shape}")  # fmt: skip
         require(
-            isinstance(x, Inputs) or np.isfinite(x).all(), "inputs hold values that are not finite (NaN or infinity)"
+            isinstance(x, Inputs) or np.isfinite(x).all(), "inputs contain values that are not finite (NaN or infinity)"
         )
         top = "" if classes is None else f" to {classes - 1}"
         require(y.min() >= UNLABELLED and (classes is None or y.max() < classes),
-                f"labels must be 0{top}, or -1 for none, but reach from {y.min()} to {y.max()}")  # fmt: skip
+                f"labels must be 0{top}, or -1 for none, but range from {y.min()} to {y.max()}")  # fmt: skip
         if lengths is not None:
             require(lengths.shape == x.shape[:1] and lengths.dtype == np.int64,
                     f"lengths must be int64 {x.shape[:1]}, not {lengths.dtype} {lengths.shape}")  # fmt: skip
@@ -86,7 +86,7 @@ class Split:
 def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """The folder under which data sets lie: the argument, else the variable SRNN_DATA, else ~/.cache/srnn.
 
-    The folder need not exist; a data set that misses its files says so, and how to get them.
+    The folder need not exist; a data set whose files are missing says so, and how to get them.
     """
     if data_dir is not None:
         return Path(data_dir)
@@ -101,38 +101,38 @@ def check_split(split: str) -> None:
 
 
 def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -> None:
-    """SrnnError where one long sequence among short ones would have all of them filled up to more than memory should hold."""
+    """SrnnError where padding all sequences to the longest would take far more memory than their own content."""
     padded, own = len(lengths) * int(lengths.max()) * step_bytes, int(lengths.sum()) * step_bytes
     if padded > max(_PADDED, _PADDED_RATIO * own):
         raise SrnnError(
-            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; all of them filled up to it would "
-            f"take {padded:,} bytes instead of {own:,}. Cut it, or leave it out."
+            f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding all of them to it would "
+            f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
         )
 
 
 def check_fraction(name: str, value: object) -> None:
     """SrnnError unless ``value`` is a number strictly between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise SrnnError(f"{name} must be a number between 0 and 1, both excluded, not {value!r}.")
+        raise SrnnError(f"{name} must be a number above 0 and below 1, not {value!r}.")
 
 
-def check_whole(name: str, value: object, least: int) -> int:
-    """The value itself; SrnnError unless it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SrnnError(f"{name} must be a whole number, at least {least}, not {value!r}.")
+def check_whole(name: str, value: object, minimum: int) -> int:
+    """The value itself; SrnnError unless it is an integer of at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise SrnnError(f"{name} must be an integer of at least {minimum}, not {value!r}.")
     return value
 
 
 def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
-    """None, or a list of whole numbers of at least 0 (a recipe's) as a tuple. SrnnError for something else."""
+    """None, or a list of integers of at least 0 (a recipe's) as a tuple. SrnnError for something else."""
     if value is None:
         return None
     if not isinstance(value, (list, tuple)):
-        raise SrnnError(f"{name} must be a list of whole numbers, not {value!r}.")
-    return tuple(check_whole(name, number, least=0) for number in value)
+        raise SrnnError(f"{name} must be a list of integers, not {value!r}.")
+    return tuple(check_whole(name, number, minimum=0) for number in value)
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """SrnnError, with the nearest right one, unless ``value`` is one of the choices."""
+    """SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
     if value not in choices:
         raise SrnnError(f"{name} cannot be {value!r}.{nearest(value, choices)}")

@@ -1,9 +1,9 @@
-"""What is slow to make is made once: arrays kept in a file beside the data, and mapped into memory from there.
+"""A cache of arrays that are slow to compute: a file next to the data, which is memory-mapped.
 
-The file is a plain .npz, whose parts carry checksums. Its name holds a key of everything that it depends on: the options, and the
-sources' names, sizes and times of change. So it never has to be updated: another option or file is another key. It is
-written beside its final name and put there whole, so that neither a crash, a full disk nor a second process that writes
-the same can leave half of one. One that is damaged all the same is made again.
+The file is a plain .npz, whose parts carry checksums. Its name contains a hash of everything that it depends on: the options,
+and the sources' names, sizes and modification times. So it never has to be updated: another option or file has another hash. It
+is written under a temporary name and renamed when complete, so that neither a crash, a full disk nor a second process that
+writes the same file can leave a partial one. A file that is damaged nevertheless is recomputed.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ def cached(
     build: Callable[[], Arrays],
     use: Callable[[Arrays], Found],
 ) -> Found:
-    """What ``use`` makes of the arrays that ``build`` makes, from the cache if they are there.
+    """The result of ``use`` on the arrays that ``build`` computes, taken from the cache if they are there.
 
     Args:
         folder: where the cache file lies; made when needed.
         name: how its name begins.
         options: everything besides the sources that the arrays depend on, a version of the code included; JSON values.
         sources: the files that ``build`` reads.
-        build: makes the arrays; only called when the cache has not got them.
+        build: computes the arrays; only called when the cache does not contain them.
         use: takes the arrays, read-only memory maps (``build``'s own where the folder cannot be written: read-only, disk full),
-            and checks what it relies on: arrays of the cache that it raises anything for are made again.
+            and checks what it relies on: if it raises anything for cached arrays, they are recomputed.
     """
     path = folder / f"{name}-{_key(options, sources)}.npz"
     arrays = read_arrays(path)
     if arrays is not None:
-        with contextlib.suppress(Exception):  # a file that is whole, but not ours
+        with contextlib.suppress(Exception):  # a complete file, but not ours
             return use(arrays)
     made = build()
     try:

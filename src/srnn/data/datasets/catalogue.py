@@ -1,6 +1,6 @@
-"""What data sets there are: where they come from, under which licence, which files, and how to tell that these are whole.
+"""The catalogue of data sets: their sources, licences and files, and how to verify these.
 
-A checksum stands here only where it is known for certain (published by the source, or carried by widely used loaders);
+A checksum is listed only where it is known for certain (published by the source, or carried by widely used loaders);
 a file without one is checked by its size if that is known, or by being readable. ``fetch.py`` downloads and verifies.
 To add one: an entry in ``CATALOGUE``.
 """
@@ -22,20 +22,20 @@ class DataFile:
     """One file of a data set."""
 
     name: str
-    """Where it lies: a path relative to the data set's folder."""
+    """Its path relative to the data set's folder."""
     url: str | None = None
-    """Its official address; None: it cannot be fetched, or comes out of an archive."""
+    """Its official URL; None: it cannot be fetched, or is unpacked from an archive."""
     bytes: int | None = None
     """Its size, where known."""
     checksum: str | None = None
     """``md5:...`` or ``sha256:...`` of the file, where known."""
     content_checksum: str | None = None
-    """The same of what is in it, for a .gz that may have been compressed anew."""
+    """The checksum of a .gz file's content, for one that may have been recompressed."""
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What verifying found about a file."""
+    """The result of verifying a file."""
 
     name: str
     condition: Literal["whole", "readable", "missing", "wrong"]
@@ -54,14 +54,14 @@ class Use:
 
     task: str
     options: dict[str, Any] = field(default_factory=dict)
-    """With which it reads this one; the others have their defaults."""
+    """The options with which it reads this data set; the others have their defaults."""
     needs: str = ""
-    """A file or folder under the data folder that it reads too, and that is not of this data set."""
+    """A further file or folder under the data folder that it reads, and that is not part of this data set."""
     how: str = ""
-    """The command that makes it; {data} is the data folder."""
+    """The command that creates it; {data} is the data folder."""
 
     def missing(self, root: Path) -> str | None:
-        """How to make what it needs, where that is not there. ``root``: the data folder."""
+        """How to create what it needs, if that is missing. ``root``: the data folder."""
         if not self.needs or (root / self.needs).exists():
             return None
         return " ".join(shlex.quote(word.replace("{data}", str(root))) for word in shlex.split(self.how))
@@ -78,7 +78,7 @@ class DataSet:
     licence: str
     citation: str
     size: str
-    """How much there is, for people."""
+    """Its size, as text for people."""
     homepage: str
     files: tuple[DataFile, ...] = ()
     """What ``fetch`` downloads and ``verify`` checks."""
@@ -97,7 +97,7 @@ class DataSet:
     recordings: str = ""
     """Of sound: pattern of its recordings' names under the folder, as ``Path.glob`` takes it."""
     count: int = 0
-    """How many recordings there are at least."""
+    """Minimal number of recordings."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ _DATA_SETS = (
         folder="",
         licence="CC BY 4.0 (UCI)",
         citation="Alpaydin, Kaynak: Optical recognition of handwritten digits. UCI Machine Learning Repository (1998)",
-        size="comes with scikit-learn, no download",
+        size="included in scikit-learn, no download",
         homepage="https://archive.ics.uci.edu/dataset/80",
         uses=(Use("digits"),),
     ),
@@ -157,7 +157,7 @@ _DATA_SETS = (
     ),
     DataSet(
         name="shd",
-        title="Spiking Heidelberg Digits: spoken digits as spikes of a silicon ear's 700 channels",
+        title="Spiking Heidelberg Digits: spoken digits as spikes in 700 channels of a cochlea model",
         folder="shd",
         licence="CC BY 4.0",
         citation=_HEIDELBERG,
@@ -172,7 +172,7 @@ _DATA_SETS = (
     ),
     DataSet(
         name="ssc",
-        title="Spiking Speech Commands: 35 spoken words as spikes of a silicon ear's 700 channels",
+        title="Spiking Speech Commands: 35 spoken words as spikes in 700 channels of a cochlea model",
         folder="ssc",
         licence="CC BY 4.0",
         citation=_HEIDELBERG,

@@ -5,10 +5,10 @@ A digit is read pixel by pixel, row after row: 64 steps of one channel, 0 (white
 This is the test set of "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998, UCI), from 13 people. The
 file does not say who wrote which digit, so it cannot be split by writer. Two splits, both fixed and free of chance:
 
-    stratified  of each class, in file order, every fifth sample is for testing (355 in all). The usual way, comparable
+    stratified  every fifth sample of each class, in file order, is for testing (355 in all). The usual way, comparable
                 with published numbers on this set; training and test share writers.
     contiguous  the last 360 samples of the file are for testing. Neighbours in the file look alike, so this is harder
-                and nearer to a writer never seen: a nearest-neighbour classifier gets 95.6 % here.
+                and closer to an unseen writer: a nearest-neighbour classifier gets 95.6 % here.
 
 Validation is carved from the rest, of each class: evenly spread (stratified), or its last samples (contiguous).
 """
@@ -44,12 +44,12 @@ class DigitsTask(Task):
     window: int = 8
     """Pixels that the network sees at a step: this one and the next window - 1. 8 is a row of the image."""
     validation_fraction: float = 0.15
-    """Share of the samples not for testing that is held out, of each class."""
+    """Fraction of each class's samples not for testing that is held out."""
     splitting: DigitsSplit = "stratified"
     """How samples are divided, see above."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, least=1)
+        check_whole("window", self.window, minimum=1)
         if self.window > 64:
             raise SrnnError(f"window must be at most 64, the pixels of a digit, not {self.window}.")
         check_fraction("validation_fraction", self.validation_fraction)
@@ -83,7 +83,9 @@ def split_indices(
         rest = own[~testing]
         count = round(validation_fraction * len(rest))
         if not 0 < count < len(rest):
-            raise SrnnError(f"validation_fraction {validation_fraction} leaves no sample of class {digit} in a split.")
+            raise SrnnError(
+                f"validation_fraction {validation_fraction} leaves a split without samples of class {digit}."
+            )
         if splitting == "stratified":
             chosen = (np.arange(count) * len(rest) + len(rest) // 2) // count
         else:

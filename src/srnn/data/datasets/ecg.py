@@ -30,7 +30,7 @@ class ECGTask(Task):
     source: Literal["paper_split", "records"] = "paper_split"
     """paper_split: the paper's encoded .mat files. records: raw PhysioNet records, encoded here."""
     validation_fraction: float = 0.15
-    """paper_split: share of the training file that is held out, in whole records."""
+    """paper_split: fraction of the training file that is held out, in whole records."""
     validation_blocks: int = 4
     """paper_split: contiguous blocks that are held out, spread over the file, the last at its end. 0: nothing is held out."""
     rule: Rule = "difference"
@@ -46,15 +46,15 @@ class ECGTask(Task):
     stride: int = 1000
     """records: steps from one window to the next."""
     label_lag: int = 0
-    """records: steps by which a label stands after its sample; 19 gives the look-ahead of the paper's files."""
+    """records: steps by which labels are delayed after their samples; 19 gives the look-ahead of the paper's files."""
 
     def __post_init__(self) -> None:
         check_choice("source", self.source, ("paper_split", "records"))
         check_fraction("validation_fraction", self.validation_fraction)
-        check_whole("validation_blocks", self.validation_blocks, least=0)
+        check_whole("validation_blocks", self.validation_blocks, minimum=0)
         self.signal()  # SrnnError for a bad option
-        for name, least in (("window", 1), ("stride", 1), ("label_lag", 0)):
-            check_whole(name, getattr(self, name), least=least)
+        for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
+            check_whole(name, getattr(self, name), minimum=minimum)
         other = ("validation_fraction", "validation_blocks")
         for option in fields(self):
             idle = option.name in other if self.source == "records" else option.name not in (*other, "source")
@@ -62,7 +62,7 @@ class ECGTask(Task):
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
     def signal(self) -> CrossingPath:
-        """Of the records. How the paper's own arrays were encoded is not known exactly; the default comes nearest."""
+        """The encoder of the records. How the paper's own arrays were encoded is not known exactly; the default comes closest."""
         return CrossingPath(
             LevelCrossing(self.rule, self.threshold_up, self.threshold_down), LEADS, SAMPLE_RATE, self.smoothing,
             noun="leads of ECG", as_trained=self.source == "records",

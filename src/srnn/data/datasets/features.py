@@ -1,5 +1,5 @@
-"""Features of sound files: made once, kept in two bytes a number, and brought to their final form when a batch is cut; and what
-tasks on sound share."""
+"""Features of sound files: computed once, stored as float16, and completed when a batch is cut; and the options that tasks on
+sound share."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .base import SplitName, check_padding
 from .cache import Arrays, cached
 from .inputs import Inputs
 
-_CODE = 1  # counts up when the same files and options shall give another result
+_CODE = 1  # incremented when the same files and options shall give another result
 _LARGEST = 6e4  # float16 ends at 65504
 
 
 class Clip(NamedTuple):
-    """A sound file, or a piece of one, and what is in it."""
+    """A sound file, or a piece of one, and its label."""
 
     path: Path
     name: str
@@ -34,7 +34,7 @@ class Clip(NamedTuple):
     group: str
     """Who speaks."""
     start: int | None = None
-    """First sample of the piece; None: the file from its beginning."""
+    """First sample of the piece; None: the beginning of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class FeatureArray(Inputs):
 
 @dataclass(frozen=True)
 class AudioTask(Task):
-    """What tasks on sound share: features of frames that lie 10 ms apart."""
+    """The options that tasks on sound share: features of frames 10 ms apart."""
 
     kind: ClassVar[Kind] = "per_sequence"
     step_ms: ClassVar[float | None] = 10.0
@@ -84,11 +84,11 @@ class AudioTask(Task):
     mels: int = SpeechFeatures.mels
     """log_mel: bands from 20 Hz to 4 kHz."""
     derivatives: int = SpeechFeatures.derivatives
-    """How many rates of change follow the features."""
+    """How many derivatives over time follow the features."""
     normalise: Normalisation = SpeechFeatures.normalise
-    """clip: within each clip, as the published networks have it. training: by the training set only, which can be streamed."""
+    """clip: within each clip, as in the published networks. training: by the training set only, which can be streamed."""
     ternary: float | None = None
-    """Threshold above which features are +1, and below its negative -1; else 0. None: they stay as they are."""
+    """Threshold above which features are +1, and below its negative -1; else 0. None: they are not rounded."""
 
     def __post_init__(self) -> None:
         self.sound  # noqa: B018 (SrnnError for a bad option)
@@ -119,10 +119,10 @@ def load_features(
 
     Args:
         split: which.
-        clips: gives the clips of a split; asked for "train" too where statistics are needed.
+        clips: returns the clips of a split; also called for "train" where statistics are needed.
         folder: where the cache lies.
-        path: from sound to features; their statistics are found here.
-        length: samples to which clips are brought (``fit_length``); None: each as long as it is.
+        path: from sound to features; their statistics are computed here.
+        length: samples that clips are cut or padded to (``fit_length``); None: each as long as it is.
 
     Raises:
         SrnnError: a file that cannot be read, with its name.
@@ -136,7 +136,7 @@ def load_features(
 def load_statistics(
     train: Sequence[Clip], folder: Path, encoder: SpeechFeatures, length: int | None = None
 ) -> Statistics:
-    """Statistics of the training clips: computed once and kept, two numbers a channel."""
+    """Statistics of the training clips: computed once and cached, two numbers per channel."""
     if not encoder.fitted:
         return encoder.fit(())
 
@@ -181,7 +181,7 @@ def stored_frames(
 
 
 def read_clip(clip: Clip, rate: int, length: int | None = None) -> Samples:
-    """(N,) samples of a clip at ``rate``, resampled if need be and brought to ``length``."""
+    """(N,) samples of a clip at ``rate``, resampled if necessary and cut or padded to ``length``."""
     samples, _ = read_audio(clip.path, rate)
     if clip.start is not None:
         return samples[clip.start :][:length]
@@ -189,7 +189,7 @@ def read_clip(clip: Clip, rate: int, length: int | None = None) -> Samples:
 
 
 def fit_length(samples: Samples, length: int) -> Samples:
-    """(N,) -> (length,): a longer clip loses as much at both ends; a shorter one has as much silence added at both."""
+    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
     excess = len(samples) - length
     if excess > 0:
         return samples[excess // 2 : excess // 2 + length]
@@ -211,6 +211,6 @@ def _expanded(
 
 
 def _key(clips: Sequence[Clip], encoder: SpeechFeatures, length: int | None) -> tuple[dict[str, Any], list[Path]]:
-    """What features depend on: the options, and the files."""
+    """What features depend on, for the cache: the options and the files."""
     options = {"encoder": asdict(encoder), "length": length, "code": _CODE, "clips": [(c.name, c.start) for c in clips]}
     return options, sorted({clip.path for clip in clips})

@@ -1,8 +1,8 @@
-"""Downloads: resumable, checked before they count, and in one clear line what went wrong.
+"""Downloads: resumable, verified before use, with one clear line for what went wrong.
 
-A file is written to NAME.part, and gets its name only when it is whole: of the announced size, and of the known checksum. An
-interrupted download leaves NAME.part, from which the next one goes on (HTTP Range); a server that cannot do that is asked
-for the whole file. What fails its checksum is deleted.
+A file is written to NAME.part, and renamed only when it is complete: of the announced size, and of the known checksum. An
+interrupted download leaves NAME.part, from which the next one resumes (HTTP Range); a server that cannot do that is asked
+for the whole file. A file that fails its checksum is deleted.
 
 Written by hand, because pooch cannot resume: it starts an interrupted download from its first byte.
 """
@@ -24,25 +24,25 @@ from .verifying import check, folder_of, read_sums, usable
 
 _CHUNK = 1 << 20
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as lost."""
+"""Seconds without data after which a connection counts as lost."""
 MOST = 2**36
-"""Bytes of a file at most, where its size is not known: a server may send without an end."""
+"""Maximal bytes of a file whose size is not known: a server may send without end."""
 ATTEMPTS = 5
-"""How many broken connections in a row, each without anything new, end a download."""
+"""A download ends after so many broken connections in a row that brought nothing new."""
 Watcher = Callable[[str, int, int | None], None]
-"""Is told a file's name, the bytes there so far, and of how many if that is known."""
+"""Called with a file's name, the bytes received so far, and the total if that is known."""
 
 
 class _Interrupted(Exception):
-    """The connection broke; what has come so far is kept."""
+    """The connection broke; the bytes received so far are kept."""
 
 
 def address(file: DataFile, data_set: DataSet, mirror: str | None = None) -> str:
-    """Where to download a file: MIRROR/FOLDER/NAME, else its official address. SrnnError if it has none."""
+    """The URL of a file: MIRROR/FOLDER/NAME, else its official one. SrnnError if it has none."""
     if mirror:
         return f"{mirror.rstrip('/')}/{data_set.folder}/{file.name}"
     if file.url is None:
-        raise SrnnError(f"{file.name} of {data_set.name} has no address.")
+        raise SrnnError(f"{file.name} of {data_set.name} has no URL.")
     return file.url
 
 
@@ -53,11 +53,11 @@ def fetch(
     force: bool = False,
     watch: Watcher | None = None,
 ) -> list[Path]:
-    """Download what is not there yet (with ``force``: everything), and return the files.
+    """Download what is missing (with ``force``: everything), and return the files.
 
-    An archive that was deleted once it was unpacked is not downloaded again while what came out of it is there.
+    An archive that was deleted once it was unpacked is not downloaded again while its unpacked files are there.
 
-    Raises SrnnError: no network, not found, disk full, wrong checksum; or a data set that only its owner gives, none of
+    Raises SrnnError: no network, not found, disk full, wrong checksum; or a data set that only its owner provides, none of
     whose own files are there.
     """
     folder = folder_of(data_set, data_dir)
@@ -90,13 +90,13 @@ def wanted_files(
 
 
 def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None, pause: float = 1.0) -> None:
-    """Download one file, going on from PATH.part if that is there.
+    """Download one file, resuming from PATH.part if that exists.
 
     Args:
-        url: where it is.
-        path: where it shall be.
+        url: its address.
+        path: its final path.
         file: what is known about it.
-        watch: is told how far it is.
+        watch: called with the progress.
         pause: seconds to wait after a broken connection, twice as long after each that brought nothing.
 
     Raises:
@@ -105,18 +105,18 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None,
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        most, fruitless = _size(part), 0
+        kept, fruitless = _size(part), 0
         while True:
             try:
                 _transfer(url, part, file, watch)
                 break
             except _Interrupted as error:
-                # Only attempts that bring nothing new count: a connection that breaks now and then gets there all the same.
-                fruitless = 0 if _size(part) > most else fruitless + 1
-                most = max(most, _size(part))
+                # Only attempts that bring nothing new count, so that a download completes over an unreliable connection.
+                fruitless = 0 if _size(part) > kept else fruitless + 1
+                kept = max(kept, _size(part))
                 if fruitless == ATTEMPTS:
                     raise SrnnError(
-                        f"The connection to {url} keeps breaking ({error}); {most:,} bytes are kept, fetch again to go on."
+                        f"The connection to {url} keeps breaking ({error}); {kept:,} bytes are kept, fetch again to resume."
                     ) from error
                 time.sleep(pause * 2**fruitless)
         _accept(url, part, path, file)
@@ -129,7 +129,7 @@ def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None,
 
 
 def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> None:
-    """Bring ``part`` to its end, from wherever it is."""
+    """Complete ``part``, from its current length on."""
     have = _size(part)
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "srnn", "Accept-Encoding": "identity"})
@@ -139,23 +139,25 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
             if response.status != 206 or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0  # the server sends all of it
             if url.startswith("https:") and not response.url.startswith("https:"):
-                raise SrnnError(f"{url} leads to {response.url[:200]}, without encryption; try a mirror with --mirror.")
+                raise SrnnError(
+                    f"{url} leads to {response.url[:200]}, which is not encrypted; try a mirror with --mirror."
+                )
             length = response.headers.get("Content-Length")
             total = have + int(length[:18]) if length is not None and length.isdecimal() else file.bytes
-            most = file.bytes if file.bytes is not None else MOST
+            maximum = file.bytes if file.bytes is not None else MOST
             with part.open("ab" if have else "wb") as target:
                 while True:
                     if watch is not None:
                         watch(file.name, have, total)
                     chunk = response.read(_CHUNK)
-                    if not chunk or have > most:  # more than the file has: ``_accept`` finds what came wrong
+                    if not chunk or have > maximum:  # more than the file has: ``_accept`` reports it
                         break
                     target.write(chunk)
                     have += len(chunk)
-            if have > most:
+            if have > maximum:
                 return
             if total is not None and have < total:
-                raise _Interrupted(f"{have:,} of {total:,} bytes came")
+                raise _Interrupted(f"{have:,} of {total:,} bytes arrived")
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416 and have:  # nothing is left to send: the part is whole, or longer than the file
@@ -163,7 +165,7 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
         if error.code >= 500 or error.code == 429:
             raise _Interrupted(f"the server answered {error.code}") from error
         reason = (
-            "there is no such file"
+            "the server has no such file"
             if error.code == 404
             else " ".join(f"it answered {error.code} {error.reason}".split())
         )
@@ -177,15 +179,15 @@ def _transfer(url: str, part: Path, file: DataFile, watch: Watcher | None) -> No
     except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise _Interrupted(str(error) or type(error).__name__) from error
     except ValueError as error:
-        raise SrnnError(f"{url} is no address that can be downloaded: {error}.") from error
+        raise SrnnError(f"{url} is not a valid URL: {error}.") from error
 
 
 def _accept(url: str, part: Path, path: Path, file: DataFile) -> None:
-    """Give a finished download its name, if it is the right file; else delete it."""
-    found = check(file, part) if _size(part) <= MOST else FileReport(file.name, "wrong", f"more than {MOST:,} bytes")
-    if found.condition == "wrong":
+    """Rename a finished download, if it is the right file; else delete it."""
+    report = check(file, part) if _size(part) <= MOST else FileReport(file.name, "wrong", f"more than {MOST:,} bytes")
+    if report.condition == "wrong":
         part.unlink(missing_ok=True)
-        raise SrnnError(f"{url} sent something else than {file.name} ({found.note}); fetch again, or try a mirror.")
+        raise SrnnError(f"{url} sent something other than {file.name} ({report.note}); fetch again, or try a mirror.")
     os.replace(part, path)
 
 

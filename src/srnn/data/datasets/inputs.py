@@ -1,4 +1,4 @@
-"""Inputs of a split that are kept smaller than as floats, or made when they are asked for."""
+"""Inputs of a split that are stored more compactly than as floats, or computed on demand."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Inputs(ABC):
     """N sequences (N, T, C) that stand for an array of float32: ``Split.x`` is an array, or one of these.
 
     What a split may ask of both: ``shape``, ``ndim``, ``len``, and ``x[index]`` with a slice, integers or a mask. An index
-    gives the same kind of object, and costs little; ``to_dense`` makes the floats, so ask a small part for it. Values
+    returns the same kind of object, cheaply; ``to_dense`` makes the floats, so call it on a small part. Values
     are finite, by construction.
     """
 
     shape: tuple[int, int, int]
     """(N, T, C)."""
     statistics: Statistics | None = None
-    """Of features of sound: what they are scaled by."""
+    """For features of sound: the statistics that scale them."""
 
     @property
     def ndim(self) -> int:

@@ -1,4 +1,4 @@
-"""What lies in the folders of data sets, opened file by file: for ``srnn data verify`` where no checksum can tell."""
+"""Checks of data sets by opening their files one by one: for ``srnn data verify`` where there is no checksum."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_soli(root: Path) -> list[FileReport]:
 
 
 def check_timit(root: Path) -> list[FileReport]:
-    """The folders TRAIN and TEST: how many speakers they hold; and every sentence that is not sound."""
+    """The folders TRAIN and TEST: how many speakers they contain; and every corrupt sentence."""
     try:
         folder = timit.find_corpus(root)
     except SrnnError:
@@ -83,7 +83,7 @@ def check_timit(root: Path) -> list[FileReport]:
 def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
     name = speaker.relative_to(folder).as_posix()
     paths = [path for path in sorted(speaker.iterdir()) if path.suffix.lower() == ".wav"]
-    sentences = {path.name.split(".")[0].lower() for path in paths}  # SA1.WAV may have a copy SA1.WAV.wav beside it
+    sentences = {path.name.split(".")[0].lower() for path in paths}  # SA1.WAV may have a copy SA1.WAV.wav next to it
     if len(sentences) < timit.SENTENCES:
         yield FileReport(name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there")
     number = dict.fromkeys(timit.folding(61), 0)
@@ -98,7 +98,7 @@ def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
 
 
 def _sound(path: Path, name: str) -> FileReport | None:
-    """What is wrong with a sound file; None if nothing is."""
+    """The error of a corrupt sound file; None if it can be read."""
     try:
         read_audio(path)
     except SrnnError as error:

@@ -1,8 +1,8 @@
 """Numeric arrays from a MATLAB 5 to 7 .mat file that may be damaged.
 
 Read here and not by scipy.io.loadmat, which ends the whole process (segmentation fault) on some damaged files, and does
-not compare the checksums of compressed variables, so that a flipped bit may come out as other numbers. Dense arrays of
-real numbers are all that data sets need; anything else in the file is passed over.
+not compare the checksums of compressed variables, so that a flipped bit may change numbers unnoticed. Dense arrays of
+real numbers are all that data sets need; anything else in the file is skipped.
 
 The format: 128 bytes of header, the last two of which tell the byte order, then elements: type and size (4 bytes each),
 content, padding to 8 bytes. A compressed element (type 15) holds another one in zlib's format. An array (type 14) holds
@@ -40,7 +40,7 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     """The named arrays of real numbers of a .mat file (MATLAB 5 to 7; 7.3 is HDF5), in the type they are stored in.
 
     Raises:
-        SrnnError: the file cannot be read, is truncated or damaged, or one of the names is missing or no such array.
+        SrnnError: the file cannot be read, is truncated or damaged, or one of the names is missing or not such an array.
     """
     what = "a MATLAB 5 .mat file"
     raw = read_bytes(path, what, _LIMITS)
@@ -53,13 +53,13 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
             raise SrnnError(f"{path} has no variable '{name}' (expected {', '.join(names)}; there is {there}).")
         array = found[name]
         if array is None:
-            raise SrnnError(f"{path}: '{name}' is no dense array of real numbers.")
+            raise SrnnError(f"{path}: '{name}' is not a dense array of real numbers.")
         arrays[name] = array
     return arrays
 
 
 def _variables(raw: bytes) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
-    """Name and array of every variable; None for one that is no dense array of real numbers."""
+    """Name and array of every variable; None for one that is not a dense array of real numbers."""
     if raw[:8] == b"\x89HDF\r\n\x1a\n" or raw[512:520] == b"\x89HDF\r\n\x1a\n":
         raise ValueError("it is version 7.3 (HDF5); save it with -v7")
     order = {b"IM": "<", b"MI": ">"}.get(raw[126:128])
@@ -72,7 +72,7 @@ def _variables(raw: bytes) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
         if count >= (_LIMITS.items or 0):
             raise ValueError(f"it has more than {_LIMITS.items} variables")
         if kind == _COMPRESSED:
-            plain = memoryview(b"".join(inflate([bytes(content)], allowance)))  # compares the checksum at its end
+            plain = memoryview(b"".join(inflate([bytes(content)], allowance)))  # verifies the checksum at its end
             inner = list(islice(_elements(plain, order), 2))
             if len(inner) != 1:
                 raise ValueError("a compressed variable is damaged")
@@ -83,7 +83,7 @@ def _variables(raw: bytes) -> Iterator[tuple[str, npt.NDArray[Any] | None]]:
 
 
 def _elements(data: memoryview, order: str, padded: bool = True) -> Iterator[tuple[int, memoryview]]:
-    """Type and content of the elements that stand one after the other in ``data``.
+    """Type and content of the consecutive elements in ``data``.
 
     padded: whether contents are filled up to 8 bytes. Compressed ones at the top of a file are not.
     """

@@ -1,4 +1,4 @@
-"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in an order that hides the picture.
+"""MNIST read as a sequence: a digit's 784 pixels one after the other, row by row, or in a permuted order.
 
     <data_dir>/mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz,
     t10k-labels-idx1-ubyte.gz (or the same unpacked, without .gz)
@@ -50,13 +50,13 @@ class SequentialMNISTTask(Task):
     window: int = 8
     """Pixels that the network sees at a step: this one and the next window - 1. 8: the published network; 1: the paper."""
     validation_size: int = 10_000
-    """How many of the last training images are held out; 0: none."""
+    """Number of the last training images that are held out; 0: none."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, least=1)
+        check_whole("window", self.window, minimum=1)
         if self.window > PIXELS:
             raise SrnnError(f"window must be at most {PIXELS}, the pixels of a digit, not {self.window}.")
-        check_whole("validation_size", self.validation_size, least=0)
+        check_whole("validation_size", self.validation_size, minimum=0)
 
     def signal(self) -> SignalPath:
         return WindowPath(self.window, 255)
@@ -69,7 +69,7 @@ class SequentialMNISTTask(Task):
             kept = len(pixels) - self.validation_size
             if kept < 1:
                 raise SrnnError(
-                    f"validation_size is {self.validation_size}, but {where} holds {len(pixels)} images in all."
+                    f"validation_size is {self.validation_size}, but {where} contains {len(pixels)} images in all."
                 )
             if split == "validation" and not self.validation_size:
                 raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
@@ -87,14 +87,14 @@ class SequentialMNISTTask(Task):
 @register
 @dataclass(frozen=True)
 class PermutedMNISTTask(SequentialMNISTTask):
-    """The same with the pixels in one fixed random order."""
+    """Handwritten digits, 784 pixels one after the other in one fixed random order."""
 
     name: ClassVar[str] = "psmnist"
 
     window: int = 4
     """Pixels that the network sees at a step: this one and the next window - 1, in the permuted order."""
     permutation_seed: int = 0
-    """What the order is drawn from. The paper's own order is not published."""
+    """Seed of the order. The paper's own order is not published."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,53 +108,55 @@ class PermutedMNISTTask(SequentialMNISTTask):
 
 
 def permutation(seed: int) -> npt.NDArray[np.intp]:
-    """(784,) the order in which pixels are read. From numpy's old generator, whose numbers are promised never to change."""
-    check_whole("permutation_seed", seed, least=0)
+    """(784,) the order in which pixels are read. From numpy's legacy generator, whose stream is guaranteed never to change."""
+    check_whole("permutation_seed", seed, minimum=0)
     if seed >= 2**32:
         raise SrnnError(f"permutation_seed must be below 2^32, not {seed}.")
     return np.random.RandomState(seed).permutation(PIXELS)
 
 
 def read_images(part: str, data_dir: Path | None = None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Path]:
-    """Pixels (N, 784), labels (N,) and the images' file; ``part`` is "train" or "t10k". SrnnError if they are not sound."""
+    """Pixels (N, 784), labels (N,) and the images' file; ``part`` is "train" or "t10k". SrnnError if they are corrupt."""
     images_path = find_file(f"{part}-images-idx3-ubyte", data_dir)
     labels_path = find_file(f"{part}-labels-idx1-ubyte", data_dir)
     images = read_idx(images_path, _IMAGES)
     labels = read_idx(labels_path, _LABELS)
     if images.shape[1:] != (_SIDE, _SIDE):
-        raise SrnnError(f"{images_path} holds images of {images.shape[1:]} pixels, expected ({_SIDE}, {_SIDE}).")
+        raise SrnnError(f"{images_path} contains images of {images.shape[1:]} pixels, expected ({_SIDE}, {_SIDE}).")
     if len(images) != len(labels):
-        raise SrnnError(f"{images_path} holds {len(images)} images, but {labels_path} {len(labels)} labels.")
+        raise SrnnError(f"{images_path} contains {len(images)} images, but {labels_path} {len(labels)} labels.")
     return images.reshape(-1, PIXELS), labels.astype(np.int64), images_path
 
 
 def find_file(name: str, data_dir: Path | None = None) -> Path:
-    """Where the file lies, packed or not. SrnnError, with how to get it, when it is not there."""
+    """The path of the file, compressed or not. SrnnError, with how to get it, if it is missing."""
     root = resolve_data_dir(data_dir)
     for folder in (root / "mnist", root / "mnist" / "raw", root / "MNIST" / "raw"):
         for path in (folder / f"{name}.gz", folder / name):
             if path.is_file():
                 return path
     raise SrnnError(
-        f"{name}.gz was not found under {root}: get it by 'srnn data fetch mnist', "
-        "or name another data folder by --data-dir or SRNN_DATA."
+        f"{name}.gz was not found under {root}: get it with 'srnn data fetch mnist', "
+        "or choose another data folder with --data-dir or SRNN_DATA."
     )
 
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
-    """The array of an IDX file of bytes, packed by gzip or not. SrnnError if it is not sound."""
+    """The array of an IDX file of bytes, gzip-compressed or not. SrnnError if it is corrupt."""
     limits = LIMITS["idx"]
-    with reading(path, "an IDX file; download it anew"), path.open("rb") as file:
+    with reading(path, "an IDX file; download it again"), path.open("rb") as file:
         allowance = Allowance(path.stat().st_size, limits)
         content = b"".join(gunzip(file, allowance, limits) if path.suffix == ".gz" else file_parts(file))
     found = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions
     if found != magic or len(content) < start:
-        raise SrnnError(f"{path} is no IDX file of {'images' if magic == _IMAGES else 'labels'}; download it anew.")
+        raise SrnnError(
+            f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download it again."
+        )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if 0 in shape:  # numpy takes no shape whose other sizes are beyond its counting
-        raise SrnnError(f"{path} is empty: it holds no items.")
+        raise SrnnError(f"{path} is empty: it contains no items.")
     if len(content) - start != math.prod(shape):
-        raise SrnnError(f"{path} should hold {shape} bytes, but has {len(content) - start}; download it anew.")
+        raise SrnnError(f"{path} should contain {shape} bytes, but has {len(content) - start}; download it again.")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -1,21 +1,21 @@
 """ECG wave segments: the paper's encoded split of the PhysioNet QT Database (QTDB), from the authors' .mat files.
 
-    <data_dir>/qtdb/paper_split/QTDB_train.mat (or <data_dir>/QTDB_train.mat), and QTDB_test.mat beside it
+    <data_dir>/qtdb/paper_split/QTDB_train.mat (or <data_dir>/QTDB_train.mat), and QTDB_test.mat next to it
 
 x (N, 1301, 4): level-crossing spikes at 250 Hz, up and down of lead 1, then of lead 2. y (N, 1301, 6): one-hot P, PQ, QR,
 RS, ST, TP, or all zero where there is no label. 618 sequences for training, 141 for testing.
 
-The arrays are given as they are, with what is odd in them:
+The arrays are returned as they are, with their oddities:
 
 - channel 0 is -1 at the last step of every sequence (a mark, not a spike);
 - 8 % of the training steps have no label; the authors' argmax counts them as class 0;
-- labels stand 19 steps (76 ms) after the sample they belong to, so the network is granted that much look-ahead, and the
+- labels lag 19 steps (76 ms) behind the sample they belong to, so the network is granted that much look-ahead, and the
   start of each window is filled up: its first 19 steps have the class P whatever the signal, and the next 19 mostly none
   (the first 38 steps of a window do not tell its overlap with the window before);
 - a record's first window starts 150 samples before its first annotated wave; windows lie 1000 steps apart, so
   neighbours of one record share 301 steps of signal. The spikes of those shared steps differ from window to window.
 
-Records lie in the file one after the other, without names. Where one ends is seen from the labels: within a record a
+Records lie in the file one after the other, without names. Their borders are found from the labels: within a record a
 window's steps 1038..1300 have exactly the labels of the next window's steps 38..300; over a border never half of them.
 The files' last and first record at the border of training and test is one and the same.
 """
@@ -42,7 +42,7 @@ SAMPLE_RATE = 250
 _FILLED = 38  # label steps at a window's start that are the window's, not the record's
 SOURCE = (
     "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put them into {folder}, "
-    "or name another data folder by --data-dir or SRNN_DATA"
+    "or choose another data folder with --data-dir or SRNN_DATA"
 )
 
 
@@ -73,7 +73,7 @@ def load_paper_split(
 
 
 def find_mat(name: str, data_dir: Path | None = None) -> Path:
-    """Where the file lies under the data folder. SrnnError, with how to get it, when it is not there."""
+    """The path of the file under the data folder. SrnnError, with how to get it, if it is missing."""
     root = resolve_data_dir(data_dir)
     folder = root / "qtdb" / "paper_split"
     for path in (folder / name, root / name):
@@ -83,18 +83,18 @@ def find_mat(name: str, data_dir: Path | None = None) -> Path:
 
 
 def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """x (N, 1301, 4), and y (N, 1301) with the class, or -1 for an all-zero row. SrnnError if the file is not sound."""
+    """x (N, 1301, 4), and y (N, 1301) with the class, or -1 for an all-zero row. SrnnError if the file is corrupt."""
     arrays = read_mat(path, ("x", "y"))
     x, one_hot = arrays["x"], arrays["y"]
     for name, array, last in (("x", x, len(CHANNELS)), ("y", one_hot, len(CLASS_NAMES))):
         if array.ndim != 3 or array.shape[1:] != (STEPS, last) or len(array) == 0:
             raise SrnnError(f"{path}: '{name}' has the shape {array.shape}, expected (sequences, {STEPS}, {last}).")
     if len(x) != len(one_hot):
-        raise SrnnError(f"{path}: 'x' holds {len(x)} sequences, 'y' {len(one_hot)}.")
+        raise SrnnError(f"{path}: 'x' contains {len(x)} sequences, 'y' {len(one_hot)}.")
     if not np.isfinite(x).all():
-        raise SrnnError(f"{path}: 'x' holds values that are not finite (NaN or infinity).")
+        raise SrnnError(f"{path}: 'x' contains values that are not finite (NaN or infinity).")
     if np.abs(x).max() > 1:
-        raise SrnnError(f"{path}: 'x' holds values other than -1, 0 and 1: it is not level-crossing encoded.")
+        raise SrnnError(f"{path}: 'x' contains values other than -1, 0 and 1: it is not level-crossing encoded.")
     labelled = one_hot != 0
     if not ((one_hot == 0) | (one_hot == 1)).all() or (labelled.sum(-1) > 1).any():
         raise SrnnError(f"{path}: 'y' is not one-hot (a row must be all zero, or have a single 1).")
@@ -117,14 +117,14 @@ def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int
 
     Args:
         records: (N,) record number of each sequence, ascending.
-        fraction: share of the sequences to hold out.
-        blocks: how many blocks.
+        fraction: fraction of the sequences to hold out.
+        blocks: number of blocks.
 
     Raises:
         SrnnError: a bad fraction or number, or too few records to hold some out and keep some in every stretch.
     """
     check_fraction("validation_fraction", fraction)
-    check_whole("validation_blocks", blocks, least=1)
+    check_whole("validation_blocks", blocks, minimum=1)
     starts = np.flatnonzero(np.diff(records, prepend=records[0] - 1))  # (records,) first sequence of each
     total = len(records)
     if len(starts) < 2 * blocks:

@@ -12,10 +12,10 @@ From a record of two leads at 250 Hz and its manual annotation q1c (some 30 beat
 4. windows of 1301 steps, 1000 apart, over each annotated stretch and 150 samples on either side. One that would run
    over the record's end is padded (``lengths``); one without any label is left out.
 
-Normalisation and smoothing (half its width) look ahead: an online system has to take them from the past.
+Normalisation and smoothing (half its width) look ahead: an online system has to estimate them from the past.
 
 Records are split whole, by their place in alphabetical order: of each five the second is for validation and the fourth
-for testing. That depends on which records are there, and on nothing else.
+for testing. That depends only on which records are there.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ MARGIN = 150
 LONGEST_TP = 300
 """Samples, 1.2 s. In the records the longest TP between annotated neighbours is .9 s, the shortest over a gap 2 s."""
 PAPER_LABEL_LAG = 19
-"""Steps by which labels stand after their samples in the paper's files."""
+"""Steps by which labels lag behind their samples in the paper's files."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 SOURCE = (
     "get the data from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files into {folder}, "
-    "or name another data folder by --data-dir or SRNN_DATA"
+    "or choose another data folder with --data-dir or SRNN_DATA"
 )
 
 
@@ -60,7 +60,7 @@ def load_records(
         path: from leads to spikes.
         window: steps in a sequence.
         stride: steps from one window to the next.
-        label_lag: steps by which a label stands after its sample (look-ahead that the network is granted).
+        label_lag: steps by which a label lags behind its sample (look-ahead that the network is granted).
 
     Raises:
         SrnnError: no records, fewer than four, or one that is damaged or lacks its annotation (each says what to do).
@@ -69,7 +69,7 @@ def load_records(
     folder = records_folder(data_dir)
     names = split_records(record_names(folder))[split]
     if not names:
-        raise SrnnError(f"{folder} holds too few records for a {split} split; {SOURCE.format(folder=folder)}.")
+        raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
     sums = _checksums(folder)
     parts = [_windows(read_record(folder, name, sums), path, window, stride, label_lag) for name in names]
     groups = [name for name, (x, _, _) in zip(names, parts, strict=True) for _ in range(len(x))]
@@ -89,7 +89,7 @@ class Record:
 
 
 def records_folder(data_dir: Path | None = None) -> Path:
-    """The folder that holds the records. SrnnError, with how to get them, when there is none."""
+    """The folder of the records. SrnnError, with how to get them, if it is missing."""
     root = resolve_data_dir(data_dir)
     for folder in (root / "qtdb" / "records", root / "qtdb"):
         if folder.is_dir() and any(folder.glob("*.hea")):
@@ -132,7 +132,7 @@ def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None
         raw = _read_wfdb(folder / name)
     except SrnnError:
         raise
-    except Exception as error:  # wfdb raises whatever the bytes lead it to: there is no list of it
+    except Exception as error:  # wfdb may raise any exception on damaged bytes
         raise damaged(error or type(error).__name__) from error
     labels = label_segments(raw.samples.tolist(), raw.symbols, len(raw.digital))
     if not (labels >= 0).any():
@@ -149,13 +149,15 @@ class _Raw(NamedTuple):
 
 
 def _read_wfdb(path: Path) -> _Raw:
-    """A record's numbers, checked. Raises ValueError, or anything, when the files are not sound."""
+    """A record's numbers, checked. Raises ValueError, or any other exception, for corrupt files."""
 
     def require(good: object, problem: str) -> None:
         if not good:
             raise ValueError(problem)
 
-    require(_ends(path.with_suffix(".q1c").read_bytes()), "its annotation q1c is truncated")  # wfdb reads on regardless
+    require(
+        _ends(path.with_suffix(".q1c").read_bytes()), "its annotation q1c is truncated"
+    )  # wfdb continues regardless
     record = _wfdb.read_record(path, physical=False)
     expected = record.fs == SAMPLE_RATE and record.n_sig == 2 and set(record.file_name) == {f"{path.name}.dat"}
     require(expected, f"its header does not describe two leads in {path.name}.dat at {SAMPLE_RATE} Hz")
@@ -174,7 +176,7 @@ def _read_wfdb(path: Path) -> _Raw:
 
 
 def _ends(annotation: bytes) -> bool:
-    """Whether the words of a WFDB annotation file lead to the zero word that ends it."""
+    """Whether the words of a WFDB annotation file end with the zero word, as they should."""
     at = 0
     while at + 2 <= len(annotation):
         (word,) = struct.unpack_from("<H", annotation, at)
@@ -265,7 +267,7 @@ def _check_file(path: Path, checksum: str | None) -> None:
     if not content:
         raise SrnnError(f"{path} is empty: {SOURCE.format(folder=path.parent)}.")
     if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
-        raise SrnnError(f"{path} is not what SHA256SUMS beside it says: {SOURCE.format(folder=path.parent)}.")
+        raise SrnnError(f"{path} does not match SHA256SUMS next to it: {SOURCE.format(folder=path.parent)}.")
 
 
 def _checksums(folder: Path) -> dict[str, str]:

@@ -1,17 +1,17 @@
-"""Spikes of a silicon ear in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or one's own.
+"""Spikes of a cochlea model in HDF5 files: Spiking Heidelberg Digits (SHD), Spiking Speech Commands (SSC), or one's own.
 
     <data_dir>/shd/shd_train.h5, shd_test.h5          <data_dir>/ssc/ssc_train.h5, ssc_valid.h5, ssc_test.h5
 
     spikes/times   (N,) each float16 or float32 (events,), seconds
     spikes/units   (N,) each uint16 (events,), 0 to 699
-    labels         (N,) whole numbers
-    extra/speaker  (N,) whole numbers (SHD; files of one's own may do without)
+    labels         (N,) integers
+    extra/speaker  (N,) integers (SHD; files of one's own may do without)
 
 Files are read sequence by sequence, binned (``srnn.data.encoders.EventBinning``) and kept as sparse spikes, in memory and in
 <data_dir>/NAME/.cache. Events themselves are never all in memory.
 
 SHD has no validation split. Ten of its twelve speakers are in the training file; here the two with the highest numbers
-are held out, whole: the test file has two speakers that training never hears, and two voices say more than one.
+are held out, whole: the test file, too, has two speakers that are not in training, and two speakers tell more than one.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ Name = Literal["shd", "ssc"]
 _DIGITS = ("zero one two three four five six seven eight nine", "null eins zwei drei vier fünf sechs sieben acht neun")
 SHD_CLASSES = tuple(word for language in _DIGITS for word in language.split())
 SSC_CLASSES = tuple(f"word-{index:02d}" for index in range(35))
-"""By number: which word has which is in the files' ``extra/keys``."""
+"""The words by class number, as in the files' ``extra/keys``."""
 HELD_OUT_SPEAKERS = 2
 _FILES: dict[Name, dict[str, str]] = {
     "shd": {"train": "shd_train.h5", "validation": "shd_train.h5", "test": "shd_test.h5"},
     "ssc": {"train": "ssc_train.h5", "validation": "ssc_valid.h5", "test": "ssc_test.h5"},
 }
-_WHAT = "recordings in HDF5; download it anew"
-_CODE = 1  # counts up when the same file and options shall give another result
+_WHAT = "recordings in HDF5; download it again"
+_CODE = 1  # incremented when the same file and options shall give another result
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """What a file of events holds, binned."""
+    """The content of a file of events, binned."""
 
     x: SpikeArray
     """(N, steps, channels)."""
@@ -61,7 +61,7 @@ class Recordings:
 
 @dataclass(frozen=True)
 class EventTask(Task):
-    """What SHD and SSC share: spikes of 700 channels in time bins."""
+    """The options that SHD and SSC share: spikes of 700 channels in time bins."""
 
     kind: ClassVar[Kind] = "per_sequence"
     rate: ClassVar[int]
@@ -103,7 +103,7 @@ class SHDTask(EventTask):
     class_names: ClassVar[tuple[str, ...]] = SHD_CLASSES
 
     validation_speakers: tuple[int, ...] | None = None
-    """Who is held out from training. None: the two speakers with the highest numbers; (): nobody."""
+    """The speakers held out from training. None: the two with the highest numbers; (): nobody."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,7 +115,7 @@ class SHDTask(EventTask):
         path = find_file("shd", split, data_dir)
         recordings = read_recordings(path, self.binning, len(SHD_CLASSES))
         if recordings.speakers is None:
-            raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is split; download it anew.")
+            raise SrnnError(f"{path} has no 'extra/speaker', by which SHD is divided; download it again.")
         speakers = recordings.speakers
         everything = Split(recordings.x, recordings.labels, groups=np.char.mod("speaker-%02d", speakers))
         if split == "test":
@@ -126,9 +126,11 @@ class SHDTask(EventTask):
             if speaker not in present:
                 raise SrnnError(f"validation_speakers: {path} has no speaker {speaker!r}; it has {present}.")
         if split == "validation" and not held_out:
-            raise SrnnError("validation_speakers is empty: nobody is held out for validation; use split train or test.")
+            raise SrnnError(
+                "validation_speakers is empty: no speaker is held out for validation; use split train or test."
+            )
         if set(held_out) == set(present):
-            raise SrnnError(f"Holding out the speakers {held_out} leaves nobody of {path} to train on.")
+            raise SrnnError(f"Holding out the speakers {held_out} leaves no speaker of {path} to train on.")
         out = np.isin(speakers, held_out)
         return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
 
@@ -151,7 +153,7 @@ class SSCTask(EventTask):
 
 
 def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Path:
-    """The split's file. SrnnError, with how to get it, when it is not there."""
+    """The split's file. SrnnError, with how to get it, if it is missing."""
     root = resolve_data_dir(data_dir)
     file = _FILES[name][split]
     for path in (root / name / file, root / file):
@@ -160,10 +162,10 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
     folder = root / name
     for suffix in (".zip", ".gz"):
         if (folder / (file + suffix)).is_file():
-            raise SrnnError(f"{folder / (file + suffix)} is still packed; unpack it: srnn data prepare {name}.")
+            raise SrnnError(f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare {name}.")
     raise SrnnError(
-        f"{file} was not found under {root}: get it by 'srnn data fetch {name}' and 'srnn data prepare {name}', "
-        "or name another data folder by --data-dir or SRNN_DATA."
+        f"{file} was not found under {root}: get it with 'srnn data fetch {name}' and 'srnn data prepare {name}', "
+        "or choose another data folder with --data-dir or SRNN_DATA."
     )
 
 
@@ -174,7 +176,7 @@ def check_file(path: Path) -> int:
 
 
 def read_recordings(path: Path, binning: EventBinning, classes: int) -> Recordings:
-    """All recordings of a file of this layout, binned, by way of a cache in the folder .cache beside it.
+    """All recordings of a file of this layout, binned, cached in the folder .cache next to it.
 
     Raises SrnnError, naming the file and the recording, for whatever is wrong with it.
     """
@@ -191,7 +193,7 @@ def _bin_file(path: Path, binning: EventBinning, classes: int) -> Arrays:
     with open_hdf5(path, _WHAT) as file:
         labels = _labels(file, path)
         if len(labels) == 0:
-            raise SrnnError(f"{path} holds no recordings.")
+            raise SrnnError(f"{path} contains no recordings.")
         if labels.min() < 0 or labels.max() >= classes:
             raise SrnnError(
                 f"{path} has labels from {labels.min()} to {labels.max()}; they should be 0 to {classes - 1}."
@@ -223,7 +225,7 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
     """(N,) the labels of a file that has as many lists of times and units."""
     for name in ("labels", "spikes/times", "spikes/units"):
         if name not in file:
-            raise SrnnError(f"{path} has no '{name}': it is not of the layout of SHD and SSC.")
+            raise SrnnError(f"{path} has no '{name}': it does not have the layout of SHD and SSC.")
     labels = file["labels"]
     for events in (file["spikes/times"], file["spikes/units"]):
         if labels.ndim == 1 and (events.shape != labels.shape or not events.is_lists):
@@ -236,5 +238,5 @@ def _labels(file: Hdf5, path: Path) -> npt.NDArray[np.int64]:
 def _whole_numbers(file: Hdf5, name: str, path: Path) -> npt.NDArray[np.int64]:
     values = file[name]
     if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise SrnnError(f"{path}: '{name}' should be whole numbers (N,), not {values.dtype} {values.shape}.")
+        raise SrnnError(f"{path}: '{name}' should be integers (N,), not {values.dtype} {values.shape}.")
     return values.read().astype(np.int64)

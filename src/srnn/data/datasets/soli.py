@@ -5,7 +5,7 @@
     label        (T, 1) or (T,) the gesture at every frame, 0 to 10
     <data_dir>/soli/file_half.json   the official split: {"train": ["0_8_4", ...], "eval": [...]}
 
-The data are given by their authors on request and may not be passed on; they are read from the user's own copy.
+The data are available from their authors on request and may not be redistributed; they are read from the user's own copy.
 
 A sequence has 40 frames. A shorter recording is repeated until it is full, as in the paper's code; a longer one gives
 consecutive pieces, the last of which ends with the recording (and may overlap the one before).
@@ -40,7 +40,7 @@ HELD_OUT_SUBJECTS = 1
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)")
 _HOW = (
     "ask its authors for the data (github.com/simonwsw/deep-soli leads to them), put them into {folder}, "
-    "or name another data folder by --data-dir or SRNN_DATA"
+    "or choose another data folder with --data-dir or SRNN_DATA"
 )
 _CODE = 1
 
@@ -67,7 +67,7 @@ class SoliTask(Task):
     steps: int = 40
     """Frames in a sequence."""
     validation_subjects: tuple[int, ...] | None = None
-    """Who is held out from training. None: the subject with the highest number; (): nobody."""
+    """The subjects held out from training. None: the one with the highest number; (): nobody."""
 
     def __post_init__(self) -> None:
         receivers = check_wholes("receivers", self.receivers) or ()
@@ -75,7 +75,7 @@ class SoliTask(Task):
             raise SrnnError(f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not {self.receivers!r}.")
         object.__setattr__(self, "receivers", receivers)
         object.__setattr__(self, "validation_subjects", check_wholes("validation_subjects", self.validation_subjects))
-        check_whole("steps", self.steps, least=1)
+        check_whole("steps", self.steps, minimum=1)
 
     @property
     def inputs(self) -> int:
@@ -104,7 +104,7 @@ class SoliTask(Task):
 @register
 @dataclass(frozen=True)
 class SoliSequenceTask(SoliTask):
-    """The same with one answer a sequence."""
+    """Hand gestures seen by a radar, one of eleven for each sequence."""
 
     name: ClassVar[str] = "soli_sequence"
     kind: ClassVar[Kind] = "per_sequence"
@@ -116,7 +116,7 @@ class SoliSequenceTask(SoliTask):
 
 
 def find_folder(data_dir: Path | None = None) -> Path:
-    """Where the recordings lie. SrnnError, with how to get them, when they are not there."""
+    """The folder of the recordings. SrnnError, with how to get them, if they are missing."""
     root = resolve_data_dir(data_dir)
     for folder in (root / "soli", root / "soli" / "dsp"):
         if any(_NAME.fullmatch(path.stem) for path in folder.glob("*.h5")):
@@ -141,7 +141,7 @@ def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]
             break
     else:
         raise SrnnError(
-            f"{folder / 'file_half.json'}, the official split, was not found; get it by 'srnn data fetch soli'."
+            f"{folder / 'file_half.json'}, the official split, was not found; get it with 'srnn data fetch soli'."
         )
     try:
         with reading(path, "a split"):
@@ -171,9 +171,9 @@ def _choose(
         if subject not in present:
             raise SrnnError(f"validation_subjects: there is no subject {subject!r}; there are {present}.")
     if split == "validation" and not held_out:
-        raise SrnnError("validation_subjects is empty: nobody is held out for validation; use split train or test.")
+        raise SrnnError("validation_subjects is empty: no subject is held out for validation; use split train or test.")
     if set(held_out) == set(present):
-        raise SrnnError(f"Holding out the subjects {held_out} leaves nobody to train on.")
+        raise SrnnError(f"Holding out the subjects {held_out} leaves no subject to train on.")
     return [recording for recording in recordings if (recording.subject in held_out) == (split == "validation")]
 
 
@@ -191,7 +191,7 @@ def _read(recordings: list[Recording], receivers: Sequence[int], steps: int) -> 
 def read_recording(
     recording: Recording, receivers: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is not sound."""
+    """Images (T, 1024 * receivers) and labels (T,). SrnnError if the file is corrupt."""
     path = recording.path
     with open_hdf5(path, "a Soli recording, HDF5 with ch0..ch3, label") as file:
         images = [file[f"ch{receiver}"].read() for receiver in receivers]
@@ -200,7 +200,7 @@ def read_recording(
         if image.ndim != 2 or image.shape[1] != PIXELS or len(image) == 0 or image.dtype.kind != "f":
             raise SrnnError(f"{path}: ch{receiver} should be floats (T, {PIXELS}), not {image.dtype} {image.shape}.")
         if not np.isfinite(image).all():
-            raise SrnnError(f"{path}: ch{receiver} holds values that are not finite (NaN or infinity).")
+            raise SrnnError(f"{path}: ch{receiver} contains values that are not finite (NaN or infinity).")
     if {len(image) for image in images} != {len(labels)}:
         raise SrnnError(f"{path} has {len(labels)} labels for {[len(image) for image in images]} frames.")
     if not (labels == recording.gesture).all():

@@ -1,6 +1,6 @@
 """Binary spike trains, about a byte a spike.
 
-A sequence of T steps and C channels is a raster of bits, in the layout of ``srnn.nn.kernels.Spikes``: 64 channels to a word,
+A sequence of T steps and C channels is a raster of bits, in the layout of ``srnn.data.spikes.Spikes``: 64 channels to a word,
 whole words to a step. Its spikes are kept as the gaps between set bits, in raster order, a byte each:
 
     1 to 255   that many bits on there is a spike (the first is counted from the bit before the raster)
@@ -36,12 +36,12 @@ class SpikeArray(Inputs):
     begin: npt.NDArray[np.int64]
     """(N,) where in ``gaps`` a sequence's codes begin..."""
     end: npt.NDArray[np.int64]
-    """(N,) ...and end. Sequences may lie in any order, and share codes: taking some copies no spikes."""
+    """(N,) ...and end. Sequences may be in any order, and share codes: selecting some copies no spikes."""
     shape: tuple[int, int, int]
 
     @classmethod
     def from_cache(cls, gaps: npt.NDArray[Any], edges: npt.NDArray[Any], steps: int, channels: int) -> SpikeArray:
-        """From what a file kept: all codes, and (N + 1,) where each sequence begins and the last one ends.
+        """From stored arrays: all codes, and (N + 1,) where each sequence begins and the last one ends.
 
         SrnnError for edges that do not ascend from 0 to the codes' number, and for codes that are not bytes. Codes that lead
         beyond their raster are found when they are unpacked.
@@ -95,7 +95,7 @@ class SpikeArray(Inputs):
         return SpikeArray(self.gaps, begin, self.end[index], (len(begin), *self.shape[1:]))
 
     def packed(self) -> npt.NDArray[np.uint64]:
-        """(N, T, ceil(C / 64)) words: bit j % 64 of word j // 64 is channel j. What ``srnn.nn.kernels.Spikes`` holds."""
+        """(N, T, ceil(C / 64)) words, as in ``srnn.data.spikes.Spikes``: bit j % 64 of word j // 64 is channel j."""
         n, steps, channels = self.shape
         raster = steps * _words(channels) * 64
         words = np.empty((n, steps, _words(channels)), np.uint64)
@@ -130,7 +130,7 @@ class SpikeArray(Inputs):
         return int((self.end - self.begin).sum()) + self.begin.nbytes + self.end.nbytes
 
     def _positions(self, raster: int) -> npt.NDArray[np.int32]:
-        """Ascending places of all spikes in rasters of so many bits, laid one after the other."""
+        """Ascending positions of all spikes in consecutive rasters of ``raster`` bits."""
         sizes = self.end - self.begin
         full = np.flatnonzero(sizes)
         if not len(full):
@@ -141,7 +141,9 @@ class SpikeArray(Inputs):
         first = np.cumsum(sizes[full]) - sizes[full]
         ended = np.add.reduceat(jumps, first, dtype=np.int64)
         if ended.max() > raster:  # a cache that is not ours
-            raise SrnnError(f"Sparse spikes lead beyond their {raster} bits; delete the folder .cache beside the data.")
+            raise SrnnError(
+                f"Sparse spikes lead beyond their {raster} bits; delete the folder .cache next to the data."
+            )
         jumps[first] += (np.diff(full, prepend=0) * raster - np.append(1, ended[:-1])).astype(np.int32)
         return np.cumsum(jumps, dtype=np.int32)[codes != 0]
 

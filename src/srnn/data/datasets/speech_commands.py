@@ -1,7 +1,7 @@
-"""Google Speech Commands: spoken words of a second, versions 0.01 and 0.02; and a small part of the latter with its phones.
+"""Google Speech Commands: spoken words of a second, versions 0.01 and 0.02; and a small subset of the latter with its phones.
 
     <data_dir>/speech_commands_v0.02/{word}/{speaker}_nohash_{n}.wav, validation_list.txt, testing_list.txt,
-                                     _background_noise_/*.wav                        (and ..._v0.01 alike)
+                                     _background_noise_/*.wav                        (and the same for ..._v0.01)
     <data_dir>/speech_commands_test_set_v0.02/{word}/*.wav, with _silence_ and _unknown_      (the official test of 12 classes)
     <data_dir>/speech_commands_mini/{word}/*.flac, with _silence_ and _unknown_, phones.json
 
@@ -14,7 +14,7 @@ fixed order of ``splitting.place``; noise is cut evenly from the first 80 % of e
 for validation, the last 10 % for testing, so that no noise is in two splits.
 
 **mini** is half of the official test set's speakers and has no split of its own: 20 % of them are for testing, 15 % for
-validation, in the fixed order of ``splitting.place``; pieces of silence, which have no speaker, likewise one by one.
+validation, in the fixed order of ``splitting.place``; so are pieces of silence, which have no speaker, one by one.
 Numbers on it cannot be compared with published ones.
 """
 
@@ -105,7 +105,7 @@ class SpeechCommandsTask(AudioTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs) (99 steps for mfcc), y (N,) the word, groups the speakers.
 
-        Clips that are no second long are cut or filled up with silence at both ends.
+        Clips that are not a second long are cut or padded with silence at both ends.
         """
         check_split(split)
         root = resolve_data_dir(data_dir)
@@ -124,7 +124,7 @@ class SpeechCommandsTask(AudioTask):
 
 
 def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Clip]:
-    """The recordings of one split, in a fixed order. SrnnError where the layout is not as expected."""
+    """The recordings of one split, in a fixed order. SrnnError for another layout."""
     if which.source == "mini":
         return _mini(split, root)
     folder = root / f"speech_commands_v0.0{which.version}"
@@ -135,7 +135,7 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[
         official = root / f"speech_commands_test_set_v0.0{which.version}"
         return _keyword_folders(
             official,
-            "get it by 'srnn data fetch speech-commands-test-v2' and 'srnn data prepare speech-commands-test-v2'",
+            "get it with 'srnn data fetch speech-commands-test-v2' and 'srnn data prepare speech-commands-test-v2'",
         )
     names = _names(folder, split, which.version)
     wanted = [name for name in names if _word(name) in KEYWORDS]
@@ -160,8 +160,8 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     """The recordings of a split, as word/file.wav, sorted."""
     if not folder.is_dir():
         raise SrnnError(
-            f"{folder} was not found: get it by 'srnn data fetch speech-commands-v{version}' and "
-            f"'srnn data prepare speech-commands-v{version}', or name another data folder by --data-dir or SRNN_DATA."
+            f"{folder} was not found: get it with 'srnn data fetch speech-commands-v{version}' and "
+            f"'srnn data prepare speech-commands-v{version}', or choose another data folder with --data-dir or SRNN_DATA."
         )
     missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
     if missing:
@@ -171,7 +171,7 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
         )
     present = {path.relative_to(folder).as_posix() for word in WORDS[version] for path in (folder / word).glob("*.wav")}
     if not present:
-        raise SrnnError(f"{folder} holds no recordings; unpack it anew.")
+        raise SrnnError(f"{folder} contains no recordings; unpack it again.")
     listed: dict[SplitName, set[str]] = {}
     for other, file in _LISTS.items():
         path = folder / file
@@ -179,13 +179,13 @@ def _names(folder: Path, split: SplitName, version: int) -> list[str]:
             listed[other] = set(
                 read_bytes(path, "a list of recordings", LIMITS["table"]).decode("utf-8", "replace").split()
             )
-            gone = sorted(listed[other] - present)
-            if gone:
-                raise SrnnError(f"{folder} lacks {len(gone)} recordings that {file} names, such as {gone[0]}.")
+            missing = sorted(listed[other] - present)
+            if missing:
+                raise SrnnError(f"{folder} lacks {len(missing)} recordings that {file} lists, such as {missing[0]}.")
         else:
             listed[other] = {name for name in present if which_set(name) == other}
     if both := listed["validation"] & listed["test"]:
-        raise SrnnError(f"{folder}: {min(both)} is in the validation list and in the test list.")
+        raise SrnnError(f"{folder}: {min(both)} is in both the validation list and the test list.")
     if split != "train":
         return sorted(listed[split])
     return sorted(present - listed["validation"] - listed["test"])
@@ -209,14 +209,14 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Clip]:
     """``count`` pieces of background noise, of a second each, evenly over the split's part of each noise file."""
     files = sorted((folder / "_background_noise_").glob("*.wav"))
     if not files:
-        raise SrnnError(f"{folder / '_background_noise_'} holds no sound, which the class {SILENCE} is cut from.")
+        raise SrnnError(f"{folder / '_background_noise_'} contains no sound, from which the class {SILENCE} is cut.")
     first, last = _NOISE_PARTS[split]
     clips = []
     for index, path in enumerate(files):
         samples = len(read_audio(path, RATE)[0])
         begin, end = int(first * samples), int(last * samples) - RATE
         if end < begin:
-            raise SrnnError(f"{path} is {samples / RATE:.1f} s long; background noise must be 10 s at least.")
+            raise SrnnError(f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s long.")
         pieces = len(range(index, count, len(files)))
         for start in np.linspace(begin, end, pieces).astype(int).tolist():
             clips.append(Clip(path, f"_background_noise_/{path.name}", KEYWORDS.index(SILENCE), path.stem, start))
@@ -229,13 +229,15 @@ def _keyword_folders(folder: Path, how: str) -> list[Clip]:
     for label, word in enumerate(KEYWORDS):
         found = sorted(p for p in (folder / word).glob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
         if not found:
-            raise SrnnError(f"{folder / word} holds no recordings: {how}, or name another data folder by --data-dir.")
+            raise SrnnError(
+                f"{folder / word} contains no recordings: {how}, or choose another data folder with --data-dir."
+            )
         clips += [_clip(folder, f"{word}/{path.name}", label) for path in found]
     return clips
 
 
 def _mini(split: SplitName, root: Path) -> list[Clip]:
-    clips = _keyword_folders(root / _MINI, "it should hold the 12 classes' folders of the test set")
+    clips = _keyword_folders(root / _MINI, "it should contain the 12 classes' folders of the test set")
     silent = KEYWORDS.index(SILENCE)
     of: dict[str, SplitName] = {}
     for part in ([c for c in clips if c.label == silent], [c for c in clips if c.label != silent]):
@@ -252,18 +254,18 @@ def _mini(split: SplitName, root: Path) -> list[Clip]:
 @register
 @dataclass(frozen=True)
 class PhonesTask(AudioTask):
-    """Phones of spoken words, one at every step; labels were made by a machine (Speech Commands mini)."""
+    """Phones of spoken words, one at every step; labels from forced alignment (Speech Commands mini)."""
 
     name: ClassVar[str] = "phones"
     kind: ClassVar[Kind] = "per_step"
     class_names: ClassVar[tuple[str, ...]] = PHONES
     silence_class: ClassVar[int | None] = 0
-    """The class that accuracy may leave out: nothing is said."""
+    """The class that accuracy may leave out: silence."""
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101, inputs), y (N, 101) the phone or -1, groups the speakers.
 
-        The segments were found by a machine (forced alignment); those recordings that have them are given. The last one or
+        The segments are from forced alignment; only recordings that have them are included. The last one or
         two frames of a clip have no label.
         """
         check_split(split)
@@ -285,16 +287,16 @@ Segments = list[tuple[str, int, int]]
 
 
 def read_segments(path: Path) -> dict[str, Segments]:
-    """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is not sound."""
+    """The segments of every aligned recording by its name, word/file.flac. SrnnError if the file is corrupt."""
     if not path.is_file():
-        raise SrnnError(f"{path} was not found: it holds the phones of {_MINI}.")
+        raise SrnnError(f"{path} was not found: it contains the phones of {_MINI}.")
     try:
         with reading(path, "a list of phones"):
             labels = read_object(path)["labels"]
             read = {name: [(str(p), int(first), int(n)) for p, first, n in parts] for name, parts in labels.items()}
     except SrnnError as error:
         raise SrnnError(
-            f'{path} is no list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
+            f'{path} is not a list of phones {{"labels": {{file: [[phone, first, frames], ...]}}}}.'
         ) from error
     for name, parts in read.items():
         end = 0

@@ -34,7 +34,7 @@ Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
 
 
 class Clip(NamedTuple):
-    """A sound file, and what is said in it by whom."""
+    """A sound file, its word and its speaker."""
 
     path: Path
     name: str
@@ -45,7 +45,7 @@ class Clip(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """What was written."""
+    """Statistics of the file that was written."""
 
     clips: int
     spikes: int
@@ -66,10 +66,10 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
         pattern: how labels and speakers are read from a file's name, without its suffix: ``{label}_{speaker}_{index}``.
             {label} and {speaker} stand for what has to be read, {index} for anything else. Where it has no
             {label}, or without a pattern, the label is the name of the folder in which a file lies.
-        misnamed: gets a line for each file whose name does not fit the pattern, and which is left out; None: it is an error.
+        misnamed: receives a line for each file that is skipped because its name does not match; None: that is an error.
 
     Raises:
-        SrnnError: a folder or file that is not there, no sound files, or names that do not fit the pattern.
+        SrnnError: a folder or file that is not there, no sound files, or names that do not match the pattern.
     """
     names = None if pattern is None else NamePattern(pattern)
     clips: dict[Path, Clip] = {}
@@ -78,7 +78,7 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
         for path in _sound_files(where):
             read = {} if names is None else names.read(path.stem)
             if read is None:
-                wrong.append(f"The name of {path} does not fit the pattern '{pattern}'.")
+                wrong.append(f"The name of {path} does not match the pattern '{pattern}'.")
                 continue
             name = path.relative_to(where).as_posix() if path != where else path.name
             clip = Clip(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
@@ -98,10 +98,10 @@ def _sound_files(where: Path) -> list[Path]:
     if where.is_file():
         return [where]
     if not where.is_dir():
-        raise SrnnError(f"{where} is not there: name folders or sound files.")
+        raise SrnnError(f"{where} does not exist: name folders or sound files.")
     found = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
     if not found:
-        raise SrnnError(f"{where} holds no sound files ({', '.join(AUDIO_SUFFIXES)}).")
+        raise SrnnError(f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).")
     return found
 
 
@@ -116,7 +116,7 @@ def convert_clips(
     progress: Callable[[int, int], None] | None = None,
     length: float | None = None,
 ) -> Conversion:
-    """Convert clips; labels and speakers are numbered by the order of their names (whole numbers by value).
+    """Convert clips; labels and speakers are numbered by the order of their names (integers by value).
 
     For the arguments and errors see ``convert``.
     """
@@ -145,32 +145,32 @@ def convert(
     progress: Callable[[int, int], None] | None = None,
     length: float | None = None,
 ) -> Conversion:
-    """Write the spikes of sound files, in their order, to ``out``: the whole file or none.
+    """Write the spikes of sound files, in their order, to ``out``, atomically.
 
     All files are read once before the first is converted (which takes far longer), so that a bad one is found at the start.
     A clip's spikes depend on the seed, its name and its sound: not on the other clips, their order or the workers.
 
     Args:
         files, labels, speakers: N each; labels and speakers from 0 to 65535.
-        out: the HDF5 file. One that is there is replaced, once the new one is whole.
+        out: the HDF5 file. An existing one is replaced once the new one is complete.
         names: N different names of the clips; default: those of the files.
         label_names, speaker_names: by number; default: the numbers.
         cochlea: default: that of SHD and SSC, 700 places.
         workers: threads; default: as many as there are cores for this process.
         time_type: float16 is what SHD has; it rounds times above half a second to 0.5 ms.
-        leave_out_bad: go on after a clip that cannot be read or holds only silence, instead of an error.
+        leave_out_bad: continue after a clip that cannot be read or holds only silence, instead of an error.
         progress: called with (clips done, clips) after each.
-        length: seconds to which a clip is cut, or after which its silence ends; None: as long as it is.
+        length: seconds to which a clip is cut, or padded with silence; None: as long as it is.
 
     Raises:
-        SrnnError: a clip that cannot be read or heard (with its name), nothing to convert, names that are not
+        SrnnError: a clip that cannot be read or converted (with its name), nothing to convert, names that are not
             different, numbers out of range, or a file that cannot be written.
     """
     import h5py
 
     _check(files, labels, speakers, time_type, workers)
     if length is not None and not 0.01 <= length <= 3600:
-        raise SrnnError(f"A clip lasts 0.01 to 3,600 seconds, not {length:g}.")
+        raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
     names = [Path(f).name for f in files] if names is None else list(names)
     if len(names) != len(files) or len(set(names)) != len(names):
         raise SrnnError("Clips need different names, one each: their random numbers are made from them. Give 'names'.")
@@ -218,7 +218,7 @@ def convert(
 
 
 def _refuse_bad(files: Sequence[Path], ear: Cochlea) -> None:
-    """SrnnError if there are files that cannot be read or heard, with their number and the first of them."""
+    """SrnnError if there are files that cannot be converted, with their number and the first of them."""
     bad = [problem for path in files if (problem := _problem(Path(path), ear))]
     if bad:
         more = f" (and {len(bad) - 1} more of {len(files)} files are bad)" if len(bad) > 1 else ""
@@ -226,24 +226,24 @@ def _refuse_bad(files: Sequence[Path], ear: Cochlea) -> None:
 
 
 def _problem(path: Path, ear: Cochlea) -> str:
-    """Why a file cannot be heard; "" if it can."""
+    """Why a file cannot be converted; "" if it can."""
     try:
         samples, rate = read_audio(path)
     except SrnnError as error:
         return str(error)
     if len(samples) < 2:
-        return f"{path} holds a single sample; leave it out."
+        return f"{path} contains a single sample; remove it."
     if not RATES[0] <= rate <= RATES[1]:
-        return f"{path} has {rate} samples a second; {RATES[0]} to {RATES[1]} can be heard."
+        return f"{path} has {rate} samples per second; {RATES[0]} to {RATES[1]} are supported."
     if ear.level is not None and not samples.any():
-        return f"{path} holds only silence; leave it out."
+        return f"{path} contains only silence; remove it."
     return ""
 
 
 def _in_threads(
     files: Sequence[Path], names: Sequence[str], ear: Cochlea, seed: int, workers: int | None, length: float | None
 ) -> Iterator[tuple[Spikes, float] | SrnnError]:
-    """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages leave the GIL alone."""
+    """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages release the GIL."""
 
     def hear(path: Path, name: str) -> tuple[Spikes, float] | SrnnError:
         try:
@@ -279,7 +279,7 @@ def _cores() -> int:
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """Different names, sorted: whole numbers by value, before other names."""
+    """Different names, sorted: integers by value, before other names."""
     return sorted(set(names), key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
 
 
@@ -292,7 +292,7 @@ def _check(
         values = np.asarray(numbers)
         if values.shape != (len(files),) or values.dtype.kind not in "iu":
             raise SrnnError(
-                f"{len(files)} clips need {len(files)} whole numbers as {what}, not {values.dtype} {values.shape}."
+                f"{len(files)} clips need {len(files)} integers as {what}, not {values.dtype} {values.shape}."
             )
         if values.min() < 0 or values.max() >= 2**16:
             raise SrnnError(f"The {what} are numbered from 0 to 65535, not {values.min()} to {values.max()}.")
@@ -304,12 +304,12 @@ def _check(
 
 @contextlib.contextmanager
 def _whole_file(out: Path, h5py: Any) -> Iterator[Any]:
-    """An HDF5 file that gets its name when it is whole, and vanishes otherwise."""
+    """An HDF5 file that is written atomically: renamed when complete, removed otherwise."""
     if out.is_dir():
         raise SrnnError(f"{out} is a folder; name a file to write, such as {out / 'spikes.h5'}.")
     try:
         # The file is locked by us, which HDF5's own lock would take for another writer.
         with whole_file(out, parents=True) as whole, h5py.File(whole.name, "w", locking=False) as file:
             yield file
-    except RuntimeError as error:  # h5py has it beside OSError for a full disk
+    except RuntimeError as error:  # which h5py raises besides OSError for a full disk
         raise SrnnError(f"Cannot write {out}: {error}") from error

@@ -1,4 +1,4 @@
-"""Splits for data that have none: by group (speaker, subject) or by class, without chance, the same on every machine."""
+"""Splits for data that have none: by group (speaker, subject) or by class, deterministic, the same on every machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .base import SplitName
 
 
 def place(name: str) -> str:
-    """A name's place in a random-looking but fixed order."""
+    """A name's place in a fixed pseudo-random order."""
     return hashlib.sha1(name.encode()).hexdigest()
 
 
@@ -18,11 +18,11 @@ def split_by_group(groups: Sequence[str], validation: float, test: float) -> dic
     """Every group's split. The first of the groups, in the order of ``place``, are for testing, the next for validation.
 
     Args:
-        groups: one a sequence; only the different ones count.
-        validation, test: shares of the groups, rounded, at least one group each.
+        groups: one per sequence; repetitions are ignored.
+        validation, test: fractions of the groups, rounded to at least one group each.
 
     Raises:
-        SrnnError: fewer than three groups, or nobody left to train on.
+        SrnnError: fewer than three groups, or none left to train on.
     """
     names = sorted(set(groups), key=lambda name: (place(name), name))
     held = [max(1, round(share * len(names))) for share in (test, validation)]
@@ -38,9 +38,9 @@ def split_by_group(groups: Sequence[str], validation: float, test: float) -> dic
 
 
 def split_by_class(names: Sequence[str], labels: Sequence[int], validation: float, test: float) -> list[SplitName]:
-    """The split of every sequence, the same shares of each class; in the order of ``place`` of the names.
+    """The split of every sequence, the same fractions of each class; in the order of ``place`` of the names.
 
-    A class needs three sequences at least; SrnnError otherwise.
+    A class needs at least three sequences; SrnnError otherwise.
     """
     split: list[SplitName] = ["train"] * len(names)
     for label in sorted(set(labels)):
@@ -50,7 +50,7 @@ def split_by_class(names: Sequence[str], labels: Sequence[int], validation: floa
         if sum(held) >= len(members):
             raise SrnnError(
                 f"Class {label} has {len(members)} sequences, too few to hold {held[1]} out for validation and {held[0]} "
-                "for testing; record more, or give smaller fractions."
+                "for testing; record more, or set smaller fractions."
             )
         for rank, index in enumerate(members[: sum(held)]):
             split[index] = "test" if rank < held[0] else "validation"

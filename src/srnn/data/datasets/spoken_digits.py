@@ -7,7 +7,7 @@ Two ways to split:
 official   index 0 to 4 for testing, as the data set's README says; validation is carved from the rest, index 5 to 9.
            Every speaker is in all three.
 speaker    speaker-independent: one speaker for testing, another for validation, the others (four of six) for training.
-           Without a choice the speaker after the tested one, in alphabetical order, is for validation.
+           By default the speaker after the tested one, in alphabetical order, is for validation.
 
 As sound features, or as the spikes of a cochlea, which are read from <data_dir>/fsdd/cochlea.h5.
 """
@@ -31,7 +31,7 @@ from .shd import EventTask, read_recordings
 
 RATE = 8000
 SPIKES = "cochlea.h5"
-"""The recordings through a cochlea, in SHD's layout, beside their folder."""
+"""The recordings through a cochlea, in SHD's layout, next to their folder."""
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 DigitSplitting = Literal["official", "speaker"]
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
@@ -40,7 +40,7 @@ _OF_INDEX: dict[int, SplitName] = {index: "test" if index < 5 else "validation" 
 
 @dataclass(frozen=True)
 class _Recordings(Task):
-    """What tasks on these recordings share: how they are split."""
+    """The options that tasks on these recordings share: how they are split."""
 
     kind: ClassVar[Kind] = "per_sequence"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
@@ -48,9 +48,9 @@ class _Recordings(Task):
     splitting: DigitSplitting = "official"
     """official: by the recordings' number, every speaker in all splits. speaker: one held out for testing, one for validation."""
     test_speaker: str = SPEAKERS[-1]
-    """splitting speaker: who is tested on."""
+    """splitting speaker: the speaker held out for testing."""
     validation_speaker: str | None = None
-    """splitting speaker: who is validated on; None: the next in alphabetical order."""
+    """splitting speaker: the speaker held out for validation; None: the next in alphabetical order."""
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -59,7 +59,7 @@ class _Recordings(Task):
         if self.validation_speaker is not None:
             check_choice("validation_speaker", self.validation_speaker, SPEAKERS)
         if self.validation_speaker == self.test_speaker:
-            raise SrnnError(f"{self.test_speaker} cannot be held out for testing and for validation.")
+            raise SrnnError(f"{self.test_speaker} cannot be held out for both testing and validation.")
         if self.splitting == "official" and (self.test_speaker, self.validation_speaker) != (SPEAKERS[-1], None):
             raise SrnnError("test_speaker and validation_speaker have an effect only with splitting 'speaker'.")
 
@@ -70,8 +70,8 @@ class _Recordings(Task):
         paths = sorted(folder.glob("*.wav"))
         if not paths:
             raise SrnnError(
-                f"No spoken digits were found in {folder}: get them by 'srnn data fetch fsdd' and "
-                "'srnn data prepare fsdd', or name another data folder by --data-dir or SRNN_DATA."
+                f"No spoken digits were found in {folder}: get them with 'srnn data fetch fsdd' and "
+                "'srnn data prepare fsdd', or choose another data folder with --data-dir or SRNN_DATA."
             )
         held = self.validation_speaker or after(self.test_speaker)
         clips: dict[SplitName, list[Clip]] = {"train": [], "validation": [], "test": []}
@@ -87,7 +87,9 @@ class _Recordings(Task):
             clips[split].append(Clip(path, path.name, digit, speaker))
         for split, chosen in clips.items():
             if not chosen:
-                raise SrnnError(f"{folder} holds no recordings for the {split} split (splitting '{self.splitting}').")
+                raise SrnnError(
+                    f"{folder} contains no recordings for the {split} split (splitting '{self.splitting}')."
+                )
         return clips
 
 
@@ -121,7 +123,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, steps, channels) sparse spikes, y (N,) the digit, groups the speakers.
 
-        SrnnError where the spikes were not made yet (it says how), or not of all recordings.
+        SrnnError where the spikes are missing (it says how to make them), or incomplete.
         """
         check_split(split)
         clips = self.clips(data_dir)[split]
@@ -130,12 +132,12 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
             raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
         found = read_recordings(path, self.binning, 10)
-        with open_hdf5(path, "spikes that name their clips; make it anew by 'srnn encode cochlea'") as file:
+        with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
         place = {name: index for index, name in enumerate(names)}
         missing = [clip.path.name for clip in clips if clip.path.name not in place]
         if missing:
-            raise SrnnError(f"{path} lacks {len(missing)} of the recordings, as {missing[0]}; make it anew.")
+            raise SrnnError(f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it again.")
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([clip.label for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])

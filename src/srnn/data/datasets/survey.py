@@ -1,4 +1,4 @@
-"""What reading one's own sound does to it: how many clips are cut, filled up, silent, and what is not read; said once."""
+"""A summary of how one's own sound is read: how many clips are cut, padded or silent, and which files are ignored."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from .cache import Arrays, cached
 from .files import Item, list_unread
 
 _CODE = 1
-_TOLERANCE = 1e-3  # seconds by which a clip may miss the length that is wanted
+_TOLERANCE = 1e-3  # seconds by which a clip's length may differ from the wanted one
 
 
 def report(source: Path, items: Sequence[Item], cache: Path, seconds: float | None) -> None:
-    """One RuntimeWarning for a source, if anything is to be said: of all its clips, whatever split they are in.
+    """Warn once (RuntimeWarning) about a source, where there is anything to report: all its clips, whatever their split.
 
     Args:
         source: the folder or table.
         items: its files.
-        cache: where it is kept how long they are.
-        seconds: to which they are brought; None: each stays as long as it is.
+        cache: the folder where their lengths are cached.
+        seconds: the length that they are cut or padded to; None: each stays as long as it is.
 
     Raises:
         SrnnError: a file that cannot be read, with its name.
     """
-    found = [*_changes(items, cache, seconds), *list_unread(source, items)]
-    if found:
-        _say(f"{source}: {'; '.join(found)}.")
+    remarks = [*_changes(items, cache, seconds), *list_unread(source, items)]
+    if remarks:
+        _say(f"{source}: {'; '.join(remarks)}.")
 
 
-@functools.cache  # so it is said once, not for every split
+@functools.cache  # so that the warning appears once, not for every split
 def _say(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=4)
 

@@ -3,13 +3,13 @@
     <data_dir>/timit/TRAIN|TEST/DR1..DR8/{speaker}/{sentence}.WAV     NIST SPHERE (or RIFF), 16 kHz
                                           /{sentence}.PHN             lines "first_sample end_sample phone"
 
-Small and capital letters in names are the same, and the folders may lie one deeper (timit/TIMIT/TRAIN). The SA sentences, which
+Names are case-insensitive, and the folders may be one level deeper (timit/TIMIT/TRAIN). The SA sentences, which
 every speaker reads, are left out as usual.
 
 test         the core test set, 24 speakers, 192 sentences
 validation   "standard": the 50 speakers of the test folder that are customarily the development set (400 sentences), so
              that all 462 speakers (3,696 sentences) are for training; "training": 10 % of the training folder's
-             speakers, in the fixed order of ``splitting.place`` (the paper holds 10 % of the sentences out by chance)
+             speakers, in the fixed order of ``splitting.place`` (the paper holds out 10 % of the sentences at random)
 
 Phones are 61, or folded to 48 or 39 as by Lee & Hon (1989, IEEE Trans. ASSP 37:1641), where the glottal stop q has no
 class. Sources of the lists: the corpus' documentation (core test), Kaldi's recipe s5 (development set, folding).
@@ -139,7 +139,7 @@ class TIMITTask(AudioTask):
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:
-    """The folder with TRAIN and TEST. SrnnError, with how to get them, when it is not there."""
+    """The folder with TRAIN and TEST. SrnnError, with how to get them, if it is missing."""
     root = resolve_data_dir(data_dir)
     for path in ((), ("timit",), ("timit", "timit"), ("timit", "data")):
         folder: Path | None = root
@@ -149,12 +149,12 @@ def find_corpus(data_dir: Path | None = None) -> Path:
             return folder
     raise SrnnError(
         f"TIMIT was not found under {root}: buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST "
-        f"into {root / 'timit'}, or name another data folder by --data-dir or SRNN_DATA."
+        f"into {root / 'timit'}, or choose another data folder with --data-dir or SRNN_DATA."
     )
 
 
 def glance(root: Path) -> bool:
-    """Whether TRAIN and TEST are there, each with a sound file at least. ``root``: the data folder."""
+    """Whether TRAIN and TEST exist, each with at least one sound file. ``root``: the data folder."""
     try:
         speakers = [list_speakers(find_corpus(root), part.lower()) for part in SPEAKERS]
     except SrnnError:
@@ -190,21 +190,21 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
             if not name.startswith("sa"):
                 clips.append(Clip(path, path.relative_to(folder).as_posix(), -1, speaker))
     if not clips:
-        raise SrnnError(f"{folder} holds no sentences for the {split} split.")
+        raise SrnnError(f"{folder} contains no sentences for the {split} split.")
     return clips
 
 
 def find_phones(sound: Path) -> Path:
-    """The .PHN beside a sentence. SrnnError if there is none."""
+    """The .PHN file of a sentence. SrnnError if there is none."""
     stem = sound.name.split(".")[0].lower()
     for path in sound.parent.iterdir():
         if path.name.lower() == f"{stem}.phn":
             return path
-    raise SrnnError(f"{sound} has no phones beside it ({stem.upper()}.PHN).")
+    raise SrnnError(f"{sound} has no phones next to it ({stem.upper()}.PHN).")
 
 
 def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-    """Which phone is spoken at given samples, by ``number``; -1 outside all. SrnnError if the file is not sound."""
+    """Which phone is spoken at given samples, by ``number``; -1 outside all. SrnnError if the file is corrupt."""
     starts, ends, phones = [], [], []
     with reading(path, "a list of phones"):
         lines = read_bytes(path, "a list of phones", LIMITS["table"]).decode("ascii").splitlines()
@@ -217,7 +217,7 @@ def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.
                 f"{path}, line {index}: should be 'first_sample end_sample phone', not '{line.strip()[:80]}'."
             )
         if parts[2] not in number:
-            raise SrnnError(f"{path}, line {index}: '{parts[2][:80]}' is none of TIMIT's 61 phones.")
+            raise SrnnError(f"{path}, line {index}: '{parts[2][:80]}' is not one of TIMIT's 61 phones.")
         start, end = int(parts[0]), int(parts[1])
         if end <= start or (ends and start < ends[-1]):
             raise SrnnError(
@@ -227,7 +227,7 @@ def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.
         ends.append(end)
         phones.append(number[parts[2]])
     if not starts:
-        raise SrnnError(f"{path} holds no phones.")
+        raise SrnnError(f"{path} contains no phones.")
 
     def at(samples: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         index = np.searchsorted(starts, samples, side="right") - 1
@@ -238,7 +238,7 @@ def read_phones(path: Path, number: dict[str, int]) -> Callable[[npt.NDArray[np.
 
 
 def _child(folder: Path, name: str) -> Path | None:
-    """The subfolder of that name, whatever its letters' case."""
+    """The subfolder of that name, ignoring case."""
     if not folder.is_dir():
         return None
     return next((path for path in sorted(folder.iterdir()) if path.name.lower() == name and path.is_dir()), None)
@@ -253,5 +253,5 @@ def list_speakers(folder: Path, part: str) -> dict[str, Path]:
         for path in sorted(dialect.iterdir()) if path.is_dir()
     }  # fmt: skip
     if not speakers:
-        raise SrnnError(f"{folder / part.upper()} holds no speakers (DR1..DR8/SPEAKER/*.WAV).")
+        raise SrnnError(f"{folder / part.upper()} contains no speakers (DR1..DR8/SPEAKER/*.WAV).")
     return speakers

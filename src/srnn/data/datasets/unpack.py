@@ -1,4 +1,4 @@
-"""Archives, unpacked safely: nothing outside the target folder, no links, nothing half-written under its final name."""
+"""Unpacking archives safely: nothing outside the target folder, no links, nothing half-written under its final name."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def _open(archive: Path, name: str = "") -> Iterator[tuple[Iterator[Member], int
             elif name.endswith(".gz"):
                 yield iter([Member(name.removesuffix(".gz"), gunzip(file, allowance, _LIMITS))]), 0
             else:
-                raise SrnnError(f"{archive} is no .zip, .tar, .tar.gz, .tgz or .gz.")
+                raise SrnnError(f"{archive} is not a .zip, .tar, .tar.gz, .tgz or .gz.")
         except OSError as error:
             raise _not_written(archive, error) from error
 
 
 def read_through(archive: Path, name: str = "") -> None:
-    """Read an archive to its end, by its checksums. SrnnError, as of ``unpack``, if it is damaged or empty.
+    """Read an archive to its end, verifying its checksums. SrnnError, as of ``unpack``, if it is damaged or empty.
 
-    ``name`` tells its kind where the file has another name yet.
+    ``name`` gives its kind where the file still has another name.
     """
     found = False
     with _open(archive, name) as (members, _):
@@ -91,7 +91,7 @@ def unpack_archives(
 ) -> list[Path]:
     """Unpack every archive that lies in a folder into it, unless that was done before; returns the archives unpacked now.
 
-    What was done is noted (``Note``): another archive of the same name is unpacked anew, and so is one whose files are not all
+    The result is recorded (``Note``): another archive of the same name is unpacked anew, and so is one whose files are not all
     there any more, and everything with ``force``. The note is written last. ``check`` is called before an archive is unpacked,
     and raises SrnnError for one that must not be.
     """
@@ -118,16 +118,16 @@ def unpack_archives(
 
 @dataclass(frozen=True)
 class Note:
-    """What was unpacked from an archive: FOLDER/.cache/NAME.unpacked, JSON."""
+    """A record of the files unpacked from an archive: FOLDER/.cache/NAME.unpacked, JSON."""
 
     archive: str
-    """The archive's size and time of change."""
+    """The archive's size and modification time."""
     files: dict[str, tuple[int, int]]
     """Name under the folder -> size and CRC-32."""
 
     @staticmethod
     def read(folder: Path, name: str) -> Note | None:
-        """The note of an archive; None if there is none, or none that can be read."""
+        """The note of an archive; None if there is none, or it cannot be read."""
         path = _note_path(folder, name)
         try:
             with reading(path, "a note of what was unpacked"):
@@ -143,11 +143,11 @@ class Note:
             file.write(json.dumps({"archive": self.archive, "files": self.files}).encode())
 
     def lost(self, folder: Path) -> list[str]:
-        """The files that are not there any more, or of another size."""
+        """The files that are missing, or of another size."""
         return [name for name, (size, _) in self.files.items() if _size(folder / name) != size]
 
     def changed(self, folder: Path) -> list[str]:
-        """The files that are there, but hold something else."""
+        """The files that exist, but whose content differs."""
         return [
             name for name, noted in self.files.items() if (folder / name).is_file() and _measure(folder / name) != noted
         ]
@@ -158,7 +158,7 @@ def _note_path(folder: Path, name: str) -> Path:
 
 
 def state_of(archive: Path) -> str:
-    """Its size and time of change."""
+    """Its size and modification time."""
     return f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
 
 
@@ -186,7 +186,7 @@ def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[st
     pure = PurePosixPath(name.replace("\\", "/"))
     parts = [part for part in pure.parts if part != "."]
     if pure.is_absolute() or ".." in parts or not parts or ":" in parts[0]:
-        raise SrnnError(f"{archive} holds the name {name[:200]!r}, which leads out of the folder; do not trust it.")
+        raise SrnnError(f"{archive} contains the name {name[:200]!r}, which leads out of the folder; do not trust it.")
     odd = (
         len(name) > _NAME_AT_MOST
         or len(parts) > (_LIMITS.depth or 0)
@@ -195,16 +195,16 @@ def _place(name: str, archive: Path, windows: bool = os.name == "nt") -> list[st
     if windows:
         odd |= any(PureWindowsPath(part).is_reserved() or ":" in part or part[-1] in " ." for part in parts)
     if odd or ".cache" in parts or any(len(os.fsencode(part)) > 255 for part in parts):
-        raise SrnnError(f"{archive} holds the name {name[:200]!r}, which no data set's file has; do not trust it.")
+        raise SrnnError(f"{archive} contains the name {name[:200]!r}, which no data set's file has; do not trust it.")
     return parts
 
 
 def _write_all(members: Iterator[Member], size: int, archive: Path, folder: Path, strip: int) -> list[Path]:
-    """Unpack into a folder beside, and move the files to their places when all are there."""
+    """Unpack into a temporary folder, and move the files to their places when all are there."""
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.resolve()
     if size > (free := shutil.disk_usage(root).free):
-        raise SrnnError(f"The disk is full: {archive} has {size:,} bytes unpacked, and {free:,} are free.")
+        raise SrnnError(f"The disk is full: {archive} needs {size:,} bytes unpacked, but only {free:,} are free.")
     remove_leftovers(root)
     with new_folder_beside(root / "unpacking") as staging:
         names = []
@@ -216,8 +216,8 @@ def _write_all(members: Iterator[Member], size: int, archive: Path, folder: Path
             (staging / names[-1]).parent.mkdir(parents=True, exist_ok=True)
             try:
                 target = (staging / names[-1]).open("xb")
-            except FileExistsError:  # where case counts for nothing, also under another name
-                raise SrnnError(f"{archive} holds the name {member.name[:200]!r} twice; do not trust it.") from None
+            except FileExistsError:  # on case-insensitive systems, also under another name
+                raise SrnnError(f"{archive} contains the name {member.name[:200]!r} twice; do not trust it.") from None
             with target:
                 target.writelines(member.parts)
         if not names:
@@ -225,7 +225,7 @@ def _write_all(members: Iterator[Member], size: int, archive: Path, folder: Path
         for name in names:
             place = root / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.parent.resolve().is_relative_to(root):  # by a link that was there before
+            if not place.parent.resolve().is_relative_to(root):  # through a link that existed before
                 raise SrnnError(f"{place.parent} is a link that leads out of {root}; remove it.")
             os.replace(staging / name, place)
         return [root / name for name in names]

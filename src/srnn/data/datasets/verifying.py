@@ -1,6 +1,6 @@
-"""Whether a data set is there and whole: its files by their checksums, and what was unpacked from them by opening it.
+"""Verifying data sets: files by their checksums, and what was unpacked from them by opening it.
 
-``verify`` reads everything and says what it found, file by file; ``state`` looks at names, sizes and first bytes alone.
+``verify`` reads everything and reports file by file; ``state`` checks only names, sizes and first bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def verify(data_set: DataSet, data_dir: Path | None = None) -> list[FileReport]:
 
 
 def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
-    """Whether a file need not be fetched: it is right, or gone while all that was in it is there."""
+    """Whether a file need not be fetched: it is intact, or was deleted after its content was unpacked."""
     report = check(file, folder / file.name)
     if report.condition == "missing" and data_set.unpack:
         return all(found.good for found in _check_unpacked(file, folder, data_set))
@@ -59,7 +59,7 @@ def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
 
 
 def state(data_set: DataSet, data_dir: Path | None = None) -> State:
-    """What is there, at a glance: without checksums, and reading the first bytes of files alone."""
+    """What is there, at a glance: without checksums, reading only the first bytes of files."""
     if not data_set.folder:
         return "built in"
     folder = folder_of(data_set, data_dir)
@@ -93,7 +93,7 @@ def _there(data_set: DataSet, folder: Path) -> bool:
 
 
 def begins_well(path: Path) -> bool:
-    """Whether a file is there and begins as one of its kind (by its ending) does."""
+    """Whether a file exists and begins as its kind (by its suffix) should."""
     try:
         with path.open("rb") as file:
             first = file.read(16)
@@ -107,7 +107,7 @@ def _filled(path: Path) -> bool:
 
 
 def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:
-    """The wanted files in a file of lines "SHA256 NAME"; they lie beside it. SrnnError if there are none."""
+    """The wanted files in a file of lines "SHA256 NAME", in the same folder. SrnnError if there are none."""
     assert data_set.sums is not None and data_set.sums.url is not None
     source = data_set.sums.url.rpartition("/")[0]
     folder = Path(data_set.sums.name).parent
@@ -135,11 +135,11 @@ def check(file: DataFile, path: Path) -> FileReport:
     if file.content_checksum:
         try:
             if digest(path, file.content_checksum, packed=True) == file.content_checksum:
-                return FileReport(file.name, "whole", "packed anew, its content is right")
+                return FileReport(file.name, "whole", "recompressed, its content is intact")
         except SrnnError:
             return FileReport(file.name, "wrong", "it cannot be unpacked")
     if file.checksum or file.content_checksum:
-        return FileReport(file.name, "wrong", "its checksum is another")
+        return FileReport(file.name, "wrong", "its checksum differs")
     if file.bytes is not None and size != file.bytes:
         return FileReport(file.name, "wrong", f"it has {size:,} bytes, not {file.bytes:,}")
     if problem := _problem(file.name, path):
@@ -148,9 +148,9 @@ def check(file: DataFile, path: Path) -> FileReport:
 
 
 def _problem(name: str, path: Path) -> str:
-    """What is wrong with a file of a known kind; "" if nothing is, or its kind (by its ending) is not known.
+    """What is wrong with a file of a known kind; "" if nothing is, or its kind (by its suffix) is not known.
 
-    A download has another name while it is checked, so the name is given apart.
+    A download has another name while it is checked, so the name is a separate argument.
     """
     if name.endswith((".zip", ".tar.gz", ".tgz", ".gz")):
         try:
@@ -161,19 +161,19 @@ def _problem(name: str, path: Path) -> str:
         try:
             read_json(path)
         except SrnnError:
-            return "it is no JSON"
+            return "it is not JSON"
     return ""
 
 
 def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
-    """``check``; and where a file is an archive, what was unpacked from it too. One report if all is right."""
+    """``check``; for an archive, also its unpacked files. One report if everything is intact."""
     path = folder / file.name
     report = check(file, path)
     if not data_set.unpack:
         bare = folder / Path(file.name).stem  # MNIST's are read unpacked too
         if report.condition == "missing" and file.content_checksum and bare.is_file():
             right = digest(bare, file.content_checksum) == file.content_checksum
-            return [FileReport(bare.name, "whole" if right else "wrong", "" if right else "its checksum is another")]
+            return [FileReport(bare.name, "whole" if right else "wrong", "" if right else "its checksum differs")]
         return [report]
     if report.condition == "missing":
         return _check_unpacked(file, folder, data_set)
@@ -184,15 +184,15 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
 
 
 def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
-    """What was unpacked from an archive: every bad file, or one report if all is right."""
+    """The files unpacked from an archive: every bad one, or one report if all are intact."""
     from .layout import check_events, check_sound
 
     note = Note.read(folder, file.name)
     if note is not None:
         gone = [FileReport(name, "missing") for name in note.files if not (folder / name).is_file()]
         if len(gone) == len(note.files) and not (folder / file.name).is_file():
-            return [FileReport(file.name, "missing", "and what was unpacked from it")]
-        changed = [FileReport(name, "wrong", "it is not as it was unpacked") for name in note.changed(folder)]
+            return [FileReport(file.name, "missing", "and its unpacked files")]
+        changed = [FileReport(name, "wrong", "it was changed after it was unpacked") for name in note.changed(folder)]
         s = "s are" if len(note.files) > 1 else " is"
         good = FileReport(file.name, "readable", f"its {len(note.files):,} file{s} there, unpacked")
         return [*gone, *changed] or [good]
@@ -202,10 +202,10 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
 
 
 def digest(path: Path, like: str, packed: bool = False) -> str:
-    """The checksum of the file, or of what gzip packed in it, of the kind (md5, sha256) that ``like`` begins with."""
+    """The checksum of the file, or of its content if gzip-compressed, of the kind (md5, sha256) that ``like`` begins with."""
     kind = like.partition(":")[0]
     found = hashlib.new(kind, usedforsecurity=False)
-    with reading(path, "a packed file" if packed else "a file"), path.open("rb") as file:
+    with reading(path, "a compressed file" if packed else "a file"), path.open("rb") as file:
         limits = LIMITS["archive"]
         for part in gunzip(file, Allowance(path.stat().st_size, limits), limits) if packed else file_parts(file):
             found.update(part)

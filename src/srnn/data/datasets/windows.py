@@ -1,4 +1,4 @@
-"""A signal seen through a sliding window, whose windows are made when a batch is cut."""
+"""Signals seen through a sliding window; the windows are computed when a batch is cut."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class WindowedArray(Inputs):
     """Windows (N, T, width * C) of signals (N, T, C), as ``srnn.data.encoders.sliding_window`` makes them."""
 
     signals: npt.NDArray[Any]
-    """(N, T) or (N, T, C) whole numbers, such as pixels."""
+    """(N, T) or (N, T, C) integers, such as pixels."""
     width: int
-    """Samples seen at a step: its own and the next width - 1."""
+    """Samples per step: its own and the next width - 1."""
     scale: float = 1.0
     """What samples are divided by."""
 
     def __post_init__(self) -> None:
         if self.signals.ndim not in (2, 3) or self.signals.dtype.kind not in "ui":
-            raise SrnnError(f"Windowed signals are whole numbers (N, T) or (N, T, C), not {self.signals.dtype}.")
+            raise SrnnError(f"Windowed signals are integers (N, T) or (N, T, C), not {self.signals.dtype}.")
         sliding_window(self.signals[:0], self.width)  # SrnnError for a bad width
 
     @property

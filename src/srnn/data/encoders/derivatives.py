@@ -56,7 +56,7 @@ def difference_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
 def _prepare(features: npt.ArrayLike, order: int, least: int) -> Array:
     x = np.asarray(features, np.float32)
     if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order <= 4:
-        raise SrnnError(f"The order of derivatives is a whole number from 0 to 4, not {order!r}.")
+        raise SrnnError(f"The order of derivatives is an integer from 0 to 4, not {order!r}.")
     if x.ndim < 2 or (order and x.shape[-2] < least):
         raise SrnnError(f"Derivatives need features (..., time, channels) of at least {least} frames, not {x.shape}.")
     return x

@@ -44,7 +44,7 @@ class EventBinning:
             raise SrnnError(f"bin_ms must be a number of milliseconds above 0, not {self.bin_ms!r}.")
         for name in ("steps", "units", "pool"):
             if not whole(getattr(self, name)):
-                raise SrnnError(f"{name} must be a whole number, at least 1, not {getattr(self, name)!r}.")
+                raise SrnnError(f"{name} must be an integer of at least 1, not {getattr(self, name)!r}.")
         if self.pool > self.units:
             raise SrnnError(f"pool must be at most {self.units}, the number of channels, not {self.pool}.")
         if not isinstance(self.mirrored, bool):
@@ -62,7 +62,7 @@ class EventBinning:
 
         Args:
             times: (events,) seconds, any float.
-            units: (events,) whole numbers.
+            units: (events,) integers.
 
         Raises:
             SrnnError: unequal lengths, times that are negative or no numbers, units out of range.

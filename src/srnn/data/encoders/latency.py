@@ -46,7 +46,7 @@ def rate_coding(
     if not isinstance(seed, np.random.Generator) and (
         isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0
     ):
-        raise SrnnError(f"A seed is a whole number from 0, or a numpy Generator, not {seed!r}.")
+        raise SrnnError(f"A seed is an integer from 0, or a numpy Generator, not {seed!r}.")
     x = _intensities(intensity, 1 if steps is not None else 2)
     if steps is not None:
         x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], _steps(steps), x.shape[-1]))
@@ -112,7 +112,7 @@ def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float
 
 def _steps(steps: object) -> int:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise SrnnError(f"The number of steps is a whole number from 1, not {steps!r}.")
+        raise SrnnError(f"The number of steps is an integer from 1, not {steps!r}.")
     return int(steps)
 
 

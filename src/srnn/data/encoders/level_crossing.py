@@ -126,7 +126,7 @@ def _floats(what: str, values: npt.ArrayLike) -> Array:
         if x.dtype.kind in "biu":
             x = x.astype(np.float64)  # unsigned differences would wrap around
     except ValueError as error:
-        raise SrnnError(f"The {what} to encode is no regular array: {error}") from error
+        raise SrnnError(f"The {what} to encode is not a regular array: {error}") from error
     if x.dtype.kind != "f":
         raise SrnnError(f"The {what} to encode holds {x.dtype}, not real numbers.")
     if not np.isfinite(x).all():

@@ -51,7 +51,7 @@ class LogMel:
         for name in ("rate", "window", "hop", "mels"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SrnnError(f"{name} must be a whole number, at least 1, not {value!r}.")
+                raise SrnnError(f"{name} must be an integer of at least 1, not {value!r}.")
         if not 0 <= self.low < self.high <= self.rate / 2:
             raise SrnnError(
                 f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between 0 and "

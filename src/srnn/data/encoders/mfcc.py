@@ -45,7 +45,7 @@ class MFCC:
         for name in ("rate", "window", "hop", "filters", "coefficients", "lifter"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SrnnError(f"{name} must be a whole number, at least 1, not {value!r}.")
+                raise SrnnError(f"{name} must be an integer of at least 1, not {value!r}.")
         if self.coefficients > self.filters:
             raise SrnnError(f"{self.coefficients} coefficients need as many filters, but there are {self.filters}.")
         if not 0 <= self.preemphasis < 1:

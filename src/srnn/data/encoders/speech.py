@@ -78,7 +78,7 @@ class SpeechFeatures:
         ):
             raise SrnnError(f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}.")
         if isinstance(self.derivatives, bool) or self.derivatives not in range(5):
-            raise SrnnError(f"derivatives must be a whole number from 0 to 4, not {self.derivatives!r}.")
+            raise SrnnError(f"derivatives must be an integer from 0 to 4, not {self.derivatives!r}.")
         if self.kind == "mfcc" and self.mels != MELS:
             raise SrnnError("The option 'mels' has no effect with features 'mfcc'; remove it.")
         self.front  # noqa: B018 (SrnnError for a bad number of mels)

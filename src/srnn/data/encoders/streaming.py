@@ -106,7 +106,7 @@ def take(state: Mapping[str, Array], name: str, shape: Sequence[int | None], dty
 
 
 def take_count(state: Mapping[str, Array], name: str, most: int = 2**62) -> int:
-    """A whole number of a state, 0 to ``most``."""
+    """An integer of a state, 0 to ``most``."""
     count = int(take(state, name, (), np.int64))
     if not 0 <= count <= most:
         raise SrnnError(f"The encoder's state does not fit: '{name}' is {count}.")

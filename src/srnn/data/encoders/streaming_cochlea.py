@@ -43,9 +43,9 @@ class CochleaFrames:
                 f"A cochlea hears {RATES[0]} to {cochlea.rate} samples a second as they come, not {rate!r}."
             )
         self.cochlea, self.rate, self.step_rate = cochlea, rate, cochlea.rate // 2
-        unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last a whole number of samples
+        unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last an integer of samples
         if cochlea.rate % 2 or unit > HOP * self.step_rate:
-            raise SrnnError(f"Frames of {HOP:g} s hold no whole number of samples at {rate} Hz; resample the sound.")
+            raise SrnnError(f"Frames of {HOP:g} s hold no integer number of samples at {rate} Hz; resample the sound.")
         self.hop, self.ahead, self.frame = (
             math.ceil(seconds * self.step_rate / unit - 1e-9) * unit for seconds in (HOP, AHEAD, FRAME)
         )

@@ -19,7 +19,7 @@ class WindowStream(StreamEncoder):
 
     def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise SrnnError(f"A window's width is a whole number of at least 1, not {width!r}.")
+            raise SrnnError(f"A window's width is an integer of at least 1, not {width!r}.")
         self.channels, self.outputs, self.latency = channels, width * channels, width - 1
         self._width, self._scale = width, np.float32(scale)
         self.reset()

@@ -62,7 +62,7 @@ class CrossingPath(SignalPath):
     as_trained: bool = True
 
     def __post_init__(self) -> None:
-        check_whole("smoothing", self.smoothing, least=0)
+        check_whole("smoothing", self.smoothing, minimum=0)
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
             raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
         if self.scale is not None:

@@ -2,7 +2,7 @@
 
 A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Scale) lie between two neurons are multiplied into
 one matrix and one bias; a way from a neuron back to itself becomes recurrent weights, with the delay of one step that every
-reader gives it. r and v_leak of an integrator go into weights and bias, which is the same arithmetic. What is no chain of such
+reader gives it. r and v_leak of an integrator go into weights and bias, which is the same arithmetic. What is not a chain of such
 layers (convolutions, synaptic currents, delays, skip connections) is refused by name.
 """
 
@@ -82,7 +82,7 @@ def load(
         discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file says, else "euler".
         extension: restore what this library wrote beside the NIR nodes; False: only what NIR itself says.
 
-    Raises SrnnError, in one line, for a file that cannot be read or is no chain of LIF, IF or LI layers.
+    Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF or LI layers.
     """
     graph = read(Path(path))
     return from_graph(graph, str(path), dt=dt, discretisation=discretisation, extension=extension)

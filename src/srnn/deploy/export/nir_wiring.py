@@ -68,7 +68,7 @@ def diagonal(values: Array, source: str) -> Array:
 class Wiring:
     """A flat graph, checked: one input, one output, and between them only nodes that can be read.
 
-    Raises SrnnError, here and in its methods, for what is no chain of layers.
+    Raises SrnnError, here and in its methods, for what is not a chain of layers.
     """
 
     def __init__(self, nodes: Mapping[str, NIRNode], edges: list[tuple[str, str]], source: str) -> None:
@@ -116,7 +116,7 @@ class Wiring:
         return total, bias
 
     def _through(self, name: str, found: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
-        """What a node that is no neuron makes of the sum that arrives at it."""
+        """What a node that is not a neuron makes of the sum that arrives at it."""
         node: Any = self.nodes[name]
         if kind_of(node) not in LINEAR:
             return found, offset

@@ -121,7 +121,7 @@ def to_graph(
         scaling: where the gain of the input goes.
         name, class_names, about: kept in the graph's metadata; ``about`` is what JSON can say, for example the task.
 
-    Raises SrnnError without the extra ``nir``, and for networks that are no graph of NIR neurons.
+    Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
     """
     need_nir()
     import nir

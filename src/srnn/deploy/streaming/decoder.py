@@ -74,7 +74,7 @@ class Decoder:
     ) -> None:
         network, task, loss = trained.spiking("streamed"), trained.task, trained.recipe.loss
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
-            raise SrnnError(f"A segment is a whole number of steps, at least 1, not {segment!r}.")
+            raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
         if policy is not None and task.kind != "per_sequence":
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
         if policy is not None and (policy.loss, policy.start) != (loss.name, loss.start):
@@ -101,7 +101,7 @@ class Decoder:
 
         ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time.
 
-        SrnnError for a folder that is no run, or a run that cannot be streamed (it says why).
+        SrnnError for a folder that is not a run, or a run that cannot be streamed (it says why).
         """
         from ...train.runs import Run
 

@@ -40,7 +40,7 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
     if len(data) > LIMITS["state"].bytes:
         raise SrnnError(f"This state is too large: {LIMITS['state'].bytes} bytes are read at most.")
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):
-        raise SrnnError("This is no state of a stream.")
+        raise SrnnError("This is not the state of a stream.")
     if data[:16] != _HEAD:
         raise SrnnError(f"This state is of another version; this version of srnn reads {VERSION}.")
     content = data[32:]

@@ -111,7 +111,7 @@ class Stream:
     def __init__(self, net: SRNN, streams: int | None = None, *, generator: torch.Generator | None = None) -> None:
         frozen = freeze(net, "A stream")
         if streams is not None and (not isinstance(streams, int) or isinstance(streams, bool) or streams < 1):
-            raise SrnnError(f"streams is None or a positive whole number, not {streams!r}.")
+            raise SrnnError(f"streams is None or a positive integer, not {streams!r}.")
         self._net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
         # A trained encoder is applied here, before the compiled step, which knows only layers.
         self._net.encoder, self._threshold = None, frozen.threshold
@@ -186,7 +186,7 @@ class Stream:
             if chosen.shape == (0,):
                 continue
             if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-                raise SrnnError(f"Channels are whole numbers in a list, not {chosen.dtype} of shape {chosen.shape}.")
+                raise SrnnError(f"Channels are integers in a list, not {chosen.dtype} of shape {chosen.shape}.")
             # Seen as unsigned, negative numbers are large ones.
             if chosen.astype(np.int64, copy=False).view(np.uint64).max() >= self.inputs:
                 raise SrnnError(f"Channels must lie between 0 and {self.inputs - 1}.")
@@ -230,7 +230,7 @@ class Stream:
         try:
             array = np.asarray(x)
         except (TypeError, ValueError) as error:
-            raise SrnnError(f"The input is no array of numbers ({error}).") from error
+            raise SrnnError(f"The input is not an array of numbers ({error}).") from error
         if array.dtype.kind not in "fiub":
             raise SrnnError(f"The input must be real numbers, not {array.dtype}.")
         if array.dtype != self.dtype or not array.flags.carray:  # contiguous, aligned and writable

@@ -177,7 +177,7 @@ def _number(source: str, key: str, section: Mapping[str, Any]) -> float:
 def _bits(source: str, key: str, section: Mapping[str, Any]) -> int:
     value = section.get(key.rpartition(".")[2])
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**20:
-        raise SrnnError(f"{source}: {key} must be a whole number of bits, not {brief(value)}.")
+        raise SrnnError(f"{source}: {key} must be an integer of bits, not {brief(value)}.")
     return value
 
 

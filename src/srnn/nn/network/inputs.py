@@ -23,7 +23,7 @@ def as_input(net: Any, x: Input) -> Tensor | Spikes:
 
     Booleans and integers are converted, spikes becoming 0.0 and 1.0. So is every numpy array, whose default, float64, says
     nothing about what was meant; it is copied to the network's device. A tensor of another float dtype is refused, as torch
-    does. Raises SrnnError for it, and for what is no array of numbers.
+    does. Raises SrnnError for it, and for what is not an array of numbers.
     """
     dtype = net.readout.weight_in.dtype
     if isinstance(x, np.ndarray):

@@ -85,7 +85,7 @@ class Golden:
         """Numbers of that shape (None: any length), in double precision where recorded so and wished."""
         name = self._prefix + name if self._prefix + name in self._arrays else name
         if name not in self._arrays:
-            raise SrnnError(f"{self.path} has no '{name}'; it is no golden file of this network.")
+            raise SrnnError(f"{self.path} has no '{name}'; it is not a golden file of this network.")
         array = self._arrays[name]
         fits = array.ndim == len(shape) and all(
             want in (None, have) for want, have in zip(shape, array.shape, strict=False)

@@ -34,7 +34,7 @@ LIF: Mapping[str, Any] = MappingProxyType(
 
 
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
-    """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is no SRNN's."""
+    """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an SRNN's."""
     if name not in BASELINES:
         raise SrnnError(f"There is no baseline {name!r}.{nearest(str(name), BASELINES)}")
     if recipe.network.model != "srnn":

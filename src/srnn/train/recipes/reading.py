@@ -129,7 +129,7 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
     rest = iter(words)
     for word in rest:
         if not word.startswith("--"):
-            raise SrnnError(f"{word!r} is no recipe setting; write --section.key value, as in --training.epochs 5.")
+            raise SrnnError(f"{word!r} is not a recipe setting; write --section.key value, as in --training.epochs 5.")
         key, given, text = word[2:].partition("=")
         if not given:
             following = next(rest, None)

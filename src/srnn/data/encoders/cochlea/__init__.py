@@ -65,7 +65,7 @@ class Cochlea:
         for name, low, high in (("places", 1, 65535), ("rate", *RATES)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-                raise SrnnError(f"A cochlea's {name} is a whole number from {low} to {high}, not {value!r}.")
+                raise SrnnError(f"A cochlea's {name} is an integer from {low} to {high}, not {value!r}.")
         if self.level is not None and not 0 < self.level < math.inf:
             raise SrnnError(f"A cochlea's level is a positive number, or None, not {self.level!r}.")
         if not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
@@ -82,7 +82,7 @@ class Cochlea:
         """Probability that a fibre fires within a step, before chance comes in.
 
         Args:
-            samples: (N,) mono sound in any unit; whole numbers or floats.
+            samples: (N,) mono sound in any unit; integers or floats.
             rate: samples per second.
 
         Returns:
@@ -108,7 +108,7 @@ class Cochlea:
             times (S,) in seconds and units (S,), 0 to places - 1.
         """
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-            raise SrnnError(f"A cochlea's seed is a whole number from 0 to 2^64 - 1, not {seed!r}.")
+            raise SrnnError(f"A cochlea's seed is an integer from 0 to 2^64 - 1, not {seed!r}.")
         sound = self._prepare(samples, rate)
         steps, units = [], []
         for first in range(0, self.places, BLOCK):
@@ -177,7 +177,7 @@ def _mono(samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.float64]:
     if x.ndim != 1:
         raise SrnnError(f"A clip to hear has one channel, shape (samples,), not {x.shape}; average its channels first.")
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not RATES[0] <= rate <= RATES[1]:
-        raise SrnnError(f"A sampling rate is a whole number from {RATES[0]} to {RATES[1]} Hz, not {rate!r}.")
+        raise SrnnError(f"A sampling rate is an integer from {RATES[0]} to {RATES[1]} Hz, not {rate!r}.")
     if len(x) < 2:
         raise SrnnError(f"A clip to hear needs 2 samples or more; this one has {len(x)}.")
     x = x.astype(np.float64)

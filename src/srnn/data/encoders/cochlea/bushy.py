@@ -54,11 +54,11 @@ class BushyCell:
     def __post_init__(self) -> None:
         check_constants(self)
         if not isinstance(self.copies, int):
-            raise SrnnError(f"BushyCell: copies is a whole number, not {self.copies!r}.")
+            raise SrnnError(f"BushyCell: copies is an integer, not {self.copies!r}.")
 
     def wait(self, rate: float) -> int:
         """Steps of the refractory period at ``rate`` steps per second."""
-        return math.ceil(self.refractory * rate - 1e-9)  # 1e-9: 0.001 * rate may lie just above a whole number
+        return math.ceil(self.refractory * rate - 1e-9)  # 1e-9: 0.001 * rate may lie just above an integer
 
     def rest(self, places: int, rate: float) -> BushyState:
         """The cells before any sound."""
