@@ -60,7 +60,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         np.testing.assert_allclose(x, 9.8 + times + 0.1 * np.sin(2 * np.pi * 3 * times), atol=0.03)
     assert np.array_equal(read_signal(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), "clocks of sensors are not exact"
     np.savez(tmp_path / "b.npz", signal=wave, rate=1e-9)
-    with pytest.raises(SrnnError, match=r"b\.npz has 1e-09 samples a second"):
+    with pytest.raises(SrnnError, match=r"b\.npz has 1e-09 samples per second"):
         read_signal(tmp_path / "b.npz", 1, 100)
 
 
@@ -75,7 +75,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
         ("a.csv", "", "a.csv is empty"),
         ("a.mp3", "x", "files ending in .mp3 are not read"),
-        ("a.wav", "x", r"a.wav: this is no sound file"),
+        ("a.wav", "x", r"a.wav: this is not a sound file"),
         ("a.npy", "x", r"a.npy cannot be read as a signal"),
     ],
 )
