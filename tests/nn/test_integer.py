@@ -191,12 +191,12 @@ def test_a_cut_sequence_gives_the_same() -> None:
 
 def test_input_formats() -> None:
     assert InputFormat.measure(np.array([0.0, 1.0, -1.0])).bits == 0
-    assert InputFormat.measure(np.array([0.0, 100.0])).greatest == 128
+    assert InputFormat.measure(np.array([0.0, 100.0])).bound == 128
     analog = InputFormat.measure(np.array([0.25, -3.0]))
-    assert analog.bits == 13 and analog.greatest == 2**15
+    assert analog.bits == 13 and analog.bound == 2**15
     assert analog.encode(np.array([0.25, -3.0, 99.0])).tolist() == [2048, -24576, 32767]
     wide = InputFormat.measure(np.array([0.0, 255.0]))  # whole, but too large for int8
-    assert wide.greatest == 2**15 and wide.encode(np.array([255.0])) <= 32767
+    assert wide.bound == 2**15 and wide.encode(np.array([255.0])) <= 32767
     for largest in (0.0, -1.0, float("nan"), float("inf"), 2.0**15):
         with pytest.raises(SrnnError, match="largest input"):
             InputFormat(largest, whole=False)
