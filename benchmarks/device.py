@@ -165,7 +165,7 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
         report = export_c(device, there, "network", format, inputs_as=kind)  # type: ignore[arg-type]
         given, dtype = folder / f"{format}.raw", np.float32
         if kind is not None:
-            dtype = np.int8 if inputs_as.greatest == 128 else np.int16
+            dtype = np.int8 if inputs_as.bound == 128 else np.int16
         given.write_bytes((x if kind is None else kind.encode(x)).astype(dtype).tobytes())
         lstm_sizes = report["lstm_of_the_same_size"]
         found[format] = {
