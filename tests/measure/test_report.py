@@ -118,7 +118,8 @@ def test_samples_are_what_the_network_did(recipe: tuple[str, ...], tmp_path: Pat
         else:
             assert one["true"] == sequences.y[one["index"]] and one["right"] == (one["true"] == one["predicted"])
             assert unpack(one["decisions"])[-1] == one["predicted"]
-            assert np.allclose(unpack(one["input"]["values"]), sequences.x[one["index"]], atol=0.003)
+            channels = np.stack([unpack(channel) for channel in one["input"]["values"]], 1)
+            assert np.allclose(channels, sequences.x[one["index"]], atol=0.003)
 
 
 def test_long_sequences_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

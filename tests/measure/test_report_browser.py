@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("websockets", reason="websockets, by which the browser is driven, is not installed")
 
+from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.page import comparison_content, report_content, write_page
+from srnn.measure.page.packing import unpack
 from support.browser import Browser, find_browser
 from support.runs import DIGITS, ECG, few_sequences, make_run
 
@@ -28,6 +33,41 @@ OTHER = (
 DRAWN = "document.getElementById('footer').textContent !== ''"
 # Plots are drawn when the page learns their width, which a ResizeObserver tells after the scripts, before the next frame ends.
 FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+SCALES = np.float32(10.0) ** np.arange(-3, 5)
+GESTURES = tuple(f"gesture number {i}" for i in range(10))
+LIVE = files("srnn.deploy.serve").joinpath("page.html")
+# Pairs of labels within one drawing or table whose letters stand on one another.
+OVERLAPS = """(() => {
+  const pairs = [];
+  for (const root of document.querySelectorAll("svg.plot, .confusion, .track, header, .legend, .beliefs, .tile")) {
+    const labels = [...root.querySelectorAll("text, th, td, dt, dd, h1, p, h3, .key, li > *")];
+    const boxes = labels.filter(e => e.textContent.trim()).map(e => {
+      const range = document.createRange();
+      range.selectNodeContents(e);
+      return [e, range.getBoundingClientRect()];
+    });
+    boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
+      const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+      const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+      if (!a.contains(b) && wide > 1 && high > 3) pairs.push(a.textContent + " | " + b.textContent);
+    }));
+  }
+  return pairs;
+})()"""
+# The fraction of a canvas' height between the topmost and the lowest pixel that is drawn, for each of these tracks.
+SPANS = """(canvases => [...canvases].map(c => {
+  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, rows = [];
+  for (let i = 3; i < d.length; i += 4) if (d[i]) rows.push(Math.floor(i / 4 / c.width));
+  return (Math.max(...rows) - Math.min(...rows)) / c.height;
+}))"""
+# Contrast of two colours by WCAG, each as "rgb(r, g, b)".
+CONTRAST = """((a, b) => {
+  const parts = text => text.match(/\\d+/g).slice(0, 3).map(v => (v / 255) ** 2.2);
+  const light = text => parts(text).reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const [low, high] = [light(a), light(b)].sort((x, y) => x - y);
+  return (high + .05) / (low + .05);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +94,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[
             # Another seed, so that the environments differ whether or not both runs start within one second.
             "both": comparison_content([ecg, make_run(folder / "other-with-a-longer-name", *ECG, *OTHER, seed=4)]),
         }
+        # Channels of very different sizes, and long names.
+        whole = DigitsTask.load
+        patch.setattr(DigitsTask, "load", lambda *given: replace(whole(*given), x=whole(*given).x * SCALES))
+        patch.setattr(DigitsTask, "class_names", GESTURES)
+        contents["scaled"] = report_content(make_run(folder / "scaled", *DIGITS), samples=1)
     made = {}
     for name, content in contents.items():
         write_page(content, folder / f"{name}.html")
@@ -208,3 +253,85 @@ def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:
     assert marked == [rate == min(rates) and rates[0] != rates[1] for rate in rates]
     assert "network.neuron.beta" in browser.value("document.getElementById('differences').textContent")
     assert browser.errors == []
+
+
+def test_analog_channels_are_lines_each_on_its_own_scale(browser: Browser, pages: dict) -> None:
+    page, content = pages["scaled"]
+    opened(browser, page)
+    given = content["samples"]["sequences"][0]["input"]
+    levels = [unpack(channel) for channel in given["values"]]
+    assert given["kind"] == "lines" and len(levels) == 8 and all(len(one) == 16 for one in levels)
+    tracks = "[...document.querySelectorAll('.track')].filter(e => e.textContent.startsWith('Input'))"
+    titles = browser.value(
+        f"{tracks}.map(e => [e.querySelector('h3').firstChild.textContent, e.querySelector('small').textContent])"
+    )
+    assert [title for title, _ in titles] == [f"Input: channel {i + 1}" for i in range(8)]
+    spans = browser.value(f"{SPANS}({tracks}.map(e => e.querySelector('canvas')))")
+    wide = [float(one.max() - one.min()) > 0 for one in levels]
+    assert sum(wide) >= 5 and all((span > 0.7) == varies for span, varies in zip(spans, wide, strict=True))
+    for (_, said), one in zip(titles, levels, strict=True):
+        low, high = (float(word.replace(",", "")) for word in said.split(" to "))
+        assert (low, high) == (pytest.approx(one.min(), rel=0.006), pytest.approx(one.max(), rel=0.006))
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_page_says_what_its_colours_mean(dark: bool, browser: Browser, pages: dict) -> None:
+    browser.dark(dark)
+    for name, words in (("ecg", {"up", "down", "P", "PQ", "QR", "RS", "ST", "TP"}), ("digits", set("0123456789"))):
+        opened(browser, pages[name][0])
+        assert words <= set(browser.value("[...document.querySelectorAll('.key')].map(e => e.textContent)"))
+        tracks = browser.value("[...document.querySelectorAll('.track')].map(e => e.textContent).join()")
+        assert "(dark)" not in tracks and "(light)" not in tracks
+        style, card = "getComputedStyle({}).{}", "getComputedStyle(document.querySelector('section')).backgroundColor"
+        keys = "[...document.querySelectorAll('.key')]"
+        text, mark = style.format("e", "color"), style.format("e.firstChild", "backgroundColor")
+        assert browser.value(f"Math.min(...{keys}.map(e => {CONTRAST}({text}, {card})))") >= 4.5
+        assert browser.value(f"Math.min(...{keys}.map(e => {CONTRAST}({mark}, {card})))") >= 1.5
+    opened(browser, pages["relu"][0])
+    layer = browser.value(
+        "[...document.querySelectorAll('.track')].find(e => e.textContent.startsWith('Layer 1')).textContent"
+    )
+    assert "faint 0, strong " in layer and browser.errors == []
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_class_has_one_colour_on_both_pages(dark: bool, browser: Browser, pages: dict) -> None:
+    browser.dark(dark)
+    opened(browser, pages["ecg"][0])
+    colour = "getComputedStyle(e).backgroundColor"
+    bars = browser.value(f"[...document.querySelectorAll('.beliefs i')].map(e => {colour})")
+    names = "['P', 'PQ', 'QR', 'RS', 'ST', 'TP']"
+    keys = browser.value(
+        f"{names}.map(n => [...document.querySelectorAll('.key')].find(e => e.textContent === n).firstChild).map(e => {colour})"
+    )
+    verdict = browser.value(f"(e => {colour})(document.querySelector('#verdict i'))")
+    said = browser.value("document.getElementById('verdict').textContent")
+    assert keys == bars and len(set(keys)) == 6 and verdict == keys[["P", "PQ", "QR", "RS", "ST", "TP"].index(said)]
+    palette = browser.value("Array.from({ length: 10 }, (_, i) => colourOf('--c' + i))")
+    assert browser.errors == []
+    browser.open(Path(str(LIVE)).as_uri())
+    browser.wait("document.title === 'srnn live' && typeof clear === 'function'")
+    assert browser.value("colours()") == palette
+    browser.value("model = { classes: ['P', 'PQ', 'QR', 'RS', 'ST', 'TP'] }; clear()")
+    assert browser.value(f"[...document.querySelectorAll('#bars i')].map(e => {colour})") == keys
+    # Its input, too: each channel on its own scale; of one that varies a thousandth as much as much is seen.
+    browser.value(
+        "HEIGHTS.input = 120; traces('input', Array.from({ length: 50 }, (_, t) => [1000 * Math.sin(t), Math.sin(t)]), 50, true)"
+    )
+    found = """(c => [0, 1].map(half => {
+      const h = c.height / 2, d = c.getContext("2d").getImageData(150, half * h, c.width - 150, h).data, rows = [];
+      for (let i = 3; i < d.length; i += 4) if (d[i]) rows.push(Math.floor(i / 4 / (c.width - 150)));
+      return (Math.max(...rows) - Math.min(...rows)) / h;
+    }))(document.getElementById('input'))"""
+    assert min(browser.value(found)) > 0.7
+    assert "own scale" in browser.value("document.getElementById('input-note').textContent")
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+@pytest.mark.parametrize("name", ["ecg", "digits", "scaled", "both"])
+def test_no_label_stands_on_another(name: str, width: int, browser: Browser, pages: dict) -> None:
+    opened(browser, pages[name][0], width)
+    assert browser.value(OVERLAPS) == []
+    captions = browser.value("[...document.querySelectorAll('caption > *')].map(e => e.getBoundingClientRect().right)")
+    assert all(right <= width for right in captions) and (captions or name == "both") and browser.errors == []

@@ -78,7 +78,6 @@ def report_content(
         {
             "kind": "report",
             "name": folder.resolve().name,
-            "ecg": is_ecg(task),
             "input_names": ECG_LEADS if is_ecg(task) and task.inputs == len(CHANNELS) else None,
             "task": describe_task(task, run),
             "network": describe_network(network, run),

@@ -30,6 +30,8 @@ BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
 MOST_STEPS = 4000
 """Max steps of a sequence that are shown: no screen can show more."""
+MOST_LINES = 16
+"""Analog channels that are drawn as lines, each on its own scale; of more (spectra) a picture is drawn."""
 WATCHED = 3
 """Number of neurons of each hidden layer whose membrane potential is shown."""
 
@@ -200,7 +202,9 @@ def _arrays(
 
 
 def _input(x: Array) -> dict[str, Any]:
-    """Events as bits, those of either sign separately; else levels."""
+    """Events as bits, those of either sign separately; else levels, of few channels each between its own min and max."""
     if not bool(((x == 0) | (np.abs(x) == 1)).all()):
+        if x.shape[1] <= MOST_LINES:
+            return {"kind": "lines", "values": [pack_levels(channel) for channel in x.T]}
         return {"kind": "analog", "values": pack_levels(x)}
     return {"kind": "events", "values": pack_bits(x > 0), "negative": pack_bits(x < 0) if (x < 0).any() else None}

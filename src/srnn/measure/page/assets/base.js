@@ -42,7 +42,7 @@ function table(caption, head, rows, kind) {
     return el(first ? "th" : "td", { scope: first && "row", class: given.best ? "best" : given.words ? "words" : null, "data-key": given.key, "data-head": kind === "settings" && !first && head[column] }, given.text, given.more && el("small", {}, given.more));
   };
   return el("div", { class: kind === "long" ? "scroll tall" : "scroll", tabindex: "0", role: "region", "aria-label": caption || kind }, el("table", { class: kind },
-    caption && el("caption", {}, caption),
+    caption && el("caption", {}, el("span", {}, caption)),
     head && el("thead", {}, el("tr", {}, head.map(text => el("th", { scope: "col" }, text)))),
     el("tbody", {}, rows.map(row => el("tr", { class: row.sub && "sub" }, row.map(cell))))));
 }

@@ -1,8 +1,7 @@
 // Real sequences, step by step: a slider moves through input, labels, spikes, membranes and probabilities. Future steps are dimmed.
 
 const CLASSES = DATA.task.class_names;
-// Ten colours; the flat stretch between two heart beats is grey.
-const classColour = i => `--c${DATA.ecg ? [0, 5, 1, 4, 2, 9][i] : [0, 1, 2, 3, 4, 5, 6, 7, 8, 9][i % 10]}`;
+const classColour = i => `--c${i % 10}`;  // everywhere, the live page included
 
 function player(samples) {
   const { sequences, watched, substeps } = samples, stepMs = DATA.task.step_ms;
@@ -101,7 +100,7 @@ function player(samples) {
 function open(one) {
   const maybe = packed => packed ? unpack(packed) : null;
   return {
-    one, shown: one.shown, input: { kind: one.input.kind, values: unpack(one.input.values), negative: maybe(one.input.negative) },
+    one, shown: one.shown, input: { kind: one.input.kind, values: one.input.kind === "lines" ? one.input.values.map(unpack) : unpack(one.input.values), negative: maybe(one.input.negative) },
     labels: maybe(one.labels), decisions: maybe(one.decisions), probabilities: unpack(one.probabilities), layers: one.layers.map(unpack),
     membranes: one.membranes.map(layer => layer && { u: unpack(layer.u), threshold: maybe(layer.threshold) }),
   };
@@ -111,25 +110,30 @@ function open(one) {
 
 function makeTracks(sample, watched, substeps) {
   const found = [], input = sample.input;
-  const add = (title, more, height, draw, clear) => {
-    const canvas = el("canvas", clear ? { class: "clear", "aria-hidden": "true" } : { role: "img", "aria-label": title + (more ? ", " + more : "") });
-    found.push({ canvas, height, draw, base: null, element: el("div", { class: "track" }, title && el("h3", {}, title, more && el("small", {}, more)), canvas) });
+  const heatWords = array => `faint ${short(array.low)}, strong ${short(array.high)}`;
+  // keys: [[colour, what it means], ...]. Without a title it is the axis.
+  const add = (title, more, height, draw, keys = []) => {
+    const canvas = el("canvas", title ? { role: "img", "aria-label": title + (more ? ", " + more : "") } : { class: "clear", "aria-hidden": "true" });
+    const legend = keys.map(([colour, text]) => el("span", { class: "key" }, el("i", { style: `background:var(${colour})` }), text));
+    found.push({ canvas, height, draw, base: null, element: el("div", { class: "track" }, title && el("h3", {}, title, el("small", {}, more, legend)), canvas) });
   };
-  if (DATA.input_names && input.kind === "events") DATA.input_names.forEach(({ name, up, down }) => add(`Input: ${name}`, "events up and down; line: their running sum, leaking", 62, lead(input, up, down)));
-  else if (input.kind === "events") add("Input", `events on ${whole(input.values.columns)} channels`, rows(input.values.columns), raster([input.values, input.negative], ["--ink", "--c1"], 1));
-  else add("Input", input.values.columns > 1 ? `${whole(input.values.columns)} channels, ${short(input.values.low)} (light) to ${short(input.values.high)} (dark)` : `${short(input.values.low)} to ${short(input.values.high)}`, input.values.columns > 1 ? rows(input.values.columns) : 60, input.values.columns > 1 ? heat(input.values, "--ink", 1) : lines(input.values, [0], ["--ink"], 1));
+  if (DATA.input_names && input.kind === "events") DATA.input_names.forEach(({ name, up, down }) => add(`Input: ${name}`, "", 62, lead(input, up, down), [["--c2", "up"], ["--c3", "down"], ["--ink", "their running sum, leaking"]]));
+  else if (input.kind === "events") add("Input", `events on ${whole(input.values.columns)} channels`, rows(input.values.columns), raster([input.values, input.negative], ["--ink", "--c1"], 1), input.negative ? [["--ink", "+1"], ["--c1", "−1"]] : []);
+  else if (input.kind === "lines") input.values.forEach((channel, n) => add(input.values.length > 1 ? `Input: channel ${n + 1}` : "Input", `${short(channel.low)} to ${short(channel.high)}`, input.values.length > 3 ? 40 : 60, lines(channel, [0], ["--ink"], 1)));
+  else add("Input", `${whole(input.values.columns)} channels; ${heatWords(input.values)}`, rows(input.values.columns), heat(input.values, "--ink", 1));
   if (sample.labels) {
     add("True class", "", 20, band(sample.labels));
     add("Decision", DATA.network.bidirectional ? "at each step, bidirectional" : "at each step, from the steps read so far", 20, band(sample.decisions));
   }
-  sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units`, rows(layer.columns),
+  sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),
     layer.type === "bits" ? raster([layer], [`--c${[0, 2, 3, 6][i % 4]}`], substeps) : heat(layer, `--c${[0, 2, 3, 6][i % 4]}`, substeps)));
-  sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" : ""), 52,
+  sample.membranes.forEach((layer, i) => layer && watched[i].neurons.forEach((neuron, n) => add(`Membrane, layer ${i + 1}, neuron ${neuron}`, (n === 0 ? "the most active" : n === watched[i].neurons.length - 1 ? layer.threshold ? "the least active that fires" : "the least active that is ever above 0" : "the median") + (layer.threshold ? "; dashed: its threshold" + (sample.layers[i].type === "bits" ? "; ticks: its spikes" : "") : ""), 52,
     membrane(layer, n, sample.layers[i], neuron, `--c${[0, 2, 3, 6][i % 4]}`, substeps))));
   const many = CLASSES.length > 12;
   add("Probability of each class", DATA.task.per_step || DATA.network.bidirectional ? "softmax of the output, 0 to 1" : "if the signal ended here, 0 to 1", many ? rows(CLASSES.length) : 100,
-    many ? heat(sample.probabilities, "--accent", 1) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps));
-  add("", "", 20, axis, true);
+    many ? heat(sample.probabilities, "--accent", 1) : lines(sample.probabilities, CLASSES.map((_, i) => i), CLASSES.map((_, i) => classColour(i)), 1, [0, 1], sample.one.exit && sample.one.exit.steps),
+    many ? [["--accent", "strong: likely; a row for each class, the first on top"]] : CLASSES.map((name, i) => [classColour(i), name]));
+  add("", "", 20, axis);
   return found;
 }
 
@@ -209,7 +213,7 @@ function onColour(hex) {
 function curve(context, width, height, first, count, per, value, [low, high], colour, thick, dash) {
   context.beginPath(); context.strokeStyle = colourOf(colour); context.lineWidth = thick; context.lineJoin = "round"; context.setLineDash(dash || []);
   for (let t = first * per; t < (first + count) * per; t++) {
-    const y = height - 3 - (value(t) - low) / (high - low || 1) * (height - 6);
+    const y = height - 3 - (high > low ? (value(t) - low) / (high - low) : .5) * (height - 6);  // a constant in the middle
     context.lineTo(((t + .5) / per - first) / count * width, y);
   }
   context.stroke(); context.setLineDash([]);
@@ -266,10 +270,12 @@ function lead(input, up, down) {
 function axis(context, width, height, first, count) {
   const ms = DATA.task.step_ms, inSeconds = ms && count * ms > 3000, unit = ms ? (inSeconds ? ms / 1000 : ms) : 1;
   context.font = "12px system-ui, sans-serif"; context.fillStyle = colourOf("--soft"); context.textBaseline = "top";
+  let end = -9;  // of the last word
   for (const v of ticks(first * unit, (first + count) * unit, Math.max(2, width / 95))) {
     const x = (v / unit - first) / count * width, word = `${short(v)} ${ms ? (inSeconds ? "s" : "ms") : v === 1 ? "step" : "steps"}`;
-    context.textAlign = x < 20 ? "left" : x > width - 20 ? "right" : "center";
+    const size = context.measureText(word).width, left = Math.max(0, Math.min(x - size / 2, width - size));
     context.fillRect(Math.min(x, width - 1), 0, 1, 4);
-    context.fillText(word, x, 6);
+    if (left < end + 8) continue;
+    context.textAlign = "left"; context.fillText(word, left, 6); end = left + size;
   }
 }

@@ -54,7 +54,7 @@ function drawPlot(spec, host, tip) {
 
   const root = svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", tabindex: "0", "aria-label": describe(spec, xText, yText) });
   for (const v of yTicks) root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: py(v), y2: py(v) }), svg("text", { x: left - 8, y: py(v) + 4, "text-anchor": "end" }, yText(v)));
-  for (const v of ticks(x0, x1, Math.max(2, (width - left) / 75), spec.x.log).filter(v => !spec.x.whole || Number.isInteger(v))) root.append(svg("text", { x: px(v), y: height - bottom + 18, "text-anchor": "middle" }, xText(v)));
+  for (const v of ticks(x0, x1, Math.max(2, (width - left) / 75), spec.x.log).filter(v => !spec.x.whole || Number.isInteger(v))) root.append(svg("text", { x: Math.min(px(v), width - 3.5 * xText(v).length), y: height - bottom + 18, "text-anchor": "middle" }, xText(v)));
   root.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: height - bottom, y2: height - bottom }));
   root.append(svg("text", { x: width - right, y: height - 4, "text-anchor": "end" }, spec.x.label), svg("text", { x: left, y: 2, "dominant-baseline": "hanging", dy: "-4" }, spec.y.label));
   for (const mark of spec.marks || []) {
@@ -156,7 +156,7 @@ function logBars(title, subtitle, rows, groups, text) {
   const [low, high] = extent(rows.flatMap(row => row.values).filter(v => v > 0));
   const from = 10 ** Math.floor(Math.log10(low) - .15), to = 10 ** Math.ceil(Math.log10(high * 1.05));
   drawIn(host, () => {
-    const width = host.clientWidth, bar = 13, gap = 30, top = 6;
+    const width = host.clientWidth, bar = 16, gap = 32, top = 6;
     const height = top + rows.length * (groups.length * bar + gap) + 24, right = 66;
     const px = v => (Math.log10(v) - Math.log10(from)) / (Math.log10(to) - Math.log10(from)) * (width - right);
     const root = svg("svg", { class: "plot", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}. ` + rows.map(row => `${row.name}: ` + groups.map((name, i) => `${name} ${text(row.values[i])}`).join(", ")).join("; ") });
@@ -166,7 +166,7 @@ function logBars(title, subtitle, rows, groups, text) {
       root.append(svg("text", { x: 0, y: y + 14, style: "fill:var(--ink);font-weight:600;font-size:13px" }, row.name));
       groups.forEach((_, i) => {
         if (!(row.values[i] > 0)) return;
-        root.append(svg("rect", { x: 0, y: y + 20 + i * bar, width: px(row.values[i]), height: bar - 3, rx: 3, fill: `var(--c${i})` }), svg("text", { x: px(row.values[i]) + 6, y: y + 29 + i * bar }, text(row.values[i])));
+        root.append(svg("rect", { x: 0, y: y + 20 + i * bar, width: px(row.values[i]), height: bar - 3, rx: 3, fill: `var(--c${i})` }), svg("text", { x: px(row.values[i]) + 6, y: y + 30 + i * bar }, text(row.values[i])));
       });
     });
     host.replaceChildren(root);

@@ -38,7 +38,7 @@ const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return ro
 
 function confusionTable(report) {
   const names = report.class_names, light = share => share > .55;
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion" }, el("caption", {}, "Confusion"),
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion", style: `min-width:${34 * (names.length + 1)}px` }, el("caption", {}, "Confusion"),
     el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col" }, name)))),
     el("tbody", {}, report.confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), shareOf(row).map((share, j) => el("td", {
       title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}`, style: `background:color-mix(in srgb, var(${i === j ? "--c0" : "--c1"}) ${Math.round(100 * Math.min(1, share * (i === j ? 1 : 2.5)))}%, var(--grid));color:${light(share * (i === j ? 1 : 2.5)) ? "var(--card)" : "var(--ink)"}`,
@@ -158,8 +158,8 @@ function energySection() {
   show(periods[0]);
   section("energy", "Energy", "Estimated from counted operations, by four models; nothing was measured on a device. They differ by orders of magnitude, which is why all four are shown.",
     periods.length > 1 ? chips("period", "Of a", periods.map(p => [p, p]), periods[0], show) : null, host,
-    Object.keys(found.break_even).length ? table("Break-even: spikes per neuron and step above which these of its size cost less; above 1: never", ["network", ...models.map(m => MODELS[m])],
-      Object.entries(found.break_even).map(([name, rates]) => [name, ...models.map(m => ({ key: `energy.break_even.${name}.${m}`, text: short(rates[m]) }))])) : null,
+    Object.keys(found.break_even).length ? el("div", { class: "below" }, table("Break-even: spikes per neuron and step above which these of its size cost less; above 1: never", ["network", ...models.map(m => MODELS[m])],
+      Object.entries(found.break_even).map(([name, rates]) => [name, ...models.map(m => ({ key: `energy.break_even.${name}.${m}`, text: short(rates[m]) }))]))) : null,
     el("p", { class: "note" }, `Paper's rules: 3.1 pJ per multiplication, 0.1 pJ per addition, one mean rate. fp32: 4.6 and 0.9 pJ, each layer's own rate, analog input as multiplications. NeuroBench: operations whose weight and value are not 0, at the same prices. With memory: operations, memory traffic and addresses (${found.technology.name}). Ratios are relative to ${networks[0].name}. None includes the sensor, the encoder and control.`));
 }
 
