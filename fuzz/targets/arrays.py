@@ -53,22 +53,23 @@ def idx_seeds() -> dict[str, bytes]:
 
 
 def read_npy(data: bytes, folder: Path) -> None:
-    from srnn.data.datasets.folder import _read_npy
+    from srnn.data.recordings import read_recording
     from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npy", data)
-    each(lambda: _read_npy(path), lambda: list(open_source(str(path), 2, None, 64).blocks))
+    each(lambda: read_recording(path), lambda: list(open_source(str(path), 2, None, 64).blocks))
 
 
 def read_npz(data: bytes, folder: Path) -> None:
-    from srnn.data.datasets.folder import Shares, describe, load_arrays
+    from srnn.data.datasets.arrays import describe, load_arrays
+    from srnn.data.datasets.splitting import Shares
     from srnn.deploy.streaming.sources import open_source
 
     path = write(folder, "a.npz", data)
     each(
         lambda: list(open_source(str(path), 2, 250.0, 64).blocks),
         lambda: describe(path),
-        lambda: load_arrays("train", path, Shares(0.15, 0.2)),
+        lambda: load_arrays("train", path, Shares(0.15, 0.2), describe(path)),
     )
 
 
@@ -81,13 +82,14 @@ def npz_seeds() -> dict[str, bytes]:
 
 
 def read_table(data: bytes, folder: Path) -> None:
-    from srnn.data.datasets.folder import Shares, describe, load_arrays
+    from srnn.data.datasets.arrays import describe, load_arrays
+    from srnn.data.datasets.splitting import Shares
 
     table, array = parts(data, 2)
     for name in "abcdef":
         write(folder, f"{name}.npy", array)
     path = write(folder, "table.csv", table)
-    each(lambda: describe(path), lambda: load_arrays("train", path, Shares(0.15, 0.2)))
+    each(lambda: describe(path), lambda: load_arrays("train", path, Shares(0.15, 0.2), describe(path)))
 
 
 def table_seeds() -> dict[str, bytes]:

@@ -13,8 +13,9 @@ from .shared import each
 
 
 def read(data: bytes, folder: Path) -> None:
-    from srnn.data.datasets.folder import Shares, describe, load_arrays
+    from srnn.data.datasets.arrays import describe, load_arrays
     from srnn.data.datasets.shd import check_file, read_recordings
+    from srnn.data.datasets.splitting import Shares
     from srnn.data.encoders import EventBinning
     from srnn.deploy.export.nir import load as load_nir
     from srnn.files import hdf5
@@ -25,7 +26,7 @@ def read(data: bytes, folder: Path) -> None:
             lambda: check_file(path),
             lambda: read_recordings(path, EventBinning(), 20),
             lambda: describe(path),
-            lambda: load_arrays("train", path, Shares(0.15, 0.2)),
+            lambda: load_arrays("train", path, Shares(0.15, 0.2), describe(path)),
             lambda: load_nir(path),
         )
 

@@ -76,7 +76,7 @@ def test_a_table_of_arrays(tmp_path: Path) -> None:
         np.save(tmp_path / f"{k}.npy", np.full((5 + k, 3), k, np.int16))
         rows.append(f"{k}.npy,{'ab'[k % 2]}")
     (tmp_path / "list.csv").write_text("\n".join(rows))
-    task = create_task("folder", path=str(tmp_path / "list.csv"), array_step_ms=2.5)
+    task = create_task("folder", path=str(tmp_path / "list.csv"), rate=400, scale="none")
     assert (task.inputs, task.step_ms, task.class_names) == (3, 2.5, ("a", "b"))
     for split in load(task).values():
         for x, length in zip(split.x, split.lengths, strict=True):
@@ -107,7 +107,7 @@ def numbers(**changed: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["a.npz", "a.h5"])
 def test_arrays(tmp_path: Path, name: str) -> None:
     arrays = numbers(class_names=np.array(["x", "y", "z"]))
-    task = create_task("folder", path=str(write(tmp_path / name, **arrays)))
+    task = create_task("folder", path=str(write(tmp_path / name, **arrays)), scale="none")
     assert (task.kind, task.inputs, task.class_names, task.step_ms) == ("per_sequence", 2, ("x", "y", "z"), None)
     splits = load(task)
     assert sum(len(s) for s in splits.values()) == 30
@@ -115,10 +115,11 @@ def test_arrays(tmp_path: Path, name: str) -> None:
     assert [len(groups) for groups in seen] == [4, 1, 1] and len(set().union(*seen)) == 6
     for split in splits.values():
         for x, y, length, group in zip(split.x, split.y, split.lengths, split.groups, strict=True):
-            row = int(np.argmin(np.abs(arrays["x"] - x).sum((1, 2))))
-            np.testing.assert_allclose(x, arrays["x"][row], rtol=1e-6)
+            row = int(np.argmin(np.abs(arrays["x"][:, 0] - x[0]).sum(1)))
+            np.testing.assert_allclose(x[:length], arrays["x"][row][:length], rtol=1e-6)
+            assert not x[length:].any()
             assert (y, length, group) == (arrays["y"][row], arrays["lengths"][row], arrays["groups"][row])
-    with pytest.raises(SrnnError, match="has arrays here, not sound"):
+    with pytest.raises(SrnnError, match="are not scaled here"):
         task.statistics()  # type: ignore[attr-defined]
 
 
@@ -137,12 +138,12 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
     [
         ({"x": None}, "has no 'x'"),
         ({"x": np.zeros((30, 8))}, r"x should be \(sequences, time, channels\)"),
-        ({"y": np.arange(30) % 3 + 0.5}, "y should be whole numbers"),
+        ({"y": np.arange(30) % 3 + 0.5}, "y should be integers"),
         ({"y": np.arange(29) % 3}, "y should have 30 entries"),
         ({"y": np.full(30, -1)}, "y should hold classes from 0 on"),
         ({"lengths": np.ones(7, int)}, "lengths should have 30 entries"),
         ({"lengths": np.full(30, 9)}, "lengths must be 1 to 8"),
-        ({"lengths": np.full(30, 7.9)}, "lengths should be whole numbers, not float64"),
+        ({"lengths": np.full(30, 7.9)}, "lengths should be integers, not float64"),
         ({"x": np.zeros((0, 8, 2)), "y": np.zeros(0, int), "lengths": None, "groups": None}, "it holds no sequences"),
         ({"x": None, "y": None, "lengths": None, "groups": None}, "is empty: it holds no arrays"),
         ({"groups": np.array(["a"] * 30)}, "1 groups .* are too few"),
@@ -210,15 +211,15 @@ def test_what_is_changed_or_not_read_is_said_once(words: Path) -> None:
         "clips shorter than 1 s, filled up with silence: 20 of 22 (the shortest has 0.30 s); "
         "clips of silence alone: 1 of 22, such as high/mute-0.wav; "
         "files of kinds that are not read: 2 .mp3, 1 .txt (.wav, .flac, .sph, .nist are); "
-        "folders without sound that is read, no classes: hum; "
-        "sound files in no class's folder, not read: 1."
+        "folders without files that are read, no classes: hum; "
+        "files in no class's folder, not read: 1."
     )
 
 
 def test_a_folder_of_nothing_that_is_read_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "hum").mkdir()
     (tmp_path / "hum" / "a.mp3").write_bytes(b"x")
-    with pytest.raises(SrnnError, match=r"holds no folders of sound files.*not read: 1 \.mp3"):
+    with pytest.raises(SrnnError, match=r"holds no folders of sound .*not read: 1 \.mp3"):
         create_task("folder", path=str(tmp_path))
 
 
@@ -243,7 +244,10 @@ def test_a_damaged_file_never_ends_in_a_traceback(
         ("path,class\na.wav,1\n", "should begin with"),
         ("file,label\nhigh/ann-0.wav,\n", "line 2: a row needs a file and a label"),
         ("file,label\nnone.wav,a\n", r"line 2: .*none\.wav was not found"),
-        ("file,label\nhigh/ann-0.wav,a\na.npy,b\n", "sound files and .npy arrays"),
+        (
+            "file,label\nhigh/ann-0.wav,a\na.npy,b\n",
+            r"holds sound and sensor files, such as high/ann-0\.wav \(sound\) and a\.npy \(sensor\)",
+        ),
         ("file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n", "some files have a group and some have none"),
         ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
         ("file,label\nhigh/ann-0.wav,a\n", "Class 0 has 1 sequences"),
@@ -272,8 +276,8 @@ def test_bad_tables_are_one_line(words: Path, text: str, message: str) -> None:
         ({"path": ".", "seconds": 0}, "seconds must be a number above 0"),
         ({"path": ".", "seconds": True}, "seconds must be"),
         ({"path": ".", "test_fraction": 1}, "test_fraction must be"),
-        ({"path": "."}, "holds no folders of sound files"),
-        ({"path": "a.txt"}, "is no folder, .csv, .npz"),
+        ({"path": "."}, "holds no folders of sound"),
+        ({"path": "a.txt"}, "is not a folder, .csv, .npz"),
         ({"path": "a.npz", "mels": 20}, "'mels' has no effect on arrays"),
         ({"path": "words", "speaker": "{who}-{index}"}, "may have {label}"),
         ({"path": "words", "speaker": "^([a-z]+)-"}, "it needs {speaker}"),

@@ -24,13 +24,15 @@ def test_every_format_gives_the_same_samples(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("# an IMU\nx; y\n" + "\n".join(numbers).replace(",", ";"))
     timed = [f"{20 * k},{row}" for k, row in enumerate(numbers)]
     (tmp_path / "f.csv").write_text("\n".join(['"Time_ms",x,y', *timed]))
+    pandas = [",x,y", *(f"{k},{row}" for k, row in enumerate(numbers))]
+    (tmp_path / "g.csv").write_text("\n".join(pandas))
     rates = []
     for path in sorted(tmp_path.iterdir()):
         x, rate = read_recording(path)
         assert np.array_equal(x, ROWS)
         assert np.array_equal(read_signal(path, 2, 50), ROWS)
         rates.append(rate)
-    assert rates == [None, None, 50, None, None, pytest.approx(50)]
+    assert rates == [None, None, 50, None, None, pytest.approx(50), None]
 
 
 def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
@@ -67,7 +69,9 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "1,2\n3\n", "a.csv, line 2, has 1 channel; this network reads 2"),
+        ("a.csv", "1,2\n3\n", "a.csv, line 2: the row has 1 instead of 2 numbers"),
+        ("a.csv", "1\n3\n", "a.csv has 1 channel; this network reads 2"),
+        ("a.csv", "1,2\n" * 4096 + "3\n", "a.csv, line 4097: the row has 1 instead of 2 numbers"),
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
         ("a.csv", "1,2\n3,\n", "a.csv, line 2: '3,' is not a row of numbers"),
         ("a.csv", "1,2\n3,nan\n", r"a.csv: sample 1 is not finite in channel 1"),

@@ -35,12 +35,12 @@ _SAME = {True: 1e-6, False: 0.01}
 """By which share rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
 
 
-def read_signal(path: Path, channels: int, rate: float | None) -> Array:
+def read_signal(path: Path, channels: int | None, rate: float | None) -> Array:
     """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
 
     Args:
         path: a file of one of the formats above.
-        channels: how many it must have; sound of several is averaged where one is wanted, as in training.
+        channels: how many it must have (None: any); sound of several is averaged where one is wanted, as in training.
         rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
 
     Raises:
@@ -51,7 +51,8 @@ def read_signal(path: Path, channels: int, rate: float | None) -> Array:
     sound = path.suffix.lower() in AUDIO_SUFFIXES
     if sound and channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
-    check_channels(str(path), x.shape[1], channels)
+    if channels is not None:
+        check_channels(str(path), x.shape[1], channels)
     return at_rate(str(path), x, found, rate, sound)
 
 
@@ -120,22 +121,26 @@ class Rows:
     Args:
         stream: the bytes of the table.
         name: what messages begin with.
-        channels: how many columns there must be beside that of times; None: as many as the first row has.
+        channels: how many there must be; None: as many as the first row has.
         block: rows in a block, at most.
     """
 
     def __init__(self, stream: IO[bytes], name: str, channels: int | None, block: int) -> None:
         self._stream, self._name, self._channels, self._block = stream, name, channels, block
         self.unit: float | None = None
-        """Seconds that the first column counts in; None: it is a channel. Known from the first block on."""
+        """Seconds that the first column counts in; None: it is not time. Known from the first block on."""
+        self.leading = 0
+        """Columns before the channels: 1 where the first is time, or numbers the rows."""
 
     def __iter__(self) -> Iterator[Array]:
         rows: list[list[float]] = []
-        name, count = self._name, 0
+        name, count, width = self._name, 0, 0
         first = True  # of the rows that are not comments
         for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
             if len(line) == _LINE_AT_MOST:
-                raise SrnnError(f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of numbers.")
+                raise SrnnError(
+                    f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of numbers."
+                )
             text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
             if not text or text.startswith("#"):
                 continue
@@ -145,13 +150,16 @@ class Rows:
                 row = [float(field) for field in fields]
             except ValueError:
                 if names:
-                    self.unit = TIMES.get(fields[0].strip().strip("\"'").lower()) if len(fields) > 1 else None
+                    title = fields[0].strip().strip("\"'").lower()
+                    self.unit = TIMES.get(title) if len(fields) > 1 else None
+                    self.leading = int(self.unit is not None or (not title and len(fields) > 1))
                     continue
                 raise SrnnError(f"{name}, line {number}: {text[:40]!r} is not a row of numbers.") from None
-            timed = self.unit is not None
-            if self._channels is None:
-                self._channels = len(row) - timed
-            check_channels(f"{name}, line {number},", len(row) - timed, self._channels)
+            if self._channels is not None:
+                check_channels(f"{name}, line {number},", len(row) - self.leading, self._channels)
+            elif width and len(row) != width:
+                raise SrnnError(f"{name}, line {number}: the row has {len(row)} instead of {width} numbers.")
+            width = len(row)
             rows.append(row)
             if len(rows) == self._block:
                 yield check_finite(name, np.array(rows), count)
@@ -162,9 +170,9 @@ class Rows:
             raise SrnnError(f"{name} holds no samples.")
 
     def signal(self) -> Iterator[Array]:
-        """The blocks without the column of times."""
+        """The blocks without the columns before the channels."""
         for block in self:
-            yield block if self.unit is None else block[:, 1:]
+            yield block[:, self.leading :]
 
 
 def _read_table(path: Path) -> tuple[Array, float | None]:
@@ -172,7 +180,7 @@ def _read_table(path: Path) -> tuple[Array, float | None]:
         table = Rows(file, str(path), None, _BLOCK)
         x = np.concatenate(list(table))
     if table.unit is None:
-        return x, None
+        return x[:, table.leading :], None
     every = np.diff(x[:, 0]) * table.unit
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1

@@ -92,10 +92,10 @@ class Task:
         return DescribedTask.of(self, options, path)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
-        """The statistics that scale features of sound, from the training split; stored with a network."""
+        """The statistics that scale inputs, from the training split; stored with a network."""
         x = self.load("train", data_dir).x
         if not isinstance(x, Inputs) or x.statistics is None:
-            raise SrnnError(f"The task '{self.name}' has arrays here, not sound: there are no statistics of features.")
+            raise SrnnError(f"The inputs of task '{self.name}' are not scaled here: there are no statistics.")
         return x.statistics
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:

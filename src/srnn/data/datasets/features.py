@@ -96,7 +96,8 @@ class AudioTask(Task):
     @property
     def sound(self) -> SpeechPath:
         """From sound to features."""
-        features = SpeechFeatures(self.features, self.rate, self.mels, self.derivatives, self.normalise)
+        rate = AudioTask.rate if self.rate is None else self.rate  # a subclass may have it as an option
+        features = SpeechFeatures(self.features, rate, self.mels, self.derivatives, self.normalise)
         return SpeechPath(features, self.ternary)
 
     def signal(self) -> SignalPath:

@@ -6,16 +6,22 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ...errors import SrnnError
-from ...files import LIMITS, read_text, reading
+from ...files import CLASSES, LIMITS, read_text, reading
+from ..recordings import SENSOR_SUFFIXES
 from .audio import AUDIO_SUFFIXES
 from .names import NamePattern
 
+Form = Literal["sound", "arrays"]
 HDF5 = (".h5", ".hdf5")
+ARRAY_FILES = (".npz", *HDF5)
+"""Endings of files that hold a whole data set."""
+_OTHER_SENSORS = (".txt", ".hea", ".dat")  # which a table may name
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
 _COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
 _NAMED = 5  # class folders that a message names
@@ -31,9 +37,14 @@ class Item:
     group: str
     split: str
 
+    @property
+    def form(self) -> Form:
+        """Of an unknown ending: sound, whose format the first bytes tell."""
+        return "arrays" if self.path.suffix.lower() in SENSOR_SUFFIXES + _OTHER_SENSORS else "sound"
+
 
 def list_items(source: Path, speaker: str = "") -> list[Item]:
-    """The files of a folder or table, sorted by name (a table's in its order).
+    """The files of a folder or table, sorted by name (a table's in its order), all of one form.
 
     speaker: pattern of the files' names, as ``names.py`` reads it, with {speaker} for the group that a table does not give.
     """
@@ -43,19 +54,32 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
         items = [
             Item(path, path.relative_to(source).as_posix(), path.relative_to(source).parts[0], "", "")
             for path in _visible(source)
-            if path.suffix.lower() in AUDIO_SUFFIXES and path.parent != source
+            if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES and path.parent != source
         ]
         if not items:
             there = "".join(f"; {line}" for line in list_unread(source, items))
             raise SrnnError(
-                f"{source} holds no folders of sound files, one for each class ({', '.join(AUDIO_SUFFIXES)}){there}."
+                f"{source} holds no folders of sound ({', '.join(AUDIO_SUFFIXES)}) or sensor files "
+                f"({', '.join(SENSOR_SUFFIXES)}), one for each class{there}."
             )
     else:
-        raise SrnnError(f"{source} is no folder, .csv, .npz, {' or '.join(HDF5)} file.")
+        raise SrnnError(f"{source} is not a folder, .csv, .npz, {' or '.join(HDF5)} file.")
+    other = next((item for item in items if item.form != items[0].form), None)
+    if other is not None:
+        one, two = (f"{item.name} ({'sound' if item.form == 'sound' else 'sensor'})" for item in (items[0], other))
+        raise SrnnError(f"{source} holds sound and sensor files, such as {one} and {two}; make it one or the other.")
     if not speaker:
         return items
     pattern = NamePattern(speaker, needed=("speaker",))
     return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, pattern, speaker), i.split) for i in items]
+
+
+def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """The different labels, integers by value before other names. SrnnError for more than a task can have."""
+    different = set(labels)
+    if len(different) > CLASSES:
+        raise SrnnError(f"There are {len(different)} classes (labels or folders); {CLASSES} are possible at most.")
+    return tuple(sorted(different, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n)))
 
 
 def _speaker(path: Path, pattern: NamePattern, told: str) -> str:
@@ -102,9 +126,6 @@ def _table_items(source: Path, rows: list[dict[str, str]]) -> list[Item]:
             )
         group, split = ((row.get(key) or "").strip() for key in ("group", "split"))
         items.append(Item(path, file, label, group, split))
-    kinds = {item.path.suffix.lower() == ".npy" for item in items}
-    if len(kinds) > 1:
-        raise SrnnError(f"{source} names sound files and .npy arrays; make it one or the other.")
     return items
 
 
@@ -113,12 +134,13 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     if not source.is_dir():
         return []
     used = {item.label for item in items}
+    read = SENSOR_SUFFIXES if items and items[0].form == "arrays" else AUDIO_SUFFIXES
     loose, endings = 0, Counter[str]()
     for path in _visible(source):
         ending = path.suffix.lower()
         if path.parent == source:
-            loose += ending in AUDIO_SUFFIXES + _OTHER_SOUND
-        elif ending not in AUDIO_SUFFIXES:
+            loose += ending in (read if read == SENSOR_SUFFIXES else read + _OTHER_SOUND)
+        elif ending not in read:
             endings[ending or "without an ending"] += 1
     unused = sorted(
         p.name for p in source.iterdir() if p.is_dir() and p.name not in used and not p.name.startswith(".")
@@ -126,12 +148,12 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     lines = []
     if endings:
         kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-        lines.append(f"files of kinds that are not read: {kinds} ({', '.join(AUDIO_SUFFIXES)} are)")
+        lines.append(f"files of kinds that are not read: {kinds} ({', '.join(read)} are)")
     if unused:
         names = ", ".join(unused[:_NAMED]) + (f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else "")
-        lines.append(f"folders without sound that is read, no classes: {names}")
+        lines.append(f"folders without files that are read, no classes: {names}")
     if loose:
-        lines.append(f"sound files in no class's folder, not read: {loose}")
+        lines.append(f"files in no class's folder, not read: {loose}")
     return lines
 
 

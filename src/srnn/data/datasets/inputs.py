@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ class Inputs(ABC):
     shape: tuple[int, int, int]
     """(N, T, C)."""
     statistics: Statistics | None = None
-    """For features of sound: the statistics that scale them."""
+    """Of the training set, by which these inputs were scaled; None: they are not."""
 
     @property
     def ndim(self) -> int:
@@ -42,3 +43,22 @@ class Inputs(ABC):
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """For numpy: the dense array."""
         return np.asarray(self.to_dense(), dtype=dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledArray(Inputs):
+    """Inputs that were scaled, with what they were scaled by."""
+
+    values: npt.NDArray[np.float32]
+    """(N, T, C), zero from a sequence's end on."""
+    statistics: Statistics  # type: ignore[assignment]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        return self.values.shape  # type: ignore[return-value]
+
+    def __getitem__(self, index: Any) -> ScaledArray:
+        return ScaledArray(self.values[index], self.statistics)
+
+    def to_dense(self) -> npt.NDArray[np.float32]:
+        return self.values

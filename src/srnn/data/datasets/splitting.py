@@ -4,9 +4,39 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import SrnnError
-from .base import SplitName
+from .base import SPLITS, SplitName
+
+
+class Shares(NamedTuple):
+    """How much is held out where no split is given."""
+
+    validation: float
+    test: float
+
+
+def assign_splits(
+    source: Path, names: Sequence[str], labels: Sequence[int], groups: Sequence[str] | None,
+    given: Sequence[str] | None, shares: Shares,
+) -> list[str]:  # fmt: skip
+    """The split of every sequence: the ``given`` ones, else by groups, else by classes. SrnnError, which names the source."""
+    if given is not None and any(given):
+        for name in given:
+            if name not in SPLITS:
+                raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
+        return list(given)
+    if groups is not None and any(groups) and not all(groups):
+        raise SrnnError(f"{source}: some files have a group and some have none.")
+    try:
+        if groups is not None and any(groups):
+            of = split_by_group(groups, *shares)
+            return [of[group] for group in groups]
+        return list(split_by_class(names, labels, *shares))
+    except SrnnError as error:
+        raise SrnnError(f"{source}: {error}") from error
 
 
 def place(name: str) -> str:

@@ -33,11 +33,18 @@ def report(source: Path, items: Sequence[Item], cache: Path, seconds: float | No
     """
     remarks = [*_changes(items, cache, seconds), *list_unread(source, items)]
     if remarks:
-        _say(f"{source}: {'; '.join(remarks)}.")
+        say(f"{source}: {'; '.join(remarks)}.")
 
 
-@functools.cache  # so that the warning appears once, not for every split
-def _say(message: str) -> None:
+def say_unread(source: Path, items: Sequence[Item]) -> None:
+    """One RuntimeWarning of what lies in a folder and is not read, if anything does."""
+    if unread := list_unread(source, items):
+        say(f"{source}: {'; '.join(unread)}.")
+
+
+@functools.cache  # so the warning appears once, not for every split
+def say(message: str) -> None:
+    """A RuntimeWarning, once in a process."""
     warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 

@@ -5,6 +5,7 @@
     encoder = path.stream()                          # the same as it comes: encoder.push(block), encoder.flush()
 
     Steps           no signal: what a network reads, encoded elsewhere
+    ScaledPath      a sensor's channels, scaled by the training set's mean and deviation
     WindowPath      pixels: at each step this one and the next few
     CrossingPath    scaled, smoothed, spikes of its level crossings; the C export has it too
     SpeechPath      sound: frames of features, their rates of change
@@ -16,6 +17,7 @@ numpy only; nothing here knows a data set or a task.
 from .base import Form, SignalPath, Steps
 from .crossing import CrossingPath
 from .pixels import WindowPath
+from .scaled import ScaledPath
 from .sound import CochleaPath, SpeechPath
 from .stored import describe, restore
 
@@ -23,6 +25,7 @@ __all__ = [
     "CochleaPath",
     "CrossingPath",
     "Form",
+    "ScaledPath",
     "SignalPath",
     "SpeechPath",
     "Steps",

@@ -26,7 +26,7 @@ _REFUSALS = {
     "scale": "A scale belongs to an ECG signal; this input has none.",
     "gain": "A gain belongs to sound that a cochlea hears; this input has none.",
     "calibration": "Nothing of this input is calibrated: only an ECG's scale and a cochlea's gain can be.",
-    "statistics": "Statistics of a training set belong to features of sound; this input has none.",
+    "statistics": "Statistics of a training set belong to features of sound and scaled channels; this input has none.",
 }
 
 
@@ -89,7 +89,7 @@ class SignalPath(ABC):
             gain: cochlea: what sound of full scale 1 is multiplied by; None: what brings its first ``calibration`` seconds to
                 the level that training brought each clip to.
             calibration: seconds, up to 60; None: 5.
-            statistics: sound: what features are scaled by, of the training set (``Task.statistics``).
+            statistics: of the training set, by which features of sound or channels are scaled (``Task.statistics``).
 
         SrnnError for what this path has not (``settings``), or what makes no sense.
         """

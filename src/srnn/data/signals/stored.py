@@ -22,11 +22,15 @@ from ..encoders.speech import Statistics
 from .base import LONGEST_CALIBRATION, Scale, SignalPath, Steps
 from .crossing import CrossingPath
 from .pixels import WindowPath
+from .scaled import ScaledPath
 from .sound import CochleaPath, SpeechPath
 
 KINDS: Mapping[str, type[SignalPath]] = MappingProxyType(
-    {"steps": Steps, "window": WindowPath, "crossing": CrossingPath, "speech": SpeechPath, "cochlea": CochleaPath}
-)
+    {
+        "steps": Steps, "scaled": ScaledPath, "window": WindowPath, "crossing": CrossingPath, "speech": SpeechPath,
+        "cochlea": CochleaPath,
+    }
+)  # fmt: skip
 LARGEST = (2**16, 2**16, 10**6, LONGEST_CALIBRATION)
 """Channels, inputs, samples per second, and seconds of calibration."""
 

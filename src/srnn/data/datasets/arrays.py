@@ -1,0 +1,272 @@
+"""Arrays of one's own: sequences in one .npz or HDF5 file, or a sensor's recording in each file of a folder or table."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ...files import CLASSES, reading
+from ...files.arrays import open_npz
+from ...files.hdf5 import open_hdf5
+from ..encoders.speech import Statistics
+from ..recordings import read_recording, read_signal
+from ..signals import ScaledPath
+from .base import UNLABELLED, Split, SplitName, check_padding, check_split
+from .cache import Arrays, cached
+from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
+from .inputs import ScaledArray
+from .splitting import Shares, assign_splits
+from .survey import say, say_unread
+
+_CODE = 1  # counts up when the same files shall give other statistics
+_NAMED = 10  # classes that a message names
+
+
+class Description(NamedTuple):
+    """What is there, without reading all of it."""
+
+    form: Form
+    class_names: tuple[str, ...]
+    per_step: bool = False
+    """Whether every step has a label."""
+    channels: int | None = None
+    """Of arrays; None for sound, whose channels the encoder decides."""
+    rate: float | None = None
+    """Of arrays, Hz, as their file states it (of several files the first); None: it does not."""
+
+
+def describe(source: Path, speaker: str = "") -> Description:
+    """Classes, channels and rate of a source. SrnnError where it is not of the layout."""
+    if source.is_dir() or source.suffix.lower() == ".csv":
+        items = list_items(source, speaker)
+        classes = list_classes(item.label for item in items)
+        if items[0].form == "sound":
+            return Description("sound", classes)
+        x, rate = read_recording(items[0].path)
+        return Description("arrays", classes, False, x.shape[1], rate)
+    with _open(source) as content:
+        x, (classes, y) = _x(source, content), _labels(source, content)
+        return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), _rate(source, content))
+
+
+def load_arrays(
+    split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None, speaker: str = ""
+) -> Split:
+    """One split, not scaled: x (N, T, C) float32, y (N,) or (N, T), lengths and groups where they are given.
+
+    Args:
+        split: train, validation or test.
+        source: a folder or table of sensor files, or an .npz or HDF5 file.
+        shares: how much is held out where no split is given.
+        about: what ``describe`` said of the source.
+        rate: Hz; files that state another are resampled. None: each as it is.
+        speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
+    """
+    check_split(split)
+    if source.suffix.lower() in ARRAY_FILES:
+        return _load_file(split, source, shares)
+    items = list_items(source, speaker)
+    say_unread(source, items)
+    number = {label: index for index, label in enumerate(about.class_names)}
+    labels, groups = [number.get(item.label, -1) for item in items], [item.group for item in items]
+    if -1 in labels:
+        raise SrnnError(f"{source} has changed: {items[labels.index(-1)].name} has a label that was not there.")
+    of = assign_splits(source, [item.name for item in items], labels, groups, [item.split for item in items], shares)
+    chosen = [index for index, name in enumerate(of) if name == split]
+    if not chosen:
+        raise SrnnError(f"{source} has no sequences for the {split} split.")
+    arrays = []
+    for index in chosen:
+        x = read_signal(items[index].path, None, rate)
+        if x.shape[1] != about.channels:
+            raise SrnnError(f"{items[index].path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
+        arrays.append(_float32(str(items[index].path), x))
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    check_padding(str(source), lengths, 4 * arrays[0].shape[1])
+    x = np.zeros((len(arrays), lengths.max(), arrays[0].shape[1]), np.float32)
+    for row, array in zip(x, arrays, strict=True):
+        row[: len(array)] = array
+    _say_axes(str(items[0].path), x.shape, "x.T")
+    names = np.array([groups[index] for index in chosen]) if all(groups) else None
+    y = np.array([labels[index] for index in chosen], np.int64)
+    return Split(x, y, lengths, names).validate(str(source), len(number))
+
+
+def load_scaled(
+    split: SplitName, source: Path, shares: Shares, about: Description, rate: float | None = None, speaker: str = ""
+) -> Split:
+    """As ``load_arrays``, but every channel scaled by its mean and standard deviation over the training split's valid steps.
+
+    The statistics are computed once and kept in a file beside the source; x is a ``ScaledArray``, which has them.
+    """
+    found = load_arrays(split, source, shares, about, rate, speaker)
+
+    def fit() -> Arrays:
+        train = found if split == "train" else load_arrays("train", source, shares, about, rate, speaker)
+        return fit_scale(str(source), train)._asdict()
+
+    options = {"shares": shares, "rate": rate, "code": _CODE}
+    if source.suffix.lower() in ARRAY_FILES:
+        folder, files = source.parent, [source]
+    else:
+        items = list_items(source, speaker)
+        folder, files = source if source.is_dir() else source.parent, [item.path for item in items]
+        options["items"] = [(item.name, item.label, item.group, item.split) for item in items]
+    statistics = cached(folder / ".cache", "scale", options, files, fit, Statistics.read)
+    path = ScaledPath(int(about.channels or 0), rate).calibrated(statistics=statistics)
+    x = path.scaled(found.x)  # type: ignore[arg-type]
+    if found.lengths is not None:
+        for row, length in zip(x, found.lengths, strict=True):
+            row[length:] = 0
+    return Split(ScaledArray(x, path.known()), found.y, found.lengths, found.groups)
+
+
+def fit_scale(name: str, train: Split) -> Statistics:
+    """(mean, std) of each channel over the valid steps of all sequences; std 1 where a channel never changes."""
+    x = np.asarray(train.x)
+    lengths = [x.shape[1]] * len(x) if train.lengths is None else train.lengths
+    valid = [row[:length] for row, length in zip(x, lengths, strict=True)]
+    count = sum(map(len, valid))
+    mean = np.sum([row.sum(0, dtype=np.float64) for row in valid], axis=0) / count
+    std = np.sqrt(np.sum([np.square(row - mean).sum(0) for row in valid], axis=0) / count)
+    if np.isin(x, (0, 1)).all():
+        say(f"{name} holds spikes (only 0 and 1); set the option 'scale' to none to keep them.")
+    constant = (std <= 1e-6 * np.abs(mean)) | (std < np.finfo(np.float32).tiny)
+    return Statistics(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
+
+
+def _load_file(split: SplitName, source: Path, shares: Shares) -> Split:
+    with _open(source) as content:
+        x, (classes, y) = _x(source, content), _labels(source, content)
+        count, steps, channels = x.shape
+        optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
+        for key, values in {"y": y, **optional}.items():
+            if values.shape[:1] != (count,) or (key != "y" and values.ndim > 1):
+                raise SrnnError(f"{source}: {key} should have {count} entries, as x has, not {values.shape}.")
+        if y.ndim == 2 and y.shape[1] != steps:
+            fix = "; x seems to be (N, C, T), give x.transpose(0, 2, 1)" if y.shape[1] == channels else ""
+            raise SrnnError(f"{source}: y has labels of {y.shape[1]} steps, x has {steps} steps{fix}.")
+        if "lengths" in optional and optional["lengths"].dtype.kind not in "iu":
+            raise SrnnError(f"{source}: lengths should be integers, not {optional['lengths'].dtype}.")
+        _say_axes(str(source), x.shape, "x.transpose(0, 2, 1)")
+        missing = np.setdiff1d(np.arange(len(classes)), y)
+        if len(missing):
+            named = ", ".join(classes[index] for index in missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            say(f"{source}: {len(missing)} of {len(classes)} classes have no label in y: {named}.")
+        groups, given = (_texts(optional.get(key)) for key in ("groups", "split"))
+        labels = [0] * count if y.ndim == 2 else y.tolist()
+        of = assign_splits(source, [f"{index:08d}" for index in range(count)], labels, groups, given, shares)
+        rows = np.flatnonzero(np.array(of) == split)
+        if not len(rows):
+            raise SrnnError(f"{source} has no sequences for the {split} split.")
+        chosen = _float32(str(source), x[rows])
+    lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
+    if lengths is not None and lengths.min() >= 1:
+        for row, length in zip(chosen, lengths, strict=True):
+            row[length:] = 0
+    names = None if groups is None else np.array(groups)[rows]
+    return Split(chosen, y[rows], lengths, names).validate(str(source), len(classes))
+
+
+@contextlib.contextmanager
+def _open(source: Path) -> Iterator[Any]:
+    """A mapping of arrays: an .npz, or an HDF5 file whose parts are read when they are asked for."""
+    needed = "it needs x (N, T, C) and y (N,) or (N, T)"
+    if source.stat().st_size == 0:
+        raise SrnnError(f"{source} is empty (0 bytes); {needed}.")
+    if source.suffix.lower() not in ARRAY_FILES:
+        raise SrnnError(f"{source} is not a folder, .csv, .npz, {' or '.join(HDF5)} file.")
+    with (open_hdf5 if source.suffix.lower() in HDF5 else open_npz)(source, "a data set's arrays") as content:
+        if not len(content):
+            raise SrnnError(f"{source} is empty: it holds no arrays; {needed}.")
+        for key in ("x", "y"):
+            if key not in content:
+                raise SrnnError(f"{source} has no '{key}'; {needed}.")
+        yield content
+
+
+def _x(source: Path, content: Any) -> Any:
+    """The inputs, (N, T, C) numbers; an array, or what stands for one in an HDF5 file."""
+    x = content["x"]
+    if x.ndim != 3:
+        raise SrnnError(f"{source}: x should be (sequences, time, channels), not {x.shape}.")
+    if x.dtype.kind not in "iufb":
+        raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
+    return x
+
+
+def _rate(source: Path, content: Any) -> float | None:
+    if "rate" not in content:
+        return None
+    with reading(f"{source}, array 'rate',", "samples per second"):
+        rate = float(np.asarray(content["rate"]).item())
+        if not 0 < rate < math.inf:
+            raise ValueError(f"it is {rate}")
+    return rate
+
+
+def _texts(values: npt.NDArray[Any] | None) -> list[str] | None:
+    if values is None:
+        return None
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist()]
+
+
+def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """Names of the classes; y (N,) or (N, T), a class each, -1 for none. The names of text are its own, sorted."""
+    y = np.asarray(content["y"])
+    if not y.size:
+        raise SrnnError(f"{source} is empty: it holds no sequences (y has the shape {y.shape}).")
+    if y.ndim not in (1, 2) or y.dtype.kind not in "iuUSO":
+        raise SrnnError(
+            f"{source}: y should be integers or text (sequences,) or (sequences, time), not {y.dtype} {y.shape}."
+        )
+    names = np.asarray(content["class_names"]) if "class_names" in content else None
+    if names is not None and names.ndim != 1:
+        raise SrnnError(f"{source}: class_names should be a list of names, not {names.shape}.")
+    if names is not None and len(names) > CLASSES:
+        raise SrnnError(f"{source} has {len(names)} classes; {CLASSES} are possible at most.")
+    with reading(source, "a data set's arrays"):
+        given = None if names is None else tuple(_texts(names) or ())
+        if y.dtype.kind in "USO":
+            texts = _texts(y.ravel()) or []
+            classes = list_classes(text for text in texts if text) if given is None else given
+            number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
+            unknown = next((index for index, text in enumerate(texts) if text not in number), None)
+            if unknown is not None:
+                row = unknown // (y.size // len(y))
+                raise SrnnError(f"{source}: y of sequence {row} is {texts[unknown]!r}, which is not among class_names.")
+            if not classes:
+                raise SrnnError(f"{source}: y holds no labels.")
+            return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
+    if y.min() < UNLABELLED or y.max() < 0:
+        raise SrnnError(f"{source}: y should hold classes from 0 on, and -1 for none, not {y.min()} to {y.max()}.")
+    count = max(int(y.max()) + 1, 0 if given is None else len(given))
+    if count > CLASSES:
+        raise SrnnError(f"{source} has {count} classes (a label is {y.max()}); {CLASSES} are possible at most.")
+    if given is not None and count > len(given):
+        raise SrnnError(f"{source}: y holds the label {y.max()}, and class_names has {len(given)} names.")
+    return given or tuple(str(number) for number in range(count)), y.astype(np.int64)
+
+
+def _float32(name: str, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """A copy; SrnnError, which says where, for what float32 cannot hold."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.array(x, np.float32)
+    if not np.isfinite(values).all():
+        place = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
+        raise SrnnError(f"{name}: x{list(place)} is not finite (NaN or infinity) in float32: {x[place]}.")
+    return values
+
+
+def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:
+    """A RuntimeWarning, once, for few steps of so many channels that the two axes are likely the wrong way round."""
+    steps, channels = shape[-2:]
+    if channels > 64 and 8 * steps <= channels:
+        say(f"{name} has {steps} steps of {channels} channels; if these are {channels} steps, give {fix}.")

@@ -1,0 +1,62 @@
+"""Sensors' channels, each brought to mean 0 and deviation 1 by numbers of the training set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ..encoders.speech import Statistics, scale
+from ..encoders.streaming_scaling import ScaleStream
+from .base import Array, SignalPath
+
+
+@dataclass(frozen=True)
+class ScaledPath(SignalPath):
+    """A sample is a step: its channels, minus their mean and divided by their standard deviation over the training set.
+
+    A channel without a scale of its own (it never changed in training) is divided by 1. In float32, whole and as it comes.
+    """
+
+    settings = frozenset({"statistics"})
+    int16_scale = 1.0
+
+    channels: int
+    rate: float | None = None
+    """Samples per second; None: not in time."""
+    statistics: Statistics | None = field(default=None, repr=False, compare=False)
+    """Of the training set; None: not known yet."""
+
+    def __post_init__(self) -> None:
+        if self.statistics is not None and self.statistics.mean.shape != (self.channels,):
+            raise SrnnError(
+                f"The statistics are of {len(self.statistics.mean)} channels, the signal has {self.channels}."
+            )
+
+    @property
+    def inputs(self) -> int:
+        return self.channels
+
+    @property
+    def what(self) -> str:  # type: ignore[override]
+        return f"{self.channels} channel{'' if self.channels == 1 else 's'}" + (
+            f" at {self.rate:g} Hz" if self.rate else ""
+        )
+
+    @property
+    def step_ms(self) -> float | None:
+        return 1000 / self.rate if self.rate else None
+
+    def known(self) -> Statistics:
+        """The statistics. SrnnError where they are not known yet."""
+        if self.statistics is None:
+            raise SrnnError("A scaled signal needs the statistics of the training set.")
+        return self.statistics
+
+    def stream(self) -> ScaleStream:
+        return ScaleStream(*self.known(), "float32")
+
+    def scaled(self, signals: npt.ArrayLike) -> Array:
+        """Many whole signals (..., samples, channels) float32 -> (..., steps, inputs), the numbers that ``stream`` gives."""
+        return scale(signals, self.known())  # type: ignore[arg-type]

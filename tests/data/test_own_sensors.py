@@ -1,0 +1,290 @@
+"""Sensors' data of one's own: folders and tables of recordings, text as labels, scaling, rates, and what is said of oddities."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn.data.signals import ScaledPath, describe, restore
+from srnn.data.tasks import create_task
+from srnn.errors import SrnnError
+from support.sounds import write_wav
+
+SPLITS = ("train", "validation", "test")
+UNITS = np.array([9.8, 0.01, 500.0])
+
+
+def recording(number: int) -> np.ndarray:
+    """(8 to 11 samples, 3 channels), each in a unit of its own, the last one never changing."""
+    x = np.random.default_rng(number).normal(size=(8 + number % 4, 3)) * [1, 0.001, 0] + UNITS
+    return x.round(6)
+
+
+def write_recording(path: Path, x: np.ndarray, header: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        path.write_text(header + "\n".join(",".join(map(repr, row)) for row in x.tolist()))
+    else:
+        np.save(path, x) if path.suffix == ".npy" else np.savez(path, x)
+
+
+@pytest.fixture
+def gestures(tmp_path: Path) -> Path:
+    """Two classes of ten recordings each, by five people."""
+    for number in range(20):
+        name = f"{('shake', 'tilt')[number % 2]}/{'abcde'[number // 4]}-{number}.csv"
+        write_recording(tmp_path / "gestures" / name, recording(number), "x,y,z\n")
+    return tmp_path / "gestures"
+
+
+def original(x: np.ndarray) -> int:
+    """Which recording it is, by its length and first sample."""
+    return next(k for k in range(20) if len(recording(k)) == len(x) and np.allclose(recording(k)[0], x[0]))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz"])
+def test_a_folder_for_each_class(tmp_path: Path, suffix: str) -> None:
+    for number in range(20):
+        write_recording(tmp_path / "all" / ("shake", "tilt")[number % 2] / f"{number}{suffix}", recording(number))
+    task = create_task("folder", path=str(tmp_path / "all"), scale="none", rate=50)
+    assert (task.class_names, task.inputs, task.step_ms, task.kind) == (("shake", "tilt"), 3, 20, "per_sequence")
+    seen = []
+    for name in SPLITS:
+        split = task.load(name)
+        for x, y, length in zip(split.x, split.y, split.lengths, strict=True):
+            seen.append(original(x[:length]))
+            assert y == seen[-1] % 2 and not x[length:].any()
+            np.testing.assert_array_equal(x[:length], recording(seen[-1]).astype(np.float32))
+    assert sorted(seen) == list(range(20))
+
+
+def test_people_are_never_in_two_splits(gestures: Path) -> None:
+    task = create_task("folder", path=str(gestures), speaker="{speaker}-{index}")
+    people = [set(task.load(name).groups) for name in SPLITS]
+    assert [len(names) for names in people] == [3, 1, 1] and set().union(*people) == set("abcde")
+
+
+def test_channels_are_scaled_by_the_training_split_and_the_signal_path_keeps_it(gestures: Path) -> None:
+    raw = create_task("folder", path=str(gestures), rate=50, scale="none")
+    task = create_task("folder", path=str(gestures), rate=50)
+    train = raw.load("train")
+    valid = np.concatenate([x[:length] for x, length in zip(train.x, train.lengths, strict=True)]).astype(np.float64)
+    known = task.statistics()
+    np.testing.assert_allclose(known.mean, valid.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(known.std, [*valid.std(0)[:2], 1], rtol=1e-5)  # what never changes is only shifted
+    path = task.signal().calibrated(statistics=known)
+    assert path.inputs == 3 and path.rate == 50 and path.step_ms == 20 and path.latency == 0
+    for name in SPLITS:
+        split, plain = task.load(name), raw.load(name)
+        assert split.x.statistics is not None and all(map(np.array_equal, split.x.statistics, known))
+        for x, length, unscaled in zip(split.x.to_dense(), split.lengths, plain.x, strict=True):
+            assert not x[length:].any() and np.abs(x[:length]).max() < 6
+            signal = recording(original(unscaled[:length]))
+            stream = path.stream()
+            assert np.array_equal(x[:length], np.concatenate([stream.push(signal[:3]), stream.push(signal[3:])]))
+            assert np.array_equal(x[:length], path.whole(signal))
+
+
+def test_a_kept_scale_is_used_until_the_files_change(gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = create_task("folder", path=str(gestures)).statistics()
+    assert len(list((gestures / ".cache").glob("scale-*.npz"))) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("srnn.data.datasets.arrays.fit_scale", None)
+        assert np.array_equal(create_task("folder", path=str(gestures)).load("test").x.statistics.mean, known.mean)
+    for path in gestures.rglob("*.csv"):
+        write_recording(path, recording(0) * 3)
+    assert create_task("folder", path=str(gestures)).statistics().mean[0] > 2 * known.mean[0]
+
+
+def test_a_scaled_path_is_kept_in_a_model() -> None:
+    known = ScaledPath(2, 50.0).calibrated(statistics=statistics(2))
+    again = restore(describe(known), "a model")
+    assert again == known and np.array_equal(again.whole([[3, 4]]), known.whole([[3, 4]]))
+    assert np.array_equal(known.whole([[3, 4]]), [[1, 1.5]])
+    with pytest.raises(SrnnError, match="The statistics are of 3 channels, the signal has 2"):
+        replace(known, statistics=statistics(3))
+    with pytest.raises(SrnnError, match="needs the statistics of the training set"):
+        ScaledPath(2).stream()
+
+
+def statistics(channels: int) -> Any:
+    from srnn.data.encoders.speech import Statistics
+
+    return Statistics(np.ones(channels, np.float32), np.full(channels, 2, np.float32))
+
+
+def test_a_table_of_files_of_every_kind(gestures: Path) -> None:
+    rows = ["file,label,group,split"]
+    for number, suffix in enumerate((".csv", ".npy", ".npz", ".txt") * 3):
+        path = gestures.parent / f"{number}{suffix}"
+        write_recording(path.with_suffix(".csv"), recording(number))
+        if suffix in (".npy", ".npz"):
+            write_recording(path, recording(number))
+        else:
+            path.with_suffix(".csv").rename(path)
+        rows.append(f"{path.name},{'walk' if number % 2 else 'run'},p{number},{SPLITS[number // 4]}")
+    table = gestures.parent / "list.csv"
+    table.write_text("\n".join(rows))
+    task = create_task("folder", path=str(table), scale="none")
+    assert task.class_names == ("run", "walk")
+    for part, name in enumerate(SPLITS):
+        split = task.load(name)
+        for number, x, length in zip(range(4 * part, 4 * part + 4), split.x, split.lengths, strict=True):
+            np.testing.assert_array_equal(x[:length], recording(number).astype(np.float32))
+    assert list(split.groups) == ["p8", "p9", "p10", "p11"]
+
+
+def test_text_as_labels(tmp_path: Path) -> None:
+    names = np.array(["tilt", "shake", "", "10", "9"])
+    split = np.array([SPLITS[k % 3] for k in range(30)])
+    for file in ("a.npz", "a.h5"):
+        y, steps = names[np.arange(30) % 5], names[np.arange(30 * 4).reshape(30, 4) % 5]
+        for labels, kind in ((y, "per_sequence"), (steps, "per_step")):
+            write_file(tmp_path / file, x=np.random.default_rng(0).normal(size=(30, 4, 2)), y=labels, split=split)
+            task = create_task("folder", path=str(tmp_path / file))
+            assert (task.class_names, task.kind) == (("9", "10", "shake", "tilt"), kind)
+            order = np.array([*task.class_names, ""])
+            assert np.array_equal(order[task.load("validation").y], labels[1::3])
+    write_file(tmp_path / "b.npz", x=np.ones((30, 4, 2)), y=names[np.arange(30) % 5], class_names=names[:2])
+    with pytest.raises(SrnnError, match=r"b\.npz: y of sequence 3 is '10', which is not among class_names"):
+        create_task("folder", path=str(tmp_path / "b.npz"))
+
+
+def write_file(path: Path, **arrays: Any) -> None:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+        return
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
+    with h5py.File(path, "w") as file:
+        for key, value in arrays.items():
+            file[key] = value.astype(h5py.string_dtype()) if value.dtype.kind == "U" else value
+
+
+def said(path: Path, **options: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        task = create_task("folder", path=str(path), **options)
+        for name in SPLITS:
+            task.load(name)
+    return [str(warning.message).removeprefix(str(path)) for warning in caught]
+
+
+def test_labels_that_skip_a_class_are_said_once(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(30, 5, 2)), y=np.array([0, 1, 3])[np.arange(30) % 3]
+    )
+    assert said(tmp_path / "a.npz") == [": 1 of 4 classes have no label in y: 2."]
+
+
+def test_arrays_of_few_steps_and_many_channels_are_said(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).normal(size=(30, 6, 100)), np.arange(30) % 3
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    assert said(tmp_path / "a.npz") == [
+        " has 6 steps of 100 channels; if these are 100 steps, give x.transpose(0, 2, 1)."
+    ]
+    np.savez(tmp_path / "b.npz", x=np.zeros((30, 100, 700), np.float32), y=y)  # SHD's shape
+    assert said(tmp_path / "b.npz", scale="none") == []
+    np.savez(tmp_path / "c.npz", x=x, y=np.zeros((30, 100), int))
+    with pytest.raises(
+        SrnnError, match=r"labels of 100 steps, x has 6 steps; x seems to be \(N, C, T\), give x\.transpose"
+    ):
+        create_task("folder", path=str(tmp_path / "c.npz")).load("train")
+
+
+def test_spikes_that_would_be_scaled_are_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((30, 5, 2)) < 0.3, y=np.arange(30) % 3)
+    assert said(tmp_path / "a.npz") == [" holds spikes (only 0 and 1); set the option 'scale' to none to keep them."]
+    assert said(tmp_path / "a.npz", scale="none") == []
+
+
+def test_files_of_another_rate_are_resampled(tmp_path: Path) -> None:
+    for number in range(12):
+        rate = (100, 50)[number % 4 == 3]
+        seconds = np.arange(rate) / rate
+        folder = tmp_path / "all" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / f"{number}.npz", signal=np.sin(2 * seconds + number), rate=rate)
+    task = create_task("folder", path=str(tmp_path / "all"), scale="none")
+    assert task.signal().rate == 100 and task.step_ms == 10  # as the first file states it
+    for name in SPLITS:
+        split = task.load(name)
+        assert set(split.lengths) == {100}
+    assert set(create_task("folder", path=str(tmp_path / "all"), rate=20).load("train").lengths) == {20}
+
+
+def test_what_is_not_read_is_said(gestures: Path) -> None:
+    (gestures / "labels.csv").write_text("x")
+    (gestures / "shake" / "notes.txt").write_text("x")
+    (gestures / "empty").mkdir()
+    assert said(gestures) == [
+        ": files of kinds that are not read: 1 .txt (.csv, .npy, .npz are); "
+        "folders without files that are read, no classes: empty; files in no class's folder, not read: 1."
+    ]
+
+
+def bad(gestures: Path, case: str) -> None:
+    write = (gestures / "shake" / "a-0.csv").write_text
+    match case:
+        case "sound":
+            write_wav(gestures / "tilt" / "a.wav", np.zeros(10, np.int16))
+        case "row":
+            write("x,y,z\n1,2,3\n1,2\n")
+        case "text":
+            write("x,y,z\n1,2,3\n1,two,3\n")
+        case "channels":
+            write_recording(gestures / "tilt" / "b-5.csv", np.ones((4, 2)))
+        case "large":
+            write("1,2,3\n1,2,1e300\n")
+        case "empty":
+            write("")
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("sound", r"holds sound and sensor files, such as shake/a-0\.csv \(sensor\) and tilt/a\.wav \(sound\)"),
+        ("row", r"a-0\.csv, line 3: the row has 2 instead of 3 numbers"),
+        ("text", r"a-0\.csv, line 3: '1,two,3' is not a row of numbers"),
+        ("channels", r"b-5\.csv has 2 channels, but .*a-0\.csv has 3"),
+        ("large", r"a-0\.csv: x\[1, 2\] is not finite \(NaN or infinity\) in float32: 1e\+300"),
+        ("empty", r"a-0\.csv is empty \(0 bytes\)"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_file_and_row(gestures: Path, case: str, message: str) -> None:
+    bad(gestures, case)
+    with pytest.raises(SrnnError, match=message):
+        for name in SPLITS:
+            create_task("folder", path=str(gestures)).load(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": 0}, "rate must be a number above 0"),
+        ({"rate": True}, "rate must be a number above 0"),
+        ({"scale": "train"}, "scale cannot be 'train'. Did you mean 'training'"),
+        ({"seconds": 2.0}, "The option 'seconds' has no effect on arrays"),
+        ({"array_step_ms": 2}, "no option 'array_step_ms'"),
+    ],
+)
+def test_bad_options_are_one_line(gestures: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SrnnError, match=message):
+        create_task("folder", path=str(gestures), **options)
+
+
+def test_rates_that_do_not_fit(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.ones((30, 5, 2)), y=np.arange(30) % 3, rate=50)
+    assert create_task("folder", path=str(tmp_path / "a.npz")).step_ms == 20
+    with pytest.raises(SrnnError, match=r"a\.npz states a rate of 50 Hz; remove the option 'rate', 20"):
+        create_task("folder", path=str(tmp_path / "a.npz"), rate=20)
+    write_wav(tmp_path / "s" / "a" / "1.wav", np.zeros(8000, np.int16), 8000)
+    with pytest.raises(SrnnError, match="rate must be a multiple of 100"):
+        create_task("folder", path=str(tmp_path / "s"), rate=50)
+    with pytest.raises(SrnnError, match="The option 'scale' has no effect on sound"):
+        create_task("folder", path=str(tmp_path / "s"), scale="none")
+    assert create_task("folder", path=str(tmp_path / "s"), rate=8000).signal().rate == 8000
