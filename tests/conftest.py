@@ -66,8 +66,8 @@ def models(runs: Path) -> dict[str, Decoder]:
     from srnn.deploy.streaming import Decoder
 
     return {
-        "digits": Decoder.from_run(runs / "digits"),
-        "ecg": Decoder.from_run(runs / "ecg", scale=([0, 0], [5, 5])),
+        "digits": Decoder.of(runs / "digits"),
+        "ecg": Decoder.of(runs / "ecg", scale=([0, 0], [5, 5])),
     }
 
 

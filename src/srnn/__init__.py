@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .api import Model, from_network, load
     from .data.spikes import Spikes
     from .deploy.streaming import Stream
     from .errors import SrnnError
@@ -31,6 +32,7 @@ __all__ = [
     "Init",
     "Integrator",
     "Linear",
+    "Model",
     "MultiGaussian",
     "Neuron",
     "ReLU",
@@ -40,9 +42,12 @@ __all__ = [
     "SrnnError",
     "Stream",
     "Surrogate",
+    "from_network",
+    "load",
 ]
 
 _HOME = {
+    "api": ("Model", "from_network", "load"),
     "data.spikes": ("Spikes",),
     "deploy.streaming": ("Stream",),
     "errors": ("SrnnError",),

@@ -65,7 +65,7 @@ def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys:
     source = write_csv(tmp_path / "x.csv", PIXELS, "pixel\n")
     assert main(["stream", run, source, "--json", "--report", "step", "--block", "5"]) == 0
     *found, summary = lines(capsys)
-    decoder = Decoder.from_run(run)
+    decoder = Decoder.of(run)
     session = decoder.open()
     expected = decisions_of(decoder, session.push(PIXELS[:, None])) + decisions_of(decoder, session.finish())
     assert [(line["step"], line["class"], line["final"]) for line in found] == [
@@ -162,7 +162,7 @@ def test_the_live_view_draws(run: str) -> None:
 
     from srnn.cli.stream_view import LiveView
 
-    decoder = Decoder.from_run(run)
+    decoder = Decoder.of(run)
     view = LiveView("title", decoder.classes)
     console = Console(file=io.StringIO(), width=100)
     console.print(view.picture())
@@ -190,7 +190,7 @@ def test_the_live_view_draws(run: str) -> None:
         (["none.npz"], "holds no samples"),
         (["cut.wav"], "cut off"),
         (["x.csv", "--block", "0"], "--block must be at least 1"),
-        (["x.csv", "--segment", "0"], "at least one step"),
+        (["x.csv", "--segment", "-1"], "at least one step"),
         (["x.csv", "--mean", "1"], "--mean and --std go together"),
         (["x.csv", "--mean", "1", "--std", "x"], "numbers with commas between"),
         (["x.csv", "--mean", "1", "--std", "1"], "this input has none"),
@@ -207,7 +207,7 @@ def test_the_live_view_draws(run: str) -> None:
         (["x.csv", "--state", "/dev/full"], "--state: /dev/full is a folder, a pipe or a device; name a file"),
         (["x.csv", "--state", "x" * 300], "name too long"),
         (["late.csv"], "line 3: 'b' is not a row of numbers"),
-        (["x.csv", "--input", "sound"], "invalid choice"),
+        (["x.csv", "--input", "sound"], "--input cannot be 'sound'"),
         (["mic"], "A microphone gives sound"),
         (["record"], "was not found"),
         (["record.hea"], "is damaged, or a file of it is missing"),
@@ -270,7 +270,7 @@ def test_serving_without_its_extra_is_one_line(
 
 
 def test_real_time_waits_as_long_as_the_signal_lasts(ecg: str) -> None:
-    decoder, slept = Decoder.from_run(ecg, scale=([0, 0], [1, 1])), []
+    decoder, slept = Decoder.of(ecg, scale=([0, 0], [1, 1])), []
     source = Source("x", iter([np.zeros((250, 2))] * 3))
     timing = Timing()
     for _ in run_source(decoder.open(), source, timing, real_time=True, sleep=slept.append):
@@ -305,7 +305,7 @@ for folder in sys.argv[1:]:
     if os.fork():  # a process for each, which has imported no more than this
         os.wait()
         continue
-    decoder = Decoder.from_run(Path(folder), form="signal")
+    decoder = Decoder.of(Path(folder), form="signal")
     rng, before = np.random.default_rng(0), set(sys.modules)
     session = decoder.open()
     for _ in range(2):
@@ -343,7 +343,7 @@ def test_no_push_imports_anything(kind: str, imported: dict[str, str]) -> None:
 
 
 def test_nothing_is_shown_of_nothing(run: str) -> None:
-    decoder = Decoder.from_run(run)
+    decoder = Decoder.of(run)
     assert decisions_of(decoder, decoder.open().finish()) == []
     assert Timing().summary()["block_latency_ms"]["max"] == 0
     assert Chooser("end").report == "end"

@@ -74,9 +74,9 @@ def test_it_is_trained_streamed_and_exported(
     # As it comes: the numbers of the whole, by the command and in blocks of any size.
     (tmp_path / "tap.csv").write_text("\n".join(f"{value!r}" for value in signal[:, 0].tolist()))
     capsys.readouterr()
-    assert main(["stream", str(run), str(tmp_path / "tap.csv"), "--json", "--report", "step"]) == 0
+    assert main(["stream", str(run), str(tmp_path / "tap.csv"), "--json", "--report", "step", "--segment", "0"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()][:-2]  # the last one again, a summary
-    decoder = Decoder.from_run(run)
+    decoder = Decoder.of(run, segment=0)
     session = decoder.open()
     scores = np.concatenate([session.push(signal[:7]).scores, session.push(signal[7:]).scores])
     trained = Run.open(run).trained()

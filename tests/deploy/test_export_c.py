@@ -355,8 +355,8 @@ def test_command_mistakes(published: Path, tmp_path: Path, capsys: pytest.Captur
     words_for = ["export", "c", str(published), *out]
     cases = [
         (["export"], "srnn export FORM"),
-        (["export", "c", *out], "RUN"),
-        (["export", "c", str(tmp_path / "nothing"), *out], "no run"),
+        (["export", "c", *out], "MODEL"),
+        (["export", "c", str(tmp_path / "nothing"), *out], "was not found"),
         ([*words_for, "--inputs", "3"], "int8"),
         ([*words_for, "--format", "int8", "--inputs", "many"], "largest analog input"),
         ([*words_for, "--name", "a-b"], "C identifiers"),

@@ -50,7 +50,7 @@ def test_a_batch_of_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     run = Run.open(make_run(tmp_path / "run", *SPOKEN))
     ones = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
     monkeypatch.setattr(SpokenDigitsTask, "statistics", lambda self, data_dir: ones)
-    decoder = Decoder.from_run(tmp_path / "run")
+    decoder = Decoder.of(tmp_path / "run")
     assert np.array_equal(run.statistics().mean, ones.mean)  # type: ignore[union-attr]
     sound = (np.sin(np.arange(4000) / 5) * 9000).astype("<i2")
 

@@ -40,8 +40,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
     patch.setattr(SpokenDigitsTask, "statistics", lambda self, data_dir: ones)
     try:
         return {
-            "ecg": Decoder.from_run(folder / "ecg", scale=([0.1, 0], [0.3, 0.7])),
-            "words": Decoder.from_run(folder / "words"),
+            "ecg": Decoder.of(folder / "ecg", scale=([0.1, 0], [0.3, 0.7])),
+            "words": Decoder.of(folder / "words"),
         }
     finally:
         patch.undo()

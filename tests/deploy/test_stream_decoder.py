@@ -209,18 +209,18 @@ def test_an_exit_rests_until_the_next_segment() -> None:
 
 def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
     make_run(tmp_path / "run", *DIGITS)
-    found = Decoder.from_run(tmp_path / "run")
+    found = Decoder.of(tmp_path / "run")
     assert found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
-    assert found.fingerprint == Decoder.from_run(tmp_path / "run").fingerprint
+    assert found.fingerprint == Decoder.of(tmp_path / "run").fingerprint
     make_run(tmp_path / "other", *DIGITS, seed=4)
-    other = Decoder.from_run(tmp_path / "other")
+    other = Decoder.of(tmp_path / "other")
     with pytest.raises(SrnnError, match="belongs to another network"):
         other.restore(found.open().save())
     with pytest.raises(SrnnError, match="other settings"):
-        Decoder.from_run(tmp_path / "run", form="steps").restore(found.open().save())
+        Decoder.of(tmp_path / "run", form="steps").restore(found.open().save())
     # The initial state is drawn from the run's seed, the same for all.
     x = np.linspace(0, 1, 64)[:, None]
-    assert equal(streamed(found.open(), x, []), streamed(Decoder.from_run(tmp_path / "run").open(), x, [0.3], b""))
+    assert equal(streamed(found.open(), x, []), streamed(Decoder.of(tmp_path / "run").open(), x, [0.3], b""))
 
 
 def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(
         SrnnError, match=r"has no statistics of its training data, and to make them the data are needed once"
     ):
-        Decoder.from_run(tmp_path / "run", data_dir=tmp_path)
+        Decoder.of(tmp_path / "run", data_dir=tmp_path)
     calls = []
 
     def statistics(self: Any, data_dir: Any) -> Statistics:
@@ -238,12 +238,12 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         return ones(self.inputs)
 
     monkeypatch.setattr(SpokenDigitsTask, "statistics", statistics)
-    first = Decoder.from_run(tmp_path / "run")
-    second = Decoder.from_run(tmp_path / "run")
+    first = Decoder.of(tmp_path / "run")
+    second = Decoder.of(tmp_path / "run")
     assert len(calls) == 1 and first.fingerprint == second.fingerprint and first.signal.rate == 8000
     kept = Run.open(tmp_path / "run").trained().task.signal().statistics  # type: ignore[attr-defined]
     assert all(map(np.array_equal, kept, ones(120)))  # in the model's file
-    assert Decoder.from_run(tmp_path / "run", form="steps").signal.channels == 120  # needs none
+    assert Decoder.of(tmp_path / "run", form="steps").signal.channels == 120  # needs none
 
 
 def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         make_run(folder, *overrides)
         with pytest.raises(SrnnError, match=message):
-            Decoder.from_run(folder, **options)
+            Decoder.of(folder, **options)
 
     refused("kind 'lstm'; only spiking ones", *DIGITS, "--network.model", "lstm", "--network.neuron", "alif",
             "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
@@ -260,7 +260,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused("anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal")
     refused("'auto', 'signal' or 'steps'", *DIGITS, form="sound")
     refused("this input has none", *DIGITS, scale=([0], [1]))
-    refused("at least one step", *DIGITS, segment=0)
+    refused("at least one step", *DIGITS, segment=-1)
     refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
     refused("A gain belongs to sound that a cochlea hears", *DIGITS, gain=1.0)
     refused(
@@ -279,9 +279,9 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     run = Run.open(make_run(tmp_path / "fresh", *DIGITS))
     run.best.unlink()
     with pytest.raises(SrnnError, match="no checkpoint yet"):
-        Decoder.from_run(tmp_path / "fresh")
-    with pytest.raises(SrnnError, match="is no run"):
-        Decoder.from_run(tmp_path / "nowhere")
+        Decoder.of(tmp_path / "fresh")
+    with pytest.raises(SrnnError, match="was not found: name a run folder"):
+        Decoder.of(tmp_path / "nowhere")
 
 
 # ---- states as bytes -------------------------------------------------------------------------------------------------

@@ -277,12 +277,12 @@ def test_an_imported_run_is_the_published_network(
     published, imported = load_published(task, weights), Run.open(run)
     assert code == 0 and json.loads(out)["silent_units"] == {k: list(v) for k, v in published.silent_units.items()}
     ours, theirs = imported.trained(), published.trained
-    assert (ours.task, ours.recipe.loss, ours.seed) == (theirs.task, theirs.recipe.loss, theirs.seed)
+    assert (ours.task, ours.recipe.loss, ours.seed) == (theirs.task.described(), theirs.recipe.loss, theirs.seed)
     x = (torch.rand(2, 6, ours.task.inputs, generator=torch.Generator().manual_seed(1)) < 0.3).float()
     one, two = (net.run(x, generator=torch.Generator().manual_seed(2)) for net in (ours.network, theirs.network))
     assert torch.equal(one.output, two.output)
     assert all(torch.equal(a.output, b.output) for a, b in zip(one.layers, two.layers, strict=True))
-    assert imported.untrained(ours.task) is None  # and so no time constants before training are told
+    assert imported.trained().untrained() is None  # and so no time constants before training are told
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,7 +122,7 @@ def test_starting_from_a_run(tmp_path: Path, tiny_named: None) -> None:
     assert len(fewer) == 5 and {tuple(row.tolist()) for row in fewer} <= rows
     with pytest.raises(SrnnError, match="another architecture"):
         train(tiny_recipe(*words, "--network.hidden=[9]"), tmp_path / "fourth")
-    with pytest.raises(SrnnError, match="is no run"):
+    with pytest.raises(SrnnError, match="start_from: nowhere was not found"):
         train(tiny_recipe("--training.start_from=nowhere"), tmp_path / "fourth")
     assert not (tmp_path / "fourth").exists()
 

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that ``load_decoder`` reads, besides the run and the input's form."""
-    parser.add_argument("--segment", type=float, metavar="S", help="start anew every S seconds (steps, without time)")
+    parser.add_argument(
+        "--segment", type=float, metavar="S",
+        help="start anew every S seconds (steps, without time); 0: never (default: as long as training sequences were, where "
+        "a sequence has one label)",
+    )  # fmt: skip
     parser.add_argument(
         "--exit",
         nargs="?",
         const="",
         metavar="FILE",
-        help="decide early, by this policy (default: RUN/exit-policy.json)",
+        help="decide early, by this policy (default: the model's own)",
     )
     parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
     parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
@@ -37,7 +41,9 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
 def load_decoder(arguments: argparse.Namespace) -> Decoder:
     """The decoder that the options describe; shared with ``srnn serve``."""
     from ..deploy.streaming import Decoder
+    from ..train.runs import open_trained
 
+    trained = open_trained(arguments.model)
     options: dict[str, Any] = {"form": arguments.form, "data_dir": arguments.data_dir}
     if (arguments.mean is None) != (arguments.std is None):
         raise SrnnError("--mean and --std go together.")
@@ -54,11 +60,15 @@ def load_decoder(arguments: argparse.Namespace) -> Decoder:
     if arguments.exit is not None:
         from ..measure.analysis.policy import ExitPolicy
 
-        path = Path(arguments.exit) if arguments.exit else arguments.run_folder / "exit-policy.json"
-        if not path.exists():
-            raise SrnnError(f"{path} was not found: 'srnn evaluate RUN --full' chooses an exit policy on validation.")
-        options["policy"] = ExitPolicy.load(path)
-    return Decoder.from_run(arguments.run_folder, segment=arguments.segment, **options)
+        if arguments.exit:
+            options["policy"] = ExitPolicy.load(Path(arguments.exit))
+        elif trained.policy is not None:
+            options["policy"] = ExitPolicy.from_dict(dict(trained.policy), f"The exit policy of {trained.name}")
+        else:
+            raise SrnnError(
+                f"{trained.name} has no exit policy: 'srnn evaluate RUN --full' chooses one on validation, or name a file."
+            )
+    return Decoder.of(trained, segment=arguments.segment, **options)
 
 
 def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.Namespace, list[str]]:

@@ -10,7 +10,6 @@ from ..errors import SrnnError
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
-    from ..train.runs import Run
     from ..train.trained import Trained
 
 DESCRIPTION = """\
@@ -23,7 +22,7 @@ recall and precision of every class, delineation of ECG waves, every neuron's ra
 after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 """
-SHARED = ("run_folder", "--split", "--data-dir", "--json")
+SHARED = ("model", "--split", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,17 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..measure.analysis import spikes
     from ..train.evaluation import evaluate
-    from ..train.runs import Run
+    from ..train.runs import open_trained
     from .show import show_result, tell
 
-    run = Run.open(arguments.run_folder)
-    trained, title = run.trained(), str(arguments.run_folder)
+    trained, title = open_trained(arguments.model), str(arguments.model)
     if arguments.seed is not None:
         trained = replace(trained, seed=arguments.seed)
     if not 0 <= trained.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
     if arguments.full:
-        analysis = analyse_fully(arguments, run, trained)
+        analysis = analyse_fully(arguments, trained)
 
         def show() -> None:
             from .show_analysis import show_analysis
@@ -98,13 +96,18 @@ def check_full_options(arguments: argparse.Namespace) -> None:
             raise SrnnError(f"--{name.replace('_', '-')} and --no-exit contradict each other; give one of them.")
 
 
-def analyse_fully(arguments: argparse.Namespace, run: Run, trained: Trained) -> Analysis:
+def analyse_fully(arguments: argparse.Namespace, trained: Trained) -> Analysis:
     """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
     from ..measure.analysis import analyse
+    from ..train.runs import Run
 
     options = analysis_options(arguments, trained)
-    initial = run.untrained(trained.task)
-    analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)
+    analysis = analyse(
+        trained, arguments.split, data_dir=arguments.data_dir, initial=trained.untrained(), options=options
+    )
+    if not arguments.model.is_dir():
+        return analysis
+    run = Run.open(arguments.model)
     run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())
     if analysis.exit is not None:
         run.write_json("exit-policy.json", analysis.exit.policy.to_dict())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,9 @@ from .show import tell
 
 if TYPE_CHECKING:
     from ..nn.fixedpoint.integer import InputFormat
-    from ..nn.network import FrozenNetwork
-    from ..nn.network.state_format import StateFormat
     from ..train.trained import Trained
 
-SHARED = ("run_folder", "--state-bits", "--data-dir", "--json")
+SHARED = ("model", "--state-bits", "--data-dir", "--json")
 HELP = "C99 for a device: float32, or int8 in integers only"
 DESCRIPTION = """\
 Write a trained network as a C99 library without allocation or dependencies, which names the class that the network decides for,
@@ -52,80 +51,55 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.state_bits is not None and arguments.format != "int8":
         raise SrnnError("--state-bits belongs to --format int8; float32 keeps states in float32.")
 
-    from ..data.signals import CrossingPath
-    from ..deploy.export.c import export_c
-    from ..deploy.export.c.project import check_name, check_out, identifier
-    from ..nn.fixedpoint.device import device_network
-    from ..train.runs import Run
+    from ..deploy.export.c.project import check_name, check_out
+    from ..deploy.export.model import export_c
+    from ..train.runs import open_trained
 
     check_out(arguments.out)
-    trained = Run.open(arguments.run_folder).trained()
-    task = trained.task
-    name = arguments.name or identifier(task.name)
-    check_name(name)
-    signal = task.signal()
-    encoder = signal if isinstance(signal, CrossingPath) and signal.as_trained else None
-    if arguments.std is not None:
-        if encoder is None:
-            raise SrnnError(
-                f"--std belongs to networks trained on raw ECG records; this one (task {task.name}) has no encoder in C."
-            )
-        encoder = encoder.with_std(arguments.std)
-    device = device_network(trained.spiking("exported"), encoder)
-    inputs_as = state_as = None
+    if arguments.name is not None:
+        check_name(arguments.name)
+    trained, inputs_as = open_trained(arguments.model), input_format(arguments.inputs)
     if arguments.format == "int8":
-        inputs_as = input_format(arguments.inputs, trained, arguments.data_dir)
-        if arguments.state_bits not in (None, device.state_as.width):
-            state_as = state_format(arguments.state_bits, trained, arguments.data_dir, device, inputs_as)
-    about = f"the run {arguments.run_folder.resolve().name}, task {task.name}"
+        trained = with_ranges(trained, inputs_as, arguments)
     report = export_c(
-        device, arguments.out, name, arguments.format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, about=about,
+        trained, arguments.out, arguments.format, name=arguments.name, inputs_as=inputs_as, state_bits=arguments.state_bits,
+        std=arguments.std,
     )  # fmt: skip
     report = {**report, "out": str(arguments.out)}
     return tell(arguments, report, lambda: _show(report))
 
 
-def input_format(given: str | None, trained: Trained, data_dir: Path | None) -> InputFormat:
-    """What --inputs says, or else what the model knows of its training data, or what these are like."""
+def input_format(given: str | None) -> InputFormat | None:
+    """What --inputs says; None: nothing."""
     from ..nn.fixedpoint.integer import InputFormat
 
-    if given == "spikes":
-        return InputFormat()
-    if given is not None:
-        try:
-            return InputFormat(float(given), whole=False)
-        except ValueError as error:
-            raise SrnnError(f"--inputs is 'spikes' or the largest analog input, not {given!r}.") from error
-    if trained.inputs_as is not None:
-        return trained.inputs_as
-    from ..data.batches import Sequences
-    from ..train.compression.evaluation import measure_inputs
-
+    if given is None or given == "spikes":
+        return None if given is None else InputFormat()
     try:
-        return measure_inputs(Sequences(trained.task, "train", data_dir))
-    except SrnnError as error:
-        raise SrnnError(f"int8 must know the inputs; give --inputs, or the training data: {error}") from error
+        return InputFormat(float(given), whole=False)
+    except ValueError as error:
+        raise SrnnError(f"--inputs is 'spikes' or the largest analog input, not {given!r}.") from error
 
 
-def state_format(
-    width: int, trained: Trained, data_dir: Path | None, device: FrozenNetwork, inputs_as: InputFormat
-) -> StateFormat:
-    """How states of that width are kept, by the ranges that they have on the training data."""
+def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argparse.Namespace) -> Trained:
+    """The model with what int8 has to know of training data: its own, or measured on them where it does not say."""
+    from ..data.batches import Sequences
     from ..nn.network.state_format import StateFormat
+    from ..train.compression.evaluation import measure_int8
 
-    if width == 32:
-        return StateFormat()
-    kept = trained.state_format(width)
-    if kept is not None:
-        return kept
-    from ..data.batches import Sequences
-    from ..train.compression.evaluation import measure_kept
-
+    trained_for = StateFormat.of_network(trained.spiking("exported")).width
+    lacks_states = arguments.state_bits not in (None, 32, trained_for) and trained.state_ranges is None
+    if (inputs_as or trained.inputs_as) and not lacks_states:
+        return trained
     try:
-        return measure_kept(Sequences(trained.task, "train", data_dir), device, width, inputs_as)
+        sequences = Sequences(trained.task, "train", arguments.data_dir)
     except SrnnError as error:
-        raise SrnnError(f"States of {width} bits need the training data, for their ranges: {error}") from error
+        raise SrnnError(
+            f"int8 must know the inputs, and the ranges of states of {arguments.state_bits} bits; give the training data: {error}"
+            if lacks_states
+            else f"int8 must know the inputs; give --inputs, or the training data: {error}"
+        ) from error
+    return replace(trained, **measure_int8(trained, sequences, inputs_as))
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-SHARED = ("run_folder", "--json")
+SHARED = ("model", "--json")
 HELP = "a NIR file, for other libraries and chips, with a report of what it loses"
 DESCRIPTION = """\
 Write a trained network as a NIR file (neuroir.org), and say layer by layer what is exact, approximated or lost.
@@ -41,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..deploy.export import nir
     from ..files import write_atomically
-    from ..train.runs import Run
+    from ..train.runs import open_trained
 
-    trained = Run.open(arguments.run_folder).trained()
+    trained = open_trained(arguments.model)
     step_ms = trained.task.step_ms
     dt = arguments.dt if arguments.dt is not None else 1e-3 if step_ms is None else step_ms / 1000
     about = {
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     graph, report = nir.to_graph(
         trained.spiking("exported"), dt=dt, discretisation=arguments.discretisation, scaling=arguments.scaling,
-        name=arguments.run_folder.resolve().name, class_names=trained.task.class_names, about=about,
+        name=trained.name, class_names=trained.task.class_names, about=about,
     )  # fmt: skip
     nir.save(graph, arguments.out)
     found = {"out": str(arguments.out), "dt": dt, **report.to_dict()}

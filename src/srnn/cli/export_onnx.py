@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..nn.network import SRNN
 
-SHARED = ("run_folder", "--json")
+SHARED = ("model", "--json")
 HELP = "an ONNX model of one step, or of whole sequences"
 DESCRIPTION = """\
 Write a trained network as an ONNX model, for onnxruntime and others.
@@ -36,19 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..deploy.export import onnx
-    from ..train.runs import Run
+    from ..deploy.export.model import to_onnx
+    from ..train.runs import open_trained
 
-    trained = Run.open(arguments.run_folder).trained()
-    network, task = trained.spiking("exported"), trained.task
-    model = onnx.to_model(
-        network,
-        arguments.form,
-        name=arguments.run_folder.resolve().name,
-        decision=trained.decision,
-        step_ms=task.step_ms,
-        metadata={"task": task.name},
-    )
-    difference = check(model, network)
+    trained = open_trained(arguments.model)
+    model = to_onnx(trained, arguments.form)
+    difference = check(model, trained.spiking("exported"))
     onnx.save(model, arguments.out)
     found: dict[str, Any] = {
         "out": str(arguments.out),

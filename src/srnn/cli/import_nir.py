@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +114,8 @@ def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
     from ..train.recipes.reading import build
-    from ..train.recipes.schema import NetworkConfig, Recipe, TaskConfig
+    from ..train.recipes.schema import Recipe, TaskConfig
+    from ..train.recipes.writing import network_config
 
     network = found.network
     kept = build(TaskConfig, found.about["task"], "the file", "task.") if "task" in found.about else None
@@ -129,15 +129,13 @@ def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -
             f"The network has {network.inputs} inputs and {network.outputs} outputs, the task '{task.name}' has "
             f"{task.inputs} and {task.outputs}."
         )
-    if not len(network.layers):
-        raise SrnnError("A run needs a network with at least one hidden layer; use this one from Python.")
     if loss_name is None and own and "loss" in found.about:
         loss = build(LossConfig, found.about["loss"], "the file", "loss.")
     else:
         loss = LossConfig(loss_name or default_loss(network, task))  # type: ignore[arg-type]
     return Recipe(
         task=config,
-        network=NetworkConfig(**network_settings(network)),
+        network=network_config(network),
         loss=loss,
         note="Imported from a NIR file; what is said of training here is not how it was trained.",
     )
@@ -148,19 +146,3 @@ def default_loss(network: SRNN, task: Task) -> str:
     if task.kind == "per_step":
         return "nll"
     return "ce_spike_count" if network.readout.output == "emission" else "ce_mean"
-
-
-def network_settings(network: SRNN) -> Mapping[str, Any]:
-    """A recipe's network section for a network that reads forwards."""
-    from dataclasses import asdict
-
-    hidden: list[Any] = list(network.layers)
-    readout = network.readout
-    return {
-        "hidden": [layer.size for layer in hidden],
-        "neuron": [layer.neuron.describe() for layer in hidden],
-        "readout": {"name": "integrator", "neuron": readout.neuron.describe(), "output": readout.output},
-        "surrogate": {"name": network.surrogate.name, **asdict(network.surrogate)},
-        "recurrent": [layer.recurrent for layer in hidden],
-        "substeps": network.substeps,
-    }

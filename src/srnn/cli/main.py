@@ -19,6 +19,7 @@ from .options import Command, Parser
 COMMANDS = {
     "train": "train a recipe and write a run folder",
     "evaluate": "measure a run on a split of its task",
+    "predict": "what a trained network says of recordings: one line for each file, or over time",
     "energy": "tell the energy of networks, by the paper's rules and by more honest ones",
     "report": "write a page about a run: curves, samples step by step, confusion, energy; one HTML file",
     "compare": "write a page with several runs of one task side by side; one HTML file",

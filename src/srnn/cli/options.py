@@ -55,7 +55,7 @@ class _Setting(argparse.Action):
 
 
 _SHARED: Mapping[str, dict[str, Any]] = {
-    "run_folder": {"metavar": "RUN", "type": Path, "help": "a run folder, written by 'srnn train'"},
+    "model": {"metavar": "MODEL", "type": Path, "help": "a run folder, written by 'srnn train', or a model's file"},
     "runs": {"metavar": "RUN", "type": Path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {

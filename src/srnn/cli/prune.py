@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Run.check(arguments.out, arguments.resume)
     curve = prune_run(
-        arguments.run_folder, arguments.out, arguments.sparsity, what=arguments.what, scope=arguments.scope,
+        arguments.model, arguments.out, arguments.sparsity, what=arguments.what, scope=arguments.scope,
         options=tuning_options(arguments), reporter=reporter_for(arguments.json), command=_command(arguments),
     )  # fmt: skip
 

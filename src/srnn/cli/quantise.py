@@ -37,11 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = tuning_options(arguments)
     if arguments.out is None:
-        found = {"run": str(arguments.run_folder), "before": measure_run(arguments.run_folder, options)}
+        found = {"run": str(arguments.model), "before": measure_run(arguments.model, options)}
     else:
         Run.check(arguments.out, arguments.resume)
         reporter = reporter_for(arguments.json)
-        found = quantise_run(arguments.run_folder, arguments.out, options, reporter, written(arguments))
+        found = quantise_run(arguments.model, arguments.out, options, reporter, written(arguments))
 
     def show() -> None:
         show_points([(when, found[when]) for when in ("before", "after") if when in found])

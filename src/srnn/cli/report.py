@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SHARED = ("run_folder", "--no-exit", "--split", "--data-dir", "--json")
+SHARED = ("model", "--no-exit", "--split", "--data-dir", "--json")
 DESCRIPTION = """\
 Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
 
@@ -38,14 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.baselines is not None:
         baselines = [name.strip() for word in arguments.baselines for name in word.split(",") if name.strip()]
     content = report_content(
-        arguments.run_folder,
+        arguments.model,
         arguments.split,
         samples=arguments.samples,
         baselines=baselines,
         data_dir=arguments.data_dir,
         options=AnalysisOptions(early_exit=False) if arguments.no_exit else None,
     )
-    out = arguments.out or arguments.run_folder / "report.html"
+    out = arguments.out or arguments.model / "report.html"
     write_page(content, out)
     if arguments.json:
         print(to_json(content))

@@ -125,12 +125,12 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     A run's name is its folder's, where none is given. Of several models each takes the options that it can have; one that none
     of them can have is refused, as it is for a single model.
     """
-    from ..train.runs import Run
+    from ..train.runs import open_trained
 
     folders: dict[str, Path] = {}
     for words in arguments.models:
         name, given, folder = words.rpartition("=")
-        name = name if given else Path(folder).resolve().name
+        name = name if given else Path(folder).resolve().name.removesuffix(".safetensors")
         if not name or not all(letter.isalnum() or letter in "-_." for letter in name):
             raise SrnnError(f"A model's name has letters, digits, and - _ . only, not {name!r}: give NAME=RUN.")
         if name in folders:
@@ -141,14 +141,14 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     for name, folder in folders.items():
         own[name] = arguments
         if len(folders) > 1:
-            own[name], others = without_others(arguments, Run.open(folder).recipe.create_task())
+            own[name], others = without_others(arguments, open_trained(folder).task)
             for option in others:
                 left_out.setdefault(option, []).append(name)
     for option, names in left_out.items():
         if len(names) == len(folders):
             raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
     models = {
-        name: load_decoder(argparse.Namespace(**{**vars(own[name]), "run_folder": folder}))
+        name: load_decoder(argparse.Namespace(**{**vars(own[name]), "model": folder}))
         for name, folder in folders.items()
     }
     return models, [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..deploy.streaming.running import Decision
     from ..deploy.streaming.sources import Source
 
-SHARED = ("run_folder", "--data-dir")
+SHARED = ("model", "--data-dir")
 DESCRIPTION = """\
 Run a signal through a trained network as it comes, and print decisions as they are made.
 
@@ -176,7 +176,7 @@ def _text_lines(arguments: argparse.Namespace, session: Session, source: Source)
 def _view(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
     from .stream_view import LiveView
 
-    with LiveView(f"{arguments.run_folder} - {source.name}", session.decoder.classes) as view:
+    with LiveView(f"{arguments.model} - {source.name}", session.decoder.classes) as view:
         return _walk(arguments, session, source, view.show)
 
 

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-SHARED = ("run_folder", "--state-bits", "--split", "--data-dir", "--json")
+SHARED = ("model", "--state-bits", "--split", "--data-dir", "--json")
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
     tuning = ["--epochs", str(arguments.epochs), "--lr-factor", f"{arguments.lr_factor:g}"]
     split = ["--split", arguments.split] if arguments.split != "validation" else []
     states = ["--state-bits", str(arguments.state_bits)] if arguments.state_bits else []
-    return shlex.join(["srnn", arguments.command, str(arguments.run_folder), *words, *tuning, *states, *split, *out])
+    return shlex.join(["srnn", arguments.command, str(arguments.model), *words, *tuning, *states, *split, *out])
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:

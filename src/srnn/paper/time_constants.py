@@ -61,7 +61,7 @@ def _trained(entry: Entry) -> list[Found]:
     run = Run.open(entry.runs[0])
     trained = run.trained()
     task = trained.task
-    found = time_constants(trained.network, run.untrained(task), task.step_ms)
+    found = time_constants(trained.network, trained.untrained(), task.step_ms)
     return [
         (one.name, one.values, np.zeros(0) if one.initial is None else one.initial) for one in found if one.is_trained
     ]

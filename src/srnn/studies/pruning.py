@@ -15,7 +15,7 @@ from ..train.compression.masks import Scope, check_share
 from ..train.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..train.recipes import Recipe
 from ..train.recipes.schema import PruneConfig
-from ..train.runs import Run
+from ..train.runs import Run, open_trained
 from ..train.trained import Trained
 from ..train.training import train
 from .curve import write_curve
@@ -45,7 +45,7 @@ class TuningOptions:
 
 def _open(folder: Path) -> Trained:
     """The network of a run. SrnnError unless it can be pruned and quantised."""
-    trained = Run.open(folder).trained()
+    trained = open_trained(folder)
     freeze(trained.spiking("pruned or quantised"), "Pruning")
     return trained
 

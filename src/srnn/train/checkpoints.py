@@ -158,9 +158,15 @@ def architecture(network: Network) -> list[str]:
     lines = []
     for name, module in network.named_modules():
         if isinstance(module, Layer):
-            lines.append(f"{name}: {module.extra_repr()}, {module.neuron.time_constants} time constants")
-        elif isinstance(module, (CellLayer, DenseLayer)):
-            lines.append(f"{name}: {module.extra_repr()}")
+            recurrent = "recurrent" if module.recurrent else "feed-forward"
+            lines.append(  # not the module's repr, for files must be read for ever
+                f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, {module.surrogate.name}, "
+                f"output={module.output}, {module.neuron.time_constants} time constants"
+            )
+        elif isinstance(module, CellLayer):
+            lines.append(f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} directions")
+        elif isinstance(module, DenseLayer):
+            lines.append(f"{name}: {module.inputs} -> {module.size} {'ReLU' if module.relu else 'linear'}")
     return lines
 
 

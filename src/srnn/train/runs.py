@@ -25,7 +25,7 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import SrnnError
 from ..files import (
@@ -45,9 +45,14 @@ from ..files import (
 from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
-if TYPE_CHECKING:
-    from ..data.tasks import Task
-    from ..nn.baselines import Network
+
+def open_trained(path: Path) -> Trained:
+    """The network of a run folder, or of a model's file. SrnnError for what is neither."""
+    if path.is_dir():
+        return Run.open(path).trained()
+    if not path.is_file():
+        raise SrnnError(f"{path} was not found: name a run folder, or a model's file.")
+    return Trained.read(path)
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
@@ -61,8 +66,8 @@ def default_folder(recipe_name: str, seed: int) -> Path:
 class Run:
     """A run's folder. Make one with ``Run.start``, ``Run.resume`` or ``Run.open``."""
 
-    def __init__(self, path: Path, recipe: Recipe, seed: int, imported: bool = False) -> None:
-        self.path, self.recipe, self.seed, self.imported = path, recipe, seed, imported
+    def __init__(self, path: Path, recipe: Recipe, seed: int) -> None:
+        self.path, self.recipe, self.seed = path, recipe, seed
 
     @property
     def last(self) -> Path:
@@ -96,7 +101,7 @@ class Run:
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
-        run = cls(path, recipe, seed, "imported" in about)
+        run = cls(path, recipe, seed)
         run.write_json("environment.json", environment(seed) | dict(about))
         write_atomically(path / "recipe.yaml", dump_recipe(recipe).encode())  # last: with it the folder is a run
         return run
@@ -110,7 +115,7 @@ class Run:
         trained.check_recipe()
         with locked(path):
             run = cls.start(path, trained.recipe, trained.seed, about)
-            trained.save(run.best)
+            replace(trained, about={**trained.about, **about}).save(run.best)
         return run
 
     @classmethod
@@ -146,10 +151,7 @@ class Run:
             raise SrnnError(
                 f"{path} is no complete run: {about} should hold the seed, an integer from 0 to below 2^63."
             )
-        return cls(
-            path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed,
-            "imported" in content,
-        )  # fmt: skip
+        return cls(path, parse_recipe(read_text(recipe, "a recipe", LIMITS["json"]), source=str(recipe)), seed)
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
@@ -159,10 +161,6 @@ class Run:
             )
         trained, policy = Trained.read(self.best, self.path), self.path / "exit-policy.json"
         return replace(trained, policy=read_object(policy)) if policy.is_file() else trained
-
-    def untrained(self, task: Task) -> Network | None:
-        """The network as it was before training; None of one that was imported."""
-        return None if self.imported else self.recipe.build_network(task, self.seed)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""

@@ -24,7 +24,7 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import SrnnError
 from ..files import reading
@@ -112,6 +112,10 @@ class Trained:
             )
         return self.network
 
+    def untrained(self) -> Network | None:
+        """The network as it was before training; None of one that was trained elsewhere."""
+        return None if "imported" in self.about else self.recipe.build_network(self.task, self.seed)
+
     def fitted(self, data_dir: Path | None = None) -> Trained:
         """The model with the statistics of its training data, for one that has none, such as a network of other authors.
 
@@ -134,7 +138,9 @@ class Trained:
         """How states of ``width`` bits are kept in int8, by the ranges of training; None: these are not known."""
         from ..nn.network.state_format import StateFormat
 
-        return None if self.state_ranges is None else StateFormat.of_ranges(width, self.state_ranges)
+        if width < 32 and self.state_ranges is None:
+            return None
+        return StateFormat.of_ranges(width, self.state_ranges or ())
 
     # ---- the file ---------------------------------------------------------------------------------------------------
 
@@ -174,11 +180,18 @@ class Trained:
         return Path(path)
 
     @classmethod
-    def read(cls, path: Path | str, folder: Path | None = None) -> Trained:
+    def read(cls, path: Path | str, folder: Path | None = None) -> Self:
         """The model in a file. ``folder``: the run that it belongs to, for messages.
 
-        SrnnError for what is damaged, of a newer version, or no model.
+        SrnnError, which names the file, for what is damaged, of a newer version, or no model.
         """
+        try:
+            return cls._read(Path(path), folder)
+        except SrnnError as error:  # a setting's own check
+            raise error if str(path) in str(error) else SrnnError(f"{path}: {error}") from error
+
+    @classmethod
+    def _read(cls, path: Path, folder: Path | None) -> Self:
         from torch import Tensor
 
         from ..data.tasks import DescribedTask
@@ -188,7 +201,6 @@ class Trained:
         from .recipes import Recipe
         from .recipes.reading import build
 
-        path = Path(path)
         checkpoint = read_checkpoint(path)
         model, source = checkpoint.info.get("model"), str(path)
         if not isinstance(model, dict):

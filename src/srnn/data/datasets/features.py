@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics
+from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..signals import SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
@@ -21,7 +21,6 @@ from .cache import Arrays, cached
 from .inputs import Inputs
 
 _CODE = 1  # incremented when the same files and options shall give another result
-_LARGEST = 6e4  # float16 ends at 65504
 
 
 class Clip(NamedTuple):
@@ -154,7 +153,7 @@ def stored_frames(
     """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
 
     def make() -> Arrays:
-        rows = [_to_half(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
+        rows = [rounded(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
         lengths = np.array([len(row) for row in rows], np.int64)
         check_padding(str(folder.parent), lengths, 2 * encoder.front.channels)
         frames = np.zeros((len(rows), lengths.max(), encoder.front.channels), np.float16)
@@ -195,10 +194,6 @@ def fit_length(samples: Samples, length: int) -> Samples:
     if excess > 0:
         return samples[excess // 2 : excess // 2 + length]
     return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
-
-
-def _to_half(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16)
 
 
 def _expanded(

@@ -72,6 +72,7 @@ class SpeechCommandsTask(AudioTask):
     """Google Speech Commands: one of 12 classes (ten words, silence, unknown), or of all words."""
 
     name: ClassVar[str] = "gsc"
+    clip_seconds: ClassVar[float | None] = 1.0
 
     version: int = 2
     """Of the data set: 1 (the paper's) or 2."""

@@ -30,6 +30,7 @@ from .mfcc import MFCC
 FeatureKind = Literal["log_mel", "mfcc"]
 Normalisation = Literal["clip", "training"]
 FRAMES_A_SECOND = 100
+_LARGEST = 6e4  # float16 ends at 65504
 MELS = 40
 MIN_SAMPLES_MS = 10 * WIDTH
 """A shorter sound has too few frames for derivatives."""
@@ -50,6 +51,11 @@ class Statistics(NamedTuple):
         if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or not (std > 0).all():
             raise ValueError("mean and std must be as many finite numbers, std above 0")
         return cls(mean, std)
+
+
+def rounded(frames: Array) -> npt.NDArray[np.float16]:
+    """Frames as data sets keep them, and as networks read them: float16."""
+    return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16)
 
 
 @dataclass(frozen=True)

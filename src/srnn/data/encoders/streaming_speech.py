@@ -17,12 +17,10 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
-from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics
+from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded
 from .streaming import Array, Chain, Memoryless, State, StreamEncoder, check_block, take, take_count
 from .streaming_scaling import ScaleStream
 from .ternary import check_threshold, ternary
-
-_LARGEST = np.float32(6e4)
 
 
 class LogMelStream(StreamEncoder):
@@ -59,7 +57,7 @@ class LogMelStream(StreamEncoder):
                 sound = sound[front.hop :]
         self._sound = sound.copy()
         frames = np.concatenate(found) if found else self._none()
-        return np.clip(frames, -_LARGEST, _LARGEST).astype(np.float16).astype(np.float32) if self._half else frames
+        return rounded(frames).astype(np.float32) if self._half else frames
 
     def flush(self) -> Array:
         if self._count == 0:

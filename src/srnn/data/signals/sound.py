@@ -14,7 +14,7 @@ from ..encoders import ternary
 from ..encoders.cochlea import Cochlea, clip_key
 from ..encoders.event_binning import EventBinning
 from ..encoders.mel import as_sound
-from ..encoders.speech import SpeechFeatures, Statistics, scale
+from ..encoders.speech import SpeechFeatures, Statistics, rounded, scale
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
@@ -67,12 +67,12 @@ class SpeechPath(SoundPath):
     def whole(self, signal: npt.ArrayLike, rate: int | None = None) -> Array:
         """A sound (samples,) or (samples, 1) of ``rate`` samples a second (None: the path's own) -> (steps, inputs).
 
-        Unlike a stream's, frames are not rounded to float16.
+        Frames are rounded to float16, as data sets keep them and as a stream's are.
         """
         x = np.asarray(signal)
         sound = as_sound(x[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x)
         frames = self.features.frames(sound if rate in (None, self.rate) else resampled(sound, rate, self.rate))
-        return self.expanded(frames)
+        return self.expanded(rounded(frames))
 
     def expanded(self, frames: npt.ArrayLike) -> Array:
         """Frames (..., T, front channels) of whole clips -> what a network reads, (..., T, inputs)."""

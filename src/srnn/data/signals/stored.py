@@ -77,7 +77,7 @@ def _made(cls: type, content: Any) -> Any:
 
 def _value(hint: Any, value: Any, name: str) -> Any:
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if value is not None or type(None) not in options:
+    if value is not None:
         for option in options:
             if is_dataclass(option):
                 return _made(option, value)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 ::
 
-    decoder = Decoder.from_run("runs/ecg-adlif-s0")
+    decoder = Decoder.of(srnn.load("runs/ecg-adlif-s0"))
     session = decoder.open()
     decisions = session.push(block)              # (samples, channels) -> what is now known, a row a step
     data = session.save()                        # bytes
@@ -91,40 +91,32 @@ class Decoder:
         self._warm_up()
 
     @classmethod
-    def from_run(
-        cls, folder: Path | str, *, form: Form = "auto", data_dir: Path | None = None,
-        scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
-        segment: float | None = None, policy: ExitPolicy | None = None,
-    ) -> Decoder:  # fmt: skip
-        """The best checkpoint of a run. ``form``: see ``Task.live``; ``scale``, ``calibration``, ``gain``:
-        see ``SignalPath.calibrated``.
-
-        ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time.
-
-        SrnnError for a folder that is not a run, or a run that cannot be streamed (it says why).
-        """
-        from ...train.runs import Run
-
-        return cls.of(
-            Run.open(Path(folder)).trained(), form=form, data_dir=data_dir, scale=scale, calibration=calibration, gain=gain,
-            segment=segment, policy=policy,
-        )  # fmt: skip
-
-    @classmethod
     def of(
-        cls, trained: Trained, *, form: Form = "auto", data_dir: Path | None = None,
+        cls, model: Trained | Path | str, *, form: Form = "auto", data_dir: Path | None = None,
         scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
         segment: float | None = None, policy: ExitPolicy | None = None,
     ) -> Decoder:  # fmt: skip
-        """A trained network's decoder; arguments and errors as of ``from_run``."""
+        """The decoder of a trained network, a run folder or a model's file.
+
+        ``form``: see ``Task.live``; ``scale``, ``calibration``, ``gain``: see ``SignalPath.calibrated``; ``data_dir``: where
+        training data are, for a model without the statistics that it needs.
+
+        ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time; None: where a
+        sequence has one label, as long as those of training, else never. 0: never.
+
+        SrnnError for a network that cannot be streamed (it says why).
+        """
+        from ...train.runs import open_trained
+
+        trained = open_trained(Path(model)) if isinstance(model, (str, Path)) else model
         trained.spiking("streamed")
         task = trained.task
         signal = task.live(form).calibrated(scale=scale, calibration=calibration, gain=gain)
         if "statistics" in signal.settings and getattr(signal, "statistics", None) is None:
             trained = trained.fitted(data_dir)
             signal = trained.task.live(form)
-        steps = None
-        if segment is not None:
+        steps = trained.steps if segment is None and task.kind == "per_sequence" else None
+        if segment:
             length = task.step_ms / 1000 if task.step_ms else 1.0
             if not 0.5 <= segment / length < 2**31:
                 raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")

@@ -127,11 +127,11 @@ def _task(trained: Trained) -> str:
 
 def _find(item: str | Path) -> Trained:
     """A run of that folder, with its best checkpoint, or a new network of that recipe (seed 0)."""
-    from ...train.runs import Run
+    from ...train.runs import open_trained
     from ...train.trained import Trained
 
-    if Path(item).is_dir():
-        return Run.open(Path(item)).trained()
+    if Path(item).is_dir() or Path(item).suffix == ".safetensors":
+        return open_trained(Path(item))
     recipe = load_recipe(str(item), [], None)
     task = recipe.create_task()
     return Trained(recipe.build_network(task, 0), task, recipe)

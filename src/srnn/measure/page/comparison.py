@@ -42,7 +42,7 @@ def comparison_content(
             {
                 "name": name,
                 "seed": run.seed,
-                "network": describe_network(trained.network, run),
+                "network": describe_network(trained),
                 "measures": measures(name, analysis, report, run),
                 "recall": analysis.classes.recall,
                 "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
@@ -54,12 +54,11 @@ def comparison_content(
         )
     for name, row in zip(names, energy["compared_with_first"], strict=True):
         row["name"] = name
-    task = runs[0].recipe.create_task()
     return plain(
         {
             "kind": "comparison",
             "split": split,
-            "task": describe_task(task, runs[0]),
+            "task": describe_task(runs[0].trained()),
             "runs": described,
             "energy": energy,
             "recipes": differences([_settings(run) for run in runs]),

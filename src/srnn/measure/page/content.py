@@ -13,14 +13,13 @@ from ...errors import SrnnError
 from ...files import read_object
 from ...train.recipes import dump_recipe
 from ...train.recipes.baselines import BASELINES
-from ...train.runs import Run
+from ...train.runs import Run, open_trained
 from ..analysis import AnalysisOptions, TimeConstants, analyse, can_exit, is_ecg, spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
-    from ...data.tasks import Task
     from ...nn.baselines import Network
     from ...train.trained import Trained
 
@@ -51,15 +50,14 @@ def report_content(
     """
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
-    run = Run.open(folder)
-    trained = run.trained()
-    network, task = trained.network, trained.task
-    names = default_baselines(run) if baselines is None else list(baselines)
+    trained = open_trained(folder)
+    task = trained.task
+    names = default_baselines(trained) if baselines is None else list(baselines)
     others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
     check_baselines([name for name in names if name not in others])
     analysis = analyse(
         trained, split, data_dir=data_dir,
-        initial=run.untrained(task), options=analysis_options(trained, options),
+        initial=trained.untrained(), options=analysis_options(trained, options),
     )  # fmt: skip
     energy = compare_energy(
         [folder, *others], [name for name in names if name not in others], split=split, data_dir=data_dir
@@ -67,6 +65,10 @@ def report_content(
     shown = [*short_names([folder, *map(Path, others)]), *(name for name in names if name not in others)]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
         report["name"] = row["name"] = name
+    history: dict[str, Any] = {"epochs": [], "best_epoch": None, "result": trained.about.get("result")}
+    environment: dict[str, Any] = {"seed": trained.seed}
+    if folder.is_dir():  # a run; a model's file has no history
+        history, environment = training(Run.open(folder)), read_object(folder / "environment.json")
     policy = analysis.exit.policy if analysis.exit is not None and analysis.exit.policy.confidence is not None else None
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
@@ -77,24 +79,24 @@ def report_content(
     return plain(
         {
             "kind": "report",
-            "name": folder.resolve().name,
+            "name": trained.name,
             "input_names": ECG_LEADS if is_ecg(task) and task.inputs == len(CHANNELS) else None,
-            "task": describe_task(task, run),
-            "network": describe_network(network, run),
+            "task": describe_task(trained),
+            "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
             "histograms": [histogram(one) for one in analysis.time_constants],
-            "training": training(run),
+            "training": history,
             "energy": energy,
             "samples": watched,
-            "recipe": dump_recipe(run.recipe),
-            "environment": read_object(run.path / "environment.json"),
+            "recipe": dump_recipe(trained.recipe),
+            "environment": environment,
         }
     )  # fmt: skip
 
 
-def default_baselines(run: Run) -> list[str]:
+def default_baselines(trained: Trained) -> list[str]:
     """The default baselines: an LSTM of the same sizes, for a spiking network."""
-    return ["lstm"] if run.recipe.network.model == "srnn" else []
+    return ["lstm"] if trained.recipe.network.model == "srnn" else []
 
 
 def check_baselines(names: Sequence[str]) -> None:
@@ -109,23 +111,24 @@ def analysis_options(trained: Trained, options: AnalysisOptions | None) -> Analy
     return options or AnalysisOptions(early_exit=can_exit(trained))
 
 
-def describe_task(task: Task, run: Run) -> dict[str, Any]:
+def describe_task(trained: Trained) -> dict[str, Any]:
+    task, loss = trained.task, trained.recipe.loss
     return {
         "name": task.name,
-        "options": dict(run.recipe.task.options),
+        "options": dict(trained.recipe.task.options),
         "per_step": task.kind == "per_step",
         "inputs": task.inputs,
         "class_names": list(task.class_names),
         "unlabelled_class": None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
         "step_ms": task.step_ms,
-        "start": run.recipe.loss.start,
-        "loss": run.recipe.loss.name,
+        "start": loss.start,
+        "loss": loss.name,
     }
 
 
-def describe_network(network: Network, run: Run) -> dict[str, Any]:
+def describe_network(trained: Trained) -> dict[str, Any]:
     """A short description of the network, and its sizes."""
-    config = run.recipe.network
+    network, config = trained.network, trained.recipe.network
     return {
         "model": config.model,
         "inputs": network.inputs,

@@ -35,9 +35,10 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
     return InputFormat.measure(_dense(sequences.take(np.arange(min(_MEASURED, len(sequences)))).x))
 
 
-def measure_int8(trained: Trained, sequences: Sequences) -> dict[str, Any]:
-    """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like, and ranges of the states."""
-    inputs_as = measure_inputs(sequences)
+def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
+    """What int8 has to know of the training split, as fields of ``Trained``: what inputs are like (unless it is given), and the
+    ranges of the states."""
+    inputs_as = inputs_as or measure_inputs(sequences)
     if not isinstance(trained.network, SRNN):
         return {"inputs_as": inputs_as}
     device = freeze(trained.network)

@@ -21,7 +21,7 @@ from ...nn.network import SRNN
 from ...nn.network.state_format import StateFormat
 from ..checkpoints import Checkpoint, load_network, network_tensors, read_checkpoint
 from ..recipes.schema import TrainingConfig
-from ..runs import Run
+from ..runs import open_trained
 from .evaluation import measure_inputs, measure_kept
 from .masks import magnitude_masks, weight_matrices
 from .neurons import least_used, remove_neurons
@@ -38,20 +38,19 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
     Where its hidden layers are larger, the neurons that are used least on ``train_set`` (which is on ``device``) are left out.
     SrnnError for a run that does not fit.
     """
-    run = Run.open(folder)
-    if not run.best.is_file():
-        raise SrnnError(f"training.start_from: {folder} has no checkpoint yet; train it first.")
-    checkpoint = read_checkpoint(run.best)
-    source: Any = run.recipe.build_network(task, run.seed)
-    load_network(source, checkpoint)
+    try:
+        trained = open_trained(folder)
+    except SrnnError as error:
+        raise SrnnError(f"training.start_from: {error}") from error
+    source: Any = trained.network
     if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
         dropped: list[int] = [a.size - b.size for a, b in pairs]  # type: ignore[operator, assignment]
         if any(dropped) and min(dropped) >= 0:
-            removed = least_used(source.to(device), train_set, dropped, run.seed)
+            removed = least_used(source.to(device), train_set, dropped, trained.seed)
             remove_neurons(source.cpu(), cast(SRNN, network), removed)
             return
-    load_network(network, checkpoint)
+    load_network(network, read_checkpoint(cast(Path, trained.file)))
 
 
 class Compression:

@@ -1,0 +1,147 @@
+"""The public face of a trained network: ``srnn.load`` gives a ``Model``, which predicts, streams, is measured and exported.
+
+    model = srnn.load("runs/ecg")                    # a run, or a model's file
+    model.predict("clip.wav").label
+    session = model.stream(); session.push(block)
+    model.energy(x)["models"]["fp32"]["energy_pj"]["step"]
+    model.export("ecg_c", format="int8")
+
+Nothing inside the package imports this file; what it calls is written in the wings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from .errors import SrnnError
+from .train.trained import Trained
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from .data.signals import Form, SignalPath
+    from .data.spikes import Spikes
+    from .deploy.predicting import Prediction
+    from .deploy.streaming.decoder import Session
+    from .nn.loss_config import LossName
+    from .nn.network import SRNN
+
+
+@dataclass(frozen=True)
+class Model(Trained):
+    """A trained network with all that using it needs. ``load`` reads one, ``from_network`` makes one of a network of yours.
+
+    ``network`` is the torch module, ``classes`` the names of its outputs, ``task.signal()`` the path from a sensor's signal to
+    its input, ``recipe`` and ``about`` say how it was made.
+    """
+
+    @classmethod
+    def of(cls, trained: Trained) -> Self:
+        """The same record with the public methods."""
+        return cls(**{item.name: getattr(trained, item.name) for item in fields(trained)})
+
+    def predict(
+        self, signal: str | Path | npt.ArrayLike | Sequence[npt.ArrayLike], form: Form = "auto"
+    ) -> Prediction | list[Prediction]:
+        """What the network says of a recording: a file, or an array (samples, channels).
+
+        A list of recordings, or an array (N, samples, channels), gives a list of predictions. ``form``: see
+        ``deploy.predicting.predict``. SrnnError for what does not fit.
+        """
+        from .deploy.predicting import predict
+
+        many = isinstance(signal, (list, tuple)) and bool(signal) and not isinstance(signal[0], (int, float))
+        if many or getattr(signal, "ndim", 0) == 3:
+            return [predict(self, one, form) for one in signal]  # type: ignore[arg-type, union-attr]
+        return predict(self, signal, form)  # type: ignore[arg-type]
+
+    def stream(self, **options: Any) -> Session:
+        """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
+
+        ``options`` are those of ``Decoder.of``: form, scale, calibration, gain, segment, policy.
+        """
+        from .deploy.streaming import Decoder
+
+        return Decoder.of(self, **options).open()
+
+    def energy(self, x: Tensor | Spikes, lengths: Tensor | None = None, **options: Any) -> dict[str, Any]:
+        """What the network costs on an input (B, T, inputs), by four models; see ``srnn.measure.energy.energy``."""
+        from .measure.energy import energy
+
+        return energy(self.network, x, lengths, **{"step_ms": self.task.step_ms, **options})
+
+    def export(
+        self, path: Path | str, format: Literal["c", "int8", "onnx", "nir"] = "c", **options: Any
+    ) -> dict[str, Any]:
+        """Write the network for a device or another library; returns what was written, as numbers.
+
+        Args:
+            path: a folder for C ("c": float32; "int8": integers only), a file for ONNX and NIR.
+            options: of ``srnn.deploy.export.model``'s function for the format.
+        """
+        from .deploy.export.model import export
+
+        return export(self, Path(path), format, **options)
+
+
+def load(source: Path | str) -> Model:
+    """The model in a file (``model.safetensors``) or in a run folder. SrnnError, in one line, for what is neither.
+
+    Reading runs nothing of the file and needs no data set.
+    """
+    from .train.runs import open_trained
+
+    return Model.of(open_trained(Path(source)))
+
+
+def from_network(
+    network: SRNN,
+    classes: Sequence[str],
+    *,
+    loss: LossName = "ce_mean",
+    start: int = 0,
+    signal: SignalPath | None = None,
+    step_ms: float | None = None,
+    steps: int | None = None,
+    name: str = "model",
+    about: dict[str, Any] | None = None,
+) -> Model:
+    """A model of a network that was trained in a loop of your own.
+
+    Args:
+        network: an SRNN.
+        classes: names of its outputs.
+        loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
+        start: first step that counts.
+        signal: from a sensor's signal to the network's input; None: it reads steps that are encoded elsewhere.
+        step_ms: milliseconds per step; None: steps are not in time.
+        steps: of a training sequence, after which a stream decides.
+        name: of the task, for messages and exports.
+        about: provenance, as JSON values.
+
+    Raises SrnnError for a network that a recipe cannot describe, or settings that do not fit it.
+    """
+    from .data.signals import Steps
+    from .data.tasks import DescribedTask
+    from .nn.loss_config import LossConfig
+    from .train.recipes.schema import Recipe, TaskConfig
+    from .train.recipes.writing import network_config
+
+    path = signal or Steps(network.inputs, step_ms)
+    if len(classes) != network.outputs or path.inputs != network.inputs:
+        raise SrnnError(
+            f"The network has {network.inputs} inputs and {network.outputs} outputs; the signal gives {path.inputs}, and "
+            f"there are {len(classes)} classes."
+        )
+    task = DescribedTask(
+        name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=tuple(classes), path=path,
+        step_ms=step_ms if step_ms is not None else path.step_ms,
+    )  # fmt: skip
+    recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
+    model = Model(network.eval(), task, recipe, steps=steps, about=about or {})
+    model.check_recipe()
+    return model

@@ -1,0 +1,131 @@
+"""A trained network with its task, as C, ONNX or NIR: what ``model.export`` and ``srnn export`` do.
+
+    export(trained, Path("ecg_c"), "int8")           # {"ram_bytes": ..., "flash_bytes": ..., ...}
+
+Class names, the way in which outputs become a decision, the length of a step and formats come from the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import SrnnError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ...nn.fixedpoint.integer import InputFormat
+    from ...train.trained import Trained
+
+
+def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
+    """Write it in that format: "c", "int8", "onnx" or "nir"; ``options`` are those of the functions below.
+
+    Returns what was written, as numbers. Raises SrnnError for a network that the format cannot represent (nothing is written),
+    an unknown format, or a place that cannot be written.
+    """
+    if format in ("c", "int8"):
+        return export_c(trained, path, "float32" if format == "c" else "int8", **options)
+    if format == "onnx":
+        return export_onnx(trained, path, **options)
+    if format == "nir":
+        return export_nir(trained, path, **options)
+    raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
+
+
+def export_c(
+    trained: Trained,
+    out: Path,
+    format: Literal["float32", "int8"] = "float32",
+    *,
+    name: str | None = None,
+    inputs_as: InputFormat | None = None,
+    state_bits: int | None = None,
+    std: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """A C99 library in the folder ``out``; see ``deploy.export.c.export_c``.
+
+    Args:
+        name: prefix of files, functions and types; None: the task's.
+        inputs_as: int8: what inputs are like; None: as in training.
+        state_bits: int8: bits of a state, 32, 16 or 8; None: as the network was trained for.
+        std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
+
+    SrnnError, besides, where int8 has to know of training data what the model does not say.
+    """
+    from ...data.signals import CrossingPath
+    from ...nn.fixedpoint.device import device_network
+    from .c import export_c
+    from .c.project import identifier
+
+    signal = trained.task.signal()
+    encoder = signal if isinstance(signal, CrossingPath) and signal.as_trained else None
+    if std is not None:
+        if encoder is None:
+            raise SrnnError(
+                f"Standard deviations (--std) belong to networks trained on raw ECG records; this one (task "
+                f"{trained.task.name}) has no encoder in C."
+            )
+        encoder = encoder.with_std(std)
+    device, state_as = device_network(trained.spiking("exported"), encoder), None
+    if format == "int8":
+        inputs_as = inputs_as or trained.inputs_as
+        if inputs_as is None:
+            raise SrnnError(
+                f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value."
+            )
+        if state_bits not in (None, device.state_as.width):
+            state_as = trained.state_format(state_bits)  # type: ignore[arg-type]
+            if state_as is None:
+                raise SrnnError(
+                    f"{trained.name} does not say how large its states become, which {state_bits} bits must know."
+                )
+    return export_c(
+        device, out, name or identifier(trained.task.name), format, inputs_as=inputs_as, state_as=state_as,
+        decision=trained.decision, about=f"{trained.name}, task {trained.task.name}",
+    )  # fmt: skip
+
+
+def export_onnx(trained: Trained, path: Path, form: Literal["step", "sequence"] = "step") -> dict[str, Any]:
+    """An ONNX model, one step with its state or whole sequences; see ``deploy.export.onnx``."""
+    from . import onnx
+
+    model = to_onnx(trained, form)
+    onnx.save(model, path)
+    return {"out": str(path), "form": form, "bytes": model.ByteSize()}
+
+
+def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> ModelProto:
+    """The ONNX model itself, with the class scores that the network decides by."""
+    from . import onnx
+
+    task = trained.task
+    return onnx.to_model(
+        trained.spiking("exported"), form, name=trained.name, decision=trained.decision, step_ms=task.step_ms,
+        metadata={"task": task.name},
+    )  # fmt: skip
+
+
+def export_nir(
+    trained: Trained,
+    path: Path,
+    *,
+    dt: float | None = None,
+    discretisation: Literal["euler", "exact"] = "euler",
+    scaling: Literal["keep", "one", "unscaled"] = "keep",
+) -> dict[str, Any]:
+    """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the task's, else 1 ms."""
+    from . import nir
+
+    step_ms = trained.task.step_ms
+    dt = dt if dt is not None else 1e-3 if step_ms is None else step_ms / 1000
+    about = {"task": asdict(trained.recipe.task), "loss": asdict(trained.recipe.loss)}
+    graph, report = nir.to_graph(
+        trained.spiking("exported"), dt=dt, discretisation=discretisation, scaling=scaling, name=trained.name,
+        class_names=trained.classes, about=about,
+    )  # fmt: skip
+    nir.save(graph, path)
+    return {"out": str(path), "dt": dt, "nodes": len(graph.nodes), **report.to_dict()}

@@ -1,0 +1,165 @@
+"""What a trained network says of a whole recording: the class, its confidence, and the same at every step.
+
+    predict(trained, "clip.wav").label
+    predict(trained, signal).labels                  # one per step, where the network labels steps
+
+A recording goes the way that training data went: resampled, cut or filled to the clips' length, encoded as a whole, scored by
+the network's own loss. ``streaming`` does the same as the signal comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..data.datasets.features import fit_length
+from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
+from ..errors import SrnnError
+from ..measure.analysis.scores import confidences, running_scores
+
+if TYPE_CHECKING:
+    from ..data.signals import Form, SignalPath
+    from ..train.trained import Trained
+
+Array = npt.NDArray[Any]
+SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", ".wav", ".flac", ".sph", ".nist")
+"""Endings of the recordings that a folder is searched for."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of one recording."""
+
+    classes: tuple[str, ...]
+    scores: Array
+    """(T, classes) float64: class scores after each step, were the recording to end there; a network that labels steps scores
+    each by itself."""
+    probabilities: Array
+    """(T, classes): confidence in each class after each step, summing to 1."""
+    per_step: bool
+    """Whether every step has a label of its own; else the last row is the decision."""
+    step_seconds: float | None = None
+    """From one step to the next; None: steps are not in time."""
+
+    @property
+    def number(self) -> int:
+        """The class that is predicted, as a number: after the last step; of labelled steps the most frequent."""
+        if self.per_step:
+            return int(np.bincount(self.numbers, minlength=len(self.classes)).argmax())
+        return int(self.scores[-1].argmax())
+
+    @property
+    def label(self) -> str:
+        """The name of the class that is predicted."""
+        return self.classes[self.number]
+
+    @property
+    def confidence(self) -> float:
+        """In the label: after the last step; of labelled steps the fraction that has it."""
+        if self.per_step:
+            return float((self.numbers == self.number).mean())
+        return float(self.probabilities[-1, self.number])
+
+    @property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """(T,) the class after each step."""
+        return self.scores.argmax(-1)
+
+    @property
+    def labels(self) -> list[str]:
+        """The name of the class after each step."""
+        return [self.classes[number] for number in self.numbers]
+
+    def segments(self) -> list[tuple[int, int, str, float]]:
+        """Stretches of one class: (first step, step after the last, label, mean confidence in it)."""
+        numbers = self.numbers
+        cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+        return [
+            (first, end, self.classes[numbers[first]], float(self.probabilities[first:end, numbers[first]].mean()))
+            for first, end in pairwise(cuts)
+            if end > first
+        ]
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps)"
+
+
+def predict(trained: Trained, signal: str | Path | npt.ArrayLike, form: Form = "auto") -> Prediction:
+    """What a trained network says of one recording.
+
+    Args:
+        signal: a file, or an array (samples, channels), (samples,) for one channel; of encoded steps (steps, inputs).
+        form: "signal", "steps", or "auto": the signal where training data went the same way, else steps; an array of as many
+            columns as the network has inputs, and the signal has not, is steps.
+
+    Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
+    """
+    task = trained.task
+    path = task.live(form) if form != "auto" else _path(trained, signal)
+    if isinstance(signal, (str, Path)):
+        name, x = str(signal), read_signal(Path(signal), path.channels, path.rate)
+    else:
+        name, x = "The signal", _array(signal, path)
+    if path.form == "signal" and task.clip_seconds is not None and path.rate is not None:
+        x = fit_length(x[:, 0], round(task.clip_seconds * path.rate))[:, None]
+    steps = np.asarray(path.whole(x), np.float32)
+    if not len(steps):
+        raise SrnnError(f"{name} is too short: it gives no step.")
+    return predict_steps(trained, steps)
+
+
+def predict_steps(trained: Trained, steps: Array) -> Prediction:
+    """``predict`` for a network's own input (T, inputs)."""
+    network, loss, task = trained.network, trained.recipe.loss, trained.task
+    dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
+    generator = torch.Generator(device).manual_seed(trained.seed)
+    with torch.no_grad():
+        output = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator).output
+    scores = np.asarray(output[0].cpu().numpy(), np.float64)
+    per_step = task.kind == "per_step"
+    if not per_step:
+        scores = running_scores(scores[None], loss.name, loss.start)[0]
+    return Prediction(
+        trained.classes, scores, confidences(scores, loss.name), per_step, task.step_ms and task.step_ms / 1000
+    )
+
+
+def recordings(paths: Iterable[Path]) -> Iterator[Path]:
+    """The recordings among files and folders; folders are searched, in order of names. SrnnError for what is not there."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        else:
+            yield path
+
+
+def _path(trained: Trained, signal: Any) -> SignalPath:
+    """What "auto" means for a recording. A whole one can be encoded even where a stream cannot."""
+    task = trained.task
+    path, columns = task.signal(), None
+    if not isinstance(signal, (str, Path)):
+        shape = np.shape(signal)
+        columns = shape[-1] if len(shape) == 2 else 1
+    steps = path.form == "steps" or not path.as_trained or columns == task.inputs != path.channels
+    return task.live("steps") if steps else path
+
+
+def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
+    x = np.asarray(signal.detach().cpu() if isinstance(signal, torch.Tensor) else signal)
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or x.dtype.kind not in "fiub" or x.shape[1] != path.channels:
+        raise SrnnError(
+            f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not {x.dtype} {x.shape}."
+        )
+    if not len(x):
+        raise SrnnError("The signal holds no samples.")
+    if x.dtype == np.int16:
+        x = (x / path.int16_scale).astype(np.float32)
+    return check_finite("The signal", x, 0)

@@ -1,0 +1,42 @@
+"""The recipe's network section of a network that exists: of one from another library, or trained in a loop of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SrnnError
+from .schema import NetworkConfig
+
+if TYPE_CHECKING:
+    from ...nn.network import SRNN
+
+
+def network_config(network: SRNN) -> NetworkConfig:
+    """The section that builds a network of the same architecture. SrnnError for one without hidden layers."""
+    if not len(network.layers):
+        raise SrnnError("A recipe describes networks with at least one hidden layer; use this one from Python.")
+    layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]
+    first: Any = network.layers[0]
+    directions = {"merge": first.merge, "late": first.late} if network.bidirectional else {}
+    encoder = network.encoder
+    return NetworkConfig(
+        hidden=[layer.size for layer in layers],
+        neuron=[layer.neuron.describe() for layer in layers],
+        readout={
+            "name": "integrator",
+            "neuron": network.readout.neuron.describe(),
+            "output": network.readout.output,
+        },
+        surrogate={"name": network.surrogate.name, **asdict(network.surrogate)},
+        recurrent=[layer.recurrent for layer in layers],
+        bidirectional=network.bidirectional,
+        substeps=network.substeps,
+        encoder=None if encoder is None else _encoder(encoder),
+        **directions,
+    )
+
+
+def _encoder(encoder: Any) -> dict[str, Any]:
+    surrogate = {"name": encoder.surrogate.name, **asdict(encoder.surrogate)}
+    return {"name": "learned_ternary", "per_channel": encoder.log_threshold.numel() > 1, "surrogate": surrogate}

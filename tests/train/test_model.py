@@ -1,0 +1,310 @@
+"""A model is one file: what it keeps, what it refuses, and that a run copied elsewhere without its data can be used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import srnn
+from srnn import SrnnError
+from srnn.cli.main import main
+from srnn.data.encoders import Statistics
+from srnn.data.signals import describe, restore
+from srnn.data.tasks import create_task
+from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.train.checkpoints import read_checkpoint, save_checkpoint
+from srnn.train.runs import Run
+from srnn.train.trained import Trained
+from srnn.train.training import train
+from support.runs import DIGITS, ECG, SPOKEN, make_run
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+KEPT = Path(__file__).parents[1] / "fixtures" / "models"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's file."""
+    net = srnn.SRNN(3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference")
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(path)
+
+
+def test_a_file_of_version_1_loads_for_ever() -> None:
+    expected = json.loads((KEPT / "version-1.json").read_text())
+    model = srnn.load(KEPT / "version-1.safetensors")
+    found = model.predict(KEPT / "version-1-signal.npy")
+    assert (found.label, found.numbers.tolist()) == (expected["label"], expected["numbers"])
+    np.testing.assert_allclose(found.scores[-1], expected["scores"], rtol=1e-5)
+    assert model.classes == ("rest", "walk", 'étage "x"') and model.steps == 64
+    assert model.inputs_as == InputFormat(1.0, True) and model.state_ranges == ({"u": 3.5, "w": 2.0}, {"u": 1.25})
+    assert model.policy == {"loss": "ce_mean", "start": 2, "confidence": 0.9} and model.about["licence"] == "CC0"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("ecg", {"source": "records"}), ("digits", {}), ("psmnist", {}), ("shd", {"pool": 5}), ("timit", {}),
+     ("gsc", {"normalise": "training", "ternary": 0.3}), ("spoken-digits-spikes", {"pool": 50})],
+)  # fmt: skip
+def test_every_signal_path_is_kept(name: str, options: dict[str, Any]) -> None:
+    path = create_task(name, **options).signal()
+    if "statistics" in path.settings:
+        rng = np.random.default_rng(0)
+        mean, std = rng.random(path.inputs).astype(np.float32), 1 + rng.random(path.inputs).astype(np.float32)
+        path = path.calibrated(statistics=Statistics(mean, std))
+    again = restore(json.loads(json.dumps(describe(path))), "a model")
+    assert again == path and type(again) is type(path) and again.inputs == path.inputs
+    if "statistics" in path.settings:
+        assert all(map(np.array_equal, again.statistics, path.statistics))  # type: ignore[attr-defined]
+
+
+def test_training_writes_a_model_that_needs_no_task(tmp_path: Path) -> None:
+    task = TinyTask(padded=True)
+    train(tiny_recipe("--training.epochs=2"), tmp_path / "run", task=task)
+    model = srnn.load(tmp_path / "run")
+    assert model.classes == ("a", "b", "c") and model.steps == int(np.median(task.load("train").lengths))  # type: ignore[arg-type]
+    assert model.inputs_as == InputFormat(1.0, True) and model.state_ranges is not None
+    assert "u" in model.state_ranges[0] and min(model.state_ranges[0].values()) > 0
+    assert model.about["result"]["split"] == "validation"
+    data, copy = task.load("validation"), model.save(tmp_path / "elsewhere.safetensors")
+    again = srnn.load(copy)
+    assert again.task == model.task and again.recipe == model.recipe and again.about == model.about
+    assert data.lengths is not None
+    for x, length in zip(data.x[:5], data.lengths[:5], strict=True):
+        one, two = model.predict(x[:length]), again.predict(x[:length])
+        assert np.array_equal(one.scores, two.scores)
+        first = torch.Generator().manual_seed(model.seed)  # random initial states
+        output = model.network.run(torch.from_numpy(x[None, :length]), generator=first).output
+        assert one.number == int(model.loss.scores(output).argmax())
+
+
+@pytest.mark.parametrize("kind", ["per_sequence", "per_step"])
+def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
+    task: Any = TinyTask() if kind == "per_sequence" else TinyStepTask()
+    loss = "ce_mean" if kind == "per_sequence" else "nll"
+    train(tiny_recipe("--training.epochs=1", f"--loss.name={loss}"), tmp_path / "run", task=task)
+    model = srnn.load(tmp_path / "run")
+    for x in task.load("test").x[:4]:
+        found, session = model.predict(x), model.stream(segment=0)
+        parts = [session.push(x[:5]), session.push(x[5:]), session.finish()]
+        numbers = np.concatenate([part.winners for part in parts])[: len(x)]
+        assert np.array_equal(numbers, found.numbers) and found.per_step == (kind == "per_step")
+    # Where a sequence has one label, a stream decides after as many steps as those of training have.
+    session = model.stream()
+    final = session.push(np.zeros((30, 3), np.float32)).final
+    assert np.flatnonzero(final).tolist() == ([11, 23] if kind == "per_sequence" else [])
+
+
+def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The data are gone: the folder task's source does not exist any more."""
+    source = tmp_path / "gestures.npz"
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    x = rng.random((60, 12, 3)).astype(np.float32) + 3 * (np.arange(3) == y[:, None])[:, None, :]
+    np.savez(source, x=x, y=y, class_names=["left", "right", "none"])
+    recipe = tiny_recipe("--task.name=folder", f"--task.options={{path: {source}}}", "--training.epochs=3",
+                         "--training.optimizer.lr=0.05")  # fmt: skip
+    train(recipe, tmp_path / "run")
+    source.unlink()
+    shutil.move(tmp_path / "run", tmp_path / "copy")
+    run, recordings = tmp_path / "copy", tmp_path / "signals"
+    recordings.mkdir()
+    for number in range(3):
+        np.save(recordings / f"{number}.npy", x[number])
+    assert main(["predict", str(run), str(recordings), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    labels = [result["label"] for result in results]
+    assert set(labels) <= {"left", "right", "none"} and len(labels) == 3
+    model = srnn.load(run)
+    assert labels == [model.predict(x[number]).label for number in range(3)]
+    np.savetxt(tmp_path / "x.csv", x[0], delimiter=",")
+    for words in (
+        ["stream", run, tmp_path / "x.csv", "--json"],
+        ["export", "c", run, "--out", tmp_path / "c"],
+        ["export", "c", run, "--out", tmp_path / "int8", "--format", "int8", "--state-bits", "16"],
+        ["predict", run / "model.safetensors", tmp_path / "x.csv"],
+    ):
+        assert main([str(word) for word in words]) == 0, words
+    capsys.readouterr()
+    assert main(["evaluate", str(run)]) == 2  # this alone needs the data, and says so
+    assert "gestures.npz was not found" in capsys.readouterr().err
+
+
+def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "good.npy", np.ones((20, 3), np.float32))
+    np.save(tmp_path / "wide.npy", np.ones((20, 4), np.float32))
+    (tmp_path / "nan.csv").write_text("1,2,3\n1,nan,3\n")
+    (tmp_path / "notes.md").write_text("not a recording")
+    assert main(["predict", str(small), str(tmp_path), "--csv"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == "file,label,confidence" and "good.npy" in printed.out.splitlines()[1]
+    errors = printed.err.splitlines()
+    assert len(errors) == 2 and all(line.startswith("srnn: ") for line in errors)
+    assert "sample 1 is not finite in channel 1" in printed.err and "4 channels; this network reads 3" in printed.err
+    assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time", "--csv"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert (
+        rows[0] == "file,step,seconds,label,confidence"
+        and len(rows) == 21
+        and rows[20].split(",")[1:3] == ["19", "0.19"]
+    )
+    assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time"]) == 0
+    assert "0.200 s" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", str(small), str(tmp_path / "empty")]) == 2
+    assert "no recordings" in capsys.readouterr().err
+
+
+def damaged(small: Path, path: Path, **changes: Any) -> Path:
+    """A model's file whose description says something else, with a checksum that fits."""
+    checkpoint = read_checkpoint(small)
+    model = json.loads(json.dumps(checkpoint.info["model"]))
+    for key, value in changes.items():
+        place = model
+        *outer, last = key.split("__")
+        for part in outer:
+            place = place[part]
+        place[last] = value
+    save_checkpoint(path, checkpoint.tensors, {**checkpoint.info, "model": model})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 2}, "has version 2 of the model's format; this srnn reads 1"),
+        ({"version": "x" * 10**5}, "has version xxx"),
+        ({"recipe": None}, "The recipe is a section"),
+        ({"recipe__network__hidden": [4000, 4000]}, "holds fewer weights"),
+        ({"recipe__network__hidden": [4]}, "another architecture"),
+        ({"recipe__network__neuron": "os.system"}, "os.system"),
+        ({"task": 5}, "a model's task"),
+        ({"task__class_names": ["a"] * 20_000}, "20000 classes"),
+        ({"task__class_names": []}, "0 classes"),
+        ({"task__step_ms": -1.0}, "step_ms"),
+        ({"task__step_ms": 1e999}, "step_ms"),
+        ({"task__unlabelled_class": 7}, "unlabelled_class"),
+        ({"task__signal": {"kind": "steps", "channels": 10**9}}, "channels"),
+        ({"task__signal": {"kind": "os"}}, "'os' is missing"),
+        ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting 'import'"),
+        ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
+        ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
+        ({"seed": -1}, "seed -1"),
+        ({"steps": 0}, "0 steps"),
+        ({"inputs": {"largest": 1e9}}, "largest"),
+        ({"states": [{"u": -1.0}]}, "largest value of a state"),
+        ({"states": [{"u": "x"}]}, "states"),
+        ({"policy": 3}, "policy"),
+        ({"about": []}, "about"),
+    ],
+)  # fmt: skip
+def test_descriptions_that_do_not_fit_are_one_line(small: Path, tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(SrnnError, match=message) as error:
+        srnn.load(damaged(small, tmp_path / "m.safetensors", **changes))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 2500 and "m.safetensors" in str(error.value)
+
+
+def test_other_files_are_refused(small: Path, tmp_path: Path) -> None:
+    content = small.read_bytes()
+    for number, damage in enumerate((content[:-1], content[:50], b"", content[:99] + b"x" + content[100:])):
+        (tmp_path / f"{number}.safetensors").write_bytes(damage)
+        with pytest.raises(SrnnError, match=f"{number}.safetensors"):
+            srnn.load(tmp_path / f"{number}.safetensors")
+    checkpoint = read_checkpoint(small)
+    save_checkpoint(
+        tmp_path / "last.safetensors", checkpoint.tensors, {"architecture": checkpoint.info["architecture"]}
+    )
+    with pytest.raises(SrnnError, match="without a model's description"):
+        srnn.load(tmp_path / "last.safetensors")
+    with pytest.raises(SrnnError, match="was not found: name a run folder, or a model's file"):
+        srnn.load(tmp_path / "nowhere")
+
+
+def test_class_names_cannot_speak_to_a_terminal(small: Path, tmp_path: Path) -> None:
+    model = srnn.load(damaged(small, tmp_path / "m.safetensors", task__class_names=["\x1b[2Jgone", "a\nb"]))
+    assert model.classes == ("\\x1b[2Jgone", "a b")
+
+
+def test_networks_of_ones_own(tmp_path: Path) -> None:
+    net = srnn.SRNN(
+        4, [5, 4], 3, neuron=[srnn.ALIF(beta=0.7), "lif"], readout="spike_count", recurrent=[True, False],
+        bidirectional=True, merge="concat", encoder={"name": "learned_ternary", "per_channel": True}, substeps=2,
+    )  # fmt: skip
+    model = srnn.from_network(net, "abc", loss="ce_spike_count", about={"licence": "CC0"})
+    again = srnn.load(model.save(tmp_path / "m.safetensors"))
+    x = np.random.default_rng(0).standard_normal((30, 4))
+    assert np.array_equal(again.predict(x).scores, model.predict(x).scores) and again.about == {"licence": "CC0"}
+    with pytest.raises(SrnnError, match="3 outputs; the signal gives 4, and there are 2 classes"):
+        srnn.from_network(net, "ab")
+    with pytest.raises(SrnnError, match="needs a readout that emits spikes"):
+        srnn.from_network(srnn.SRNN(2, [3], 2), "ab", loss="ce_spike_count")
+    with pytest.raises(SrnnError, match="at least one hidden layer"):
+        srnn.from_network(srnn.SRNN(2, [], 2), "ab")
+
+
+def test_what_predict_takes(small: Path) -> None:
+    model = srnn.load(small)
+    x = np.random.default_rng(0).random((4, 20, 3))
+    many = model.predict(x)
+    assert isinstance(many, list) and len(many) == 4 and isinstance(model.predict(list(x)), list)
+    one = model.predict(torch.from_numpy(x[0]))
+    assert not isinstance(one, list) and np.array_equal(one.scores, many[0].scores)
+    assert one.labels[-1] == one.label and repr(one).startswith("Prediction('") and "20 steps" in repr(one)
+    segments = one.segments()
+    assert segments[0][0] == 0 and segments[-1][1] == 20 and all(a[1] == b[0] for a, b in pairwise(segments))
+    for bad, message in ((x[0][:, :2], "steps of 3 inputs"), (x[0] * np.nan, "not finite"), (np.zeros((0, 3)), "no samples"),
+                         (np.array([["a", "b", "c"]]), "array of numbers")):  # fmt: skip
+        with pytest.raises(SrnnError, match=message):
+            model.predict(bad)
+
+
+def test_a_runs_exit_policy_belongs_to_its_model(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", *DIGITS)
+    assert srnn.load(run).policy is None
+    (run / "exit-policy.json").write_text('{"loss": "ce_mean", "confidence": 0.9}')
+    copy = srnn.load(run).save(tmp_path / "m.safetensors")
+    assert srnn.load(copy).policy == {"loss": "ce_mean", "confidence": 0.9}
+
+
+def test_sound_is_brought_to_the_clips_length(tmp_path: Path) -> None:
+    scale = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
+    words = ("--task.name=gsc", "--task.options.normalise=training", "--loss.name=ce_mean")
+    model = srnn.load(make_run(tmp_path / "gsc", *words, statistics=scale))
+    sound = 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+    assert len(model.predict(sound).scores) == 101  # one second
+    digits = srnn.load(make_run(tmp_path / "spoken", *SPOKEN, statistics=scale))
+    assert len(digits.predict(sound).scores) == 113  # as long as it is, 8 kHz
+    both = np.stack([sound, sound], 1)
+    with pytest.raises(SrnnError, match="sound at 8000 Hz"):
+        digits.predict(both)
+
+
+def test_ecg_takes_steps_or_leads(tmp_path: Path) -> None:
+    model = srnn.load(make_run(tmp_path / "ecg", *ECG))
+    spikes, leads = np.zeros((50, 4), np.float32), np.zeros((50, 2), np.float32)
+    assert len(model.predict(spikes).labels) == 50 and model.predict(spikes).step_seconds == 0.004
+    with pytest.raises(SrnnError, match="steps of 4 inputs"):
+        model.predict(leads)  # this network was trained on spikes encoded elsewhere
+    assert len(model.predict(leads, form="signal").labels) == 50
+
+
+def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", *DIGITS)
+    model = srnn.load(run)
+    with pytest.raises(SrnnError, match="does not say what its inputs are like"):
+        model.export(tmp_path / "c", "int8")
+    known = replace(model, inputs_as=InputFormat(1.0, False))
+    with pytest.raises(SrnnError, match="does not say how large its states become"):
+        known.export(tmp_path / "c", "int8", state_bits=8)
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(SrnnError, match="exported as 'c', 'int8', 'onnx' or 'nir'"):
+        model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
+    assert Run.open(run).trained().network is not None and isinstance(model, Trained)
