@@ -12,9 +12,20 @@ import pytest
 
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
+from srnn.nn.fixedpoint.decision import softmax
 from srnn.nn.fixedpoint.device import run_float32
+from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import WARNINGS
-from support.emulated import PROCESSORS, built_board, compiled_for, needed, needs_compiler, needs_emulator, sizes
+from support.emulated import (
+    DECIDING,
+    PROCESSORS,
+    built_board,
+    compiled_for,
+    needed,
+    needs_compiler,
+    needs_emulator,
+    sizes,
+)
 from support.exporting import check_steps, raw_states, run_steps, small
 
 HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
@@ -42,6 +53,49 @@ def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path
     text, data, bss = sizes(built)
     assert data == bss == 0
     assert plan.flash_bytes < text < plan.flash_bytes + 3000
+
+
+@needs_compiler
+@pytest.mark.parametrize("processor", ["Cortex-M0+", "Cortex-M4F"])
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_a_decision_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
+    """No warning; float32 calls expf, of single precision, int8 no floating point; the class names are constants."""
+    rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
+    plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, decision=rule)
+    built = compiled_for(PROCESSORS[processor], tmp_path / "c")
+    called = needed(built)
+    assert all(name in ("memcpy", "memset", "expf") or name.startswith("__") for name in called), called
+    assert ("expf" in called) == (format == "float32")
+    assert not [name for name in called if (ANY_FLOAT if format == "int8" else DOUBLE).fullmatch(name)]
+    text, data, bss = sizes(built)
+    assert data == bss == 0 and plan.flash_bytes < text < plan.flash_bytes + 4000
+
+
+@needs_compiler
+@needs_emulator
+@pytest.mark.parametrize("processor", ["Cortex-M0+", "Cortex-M4"])
+def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> None:
+    """The integer softmax, its sums and the class, to the bit."""
+    rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
+    plan, model = small(tmp_path / "c", "lif", hidden=(2,), decision=rule)
+    assert plan.decision is not None and model.output_bits > 8
+    rng, kept = (
+        np.random.default_rng(0),
+        np.dtype([("scores", "i8", 2), ("part", "u4", 2), ("steps", "u4")], align=True),
+    )
+    assert kept.itemsize == plan.decision.ram_bytes
+    before = np.zeros(300, kept)
+    before["scores"], before["steps"] = rng.integers(-(2**62), 2**62, (300, 2)), rng.integers(0, 8, 300)
+    output = (rng.integers(-(2**31), 2**31, (300, 2)) >> rng.integers(0, 20, (300, 1))).astype(np.int32)
+    given = b"".join(state.tobytes() + row.tobytes() for state, row in zip(before, output, strict=True))
+    command = built_board(PROCESSORS[processor], tmp_path / "c", DECIDING)
+    done = subprocess.run(command, input=given, capture_output=True, check=True, timeout=120)
+    found = np.frombuffer(done.stdout, np.dtype([("label", "i4"), ("after", kept)]))
+    part = softmax(output.astype(np.int64), model.output_bits)
+    expected = np.where(before["steps"][:, None] <= 3, part, before["scores"] + part)
+    np.testing.assert_array_equal(found["after"]["scores"], expected)
+    np.testing.assert_array_equal(found["label"], expected.argmax(-1))
+    np.testing.assert_array_equal(found["after"]["steps"], before["steps"] + 1)
 
 
 @needs_compiler

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.deploy.export.c.project import check_name, identifier
 from srnn.deploy.streaming.scores import RunningScores
 from srnn.measure.analysis.scores import confidences
-from srnn.nn.fixedpoint.decision import exponential, integer_scores, softmax
+from srnn.nn.fixedpoint.decision import POWER, exponential, integer_scores, softmax
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
@@ -194,6 +195,15 @@ def test_the_integer_softmax(bits: int) -> None:
     assert (softmax(x, bits).sum(-1) <= 2**30).all()
     ordered = exponential(np.arange(0, 2**32 - 1, 2**20 + 1), bits)
     assert ordered[0] == 2**30 and (np.diff(ordered) <= 0).all() and (bits > 28 or ordered[-1] == 0)
+
+
+def test_no_product_of_the_integer_softmax_overflows() -> None:
+    """Each stage is a coefficient less a part of the stage before. As the coefficients fall, a stage lies between 0 and its
+    own, so that no difference is negative and no product exceeds 2**60."""
+    stages = (2**30, *POWER)
+    assert all(more > less > 0 for more, less in pairwise(stages))
+    assert 2**32 * 1549082005 < 2**64  # distance x 1 / ln 2
+    assert 2**30 * (2**62 // 2**30) < 2**64  # part x 2**62 / total, whose least is 2**30
 
 
 # ---- names ------------------------------------------------------------------------------------------------------------------

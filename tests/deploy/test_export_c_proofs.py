@@ -10,9 +10,10 @@ import pytest
 
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
+from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import COMPILERS, SANITIZED, compilers
 from support.exporting import build_step, check_steps, raw_states, run_steps, small
-from support.proving import ENCODER, STEP, needs_cbmc, tried
+from support.proving import DECIDE, ENCODER, STEP, needs_cbmc, tried
 
 INT8 = {
     "lif": {"neuron": "lif"},
@@ -46,6 +47,26 @@ def test_no_float32_step_leaves_its_arrays(neuron: str, sparse: bool, tmp_path: 
     small(tmp_path / "c", neuron, "float32", sparse=sparse, inputs=6)
     checked, failed = tried(tmp_path / "c", STEP)
     assert checked > 50 and not failed, failed
+
+
+@needs_cbmc
+@pytest.mark.parametrize(
+    ("format", "loss"),
+    [
+        ("float32", "nll"),
+        ("float32", "ce_mean"),
+        ("float32", "ce_sum_softmax"),
+        ("int8", "ce_last"),
+        ("int8", "ce_mean"),
+    ],
+)
+def test_no_decision_overflows_or_leaves_the_classes(format: str, loss: str, tmp_path: Path) -> None:
+    """From any bytes as what is remembered. The products of int8's softmax are beyond CBMC: sanitizers try these, and
+    ``test_export_c_decision.py`` has the argument for their bounds."""
+    rule = DecisionRule(LossConfig(loss, 2), ("a", "b"))  # type: ignore[arg-type]
+    small(tmp_path / "c", "lif", format, hidden=(2,), decision=rule)
+    checked, failed = tried(tmp_path / "c", DECIDE)
+    assert checked > 250 and not failed, failed
 
 
 @needs_cbmc

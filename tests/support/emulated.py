@@ -113,6 +113,13 @@ __attribute__((section(".vectors"), used)) static const handler vectors[7] = {
     stack_top, run, fault, fault, fault, fault, fault,
 };
 """
+DECIDING = (
+    BOARD.replace("net_state state", "net_decision state")
+    .replace("net_input input[NET_INPUTS]", "net_score input[NET_OUTPUTS]")
+    .replace("net_score scores[NET_OUTPUTS]", "int scores[1]")
+    .replace("net_step(&state, input, scores)", "scores[0] = net_decide(&state, input)")
+)
+"""As BOARD, decisions: what is remembered and an output -> the class, and what is remembered after."""
 MEMORY = """\
 MEMORY { FLASH (rx) : ORIGIN = 0, LENGTH = 256K  RAM (rwx) : ORIGIN = 0x20000000, LENGTH = 16K }
 SECTIONS {
@@ -147,9 +154,9 @@ def needed(built: Path) -> set[str]:
     return set(re.findall(r"^\s+U (\S+)$", _called(PREFIX + "nm", str(built)), re.MULTILINE))
 
 
-def built_board(processor: Processor, folder: Path) -> list[str]:
-    """The command that runs BOARD with an exported library on the emulated processor."""
-    (folder / "board.c").write_text(BOARD)
+def built_board(processor: Processor, folder: Path, program: str = BOARD) -> list[str]:
+    """The command that runs BOARD, or another program, with an exported library on the emulated processor."""
+    (folder / "board.c").write_text(program)
     (folder / "board.ld").write_text(MEMORY)
     image, sources = str(folder / "board.elf"), [str(folder / "board.c"), str(folder / "net.c")]
     link = ("-nostdlib", "-T", str(folder / "board.ld"), "-o", image, *sources, "-lgcc")

@@ -48,7 +48,7 @@ def exported(net: Any, folder: Path, format: str = "float32", **options: Any) ->
     export_c(net, folder, "net", format, **options)  # type: ignore[arg-type]
     device = net if isinstance(net, FrozenNetwork) else device_network(net, options.get("encoder"))
     model = quantise(device, options.get("inputs_as"), options.get("state_as")) if format == "int8" else device
-    return make_plan(model, "net"), model
+    return make_plan(model, "net", options.get("decision")), model
 
 
 def network(neuron: str = "alif", readout: str = "integrator", seed: int = 0, **options: Any) -> SRNN:

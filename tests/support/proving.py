@@ -31,6 +31,21 @@ int main(void)
 """
 """One step from any state whatever, with any input."""
 
+DECIDE = """\
+#include "net.c"
+
+int main(void)
+{
+    net_decision decision; /* any bytes */
+    net_score output[NET_OUTPUTS];
+    const int label = net_decide(&decision, output);
+
+    __CPROVER_assert(label >= 0 && label < NET_NUM_CLASSES, "it is a class");
+    return 0;
+}
+"""
+"""One decision after any others, on any outputs."""
+
 ENCODER = """\
 #include "net.c"
 
