@@ -24,6 +24,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ KEPT = 256 * 2**20
 """Bytes that a folder may hold; of more, the files written longest ago are removed. A form takes some hundred KiB."""
 
 _SUFFIX = ".compiled"
+_only_kept = ContextVar("_only_kept", default=False)
+
+
+class _NotKept(Exception):
+    """What a call would have to compile first, where ``is_kept`` asks."""
 
 
 def has_numba() -> bool:
@@ -74,6 +80,21 @@ def folder_in_use() -> str | None:
     return None
 
 
+def is_kept(call: Callable[[], object]) -> bool:
+    """Whether all that a call runs is compiled already, in this process or on disk.
+
+    The call is made, and ended where it would compile; so let it be a small one.
+    """
+    token = _only_kept.set(True)
+    try:
+        call()
+    except _NotKept:
+        return False
+    finally:
+        _only_kept.reset(token)
+    return True
+
+
 class _DiskCache:
     """What Numba asks for compiled forms of one function and gives new ones to: the methods of its ``FunctionCache``."""
 
@@ -96,6 +117,8 @@ class _DiskCache:
             with contextlib.suppress(Exception):
                 if content is not None:
                     return CompileResult._rebuild(target, *pickle.loads(content))
+        if _only_kept.get():
+            raise _NotKept
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:

@@ -1,22 +1,41 @@
-"""What a person sees while training: a rich progress bar in a terminal, one plain line an epoch elsewhere, or nothing.
+"""What a person sees while training: a header, then a progress bar in a terminal, one plain line an epoch elsewhere, or nothing.
 
-All of it goes to standard error; standard output belongs to results.
+All of it is written to standard error; standard output belongs to results.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .text import one_line
+
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+_NAMED = 12
+"""Classes that a header names."""
+_BAR = 5, 40
+"""Characters of the bar: at least, at most."""
 
 
 class Reporter:
     """Says nothing. The base of the others, and what a library user gets."""
 
-    def start(self, total_steps: int, done_steps: int) -> None:
-        """Training begins, or goes on after ``done_steps``; a step is one batch."""
+    def phase(self, text: str) -> None:
+        """What is being done now, until the next step: reading the data, validating."""
+
+    def header(self, describe: Callable[[], dict[str, Any]]) -> None:
+        """Before the first step: ``describe()`` is what will be trained (``Prepared.description``); not every reporter asks."""
+
+    def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
+        """Training begins, or continues after ``done_steps``; a step is one batch."""
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
         """After a batch: running loss, accuracy, firing rate (None: the network has none), samples/s of this epoch."""
@@ -28,7 +47,7 @@ class Reporter:
         """Something that a person should know."""
 
     def stop(self) -> None:
-        """Training has ended, in whatever way."""
+        """Training has ended, in whatever way. May be called again."""
 
 
 def rate_text(rate: float | None) -> str:
@@ -36,71 +55,209 @@ def rate_text(rate: float | None) -> str:
     return "n/a" if rate is None else f"{rate:.3f}"
 
 
-def epoch_line(record: dict[str, Any]) -> str:
-    """One epoch in one line."""
+def header(description: dict[str, Any], width: int | None = None) -> list[str]:
+    """Lines that say what will be trained, for people.
+
+    description: ``Prepared.description``'s. width: of the terminal, to which lines are wrapped; None: a line each.
+    """
+    d = description
+    classes, more = [one_line(name, 24) for name in d["classes"][:_NAMED]], len(d["classes"]) - _NAMED
+    steps = _many(d["steps"], "step") if d["shortest"] == d["steps"] else f"{d['shortest']:,} to {d['steps']:,} steps"
+    lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
+    label = "one label a sequence" if d["kind"] == "per_sequence" else "a label a step"
+    rows = {
+        "data": f"{d['task']}: {one_line(d['origin'], 300)}",
+        "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
+        f"{steps}{lasting} x {_many(d['inputs'], 'input')}, {label}",
+        "classes": f"{len(d['classes']):,}: {', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}",
+        "network": f"{d['network']}; {d['parameters']:,} parameters",
+        "training": f"{_many(d['epochs'], 'epoch')} of {_many(d['batches_per_epoch'], 'batch', 'batches')} "
+        f"of {d['batch_size']:,}",
+        "runs on": f"{d['device']} ({d['device_reason']}), {_many(d['threads'], 'thread')}; "
+        f"backend {d['backend']} ({d['backend_reason']})",
+    }
+    if d["compile_seconds"]:
+        rows["first"] = compiling(d)
+    lines: list[str] = []
+    for name, text in rows.items():
+        line = f"{name:<9} {text}"
+        lines += [line] if width is None else textwrap.wrap(
+            line, max(width, 16), subsequent_indent=" " * (10 if width >= 50 else 2), break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def _many(count: int, one: str, more: str = "") -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def compiling(description: dict[str, Any]) -> str:
+    """That loops will be compiled, and for how long; "" if they need not be."""
+    seconds = description["compile_seconds"]
+    return f"compiling once, about {seconds:.0f} s" if seconds else ""
+
+
+def epoch_line(record: dict[str, Any], width: int | None = None) -> str:
+    """One epoch in one line, of at most ``width`` characters where that is given (and is 20 or more)."""
     validation = record["validation"]
     firing = validation["firing_rate"]
-    return (
+    accuracy, rate = f"{validation['accuracy']:.2%}", rate_text(firing["mean"] if firing else None)
+    best = "  best" if record["best"] else ""
+    lines = (
         f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  accuracy {record['train']['accuracy']:.2%}  "
-        f"validation loss {validation['loss']:.4g}  accuracy {validation['accuracy']:.2%}  "
-        f"rate {rate_text(firing['mean'] if firing else None)}  {record['samples_per_s']:.0f} samples/s"
-        + ("  best" if record["best"] else "")
+        f"validation loss {validation['loss']:.4g}  accuracy {accuracy}  rate {rate}  "
+        f"{record['samples_per_s']:.0f} samples/s{best}",
+        f"epoch {record['epoch']:4d}  loss {record['train']['loss']:.4g}  validation accuracy {accuracy}  rate {rate}{best}",
+        f"epoch {record['epoch']:4d}  accuracy {accuracy}{best}",
+        f"{record['epoch']:4d}  {accuracy}{best}",
     )
+    return next((line for line in lines if width is None or len(line) <= width), lines[-1])
 
 
 class LineReporter(Reporter):
-    """One line an epoch, for logs."""
+    """The header, then one line an epoch, for logs."""
+
+    def header(self, describe: Callable[[], dict[str, Any]]) -> None:
+        for line in header(describe()):
+            self.event(line)
 
     def epoch(self, record: dict[str, Any]) -> None:
-        print(epoch_line(record), file=sys.stderr, flush=True)
+        self.event(epoch_line(record))
 
     def event(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def bar_line(width: int, fraction: float | None, parts: list[str]) -> tuple[str, int, str]:
+    """(before the bar, its characters, after it), together at most ``width`` characters.
+
+    fraction: how much is done; None: not known yet, and there is no bar. parts: what to say, the most important first: the
+    first stands before the bar, those that fit after it.
+    """
+    if fraction is None:
+        return parts[0][:width], 0, ""
+    least, most = _BAR
+    before, after = parts[0], f"{fraction:4.0%}"
+    if len(before) + 1 + least + 1 + len(after) > width:
+        before = ""
+    room = width - len(before) - 2 - len(after)
+    for part in parts[1:]:
+        if room - least < len(part) + 2:
+            break
+        after, room = f"{after}  {part}", room - len(part) - 2
+    return f"{before} " if before else "", max(1, min(most, room)), f" {after}"
+
+
 class BarReporter(Reporter):
-    """A progress bar over the whole training, the best epochs above it."""
+    """A line that is drawn anew ten times a second, from ``phase`` on: what is done, how far, how long it will take. The header
+    and the best epochs stay above it."""
 
     def __init__(self) -> None:
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._console: Console | None = None
+        self._live: Live | None = None
+        self._phase = ""
+        self._first = ""
+        """What the first step waits for."""
+        self._epochs = self._total = self._begun = self._done = 0
+        self._numbers: dict[str, Any] = {}
+        self._clock = time.monotonic()
 
-    def start(self, total_steps: int, done_steps: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def phase(self, text: str) -> None:
+        from rich.live import Live
 
         from .terminal import open_console
 
-        self._progress = Progress(
-            TextColumn("[bold]epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True),
-            console=open_console(stderr=True), transient=True,
-        )  # fmt: skip
-        self._task = self._progress.add_task("", total=total_steps, completed=done_steps, epoch=0, numbers="")
-        self._progress.start()
+        self._phase = text
+        if self._live is None:
+            self._console = open_console(stderr=True)
+            self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self.picture, transient=True)
+            self._live.start(refresh=True)
+        else:
+            self._live.refresh()  # now: what it announces may keep the processor from drawing it
+
+    def header(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self.phase("looking for compiled loops")
+        description = describe()
+        self._first = compiling(description)
+        for line in header(description, self._width):
+            self._print(line)
+
+    def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
+        self._epochs, self._total = epochs, epochs * steps_per_epoch
+        self._begun = self._done = done_steps
+        self._numbers = {"epoch": done_steps // steps_per_epoch + 1}
+        self._clock = time.monotonic()
+        self.phase(self._first or "first step")
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
-        if self._progress is not None and self._task is not None:
-            text = (
-                f"loss {numbers['loss']:.4g}  accuracy {numbers['accuracy']:.1%}  "
-                f"rate {rate_text(numbers['firing_rate'])}  {numbers['samples_per_s']:.0f} samples/s"
-            )
-            self._progress.update(self._task, completed=done_steps, epoch=int(numbers["epoch"]), numbers=text)
+        self._done, self._numbers, self._phase = done_steps, numbers, ""
+        if self._first:  # what was compiled is no measure of what is left
+            self._first, self._begun, self._clock = "", done_steps, time.monotonic()
 
     def epoch(self, record: dict[str, Any]) -> None:
-        if self._progress is not None and record["best"]:
-            self._progress.console.print(epoch_line(record), highlight=False, soft_wrap=True)
+        if record["best"]:
+            self._print(epoch_line(record, self._width))
 
     def event(self, text: str) -> None:
-        if self._progress is not None:
-            self._progress.console.print(text, style="yellow", highlight=False, soft_wrap=True)
+        self._print(text, style="yellow")
 
     def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._live is not None:
+            self._live.stop()
+
+    def _print(self, text: str, **options: Any) -> None:
+        if self._console is not None:
+            self._console.print(text, highlight=False, **options)
+
+    @property
+    def _width(self) -> int:
+        return 80 if self._console is None else self._console.width
+
+    def picture(self) -> Text:
+        """The line as it is now."""
+        from rich.text import Text
+
+        fraction = self._done / self._total if self._total else None
+        before, size, after = bar_line(
+            self._width - 1, fraction, self._parts()
+        )  # in the last column some terminals wrap
+        utf = self._console is not None and self._console.encoding.startswith("utf")
+        full, empty = ("━", "━") if utf else ("#", "-")
+        done = round(size * (fraction or 0))
+        return Text.assemble(
+            before,
+            (full * done, "bar.complete"),
+            (empty * (size - done), "bar.back"),
+            after,
+            no_wrap=True,
+            overflow="crop",
+        )
+
+    def _parts(self) -> list[str]:
+        """What there is to say, the most important first."""
+        seconds = time.monotonic() - self._clock
+        if not self._total:
+            return [f"{self._phase} ... {_clock(seconds)}"]
+        numbers, parts = self._numbers, [f"epoch {self._numbers['epoch']}/{self._epochs}"]
+        if self._phase:
+            parts.append(self._phase)
+        if self._done > self._begun:
+            parts.append(f"{_clock(seconds / (self._done - self._begun) * (self._total - self._done))} left")
+        if "loss" in numbers:
+            parts += [f"loss {numbers['loss']:<6.4g}", f"accuracy {numbers['accuracy']:5.1%}"]
+            parts += [f"{numbers['samples_per_s']:.0f} samples/s", f"rate {rate_text(numbers['firing_rate'])}"]
+        return parts
+
+
+def _clock(seconds: float) -> str:
+    """A duration, as m:ss or h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def reporter_for(json: bool) -> Reporter:
-    """Nothing with --json; a bar in a terminal; lines otherwise."""
+    """Nothing with --json; a bar in a terminal; lines otherwise, and in a terminal that cannot move its cursor."""
     if json:
         return Reporter()
-    return BarReporter() if sys.stderr.isatty() else LineReporter()
+    return BarReporter() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else LineReporter()

@@ -59,7 +59,7 @@ def test_train_for_people_shows_epochs_and_the_run_folder(tmp_path: Path, capsys
     assert main(["train", *QUICK, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     assert str(out) in printed.out and "accuracy" in printed.out
-    assert printed.err.count("epoch") == 2 and "samples/s" in printed.err
+    assert printed.err.count("\nepoch ") == 2 and "samples/s" in printed.err and "16 steps x 16 inputs" in printed.err
 
 
 def test_train_without_out_makes_a_folder_under_runs(
@@ -101,7 +101,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     out = ["--out", tmp_path / "run"]
     assert "Did you mean 'train'?" in _fails(capsys, "trian")
     assert "Did you mean 'evaluate'?" in _fails(capsys, "evalute", tmp_path, "--json")
-    assert "There are: compare, " in _fails(capsys, "frobnicate")
+    assert "There are: check, compare, " in _fails(capsys, "frobnicate")
     assert "Did you mean 'onnx'?" in _fails(capsys, "export", "onxx", tmp_path)
     assert "Did you mean 'fetch'?" in _fails(capsys, "data", "fecth", "shd")
     assert "Did you mean 'test'?" in _fails(capsys, "evaluate", tmp_path, "--split", "tets")

@@ -55,6 +55,20 @@ def kept(folder: Path) -> Path:
     return path
 
 
+def test_whether_something_is_kept_is_told_without_compiling_it(folder: Path) -> None:
+    function, other = loop(), loop(2)
+    assert not compiling.is_kept(lambda: function(41)) and not list(folder.glob("*.compiled"))
+    assert function(41) == 42  # it compiles still
+    assert compiling.is_kept(lambda: function(41))  # in memory
+    again = loop()
+    assert compiling.is_kept(lambda: again(41)) and again(1) == 2  # on disk
+    assert not compiling.is_kept(lambda: again(1.5))  # for another type
+    assert not compiling.is_kept(lambda: [again(41), other(41)])
+    with pytest.raises(ZeroDivisionError):
+        compiling.is_kept(lambda: 1 // 0)
+    assert compiles(loop(1)) == 0 and other(40) == 42
+
+
 def test_what_is_kept_is_found_by_the_next_process(kept: Path) -> None:
     """Fails clearly if Numba's internals, on which this rests, have moved: then every start would compile again."""
     again = loop()

@@ -18,6 +18,7 @@ from .options import Command, Parser
 
 COMMANDS = {
     "train": "train a recipe and write a run folder",
+    "check": "say what a recipe would train, without training: data, shapes, classes, device; refuse what is wrong",
     "evaluate": "measure a run on a split of its task",
     "predict": "what a trained network says of recordings: one line for each file, or over time",
     "energy": "tell the energy of networks, by the paper's rules and by more honest ones",

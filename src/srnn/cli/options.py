@@ -26,8 +26,8 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """In place of argparse's list of all choices: the nearest right one. Of a command, its part, or an option."""
         if action.choices is not None and value not in action.choices:
-            what = "/".join(action.option_strings) or f"'{self.prog}'"
-            raise SrnnError(f"{what} cannot be '{value}'.{nearest(value, map(str, action.choices))}")
+            what = f"{'/'.join(action.option_strings)} cannot be" if action.option_strings else f"'{self.prog}' has no"
+            raise SrnnError(f"{what} '{value}'.{nearest(value, map(str, action.choices))}")
 
 
 class _Help(argparse.HelpFormatter):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
+
+if TYPE_CHECKING:
+    from ..progress import Reporter
+    from ..train.recipes import Recipe
 
 SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
 DESCRIPTION = """\
@@ -40,22 +46,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..progress import reporter_for
     from ..train.recipes import load_recipe
-    from ..train.runs import default_folder
 
     if arguments.resume and arguments.out is None:
         raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
     if not 0 <= arguments.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
-    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
-    name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
-    out = arguments.out or default_folder(name, arguments.seed)
-
-    from ..train.distributed import is_first, launch, world_size
-
-    several = arguments.devices * arguments.nodes
     if min(arguments.devices, arguments.nodes) < 1:
         raise SrnnError("--devices and --nodes must be at least 1.")
+    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+    reporter = reporter_for(arguments.json)
+    try:
+        if arguments.devices * arguments.nodes == 1 and "WORLD_SIZE" not in os.environ:
+            reporter.phase("loading")  # PyTorch, which takes seconds
+        return _train(arguments, recipe, reporter)
+    finally:
+        reporter.stop()
+
+
+def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) -> int:
+    from ..train.distributed import is_first, launch, world_size
+    from ..train.runs import default_folder
+
+    name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
+    out = arguments.out or default_folder(name, arguments.seed)
+    several = arguments.devices * arguments.nodes
     if world_size() > 1 and several not in (1, world_size()):
         raise SrnnError(
             f"--devices {arguments.devices} --nodes {arguments.nodes}, but torchrun started {world_size()} processes."
@@ -68,7 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
         command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
         return launch(command, arguments.devices, arguments.nodes, advice)
     from ..measure.analysis import recipe_spikes
-    from ..progress import reporter_for
     from ..train.training import train
     from .show import show_result, tell
 
@@ -79,10 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             data_dir=arguments.data_dir,
             resume=arguments.resume,
-            reporter=reporter_for(arguments.json),
+            reporter=reporter,
             tensorboard=arguments.tensorboard,
         )
     except KeyboardInterrupt:
+        reporter.stop()
         if is_first():
             again = shlex.join(["srnn", *_words(arguments, out, resume=True)])
             print(f"srnn: stopped; go on with: {again}", file=sys.stderr)
@@ -91,7 +107,23 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     as_baseline = f" as {arguments.baseline}" if arguments.baseline else ""
     title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
-    return tell(arguments, result, lambda: show_result(result, title, spiking=recipe_spikes(recipe)))
+
+    def show() -> None:
+        show_result(result, title, spiking=recipe_spikes(recipe))
+        print("next:")
+        for words in _next(arguments, recipe, out):
+            print(f"  {shlex.join(['srnn', *words])}")
+
+    return tell(arguments, result, show)
+
+
+def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
+    """What can be done with the run, as words after "srnn"."""
+    data = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
+    commands = [["evaluate", str(out), "--split", "test", *data], ["report", str(out), *data]]
+    if recipe.network.model == "srnn" and not recipe.network.bidirectional:
+        commands += [["stream", str(out), "FILE"], ["export", "c", str(out), "--out", f"{out}-c"]]
+    return commands
 
 
 def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:

@@ -20,7 +20,7 @@ from ..errors import SrnnError, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
 from ..text import one_line
-from .datasets.base import Split, SplitName
+from .datasets.base import Split, SplitName, resolve_data_dir
 from .datasets.inputs import Inputs
 from .encoders.speech import Statistics
 from .signals import Form, SignalPath, Steps, describe, restore
@@ -90,6 +90,18 @@ class Task:
         """
         options = {option.name: getattr(self, option.name) for option in fields(self)}
         return DescribedTask.of(self, options, path)
+
+    def origin(self, data_dir: Path | None = None) -> str:
+        """Where its data come from, for people: the data set's title (of one that is not in the catalogue what the task
+        says of itself), and the folder."""
+        from .datasets.catalogue import data_set_of
+
+        options = {option.name: getattr(self, option.name) for option in fields(self)}
+        known = data_set_of(self.name, options)
+        if known is None:
+            says = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
+            return f"{says} ({resolve_data_dir(data_dir)})"
+        return f"{known.title} ({resolve_data_dir(data_dir) / known.folder if known.folder else known.size})"
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""

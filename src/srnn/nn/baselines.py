@@ -220,7 +220,10 @@ class ClassicalRNN(nn.Module):
         if cell not in CELLS:
             raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
         if len(recurrents) != len(sizes):
-            raise SrnnError(f"{len(sizes)} hidden layers, but {len(recurrents)} entries in recurrent.")
+            raise SrnnError(
+                f"recurrent has {len(recurrents)} entries for {len(sizes)} hidden layer{'s' * (len(sizes) != 1)}; "
+                "give one for all, or one for each."
+            )
         if not sizes or min(inputs, outputs, *sizes) < 1:
             raise SrnnError(f"A network needs at least one unit per layer, not {inputs}, {sizes}, {outputs}.")
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional

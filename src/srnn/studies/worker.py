@@ -115,7 +115,7 @@ class _Follower(Reporter):
         self.best: float | None = None
         self._reported = 0
 
-    def start(self, total_steps: int, done_steps: int) -> None:
+    def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
         """Report the epochs of an earlier worker again, so that a pruner can compare them."""
         for record in Run.open(self.folder).epochs():  # training has just cut them to its last checkpoint
             self._report(record)

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..data.augmentation import augment
-from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..files import locks
 from ..nn.baselines import Network
@@ -34,16 +33,16 @@ from ..progress import Reporter
 from . import checkpoints
 from .checkpoints import TrainingState
 from .compression.evaluation import measure_int8
-from .compression.in_training import Compression, start_from
+from .compression.in_training import Compression
 from .distributed import Onlooker, Team, is_first
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
-from .optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
+from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
+from .preparing import prepare
 from .recipes import Recipe
 from .runs import Run
 from .trained import Trained
 
 if TYPE_CHECKING:
-    from ..data.signals import SignalPath
     from ..data.tasks import Task
 
 
@@ -103,20 +102,15 @@ def train(
     fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
     if team.first:
         Run.check(out, resume)
-    task = recipe.create_task() if task is None else task
-    _check_metric(config.early_stopping.metric, task)
-    network = recipe.build_network(task, seed)
-    train_set = Sequences(task, "train", data_dir, fabric.device)
-    trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
-    loss = trained.loss
-    if config.start_from is not None:
-        start_from(network, Path(config.start_from), task, train_set, fabric.device)
-    optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
-    validation_set = Sequences(task, "validation", data_dir, fabric.device)
-    steps_per_epoch = math.ceil(len(train_set) / config.batch_size)
+    reporter.phase("reading the data")
+    ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
+    task, trained, network, optimizer = ready.task, ready.trained, ready.network, ready.optimizer
+    train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
+    steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
     module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
-    compression = Compression(network, config, train_set)
+    compression = ready.compression()
+    reporter.header(ready.description)
     generator = torch.Generator(fabric.device)
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
@@ -133,7 +127,7 @@ def train(
         run.truncate_metrics(0)
         _save(run, trained, optimizer, state, compression)
     writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
-    reporter.start(total_steps, state.epoch * steps_per_epoch + state.step)
+    reporter.start(config.epochs, steps_per_epoch, state.epoch * steps_per_epoch + state.step)
 
     # 3. The loop.
     try:
@@ -199,6 +193,7 @@ def train(
 
             if not diverged:
                 train_loss, train_accuracy, rates = state.means()
+                reporter.phase("validating")
                 validation = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
@@ -274,13 +269,6 @@ def selection_score(validation: Evaluation, metric: str) -> list[float]:
     return [validation.report[metric], -validation.loss]
 
 
-def _check_metric(metric: str, task: Task) -> None:
-    if metric == "accuracy_labelled" and task.unlabelled_class is None:
-        raise SrnnError(
-            "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
-        )
-
-
 def _save(
     run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression
 ) -> None:
@@ -294,12 +282,6 @@ def _save(
         return
     tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | compression.tensors()
     checkpoints.save_checkpoint(run.last, tensors, info)
-
-
-def _path_of(task: Task, train_set: Sequences) -> SignalPath:
-    """The task's signal path, with the statistics of its training data where it scales by them."""
-    path, statistics = task.signal(), getattr(train_set.x, "statistics", None)
-    return path if statistics is None or "statistics" not in path.settings else path.calibrated(statistics=statistics)
 
 
 def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression) -> TrainingState:

@@ -314,6 +314,17 @@ CATALOGUE: Mapping[str, DataSet] = MappingProxyType({data_set.name: data_set for
 """Every data set by its name."""
 
 
+def data_set_of(task: str, options: Mapping[str, Any]) -> DataSet | None:
+    """The data set that a task reads with these options, the one that names most of them; None: not of the catalogue."""
+    fitting = [
+        (len(use.options), data_set)
+        for data_set in _DATA_SETS
+        for use in data_set.uses
+        if use.task == task and all(options.get(name) == value for name, value in use.options.items())
+    ]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
 def find_data_set(name: str) -> DataSet:
     """The data set of that name; SrnnError, with the nearest, if there is none."""
     if name not in CATALOGUE:

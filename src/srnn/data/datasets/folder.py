@@ -108,6 +108,9 @@ class FolderTask(AudioTask):
             return self.sound
         return ScaledPath(channels, self._array_rate) if self.scale == "training" else Steps(channels, self.step_ms)
 
+    def origin(self, data_dir: Path | None = None) -> str:
+        return str(find_source(self.path))
+
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used."""
         source, shares = find_source(self.path), Shares(self.validation_fraction, self.test_fraction)

@@ -30,28 +30,37 @@ def warn_slow(reason: str) -> None:
     warnings.warn(f"Layers run on the slow reference backend: {reason}.", RuntimeWarning, stacklevel=4)
 
 
+def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
+    """(name, reason): the backend that runs such a layer where ``backend`` is asked for, and why "auto" chose it.
+
+    SrnnError for a backend asked for by name that is not known or cannot.
+    """
+    name = check_backend(backend)
+    if name == "reference":
+        return name, "as asked for"
+    reason = cpu.why_not(problem)
+    if reason and name == "cpu":
+        raise SrnnError(f"The cpu backend cannot run this layer: {reason}.")
+    return ("reference", reason) if reason else ("cpu", "as asked for" if name == "cpu" else "the fastest that can")
+
+
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     """Run one layer over its sequences on the named backend, or on the fastest that can ("auto").
 
     "auto" falls back to the reference, with one warning for each reason; without one to record traces, which is the
     reference's task. A backend asked for by name raises SrnnError if it cannot.
     """
-    name = check_backend(backend)
-    if name == "reference":
-        return reference.run_layer(problem)
-    reason = cpu.why_not(problem)
-    if reason and name == "cpu":
-        raise SrnnError(f"The cpu backend cannot run this layer: {reason}.")
-    if not reason:
+    name, reason = choose(problem, backend)
+    if name == "cpu":
         try:
             return cpu.run_layer(problem)
         except CannotCompile as error:
-            if name == "cpu":
+            if backend == "cpu":
                 raise
             reason = str(error)
-    if not problem.record:
+    if backend != "reference" and not problem.record:
         warn_slow(reason)
     return reference.run_layer(problem)
 
 
-__all__ = ["BACKENDS", "LayerProblem", "LayerResult", "Spikes", "check_backend", "run_layer"]
+__all__ = ["BACKENDS", "LayerProblem", "LayerResult", "Spikes", "check_backend", "choose", "run_layer"]

@@ -49,6 +49,24 @@ class LayerProblem:
     record: tuple[str, ...] = ()
     """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
 
+    @classmethod
+    def smallest(
+        cls, neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, device: torch.device | str = "cpu",
+        *, trained: bool = False,
+    ) -> LayerProblem:  # fmt: skip
+        """One neuron, one sequence, one step: to ask a backend whether it can run such layers, or to compile for them."""
+        one = torch.ones(1, dtype=dtype, device=device, requires_grad=trained)
+        return cls(
+            neuron=neuron,
+            surrogate=surrogate,
+            x=torch.zeros(1, 1, 1, dtype=dtype, device=device),
+            weight_in=one[None],
+            bias=None,
+            weight_rec=one[None],
+            coefficients=tuple(one for _ in neuron.coefficients),
+            state=tuple(torch.zeros(1, 1, dtype=dtype, device=device) for _ in neuron.State._fields),  # type: ignore[attr-defined]
+        )
+
 
 @dataclass(frozen=True, repr=False)
 class LayerResult:

@@ -105,7 +105,8 @@ class SRNN(nn.Module):
         recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
         for what, values in (("neuron", neurons), ("recurrent", recurrents)):
             if len(values) != len(sizes):
-                raise SrnnError(f"{len(sizes)} hidden layers, but {len(values)} entries in {what}.")
+                layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
+                raise SrnnError(f"{what} has {len(values)} entries for {layers}; give one for all, or one for each.")
         if merge not in ("mean", "concat"):
             raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
         if substeps < 1:

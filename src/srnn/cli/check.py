@@ -1,0 +1,39 @@
+"""srnn check: what a recipe would train, without training it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
+DESCRIPTION = """\
+Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device, backend,
+and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys, settings that do
+not fit. Nothing is trained, compiled or written.
+
+  srnn check paper/ecg
+  srnn check digits --network.hidden "[32, 32]" --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
+    parser.set_defaults(overrides=[])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..train.recipes import load_recipe
+
+    recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+
+    from ..progress import header
+    from ..terminal import open_console
+    from ..train.distributed import Team
+    from ..train.preparing import prepare
+    from .show import tell
+
+    ready = prepare(recipe, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device)
+    description = ready.description()
+    ready.compression()  # SrnnError where int8 cannot represent the network
+    width = open_console().width if sys.stdout.isatty() else None
+    return tell(arguments, description, lambda: print("\n".join(header(description, width))))

@@ -1,0 +1,162 @@
+"""All that a training needs before its first step, checked: ``train`` continues from it, ``srnn check`` tells it and stops."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..data.augmentation import augment
+from ..data.batches import Sequences
+from ..errors import SrnnError
+from ..nn.baselines import Network
+from ..nn.kernels import LayerProblem, choose
+from ..nn.network import Layer
+from .compression.in_training import Compression, start_from
+from .optimisation import build_optimizer
+from .recipes import Recipe
+from .trained import Trained
+
+if TYPE_CHECKING:
+    from ..data.signals import SignalPath
+    from ..data.tasks import Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data, network and optimiser of one training. Nothing has been written."""
+
+    recipe: Recipe
+    task: Task
+    trained: Trained
+    """The network with new weights (or those of ``training.start_from``), on the CPU."""
+    optimizer: torch.optim.Optimizer
+    train_set: Sequences
+    validation_set: Sequences
+    origin: str
+    """Where the data come from, for people."""
+
+    @property
+    def network(self) -> Network:
+        return self.trained.network
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return math.ceil(len(self.train_set) / self.recipe.training.batch_size)
+
+    def compression(self) -> Compression:
+        """Pruning and rounding as the recipe asks for them. SrnnError for a network that int8 cannot represent."""
+        return Compression(self.network, self.recipe.training, self.train_set)
+
+    def description(self) -> dict[str, Any]:
+        """What will be trained, on what and where, as JSON values; ``progress.header`` shows it to people."""
+        task, config, train, network = self.task, self.recipe.training, self.train_set, self.network
+        device = torch.device(train.device)
+        backend, reason, seconds = self._backend(device)
+        return {
+            "task": task.name,
+            "origin": self.origin,
+            "kind": task.kind,
+            "sequences": {"train": len(train), "validation": len(self.validation_set)},
+            "steps": train.x.shape[1],
+            "shortest": train.x.shape[1] if train.lengths is None else int(train.lengths.min()),
+            "inputs": task.inputs,
+            "step_ms": task.step_ms,
+            "classes": list(task.class_names),
+            "network": self._network_in_words(),
+            "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            "epochs": config.epochs,
+            "batch_size": config.batch_size,
+            "batches_per_epoch": self.steps_per_epoch,
+            "device": str(device),
+            "device_reason": _device_reason(config.device, device),
+            "threads": torch.get_num_threads(),
+            "backend": backend,
+            "backend_reason": reason,
+            "compile_seconds": seconds,
+        }
+
+    def _backend(self, device: torch.device) -> tuple[str, str, float]:
+        """(name, why this one, about how many seconds it will compile first); of several, one after the other."""
+        layers = [module for module in self.network.modules() if isinstance(module, Layer)]
+        if not layers:
+            return "torch", "PyTorch's own cells", 0
+        dtype = layers[0].weight_in.dtype
+        choices = [
+            choose(LayerProblem.smallest(layer.neuron, layer.surrogate, dtype, device), layer.backend)
+            for layer in layers
+        ]
+        compiled = [
+            (layer.neuron, layer.surrogate) for layer, (name, _) in zip(layers, choices, strict=True) if name == "cpu"
+        ]
+        seconds = 0.0
+        if compiled:
+            from ..nn.kernels.cpu.layer import seconds_to_compile  # here, as it needs Numba
+
+            seconds = seconds_to_compile(compiled, dtype)
+        names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))
+        return names, reasons, seconds
+
+    def _network_in_words(self) -> str:
+        config, network = self.recipe.network, self.network
+        sizes = "-".join(map(str, (network.inputs, *config.hidden, network.outputs)))
+        names = [module.neuron.name for module in network.modules() if isinstance(module, Layer)] or [config.model]
+        kinds = [*dict.fromkeys(names[:-1]), f"{names[-1]} readout"] if config.model == "srnn" else names
+        return ", ".join([sizes, *kinds, *["bidirectional"] * config.bidirectional])
+
+
+def prepare(
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    task: Task | None = None,
+    device: torch.device | str = "cpu",
+) -> Prepared:
+    """Read the data and build the network, and refuse all that training would refuse.
+
+    Args:
+        recipe: what to train.
+        seed: draws the initial weights.
+        data_dir: where the task's files are.
+        task: the task itself, where the recipe cannot name it.
+        device: where batches shall lie.
+
+    Raises:
+        SrnnError: data that are missing or do not fit, settings that do not fit the task, the network, or each other.
+    """
+    config = recipe.training
+    task = recipe.create_task() if task is None else task
+    if config.early_stopping.metric == "accuracy_labelled" and task.unlabelled_class is None:
+        raise SrnnError(
+            "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
+        )
+    network = recipe.build_network(task, seed)
+    train_set = Sequences(task, "train", data_dir, device)
+    trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
+    _ = trained.loss  # SrnnError where it does not fit
+    if config.start_from is not None:
+        start_from(network, Path(config.start_from), task, train_set, torch.device(device))
+    optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
+    if config.augment.active:
+        some = train_set.take(np.arange(min(config.batch_size, len(train_set))))
+        augment(some, config.augment, task.channel_blocks, [0] * len(some.y))
+    validation_set = Sequences(task, "validation", data_dir, device)
+    return Prepared(recipe, task, trained, optimizer, train_set, validation_set, task.origin(data_dir))
+
+
+def _path_of(task: Task, train_set: Sequences) -> SignalPath:
+    """The task's signal path, with the statistics of its training data where it scales by them."""
+    path, statistics = task.signal(), getattr(train_set.x, "statistics", None)
+    return path if statistics is None or "statistics" not in path.settings else path.calibrated(statistics=statistics)
+
+
+def _device_reason(asked: str, device: torch.device) -> str:
+    if asked != "auto":
+        return "as asked for"
+    return "auto: no GPU found" if device.type == "cpu" else "auto: a GPU was found"

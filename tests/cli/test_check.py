@@ -1,0 +1,109 @@
+"""srnn check: what training would do and refuse, without training; and what training says at its end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from srnn.cli.main import main
+from srnn.nn.kernels.cpu import compiler, layer
+
+QUICK = ["digits", "--epochs=2", "--network.hidden=8", "--network.recurrent=true", "--network.backend=reference"]
+
+pytestmark = pytest.mark.usefixtures("few_digits")
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("srnn: ") and printed.err.count("\n") == 1, printed.err
+    return printed.err
+
+
+def test_check_tells_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", *QUICK, "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert printed.err == "" and printed.out.count("\n") == 1
+    assert found["task"] == "digits" and found["sequences"] == {"train": 123, "validation": 22}
+    assert (found["network"], found["epochs"]) == ("16-8-10, alif, integrator readout", 2)
+    assert (found["device"], found["backend"], found["compile_seconds"]) == ("cpu", "reference", 0)
+    assert "scikit-learn" in found["origin"]
+    assert main(["check", *QUICK]) == 0
+    assert "classes   10: 0, 1, 2, 3" in capsys.readouterr().out
+    assert main(["check", *QUICK[:4], "--baseline", "lstm", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["network"], found["backend"]) == ("16-8-10, lstm", "torch")
+    assert not any(tmp_path.iterdir())
+
+
+def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.yaml").write_text("note: nothing\n")
+    for said, words in {
+        "nowhere": ["paper/ecg", "--data-dir", tmp_path / "nowhere"],
+        "Did you mean 'digits'": ["digit"],
+        "Did you mean 'training.epochs'": ["digits", "--training.epoch", "3"],
+        "'task.name'": [tmp_path / "empty.yaml"],
+        "does not fit": [*QUICK, "--loss.name", "nll"],
+        "no parameter fits": [*QUICK, "--training.lr_scale", "{layer.*: 2}"],
+        "labels all": [*QUICK, "--training.early_stopping.metric", "accuracy_labelled"],
+        "training.augment.drop": [*QUICK, "--training.augment.drop", "0.5"],
+        "training.quantise": [*QUICK, "--training.quantise", "int8", "--network.bidirectional", "true"],
+        "this machine": [*QUICK, "--device", "mps"],
+        "recipe.yaml": [*QUICK, "--training.start_from", tmp_path],
+    }.items():
+        assert said in _fails(capsys, "check", *words), said
+        assert said in _fails(capsys, "train", *words, "--out", tmp_path / "run"), said
+    assert not (tmp_path / "run").exists()
+
+
+def test_compiling_is_told_where_nothing_is_kept_and_only_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caches = (layer.precompile, compiler.forward_loop, compiler.backward_loop)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        for words in (["--json"], []):
+            assert main(["check", *QUICK[:4], *words]) == 0
+        first, text = capsys.readouterr().out.split("\n", 1)
+        # Two neurons, alif and the readout's integrator, forward and backward.
+        seconds = layer.LOADING + 2 * sum(layer.COMPILING)
+        assert json.loads(first)["compile_seconds"] == seconds
+        assert f"compiling once, about {seconds:.0f} s" in text
+        assert not list(tmp_path.rglob("*.compiled"))  # it was only asked
+        monkeypatch.setattr(layer, "is_kept", lambda call: True)
+        assert main(["check", *QUICK[:4]]) == 0
+        assert "compiling" not in capsys.readouterr().out
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+
+
+def test_the_next_commands_work_as_they_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "my run"  # a name that a shell would cut in two
+    assert main(["train", *QUICK, "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    lines = [shlex.split(line) for line in printed.out.splitlines() if line.startswith("  srnn ")]
+    assert [line[1] for line in lines] == ["evaluate", "report", "stream", "export"]
+    assert all(str(out) in line for line in lines)
+    assert printed.err.startswith("data      digits: ") and "samples/s" in printed.err
+    np.savetxt(tmp_path / "x.csv", np.zeros(64))
+    for _, *words in lines:
+        assert main([str(tmp_path / "x.csv") if word == "FILE" else word for word in words]) == 0
+    assert (out / "report.html").is_file() and (tmp_path / "my run-c").is_dir()
+    capsys.readouterr()
+    assert main(["train", *QUICK[:4], "--baseline", "gru", "--out", str(tmp_path / "gru")]) == 0
+    lines = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  srnn ")]
+    assert lines == ["evaluate", "report"]

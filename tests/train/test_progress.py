@@ -1,0 +1,166 @@
+"""What training tells: a header, a bar that fits every terminal from the first moment on, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srnn.progress import BarReporter, LineReporter, Reporter, bar_line, epoch_line, header, reporter_for
+from srnn.train.preparing import prepare
+from srnn.train.training import train
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+DESCRIPTION: dict[str, Any] = {
+    "task": "words", "origin": "Spoken words (/data/words)", "kind": "per_sequence",
+    "sequences": {"train": 12345, "validation": 1}, "steps": 101, "shortest": 17, "inputs": 1, "step_ms": 10.0,
+    "classes": [f"a name of which a header shows the beginning {i}" for i in range(35)],
+    "network": "1-64-35, alif, integrator readout", "parameters": 27476, "epochs": 1, "batch_size": 64,
+    "batches_per_epoch": 193, "device": "cpu", "device_reason": "auto: no GPU found", "threads": 1, "backend": "cpu",
+    "backend_reason": "the fastest that can", "compile_seconds": 0.0,
+}  # fmt: skip
+RECORD: dict[str, Any] = {
+    "epoch": 12, "train": {"loss": 0.123456, "accuracy": 0.987}, "best": True, "samples_per_s": 1234.5,
+    "validation": {"loss": 0.2, "accuracy": 0.9, "firing_rate": {"mean": 0.05}},
+}  # fmt: skip
+NUMBERS = {"epoch": 1, "loss": 123456.7, "accuracy": 1.0, "firing_rate": None, "samples_per_s": 123456.0}
+
+
+@pytest.mark.parametrize("width", [*range(20, 60), 80, 120, 300])
+def test_everything_fits_the_terminal(width: int) -> None:
+    assert max(map(len, header(DESCRIPTION, width))) <= width
+    assert len(epoch_line(RECORD, width)) <= width and "90.00%" in epoch_line(RECORD, width)
+    parts = ["epoch 12345/100000", "0:12:34 left", "loss 0.1234", "accuracy 98.7%", "1234 samples/s", "rate 0.123"]
+    for fraction in (0.0, 0.5, 1.0):
+        before, size, after = bar_line(width, fraction, parts)
+        assert len(before) + size + len(after) <= width and size >= 5
+        assert f"{fraction:.0%}" in after
+    shown = [part for part in parts[1:] if part in after]
+    assert shown == parts[1 : 1 + len(shown)]  # the most important first
+    assert (before != "") >= (width >= 40) and (len(shown) == 5) == (width >= 100)
+    assert len(bar_line(width, None, ["looking for compiled loops ... 0:03"])[0]) <= width
+
+
+def test_the_header_says_what_is_trained() -> None:
+    text = "\n".join(header(DESCRIPTION))
+    assert "words: Spoken words (/data/words)" in text
+    assert (
+        "12,345 training and 1 validation sequences x 17 to 101 steps of 10 ms x 1 input, one label a sequence" in text
+    )
+    assert "35: a name of which" in text and "and 23 more" in text and text.count("[...]") == 12
+    assert "27,476 parameters" in text and "1 epoch of 193 batches of 64" in text
+    assert "cpu (auto: no GPU found), 1 thread; backend cpu (the fastest that can)" in text
+    assert "compiling" not in text
+    assert header({**DESCRIPTION, "compile_seconds": 17.2})[-1].endswith("compiling once, about 17 s")
+    evil = {**DESCRIPTION, "classes": ["a\nb", "\x1b[31m"], "origin": "x\ny"}
+    assert len(header(evil)) == len(header(DESCRIPTION)) and not any("\x1b" in line for line in header(evil))
+
+
+def test_a_description_is_of_the_data_and_the_network() -> None:
+    ready = prepare(tiny_recipe("--training.epochs", "3"), task=TinyTask(padded=True))
+    found = ready.description()
+    assert found["sequences"] == {"train": 60, "validation": 30} and found["classes"] == ["a", "b", "c"]
+    assert (found["shortest"], found["steps"], found["inputs"]) == (4, 12, 3)
+    assert found["parameters"] == sum(p.numel() for p in ready.network.parameters())
+    assert (found["epochs"], found["batch_size"], found["batches_per_epoch"]) == (3, 16, 4)
+    assert (found["backend"], found["backend_reason"], found["compile_seconds"]) == ("reference", "as asked for", 0)
+    assert found["network"] == "3-8-3, alif, integrator readout"
+    assert prepare(tiny_recipe("--loss.name", "nll"), task=TinyStepTask()).description()["kind"] == "per_step"
+
+
+class _Terminal:
+    """A pseudo-terminal of some width as standard error; what was written to it, line by line."""
+
+    def __init__(self, width: int, patch: pytest.MonkeyPatch) -> None:
+        self._ours, theirs = os.openpty()
+        self._file, self._written = os.fdopen(theirs, "w", encoding="utf-8"), bytearray()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        patch.setattr(sys, "stderr", self._file)
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("LINES", "24")
+        patch.setenv("TERM", "xterm-256color")
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # closed on the other side
+            while part := os.read(self._ours, 4096):
+                self._written += part
+
+    def lines(self) -> list[str]:
+        self._file.close()
+        self._reader.join()
+        os.close(self._ours)
+        parts = re.split(r"\r\n|\r|\x1b\[2K", self._written.decode())
+        return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", part) for part in parts]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
+@pytest.mark.parametrize("width", [20, 44, 100, 300])
+def test_the_bar_is_there_from_the_first_moment_and_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal(width, monkeypatch)
+    reporter = reporter_for(json=False)
+    assert isinstance(reporter, BarReporter)
+    try:
+        reporter.phase("loading")
+        reporter.header(lambda: {**DESCRIPTION, "compile_seconds": 17.0})
+        reporter.start(2, 10, 0)
+        for step in range(1, 21):
+            reporter.step(step, NUMBERS)
+        reporter.phase("validating")
+        reporter.epoch(RECORD)
+        reporter.event("the gradient overflowed")
+    finally:
+        reporter.stop()
+    lines = terminal.lines()
+    assert max(map(len, lines)) <= width
+    shown = [line for line in lines if line.strip()]
+    assert shown[0].startswith("loading ... 0:00")
+    assert any(line.startswith("data") for line in shown) and any("90.00%" in line for line in shown)
+    assert any("100%" in line and "━" in line for line in shown)
+    assert any("compiling once, about 17 s" in line and "0%" in line for line in shown) == (width > 44)
+
+
+def test_no_terminal_gets_plain_lines_and_json_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reporter = reporter_for(json=False)
+    assert isinstance(reporter, LineReporter) and type(reporter_for(json=True)) is Reporter
+    reporter.phase("loading")
+    reporter.header(lambda: DESCRIPTION)
+    reporter.start(2, 10, 0)
+    reporter.step(1, NUMBERS)
+    reporter.epoch(RECORD)
+    reporter.stop()
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [*header(DESCRIPTION), epoch_line(RECORD)] and printed.out == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(reporter_for(json=False), LineReporter)
+
+
+def test_training_reports_in_order_and_to_the_same_bits(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    class Told(Reporter):
+        def phase(self, text: str) -> None:
+            said.append(text)
+
+        def header(self, describe: Any) -> None:
+            said.append(f"header of {describe()['task']}")
+            assert not (tmp_path / "told" / "recipe.yaml").exists()
+
+        def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
+            said.append(f"start {epochs} {steps_per_epoch} {done_steps}")
+
+    recipe = tiny_recipe("--training.epochs", "2")
+    train(recipe, tmp_path / "told", task=TinyTask(), reporter=Told())
+    train(recipe, tmp_path / "quiet", task=TinyTask())
+    assert said == ["reading the data", "header of tiny", "start 2 4 0", "validating", "validating"]
+    lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("told", "quiet")]
+    assert len({re.sub(r'"(seconds|samples_per_s)": [0-9.]+', "", text) for text in lines}) == 1
