@@ -308,3 +308,40 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="exported as 'c', 'int8', 'onnx' or 'nir'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)
+
+
+def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder per class, a table with splits, an array file: the model's classes and signal path, whatever their order."""
+    rng = np.random.default_rng(0)
+    net = srnn.SRNN(3, [6], 2, generator=torch.Generator().manual_seed(0))
+    model = srnn.from_network(net, ["still", "moving"], name="own", steps=20)
+    file = model.save(tmp_path / "m.safetensors")
+    x = rng.random((6, 20, 3)).astype(np.float32)
+    predicted = [model.predict(one).label for one in x]  # type: ignore[arg-type]
+    for number, (one, label) in enumerate(zip(x, predicted, strict=True)):
+        (tmp_path / "own" / label).mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "own" / label / f"{number}.npy", one[: 20 - number])  # of several lengths
+    rows = [f"own/{label}/{number}.npy,{label},test" for number, label in enumerate(predicted)]
+    (tmp_path / "table.csv").write_text("\n".join(["file,label,split", *rows]))
+    np.savez(tmp_path / "all.npz", x=x, y=np.array(predicted))
+    for source, split in (("own", "validation"), ("table.csv", "test"), ("all.npz", "train")):
+        words = ["evaluate", str(file), "--data", str(tmp_path / source), "--split", split, "--json"]
+        assert main(words) == 0, source
+        found = json.loads(capsys.readouterr().out)
+        assert found["n_sequences"] == 6 and found["accuracy"] >= (1 if source == "all.npz" else 0.5)
+    np.savez(tmp_path / "odd.npz", x=x, y=np.array(["still"] * 5 + ["flying"]))
+    for words, message in (
+        (
+            ["--data", tmp_path / "odd.npz"],
+            "has the label 'flying', which this network does not know; it knows still, moving",
+        ),
+        (["--data", tmp_path / "nowhere"], "was not found: name a folder, table or file of labelled recordings"),
+        (["--data", tmp_path / "table.csv"], "no sequences for the validation split"),
+        ([], "There is no task 'own'"),
+    ):
+        assert main(["evaluate", str(file), *map(str, words)]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["energy", str(file), "--data", str(tmp_path / "all.npz"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["networks"][0]["accuracy"] == 1
+    assert main(["report", str(file), "--data", str(tmp_path / "all.npz"), "--json"]) == 0
+    assert (tmp_path / "m.html").is_file() and json.loads(capsys.readouterr().out)["evaluation"]["accuracy"] == 1

@@ -16,7 +16,7 @@ from .show_energy import show_energy
 if TYPE_CHECKING:
     pass
 
-SHARED = ("--split", "--data-dir", "--json")
+SHARED = ("--split", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
 Operations and energy of a network, beside others on the same task and beside baselines of its sizes.
 
@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.networks,
         baselines,
         split=arguments.split,
+        data=arguments.data,
         data_dir=arguments.data_dir,
         technology=arguments.technology,
         rates=rates,

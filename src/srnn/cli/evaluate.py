@@ -22,7 +22,7 @@ recall and precision of every class, delineation of ECG waves, every neuron's ra
 after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 """
-SHARED = ("model", "--split", "--data-dir", "--json")
+SHARED = ("model", "--split", "--data", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..train.runs import open_trained
     from .show import show_result, tell
 
-    trained, title = open_trained(arguments.model), str(arguments.model)
+    trained, title = open_trained(arguments.model, arguments.data), str(arguments.model)
     if arguments.seed is not None:
         trained = replace(trained, seed=arguments.seed)
     if not 0 <= trained.seed < 2**63:
@@ -105,7 +105,7 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained) -> Analysis:
     analysis = analyse(
         trained, arguments.split, data_dir=arguments.data_dir, initial=trained.untrained(), options=options
     )
-    if not arguments.model.is_dir():
+    if not arguments.model.is_dir() or arguments.data is not None:
         return analysis
     run = Run.open(arguments.model)
     run.write_json(f"evaluation-{arguments.split}.json", analysis.to_dict())

@@ -79,6 +79,11 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "action": _Setting, "const": "training.device", "metavar": "D", "dest": "overrides",
         "help": "short for --training.device: auto, cpu, cuda or mps",
     },
+    "--data": {
+        "metavar": "PATH", "type": Path,
+        "help": "labelled recordings to measure on instead of the task's own data: a folder for each class, a table "
+        "(file,label), or an .npz or .h5 of arrays",
+    },
     "--json": {"action": "store_true", "help": "print one JSON object and nothing else"},
 }  # fmt: skip
 

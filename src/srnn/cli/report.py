@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SHARED = ("model", "--no-exit", "--split", "--data-dir", "--json")
+SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
 Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
 
@@ -42,10 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.split,
         samples=arguments.samples,
         baselines=baselines,
+        data=arguments.data,
         data_dir=arguments.data_dir,
         options=AnalysisOptions(early_exit=False) if arguments.no_exit else None,
     )
-    out = arguments.out or arguments.model / "report.html"
+    model = arguments.model
+    out = arguments.out or (model / "report.html" if model.is_dir() else model.with_suffix(".html"))
     write_page(content, out)
     if arguments.json:
         print(to_json(content))

@@ -101,6 +101,14 @@ def at_rate(name: str, x: Array, found: float | None, wanted: float | None, soun
         raise SrnnError(f"{name} {error}") from error
 
 
+def fit_length(samples: Array, length: int) -> Array:
+    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
+    excess = len(samples) - length
+    if excess > 0:
+        return samples[excess // 2 : excess // 2 + length]
+    return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
+
+
 def check_channels(name: str, found: int, channels: int) -> None:
     """SrnnError unless the numbers are equal."""
     if found != channels:

@@ -16,6 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import SrnnError, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
@@ -23,6 +26,7 @@ from ..text import one_line
 from .datasets.base import Split, SplitName, resolve_data_dir
 from .datasets.inputs import Inputs
 from .encoders.speech import Statistics
+from .recordings import fit_length
 from .signals import Form, SignalPath, Steps, describe, restore
 
 Kind = Literal["per_sequence", "per_step"]
@@ -83,6 +87,30 @@ class Task:
         path.check()
         return path
 
+    def whole_path(self, form: Form = "auto") -> SignalPath:
+        """How whole recordings are read. "auto": as the signal where training data went the same way, also where a stream could
+        not be encoded so; else as steps that were encoded elsewhere."""
+        path = self.signal()
+        return path if form == "auto" and path.as_trained else self.live("steps" if form == "auto" else form)
+
+    def encode(self, name: str, signal: npt.NDArray[Any], form: Form = "auto") -> npt.NDArray[np.float32]:
+        """A whole recording (samples, channels) as the task's networks read it: (steps, inputs), at least one step.
+
+        "auto": one of as many columns as the network has inputs, and the signal has not, is steps. SrnnError, which begins with
+        the ``name``, where it does not fit.
+        """
+        path, columns = self.whole_path(form), signal.shape[1]
+        if form == "auto" and columns == self.inputs != path.channels:
+            path = self.live("steps")
+        if columns != path.channels:
+            raise SrnnError(f"{name} has {columns} channels; this network reads {path.what}.")
+        if path.form == "signal" and self.clip_seconds is not None and path.rate is not None:
+            signal = fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
+        steps = np.asarray(path.whole(signal), np.float32)
+        if not len(steps):
+            raise SrnnError(f"{name} is too short: it gives no step.")
+        return steps
+
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         """The task without its data, as a model stores it.
 
@@ -102,6 +130,10 @@ class Task:
             says = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
             return f"{says} ({resolve_data_dir(data_dir)})"
         return f"{known.title} ({resolve_data_dir(data_dir) / known.folder if known.folder else known.size})"
+
+    def reading(self, data: Path) -> DescribedTask:
+        """The task with labelled recordings in the place of its own data."""
+        return self.described().reading(data)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
@@ -187,6 +219,8 @@ class DescribedTask(Task):
     clip_seconds: float | None = None  # type: ignore[misc]
     options: Mapping[str, Any] = field(default_factory=dict)
     """With which its data are loaded."""
+    data: Path | None = None
+    """Labelled recordings to use in the place of its own data; see ``datasets.labelled``."""
 
     def signal(self) -> SignalPath:
         return self.path
@@ -195,6 +229,10 @@ class DescribedTask(Task):
         return create_task(self.name, **self.options).statistics(data_dir)
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
+        if self.data is not None:
+            from .datasets.labelled import load_labelled
+
+            return load_labelled(split, self.data, self.class_names, self.whole_path(), self.encode)
         original = create_task(self.name, **self.options)
         if original.class_names != self.class_names or original.inputs != self.inputs:
             raise SrnnError(
@@ -211,6 +249,9 @@ class DescribedTask(Task):
             "options": dict(self.options),
             "signal": describe(self.path),
         }
+
+    def reading(self, data: Path) -> Self:
+        return replace(self, data=data)
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         return self if path is None else replace(self, path=path)

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..data.datasets.features import fit_length
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
 from ..measure.analysis.scores import confidences, running_scores
@@ -102,17 +101,12 @@ def predict(trained: Trained, signal: str | Path | npt.ArrayLike, form: Form = "
     Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
     """
     task = trained.task
-    path = task.live(form) if form != "auto" else _path(trained, signal)
     if isinstance(signal, (str, Path)):
+        path = task.whole_path(form)
         name, x = str(signal), read_signal(Path(signal), path.channels, path.rate)
     else:
-        name, x = "The signal", _array(signal, path)
-    if path.form == "signal" and task.clip_seconds is not None and path.rate is not None:
-        x = fit_length(x[:, 0], round(task.clip_seconds * path.rate))[:, None]
-    steps = np.asarray(path.whole(x), np.float32)
-    if not len(steps):
-        raise SrnnError(f"{name} is too short: it gives no step.")
-    return predict_steps(trained, steps)
+        name, x = "The signal", _array(signal, task.whole_path(form))
+    return predict_steps(trained, task.encode(name, x, form))
 
 
 def predict_steps(trained: Trained, steps: Array) -> Prediction:
@@ -140,21 +134,10 @@ def recordings(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def _path(trained: Trained, signal: Any) -> SignalPath:
-    """What "auto" means for a recording. A whole one can be encoded even where a stream cannot."""
-    task = trained.task
-    path, columns = task.signal(), None
-    if not isinstance(signal, (str, Path)):
-        shape = np.shape(signal)
-        columns = shape[-1] if len(shape) == 2 else 1
-    steps = path.form == "steps" or not path.as_trained or columns == task.inputs != path.channels
-    return task.live("steps") if steps else path
-
-
 def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
     x = np.asarray(signal.detach().cpu() if isinstance(signal, torch.Tensor) else signal)
     x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.dtype.kind not in "fiub" or x.shape[1] != path.channels:
+    if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise SrnnError(
             f"This network reads {path.what}: an array of numbers (samples, {path.channels}), not {x.dtype} {x.shape}."
         )

@@ -46,13 +46,15 @@ from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
 
-def open_trained(path: Path) -> Trained:
-    """The network of a run folder, or of a model's file. SrnnError for what is neither."""
-    if path.is_dir():
-        return Run.open(path).trained()
-    if not path.is_file():
+def open_trained(path: Path, data: Path | None = None) -> Trained:
+    """The network of a run folder, or of a model's file. SrnnError for what is neither.
+
+    ``data``: labelled recordings that its task shall load in the place of its own (``data.datasets.labelled``).
+    """
+    if not path.exists():
         raise SrnnError(f"{path} was not found: name a run folder, or a model's file.")
-    return Trained.read(path)
+    trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
+    return trained if data is None else replace(trained, task=trained.task.reading(data))
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:

@@ -71,7 +71,7 @@ def load_arrays(
     """
     check_split(split)
     if source.suffix.lower() in ARRAY_FILES:
-        return _load_file(split, source, shares)
+        return load_file(split, source, shares)
     items = list_items(source, speaker)
     say_unread(source, items)
     number = {label: index for index, label in enumerate(about.class_names)}
@@ -142,7 +142,8 @@ def fit_scale(name: str, train: Split) -> Statistics:
     return Statistics(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
 
 
-def _load_file(split: SplitName, source: Path, shares: Shares) -> Split:
+def load_file(split: SplitName, source: Path, shares: Shares | None) -> Split:
+    """One split of an .npz or HDF5 file, as ``load_arrays``. ``shares`` None: where the file names no splits, all sequences."""
     with _open(source) as content:
         x, (classes, y) = _x(source, content), _labels(source, content)
         count, steps, channels = x.shape
@@ -161,9 +162,13 @@ def _load_file(split: SplitName, source: Path, shares: Shares) -> Split:
             named = ", ".join(classes[index] for index in missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
             say(f"{source}: {len(missing)} of {len(classes)} classes have no label in y: {named}.")
         groups, given = (_texts(optional.get(key)) for key in ("groups", "split"))
-        labels = [0] * count if y.ndim == 2 else y.tolist()
-        of = assign_splits(source, [f"{index:08d}" for index in range(count)], labels, groups, given, shares)
-        rows = np.flatnonzero(np.array(of) == split)
+        rows = np.arange(count)
+        if shares is not None or given is not None:
+            labels = [0] * count if y.ndim == 2 else y.tolist()
+            of = assign_splits(
+                source, [f"{index:08d}" for index in range(count)], labels, groups, given, shares or Shares(0, 0)
+            )
+            rows = np.flatnonzero(np.array(of) == split)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split.")
         chosen = _float32(str(source), x[rows])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
+from ..recordings import fit_length
 from ..signals import SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
@@ -186,14 +187,6 @@ def read_clip(clip: Clip, rate: int, length: int | None = None) -> Samples:
     if clip.start is not None:
         return samples[clip.start :][:length]
     return samples if length is None else fit_length(samples, length)
-
-
-def fit_length(samples: Samples, length: int) -> Samples:
-    """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
-    excess = len(samples) - length
-    if excess > 0:
-        return samples[excess // 2 : excess // 2 + length]
-    return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
 
 
 def _expanded(

@@ -99,6 +99,10 @@ class FolderTask(AudioTask):
         return 1000 / rate if rate else None
 
     @property
+    def clip_seconds(self) -> float | None:  # type: ignore[override]
+        return self.seconds if self.content.form == "sound" else None
+
+    @property
     def _array_rate(self) -> float | None:
         return self.content.rate if self.rate is None else self.rate
 

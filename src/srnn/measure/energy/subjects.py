@@ -35,6 +35,7 @@ def compare_energy(
     baselines: Sequence[str] = (),
     *,
     split: SplitName = "validation",
+    data: Path | None = None,
     data_dir: Path | None = None,
     technology: str | Path = DEFAULT,
     rates: Sequence[float] | None = None,
@@ -46,6 +47,7 @@ def compare_energy(
         networks: run folders and recipes (names or files), all of one task; the others are compared with the first.
         baselines: names of baselines of the first one's sizes, untrained, put after them.
         split: on which the rates are measured.
+        data: labelled recordings to measure on instead of the task's own data.
         rates: firing rates to be taken for granted, one or one for each hidden layer, of a single recipe; nothing is then
             measured and no data are needed.
         input_rate: with ``rates``: spikes per channel and step of the input; None: the input is analog.
@@ -55,7 +57,7 @@ def compare_energy(
     prices = load_technology(technology)
     if not networks:
         raise SrnnError("Name at least one run folder or recipe.")
-    names, found = [str(item) for item in networks], [_find(item) for item in networks]
+    names, found = [str(item) for item in networks], [_find(item, data) for item in networks]
     first, task = found[0], found[0].task
     for name, other in zip(names, found, strict=True):
         if other.recipe.task != first.recipe.task:
@@ -125,13 +127,13 @@ def _task(trained: Trained) -> str:
     return f"{config.name} {config.options}" if config.options else config.name
 
 
-def _find(item: str | Path) -> Trained:
+def _find(item: str | Path, data: Path | None) -> Trained:
     """A run of that folder, with its best checkpoint, or a new network of that recipe (seed 0)."""
     from ...train.runs import open_trained
     from ...train.trained import Trained
 
     if Path(item).is_dir() or Path(item).suffix == ".safetensors":
-        return open_trained(Path(item))
+        return open_trained(Path(item), data)
     recipe = load_recipe(str(item), [], None)
     task = recipe.create_task()
     return Trained(recipe.build_network(task, 0), task, recipe)

@@ -35,22 +35,24 @@ def report_content(
     *,
     samples: int = SAMPLES,
     baselines: Sequence[str] | None = None,
+    data: Path | None = None,
     data_dir: Path | None = None,
     options: AnalysisOptions | None = None,
 ) -> dict[str, Any]:
-    """Collect all about a run. Reads the split, and validation where an exit policy has to be chosen.
+    """Collect all about a run, or a model's file. Reads the split, and validation where an exit policy has to be chosen.
 
     Args:
         samples: number of real sequences that can be watched step by step.
         baselines: networks to compare the energy with: run folders, and names of untrained baselines of the same sizes. None:
             an LSTM, unless the run itself is a network of torch's cells.
+        data: labelled recordings to measure on instead of the task's own data.
         options: options of the analysis.
 
     Raises SrnnError for a folder that is not a trained run, and for missing data.
     """
     if samples < 0:
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
-    trained = open_trained(folder)
+    trained = open_trained(folder, data)
     task = trained.task
     names = default_baselines(trained) if baselines is None else list(baselines)
     others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
@@ -60,7 +62,7 @@ def report_content(
         initial=trained.untrained(), options=analysis_options(trained, options),
     )  # fmt: skip
     energy = compare_energy(
-        [folder, *others], [name for name in names if name not in others], split=split, data_dir=data_dir
+        [folder, *others], [name for name in names if name not in others], split=split, data=data, data_dir=data_dir
     )
     shown = [*short_names([folder, *map(Path, others)]), *(name for name in names if name not in others)]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):

@@ -1,0 +1,74 @@
+"""Labelled recordings for a trained network: encoded by its own signal path, with its own classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import SrnnError
+from ..recordings import read_signal
+from ..signals import SignalPath
+from .arrays import describe, load_file
+from .base import UNLABELLED, Split, SplitName, check_padding
+from .files import ARRAY_FILES, list_items
+
+Array = npt.NDArray[Any]
+
+
+def load_labelled(
+    split: SplitName, source: Path, classes: Sequence[str], path: SignalPath, encode: Callable[[str, Array], Array]
+) -> Split:
+    """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
+
+    Args:
+        split: which, where the source names splits; else it is all of them.
+        source: where they are.
+        classes: names, among which those of the source are looked up.
+        path: says what channels and rate the files must have.
+        encode: (name for messages, signal (samples, channels)) -> steps (T, inputs).
+
+    SrnnError for a label that is not among the classes, and for what does not fit.
+    """
+    if not source.exists():
+        raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
+    groups: Array | None
+    if source.suffix.lower() in ARRAY_FILES:
+        about, whole = describe(source), load_file(split, source, None)
+        ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
+        signals = [np.asarray(x)[:end] for x, end in zip(whole.x, ends, strict=True)]  # type: ignore[arg-type]
+        names = [f"{source}, sequence {index}," for index in range(len(whole))]
+        y, groups = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])[whole.y], whole.groups
+    else:
+        items = list_items(source)
+        if any(item.split for item in items):
+            items = [item for item in items if item.split == split]
+        if not items:
+            raise SrnnError(f"{source} has no sequences for the {split} split.")
+        signals = [read_signal(item.path, path.channels, path.rate) for item in items]
+        names, y = [str(item.path) for item in items], np.array(_numbers(source, [i.label for i in items], classes))
+        groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
+    steps = [encode(name, signal) for name, signal in zip(names, signals, strict=True)]
+    if y.ndim == 2 and any(len(one) != len(signal) for one, signal in zip(steps, signals, strict=True)):
+        raise SrnnError(
+            f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
+        )
+    lengths = np.array([len(one) for one in steps], np.int64)
+    check_padding(str(source), lengths, 4 * steps[0].shape[1])
+    x = np.zeros((len(steps), lengths.max(), steps[0].shape[1]), np.float32)
+    for row, one in zip(x, steps, strict=True):
+        row[: len(one)] = one
+    return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
+
+
+def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The number of each name among the classes."""
+    number = {name: index for index, name in enumerate(classes)}
+    for name in names:
+        if name not in number:
+            known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+            raise SrnnError(f"{source} has the label {name!r}, which this network does not know; it knows {known}.")
+    return [number[name] for name in names]
