@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from .text import brief, one_line
@@ -37,6 +36,8 @@ def nearest(name: object, candidates: Iterable[str]) -> str:
     names = sorted(set(candidates))
     if not names:
         return " There are none."
+    import difflib  # not for every ``srnn --help``
+
     folded = {candidate.casefold(): candidate for candidate in names}
     close = difflib.get_close_matches(str(name)[:100].casefold(), list(folded), n=1, cutoff=0.6)
     if close:

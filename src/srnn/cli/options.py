@@ -8,10 +8,12 @@ import textwrap
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from itertools import groupby
-from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ..errors import SrnnError, nearest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,9 +56,15 @@ class _Setting(argparse.Action):
         namespace.overrides = [*namespace.overrides, f"--{self.const}={values}"]
 
 
+def _path(text: str) -> Path:
+    from pathlib import Path  # takes a tenth of ``srnn --help``
+
+    return Path(text)
+
+
 _SHARED: Mapping[str, dict[str, Any]] = {
-    "model": {"metavar": "MODEL", "type": Path, "help": "a run folder, written by 'srnn train', or a model's file"},
-    "runs": {"metavar": "RUN", "type": Path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
+    "model": {"metavar": "MODEL", "type": _path, "help": "a run folder, written by 'srnn train', or a model's file"},
+    "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {
         "action": "store_true",
@@ -70,7 +78,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "choices": ("train", "validation", "test"), "default": "validation",
         "help": "what is measured (default: validation; look at test once, at the end)",
     },
-    "--data-dir": {"metavar": "D", "type": Path, "help": "folder with the data sets (default: SRNN_DATA)"},
+    "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA)"},
     "--epochs": {
         "action": _Setting, "const": "training.epochs", "metavar": "N", "dest": "overrides",
         "help": "short for --training.epochs",

@@ -9,6 +9,7 @@ against the types of the dataclasses of ``schema.py``. A recipe is data: nothing
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from .schema import Recipe
 
 _HERE = Path(__file__).parent
 T = TypeVar("T")
+
+_types = functools.cache(get_type_hints)  # each call compiles every annotation
 
 
 def shipped_recipes() -> list[str]:
@@ -76,7 +79,7 @@ def build(cls: type[T], content: Any, source: str, prefix: str = "") -> T:
     if not isinstance(content, Mapping):
         where = f"Recipe key '{prefix[:-1]}'" if prefix else "The recipe"
         raise SrnnError(f"{source}: {where} is a section with {', '.join(_names(cls))}, not {brief(content)}.")
-    hints, sections = get_type_hints(cls), _sections(cls)
+    hints, sections = _types(cls), _sections(cls)
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in sections:
@@ -153,7 +156,7 @@ def _names(cls: Any) -> list[str]:
 
 def _sections(cls: Any) -> dict[str, Any]:
     """Field names of a configuration dataclass, with the inner dataclass where the field is one, else None."""
-    hints = get_type_hints(cls)
+    hints = _types(cls)
     return {name: hints[name] if is_dataclass(hints[name]) else None for name in _names(cls)}
 
 
