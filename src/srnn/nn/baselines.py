@@ -203,6 +203,9 @@ class ClassicalRNN(nn.Module):
     that do not fit.
     """
 
+    substeps = 1
+    """Steps of the hidden layers for each step of the input."""
+
     def __init__(
         self,
         inputs: int,
@@ -272,6 +275,14 @@ class ClassicalRNN(nn.Module):
             if dropout is not None and layer is not self.readout:
                 signal, _ = dropout(index, signal)
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))
+
+    def encode(self, x: Tensor | Spikes) -> Tensor | Spikes:
+        """The input as the hidden layers see it: as it is."""
+        return x
+
+    def time_constants(self) -> dict[str, Tensor]:
+        """None: torch's cells have no such parameters."""
+        return {}
 
     def hidden_lengths(self, lengths: Tensor | None) -> Tensor | None:
         """Valid steps of the hidden layers, (B,): those of the input."""

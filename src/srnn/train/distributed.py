@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..errors import SrnnError
 from ..nn.losses import Loss, Scored, neuron_rates
-from ..nn.network import SRNN, Dropout
+from ..nn.network import Dropout
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -114,8 +114,6 @@ class Team:
         """The state before the first step, drawn for the whole batch, of this process's part."""
         if self.size == 1:
             return network.initial_state(share.total, generator)
-        if not isinstance(network, SRNN):  # zeros
-            return network.initial_state(share.part.stop - share.part.start)
         return _cut(network.initial_state(share.total, generator), share.part)
 
     def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:

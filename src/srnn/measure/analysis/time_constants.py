@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...nn.baselines import Network
-from ...nn.network import SRNN, Layer
+from ...nn.network import Layer
 
 Values = npt.NDArray[np.float64]
 WIDE = 20.0
@@ -80,10 +80,8 @@ def time_constants(
     ``initial``: the network before training (``recipe.build_network(task, run.seed)``).
     SrnnError when the two architectures differ.
     """
-    if not isinstance(network, SRNN):
-        return []
     now = network.time_constants()
-    before = initial.time_constants() if isinstance(initial, SRNN) else {}
+    before = {} if initial is None else initial.time_constants()
     if before and {name: len(v) for name, v in now.items()} != {name: len(v) for name, v in before.items()}:
         raise SrnnError("The initial network has a different architecture: its time constants do not match.")
     constants = []

@@ -79,7 +79,7 @@ class ActivityTally:
         self.sequences += batch.x.shape[0]
         self.steps += batch.steps
         with torch.no_grad():
-            x = net.encode(batch.x) if isinstance(net, SRNN) else batch.x
+            x = batch.x if net is None else net.encode(batch.x)
         self.spikes = self.spikes and (not isinstance(x, torch.Tensor) or bool(((x == 0) | (x.abs() == 1)).all()))
         self.events = self.events + active(x, lengths)
         if result is None or not isinstance(net, SRNN):

@@ -62,7 +62,10 @@ RELU_IN_PAPER = 5
 
 @dataclass(frozen=True)
 class LayerShape:
-    """One layer, the readout too, as far as its cost depends on it. Counts are those of all directions."""
+    """One layer, the readout too, as far as its cost depends on it. Counts are those of all directions.
+
+    Unlike a ``FrozenLayer`` it is of torch's cells and of dense layers too: what the operations of all kinds are counted from.
+    """
 
     name: str
     """As in the network: "layers.0", ..., "readout"."""

@@ -65,7 +65,7 @@ def take_samples(
     network, loss = trained.network, trained.loss
     indices = sample_indices(sequences.y, count)
     if not len(indices):
-        return {"watched": [], "substeps": _substeps(network), "sequences": []}
+        return {"watched": [], "substeps": network.substeps, "sequences": []}
     run = _run(network, sequences.take(indices), trained.seed)
     believed = _beliefs(network, loss, run.output)
     watched = _watched(network, activity)
@@ -86,7 +86,7 @@ def take_samples(
             item["exit"] = {"steps": int(decided.steps[row]), "class": int(decided.classes[row])}
         item |= _arrays(network, loss, run, believed[row], watched, row, item["shown"])
         shown.append(item)
-    return {"watched": watched, "substeps": _substeps(network), "sequences": shown}
+    return {"watched": watched, "substeps": network.substeps, "sequences": shown}
 
 
 class _Recorded(NamedTuple):
@@ -118,10 +118,6 @@ def _run(network: Network, batch: Batch, seed: int) -> _Recorded:
     x = batch.x.dense(torch.float32) if isinstance(batch.x, Spikes) else batch.x
     lengths = None if batch.lengths is None else batch.lengths.cpu()
     return _Recorded(x.cpu(), batch.y.cpu(), lengths, result.output.cpu(), result.layers[:-1])
-
-
-def _substeps(network: Network) -> int:
-    return network.substeps if isinstance(network, SRNN) else 1
 
 
 def _beliefs(network: Network, loss: Loss, given: Tensor) -> npt.NDArray[np.float64]:
@@ -170,7 +166,7 @@ def _bytes_per_step(network: Network, run: _Recorded, watched: list[dict[str, An
     size = run.x.shape[2] // (4 if binary else 1)
     for layer in watched:
         activity = layer["size"] // 8 if layer["spiking"] and not is_bidirectional(network) else layer["size"]
-        size += _substeps(network) * (activity + 4 * len(layer["neurons"]))
+        size += network.substeps * (activity + 4 * len(layer["neurons"]))
     return size + 2 * network.outputs + 4
 
 
@@ -186,7 +182,7 @@ def _arrays(
     elif not is_bidirectional(network):
         lengths = None if run.lengths is None else run.lengths[row : row + 1]
         sample["decisions"] = pack_numbers(prefixes(loss, run.output[row : row + 1], lengths).predicted[0, :steps])
-    inner = steps * _substeps(network)
+    inner = steps * network.substeps
     sample["layers"] = [pack_activity(layer.output[row, :inner].cpu().numpy()) for layer in run.layers]
     sample["membranes"] = []
     for layer, given in zip(watched, run.layers, strict=True):

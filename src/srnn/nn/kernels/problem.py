@@ -23,7 +23,11 @@ class CannotCompile(SrnnError):
 
 @dataclass(frozen=True)
 class LayerProblem:
-    """One layer to be run. B sequences, T steps, I inputs, H neurons; all floats of one dtype on one device."""
+    """One layer to be run. B sequences, T steps, I inputs, H neurons; all floats of one dtype on one device.
+
+    The kernels' own contract: live tensors, which gradients go through, and what one call asks for. A ``FrozenLayer`` is what is
+    left of a layer when nothing is trained any more: arrays, without an input.
+    """
 
     neuron: Neuron
     surrogate: Surrogate

@@ -33,7 +33,7 @@ class StepFunction:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer."""
+    """One layer as C text: the frozen layer, and of each of its arrays the name, type and packing that it has in C."""
 
     name: str
     layer: FrozenLayer
