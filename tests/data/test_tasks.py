@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass
@@ -13,7 +14,9 @@ import pytest
 
 from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
-from srnn.data.tasks import Task, create_task, known_tasks
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
+from srnn.data.tasks import DescribedTask, Task, create_task, known_tasks
 from srnn.errors import SrnnError
 
 WITHOUT_OPTIONS = [name for name in known_tasks() if name != "folder"]  # which has to know the folder
@@ -150,3 +153,16 @@ def test_importing_is_cheap(module: str) -> None:
     root = Path(sys.modules["srnn"].__file__ or "").parent
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_inputs_that_are_rises_and_falls_are_named_in_pairs() -> None:
+    assert create_task("ecg").signal().pairs == ("lead 1", "lead 2")
+    assert create_task("digits").signal().pairs == ()
+    assert CrossingPath(LevelCrossing(), 3).pairs == ("channel 1", "channel 2", "channel 3")
+
+
+def test_analog_inputs_of_the_papers_tables_are_a_tasks_own_and_kept_with_a_model() -> None:
+    analog = {name for name, task in known_tasks().items() if task.analog_in_paper}
+    assert analog == {"smnist", "psmnist"}
+    kept = create_task("psmnist").described().plain()
+    assert DescribedTask.restored(json.loads(json.dumps(kept)), "model").analog_in_paper is True

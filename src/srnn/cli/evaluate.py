@@ -116,14 +116,14 @@ def analyse_fully(arguments: argparse.Namespace, trained: Trained) -> Analysis:
 
 def analysis_options(arguments: argparse.Namespace, trained: Trained) -> AnalysisOptions:
     """The options of --full. SrnnError for bad ones, and for those that mean nothing for the task or the network."""
-    from ..measure.analysis import AnalysisOptions, can_exit, is_ecg
+    from ..measure.analysis import AnalysisOptions, can_exit, has_waves
 
     default, task = AnalysisOptions(), trained.task
     for name in ("exit_loss", "exit_patience", "exit_margin"):
         if getattr(arguments, name) is not None and not can_exit(trained):
             reason = "decides at every step" if trained.loss.per_step else "is read from both ends"
             raise SrnnError(f"--{name.replace('_', '-')} has no effect: task '{task.name}' {reason} here; remove it.")
-    if arguments.tolerance is not None and not is_ecg(task):
+    if arguments.tolerance is not None and not has_waves(task):
         raise SrnnError(f"--tolerance is for the waves of an ECG, and the task is '{task.name}'; remove it.")
 
     def number(name: str, fallback: float, highest: float, scale: float = 1.0) -> float:

@@ -48,6 +48,8 @@ class Task:
     """Class that accuracy may leave out, such as silence; None: there is none."""
     clip_seconds: ClassVar[float | None] = None
     """Sound: seconds that clips are cut or padded to with silence; None: each stays as long as it is."""
+    analog_in_paper: ClassVar[bool] = False
+    """Whether the paper's tables count the task's analog input as MACs; the inputs of its other tasks count as spikes there."""
     channel_blocks: ClassVar[int] = 1
     """Number of equal groups of channels that describe the same quantities: 3 for features with two derivatives."""
 
@@ -199,6 +201,7 @@ _PLAIN: Mapping[str, Any] = {
     "step_ms": float | None,
     "unlabelled_class": int | None,
     "silence_class": int | None,
+    "analog_in_paper": bool,
     "channel_blocks": int,
     "clip_seconds": float | None,
 }
@@ -215,6 +218,7 @@ class DescribedTask(Task):
     step_ms: float | None = None  # type: ignore[misc]
     unlabelled_class: int | None = None  # type: ignore[misc]
     silence_class: int | None = None  # type: ignore[misc]
+    analog_in_paper: bool = False  # type: ignore[misc]
     channel_blocks: int = 1  # type: ignore[misc]
     clip_seconds: float | None = None  # type: ignore[misc]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -266,6 +270,7 @@ class DescribedTask(Task):
     def restored(cls, plain: Any, source: str) -> Self:
         """From what ``plain`` gave. SrnnError, which names the ``source``, for anything else."""
         with reading(source, "a model's task"):
+            plain = {"analog_in_paper": False, **plain}  # the first files of version 1 do not say it
             values = {name: convert(hint, plain[name], name) for name, hint in _PLAIN.items()}
             classes = values["class_names"] = tuple(one_line(name, 200) for name in values["class_names"])
             if not 1 <= len(classes) <= CLASSES:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..measure.energy import (
-    ANALOG_IN_PAPER,
     PAPER,
     Activity,
     LayerCounts,
@@ -77,7 +76,7 @@ def cost(recipe: Recipe, rate: float | None) -> LayerCounts | None:
     if rate is None and any(layer.spiking for layer in layers[:-1]):
         return None
     rates = (rate or 0.0,) * (len(layers) - 1)
-    return total(count(layers, Activity(True, rate or 0.0, rates), recipe.task.name in ANALOG_IN_PAPER))
+    return total(count(layers, Activity(True, rate or 0.0, rates), recipe.create_task().analog_in_paper))
 
 
 def energy(counts: LayerCounts) -> float:

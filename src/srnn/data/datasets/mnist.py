@@ -46,6 +46,7 @@ class SequentialMNISTTask(Task):
     name: ClassVar[str] = "smnist"
     kind: ClassVar[Kind] = "per_sequence"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
+    analog_in_paper: ClassVar[bool] = True
 
     window: int = 8
     """Pixels that the network sees at a step: this one and the next window - 1. 8: the published network; 1: the paper."""

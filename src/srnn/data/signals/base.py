@@ -47,6 +47,8 @@ class SignalPath(ABC):
     """What int16 samples are divided by; 1 where they are numbers already: steps, and pixels up to 255."""
     as_trained: bool = True
     """Whether training data went this very way. Otherwise it comes near, and is taken only where it is asked for."""
+    pairs: tuple[str, ...] = ()
+    """Names of the channels of which inputs 2 i and 2 i + 1 are the rises and the falls; empty: inputs are no such pairs."""
     unlike_training: str = ""
     """How what the network reads differs from what it was trained on, for people; empty where it does not."""
 

@@ -58,7 +58,7 @@ class CrossingPath(SignalPath):
     ones: thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
     noun: str = "channels"
-    """What the channels are, for people."""
+    """What the channels are, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
 
     def __post_init__(self) -> None:
@@ -78,6 +78,11 @@ class CrossingPath(SignalPath):
     @property
     def inputs(self) -> int:
         return 2 * self.channels
+
+    @property
+    def pairs(self) -> tuple[str, ...]:  # type: ignore[override]
+        name = self.noun.partition(" ")[0].removesuffix("s")
+        return tuple(f"{name} {i + 1}" for i in range(self.channels))
 
     @property
     def what(self) -> str:  # type: ignore[override]

@@ -8,11 +8,11 @@
 operations), ``time_constants``. docs/evaluation.md explains them.
 """
 
-from .analyse import Analysis, AnalysisOptions, analyse, can_exit, early_exit, exit_counts, is_ecg
+from .analyse import Analysis, AnalysisOptions, analyse, can_exit, early_exit, exit_counts
 from .anytime import Anytime, AnytimeCurve, Prefixes, prefixes
 from .changes import ChangePoint, ChangeTimes
 from .confusion import ClassReport
-from .delineation import BorderReport, Delineation, DelineationReport, WaveReport
+from .delineation import BorderReport, Delineation, DelineationReport, WaveReport, has_waves
 from .exits import EarlyExit, ExitCounts, ExitPoint
 from .neurons import Activity, LayerActivity, neuron_activity, recipe_spikes, spikes
 from .policy import Deciding, Decisions, ExitPolicy
@@ -46,7 +46,7 @@ __all__ = [
     "can_exit",
     "early_exit",
     "exit_counts",
-    "is_ecg",
+    "has_waves",
     "neuron_activity",
     "prefixes",
     "recipe_spikes",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...data.batches import Batch, Sequences
-from ...data.datasets.qtdb import CLASS_NAMES as ECG_CLASSES
 from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.losses import Loss
@@ -19,7 +18,7 @@ from ..energy.activity import ActivityTally, recorded
 from .anytime import Anytime, AnytimeCurve, prefixes
 from .changes import ChangeCounts, ChangeTimes
 from .confusion import ClassReport
-from .delineation import Delineation, DelineationReport
+from .delineation import Delineation, DelineationReport, has_waves
 from .exits import PATIENCES, EarlyExit, ExitCounts
 from .neurons import SATURATED, Activity, neuron_activity
 from .scores import softmax
@@ -27,7 +26,6 @@ from .time_constants import TimeConstants, time_constants
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
-    from ...data.tasks import Task
     from ...train.trained import Trained
 
 
@@ -102,11 +100,6 @@ def can_exit(trained: Trained) -> bool:
     return not trained.loss.per_step and not is_bidirectional(trained.network)
 
 
-def is_ecg(task: Task) -> bool:
-    """Whether the task's classes are the six segments of the cardiac cycle."""
-    return task.kind == "per_step" and tuple(task.class_names) == ECG_CLASSES and task.step_ms is not None
-
-
 def is_bidirectional(network: Network) -> bool:
     return bool(network.bidirectional)
 
@@ -149,7 +142,7 @@ def analyse(
     curve = None if not loss.per_step and is_bidirectional(network) else Anytime(loss, steps, task.unlabelled_class)
     exits = _exit_counts(loss, steps, options) if exiting else None
     changes = ChangeCounts(steps) if loss.per_step else None
-    waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if is_ecg(task) else None
+    waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if has_waves(task) else None
     activity = ActivityTally(network) if isinstance(network, SRNN) else None
     batches = run_batches(network, sequences, seed=trained.seed, batch_size=batch_size, record=recorded(network))
     for batch, result in batches:

@@ -28,6 +28,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...data.datasets.qtdb import CLASS_NAMES
+from ...data.tasks import Task
+
 Border = Literal["onset", "offset"]
 Labels = npt.NDArray[np.int64]
 
@@ -41,6 +44,11 @@ CSE_TOLERANCE_MS: Mapping[tuple[str, Border], float] = MappingProxyType(
     }
 )  # fmt: skip
 """Published, not measured here."""
+
+
+def has_waves(task: Task) -> bool:
+    """Whether a task labels each step, of some milliseconds, with the segments of which waves consist."""
+    return task.kind == "per_step" and tuple(task.class_names) == CLASS_NAMES and task.step_ms is not None
 
 
 class Run(NamedTuple):

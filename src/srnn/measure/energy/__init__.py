@@ -11,7 +11,6 @@ from .activity import Activity, ActivityTally, evaluate_activity, measure_input,
 from .counting import LayerCounts, LayerShape, count, describe_network, rates_of, total
 from .estimate import break_even, compare, energy, energy_report
 from .prices import (
-    ANALOG_IN_PAPER,
     FP32,
     INT8,
     MODELS,
@@ -24,7 +23,6 @@ from .prices import (
 from .technology import Technology, load_technology, technologies
 
 __all__ = [
-    "ANALOG_IN_PAPER",
     "FP32",
     "INT8",
     "MODELS",

@@ -29,8 +29,6 @@ INT8: Prices = {"synaptic_macs": 3.2, "neuron_macs": 3.2, "rescalings": 3.2, "sy
 """Of int8 weights whose sums and states are int32; a multiply-add is both. Not one of the models: ``srnn prune`` has it."""
 
 MODELS = ("paper", "fp32", "neurobench", "memory")
-ANALOG_IN_PAPER = ("smnist", "psmnist")
-"""Tasks whose analog input the paper's tables count as MACs; those of its other tasks count as spikes there."""
 
 
 def parts(counts: LayerCounts, prices: Prices) -> dict[str, float]:

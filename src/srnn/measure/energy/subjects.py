@@ -17,7 +17,6 @@ from ...train.recipes import as_baseline, load_recipe
 from .activity import Activity, evaluate_activity, measure_input
 from .counting import describe_network, graded, rates_of, spiking
 from .estimate import break_even, compare, energy_report
-from .prices import ANALOG_IN_PAPER
 from .technology import DEFAULT, load_technology
 
 if TYPE_CHECKING:
@@ -64,10 +63,11 @@ def compare_energy(
             raise SrnnError(
                 f"{name} is of another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
             )
-    analog = task.name in ANALOG_IN_PAPER
 
     def report(network: Network, activity: Activity, name: str, **about: Any) -> dict[str, Any]:
-        return energy_report(network, activity, prices, task.step_ms, analog_in_paper=analog, name=name, **about)
+        return energy_report(
+            network, activity, prices, task.step_ms, analog_in_paper=task.analog_in_paper, name=name, **about
+        )
 
     layers = describe_network(first.network)
     if rates is None:
@@ -116,7 +116,9 @@ def compare_energy(
         "networks": reports,
         "compared_with_first": compare(reports),
         "break_even": {
-            name: break_even(layers, given, describe_network(recipe.build_network(task, 0)), prices, analog)
+            name: break_even(
+                layers, given, describe_network(recipe.build_network(task, 0)), prices, task.analog_in_paper
+            )
             for name, recipe in dense.items()
         },
     }

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...data.batches import Sequences
-from ...data.datasets.qtdb import CHANNELS
 from ...errors import SrnnError
 from ...files import read_object
 from ...train.recipes import dump_recipe
 from ...train.recipes.baselines import BASELINES
 from ...train.runs import Run, open_trained
-from ..analysis import AnalysisOptions, TimeConstants, analyse, can_exit, is_ecg, spikes
+from ..analysis import AnalysisOptions, TimeConstants, analyse, can_exit, spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 6
 HISTOGRAM_BINS = 24
-ECG_LEADS = [{"name": name, "up": 2 * i, "down": 2 * i + 1} for i, name in enumerate(("lead 1", "lead 2"))]
-"""Channels that belong together, as ``srnn.data.datasets.qtdb.CHANNELS`` has them."""
+MOST_PAIRS = 8
+"""Channels of a signal whose rises and falls have a track each; of more, all inputs share one."""
 
 
 def report_content(
@@ -82,7 +81,7 @@ def report_content(
         {
             "kind": "report",
             "name": trained.name,
-            "input_names": ECG_LEADS if is_ecg(task) and task.inputs == len(CHANNELS) else None,
+            "input_pairs": pairs if len(pairs := task.signal().pairs) <= MOST_PAIRS else (),
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),

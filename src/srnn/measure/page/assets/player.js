@@ -117,7 +117,7 @@ function makeTracks(sample, watched, substeps) {
     const legend = keys.map(([colour, text]) => el("span", { class: "key" }, el("i", { style: `background:var(${colour})` }), text));
     found.push({ canvas, height, draw, base: null, element: el("div", { class: "track" }, title && el("h3", {}, title, el("small", {}, more, legend)), canvas) });
   };
-  if (DATA.input_names && input.kind === "events") DATA.input_names.forEach(({ name, up, down }) => add(`Input: ${name}`, "", 62, lead(input, up, down), [["--c2", "up"], ["--c3", "down"], ["--ink", "their running sum, leaking"]]));
+  if (DATA.input_pairs.length && input.kind === "events") DATA.input_pairs.forEach((name, i) => add(`Input: ${name}`, "", 62, lead(input, 2 * i, 2 * i + 1), [["--c2", "up"], ["--c3", "down"], ["--ink", "their running sum, leaking"]]));
   else if (input.kind === "events") add("Input", `events on ${whole(input.values.columns)} channels`, rows(input.values.columns), raster([input.values, input.negative], ["--ink", "--c1"], 1), input.negative ? [["--ink", "+1"], ["--c1", "−1"]] : []);
   else if (input.kind === "lines") input.values.forEach((channel, n) => add(input.values.length > 1 ? `Input: channel ${n + 1}` : "Input", `${short(channel.low)} to ${short(channel.high)}`, input.values.length > 3 ? 40 : 60, lines(channel, [0], ["--ink"], 1)));
   else add("Input", `${whole(input.values.columns)} channels; ${heatWords(input.values)}`, rows(input.values.columns), heat(input.values, "--ink", 1));
@@ -249,7 +249,7 @@ function membrane(layer, n, spikes, neuron, colour, per) {
 }
 
 /** A lead of the electrocardiogram: its events, and their running sum, which forgets slowly so that it does not drift away. */
-function lead(input, up, down) {
+function lead(input, 2 * i, 2 * i + 1) {
   const count = input.values.rows, sum = new Float64Array(count);
   for (let t = 0, level = 0; t < count; t++) sum[t] = level = level * .985 + input.values.get(t, up) - input.values.get(t, down);
   const range = extent([...sum]);
