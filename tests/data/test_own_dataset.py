@@ -95,7 +95,7 @@ def test_it_is_trained_streamed_and_exported(
         pytest.skip("no C compiler (gcc, clang) on this machine")
     subprocess.run(["make", "-C", str(out), f"CC={COMPILERS[0]}"], check=True, capture_output=True)
     done = subprocess.run(
-        [out / "taps", "--encode", "1"],
+        [out / "run", "--scores", "--encode", "1"],
         input=(tmp_path / "tap.csv").read_text(),
         capture_output=True,
         text=True,

@@ -342,7 +342,7 @@ def test_command(more: list[str], published: Path, tmp_path: Path, capsys: pytes
     arguments = ["export", "c", str(published), "--out", str(out)]
     assert main([*arguments, *more, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    name = "heart" if "--name" in more else "ecg"
+    name = "heart" if "--name" in more else "run"
     assert report["format"] == more[1] and report["name"] == name
     files = {"Makefile", f"{name}_main.c", f"{name}.json", f"{name}.c", f"{name}.h", f"{name}_weights.h"}
     assert {path.name for path in out.iterdir()} == files

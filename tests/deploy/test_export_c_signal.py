@@ -163,7 +163,7 @@ def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> No
 def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from srnn.cli.main import main
 
-    run = str(make_run(tmp_path / "run", "--network.neuron.threshold=0.2", recipe="ecg-records"))
+    run = str(make_run(tmp_path / "ecg", "--network.neuron.threshold=0.2", recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
     assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown

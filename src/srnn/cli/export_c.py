@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name",
         metavar="N",
-        help="prefix of files, functions and types (default: the task's name); another one for each network of a program",
+        help="prefix of files, functions and types (default: the run's); another for each network of a program",
     )
     parser.add_argument(
         "--inputs", metavar="R", help="int8: 'spikes' for integers up to 127, or the largest analog input"

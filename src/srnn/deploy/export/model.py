@@ -49,14 +49,14 @@ def export_c(
     """A C99 library in the folder ``out``; see ``deploy.export.c.export_c``.
 
     Args:
-        name: prefix of files, functions and types; None: the task's.
+        name: prefix of files, functions and types; None: the model's (of its run or file).
         inputs_as: int8: what inputs are like; None: as in training.
         state_bits: int8: bits of a state, 32, 16 or 8; None: as the network was trained for.
         std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
 
     SrnnError, besides, where int8 has to know of training data what the model does not say.
     """
-    from ...data.signals import CrossingPath
+    from ...data.signals import CrossingPath, ScaledPath
     from ...nn.fixedpoint.device import device_network
     from .c import export_c
     from .c.project import identifier
@@ -70,6 +70,7 @@ def export_c(
                 f"{trained.task.name}) has no encoder in C."
             )
         encoder = encoder.with_std(std)
+    scale = signal.statistics if isinstance(signal, ScaledPath) else None
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as
@@ -84,8 +85,8 @@ def export_c(
                     f"{trained.name} does not say how large its states become, which {state_bits} bits must know."
                 )
     return export_c(
-        device, out, name or identifier(trained.task.name), format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, about=f"{trained.name}, task {trained.task.name}",
+        device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
+        decision=trained.decision, scale=scale, about=f"{trained.name}, task {trained.task.name}",
     )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from .decision import DecisionPlan
 from .encoder import EncoderPlan
 from .translate import FUNCTIONS, FixedC, FixedText, FloatC
 
+Scale = tuple[Array, Array]
+
 
 @dataclass(frozen=True)
 class StepFunction:
@@ -67,6 +69,8 @@ class Plan:
     number: str
     input: str
     rule: DecisionRule | None = None
+    scale: Scale | None = None
+    """(means, standard deviations) of the channels by which the input was scaled in training."""
 
     @property
     def integer(self) -> bool:
@@ -223,8 +227,10 @@ def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:
     }
 
 
-def make_plan(network: FrozenNetwork, name: str = "network", rule: DecisionRule | None = None) -> Plan:
-    """The plan of a network, float32 or (an IntegerNetwork) int8, and of the rule by which it decides."""
+def make_plan(
+    network: FrozenNetwork, name: str = "network", rule: DecisionRule | None = None, scale: Scale | None = None
+) -> Plan:
+    """The plan of a network, float32 or (an IntegerNetwork) int8, of the rule by which it decides, and of its input's scale."""
     if rule is not None:
         rule.check(network.outputs)
     integer = isinstance(network, IntegerNetwork)
@@ -239,7 +245,7 @@ def make_plan(network: FrozenNetwork, name: str = "network", rule: DecisionRule 
         input_type = "int8_t" if network.inputs_as.bound == 128 else "int16_t"
     if network.signal is not None:
         network.signal.check_c(integer)
-    return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type, rule)
+    return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type, rule, scale)
 
 
 def _plan_layer(

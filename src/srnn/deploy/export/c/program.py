@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from .arrays import number
 from .plan import Plan
-from .reading import FLOATS, input_bits, reader, readers
+from .reading import FLOATS, reader, readers, takes_raw
 
 _SCORES = "The readout's outputs go to standard output, a line a step."
 _RAW = """\
- *   --raw             numbers are as the library takes them, already scaled; else they are scaled, rounded and held in range
+ *   --raw             numbers are as the library takes them; else they are the sensor's or training's, and are converted
 """
 _RAW_OPTION = """\
         else if (!strcmp(argv[i], "--raw"))
@@ -47,7 +47,7 @@ def main_c(plan: Plan) -> str:
     score, cast = ("%ld", "(long)") if plan.integer else ("%.9g", "(double)")
     encode = _Encoding(plan) if plan.encoder is not None else None
     decide = _Deciding(plan) if plan.decision is not None else None
-    raw = input_bits(plan) > 0
+    raw = takes_raw(plan)
     counted = ", ".join(rf"\"{what}\": %lu" for what in (*plan.counted, "state_bytes"))
     counts = ", ".join(f"{name}_counts.{what}" for what in plan.counted)
     return f"""\

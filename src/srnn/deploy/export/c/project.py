@@ -13,7 +13,7 @@ from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
 from ....nn.loss_config import DecisionRule
-from ....nn.network.frozen import FrozenNetwork
+from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .plan import make_plan
 from .program import main_c, makefile
@@ -50,6 +50,7 @@ def export_c(
     state_as: StateFormat | None = None,
     encoder: CrossingPath | None = None,
     decision: DecisionRule | None = None,
+    scale: tuple[Array, Array] | None = None,
     about: str = "",
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
@@ -65,6 +66,7 @@ def export_c(
         encoder: what makes the inputs of a signal, to be part of the library (``task.signal()``).
         decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
             it the library ends with the readout's outputs.
+        scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
         about: one line for the header: what network this is.
 
     Returns: sizes and operations, as written to NAME.json.
@@ -81,7 +83,7 @@ def export_c(
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
-    plan = make_plan(model, name, decision)
+    plan = make_plan(model, name, decision, scale)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {

@@ -33,6 +33,11 @@ def input_bits(plan: Plan) -> int:
     return plan.network.inputs_as.bits if isinstance(plan.network, IntegerNetwork) else 0
 
 
+def takes_raw(plan: Plan) -> bool:
+    """Whether numbers of text are scaled or converted before the network takes them."""
+    return input_bits(plan) > 0 or (plan.scale is not None and not plan.integer)
+
+
 def _bounds(plan: Plan) -> tuple[str, str]:
     """(least, greatest) of the network's input, in C."""
     if not plan.integer:
@@ -102,17 +107,24 @@ static int read_line(double *numbers, int count, int whole, double least, double
 
 def _input_reader(plan: Plan) -> str:
     ctype, count, bits = f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", input_bits(plan)
-    if not bits:
+    if not takes_raw(plan):
         return reader("input_read", ctype, count, plan.integer, _bounds(plan))
-    return _CONVERTED.format(scale=f"{2**bits}.0") + reader("input_read", ctype, count, True, _bounds(plan), raw=True)
+    text, value, upper = "", "values[i]", plan.name.upper()
+    if plan.scale is not None:  # in float32, as in training
+        text = f"static const float mean[] = {upper}_MEAN, std[] = {upper}_STD;\n\n"
+        value = "((float)values[i] - mean[i]) / std[i]"
+    if bits:
+        text += _CONVERTED.format(scale=f"{2**bits}.0")
+        value = f"converted((double)({value}))" if plan.scale is not None else f"converted({value})"
+    return text + reader("input_read", ctype, count, plan.integer, _bounds(plan), value)
 
 
-def reader(function: str, ctype: str, count: str, whole: bool, bounds: tuple[str, str], raw: bool = False) -> str:
-    """``raw``: text has real numbers, which are converted, unless raw ones are asked for."""
+def reader(function: str, ctype: str, count: str, whole: bool, bounds: tuple[str, str], converted: str = "") -> str:
+    """``converted``: what becomes of a number of text (``values[i]``), unless raw ones are asked for."""
     asked, value = f"read_line(values, {count}, {int(whole)}, {bounds[0]}, {bounds[1]})", f"({ctype})values[i]"
-    if raw:
+    if converted:
         asked = f"(raw ? {asked}\n             : read_line(values, {count}, 0, {FLOATS[0]}, {FLOATS[1]}))"
-        value = f"raw ? {value} : converted(values[i])"
+        value = f"raw ? {value} : {converted}"
     return f"""\
 static int {function}({ctype} *numbers)
 {{

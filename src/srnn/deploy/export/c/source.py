@@ -5,6 +5,7 @@ from __future__ import annotations
 from .arrays import number
 from .helpers import folded, row_function, used_arithmetic
 from .plan import LayerPlan, Plan
+from .reading import input_bits
 
 
 def header(plan: Plan, about: str) -> str:
@@ -43,6 +44,7 @@ def header(plan: Plan, about: str) -> str:
         "",
         f"#define {upper}_INPUTS {network.inputs}",
         f"#define {upper}_OUTPUTS {network.outputs}",
+        *_scale_lines(plan),
         "",
         f"typedef {plan.input} {name}_input;",
         f"typedef {score} {name}_score;",
@@ -114,6 +116,24 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
         *kept,
         f" * An input x is given as round(x * 2^{inputs_as.bits}); a score s stands for s / 2^{output_bits}.",
     ]
+
+
+def _scale_lines(plan: Plan) -> list[str]:
+    """What a sensor's signal is scaled by: constants only, so that an integer library stays one."""
+    if plan.scale is None:
+        return []
+    upper = plan.name.upper()
+    given = "" if plan.integer else ", which is the input"
+    if plan.integer:
+        given = f", of which the input is round(that * 2^{input_bits(plan)})"
+    rows = [
+        f"#define {upper}_{what} {{{', '.join(number(value, 'float') for value in values)}}}"
+        for what, values in zip(("MEAN", "STD"), plan.scale, strict=True)
+    ]
+    about = (
+        f"/* The network was trained on scaled channels: (signal - mean) / std{given}. {plan.name}_main.c shows how. */"
+    )
+    return ["", about, *rows]
 
 
 def _state_struct(layer: LayerPlan) -> str:
