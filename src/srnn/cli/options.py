@@ -88,7 +88,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "help": "short for --training.device: auto, cpu, cuda or mps",
     },
     "--data": {
-        "metavar": "PATH", "type": Path,
+        "metavar": "PATH", "type": _path,
         "help": "labelled recordings to measure on instead of the task's own data: a folder for each class, a table "
         "(file,label), or an .npz or .h5 of arrays",
     },
