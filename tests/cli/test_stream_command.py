@@ -17,7 +17,7 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
-from srnn.deploy.streaming import Decoder, Session
+from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
 from srnn.measure.analysis.policy import ExitPolicy
@@ -157,20 +157,39 @@ def test_a_pipe_is_answered_at_once(run: str) -> None:
     assert process.returncode == 0 and json.loads(rest.splitlines()[-1])["samples"] == 9
 
 
-def test_the_live_view_draws(run: str) -> None:
+@pytest.mark.parametrize("width", [20, 40, 100, 300])
+def test_the_live_view_fits_and_decisions_stay_when_it_ends(
+    run: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from rich.console import Console
 
-    from srnn.cli.stream_view import LiveView
+    from srnn.cli.stream_view import LiveView, decision_line
 
+    monkeypatch.setenv("COLUMNS", str(width))
     decoder = Decoder.of(run)
-    view = LiveView("title", decoder.classes)
-    console = Console(file=io.StringIO(), width=100)
-    console.print(view.picture())
     decisions = decisions_of(decoder, decoder.open().push(PIXELS[:, None]))
-    view.show(decisions, decisions[:3])
-    console.print(view.picture())
+    with LiveView("a title", decoder.classes) as view:
+        console = Console(file=io.StringIO(), width=width)
+        console.print(view.picture())
+        view.show(decisions, decisions[:3])
+        console.print(view.picture())
+        view.show(decisions, [])
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "waiting for the first step" in text and "step 2" in text and "█" in text
+    assert "waiting" in text and ("█" in text or width < 40) and f"{decisions[-1].probability:.0%}" in text
+    assert max(map(len, text.splitlines())) <= width
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("      step ")] == [
+        decision_line(decision) for decision in decisions[:3]
+    ]
+
+
+def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
+    """No NaN is ever printed as a probability."""
+    decoder = Decoder.of(run)
+    scores = np.zeros((3, len(decoder.classes)))
+    scores[1:, 2] = np.nan, np.inf
+    with pytest.raises(SrnnError, match="output is not finite from step 8 on"), np.errstate(invalid="ignore"):
+        decisions_of(decoder, Decisions(np.arange(7, 10), scores, np.zeros(3, bool)))
 
 
 @pytest.mark.parametrize(

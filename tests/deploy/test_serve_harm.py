@@ -39,8 +39,9 @@ BAD_STARTS: list[tuple[Any, str]] = [
 ]
 BAD_MESSAGES: list[tuple[Any, str]] = [
     (b"\0" * 7, "ends within a sample of 8"),
-    (np.array([np.nan, 1], "<f4").tobytes(), "not finite"),
-    (np.array([1, -np.inf], "<f4").tobytes(), "not finite"),
+    (np.array([0, 1, np.nan, 1], "<f4").tobytes(), "Sample 6 is not finite in channel 0"),
+    (np.array([1, -np.inf], "<f4").tobytes(), "Sample 5 is not finite in channel 1"),
+    ('{"type": "samples", "samples": [[1, 2], [1, NaN]]}', "Sample 6 is not finite in channel 1"),
     ('{"type": "start"}', "started only once"),
     ('{"type": "samples"}', "rows of numbers"),
     ('{"type": "samples", "samples": [[1, 2, 3]]}', "rows of 2 numbers"),

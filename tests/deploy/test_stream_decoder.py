@@ -326,3 +326,17 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
     assert fresh.save() == before
     fresh.restore(good, key)
     assert fresh.steps == 5 and fresh.save(key) == good
+
+
+def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream() -> None:
+    """And the stream is as it was: without it everything continues to the same bits."""
+    made, x = decoder(TinyTask()), np.random.default_rng(0).random((30, 3))
+    session, whole = made.open(), made.open()
+    whole.push(x)
+    session.push(x[:20])
+    bad = x[20:].copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(SrnnError, match="Sample 23 is not finite in channel 1"):
+        session.push(bad)
+    session.push(x[20:])
+    assert session.save() == whole.save()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -158,3 +160,24 @@ def test_torch_export_takes_the_reference_and_says_so_of_the_others() -> None:
         torch.export.export(SRNN(3, [2], 2, backend="cpu"), (x,))
     with pytest.warns(RuntimeWarning, match=r"slow reference.*torch\.export"):
         torch.export.export(SRNN(3, [], 2, backend="auto"), (x,))
+
+
+@pytest.mark.parametrize("net", [SRNN(3, [4], 2, backend="reference"), ClassicalRNN(3, [4], 2)], ids=["srnn", "lstm"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_check_names_the_place_that_is_not_finite(net: Any, value: float) -> None:
+    x = torch.zeros(3, 5, 3)
+    x[1, 4, 2], x[2, 0, 0] = value, value
+    message = f"The input is not finite: sequence 1, step 4, channel 2 is {value}."
+    for refused in (lambda: net(x, check=True), lambda: net.run(x, check=True), lambda: net(x.numpy(), check=True)):
+        with pytest.raises(SrnnError) as caught:
+            refused()
+        assert str(caught.value) == message
+    with pytest.raises(SrnnError, match="sequence 0, step 4, channel 2"):
+        net(x[1], check=True)
+    packed = pack_padded_sequence(x, torch.tensor([5, 5, 1]), batch_first=True)
+    with pytest.raises(SrnnError, match="sequence 1, step 4, channel 2"):
+        net(packed, check=True)
+    # Padding is not read; and what is not asked for is not looked at.
+    net(x[1:2], lengths=[4], check=True)
+    net(x)
+    net(x[:1], check=True)

@@ -163,12 +163,11 @@ def _json_lines(arguments: argparse.Namespace, session: Session, source: Source)
 
 
 def _text_lines(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
-    from .stream_view import when
+    from .stream_view import decision_line
 
     def show(_: list[Decision], chosen: list[Decision]) -> None:
         for decision in chosen:
-            end = "  (final)" if decision.final else ""
-            print(f"{when(decision):>12}  {decision.label:<12} {decision.probability:6.1%}{end}", flush=True)
+            print(decision_line(decision), flush=True)
 
     return _walk(arguments, session, source, show)
 

@@ -1,8 +1,7 @@
-"""The live view of ``srnn stream`` in a terminal: what the network believes now, and what it decided last."""
+"""The live view of ``srnn stream`` in a terminal: what the network predicts now, below the decisions, which stay."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,13 +10,16 @@ if TYPE_CHECKING:
     from ..deploy.streaming.running import Decision
 
 WIDTH = 40
-"""Characters of a bar of probability 1."""
+"""Characters of a bar of probability 1, at most."""
 MOST = 16
-"""Classes that are shown, the likeliest ones."""
+"""Classes that are shown at most, the likeliest ones."""
 
 
 class LiveView:
-    """``with LiveView(title, classes) as view: view.show(decisions)``; redraws itself ten times a second."""
+    """``with LiveView(title, classes) as view: view.show(decisions, chosen)``; redraws itself ten times a second.
+
+    The chosen decisions are printed above it, a line each, and stay when it ends; it itself is then removed.
+    """
 
     def __init__(self, title: str, classes: tuple[str, ...]) -> None:
         from rich.live import Live
@@ -26,8 +28,8 @@ class LiveView:
 
         self._title, self._classes = title, classes
         self._now: Decision | None = None
-        self._changes: deque[Decision] = deque(maxlen=8)
-        self._live = Live(console=open_console(), refresh_per_second=10, get_renderable=self.picture, transient=True)
+        self._console = open_console()
+        self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self.picture, transient=True)
 
     def __enter__(self) -> LiveView:
         self._live.start()
@@ -40,7 +42,8 @@ class LiveView:
         """All new decisions, and those among them that are worth a line."""
         if decisions:
             self._now = decisions[-1]
-        self._changes.extend(chosen)
+        if chosen:
+            self._console.print("\n".join(map(decision_line, chosen)), highlight=False, soft_wrap=True)
 
     def picture(self) -> RenderableType:
         """What is drawn now."""
@@ -52,23 +55,22 @@ class LiveView:
         if self._now is None:
             table.add_row(Text("waiting for the first step ..."))
         else:
-            believed = self._now.probabilities
+            predicted = self._now.probabilities
+            most = max(1, min(MOST, self._console.height - 4))  # a frame, and a line of decisions above
             # All classes in their order where there are few; else the likeliest.
-            order = range(len(believed)) if len(believed) <= MOST else believed.argsort()[::-1][:MOST]
+            order = list(range(len(predicted)) if len(predicted) <= most else predicted.argsort()[::-1][:most])
+            # Besides the names: the frame, two gaps, and the number.
+            room = self._console.width - 10 - min(20, max(len(self._classes[number]) for number in order))
+            table.add_column(max_width=20, no_wrap=True, overflow="ellipsis")
             for number in order:
                 style = "bold green" if number == self._now.number else ""
-                bar = "█" * round(float(believed[number]) * WIDTH)
-                table.add_row(
-                    Text(self._classes[number], style),
-                    Text(f"{believed[number]:4.0%}", style),
-                    Text(bar.ljust(WIDTH), style),
-                )
-            table.add_row()
-            for decision in self._changes:
-                table.add_row(Text(when(decision)), Text(f"{decision.probability:4.0%}"), Text(decision.label))
+                bar = "█" * round(float(predicted[number]) * min(WIDTH, room))
+                row = [Text(self._classes[number], style), Text(f"{predicted[number]:4.0%}", style)]
+                table.add_row(*row, *[Text(bar.ljust(min(WIDTH, room)), style)] * (room >= 5))
         return Panel(table, title=Text(self._title), title_align="left", subtitle="Ctrl-C ends", expand=False)
 
 
-def when(decision: Decision) -> str:
-    """The time of a decision, for people."""
-    return f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
+def decision_line(decision: Decision) -> str:
+    """A decision in a line, for people."""
+    seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
+    return f"{seconds:>12}  {decision.label:<12} {decision.probability:6.1%}{'  (final)' * decision.final}"

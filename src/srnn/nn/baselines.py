@@ -255,6 +255,7 @@ class ClassicalRNN(nn.Module):
         record: Sequence[str] = (),
         generator: torch.Generator | None = None,
         dropout: Dropout | None = None,
+        check: bool = False,
     ) -> Result:
         """Run the network and return everything, as ``SRNN.run`` does.
 
@@ -265,7 +266,7 @@ class ClassicalRNN(nn.Module):
             raise SrnnError(
                 f"A network of torch's cells has no traces such as {record[0]!r}; its outputs are in layers[i].output."
             )
-        x, lengths = checked(self, x, state, lengths)
+        x, lengths = checked(self, x, state, lengths, check)
         signal = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
@@ -293,9 +294,10 @@ class ClassicalRNN(nn.Module):
         x: Input | PackedSequence,
         state: tuple[CellState, ...] | None = None,
         lengths: Lengths | None = None,
+        check: bool = False,
     ) -> tuple[Tensor | PackedSequence, tuple[CellState, ...]]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences."""
-        return call(self, x, state, lengths)
+        return call(self, x, state, lengths, check)
 
 
 Network = SRNN | ClassicalRNN

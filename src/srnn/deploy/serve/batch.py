@@ -32,7 +32,12 @@ def answer(models: Mapping[str, Decoder], limits: Limits, name: str, kind: str, 
     """(status, JSON) for a body of the content type ``kind``."""
     try:
         sequences = read_body(body, kind, models[name], limits)
-        results = [classify(models[name], sequence) for sequence in sequences]
+        results = []
+        for number, sequence in enumerate(sequences):
+            try:
+                results.append(classify(models[name], sequence))
+            except SrnnError as error:
+                raise SrnnError(f"Sequence {number}: {error}") from error
         return 200, finite_json({"model": name, "results": results}).encode()
     except MemoryError:
         return 422, finite_json({"detail": "The body takes too much memory; send fewer sequences at a time."}).encode()

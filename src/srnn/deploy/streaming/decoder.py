@@ -193,9 +193,25 @@ class Session:
         It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
         that pays).
         """
-        steps = self.encoder.push(block)
+        try:
+            steps = self.encoder.push(block)
+        except SrnnError as error:
+            self._name_sample(block, error)
+            raise
         self.samples += len(np.asarray(block))
         return steps
+
+    def _name_sample(self, block: npt.ArrayLike, error: SrnnError) -> None:
+        """SrnnError that names the sample of the stream, not of the block, where the block is not finite."""
+        try:
+            wrong = np.argwhere(~np.isfinite(np.asarray(block, np.float32).reshape(-1, self.encoder.channels)))
+        except (TypeError, ValueError):  # it is something else that is wrong
+            return
+        if len(wrong):
+            row, channel = wrong[0].tolist()
+            raise SrnnError(
+                f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
+            ) from error
 
     def encode_last(self) -> Array:
         """The first half of ``finish``, likewise."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import SrnnError
 from .decoder import Decisions, Decoder, Session
 from .sources import Source
 
@@ -32,10 +33,13 @@ class Decision(NamedTuple):
 
 
 def decisions_of(decoder: Decoder, found: Decisions) -> list[Decision]:
-    """Each step's decision by itself."""
+    """Each step's decision by itself. SrnnError where the network's output is not finite."""
     if not len(found.steps):
         return []
     believed, step_seconds = decoder.probabilities(found.scores), decoder.step_seconds
+    if not np.isfinite(believed).all():
+        step = int(found.steps[~np.isfinite(believed).all(-1)][0])
+        raise SrnnError(f"The network's output is not finite from step {step} on: the samples are too large for it.")
     return [
         Decision(
             int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),

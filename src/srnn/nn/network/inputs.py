@@ -41,11 +41,12 @@ def as_input(net: Any, x: Input) -> Tensor | Spikes:
 
 
 def checked(
-    net: Any, x: Input, state: tuple[Any, ...] | None, lengths: Lengths | None
+    net: Any, x: Input, state: tuple[Any, ...] | None, lengths: Lengths | None, check: bool = False
 ) -> tuple[Tensor | Spikes, Tensor | None]:
     """(input (B, T, net.inputs) as the layers read it, lengths (B,)), both as tensors.
 
-    Raises SrnnError unless input, state (one entry a layer and the readout) and lengths fit the network.
+    Raises SrnnError unless input, state (one entry a layer and the readout) and lengths fit the network, and, with ``check``,
+    for an input that is not finite.
     """
     x = as_input(net, x)
     if x.ndim != 3 or x.shape[-1] != net.inputs:
@@ -53,6 +54,8 @@ def checked(
     if state is not None and len(state) != len(net.layers) + 1:
         raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
     if lengths is None:
+        if check:
+            _require_finite(x, None)
         return x, None
     lengths = torch.as_tensor(lengths)
     if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
@@ -60,11 +63,26 @@ def checked(
     traced = torch.compiler.is_compiling()  # by torch.export: there are no values to look at
     if lengths.numel() and not traced and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
         raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
+    if check:
+        _require_finite(x, lengths)
     return x, lengths
 
 
+def _require_finite(x: Tensor | Spikes, lengths: Tensor | None) -> None:
+    """SrnnError, which names the first place, where x (B, T, C) is not finite within its lengths (B,)."""
+    if isinstance(x, Spikes):
+        return
+    wrong = ~torch.isfinite(x)
+    if lengths is not None:
+        wrong &= (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]
+    if wrong.any():
+        sequence, step, channel = place = wrong.nonzero()[0].tolist()
+        value = float(x[tuple(place)])
+        raise SrnnError(f"The input is not finite: sequence {sequence}, step {step}, channel {channel} is {value}.")
+
+
 def call(
-    net: Any, x: Input | PackedSequence, state: tuple[Any, ...] | None, lengths: Lengths | None
+    net: Any, x: Input | PackedSequence, state: tuple[Any, ...] | None, lengths: Lengths | None, check: bool = False
 ) -> tuple[Tensor | PackedSequence, tuple[Any, ...]]:
     """Run a network on a batch, a single sequence, or packed sequences: (output, final state) in the same form.
 
@@ -74,7 +92,7 @@ def call(
     if isinstance(x, PackedSequence):
         _no_lengths(lengths, "Packed sequences have their lengths")
         padded, steps = pad_packed_sequence(x, batch_first=True)
-        result = net.run(padded, state, lengths=steps)
+        result = net.run(padded, state, lengths=steps, check=check)
         output, order = result.output, x.sorted_indices
         if order is not None:
             output, steps = output[order], steps[order.cpu()]
@@ -83,9 +101,9 @@ def call(
     if not isinstance(x, Spikes) and getattr(x, "ndim", 0) == 2:
         _no_lengths(lengths, "A single sequence has all its steps")
         whole = None if state is None else _each(state, lambda part: part[None])
-        result = net.run(as_input(net, x)[None], whole)
+        result = net.run(as_input(net, x)[None], whole, check=check)
         return result.output[0], _each(result.state, lambda part: part[0])
-    result = net.run(x, state, lengths=lengths)
+    result = net.run(x, state, lengths=lengths, check=check)
     return result.output, result.state
 
 

@@ -148,6 +148,7 @@ class SRNN(nn.Module):
         record: Sequence[str] = (),
         generator: torch.Generator | None = None,
         dropout: Dropout | None = None,
+        check: bool = False,
     ) -> Result:
         """Run the network and return everything.
 
@@ -155,9 +156,10 @@ class SRNN(nn.Module):
         ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
         ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
         ``generator`` draws a random initial state where no ``state`` is given;
-        ``dropout``: which neurons the layers above hear, in training.
+        ``dropout``: which neurons the layers above hear, in training;
+        ``check``: refuse an input that is not finite, and name the place: one pass over it.
         """
-        x, lengths = checked(self, x, state, lengths)
+        x, lengths = checked(self, x, state, lengths, check)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
@@ -196,10 +198,17 @@ class SRNN(nn.Module):
         return None if lengths is None else lengths * self.substeps
 
     def forward(
-        self, x: Input | PackedSequence, state: State | None = None, lengths: Lengths | None = None
+        self,
+        x: Input | PackedSequence,
+        state: State | None = None,
+        lengths: Lengths | None = None,
+        check: bool = False,
     ) -> tuple[Tensor | PackedSequence, State]:
-        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences."""
-        return call(self, x, state, lengths)
+        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
+
+        ``check``: refuse an input that is not finite, which names the place; else NaN spreads, as in torch.
+        """
+        return call(self, x, state, lengths, check)
 
     def freeze(self) -> FrozenNetwork:
         """A copy of the network as arrays, for all that uses it without training it; see ``FrozenNetwork.require``."""
