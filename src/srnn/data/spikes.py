@@ -64,25 +64,6 @@ class Spikes:
         words[..., : bits.shape[-1]] = bits
         return cls(torch.from_numpy(words.view(np.int64)).to(x.device), x.shape[2])
 
-    @classmethod
-    def from_csr(cls, starts: Any, channels: Any, shape: tuple[int, int, int]) -> Spikes:
-        """From compressed rows: row b * T + t spikes in channels[starts[row] : starts[row + 1]]; shape is (B, T, N).
-
-        Raises SrnnError where they do not fit the shape.
-        """
-        batch, steps, size = shape
-        starts, channels = np.asarray(starts, np.int64), np.asarray(channels, np.int64)
-        counts = np.diff(starts)
-        if len(starts) != batch * steps + 1 or starts[0] != 0 or starts[-1] != len(channels) or (counts < 0).any():
-            raise SrnnError(f"These row starts do not describe {batch} x {steps} rows of {len(channels)} spikes.")
-        if len(channels) and (channels.min() < 0 or channels.max() >= size):
-            raise SrnnError(f"Channels must lie between 0 and {size - 1}.")
-        width = (size + 63) // 64
-        words = np.zeros(batch * steps * width, np.uint64)
-        rows = np.repeat(np.arange(batch * steps), counts)
-        np.bitwise_or.at(words, rows * width + (channels >> 6), np.uint64(1) << (channels & 63).astype(np.uint64))
-        return cls(torch.from_numpy(words.view(np.int64).reshape(batch, steps, width)), size)
-
     @property
     def shape(self) -> torch.Size:
         return torch.Size((*self.words.shape[:2], self.size))

@@ -40,11 +40,6 @@ class StreamEncoder(ABC):
     heavy: bool = False
     """Whether a push may take tens of milliseconds: who has others to serve runs it in a thread."""
 
-    @property
-    def latency_steps(self) -> float:
-        """The latency in steps."""
-        return self.latency / self.hop
-
     @abstractmethod
     def push(self, block: npt.ArrayLike) -> Array:
         """(samples >= 0, channels) -> (steps >= 0, outputs). SrnnError for another shape, or values that are not finite."""

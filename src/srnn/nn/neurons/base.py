@@ -70,10 +70,6 @@ class Init:
         numbers = f"{self.a:g}" if self.distribution == "constant" else f"{self.a:g}, {self.b:g}"
         return f"{self.distribution}({numbers})"
 
-    @property
-    def is_random(self) -> bool:
-        return self.distribution != "constant" and not (self.distribution == "normal" and self.b == 0)
-
     def sample(self, *shape: int, generator: torch.Generator | None = None, **options: Any) -> Tensor:
         """Values of the given shape; ``options`` are torch's dtype and device."""
         if self.distribution == "constant":
