@@ -14,11 +14,15 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .api import Model, from_network, load
     from .data.spikes import Spikes
-    from .deploy.streaming import Stream
+    from .deploy.export.model import export
+    from .deploy.predicting import Prediction
+    from .deploy.streaming import Decoder, Stream
     from .errors import SrnnError
+    from .measure.energy import energy
     from .nn.network import SRNN, Readout
     from .nn.neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
+    from .train.recipes import load_recipe
 
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "SRNN",
     "AdLIF",
     "ArcTan",
+    "Decoder",
     "FastSigmoid",
     "Gaussian",
     "Init",
@@ -35,6 +40,7 @@ __all__ = [
     "Model",
     "MultiGaussian",
     "Neuron",
+    "Prediction",
     "ReLU",
     "Readout",
     "SLayer",
@@ -42,18 +48,25 @@ __all__ = [
     "SrnnError",
     "Stream",
     "Surrogate",
+    "energy",
+    "export",
     "from_network",
     "load",
+    "load_recipe",
 ]
 
 _HOME = {
     "api": ("Model", "from_network", "load"),
     "data.spikes": ("Spikes",),
-    "deploy.streaming": ("Stream",),
+    "deploy.export.model": ("export",),
+    "deploy.predicting": ("Prediction",),
+    "deploy.streaming": ("Decoder", "Stream"),
     "errors": ("SrnnError",),
+    "measure.energy": ("energy",),
     "nn.network": ("SRNN", "Readout"),
     "nn.neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
+    "train.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "train", "measure", "deploy", "studies", "paper", "cli")
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -21,14 +21,13 @@ from .train.trained import Trained
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from torch import Tensor
 
     from .data.signals import Form, SignalPath
-    from .data.spikes import Spikes
     from .deploy.predicting import Prediction
     from .deploy.streaming.decoder import Session
     from .nn.loss_config import LossName
     from .nn.network import SRNN
+    from .nn.network.inputs import Input, Lengths
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Model(Trained):
 
         return Decoder.of(self, **options).open()
 
-    def energy(self, x: Tensor | Spikes, lengths: Tensor | None = None, **options: Any) -> dict[str, Any]:
+    def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
         """What the network costs on an input (B, T, inputs), by four models; see ``srnn.measure.energy.energy``."""
         from .measure.energy import energy
 

@@ -13,16 +13,14 @@ from .prices import FP32, MODELS, NEUROBENCH, PAPER, Prices, parts, picojoules
 from .technology import DEFAULT, Technology, load_technology
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ...data.spikes import Spikes
     from ...nn.baselines import Network
+    from ...nn.network.inputs import Input, Lengths
 
 
 def energy(
     network: Network,
-    x: Tensor | Spikes,
-    lengths: Tensor | None = None,
+    x: Input,
+    lengths: Lengths | None = None,
     *,
     technology: str | Path = DEFAULT,
     step_ms: float | None = None,
@@ -31,7 +29,8 @@ def energy(
 
     Args:
         network: an ``SRNN`` or a ``ClassicalRNN``.
-        x: (B, T, inputs), the input for which it is run once, without gradients, from its initial states.
+        x: (B, T, inputs), a tensor, array or ``Spikes``: the input for which it is run once, without gradients, from its
+            initial states.
         lengths: (B,) valid steps of each sequence in a padded batch.
         technology: prices of the memory model: a shipped technology's name, or a TOML file.
         step_ms: how long a step lasts; None: steps are not in time, and there is no energy per second.
@@ -41,7 +40,9 @@ def energy(
     import torch
 
     from ...data.batches import Batch
+    from ...nn.network.inputs import checked
 
+    x, lengths = checked(network, x, None, lengths)
     tally, was_training = ActivityTally(network), network.training
     network.eval()
     try:
