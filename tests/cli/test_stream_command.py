@@ -20,6 +20,7 @@ from srnn.data.encoders import Statistics
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
+from srnn.errors import SrnnError
 from srnn.measure.analysis.policy import ExitPolicy
 from support.runs import DIGITS, ECG, RECORDS, SPOKEN, make_run
 from support.sounds import write_wav
