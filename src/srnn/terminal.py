@@ -39,7 +39,7 @@ def printable_output() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         # None stays, of a stream that is closed: nothing is printed to it.
-        sys.stdout, sys.stderr = (stream and _Printable(stream) for stream in kept)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = (stream and _Printable(stream) for stream in kept)
         yield
     finally:
         sys.stdout, sys.stderr = kept

@@ -109,7 +109,7 @@ class Spikes:
     def dense(self, dtype: torch.dtype | None = None) -> Tensor:
         """Zeros and ones (B, T, N); through them gradients reach whatever made the spikes."""
         if self.carrier is not None and dtype in (None, self.carrier.dtype):
-            return _Unpack.apply(self.carrier, self)  # type: ignore[return-value]
+            return _Unpack.apply(self.carrier, self)
         return self._unpacked(dtype or torch.get_default_dtype())
 
     def _unpacked(self, dtype: torch.dtype) -> Tensor:

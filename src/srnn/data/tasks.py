@@ -264,7 +264,7 @@ class DescribedTask(Task):
     def of(cls, task: Task, options: Mapping[str, Any], path: SignalPath | None = None) -> Self:
         """What is to be known of a task. ``path``: its signal path, with the statistics of its training data."""
         values = {name: getattr(task, name) for name in _PLAIN}
-        return cls(**values, path=path or task.signal(), options=options)  # type: ignore[arg-type]
+        return cls(**values, path=path or task.signal(), options=options)
 
     @classmethod
     def restored(cls, plain: Any, source: str) -> Self:

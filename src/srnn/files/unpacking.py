@@ -104,10 +104,10 @@ class Pipe:
     def parts(self, count: int) -> Iterator[Part]:
         """The next ``count`` bytes, in parts. EOFError if there are fewer."""
         while count:
-            if not self._rest and not (rest := next(self._parts, b"")):
+            if not self._rest:
+                self._rest = memoryview(next(self._parts, b""))
+            if not self._rest:
                 raise EOFError("it is cut off")
-            elif not self._rest:
-                self._rest = memoryview(rest)
             part, self._rest = self._rest[:count], self._rest[count:]
             count -= len(part)
             yield part

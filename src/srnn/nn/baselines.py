@@ -244,7 +244,7 @@ class ClassicalRNN(nn.Module):
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[CellState, ...]:
         """The state before the first step: zeros. ``generator`` has nothing to draw."""
-        return tuple(layer.initial_state(batch) for layer in [*self.layers, self.readout])  # type: ignore[operator]
+        return tuple(layer.initial_state(batch) for layer in [*self.layers, self.readout])
 
     def run(
         self,

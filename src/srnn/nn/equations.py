@@ -72,7 +72,7 @@ class Node(NDArrayOperatorsMixin):
     def __hash__(self) -> int:
         return id(self)
 
-    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+    def __eq__(self, other: object) -> bool:
         return self is other
 
 

@@ -83,7 +83,7 @@ class Sheet:
                 found = row.subplots(1, len(each), width_ratios=[letters.count(one) for one in each], squeeze=False)
                 self.axes |= dict(zip(each, found[0], strict=True))
         else:
-            self.axes |= self.figure.subplot_mosaic(  # type: ignore[arg-type]
+            self.axes |= self.figure.subplot_mosaic(
                 [list(row) for row in layout], empty_sentinel=" ", height_ratios=heights, width_ratios=widths
             )
         self.panels: list[Panel] = []

@@ -134,7 +134,7 @@ def train(
         while not state.finished(recipe):
             clock, seconds_before, first_step = time.perf_counter(), state.seconds, state.step
             order = epoch_order(seed, state.epoch, len(train_set))
-            diverged, lr, norm = "", 0.0, 0.0
+            diverged, lr, norm, samples_per_s = "", 0.0, 0.0, 0.0
             if state.step == 0:
                 compression.begin_epoch(state.epoch)
 
@@ -191,17 +191,18 @@ def train(
                 if state.step % every == 0 and state.step < steps_per_epoch:
                     _save(run, trained, optimizer, state, compression)
 
+            validation = None
             if not diverged:
-                train_loss, train_accuracy, rates = state.means()
                 reporter.phase("validating")
                 validation = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
-            if diverged:
+            if diverged or validation is None:
                 state = _restore(run, network, optimizer, state, compression, recipe, diverged, reporter)
                 continue
 
             state.seconds = seconds_before + time.perf_counter() - clock
+            train_loss, train_accuracy, rates = state.means()
             score = selection_score(validation, config.early_stopping.metric)
             # An epoch that has pruned is the best so far: earlier networks still have what is gone.
             best = state.best is None or score > state.best or compression.prunes(state.epoch)

@@ -121,7 +121,7 @@ def load_scaled(
         options["items"] = [(item.name, item.label, item.group, item.split) for item in items]
     statistics = cached(folder / ".cache", "scale", options, files, fit, Statistics.read)
     path = ScaledPath(int(about.channels or 0), rate).calibrated(statistics=statistics)
-    x = path.scaled(found.x)  # type: ignore[arg-type]
+    x = path.scaled(found.x)
     if found.lengths is not None:
         for row, length in zip(x, found.lengths, strict=True):
             row[length:] = 0

@@ -55,7 +55,7 @@ class ScaledArray(Inputs):
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return self.values.shape  # type: ignore[return-value]
+        return self.values.shape
 
     def __getitem__(self, index: Any) -> ScaledArray:
         return ScaledArray(self.values[index], self.statistics)

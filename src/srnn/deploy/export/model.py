@@ -79,7 +79,7 @@ def export_c(
                 f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value."
             )
         if state_bits not in (None, device.state_as.width):
-            state_as = trained.state_format(state_bits)  # type: ignore[arg-type]
+            state_as = trained.state_format(state_bits)
             if state_as is None:
                 raise SrnnError(
                     f"{trained.name} does not say how large its states become, which {state_bits} bits must know."

@@ -88,7 +88,7 @@ def _adlif(p: Values) -> _Neuron:
     coupled = (p["coupling"] * np.maximum(p["a"], 0.0)).any() or (p["coupling"] * np.maximum(p["b"], 0.0)).any()
     lost = ("adaptation current", "lost", "NIR has no second state that opposes the input")
     findings = (lost,) if coupled else ()
-    return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), findings)  # type: ignore[arg-type]
+    return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), findings)
 
 
 _NEURONS: Mapping[str, Callable[[Values], _Neuron]] = {
@@ -209,7 +209,7 @@ def neuron_node(
             "lost",
             "NIR's LIF hands on spikes; written as an integrator without reset",
         )
-        spec = _Neuron(spec.own, spec.r, None, None, (lost,))  # type: ignore[arg-type]
+        spec = _Neuron(spec.own, spec.r, None, None, (lost,))
     tau = to_seconds(values["tau_mem"], spec.own, dt, discretisation)
     if not (np.isfinite(tau) & (tau > 0)).all():
         raise SrnnError(

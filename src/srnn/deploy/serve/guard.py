@@ -73,7 +73,7 @@ class Patient(asyncio.Protocol):
 def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
     """HTTP in which the head of every request, and its body, must arrive within ``start_seconds``."""
 
-    class GuardedHTTP(Patient, H11Protocol):  # type: ignore[misc]
+    class GuardedHTTP(Patient, H11Protocol):
         _phase = ""  # "head" or "body": what the client is waited for with; "answer": it waits
         _timer: asyncio.TimerHandle | None = None
         _turn: asyncio.Handle | None = None
@@ -186,7 +186,7 @@ def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
 def guarded_websocket(limits: Limits, places: Places) -> type[WebSocketsSansIOProtocol]:
     """WebSockets that are aborted when they are not read, or when more than ``output_bytes`` are buffered for a client."""
 
-    class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):  # type: ignore[misc]
+    class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         _timer: asyncio.TimerHandle | None = None
         _turn: asyncio.Handle | None = None
         _found = False  # frames, in the last slice

@@ -78,7 +78,7 @@ def make_server(
             aside.start()
             make = functools.partial(
                 config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )  # type: ignore[arg-type]
+            )
             self.servers = [Acceptor(one, make, places) for one in listening]  # type: ignore[misc]
             self.started = True
 

@@ -38,13 +38,13 @@ class Fixed:
     def _constant(self, value: int, bits: int) -> Self:
         raise NotImplementedError
 
-    def _sum(self, other: Self, bits: int) -> Self:
+    def _sum(self, other: Any, bits: int) -> Self:
         raise NotImplementedError
 
-    def _difference(self, other: Self, bits: int) -> Self:
+    def _difference(self, other: Any, bits: int) -> Self:
         raise NotImplementedError
 
-    def _product(self, other: Self, shift: int, bits: int) -> Self:
+    def _product(self, other: Any, shift: int, bits: int) -> Self:
         """self * other / 2**shift, rounded."""
         raise NotImplementedError
 

@@ -115,7 +115,7 @@ class IntegerRun(DeviceRun):
 class IntegerNetwork(FrozenNetwork):
     """A network in integers; ``layers`` are IntegerLayers."""
 
-    layers: tuple[IntegerLayer, ...]  # type: ignore[assignment]
+    layers: tuple[IntegerLayer, ...]
     inputs_as: InputFormat
 
     @property

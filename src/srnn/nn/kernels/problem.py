@@ -68,7 +68,7 @@ class LayerProblem:
             bias=None,
             weight_rec=one[None],
             coefficients=tuple(one for _ in neuron.coefficients),
-            state=tuple(torch.zeros(1, 1, dtype=dtype, device=device) for _ in neuron.State._fields),  # type: ignore[attr-defined]
+            state=tuple(torch.zeros(1, 1, dtype=dtype, device=device) for _ in neuron.State._fields),
         )
 
 

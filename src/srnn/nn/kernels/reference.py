@@ -37,7 +37,7 @@ class _Spike(torch.autograd.Function):
 
 def spike(v: Tensor, surrogate: Surrogate) -> Tensor:
     """Spikes (0/1 floats of v's shape and dtype) with a surrogate gradient."""
-    return _Spike.apply(v, surrogate)  # type: ignore[return-value]
+    return _Spike.apply(v, surrogate)
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:

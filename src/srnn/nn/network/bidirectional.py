@@ -70,4 +70,4 @@ class BidirectionalLayer(nn.Module):
             output = torch.cat([ahead.output, back_output], -1)
         traces = {f"forward.{name}": trace for name, trace in ahead.traces.items()}
         traces |= {f"backward.{name}": reverse_time(trace, lengths) for name, trace in back.traces.items()}
-        return LayerResult(output, (ahead.state, back.state), traces)  # type: ignore[arg-type]
+        return LayerResult(output, (ahead.state, back.state), traces)

@@ -101,7 +101,7 @@ class SRNN(nn.Module):
         super().__init__()
         sizes = [hidden] if isinstance(hidden, int) else list(hidden)
         one_for_all = isinstance(neuron, (str, Mapping, Neuron))
-        neurons = [as_neuron(item) for item in ([neuron] * len(sizes) if one_for_all else neuron)]  # type: ignore[arg-type]
+        neurons = [as_neuron(item) for item in ([neuron] * len(sizes) if one_for_all else neuron)]
         recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
         for what, values in (("neuron", neurons), ("recurrent", recurrents)):
             if len(values) != len(sizes):
@@ -137,7 +137,7 @@ class SRNN(nn.Module):
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> State:
         """The state before the first step, for ``batch`` sequences; random where the neurons' ``initial`` says so."""
-        return tuple(layer.initial_state(batch, generator) for layer in [*self.layers, self.readout])  # type: ignore[operator]
+        return tuple(layer.initial_state(batch, generator) for layer in [*self.layers, self.readout])
 
     def run(
         self,

@@ -54,11 +54,11 @@ class _Storage(NamedTuple):
 
     key: str
     dtype: str
-    count: int
+    size: int
 
     @property
     def bytes(self) -> int:
-        return self.count * np.dtype(self.dtype).itemsize
+        return self.size * np.dtype(self.dtype).itemsize
 
 
 def _is_known(name: Name) -> bool:
@@ -127,7 +127,7 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         raise ValueError("it does not hold the numbers that it refers to")
     numbers = {}
     for key in keys:
-        if int.from_bytes(file.read(8), "little", signed=True) != storages[key].count:
+        if int.from_bytes(file.read(8), "little", signed=True) != storages[key].size:
             raise ValueError("its numbers are not as many as it says")
         numbers[key] = _numbers(file.read(storages[key].bytes), storages[key])
     return found, numbers
@@ -189,7 +189,7 @@ def _array(value: Made, numbers: Mapping[str, np.ndarray]) -> np.ndarray:
     if 0 in shape:
         return np.zeros(shape, flat.dtype)
     reach = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if reach >= storage.count or math.prod(shape) > storage.count:
+    if reach >= storage.size or math.prod(shape) > storage.size:
         raise ValueError("it has a tensor that reaches beyond its numbers")
     steps = [stride * flat.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False)

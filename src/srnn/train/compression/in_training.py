@@ -45,7 +45,7 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
     source: Any = trained.network
     if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
-        dropped: list[int] = [a.size - b.size for a, b in pairs]  # type: ignore[operator, assignment]
+        dropped: list[int] = [a.size - b.size for a, b in pairs]
         if any(dropped) and min(dropped) >= 0:
             removed = least_used(source.to(device), train_set, dropped, trained.seed)
             remove_neurons(source.cpu(), cast(SRNN, network), removed)

@@ -327,7 +327,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         padded=padded,
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, *p.coefficients, *p.state)
-    emitted, *state = _Run.apply(layer, *tensors)  # type: ignore[misc]
+    emitted, *state = _Run.apply(layer, *tensors)
     if spiking and p.output == "emission":
         words = torch.from_numpy(layer.words.view(np.int64)).view(batch, steps, words_per_row)
         emitted = Spikes(words, sizes.size, emitted)

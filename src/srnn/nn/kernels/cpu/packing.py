@@ -111,7 +111,7 @@ class PackedNetwork:
             variables, emitted = (part[which] for part in self._parts(number))
             rows = variables.transpose(2, 0, 1, 3).reshape(variables.shape[2], len(variables), -1)
             tensors = (torch.from_numpy(row[:, :size].copy()) for row in (*rows, emitted))
-            state.append(model.State._make(tensors))  # type: ignore[attr-defined]
+            state.append(model.State._make(tensors))
         return tuple(state)
 
     def set_state(self, state: Sequence[Sequence[Tensor]], which: Any) -> None:
