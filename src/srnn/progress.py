@@ -169,6 +169,7 @@ class BarReporter(Reporter):
 
         self._phase = text
         if self._live is None:
+            self._clock = time.monotonic()
             self._console = open_console(stderr=True)
             self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self.picture, transient=True)
             self._live.start(refresh=True)
@@ -183,10 +184,10 @@ class BarReporter(Reporter):
             self._print(line)
 
     def start(self, epochs: int, steps_per_epoch: int, done_steps: int) -> None:
-        self._epochs, self._total = epochs, epochs * steps_per_epoch
+        self._epochs, self._numbers = epochs, {"epoch": done_steps // steps_per_epoch + 1}
         self._begun = self._done = done_steps
-        self._numbers = {"epoch": done_steps // steps_per_epoch + 1}
         self._clock = time.monotonic()
+        self._total = epochs * steps_per_epoch  # last: with it the thread that draws takes the others for given
         self.phase(self._first or "first step")
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
@@ -204,6 +205,7 @@ class BarReporter(Reporter):
     def stop(self) -> None:
         if self._live is not None:
             self._live.stop()
+            self._live, self._total, self._numbers = None, 0, {}  # another training may follow
 
     def _print(self, text: str, **options: Any) -> None:
         if self._console is not None:
@@ -218,20 +220,13 @@ class BarReporter(Reporter):
         from rich.text import Text
 
         fraction = self._done / self._total if self._total else None
-        before, size, after = bar_line(
-            self._width - 1, fraction, self._parts()
-        )  # in the last column some terminals wrap
+        width = self._width - 1  # in the last column some terminals wrap
+        before, size, after = bar_line(width, fraction, self._parts())
         utf = self._console is not None and self._console.encoding.startswith("utf")
         full, empty = ("━", "━") if utf else ("#", "-")
         done = round(size * (fraction or 0))
-        return Text.assemble(
-            before,
-            (full * done, "bar.complete"),
-            (empty * (size - done), "bar.back"),
-            after,
-            no_wrap=True,
-            overflow="crop",
-        )
+        bar = (full * done, "bar.complete"), (empty * (size - done), "bar.back")
+        return Text.assemble(before, *bar, after, no_wrap=True, overflow="crop")
 
     def _parts(self) -> list[str]:
         """What there is to say, the most important first."""

@@ -126,6 +126,24 @@ def test_the_bar_is_there_from_the_first_moment_and_fits(width: int, monkeypatch
     assert any("compiling once, about 17 s" in line and "0%" in line for line in shown) == (width > 44)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
+def test_a_second_training_begins_with_its_own_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a network is pruned in two steps."""
+    terminal = _Terminal(80, monkeypatch)
+    reporter = BarReporter()
+    for _ in range(2):
+        reporter.phase("reading the data")
+        reporter.start(1, 10, 0)
+        reporter.step(10, NUMBERS)
+        reporter.phase("validating")
+        reporter.stop()
+        reporter.stop()
+    shown = [line for line in terminal.lines() if line.strip()]
+    assert sum("100%" in line and "validating" in line for line in shown) >= 2
+    second = max(i for i, line in enumerate(shown) if line.startswith("reading the data"))
+    assert "100%" in shown[second - 1] and "  0%" in shown[second + 1]
+
+
 def test_no_terminal_gets_plain_lines_and_json_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
