@@ -288,3 +288,9 @@ def test_rates_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="The option 'scale' has no effect on sound"):
         create_task("folder", path=str(tmp_path / "s"), scale="none")
     assert create_task("folder", path=str(tmp_path / "s"), rate=8000).signal().rate == 8000
+
+
+def test_sound_is_cut_by_predictions_as_in_training_and_sensors_are_not(gestures: Path) -> None:
+    write_wav(gestures.parent / "s" / "a" / "1.wav", np.zeros(8000, np.int16), 8000)
+    assert create_task("folder", path=str(gestures.parent / "s"), seconds=0.5).clip_seconds == 0.5
+    assert create_task("folder", path=str(gestures)).clip_seconds is None
