@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from srnn.data.datasets import Split
+from srnn.data.datasets.base import check_split
 from srnn.data.tasks import Task, register
 from srnn.train.recipes import Recipe, parse_recipe
 
@@ -34,6 +35,7 @@ class TinyTask(Task):
         return 3
 
     def load(self, split, data_dir: Path | None = None) -> Split:
+        check_split(split)
         rng = np.random.default_rng(["train", "validation", "test"].index(split))
         count = 60 if split == "train" else 30
         y = rng.integers(0, 3, count)
