@@ -216,7 +216,7 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["x.csv", "--mean", "1", "--std", "1"], "this input has none"),
         (["x.csv", "--mean", "1", "--std", "1", "--calibrate", "3"], "leave out"),
         (["x.csv", "--calibrate", "3"], "Nothing of this input is calibrated"),
-        (["x.csv", "--gain", "3"], "A gain belongs to sound that a cochlea hears"),
+        (["x.csv", "--gain", "3"], "A gain belongs to sound that a cochlea encodes"),
         (["x.csv", "--gain", "1", "--calibrate", "3"], "leave out --gain"),
         (["x.csv", "--format", "int16"], "--format is of standard input (-)"),
         (["x.csv", "--device", "3"], "--device chooses a microphone; the source is x.csv"),

@@ -76,7 +76,7 @@ def test_a_mat_file_at_its_limits_is_read_and_one_beyond_is_not(
         (FormatLimits(size, unpacked, 0, items=2), ""),
         (FormatLimits(size, 0, -(-unpacked // size), items=2), ""),
         (FormatLimits(size - 1, unpacked, 0, items=2), "too large"),
-        (FormatLimits(size, unpacked - 1, 0, items=2), "unpacked at most"),
+        (FormatLimits(size, unpacked - 1, 0, items=2), "bytes, the limit"),
         (FormatLimits(size, unpacked, 0, items=1), "more than 1 variables"),
     ):
         monkeypatch.setattr(matfile, "_LIMITS", limits)

@@ -188,8 +188,8 @@ def test_a_file_at_its_limits_is_read_and_one_beyond_is_not(folder: Path, monkey
         (FormatLimits(size, len(content), 0, items=2), ""),
         (FormatLimits(size, 0, -(-len(content) // size), items=2), ""),
         (FormatLimits(size - 1, len(content), 0, items=2), f"it has {size} bytes"),
-        (FormatLimits(size, len(content) - 1, 0, items=2), "unpacked at most"),
-        (FormatLimits(size, len(content), 0, items=1), "more than 1 packed streams"),
+        (FormatLimits(size, len(content) - 1, 0, items=2), "bytes, the limit"),
+        (FormatLimits(size, len(content), 0, items=1), "more than 1 compressed streams"),
     ):
         monkeypatch.setitem(LIMITS, "idx", limits)  # type: ignore[arg-type]
         if not why:

@@ -243,11 +243,11 @@ def test_a_tar_archive_that_lies_is_one_line(tmp_path: Path, content: bytes, why
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (zip_archive(Entry("a"), Entry("a")), "a name is in it twice"),
+        (zip_archive(Entry("a"), Entry("a")), "contains a name twice"),
         (zip_archive(Entry("a", flags=1)), "encrypted"),
-        (zip_archive(Entry("a", method=14)), "packed by method 14"),
-        (zip_archive(Entry("a", size=2**50, packed_size=2**50)), "unpacked at most"),
-        (zip_archive(Entry("a"), Entry("b", place=0)), "reaches into what follows it"),
+        (zip_archive(Entry("a", method=14)), "compressed by method 14"),
+        (zip_archive(Entry("a", size=2**50, packed_size=2**50)), "bytes, the limit"),
+        (zip_archive(Entry("a"), Entry("b", place=0)), "overlaps what follows it"),
         (zip_archive(Entry("a", bytes(2000), size=500, deflated=True)), "damaged"),
         (zip_archive(Entry("a", checksum=1)), "damaged"),
         (zip_archive(Entry("n/" * DEPTH + "n")), "which no data set's file has"),
@@ -289,8 +289,8 @@ def test_archives_at_their_limits_are_unpacked_and_one_beyond_is_not(
             assert unpack(tmp_path / name, tmp_path / "good")
         for bad, why in (
             (FormatLimits(size - 1, unpacked, 0, 5, items=2), f"it has {size} bytes"),
-            (FormatLimits(size, unpacked - 1, ratio - 1, 5, items=2), "unpacked at most"),
-            (FormatLimits(size, unpacked, 0, 5, items=1), "more than 1 (members|packed streams)"),
+            (FormatLimits(size, unpacked - 1, ratio - 1, 5, items=2), "bytes, the limit"),
+            (FormatLimits(size, unpacked, 0, 5, items=1), "more than 1 (members|compressed streams)"),
         ):
             monkeypatch.setattr(unpacking, "_LIMITS", bad)
             refused(tmp_path / name, content, why)
@@ -298,6 +298,6 @@ def test_archives_at_their_limits_are_unpacked_and_one_beyond_is_not(
 
 def test_a_bomb_ends_at_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "_LIMITS", FormatLimits(2**20, 2**21, 20, 5, items=100))
-    refused(tmp_path / "a.gz", gzip.compress(bytes(2**24)), "unpacked at most")
-    refused(tmp_path / "a.tar.gz", gzip.compress(tar_member("a", bytes(2**24)) + END), "unpacked at most")
-    refused(tmp_path / "a.zip", zip_archive(Entry("a", bytes(2**24), deflated=True)), "unpacked at most")
+    refused(tmp_path / "a.gz", gzip.compress(bytes(2**24)), "bytes, the limit")
+    refused(tmp_path / "a.tar.gz", gzip.compress(tar_member("a", bytes(2**24)) + END), "bytes, the limit")
+    refused(tmp_path / "a.zip", zip_archive(Entry("a", bytes(2**24), deflated=True)), "bytes, the limit")

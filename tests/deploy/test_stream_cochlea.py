@@ -114,7 +114,7 @@ def test_what_cannot_be_heard_is_refused(frames: CochleaFrames) -> None:
     for rate in (500, 96000, 8001, True, 8000.0):
         with pytest.raises(SrnnError, match="samples"):
             CochleaFrames(Cochlea(places=5), rate)  # type: ignore[arg-type]
-    with pytest.raises(SrnnError, match="60 places, and 700 are binned"):
+    with pytest.raises(SrnnError, match="60 places, but 700 are binned"):
         CochleaStream(frames, EventBinning(), 7)
 
 

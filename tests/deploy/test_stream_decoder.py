@@ -262,9 +262,9 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
     refused("this input has none", *DIGITS, scale=([0], [1]))
     refused("at least one step", *DIGITS, segment=-1)
     refused("for each of 2 leads", "--task.name", "ecg", "--loss.name", "nll", form="signal", scale=([0], [1]))
-    refused("A gain belongs to sound that a cochlea hears", *DIGITS, gain=1.0)
+    refused("A gain belongs to sound that a cochlea encodes", *DIGITS, gain=1.0)
     refused(
-        "A gain is a number above 0",
+        "A gain must be a number above 0",
         "--task.name",
         "spoken-digits-spikes",
         "--loss.name",

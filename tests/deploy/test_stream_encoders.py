@@ -224,7 +224,7 @@ def test_speech_as_a_data_set_keeps_it() -> None:
 def test_what_needs_the_whole_clip_is_refused(features: SpeechFeatures, message: str) -> None:
     with pytest.raises(SrnnError, match=message):
         speech_stream(features, statistics(features.channels))
-    with pytest.raises(SrnnError, match="known at its end"):
+    with pytest.raises(SrnnError, match="known only at its end"):
         LogMelStream(LogMel(), 1440)
 
 
@@ -287,11 +287,11 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
         (lambda: SmoothingStream(2, 6), "odd number"),
         (lambda: SmoothingStream(2, 3), "above the order 3"),
         (lambda: WindowStream(1, 0), "at least 1"),
-        (lambda: CalibrateStream(2, 1), "2 samples or more"),
+        (lambda: CalibrateStream(2, 1), "at least 2 samples"),
         (lambda: ScaleStream([0, 1], [1]), "for each channel"),
         (lambda: ScaleStream([0], [0]), "above 0"),
         (lambda: GainStream(0.0), "number above 0"),
-        (lambda: LoudnessStream(0, 0.3), "1 sample or more"),
+        (lambda: LoudnessStream(0, 0.3), "at least 1 sample"),
         (lambda: ScaleStream([np.nan], [1]), "finite"),
         (lambda: ScaleStream(["x"], [1]), "two lists of numbers"),
         (lambda: LevelCrossing("difference", -1, 1), "positive number"),

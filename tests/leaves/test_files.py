@@ -60,7 +60,7 @@ def test_a_file_at_its_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) ->
     path.write_bytes(b"12345")
     assert read_bytes(path, "a note", limits) == b"12345"
     path.write_bytes(b"123456")
-    with pytest.raises(SrnnError, match="too large for a note: 5 bytes"):
+    with pytest.raises(SrnnError, match="too large for a note: at most 5 bytes"):
         read_bytes(path, "a note", limits)
 
 

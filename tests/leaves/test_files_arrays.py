@@ -69,24 +69,24 @@ def test_all_versions_are_read_and_other_writers_headers(version: bytes) -> None
         (b"", "does not begin"),
         (b"\x93NUMPY", "version"),
         (with_header(header((2,)), bytes(8), b"\4\0"), "version 4.0"),
-        (with_header(header((2,)), bytes(7)), "8 bytes, and 7 are there"),
-        (with_header(header((2,)), bytes(9)), "8 bytes, and 9 are there"),
+        (with_header(header((2,)), bytes(7)), "8 bytes, but has 7"),
+        (with_header(header((2,)), bytes(9)), "8 bytes, but has 9"),
         (with_header(header((2,)))[:40], "cut off within its header"),
         (b"\x93NUMPY\2\0" + b"\xff" * 4, "4294967295 bytes"),
-        (with_header(header((2**40, 0, 3))), "empty, and has the shape"),
-        (with_header(header((2**62, 2**62))), "are there"),
-        (with_header(header((2**64, 2**64, 16)), bytes(8)), "is not one"),
+        (with_header(header((2**40, 0, 3))), "empty, but has the shape"),
+        (with_header(header((2**62, 2**62))), "but has"),
+        (with_header(header((2**64, 2**64, 16)), bytes(8)), "is invalid"),
         (with_header(header((-1,)), bytes(4)), "not one of numbers"),
-        (with_header(header((2**40,), "<U0")), "empty, and has the shape"),
-        (with_header(header((1,) * 33), bytes(4)), "is not one"),
-        (with_header(header((1,), "<U99999999"), bytes(4)), "are there"),
+        (with_header(header((2**40,), "<U0")), "empty, but has the shape"),
+        (with_header(header((1,) * 33), bytes(4)), "is invalid"),
+        (with_header(header((1,), "<U99999999"), bytes(4)), "but has"),
         (with_header(header((1,), "<U999999999"), bytes(4)), "data type"),
         (with_header(header("(1,)"), bytes(4)), "not one of numbers"),
         (with_header(header((1.0,)), bytes(4)), "not one of numbers"),
-        (with_header(header((1,)).replace("1,", ",,"), bytes(4)), "is not one"),
+        (with_header(header((1,)).replace("1,", ",,"), bytes(4)), "is invalid"),
         (with_header(header((1,), "<M8[s]"), bytes(8)), "not one of numbers"),
         (with_header(header((1,), "V4"), bytes(4)), "not one of numbers"),
-        (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "says twice"),
+        (with_header(header((1,))[:-1] + ", 'shape': (2,)}", bytes(4)), "contains shape twice"),
         (with_header("(" * 9000), "not one of numbers"),
         (with_header("-" * 9000 + "1"), "not one of numbers"),
         (npy(np.array([{}], object)), "not one of numbers"),
@@ -110,7 +110,7 @@ def test_an_empty_array_and_a_file_at_their_limits_are_read_and_one_more_is_not(
         parse_npy(with_header(header((ITEMS + 1, 0))), "f")
     content = npy(np.zeros(3))
     assert len(parse_npy(content, "f", limits=FormatLimits(bytes=len(content)))) == 3
-    with pytest.raises(SrnnError, match="are read at most"):
+    with pytest.raises(SrnnError, match="bytes; at most"):
         parse_npy(content, "f", limits=FormatLimits(bytes=len(content) - 1))
 
 
@@ -146,7 +146,7 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
             assert all((opened.mapped(name) == array).all() for name, array in arrays.items())
             assert isinstance(opened.mapped("x"), np.memmap)
         else:
-            with pytest.raises(SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(it is packed\)"):
+            with pytest.raises(SrnnError, match=r"a\.npz, array 'x', cannot be read as a file \(it is compressed\)"):
                 opened.mapped("x")
 
 
@@ -156,30 +156,30 @@ def test_npz_files_are_read_as_numpy_reads_them(tmp_path: Path, save: Any) -> No
         (b"", "not a zip"),
         (X, "not a zip"),
         (zip_archive(Entry("x.npy", X))[:-40], "not a zip"),
-        (zip_archive(Entry("x.npy", X, method=12)), "packed by method 12"),
-        (zip_archive(Entry("x.npy", X, method=99)), "packed by method 99"),
+        (zip_archive(Entry("x.npy", X, method=12)), "compressed by method 12"),
+        (zip_archive(Entry("x.npy", X, method=99)), "compressed by method 99"),
         (zip_archive(Entry("x.npy", X, flags=1)), "encrypted"),
-        (zip_archive(Entry("x.npy", X), Entry("x.npy", X)), "a name is in it twice"),
-        (zip_archive(Entry("x.npy", X), Entry("x", X)), "a name is in it twice"),
+        (zip_archive(Entry("x.npy", X), Entry("x.npy", X)), "contains a name twice"),
+        (zip_archive(Entry("x.npy", X), Entry("x", X)), "contains a name twice"),
         (zip_archive(Entry("x.npy", X, size=len(X) + 1)), "two sizes"),
-        (zip_archive(Entry("x.npy", X, size=2**40, packed_size=2**40)), "and that many are unpacked at most"),
+        (zip_archive(Entry("x.npy", X, size=2**40, packed_size=2**40)), "bytes, the limit"),
         (zip_archive(Entry("x.npy", X, size=2**31, deflated=True)), "damaged"),
         (zip_archive(Entry("x.npy", X, size=len(X) - 1, deflated=True)), "damaged"),
         (zip_archive(Entry("x.npy", X + bytes(100), size=len(X), checksum=zlib.crc32(X), deflated=True)), "damaged"),
-        (zip_archive(Entry("x.npy", X, checksum=5)), "checksum is another"),
+        (zip_archive(Entry("x.npy", X, checksum=5)), "checksum differs"),
         (zip_archive(Entry("x.npy", X, packed=b"\xff" * 20, method=8)), "invalid"),
         (zip_archive(Entry("x.npy", X, packed=b"", method=8)), "cut off"),
-        (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=0)), "reaches into what follows"),
-        (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=3)), "reaches into what follows"),
-        (zip_archive(Entry("x.npy", X, place=7)), "reaches into what follows"),
-        (zip_archive(Entry("x.npy", X, place=2**31)), "reaches into what follows"),
-        (zip_archive(Entry("x.npy", X)).replace(b"PK\3\4", b"PK\3\5"), "not where its directory says"),
-        (zip_archive(Entry("x.npy", X)).replace(b"x.npy", b"y.npy", 1), "not where its directory says"),
-        (zip_archive(Entry("x.npy", with_header(header((2**40, 0, 3))))), "is empty, and has the shape"),
+        (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=0)), "overlaps what follows"),
+        (zip_archive(Entry("a.npy", X), Entry("x.npy", X, place=3)), "overlaps what follows"),
+        (zip_archive(Entry("x.npy", X, place=7)), "overlaps what follows"),
+        (zip_archive(Entry("x.npy", X, place=2**31)), "overlaps what follows"),
+        (zip_archive(Entry("x.npy", X)).replace(b"PK\3\4", b"PK\3\5"), "not where the directory says"),
+        (zip_archive(Entry("x.npy", X)).replace(b"x.npy", b"y.npy", 1), "not where the directory says"),
+        (zip_archive(Entry("x.npy", with_header(header((2**40, 0, 3))))), "is empty, but has the shape"),
         (zip_archive(of(np.array([{}], object))), "not one of numbers"),
         (zip_archive(Entry("x.npy", b"text")), "does not begin"),
         (zip_archive(Entry("x.npy", X), comment=b"PK\5\6" * 5000), "not a zip"),
-        (zip_archive(Entry("x.npy", X), copies=3), "a name is in it twice"),
+        (zip_archive(Entry("x.npy", X), copies=3), "contains a name twice"),
     ],
 )  # fmt: skip
 def test_an_npz_that_lies_is_one_line_and_takes_no_memory(tmp_path: Path, content: bytes, why: str) -> None:
@@ -208,7 +208,7 @@ def test_an_npz_at_its_limits_is_read_and_one_beyond_is_not(tmp_path: Path, monk
         assert set(read_npz(path, "a file")) == {"x", "y"}
     for bad, why in (
         (FormatLimits(size - 1, unpacked, 0, items=2), f"it has {size} bytes"),
-        (FormatLimits(size, unpacked - 1, ratio - 1, items=2), "unpacked at most"),
+        (FormatLimits(size, unpacked - 1, ratio - 1, items=2), "bytes, the limit"),
         (FormatLimits(size, unpacked, 0, items=1), "more than 1 members"),
     ):
         monkeypatch.setitem(LIMITS, "npz", bad)  # type: ignore[arg-type]
@@ -221,7 +221,7 @@ def test_npy_files_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
     assert (read_npy(tmp_path / "a.npy", "an array") == array).all()
     (tmp_path / "a.npy").write_bytes(npy(array)[:-1])
-    for path, why in (("a.npy", "are there"), ("none.npy", "No such file"), ("", "directory")):
+    for path, why in (("a.npy", "but has"), ("none.npy", "No such file"), ("", "directory")):
         with pytest.raises(SrnnError, match=rf"cannot be read as an array \(.*{why}"):
             read_npy(tmp_path / path, "an array")
 

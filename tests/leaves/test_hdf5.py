@@ -216,7 +216,7 @@ def test_numbers_that_were_never_written_are_not_made(tmp_path: Path) -> None:
 
     path = write(tmp_path / "a.h5", fill)
     for name in ("x", "lists"):
-        with pytest.raises(SrnnError, match=r"come of its|promises more"), open_hdf5(path, "arrays") as file:
+        with pytest.raises(SrnnError, match=r"expand to more|declares more"), open_hdf5(path, "arrays") as file:
             file[name].read()
     with pytest.raises(SrnnError, match=r"a\.h5"):
         create_task("folder", path=str(path)).load("train")
@@ -227,7 +227,7 @@ def test_numbers_that_were_never_written_are_not_made(tmp_path: Path) -> None:
         file.create_dataset("labels", (2**30,), "u1", chunks=(2**10,))
 
     write(path, events)
-    with pytest.raises(SrnnError, match="promises more"):
+    with pytest.raises(SrnnError, match="declares more"):
         check_file(path)
 
 
@@ -236,7 +236,7 @@ def test_as_much_as_the_limit_comes_of_a_file_and_no_byte_more(tmp_path: Path, m
     monkeypatch.setitem(LIMITS, "hdf5", replace(LIMITS["hdf5"], unpacked=100_000, ratio=0))  # type: ignore[arg-type]
     with open_hdf5(path, "arrays") as file:
         assert len(file["x"].read()) == 100_000
-    with pytest.raises(SrnnError, match="more than 100000 bytes come of its"), open_hdf5(path, "arrays") as file:
+    with pytest.raises(SrnnError, match="expand to more than 100000 bytes"), open_hdf5(path, "arrays") as file:
         file["y"].read()
 
 
@@ -247,7 +247,7 @@ def test_groups_as_many_and_deep_as_the_limit(tmp_path: Path, monkeypatch: pytes
         assert file.tree("") == {"a": {"b": {"x": 1, "y": 1}}}
     for names in (("a/b/x", "a/b/y", "z"), ("a/b/c/x",), tuple("abcde")):
         write(path, **dict.fromkeys(names, 1))
-        with pytest.raises(SrnnError, match=r"too many|are read at most"), open_hdf5(path, "arrays") as file:
+        with pytest.raises(SrnnError, match=r"too many|at most"), open_hdf5(path, "arrays") as file:
             file.tree("")
 
     def circle(file: Any) -> None:
@@ -262,9 +262,7 @@ def test_groups_as_many_and_deep_as_the_limit(tmp_path: Path, monkeypatch: pytes
 @unix
 def test_a_file_that_hdf5_reads_for_ever_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "CPU_SECONDS", 0.3)
-    with pytest.raises(
-        SrnnError, match=r"endless\.h5 cannot be read as .*(takes HDF5's library more than 0\.3 s|crash)"
-    ):
+    with pytest.raises(SrnnError, match=r"endless\.h5 cannot be read as .*(reading it takes more than 0\.3 s|crash)"):
         read_recordings(ENDLESS, EventBinning(), 3)
     assert len(check_arrays(write(tmp_path / "good.h5", x=np.arange(3)))) == 3  # by another process
 

@@ -153,7 +153,7 @@ def test_without_locks_on_the_file_system_that_is_said_and_work_goes_on(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locking.fcntl, "flock", none)
-    with pytest.warns(RuntimeWarning, match="does not lock files"), locked(tmp_path / "run"):
+    with pytest.warns(RuntimeWarning, match="without file locks"), locked(tmp_path / "run"):
         pass
     with whole_file(tmp_path / "file") as file:
         file.write(b"content")

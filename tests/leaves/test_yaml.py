@@ -54,7 +54,7 @@ MERGED = "a: &a {x: 1}\n" + "".join(
         ("{null: 2}", "not text"),
         ("{[1]: 2}", "not text"),
         ("{{a: 1}: 2}", "not text"),
-        ("a: 1\nb: 2\na: 3", "line 3.*'a' stands there twice"),
+        ("a: 1\nb: 2\na: 3", "line 3.*'a' occurs twice"),
         ('{a: 1, "a": 2}', "twice"),
         ("{<<: {a: 1}, <<: {b: 1}}", "twice"),
         ('"\\ud800"', "surrogate"),

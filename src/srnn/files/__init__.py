@@ -1,20 +1,20 @@
-"""Files, read and written so that none can do harm: one guarded reader a format, and writing that is whole or not at all.
+"""Safe reading and writing of files: one guarded reader per format, and atomic writing.
 
-    limits.py         what a file of each format may be (the table of docs/security.md)
-    locking.py        one writer a folder
-    reading.py        bytes and JSON; ``reading``, which makes one SrnnError of whatever a parser raises
-    writing.py        files that appear under their name when they are whole
+    limits.py         the limits of each format (the table of docs/security.md)
+    locking.py        one writer per folder
+    reading.py        bytes and JSON; ``reading``, which turns any exception of a parser into one SrnnError
+    writing.py        files that appear under their name only when complete
     yaml_reading.py   YAML
     unpacking.py      zlib, gzip and tar in parts, within bounds
     zips.py           zip archives
     arrays.py         NumPy's .npy and .npz
     pickled.py        pickles as data, of which nothing is run
-    hdf5.py           HDF5, read by a process of its own: hdf5_reader.py
+    hdf5.py           HDF5, read in a separate process: hdf5_reader.py
     tensors.py        safetensors' headers
 
 The last seven are imported by their names, for most commands need none of them.
 
-Files of someone else are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
+Untrusted files are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""NumPy's .npy and .npz, read by ourselves: what a header promises is compared with the bytes that are there.
+"""NumPy's .npy and .npz, with readers of our own: a header is checked against the bytes of the file.
 
-numpy's own reader believes the header: one of 128 bytes makes it allocate terabytes, evaluate nested literals, or hand out an
+numpy's own reader trusts the header: 128 bytes can make it allocate terabytes, evaluate nested literals, or return an
 array without entries that has 2**40 rows to loop over. Numbers and text are read; Python objects (a pickle, which runs) and
 records are not.
 """
@@ -39,7 +39,7 @@ _TYPE = re.compile(r"[<>|=]?(?:b1|\?|[iu][1248]|f(?:2|4|8|12|16)|c(?:8|16|24|32)
 
 
 class NpyHeader(NamedTuple):
-    """What stands before the numbers."""
+    """The header of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -61,7 +61,7 @@ def parse_npy(
 
     Args:
         content: the whole file.
-        source: the file, or what else the bytes came from, as a message names it.
+        source: the file, or other origin of the bytes, as a message names it.
         what: what it should be, with its article.
         limits: of ``bytes`` and ``items``, as LIMITS["npy"].
 
@@ -71,7 +71,7 @@ def parse_npy(
     """
     with reading(source, what):
         if len(content) > limits.bytes:
-            raise ValueError(f"it has {len(content)} bytes, and {limits.bytes} are read at most")
+            raise ValueError(f"it has {len(content)} bytes; at most {limits.bytes} are read")
         header = _header(content, len(content), limits)
         if not header.nbytes:
             return np.zeros(header.shape, header.dtype)
@@ -80,12 +80,12 @@ def parse_npy(
 
 
 def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
-    """The array of a .npy file, as ``parse_npy``, but of its own. SrnnError also where the file cannot be read."""
+    """The array of a .npy file, as ``parse_npy``, but writable. SrnnError also where the file cannot be read."""
     limits = LIMITS["npy"]
     with reading(path, what), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > limits.bytes:
-            raise ValueError(f"it has {size} bytes, and {limits.bytes} are read at most")
+            raise ValueError(f"it has {size} bytes; at most {limits.bytes} are read")
         return _array(file_parts(file), size)
 
 
@@ -102,12 +102,12 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
             return _array(self._zip.parts(member), self._zip.members[member].file_size)
 
     def mapped(self, name: str) -> npt.NDArray[Any]:
-        """The same as a read-only memory map, its checksum compared. SrnnError also for one that is packed."""
+        """An array as a read-only memory map, its checksum verified. SrnnError also for a compressed one."""
         member = self._members[name]
         with reading(f"{self._path}, array '{name[:80]}',", self._what):
             entry, start = self._zip.members[member], self._zip.place(member)
             if entry.compress_size != entry.file_size:
-                raise ValueError("it is packed")
+                raise ValueError("it is compressed")
             beginning = b""
             for part in self._zip.parts(member):
                 beginning = beginning or part
@@ -129,11 +129,11 @@ class Npz(Mapping[str, npt.NDArray[Any]]):
 
 @contextlib.contextmanager
 def open_npz(path: Path, what: str) -> Iterator[Npz]:
-    """Open an .npz, packed or not. SrnnError, which names the file, for what is none or beyond LIMITS["npz"]."""
+    """Open an .npz, compressed or not. SrnnError, which names the file, for other files and those beyond LIMITS["npz"]."""
     with open_zip(path, what, LIMITS["npz"]) as opened:
         npz = Npz(opened, path, what)
         if len(npz) < len(opened.members):
-            raise SrnnError(f"{path} cannot be read as {what} (a name is in it twice).")
+            raise SrnnError(f"{path} cannot be read as {what} (it contains a name twice).")
         yield npz
 
 
@@ -149,7 +149,7 @@ def _characters(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
         flat.dtype.kind == "U"
         and flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder)).max() > sys.maxunicode
     ):
-        raise ValueError("it holds text that is not made of characters")
+        raise ValueError("it contains text that is not made of characters")
     return flat
 
 
@@ -163,7 +163,7 @@ def _array(parts: Iterable[bytes], size: int) -> npt.NDArray[Any]:
     for part in chain([beginning[header.start :]], pipe.parts(size - len(beginning))):
         content[at : at + len(part)] = np.frombuffer(part, np.uint8)
         at += len(part)
-    if not pipe.at_end():  # where the parts' checksum is compared
+    if not pipe.at_end():  # where the parts' checksum is verified
         raise ValueError("it is longer than it was")
     if not header.nbytes:
         return np.zeros(header.shape, header.dtype)
@@ -179,7 +179,7 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
     start = 10 if content[6] == 1 else 12
     length = int.from_bytes(content[8:start], "little")
     if length > _HEADER_AT_MOST:
-        raise ValueError(f"its header has {length} bytes, and {_HEADER_AT_MOST} are read at most")
+        raise ValueError(f"its header has {length} bytes; at most {_HEADER_AT_MOST} are read")
     text = content[start : start + length].decode("latin1").strip()
     if len(content) < start + length:
         raise ValueError("it is cut off within its header")
@@ -189,7 +189,7 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
         for name in ("descr", "fortran", "shape"):
             if found[name] is not None:
                 if name in fields:
-                    raise ValueError(f"its header says twice what its {name} is")
+                    raise ValueError(f"its header contains {name} twice")
                 fields[name] = found[name]
         rest = rest[found.end() :]
     if text[:1] != "{" or rest.strip() != "}" or len(fields) < 3 or not _TYPE.fullmatch(fields["descr"]):
@@ -198,13 +198,13 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
     if dimensions and not dimensions[-1]:
         dimensions.pop()
     if len(dimensions) > _DIMENSIONS or not all(part.isdecimal() and len(part) < 20 for part in dimensions):
-        raise ValueError(f"its shape ({fields['shape'][:80]}) is not one")
+        raise ValueError(f"its shape ({fields['shape'][:80]}) is invalid")
     shape = tuple(map(int, dimensions))
     header = NpyHeader(shape, np.dtype(fields["descr"]), fields["fortran"] == "True", start + length)
     if not header.nbytes and math.prod(max(1, size) for size in shape) > (limits.items or 0):
-        raise ValueError(f"it is empty, and has the shape {shape}")
+        raise ValueError(f"it is empty, but has the shape {shape}")
     if header.start + header.nbytes != size:
         raise ValueError(
-            f"its header promises an array {shape} of {header.dtype}, {header.nbytes} bytes, and {size - header.start} are there"
+            f"its header declares an array {shape} of {header.dtype}, {header.nbytes} bytes, but has {size - header.start}"
         )
     return header

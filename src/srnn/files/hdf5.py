@@ -1,11 +1,11 @@
-"""HDF5 files of others, read by another process (``hdf5_reader.py``), which a damaged one may crash, block or fill.
+"""Untrusted HDF5 files, read by a separate process (``hdf5_reader.py``), which a damaged file may crash, block or fill.
 
     with open_hdf5(path, "recordings") as file:
         labels = file["labels"].read()
         for times in file["spikes/times"].lists(): ...
 
-A file is read only: what points to other files or out of its groups is refused, and so is more than LIMITS["hdf5"] allows. The
-process ends by itself when nothing has been asked for some seconds; until then the next file is read by the same.
+Files are read-only: links to other files or out of their groups are refused, and so is more than LIMITS["hdf5"] allows. The
+process ends by itself after some idle seconds; until then it is reused for the next file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SCRIPT = Path(__file__).with_name("hdf5_reader.py")
 
 
 class _Process:
-    """The process that reads."""
+    """The process that reads files."""
 
     def __init__(self) -> None:
         quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -49,10 +49,10 @@ class _Process:
             env={**os.environ, **quiet, "HDF5_PLUGIN_PRELOAD": "::"},  # no filters from elsewhere
         )  # fmt: skip
         self.in_step = True
-        """Whether it has answered all that it was asked."""
+        """Whether it has answered all requests."""
 
     def ask(self, do: str, room: Callable[[int], memoryview] | None = None, **request: Any) -> dict[str, Any]:
-        """The answer. ``room`` is where so many bytes that come with it go; what it raises is handed on.
+        """The answer. ``room`` receives the bytes that come with it; its exceptions are passed on.
 
         ValueError: the process says why the file cannot be read. ConnectionError: it has ended instead of answering.
         """
@@ -83,11 +83,11 @@ class _Process:
                 pipe.close()  # type: ignore[union-attr]
 
     def why(self) -> str:
-        """Why it has ended by itself."""
+        """Why it has ended unexpectedly."""
         code = self._process.wait()
         if code == -getattr(signal, "SIGPROF", 0):
-            return f"it takes HDF5's library more than {CPU_SECONDS:g} s"
-        return f"HDF5's library crashes on it: {signal.Signals(-code).name if code < 0 else code}"
+            return f"reading it takes more than {CPU_SECONDS:g} s"
+        return f"the HDF5 library crashes on it: {signal.Signals(-code).name if code < 0 else code}"
 
     def forget(self) -> None:
         """In a fork of this process: leave it to the parent."""
@@ -115,8 +115,8 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def open_hdf5(path: Path, what: str) -> Iterator[Hdf5]:
-    """Open a file to read. SrnnError: it is missing, too large, no HDF5, or damaged; and, while it is open, whatever else
-    is raised. ``what`` it should be, with its article, stands in the message."""
+    """Open a file to read. SrnnError: it is missing, too large, not HDF5, or damaged; and, while it is open, any other exception
+    that is raised. ``what`` it should be, with its article, is part of the message."""
     with reading(path, what):
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
@@ -166,15 +166,15 @@ class Hdf5(Mapping[str, "Dataset"]):
         if about["kind"] == "missing":
             raise KeyError(f"there is no '{name}' in it")
         if about["kind"] == "group":
-            raise SrnnError(f"{self.path}: {name} is a group, it should be an array (a dataset of HDF5).")
+            raise SrnnError(f"{self.path}: {name} is a group, it should be an array (an HDF5 dataset).")
         return Dataset(self, name, **about)
 
     def __contains__(self, name: object) -> bool:
         return self.process.ask("about", name=str(name))["kind"] != "missing"
 
     def names(self, group: str = "") -> list[str]:
-        """What a group holds; without a name, the file."""
-        return self.process.ask("names", name=group, most=LIMITS["hdf5"].items)["names"]
+        """The names in a group; without a name, in the file."""
+        return self.process.ask("names", name=group, maximum=LIMITS["hdf5"].items)["names"]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -183,7 +183,7 @@ class Hdf5(Mapping[str, "Dataset"]):
         return len(self.names())
 
     def tree(self, group: str) -> dict[str, Any]:
-        """All that a group holds, groups within it as mappings; numbers and texts by themselves as NumPy's and Python's."""
+        """The content of a group, groups within it as mappings; numbers and texts by themselves as NumPy's and Python's."""
         return self._tree(group, LIMITS["hdf5"].depth or 0, [LIMITS["hdf5"].items or 0])
 
     def _tree(self, group: str, depth: int, left: list[int]) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Hdf5(Mapping[str, "Dataset"]):
         names = self.names(group)
         left[0] -= len(names)
         if not depth or left[0] < 0:
-            raise ValueError("it holds too many groups and arrays, or too deep within each other")
+            raise ValueError("it contains too many groups and arrays, or they are nested too deeply")
         for key in names:
             name = f"{group}/{key}"
             about = self.process.ask("about", name=name)
@@ -211,7 +211,7 @@ class Dataset:
         self.dtype, self.shape = np.dtype(dtype if kind != "texts" else object), tuple(shape)
         """Of a list's numbers; object for texts."""
         if kind != "numbers" and math.prod(shape) > file.size:
-            raise ValueError(f"'{name}' promises more lists or texts than the file has bytes")
+            raise ValueError(f"'{name}' declares more lists or texts than the file has bytes")
 
     @property
     def ndim(self) -> int:
@@ -227,7 +227,7 @@ class Dataset:
         """All of it, or the rows of these ascending numbers; texts as bytes in an array of objects."""
         if self._kind != "numbers":
             if self.is_lists or rows is not None:
-                raise ValueError(f"'{self.name}' holds lists or texts, not numbers")
+                raise ValueError(f"'{self.name}' contains lists or texts, not numbers")
             cells = np.empty(math.prod(self.shape), object)
             cells[:] = [cell.tobytes() for cell in self._cells(None)]
             return cells.reshape(self.shape)
@@ -240,14 +240,14 @@ class Dataset:
         def room(count: int) -> memoryview:
             nonlocal free
             if count > len(free):
-                raise ValueError(f"'{self.name}' has more numbers than it says")
+                raise ValueError(f"'{self.name}' has more numbers than its shape")
             part, free = free[:count], free[count:]
             return part
 
         if size:
             self._file.process.ask("read", room, name=self.name, rows=None if rows is None else _ranges(rows))
             if len(free):
-                raise ValueError(f"'{self.name}' has fewer numbers than it says")
+                raise ValueError(f"'{self.name}' has fewer numbers than its shape")
         return found.view(self.dtype).reshape(shape) if size else np.zeros(shape, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The process in which HDF5's library meets files of others. Run as a script by ``hdf5.py``; it imports nothing of srnn.
+"""The process in which the HDF5 library reads untrusted files. Run as a script by ``hdf5.py``; it imports nothing of srnn.
 
 The library is a large one in C, which a damaged file can make crash, loop or take all memory. So the kernel limits this process:
 memory, CPU time a request, no files opened or written besides the one. What it is asked comes as a line of JSON on standard
@@ -27,7 +27,7 @@ except ImportError:  # no limits on Windows
     resource: Any = None
 
 IDLE = 20
-"""Seconds after which nobody asks any more."""
+"""Idle seconds after which the process ends."""
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Those within HDF5, and the one within h5py."""
 _HARD = h5py.h5l.TYPE_HARD  # type: ignore[attr-defined]
@@ -60,17 +60,17 @@ class Reader:
         self._file = None
         return {}
 
-    def names(self, name: str, most: int) -> dict[str, Any]:
-        """What a group holds."""
+    def names(self, name: str, maximum: int) -> dict[str, Any]:
+        """The entries of a group."""
         group = self._find(name)
         if not isinstance(group, h5py.Group):
             raise ValueError(f"'{name}' is not a group")
-        if len(group) > most:
-            raise ValueError(f"'{name}' holds {len(group)} entries, and {most} are read at most")
+        if len(group) > maximum:
+            raise ValueError(f"'{name}' contains {len(group)} entries; at most {maximum} are read")
         return {"names": list(group)}
 
     def about(self, name: str) -> dict[str, Any]:
-        """Whether there is such a thing; if it is a data set: its shape, the type of its numbers, and its kind."""
+        """Whether the name exists; for a data set: its shape, the type of its numbers, and its kind."""
         found = self._find(name)
         if found is None or isinstance(found, h5py.Group):
             return {"kind": "missing" if found is None else "group"}
@@ -92,14 +92,14 @@ class Reader:
             length = found.chunks[0] if found.chunks else 1
             step = (
                 max(_BLOCK * found.shape[0] // found.nbytes // length, 1) * length
-            )  # whole chunks: each is unpacked whole
+            )  # whole chunks: each is decompressed as a whole
             for start, pieces in _blocks(rows or [[0, found.shape[0]]], step):
                 block = found[start : pieces[-1][1]]
                 for first, last in pieces:
                     yield np.asarray(block[first - start : last - start], dtype)
 
     def _find(self, name: str) -> Any:
-        """A group or data set by its name; None where there is none. ValueError for what is not simply in the file."""
+        """A group or data set by its name; None where there is none. ValueError for links."""
         found = self._file
         for part in name.split("/"):
             if not part:
@@ -124,7 +124,9 @@ def _check(name: str, found: Any) -> None:
     for index in range(settings.get_nfilters()):
         number = settings.get_filter(index)[0]
         if number not in _FILTERS:
-            raise ValueError(f"'{name}' is packed by the filter {number}; {', '.join(_FILTERS.values())} are read")
+            raise ValueError(
+                f"'{name}' is compressed by the filter {number}; only {', '.join(_FILTERS.values())} can be read"
+            )
 
 
 def _kind(found: Any) -> tuple[str, Any]:
@@ -134,7 +136,7 @@ def _kind(found: Any) -> tuple[str, Any]:
         return "texts", np.dtype("u1")
     kind, dtype = ("lists", np.dtype(of)) if of is not None else ("numbers", found.dtype)
     if dtype.kind not in ("iufbS" if kind == "numbers" else "iufb"):
-        raise ValueError(f"it holds elements of the type {str(dtype)[:60]}, which are not read")
+        raise ValueError(f"it contains elements of the type {str(dtype)[:60]}, which cannot be read")
     return kind, dtype
 
 
@@ -161,7 +163,7 @@ def _blocks(rows: list[list[int]], step: int) -> Iterator[tuple[int, list[tuple[
 
 
 def main() -> None:
-    """Answer until nobody asks any more."""
+    """Answer requests until there are no more."""
     asked, answers, reader, seconds = sys.stdin.buffer, sys.stdout.buffer, Reader(), 1.0
     for encoding in ("ascii", "latin1", "utf-8"):  # later no file can be opened, not even for Python's own modules
         codecs.lookup(encoding)

@@ -1,4 +1,4 @@
-"""What a file of each format may be. One table, which docs/security.md shows and a test compares."""
+"""The limits of each file format. One table, which docs/security.md shows and a test compares."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
 
 @dataclass(frozen=True)
 class FormatLimits:
-    """Limits of one format; None where the format has no such quantity. A file at a limit is read, one beyond is refused."""
+    """Limits of one format; None where the format has no such quantity. A file at a limit is read, one beyond it is refused."""
 
     bytes: int
     """Of the file."""
     unpacked: int | None = None
-    """Bytes that come of it whatever its size; above, ``ratio`` counts."""
+    """Decompressed bytes that are allowed for any size; above, ``ratio`` applies."""
     ratio: int | None = None
-    """Bytes unpacked for a byte packed, once more than ``unpacked`` come of it."""
+    """Decompressed bytes per compressed byte that are allowed, beyond ``unpacked``."""
     depth: int | None = None
-    """Of lists and mappings within each other."""
+    """Nesting depth of lists and mappings."""
     items: int | None = None
     """Values, keys, rows, members or channels: docs/security.md says which."""
 
 
 CLASSES = 10_000
-"""Classes of a task at most. A label is a number in a file, and lists and tables are made as long as the largest."""
+"""Maximal number of classes of a task. A label is a number in a file, and lists and tables are as long as the largest."""
 
 LIMITS: Mapping[str, FormatLimits] = {
     "yaml": FormatLimits(bytes=512 * KiB, unpacked=2 * MiB, depth=32, items=20_000),

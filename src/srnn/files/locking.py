@@ -1,8 +1,8 @@
-"""One writer a folder: a lock that whoever writes several files into a folder holds meanwhile, and that dies with its process.
+"""One writer per folder: a lock held while several files are written into a folder; it ends with its process.
 
 The lock is the operating system's (flock) on FOLDER/.lock, so that nothing has to be cleaned up after a kill -9: the file may
-stay, the lock does not. What stands in the file only tells others who holds it. Readers need none, because every file is written
-whole. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too; where a file system
+stay, the lock does not. The file's content only tells others who holds it. Readers need none, because every file is written
+atomically. Network file systems that lock between machines (NFS, SMB, Lustre with "flock") do so here too; where a file system
 refuses to lock, that is said once and work proceeds without.
 """
 
@@ -43,17 +43,17 @@ class FolderInUse(SrnnError):
 
 
 def check_folder(folder: Path) -> None:
-    """SrnnError where something else stands in the place of a folder that is to be written."""
+    """SrnnError if the path of a folder to write is something else."""
     if os.path.exists(folder) and not os.path.isdir(folder):  # false where pathlib raises: names that are too long
         raise SrnnError(f"Cannot write the folder {folder}: it is a file; name a folder with --out.")
 
 
 @contextlib.contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
-    """Within it nobody else is ``locked`` on the folder, which is made if it is not there (and is gone again if it stays empty).
+    """Lock a folder for the block; it is created if missing (and removed again if it stays empty).
 
     Args:
-        folder: any folder that is written to. A thread that holds it may lock it again.
+        folder: any folder that is written to. A thread that holds the lock may take it again.
         wait: seconds to wait for another holder.
 
     Raises FolderInUse, which names the other process, and SrnnError for a folder that cannot be made or written.
@@ -80,7 +80,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.unlink(
                     folder / NAME
-                )  # while it is locked: who waits for it sees that it is gone, and makes another one
+                )  # while it is locked: a waiting process sees that it was removed, and creates another one
             os.close(handle)
     finally:
         for place in made:
@@ -93,7 +93,7 @@ def locks(
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorates a function that holds (``locked``) the folder in its argument ``parameter`` while it runs.
 
-    when: asked at each call; False: someone else holds it for this process.
+    when: called each time; False: the lock is already held for this process.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -111,7 +111,7 @@ def locks(
 
 
 def try_lock(handle: int) -> bool | None:
-    """Lock an open file, or folder, until it is closed. False: someone else has; None: it cannot be locked where it lies."""
+    """Lock an open file, or folder, until it is closed. False: another process has; None: its file system cannot lock."""
     if fcntl is None:
         return None
     try:
@@ -168,7 +168,7 @@ def _holder(handle: int) -> str:
 
 def _warn(folder: Path) -> None:
     warnings.warn(
-        f"{folder} lies on a file system that does not lock files: make sure that one process alone writes there.",
+        f"{folder} is on a file system without file locks: make sure that only one process writes there.",
         RuntimeWarning,
         stacklevel=2,  # one place, so that it is said once
     )

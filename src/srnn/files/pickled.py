@@ -1,4 +1,4 @@
-"""Pickles as data: what a pickle names is not looked up, what it calls is not called.
+"""Pickles as data: names in a pickle are not looked up, and nothing in it is called.
 
 A pickle is a program for a machine with a stack. ``read_pickle`` is such a machine without its dangerous part: numbers, text,
 lists and mappings become themselves, and an object becomes ``Made``, a note of the class or function that was named and of what
@@ -42,18 +42,18 @@ class Made:
 
 
 def read_pickle(file: io.BytesIO, allowed: Callable[[Name], bool], persistent: Callable[[Any], Any], most: int) -> Any:
-    """The value of the pickle that begins where ``file`` stands; then it stands behind it.
+    """Read the pickle at the current position of ``file``, which is left just after it.
 
     Args:
-        allowed: whether a name may occur. It is asked as soon as the pickle names something.
-        persistent: what a persistent id stands for.
-        most: operations that a pickle may have.
+        allowed: whether a name may occur. It is called for each name in the pickle.
+        persistent: returns the object of a persistent id.
+        most: maximal number of operations.
 
-    Lists and mappings may hold themselves, as in any pickle; walk through them with that in mind.
+    Lists and mappings may contain themselves, as in any pickle; walk through them with that in mind.
 
     Raises:
         ForbiddenName: a name that is not allowed.
-        ValueError and others: no pickle, or one with operations that data do not need.
+        ValueError and others: not a pickle, or one with operations that data do not need.
     """
     import pickletools
 
@@ -87,7 +87,7 @@ class _Machine:
         stack = self.stack
         if operation in _LITERALS:
             if type(argument) is int and argument.bit_length() > _INTEGER_BITS:
-                raise ValueError(f"it holds an integer of more than {_INTEGER_BITS} bits")
+                raise ValueError(f"it contains an integer of more than {_INTEGER_BITS} bits")
             stack.append(argument)
         elif operation in _CONSTANTS:
             stack.append(_CONSTANTS[operation])
@@ -185,7 +185,7 @@ class _Machine:
     @staticmethod
     def _check(target: Any, kind: type) -> Any:
         if type(target) is not kind:
-            raise ValueError(f"it takes something for a {kind.__name__} that is none")
+            raise ValueError(f"it uses something as a {kind.__name__} that is not one")
         return target
 
     def _global(self, names: str) -> None:

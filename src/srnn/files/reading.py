@@ -1,4 +1,4 @@
-"""Bytes, text and JSON of files, and the guard in which every file is read and made sense of."""
+"""Bytes, text and JSON of files, and the guard around the parsing of every file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .limits import LIMITS, FormatLimits
 
 @contextlib.contextmanager
 def reading(source: Path | str, what: str) -> Iterator[None]:
-    """Within it, whatever a parser or the use of its result raises becomes one SrnnError that names the file.
+    """Turn any exception of a parser, or of the use of its result, into one SrnnError that names the file.
 
     Damaged bytes may lead a parser to raise anything, so all of Exception counts; the original is the cause. Keep it around the
     parsing of a file and the checking of its content, not around work that follows.
 
     Args:
-        source: the file, or what else the bytes came from, as the message names it.
+        source: the file, or other origin of the bytes, as the message names it.
         what: what the file should be, with its article: "a recipe", "a WFDB header".
     """
     try:
@@ -45,7 +45,7 @@ def read_bytes(path: Path, what: str, limits: FormatLimits) -> bytes:
     except (ValueError, MemoryError) as error:  # a name with a zero byte; a size that the machine has not got
         raise SrnnError(f"Cannot read {path} as {what} ({_reason(error)}).") from error
     if max(size, len(content)) > limits.bytes:
-        raise SrnnError(f"{path} is too large for {what}: {limits.bytes} bytes are read at most.")
+        raise SrnnError(f"{path} is too large for {what}: at most {limits.bytes} bytes are read.")
     return content
 
 
@@ -56,19 +56,19 @@ def read_text(path: Path, what: str, limits: FormatLimits) -> str:
 
 
 def parse_json(content: bytes | str, source: Path | str, what: str = "JSON") -> Any:
-    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for what is none or nested too deeply."""
-    most = LIMITS["json"].items or 0
+    """JSON -> mappings, lists, numbers, text. SrnnError, which names ``source``, for invalid JSON, or JSON nested too deeply."""
+    maximum = LIMITS["json"].items or 0
     with reading(source, what):
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        if sum(map(text.count, "[{,")) >= most:  # each value but the first follows one of these
-            raise SrnnError(f"{source} cannot be read as {what}: it holds more than {most:,} values.")
+        if sum(map(text.count, "[{,")) >= maximum:  # each value but the first follows one of these
+            raise SrnnError(f"{source} cannot be read as {what}: it contains more than {maximum:,} values.")
         value = json.loads(text)
         _check_depth(value, source, what)
         return value
 
 
 def read_json(path: Path, what: str = "JSON") -> Any:
-    """The JSON of a file. SrnnError: missing, unreadable, too large, or no JSON."""
+    """The JSON of a file. SrnnError: missing, unreadable, too large, or not JSON."""
     return parse_json(read_bytes(path, what, LIMITS["json"]), path, what)
 
 
@@ -80,10 +80,10 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
     return content
 
 
-def read_json_lines(path: Path, what: str = "JSON, a value a line", torn_tail: bool = False) -> list[Any]:
-    """The values of a file with one JSON value a line; empty lines are passed over. SrnnError, which names the line.
+def read_json_lines(path: Path, what: str = "JSON lines", torn_tail: bool = False) -> list[Any]:
+    """The values of a file with one JSON value a line; empty lines are skipped. SrnnError, which names the line.
 
-    torn_tail: leave out a last line that is not whole, as a writer leaves it who is still at work, or was killed.
+    torn_tail: skip an incomplete last line, which a writer leaves that is still at work, or was killed.
     """
     lines = read_bytes(path, what, LIMITS["json"]).split(b"\n")
     values = []
@@ -97,12 +97,12 @@ def read_json_lines(path: Path, what: str = "JSON, a value a line", torn_tail: b
 
 
 def _check_depth(value: Any, source: Path | str, what: str) -> None:
-    """SrnnError for lists and objects so deep within each other that whoever walks through them would run out of stack."""
-    most, depth, level = LIMITS["json"].depth or 0, 0, [value]
+    """SrnnError for lists and objects nested so deeply that walking through them would exhaust the stack."""
+    maximum, depth, level = LIMITS["json"].depth or 0, 0, [value]
     while level := [inner for outer in level for inner in _containers(outer)]:
         depth += 1
-        if depth >= most:
-            raise SrnnError(f"{source} cannot be read as {what}: it is nested more than {most} levels deep.")
+        if depth >= maximum:
+            raise SrnnError(f"{source} cannot be read as {what}: it is nested more than {maximum} levels deep.")
 
 
 def _containers(value: Any) -> Iterable[Any]:

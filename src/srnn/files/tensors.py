@@ -1,4 +1,4 @@
-"""The header of a safetensors file, checked before its own library makes anything of it."""
+"""The header of a safetensors file, checked before the safetensors library reads it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
         )
     header = parse_json(content[8:end], source, what)
     if isinstance(header, dict) and len(header) - 1 > (limits.items or 0):
-        raise SrnnError(f"{source} cannot be read as {what}: it holds more than {limits.items} tensors.")
+        raise SrnnError(f"{source} cannot be read as {what}: it contains more than {limits.items} tensors.")
     with reading(source, what):
         return {str(name): str(text) for name, text in header["__metadata__"].items()}

@@ -1,7 +1,7 @@
-"""Packed bytes, unpacked in parts and within bounds: zlib, gzip, tar. A bomb ends when it has used up what its size allows.
+"""Decompression in parts and within bounds: zlib, gzip, tar. A decompression bomb ends when it exceeds its allowance.
 
 Everything here yields parts of about a megabyte, so that memory does not depend on what a file says of itself. Errors are
-Python's own, of whatever kind: use it within ``reading``, which names the file.
+Python's own exceptions of any type: use it within ``reading``, which names the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .limits import FormatLimits, KiB, MiB
 Part = bytes | memoryview
 PART = MiB
 _PACKED_PART = 64 * KiB
-ZLIB, GZIP, RAW = 15, 31, -15  # zlib's names of what stands around a packed stream
+ZLIB, GZIP, RAW = 15, 31, -15  # zlib's window bits for each kind of header
 _BLOCK = 512
 _TAR_FILES, _TAR_LINKS_AND_THE_LIKE = b"0\x007", b"123456"
 _TAR_NAMES, _TAR_RECORDS = b"LK", b"xg"
@@ -23,21 +23,19 @@ _HEADER_AT_MOST = 64 * KiB  # of a tar's long name or extended header
 
 
 class Allowance:
-    """How many bytes may come of a file of ``packed`` bytes: ``limits.unpacked``; or ``ratio`` for each, if that is more."""
+    """Bytes that a file of ``packed`` bytes may expand to: ``limits.unpacked``, or ``ratio`` times its size if that is more."""
 
     def __init__(self, packed: int, limits: FormatLimits) -> None:
         if packed > limits.bytes:
-            raise ValueError(f"it has {packed} bytes, and {limits.bytes} are read at most")
+            raise ValueError(f"it has {packed} bytes; at most {limits.bytes} are read")
         self._most = max(limits.unpacked or 0, (limits.ratio or 0) * packed)
         self._left, self._packed = self._most, packed
 
     def take(self, count: int) -> None:
-        """ValueError when all in all more is taken than there is."""
+        """ValueError once more than the allowance is taken."""
         self._left -= count
         if self._left < 0:
-            raise ValueError(
-                f"more than {self._most} bytes come of its {self._packed}, and that many are unpacked at most"
-            )
+            raise ValueError(f"its {self._packed} bytes expand to more than {self._most} bytes, the limit")
 
 
 class Member(NamedTuple):
@@ -45,7 +43,7 @@ class Member(NamedTuple):
 
     name: str
     parts: Iterator[Part]
-    """What it holds; to be read before the next member is asked for."""
+    """Its content; to be read before the next member."""
 
 
 def file_parts(file: IO[bytes], size: int = PART) -> Iterator[bytes]:
@@ -56,13 +54,13 @@ def file_parts(file: IO[bytes], size: int = PART) -> Iterator[bytes]:
 def inflate(
     packed: Iterable[bytes], allowance: Allowance | None, kind: int = ZLIB, streams: int | None = None
 ) -> Iterator[bytes]:
-    """Unpack zlib's format, its checksum compared.
+    """Decompress zlib's format, verifying its checksum.
 
     Args:
         packed: parts of it.
-        allowance: what may come of it; None: who asks counts.
+        allowance: the bytes that it may expand to; None: the caller counts.
         kind: ZLIB, GZIP, or RAW without a checksum.
-        streams: how many may follow each other, as in gzip; None: there is one, and what comes after it is passed over.
+        streams: how many may follow each other, as in gzip; None: there is one, and anything after it is ignored.
 
     EOFError or ValueError: damaged, cut off, more than the allowance, more streams.
     """
@@ -87,11 +85,11 @@ def inflate(
         while not (rest := rest.lstrip(b"\0")):  # padding, as tapes have it
             if not (rest := next(source, b"")):
                 return
-    raise ValueError(f"it consists of more than {streams} packed streams")
+    raise ValueError(f"it consists of more than {streams} compressed streams")
 
 
 def gunzip(file: IO[bytes], allowance: Allowance, limits: FormatLimits) -> Iterator[bytes]:
-    """What a gzip file holds. ``limits.items``: streams that may follow each other, as parallel packers write them."""
+    """The content of a gzip file. ``limits.items``: consecutive streams, as parallel compressors write them."""
     return inflate(file_parts(file, _PACKED_PART), allowance, GZIP, limits.items or 1)
 
 
@@ -124,7 +122,7 @@ class Pipe:
 
 
 def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member]:
-    """The files of a tar archive; folders, links and devices are passed over.
+    """The files of a tar archive; folders, links and devices are skipped.
 
     Python's tarfile reads headers of any size into memory, loops for minutes over sparse ones, and believes negative sizes. This
     one knows ustar, GNU's long names and POSIX's extended headers (path and size), and refuses sparse files.
@@ -152,7 +150,7 @@ def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member
         if found > (limits.items or 0):
             raise ValueError(f"it has more than {limits.items} members")
         if kind == b"S" or any(key.startswith("GNU.sparse") for key in told):
-            raise ValueError("it holds a sparse file, which is not read; pack it without --sparse")
+            raise ValueError("it contains a sparse file, which cannot be read; archive it without --sparse")
         size = _number(told["size"], 10) if "size" in told else size
         prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
         name = told.get("path") or (prefix + b"/" if prefix else b"") + header[:100].partition(b"\0")[0]

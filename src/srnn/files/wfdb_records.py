@@ -1,8 +1,8 @@
-"""WFDB records (PhysioNet), whose headers are checked before the package wfdb believes them.
+"""WFDB records (PhysioNet), whose headers are checked before the package wfdb reads them.
 
 wfdb makes lists as long as a header's number of signals, follows names that lead out of the folder, and reads segments within
-segments. Here a header describes signals in files beside it, in formats of a fixed width, and promises no more samples
-than these files have. Errors are Python's own, of whatever kind: use it within ``reading``, which names the record.
+segments. Here a header describes signals in files next to it, in formats of a fixed width, and declares no more samples
+than these files have. Errors are Python's own exceptions of any type: use it within ``reading``, which names the record.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def read_annotation(path: Path, extension: str) -> Any:
 
 
 def check_header(path: Path) -> None:
-    """ValueError unless PATH.hea describes signals that the files beside it can hold."""
+    """ValueError unless PATH.hea describes signals that fit the files next to it."""
     limits = LIMITS["wfdb"]
     channels = limits.items or 0
     header = path.with_suffix(".hea")
@@ -70,11 +70,11 @@ def check_header(path: Path) -> None:
         raise ValueError("it has several segments; name one of them" if several else "its header has no record line")
     count, rate, frames = int(record[1]), record[2], int(record[3] or 0)
     if not 1 <= count <= channels:
-        raise ValueError(f"its header describes {count} signals; 1 to {channels} are read")
+        raise ValueError(f"its header describes {count} signals; only 1 to {channels} can be read")
     if count != len(lines) - 1:
-        raise ValueError(f"its header describes {count} signals, and has {len(lines) - 1} lines of them")
+        raise ValueError(f"its header describes {count} signals, but has {len(lines) - 1} signal lines")
     if frames > _FRAMES_AT_MOST or (rate is not None and not 0 < float(rate) < math.inf):
-        raise ValueError(f"its header promises {frames} samples, {rate} a second")
+        raise ValueError(f"its header declares {frames} samples, {rate} per second")
     needed: dict[Path, float] = {}
     for line in lines[1:]:
         needed[path.parent / _signal(line)[0]] = 0.0
@@ -82,13 +82,13 @@ def check_header(path: Path) -> None:
         name, bits, offset = _signal(line)
         needed[path.parent / name] += bits / 8 * frames
         if offset > (path.parent / name).stat().st_size:
-            raise ValueError(f"its header skips more of {name} than there is")
+            raise ValueError(f"its header skips more of {name} than its size")
     for file, size in needed.items():
         if not file.is_file() or file.stat().st_size > limits.bytes:
-            raise ValueError(f"{file.name} is no file, or has more than {limits.bytes} bytes")
+            raise ValueError(f"{file.name} is not a file, or has more than {limits.bytes} bytes")
         if size > file.stat().st_size + 4:  # formats that pack several samples fill up the last group
             raise ValueError(
-                f"its header promises {frames} samples of {count} signals, more than {file.name} has room for"
+                f"its header declares {frames} samples of {count} signals, more than {file.name} has room for"
             )
 
 
@@ -96,12 +96,12 @@ def _signal(line: str) -> tuple[str, int, int]:
     """File, bits of a frame and bytes to skip, from the line of a signal."""
     found = _SIGNAL.fullmatch(line)
     if found is None:
-        raise ValueError(f"its header has a line of no signal in a file beside it: {line[:80]}")
+        raise ValueError(f"its header has a line that is not of a signal in a file next to it: {line[:80]}")
     name, form, per_frame, skew, offset, gain = found.groups()
     if form not in _BITS:
-        raise ValueError(f"its signals are in format {form}; {', '.join(_BITS)} are read")
+        raise ValueError(f"its signals are in format {form}; only {', '.join(_BITS)} can be read")
     if not 1 <= int(per_frame or 1) <= _PER_FRAME_AT_MOST or int(skew or 0) > _SKEW_AT_MOST:
-        raise ValueError(f"its header gives {per_frame} samples a frame, or a skew of {skew}")
+        raise ValueError(f"its header declares {per_frame} samples per frame, or a skew of {skew}")
     if gain is not None and not math.isfinite(float(gain.partition("(")[0])):
         raise ValueError(f"its header has the gain {gain}")
     return name, _BITS[form] * int(per_frame or 1), int(offset or 0)

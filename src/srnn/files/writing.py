@@ -1,11 +1,11 @@
-"""Files that appear under their name when they are whole: whoever reads at any moment sees the old one or the new one.
+"""Atomic writing: a file appears under its name when it is complete; readers see the old one or the new one.
 
 Each writer has a temporary name of its own, so that several processes that write the same file cannot mix their bytes. It keeps
 that file locked: so what killed writers left is told from what is being written, and the next writer in the folder removes it.
 
     write_atomically, write_json    a file, from bytes or a value
-    whole_file, whole_folder        the same for what is written piece by piece, or by someone else's library
-    append_line                     a line that is there or not
+    whole_file, whole_folder        a file or folder that is written piece by piece, or by another library
+    append_line                     a line, written completely or not at all
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> It
 
     An OSError from within becomes an SrnnError that names ``path``. What is not a regular file is written to, as by
     ``write_atomically``.
-    parents: make its folder, where it is not there.
-    mode: the most that the new file permits, from its first moment; None: what the old file does, if there is one.
+    parents: create its folder if missing.
+    mode: the widest permissions of the new file, from the start; None: those of the old file, if there is one.
     """
     with _failing(path):
         target = _target(path)
@@ -81,7 +81,7 @@ def whole_file(path: Path, parents: bool = False, mode: int | None = None) -> It
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to write files into, which becomes ``path``, new or empty, when the block ends; after an error it does not.
 
-    OSErrors as ``whole_file``.
+    OSErrors are handled as by ``whole_file``.
     """
     with _failing(path):
         target = _target(path)
@@ -126,7 +126,7 @@ def append_line(path: Path, line: str) -> None:
             before = os.fstat(handle).st_size
             try:
                 written = os.write(handle, content)
-                if written < len(content):  # the disk is full: the next attempt would say so
+                if written < len(content):  # the disk is full: the next attempt would report it
                     os.write(handle, content[written:])
                 os.fsync(handle)
             except OSError:
@@ -147,7 +147,7 @@ def temporary_beside(target: Path) -> Path:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a name is that of something unfinished: of a writer that was killed, or is at work."""
+    """Whether a name is that of an unfinished file, of a writer that was killed or is at work."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
@@ -161,7 +161,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers have left in a folder; what others write at this moment stays."""
+    """Remove the leftovers of killed writers from a folder; files being written stay."""
     with contextlib.suppress(OSError):
         for item in list(os.scandir(folder)):
             if _OURS.fullmatch(item.name):

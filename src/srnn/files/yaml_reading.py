@@ -1,4 +1,4 @@
-"""YAML as recipes and sweeps need it: text, numbers, lists and mappings; nothing of it builds an object or grows by aliases.
+"""YAML as recipes and sweeps need it: text, numbers, lists and mappings; it builds no objects, and aliases cannot blow up.
 
 PyYAML's safe loader, with counting while the nodes are composed, so that whatever is too large or too deep is refused before
 anything is made of it. It follows YAML 1.1, where 010 is 8, 1:30 is 90 and ``no`` is false; but a date is text.
@@ -16,7 +16,7 @@ from .limits import LIMITS
 from .reading import read_text, reading
 
 _TAGS = ("null", "bool", "int", "float", "seq", "map", "str")
-"""Of the safe loader's, those that are read; not binary, sets and ordered mappings, which nothing here has a use for."""
+"""Of the safe loader's, those that are read; not binary, sets and ordered mappings, which nothing here needs."""
 _LONGEST_NUMBER = 100
 """Characters; Python's int takes a quadratic time for more digits, and text cannot be made of them."""
 _LARGEST_INTEGER = 2**64
@@ -31,9 +31,9 @@ def parse_yaml(text: str, source: Path | str) -> Any:
     """YAML -> mappings with text as keys, lists, numbers, text. SrnnError, which names ``source``, for anything else."""
     import yaml
 
-    most = LIMITS["yaml"].bytes
-    if len(text) > most or len(text.encode(errors="replace")) > most:
-        raise SrnnError(f"{source} is too large for YAML: {most} bytes are read at most.")
+    maximum = LIMITS["yaml"].bytes
+    if len(text) > maximum or len(text.encode(errors="replace")) > maximum:
+        raise SrnnError(f"{source} is too large for YAML: at most {maximum} bytes are read.")
     with reading(source, "YAML"):
         try:
             return yaml.load(text, _loader())
@@ -78,7 +78,7 @@ def _loader() -> Any:
             self._depth -= 1
             if alias:
                 if id(node) not in self._sizes:
-                    raise ConstructorError(None, None, "an alias stands within what it refers to", mark)
+                    raise ConstructorError(None, None, "an alias is inside the value that it refers to", mark)
                 self._count(*self._sizes[id(node)], mark)
             else:
                 self._count(0, len(node.value) if isinstance(node, yaml.ScalarNode) else 0, mark)
@@ -92,8 +92,8 @@ def _loader() -> Any:
             self._characters += characters
             values, text = self._limits.items or 0, self._limits.unpacked or 0
             if self._nodes > values or self._characters > text:
-                what = f"{values:,} values or {text:,} characters, what aliases stand for included"
-                raise ConstructorError(None, None, f"it holds more than {what}", mark)
+                what = f"{values:,} values or {text:,} characters, including expanded aliases"
+                raise ConstructorError(None, None, f"it contains more than {what}", mark)
 
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
@@ -112,7 +112,7 @@ def _loader() -> Any:
                         None, None, f"the key {key.value!r:.80} is not text; quote it", key.start_mark
                     )
                 if name in seen:
-                    raise ConstructorError(None, None, f"the key {name!r:.80} stands there twice", key.start_mark)
+                    raise ConstructorError(None, None, f"the key {name!r:.80} occurs twice", key.start_mark)
                 seen.add(name)
             return super().construct_mapping(node, deep)
 
@@ -124,7 +124,9 @@ def _loader() -> Any:
                 )
             value = super().construct_scalar(node)
             if not _encodable(value):
-                raise ConstructorError(None, None, "a text holds half a character (a lone surrogate)", node.start_mark)
+                raise ConstructorError(
+                    None, None, "a text contains half a character (a lone surrogate)", node.start_mark
+                )
             return value
 
         def construct_yaml_int(self, node: Any) -> int:

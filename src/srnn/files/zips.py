@@ -1,4 +1,4 @@
-"""Zip archives, checked as a whole before anything of them is read.
+"""Zip archives, checked as a whole before any of their content is read.
 
 Python's zipfile finds the directory and understands its entries (zip64 too); what the entries say is checked here against each
 other and the file, and members are unpacked here. What is read is stored or deflated.
@@ -26,7 +26,7 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 
 
 class Zip:
-    """An opened archive whose directory is sound."""
+    """An opened archive whose directory is valid."""
 
     def __init__(self, file: io.BufferedReader, entries: list[zipfile.ZipInfo], end: int) -> None:
         """ValueError for entries that contradict each other, are encrypted, or of other methods. ``end``: of all members."""
@@ -34,7 +34,7 @@ class Zip:
         self.members: Mapping[str, zipfile.ZipInfo] = {entry.filename: entry for entry in entries}
         """By name, in the order of the directory; folders and links too."""
         if len(self.members) < len(entries):
-            raise ValueError("a name is in it twice")
+            raise ValueError("it contains a name twice")
         places = sorted(entries, key=lambda entry: entry.header_offset)
         self._ends: dict[str, int] = {}
         for entry, following in zip(places, [*(p.header_offset for p in places[1:]), end], strict=False):
@@ -42,11 +42,13 @@ class Zip:
             if entry.flag_bits & _ENCRYPTED:
                 raise ValueError(f"'{name}' in it is encrypted")
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError(f"'{name}' in it is packed by method {entry.compress_type}, not stored or deflated")
+                raise ValueError(
+                    f"'{name}' in it is compressed by method {entry.compress_type}, not stored or deflated"
+                )
             if entry.compress_type == zipfile.ZIP_STORED and entry.file_size != entry.compress_size:
                 raise ValueError(f"'{name}' in it is stored, but has two sizes")
             if entry.header_offset < 0 or entry.header_offset + _LOCAL_HEADER + entry.compress_size > following:
-                raise ValueError(f"'{name}' in it reaches into what follows it")
+                raise ValueError(f"'{name}' in it overlaps what follows it")
 
     def is_file(self, name: str) -> bool:
         """Whether a member is neither a folder nor a link."""
@@ -61,14 +63,14 @@ class Zip:
         name_length, extra_length = struct.unpack("<HH", local[26:].rjust(4))
         encoding = "utf-8" if entry.flag_bits & _UTF8 else "cp437"
         if local[:4] != b"PK\3\4" or self._file.read(name_length).decode(encoding, "replace") != entry.orig_filename:
-            raise ValueError(f"'{name[:80]}' in it is not where its directory says")
+            raise ValueError(f"'{name[:80]}' in it is not where the directory says")
         start = entry.header_offset + _LOCAL_HEADER + name_length + extra_length
         if start + entry.compress_size > self._ends[name]:
-            raise ValueError(f"'{name[:80]}' in it reaches into what follows it")
+            raise ValueError(f"'{name[:80]}' in it overlaps what follows it")
         return start
 
     def parts(self, name: str) -> Iterator[bytes]:
-        """What a member holds, about a megabyte at a time. At its end its size and checksum are compared (ValueError)."""
+        """The content of a member, about a megabyte at a time. At its end its size and checksum are verified (ValueError)."""
         entry, size, checksum = self.members[name], 0, 0
         packed = self._packed(self.place(name), entry.compress_size)
         stored = entry.compress_type == zipfile.ZIP_STORED
@@ -78,7 +80,7 @@ class Zip:
                 break
             yield part
         if size != entry.file_size or checksum != entry.CRC:
-            raise ValueError(f"'{name[:80]}' in it is damaged: its size or checksum is another")
+            raise ValueError(f"'{name[:80]}' in it is damaged: its size or checksum differs")
 
     def _packed(self, start: int, size: int) -> Iterator[bytes]:
         for at in range(start, start + size, PART):
@@ -104,7 +106,7 @@ class _Opening(io.BufferedReader):
         return content
 
     def opened(self) -> None:
-        """From here on it is a file as any."""
+        """Stop limiting: from here on it is an ordinary file."""
         self._members = None
 
 

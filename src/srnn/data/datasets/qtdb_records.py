@@ -165,7 +165,7 @@ def _read_wfdb(path: Path) -> _Raw:
     digital, symbols = record.d_signal, [str(symbol) for symbol in marks.symbol]
     gain, baseline = (np.asarray(values, dtype=np.float64) for values in (record.adc_gain, record.baseline))
     samples = np.asarray(marks.sample, dtype=np.int64)
-    require(digital.shape == (record.sig_len, 2), f"its header promises {record.sig_len} samples")
+    require(digital.shape == (record.sig_len, 2), f"its header declares {record.sig_len} samples")
     same = [int(total) & 0xFFFF for total in digital.sum(0)] == [int(value) & 0xFFFF for value in record.checksum]
     require(same, "the signal does not have the checksum of its header")
     require((np.isfinite(gain) & (gain > 0) & np.isfinite(baseline)).all(), f"its header has the gain {gain.tolist()}")

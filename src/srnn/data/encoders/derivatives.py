@@ -53,10 +53,10 @@ def difference_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
     return np.concatenate(kinds, axis=-1)
 
 
-def _prepare(features: npt.ArrayLike, order: int, least: int) -> Array:
+def _prepare(features: npt.ArrayLike, order: int, minimum: int) -> Array:
     x = np.asarray(features, np.float32)
     if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order <= 4:
-        raise SrnnError(f"The order of derivatives is an integer from 0 to 4, not {order!r}.")
-    if x.ndim < 2 or (order and x.shape[-2] < least):
-        raise SrnnError(f"Derivatives need features (..., time, channels) of at least {least} frames, not {x.shape}.")
+        raise SrnnError(f"The order of derivatives must be an integer from 0 to 4, not {order!r}.")
+    if x.ndim < 2 or (order and x.shape[-2] < minimum):
+        raise SrnnError(f"Derivatives need features (..., time, channels) of at least {minimum} frames, not {x.shape}.")
     return x

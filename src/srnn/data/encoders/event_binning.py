@@ -58,14 +58,14 @@ class EventBinning:
     def __call__(
         self, times: npt.NDArray[np.floating[Any]], units: npt.NDArray[np.integer[Any]]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(step, channel) of every event that has one, in the order of the events; both (events,).
+        """(step, channel) of every event that falls into one, in the order of the events; both (events,).
 
         Args:
             times: (events,) seconds, any float.
             units: (events,) integers.
 
         Raises:
-            SrnnError: unequal lengths, times that are negative or no numbers, units out of range.
+            SrnnError: unequal lengths, times that are negative or not numbers, units out of range.
         """
         if times.ndim != 1 or times.shape != units.shape:
             raise SrnnError(f"there are {times.shape} times for {units.shape} units")
@@ -74,7 +74,7 @@ class EventBinning:
             raise SrnnError(f"a spike's time is {problem}")
         if len(units) and (units.min() < 0 or units.max() >= self.units):
             bad = units.max() if units.max() >= self.units else units.min()
-            raise SrnnError(f"a spike is of unit {bad}; units are 0 to {self.units - 1}")
+            raise SrnnError(f"a spike is of unit {bad}; units must be 0 to {self.units - 1}")
         # i * step in double precision, then rounded to the times' precision: what comparing with float16 times did.
         edges = (np.arange(self.steps) * (self.bin_ms / 1000)).astype(times.dtype)
         step = np.searchsorted(edges, times, side="left")

@@ -1,7 +1,7 @@
-"""Intensities -> spikes: how often (rate coding), or how soon (latency coding).
+"""Intensities -> spikes: their rate (rate coding), or their time (latency coding).
 
     rate        S_t ~ Bernoulli(max_rate * x) at every step, independent: a Poisson process in discrete time.
-    latency     one spike a channel, at a step k(x) that is the earlier, the stronger x:
+    latency     one spike a channel, at a step k(x) which is earlier for stronger x:
                 linear        k = (1 - x) (T - 1)                       x = 1 at once, x -> 0 at the end
                 logarithmic   k = tau ln(x / (x - threshold))           when a leaky integrator of time constant tau (in
                                                                         steps), driven by x from 0, reaches the threshold
@@ -26,12 +26,12 @@ LatencyRule = Literal["linear", "logarithmic"]
 def rate_coding(
     intensity: npt.ArrayLike, steps: int | None, seed: int | np.random.Generator, max_rate: float = 1.0
 ) -> npt.NDArray[np.float32]:
-    """Random spikes, the more the stronger the intensity.
+    """Random spikes, at a rate proportional to the intensity.
 
     Args:
         intensity: (..., C) held for ``steps`` steps; or, with ``steps`` None, (..., T, C), one for each step. 0 to 1.
         steps: T, or None.
-        seed: of the random numbers. A Generator goes on where it was: blocks of a signal that are encoded one after the
+        seed: of the random numbers. A Generator continues its sequence: blocks of a signal that are encoded one after the
             other with the same Generator give the spikes of the whole.
         max_rate: probability of a spike in a step at intensity 1, above 0 to 1.
 
@@ -42,11 +42,13 @@ def rate_coding(
         SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
     """
     if not _is_number(max_rate) or not 0 < max_rate <= 1:
-        raise SrnnError(f"max_rate is the probability of a spike in a step: above 0, at most 1, not {max_rate!r}.")
+        raise SrnnError(
+            f"max_rate, the probability of a spike in a step, must be above 0 and at most 1, not {max_rate!r}."
+        )
     if not isinstance(seed, np.random.Generator) and (
         isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0
     ):
-        raise SrnnError(f"A seed is an integer from 0, or a numpy Generator, not {seed!r}.")
+        raise SrnnError(f"A seed must be an integer of at least 0, or a numpy Generator, not {seed!r}.")
     x = _intensities(intensity, 1 if steps is not None else 2)
     if steps is not None:
         x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], _steps(steps), x.shape[-1]))
@@ -58,7 +60,7 @@ def rate_coding(
 def latency_coding(
     intensity: npt.ArrayLike, steps: int, rule: LatencyRule = "linear", tau: float = 10.0, threshold: float = 0.0
 ) -> npt.NDArray[np.float32]:
-    """At most one spike a channel, the sooner the stronger the intensity.
+    """At most one spike per channel, the earlier the stronger the intensity.
 
     Args:
         intensity: (..., C), 0 to 1.
@@ -76,11 +78,11 @@ def latency_coding(
     if rule not in get_args(LatencyRule):
         raise SrnnError(f"There is no latency rule {rule!r}.{nearest(rule, get_args(LatencyRule))}")
     if not _is_number(tau) or not 0 < tau < math.inf:
-        raise SrnnError(f"tau is a positive number of steps, not {tau!r}.")
+        raise SrnnError(f"tau must be a positive number of steps, not {tau!r}.")
     if not _is_number(threshold) or not 0 <= threshold < 1:
-        raise SrnnError(f"The threshold of a latency code is from 0 to below 1, not {threshold!r}.")
+        raise SrnnError(f"The threshold of a latency code must be at least 0 and below 1, not {threshold!r}.")
     if rule == "logarithmic" and threshold == 0:
-        raise SrnnError("Without a threshold every spike is at once: give the logarithmic rule a threshold above 0.")
+        raise SrnnError("Without a threshold all spikes are at step 0: the logarithmic rule needs a threshold above 0.")
     x, last = _intensities(intensity, 1), _steps(steps) - 1
     spikes = x > threshold
     when = np.full(x.shape, last + 1.0)  # past the end
@@ -98,21 +100,21 @@ def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float
         if x.dtype.kind not in "biuf":
             raise ValueError(f"they are {x.dtype}")
     except ValueError as error:
-        raise SrnnError(f"Intensities to encode are an array of numbers; {error}.") from error
+        raise SrnnError(f"Intensities must be an array of numbers; {error}.") from error
     x = x.astype(np.float64)
     if x.ndim < dimensions:
         wanted = "(..., channels)" if dimensions == 1 else "(..., time, channels)"
-        raise SrnnError(f"Intensities to encode have the shape {wanted}, not {x.shape}.")
+        raise SrnnError(f"Intensities must have the shape {wanted}, not {x.shape}.")
     if not ((x >= 0) & (x <= 1)).all():  # false for NaN too
         raise SrnnError(
-            "Intensities to encode are from 0 to 1, and finite; scale them first, as (x - min) / (max - min)."
+            "Intensities must be from 0 to 1, and finite; scale them first, for example (x - min) / (max - min)."
         )
     return x
 
 
 def _steps(steps: object) -> int:
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise SrnnError(f"The number of steps is an integer from 1, not {steps!r}.")
+        raise SrnnError(f"The number of steps must be an integer of at least 1, not {steps!r}.")
     return int(steps)
 
 

@@ -99,7 +99,7 @@ class LevelCrossing:
 def _check_threshold(name: str, value: object) -> None:
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type, operator]
-        raise SrnnError(f"A level-crossing threshold is a positive number; {name!r} is {value!r}.")
+        raise SrnnError(f"A level-crossing threshold must be a positive number; {name!r} is {value!r}.")
 
 
 def _prepare(signal: npt.ArrayLike, up: float, down: float, state: npt.ArrayLike | None) -> tuple[Array, Array]:
@@ -107,14 +107,14 @@ def _prepare(signal: npt.ArrayLike, up: float, down: float, state: npt.ArrayLike
     _check_threshold("down", down)
     x = _floats("signal", signal)
     if x.ndim < 2:
-        raise SrnnError(f"A signal to encode has the shape (..., time, channels), not {x.shape}.")
+        raise SrnnError(f"A signal must have the shape (..., time, channels), not {x.shape}.")
     shape = (*x.shape[:-2], x.shape[-1])
     if state is not None:
         before = _floats("state", state)
         if before.shape != shape:
             raise SrnnError(f"The encoder's state has the shape {before.shape}; this signal needs {shape}.")
     elif x.shape[-2] == 0:
-        raise SrnnError("The first block of a signal to encode is empty: it must hold at least one sample.")
+        raise SrnnError("The first block of a signal is empty; it must contain at least one sample.")
     else:
         before = x[..., 0, :].copy()
     return x, before
@@ -126,11 +126,11 @@ def _floats(what: str, values: npt.ArrayLike) -> Array:
         if x.dtype.kind in "biu":
             x = x.astype(np.float64)  # unsigned differences would wrap around
     except ValueError as error:
-        raise SrnnError(f"The {what} to encode is not a regular array: {error}") from error
+        raise SrnnError(f"The {what} is not a regular array: {error}") from error
     if x.dtype.kind != "f":
-        raise SrnnError(f"The {what} to encode holds {x.dtype}, not real numbers.")
+        raise SrnnError(f"The {what} must contain real numbers, not {x.dtype}.")
     if not np.isfinite(x).all():
-        raise SrnnError(f"The {what} to encode holds values that are not finite (NaN or infinity); remove them first.")
+        raise SrnnError(f"The {what} contains values that are not finite (NaN or infinity); remove them first.")
     return x
 
 

@@ -1,4 +1,4 @@
-"""Log-mel: sound -> the energy of some ten bands a frame, spaced as the ear hears pitch, on a logarithmic scale."""
+"""Log-mel: sound -> the energy of some ten bands a frame, spaced on the mel scale of perceived pitch, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ def as_sound(samples: npt.ArrayLike) -> Array:
     """(N,) float32; SrnnError unless it is one channel of finite numbers, at least one."""
     sound = np.asarray(samples)
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
-        raise SrnnError(f"Sound is one channel of numbers (samples,), not {sound.dtype} {sound.shape}.")
+        raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}.")
     sound = sound.astype(np.float32, copy=False)
     if not np.isfinite(sound).all():
-        raise SrnnError("Sound holds samples that are not finite (NaN or infinity).")
+        raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
     return sound
 
 

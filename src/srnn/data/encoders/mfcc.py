@@ -97,7 +97,7 @@ def htk_filters(rate: int, transform: int, filters: int) -> npt.NDArray[np.float
     corners = np.floor((transform + 1) * hz / rate)
     places = np.arange(1 + transform // 2)
     low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    with np.errstate(divide="ignore", invalid="ignore"):  # a side of no width has no places
+    with np.errstate(divide="ignore", invalid="ignore"):  # a side of zero width has no bins
         rising = np.where((low <= places) & (places < middle), (places - low) / (middle - low), 0)
         falling = np.where((middle <= places) & (places < high), (high - places) / (high - middle), 0)
     weights = rising + falling

@@ -1,4 +1,4 @@
-"""Sliding window: at every step the network sees the next few samples at once."""
+"""Sliding window: at every step the network receives the next few samples at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]
         raise SrnnError(f"A sliding window needs (sequences, time) or (sequences, time, channels), not {x.shape}.")
     n, steps, channels = x.shape
     if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or not 1 <= width <= steps:
-        raise SrnnError(f"A window's width is an integer from 1 to the sequence's {steps} steps, not {width!r}.")
+        raise SrnnError(f"A window's width must be an integer from 1 to the sequence's {steps} steps, not {width!r}.")
     first = np.minimum(np.arange(steps), steps - width)
     index = first[:, None] + np.arange(width)  # (T, width)
     return x[:, index, :].reshape(n, steps, width * channels)

@@ -1,16 +1,16 @@
-"""Features of speech: a front end (log-mel or MFCC), rates of change, and a scale taken from the training set.
+"""Features of speech: a front end (log-mel or MFCC), derivatives over time, and scaling by statistics of the training set.
 
     sound -> front end, one frame each 10 ms -> [division within the clip] -> derivatives -> [division] -> (x - mean) / std
 
-Two ways of scaling. ``clip``, as the published networks have it, needs a clip's end before its first frame is known; with
-``training`` no more than the training set's statistics is needed, and sound can be encoded as it comes: ``speech_stream``.
+Two ways of scaling. ``clip``, as in the published networks, needs the whole clip before its first frame is known; ``training``
+needs only the training set's statistics, so sound can be encoded as it arrives: ``speech_stream``.
 
     log_mel, clip       log(1 + S / max S) and each derivative divided by its standard deviation over the clip, every channel by
                         its own; then by that over the training set (the published GSC code: over the batch)
     mfcc, clip          cepstra brought to mean 0 and deviation 2 over the clip, then derivatives; the energy is left alone (the
                         published TIMIT code)
     log_mel, training   log(S + 1e-6) and derivatives, minus their mean and divided by their deviation over the training set
-    mfcc, training      the same of cepstra and energy
+    mfcc, training      cepstra, energy and their derivatives, scaled in the same way
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ FRAMES_A_SECOND = 100
 _LARGEST = 6e4  # float16 ends at 65504
 MELS = 40
 MIN_SAMPLES_MS = 10 * WIDTH
-"""A shorter sound has too few frames for derivatives."""
+"""Minimal seconds of sound: shorter sound has too few frames for derivatives."""
 
 
 class Statistics(NamedTuple):
-    """What is known of the training set: small, and part of what has to be kept with a trained network."""
+    """Statistics of the training set, which are stored with a trained network."""
 
     mean: Array
-    """(channels,) what is subtracted."""
+    """(channels,) the mean, which is subtracted."""
     std: Array
-    """(channels,) what is divided by, above 0."""
+    """(channels,) the standard deviation, the divisor; above 0."""
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Statistics:
-        """From the lists or arrays "mean" and "std" of a file. Whatever else it holds is an error of whatever kind."""
+        """From the lists or arrays "mean" and "std" of a file. Raises some exception for any other content."""
         mean, std = (np.array(found[name], np.float32) for name in ("mean", "std"))
         if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or not (std > 0).all():
-            raise ValueError("mean and std must be as many finite numbers, std above 0")
+            raise ValueError("mean and std must be equally many finite numbers, std above 0")
         return cls(mean, std)
 
 
@@ -68,7 +68,7 @@ class SpeechFeatures:
     mels: int = MELS
     """Bands of log_mel, from 20 Hz to 4 kHz."""
     derivatives: int = 2
-    """How many rates of change follow the features, 0 to 4."""
+    """How many derivatives over time follow the features, 0 to 4."""
     normalise: Normalisation = "clip"
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class SpeechFeatures:
 
     @property
     def front(self) -> LogMel | MFCC:
-        """What makes the frames."""
+        """The encoder that computes the frames."""
         hop = self.rate // FRAMES_A_SECOND
         if self.kind == "mfcc":
             return MFCC(self.rate, window=self.rate // 40, hop=hop)
@@ -138,7 +138,7 @@ class SpeechFeatures:
             flat = part.reshape(-1, shape).astype(np.float64)
             count, total, squares = count + len(flat), total + flat.sum(0), squares + np.square(flat).sum(0)
         if not count:
-            raise SrnnError("There are no training frames of which statistics could be taken.")
+            raise SrnnError("There are no training frames to compute statistics from.")
         mean = total / count
         std = np.sqrt(np.maximum(squares / count - mean**2, 0))
         std[std < 1e-8] = 1

@@ -1,12 +1,12 @@
-"""Encoders for signals that are still coming: blocks of samples in, the steps that are now known out.
+"""Streaming encoders: blocks of samples in, the steps that are complete out.
 
     encoder = CrossingStream(LevelCrossing("send_on_delta", 0.1, 0.1), channels=2)
     steps = encoder.push(block)          # (samples, 2) -> (steps, 4), steps >= 0
-    steps = encoder.flush()              # the signal ends here: what was still held back; then the encoder begins anew
+    steps = encoder.flush()              # the signal ends here: the remaining steps; then the encoder starts again
 
-How a signal is cut into blocks changes no bit of the result. Each encoder of a whole signal has a streaming form in a file of its
-own (``streaming_*.py``), which is tested against it. What no bounded look-ahead can give, such as a level that is taken over
-a whole clip, is refused, or replaced by what a stream can know (a level of the first seconds), and the task's page says so.
+The result does not depend, in any bit, on how a signal is cut into blocks. Each encoder of a whole signal has a streaming form in
+a file of its own (``streaming_*.py``), which is tested against it. What would need unbounded look-ahead, such as the level of a
+whole clip, is refused, or replaced by what a stream can compute (the level of the first seconds), and the task's page says so.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ...errors import SrnnError
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
-"""What an encoder remembers: named arrays, to be kept in a file or sent away."""
+"""The state of an encoder: named arrays, which can be stored or sent."""
 
 
 class StreamEncoder(ABC):
-    """What every streaming encoder has. Not for use from two threads at once."""
+    """Base of all streaming encoders. Not for use from two threads at once."""
 
     channels: int
     """Of a sample."""
@@ -35,45 +35,45 @@ class StreamEncoder(ABC):
     hop: int = 1
     """Samples from one step to the next."""
     latency: int = 0
-    """Samples that a step waits for after its own: step k is out, at the latest, when sample k * hop + latency is in."""
+    """Samples that a step waits for after its own: step k is returned, at the latest, with sample k * hop + latency."""
 
     heavy: bool = False
-    """Whether a push may take tens of milliseconds: who has others to serve runs it in a thread."""
+    """Whether a push may take tens of milliseconds: servers run it in a thread."""
 
     @abstractmethod
     def push(self, block: npt.ArrayLike) -> Array:
         """(samples >= 0, channels) -> (steps >= 0, outputs). SrnnError for another shape, or values that are not finite."""
 
     def flush(self) -> Array:
-        """The signal ends: the steps that were held back, (>= 0, outputs). The encoder is then as new."""
+        """End the signal: the remaining steps, (>= 0, outputs). The encoder is then reset."""
         self.reset()
         return self._none()
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget the past."""
+        """Reset the state to that before the first sample."""
 
     @property
     @abstractmethod
     def state(self) -> State:
-        """A copy of what is remembered."""
+        """A copy of the state."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Go on from a state. SrnnError, and nothing is changed, if it does not fit."""
+        """Continue from a state. SrnnError, and nothing is changed, if it does not fit."""
 
     def _none(self) -> Array:
         return np.zeros((0, self.outputs), np.float32)
 
 
 def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Array:
-    """The block as (samples, channels) of ``dtype``, a copy where need be. SrnnError if it is none."""
+    """The block as (samples, channels) of ``dtype``, a copy if necessary. SrnnError if it is not one."""
     try:
         x = np.asarray(block)
     except ValueError as error:
-        raise SrnnError(f"A block of samples is an array (samples, {channels}), not a ragged list.") from error
+        raise SrnnError(f"A block of samples must be an array (samples, {channels}), not a ragged list.") from error
     if x.dtype.kind not in "fiub":
-        raise SrnnError(f"Samples are real numbers, not {x.dtype}.")
+        raise SrnnError(f"Samples must be real numbers, not {x.dtype}.")
     if x.ndim == 1 and channels == 1:
         x = x[:, None]
     if x.ndim != 2 or x.shape[1] != channels:
@@ -96,7 +96,7 @@ def take(state: Mapping[str, Array], name: str, shape: Sequence[int | None], dty
         and all(want is None or have == want for have, want in zip(part.shape, shape, strict=True))
     )
     if not fits or not np.isfinite(part).all():  # type: ignore[arg-type]
-        raise SrnnError(f"The encoder's state does not fit: '{name}' is missing, or of another form.")
+        raise SrnnError(f"The encoder's state does not fit: '{name}' is missing, or has another form.")
     return part.copy()  # type: ignore[union-attr]
 
 
@@ -167,7 +167,7 @@ class Memoryless(StreamEncoder):
 
 
 class PassThrough(Memoryless):
-    """For input that is encoded already: steps in, the same steps out."""
+    """For input that is already encoded: steps in, the same steps out."""
 
     def __init__(self, channels: int) -> None:
         self.channels = self.outputs = channels

@@ -1,10 +1,10 @@
-"""The cochlea as sound comes: the spikes of ``Cochlea(level=None, ramps=False)``, late by a quarter of a second.
+"""The streaming cochlea: the spikes of ``Cochlea(level=None, ramps=False)``, delayed by a quarter of a second.
 
     sound (gained) -> basilar membrane, frame by frame -> hair cells -> bushy cells -> time bins
 
 The membrane is a linear filter, so the sound is filtered in frames that overlap (overlap and save), with the transfer functions
 of the whole clip's form. As the converter behind SHD writes the model, a place moves *before* its tone, by up to 15 ms near the
-apex, and rings on both sides: frames look ``AHEAD`` ahead. Hair and bushy cells go on from step to step; their state is explicit.
+apex, and rings on both sides: frames look ``AHEAD`` ahead. Hair and bushy cells run from step to step; their state is explicit.
 
 Frames lie at fixed times, so that blocks of any size give the same bits. Firing probabilities (of up to .02) differ from the
 model's by 1e-4 or less for sound of 8 kHz: the ends of responses, beyond ``AHEAD`` and as far behind, are left out. In the whole
@@ -30,7 +30,7 @@ HOP, AHEAD, FRAME = 0.144, 0.15, 0.432
 
 
 class CochleaFrames:
-    """What streams through one cochlea share: where frames lie, and the membrane's response to them.
+    """Shared by all streams through one cochlea: the times of frames, and the membrane's response to them.
 
     Args:
         cochlea: its level, gain and ramps are not applied.
@@ -39,13 +39,13 @@ class CochleaFrames:
 
     def __init__(self, cochlea: Cochlea, rate: int) -> None:
         if isinstance(rate, bool) or not isinstance(rate, int) or not RATES[0] <= rate <= cochlea.rate:
-            raise SrnnError(
-                f"A cochlea hears {RATES[0]} to {cochlea.rate} samples a second as they come, not {rate!r}."
-            )
+            raise SrnnError(f"A streaming cochlea takes {RATES[0]} to {cochlea.rate} samples per second, not {rate!r}.")
         self.cochlea, self.rate, self.step_rate = cochlea, rate, cochlea.rate // 2
         unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last an integer of samples
         if cochlea.rate % 2 or unit > HOP * self.step_rate:
-            raise SrnnError(f"Frames of {HOP:g} s hold no integer number of samples at {rate} Hz; resample the sound.")
+            raise SrnnError(
+                f"Frames of {HOP:g} s are not an integer number of samples at {rate} Hz; resample the sound."
+            )
         self.hop, self.ahead, self.frame = (
             math.ceil(seconds * self.step_rate / unit - 1e-9) * unit for seconds in (HOP, AHEAD, FRAME)
         )
@@ -97,7 +97,7 @@ class CochleaFrames:
 
 
 class CochleaStream(StreamEncoder):
-    """Sound (samples, 1) -> (steps, channels) binary, a step each ``binning.bin_ms``; ``binning.steps`` is no limit here.
+    """Sound (samples, 1) -> (steps, channels) binary, a step each ``binning.bin_ms``; ``binning.steps`` does not limit them.
 
     Args:
         frames: shared with other streams.
@@ -110,7 +110,7 @@ class CochleaStream(StreamEncoder):
 
     def __init__(self, frames: CochleaFrames, binning: EventBinning, key: int) -> None:
         if binning.units != frames.cochlea.places:
-            raise SrnnError(f"The cochlea has {frames.cochlea.places} places, and {binning.units} are binned.")
+            raise SrnnError(f"The cochlea has {frames.cochlea.places} places, but {binning.units} are binned.")
         self.frames, self.binning, self.outputs = frames, binning, binning.channels
         self._key = key
         self._steps_a_bin = binning.bin_ms * frames.step_rate / 1000
@@ -219,7 +219,7 @@ class CochleaStream(StreamEncoder):
         copies = cochlea.bushy_cell.copies
         cells_fit = recent.min() >= 0 and recent.sum(0).max() <= copies and 0 <= pause.min() <= pause.max() <= waits
         if not sound_fits or not cells_fit or reservoirs.min() < 0 or not np.isin(pending, (0, 1)).all():
-            raise SrnnError("The encoder's state does not fit: it is of no cochlea like this one.")
+            raise SrnnError("The encoder's state does not fit: it is of a different cochlea.")
         self._sound, self._steps, self._pending = sound, steps, pending
         current, potential = membrane
         self._cells = [

@@ -12,7 +12,7 @@ from .streaming import Array, State, StreamEncoder, check_block, take
 
 
 class CrossingStream(StreamEncoder):
-    """``LevelCrossing`` as the signal comes: (samples, channels) -> (samples, 2 channels) spikes.
+    """Streaming ``LevelCrossing``: (samples, channels) -> (samples, 2 channels) spikes.
 
     Args:
         encoder: the rule and its two thresholds.

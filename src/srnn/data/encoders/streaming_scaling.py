@@ -1,4 +1,4 @@
-"""Scaling a stream: by numbers that are known, or by those of its own first seconds.
+"""Scaling a stream: by known statistics, or by those of its own first seconds.
 
 The mean and deviation of a whole record (``datasets.qtdb_records``) cannot be known while it is recorded.
 """
@@ -34,13 +34,13 @@ class ScaleStream(Memoryless):
 class CalibrateStream(StreamEncoder):
     """Every channel to mean 0 and deviation 1 of its own first ``samples`` samples, in float64.
 
-    These are held back until all are in (or the signal ends), then come at once; from there on nothing waits. A channel
+    These are buffered until all have arrived (or the signal ends), then returned at once; later samples do not wait. A channel
     that is flat all the while is only shifted. The result differs from that of a whole record's scale as far as the two differ.
     """
 
     def __init__(self, channels: int, samples: int) -> None:
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 2:
-            raise SrnnError(f"A scale is taken from 2 samples or more, not {samples!r}.")
+            raise SrnnError(f"A scale needs at least 2 samples, not {samples!r}.")
         self.channels = self.outputs = channels
         self.latency = int(samples) - 1  # of the first step; the later ones wait for less
         self._samples = int(samples)
@@ -99,7 +99,7 @@ class GainStream(Memoryless):
     def __init__(self, gain: float) -> None:
         number = isinstance(gain, (int, float)) and not isinstance(gain, bool)
         if not number or not 0 < gain < float("inf"):
-            raise SrnnError(f"A gain is a number above 0, not {gain!r}.")
+            raise SrnnError(f"A gain must be a number above 0, not {gain!r}.")
         self._gain = float(gain)
 
     def push(self, block: npt.ArrayLike) -> Array:
@@ -109,15 +109,15 @@ class GainStream(Memoryless):
 class LoudnessStream(StreamEncoder):
     """Sound (samples, 1), times the gain that brings its first samples to a root mean square of ``level``, in float64.
 
-    These count from the first that is not 0: silence before them needs no gain and passes at once. They are held back until all
-    are in (or the sound ends), then come at once; from there on nothing waits, and the gain stays. Pauses among them count.
+    They count from the first that is not 0: silence before it needs no gain and passes at once. They are buffered until all
+    have arrived (or the sound ends), then returned at once; later samples do not wait, and the gain stays. Pauses count.
     """
 
     channels = outputs = 1
 
     def __init__(self, samples: int, level: float) -> None:
         if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-            raise SrnnError(f"A loudness is taken from 1 sample or more, not {samples!r}.")
+            raise SrnnError(f"A level needs at least 1 sample, not {samples!r}.")
         self.latency = int(samples) - 1  # of the first step; the later ones wait for less
         self._samples, self._level = int(samples), level
         self.reset()
@@ -164,9 +164,11 @@ def check_scale(mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike) -
     try:
         one, other = np.asarray(mean, dtype), np.asarray(std, dtype)
     except (TypeError, ValueError) as error:
-        raise SrnnError(f"A scale is two lists of numbers ({error}).") from error
+        raise SrnnError(f"A scale must be two lists of numbers ({error}).") from error
     if one.ndim != 1 or one.shape != other.shape or not len(one):
-        raise SrnnError(f"A scale has a mean and a deviation for each channel, not {one.shape} and {other.shape}.")
+        raise SrnnError(
+            f"A scale must have a mean and a deviation for each channel, not {one.shape} and {other.shape}."
+        )
     if not (np.isfinite(one).all() and np.isfinite(other).all() and (other > 0).all()):
-        raise SrnnError("A scale has finite means and deviations above 0.")
+        raise SrnnError("A scale must have finite means and deviations above 0.")
     return one, other

@@ -1,6 +1,6 @@
 """Savitzky-Golay smoothing of a stream. It is not causal: a sample's value depends on as many samples after as before it.
 
-So the stream is late by half the window (3 samples of 7: 12 ms at 250 Hz), and what comes out is the very result of the whole
+So the stream is delayed by half the window (3 samples of 7: 12 ms at 250 Hz), and the result is exactly that of the whole
 signal. At both ends the polynomial of the nearest full window is read, as scipy's mode "interp" does.
 """
 
@@ -16,7 +16,7 @@ from .streaming import Array, State, StreamEncoder, check_block, take, take_coun
 
 
 class SmoothingStream(StreamEncoder):
-    """``scipy.signal.savgol_filter(signal, window, order, axis=0)`` as the signal comes, in float64.
+    """``scipy.signal.savgol_filter(signal, window, order, axis=0)``, streaming, in float64.
 
     Args:
         channels: of the signal.
@@ -30,7 +30,9 @@ class SmoothingStream(StreamEncoder):
         from scipy.signal import savgol_coeffs
 
         if isinstance(window, bool) or not isinstance(window, int) or window % 2 == 0 or not 0 <= order < window:
-            raise SrnnError(f"A smoothing window is an odd number of samples above the order {order}, not {window!r}.")
+            raise SrnnError(
+                f"A smoothing window must be an odd number of samples above the order {order}, not {window!r}."
+            )
         self.channels = self.outputs = channels
         self.latency = window // 2
         self._window, self._order = window, order
@@ -50,7 +52,7 @@ class SmoothingStream(StreamEncoder):
             out = np.concatenate(
                 [self._edge(buffer[: self._window])[: self.latency], middle[self.latency : -self.latency]]
             )
-        else:  # the last window of samples is kept, of which all but half a window was given out
+        else:  # the last window of samples is kept, of which all but half a window was returned
             out = middle[self.latency + 1 : len(buffer) - self.latency]
         self._last, self._given = buffer[-self._window :].copy(), 1
         return out

@@ -1,4 +1,4 @@
-"""Features of speech as it is spoken: log-mel frames, their rates of change, the training set's scale.
+"""Streaming features of speech: log-mel frames, their derivatives over time, the training set's scale.
 
     sound -> LogMelStream (late by half a window, 15 ms) -> DerivativeStream (late by four frames, 40 ms) -> ScaleStream
 
@@ -28,17 +28,17 @@ class LogMelStream(StreamEncoder):
 
     Args:
         front: what makes the frames; SrnnError with the level "clip".
-        least: samples to which a shorter sound is filled up with silence at its end; hop at least.
+        minimum: samples that shorter sound is padded to with silence; at least hop.
         half: round frames to float16, as the data sets keep them, so that a network reads what it read in training.
     """
 
     channels = 1
 
-    def __init__(self, front: LogMel, least: int, half: bool = True) -> None:
+    def __init__(self, front: LogMel, minimum: int, half: bool = True) -> None:
         if front.level != "absolute":
-            raise SrnnError("The level of a clip is known at its end; a stream needs the level 'absolute'.")
+            raise SrnnError("The level of a clip is known only at its end; a stream needs the level 'absolute'.")
         self.front, self.outputs, self.hop, self.latency = front, front.mels, front.hop, front.window // 2
-        self._least, self._half = least, half
+        self._minimum, self._half = minimum, half
         self.reset()
 
     def push(self, block: npt.ArrayLike) -> Array:
@@ -62,7 +62,7 @@ class LogMelStream(StreamEncoder):
     def flush(self) -> Array:
         if self._count == 0:
             return self._none()
-        silence = np.zeros((max(0, self._least - self._count), 1), np.float32)
+        silence = np.zeros((max(0, self._minimum - self._count), 1), np.float32)
         head = self.push(silence)
         tail = self._frames(np.pad(self._sound, (0, self.latency), mode="reflect"))
         self.reset()
@@ -73,16 +73,16 @@ class LogMelStream(StreamEncoder):
 
     @property
     def state(self) -> State:
-        # The count only tells a short sound; it is not to grow for ever.
-        return {"sound": self._sound.copy(), "count": np.array(min(self._count, self._least), np.int64),
+        # The count only detects short sound; it must not grow for ever.
+        return {"sound": self._sound.copy(), "count": np.array(min(self._count, self._minimum), np.int64),
                 "started": np.array(int(self._started), np.int64)}  # fmt: skip
 
     def restore(self, state: Mapping[str, Array]) -> None:
         sound = take(state, "sound", (None,), np.float32)
-        count, started = take_count(state, "count", self._least), take_count(state, "started", 1)
+        count, started = take_count(state, "count", self._minimum), take_count(state, "started", 1)
         held = range(self.front.window - self.front.hop, self.front.window) if started else range(self.latency + 1)
         if len(sound) not in held or bool(started) != (count > self.latency):
-            raise SrnnError(f"The encoder's state does not fit: it holds {len(sound)} samples of sound.")
+            raise SrnnError(f"The encoder's state does not fit: it contains {len(sound)} samples of sound.")
         self._sound, self._count, self._started = sound, count, bool(started)
 
 
@@ -103,7 +103,7 @@ class DerivativeStream(StreamEncoder):
         if not len(x) or len(buffer) < WIDTH:
             self._last = buffer
             return self._none()
-        # Full before: of the last window all but four frames were given out. Else it has only now become full.
+        # Full before: of the last window all but four frames were returned. Else it has only now become full.
         first = self.latency + 1 if before == WIDTH else 0
         self._last = buffer[-WIDTH:].copy()
         return smoothed_derivatives(buffer, self._order)[first : len(buffer) - self.latency]
@@ -125,7 +125,7 @@ class DerivativeStream(StreamEncoder):
     def restore(self, state: Mapping[str, Array]) -> None:
         last = take(state, "last", (None, self.channels), np.float32)
         if len(last) > (WIDTH if self._order else 0):
-            raise SrnnError(f"The encoder's state does not fit: it holds {len(last)} frames.")
+            raise SrnnError(f"The encoder's state does not fit: it contains {len(last)} frames.")
         self._last = last
 
 

@@ -1,4 +1,4 @@
-"""Sliding windows of a stream: step t shows samples t to t + width - 1, so it is late by width - 1 samples."""
+"""Sliding windows of a stream: step t contains samples t to t + width - 1, so it is delayed by width - 1 samples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .streaming import Array, State, StreamEncoder, check_block, take
 
 
 class WindowStream(StreamEncoder):
-    """``sliding_window`` as the signal comes: (samples, channels) -> (samples, width * channels), divided by ``scale``.
+    """Streaming ``sliding_window``: (samples, channels) -> (samples, width * channels), divided by ``scale``.
 
     The last full window is repeated to the end, as for a whole signal; a signal shorter than one is an error at its end.
     """
 
     def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise SrnnError(f"A window's width is an integer of at least 1, not {width!r}.")
+            raise SrnnError(f"A window's width must be an integer of at least 1, not {width!r}.")
         self.channels, self.outputs, self.latency = channels, width * channels, width - 1
         self._width, self._scale = width, np.float32(scale)
         self.reset()

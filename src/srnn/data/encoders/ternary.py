@@ -15,7 +15,7 @@ def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.fl
 
     Args:
         signal: any shape and unit.
-        threshold: in the signal's unit, positive. Where it shall be learnt: ``srnn.nn.network.encoding.LearnedTernary``.
+        threshold: in the signal's unit, positive. To train it: ``srnn.nn.network.encoding.LearnedTernary``.
 
     Source: the input of the published GSC network (0.05).
     """

@@ -1,14 +1,14 @@
-"""Signal paths: from what a sensor gives to what a network reads. A task names its own, ``task.signal()``.
+"""Signal paths: from a sensor's signal to a network's input. A task has its own, ``task.signal()``.
 
     path = create_task("ecg", source="records").signal().calibrated(scale=([0.0, 0.0], [0.4, 0.3]))
     steps = path.whole(signal)                       # (samples, channels) -> (steps, inputs)
-    encoder = path.stream()                          # the same as it comes: encoder.push(block), encoder.flush()
+    encoder = path.stream()                          # the same, streaming: encoder.push(block), encoder.flush()
 
     Steps           no signal: what a network reads, encoded elsewhere
     ScaledPath      a sensor's channels, scaled by the training set's mean and deviation
     WindowPath      pixels: at each step this one and the next few
     CrossingPath    scaled, smoothed, spikes of its level crossings; the C export has it too
-    SpeechPath      sound: frames of features, their rates of change
+    SpeechPath      sound: frames of features, their derivatives over time
     CochleaPath     sound: the spikes of a cochlea in time bins
 
 numpy only; nothing here knows a data set or a task.

@@ -1,4 +1,4 @@
-"""What every signal path has; and the one of networks that read no signal, but steps that were encoded elsewhere."""
+"""The base of all signal paths; and that of networks whose input was encoded elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
     "scale": "A scale belongs to an ECG signal; this input has none.",
-    "gain": "A gain belongs to sound that a cochlea hears; this input has none.",
+    "gain": "A gain belongs to sound that a cochlea encodes; this input has none.",
     "calibration": "Nothing of this input is calibrated: only an ECG's scale and a cochlea's gain can be.",
     "statistics": "Statistics of a training set belong to features of sound and scaled channels; this input has none.",
 }
@@ -34,23 +34,23 @@ class SignalPath(ABC):
     """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen dataclass of its settings."""
 
     form: ClassVar[Literal["signal", "steps"]] = "signal"
-    """Whether it takes a sensor's signal, or steps as the network reads them."""
+    """Whether it takes a sensor's signal, or encoded steps."""
     settings: frozenset[str] = frozenset()
-    """What ``calibrated`` takes."""
+    """The settings that ``calibrated`` accepts."""
     channels: int
     """Of a sample."""
     rate: float | None
     """Samples (or steps) per second; None: they are not in time."""
     what: str
-    """What is put in, for people: "sound at 8000 Hz"."""
+    """Description of the signal, for people: "sound at 8000 Hz"."""
     int16_scale: float = INT16_SCALE
-    """What int16 samples are divided by; 1 where they are numbers already: steps, and pixels up to 255."""
+    """Divisor of int16 samples; 1 where they are used as they are: steps, and pixels up to 255."""
     as_trained: bool = True
-    """Whether training data went this very way. Otherwise it comes near, and is taken only where it is asked for."""
+    """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
     pairs: tuple[str, ...] = ()
-    """Names of the channels of which inputs 2 i and 2 i + 1 are the rises and the falls; empty: inputs are no such pairs."""
+    """Names of the channels of which inputs 2 i and 2 i + 1 are the rises and the falls; empty: inputs are not such pairs."""
     unlike_training: str = ""
-    """How what the network reads differs from what it was trained on, for people; empty where it does not."""
+    """How the network's input differs from that in training, for people; empty where it does not."""
 
     @property
     @abstractmethod
@@ -59,15 +59,15 @@ class SignalPath(ABC):
 
     @abstractmethod
     def stream(self) -> StreamEncoder:
-        """A new encoder, for one stream. SrnnError, with the reason, where the signal cannot be encoded as it comes."""
+        """A new encoder, for one stream. SrnnError, with the reason, where the signal cannot be encoded as it arrives."""
 
     def whole(self, signal: npt.ArrayLike) -> Array:
-        """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` gives in blocks of any size."""
+        """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` returns for blocks of any size."""
         encoder = self.stream()
         return np.concatenate([encoder.push(signal), encoder.flush()])
 
     def check(self) -> None:  # noqa: B027 (most can)
-        """SrnnError, with the reason, for a signal that cannot be encoded as it comes."""
+        """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
 
     @property
     def latency(self) -> float:
@@ -84,7 +84,7 @@ class SignalPath(ABC):
         self, *, scale: Scale | None = None, gain: float | None = None, calibration: float | None = None,
         statistics: Statistics | None = None,
     ) -> Self:  # fmt: skip
-        """The path with what is known of its signal.
+        """The path with statistics of its signal.
 
         Args:
             scale: (mean, std) of each channel, in the unit of the signal; None: of its first ``calibration`` seconds.
@@ -93,7 +93,7 @@ class SignalPath(ABC):
             calibration: seconds, up to 60; None: 5.
             statistics: of the training set, by which features of sound or channels are scaled (``Task.statistics``).
 
-        SrnnError for what this path has not (``settings``), or what makes no sense.
+        SrnnError for settings that this path does not have (``settings``), and for invalid values.
         """
         given = {"scale": scale, "gain": gain, "calibration": calibration, "statistics": statistics}
         given = {name: value for name, value in given.items() if value is not None}
@@ -101,13 +101,15 @@ class SignalPath(ABC):
             if name not in self.settings:
                 raise SrnnError(_REFUSALS[name])
         if calibration is not None and not 0 < calibration <= LONGEST_CALIBRATION:
-            raise SrnnError(f"A scale is taken from up to {LONGEST_CALIBRATION:g} seconds, not {calibration!r}.")
+            raise SrnnError(
+                f"Calibration must take above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {calibration!r}."
+            )
         return replace(self, **given) if given else self  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
 class Steps(SignalPath):
-    """Steps that were encoded elsewhere, as the network reads them: (steps, inputs) in, the same out."""
+    """Input that was encoded elsewhere: (steps, inputs) in, the same out."""
 
     form = "steps"
     int16_scale = 1.0

@@ -1,4 +1,4 @@
-"""Level crossings of a scaled, smoothed signal: whole, as it comes, and as C computes it on a device.
+"""Level crossings of a scaled, smoothed signal: whole, streaming, and as C computes it on a device.
 
     scale       every channel to mean 0 and standard deviation 1: of the whole signal, of its first seconds as it comes, or known
     smoothing   Savitzky-Golay, order 3: late by half a window, the polynomials of the first and last window at the ends, a signal
@@ -95,7 +95,7 @@ class CrossingPath(SignalPath):
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
 
     def smoothed(self, signal: npt.ArrayLike) -> Array:
-        """(T, channels) in the signal's unit -> (T, channels) float64, scaled and smoothed: what crosses levels."""
+        """(T, channels) in the signal's unit -> (T, channels) float64, scaled and smoothed, for level crossing."""
         x = np.asarray(signal, np.float64)
         if self.scale is None:
             spread = x.std(axis=0)
@@ -125,18 +125,18 @@ class CrossingPath(SignalPath):
         if len(given) != self.channels:
             raise SrnnError(f"The encoder needs {self.channels} standard deviations, one a channel, not {len(given)}.")
         if not all(math.isfinite(value) and value > 0 for value in given):
-            raise SrnnError(f"Standard deviations are positive numbers, not {given}.")
+            raise SrnnError(f"Standard deviations must be positive numbers, not {given}.")
         return replace(self, scale=((0.0,) * self.channels, given))
 
     def check_c(self, integer: bool) -> None:
-        """SrnnError for what cannot be exported."""
+        """SrnnError for a path that cannot be exported."""
         if self.smoothing > LARGEST_WINDOW:
             raise SrnnError(
                 f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples, not {self.smoothing}."
             )
         if integer and self.limit < _LEAST_LIMIT:
             raise SrnnError(
-                f"Smoothing over {self.smoothing} samples does not fit int32, which would hold samples up to {self.limit} only; "
+                f"Smoothing over {self.smoothing} samples does not fit int32, which would limit samples to {self.limit}; "
                 "export it as float32."
             )
 
@@ -152,7 +152,7 @@ class CrossingPath(SignalPath):
 
     @property
     def denominator(self) -> int:
-        """int8: values are compared as so many times what they are."""
+        """int8: values are compared after multiplication by this number."""
         return smoothing_rows(self.window)[1]
 
     @property
@@ -212,7 +212,7 @@ class CrossingPath(SignalPath):
 def smoothing_rows(window: int) -> tuple[Array, int]:
     """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i is the value at place i of a window of
     its least-squares polynomial. Exact: the normal equations, solved in fractions."""
-    from fractions import Fraction  # here, as only a device needs it
+    from fractions import Fraction  # imported here because only a device needs it
 
     if window == 1:
         return np.ones((1, 1), np.int64), 1

@@ -1,4 +1,4 @@
-"""Pixels, one after the other: at each step a network sees this one and the next few."""
+"""Pixels, one after the other: at each step a network receives this one and the next few."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import INT16_SCALE, Array, SignalPath
 
 @dataclass(frozen=True)
 class WindowPath(SignalPath):
-    """Sliding windows of pixels, divided by what white is."""
+    """Sliding windows of pixels, divided by the value of white."""
 
     channels = 1
     rate = None
@@ -22,7 +22,7 @@ class WindowPath(SignalPath):
     width: int
     """Pixels at a step: its own and the next width - 1."""
     white: float = 1.0
-    """The greatest pixel; a network reads 0 to 1."""
+    """The largest pixel value, white; a network reads 0 to 1."""
 
     @property
     def inputs(self) -> int:

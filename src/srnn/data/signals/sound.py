@@ -24,7 +24,7 @@ from .base import CALIBRATION, Array, SignalPath
 
 
 class SoundPath(SignalPath):
-    """What sound has, whatever becomes of it."""
+    """Base of the paths from sound."""
 
     channels = 1
 
@@ -41,7 +41,7 @@ class SpeechPath(SoundPath):
 
     features: SpeechFeatures
     ternary: float | None = None
-    """Threshold above which features are +1, and below its negative -1; else 0. None: they stay as they are."""
+    """Threshold above which features are +1, and below its negative -1; else 0. None: they are not rounded."""
     statistics: Statistics | None = field(default=None, repr=False, compare=False)
     """Of the training set; None: not known yet."""
 
@@ -89,24 +89,22 @@ class SpeechPath(SoundPath):
 class CochleaPath(SoundPath):
     """The spikes of a cochlea in time bins.
 
-    Unlike in training no clip is brought to one loudness (but all by one gain), none is faded, and silence is heard too.
+    Unlike in training, clips are not normalised to one level or faded (all get one gain), and silence is encoded.
     """
 
     settings = frozenset({"gain", "calibration"})
     as_trained = False
-    unlike_training = (
-        "one gain for the whole stream instead of one loudness a clip, no fades, and silence is heard (docs/cochlea.md)"
-    )
+    unlike_training = "one gain for the whole stream instead of one level per clip, no fades, and silence is encoded (docs/cochlea.md)"
 
     binning: EventBinning
     rate: int  # type: ignore[assignment]
     gain: float | None = None
-    """What sound of full scale 1 is multiplied by; None: what brings its first seconds to training's level."""
+    """Factor on sound of full scale 1; None: the one that brings its first seconds to the level of training."""
     calibration: float = CALIBRATION
 
     def __post_init__(self) -> None:
         if self.gain is not None:
-            GainStream(self.gain)  # SrnnError for one that is none
+            GainStream(self.gain)  # SrnnError for an invalid one
 
     @property
     def inputs(self) -> int:

@@ -2,7 +2,7 @@
 
     sound, RMS 0.3, Hann ramps -> basilar membrane -> inner hair cells -> bushy cells -> spikes
 
-Each stage's equations stand in its own file. These are the models and constants behind the Spiking Heidelberg Digits and the
+Each stage's equations are in its own file. These are the models and constants behind the Spiking Heidelberg Digits and the
 Spiking Speech Commands (Cramer, Stradmann, Schemmel & Zenke 2020, IEEE TNNLS 33:2744).
 """
 
@@ -26,7 +26,7 @@ __all__ = ["BasilarMembrane", "BushyCell", "BushyState", "Cochlea", "HairCell", 
 BLOCK = 100
 """Places computed together: their arrays stay in the processor's cache."""
 RATES = (1000, 1_000_000)
-"""Sampling rates that make sense, lowest and highest, in Hz."""
+"""Supported sampling rates, lowest and highest, in Hz."""
 
 
 def clip_key(seed: int, name: str) -> int:
@@ -39,7 +39,7 @@ def clip_key(seed: int, name: str) -> int:
 class Cochlea:
     """Sound to spikes: ``times, units = Cochlea().spikes(samples, rate, seed=0)``.
 
-    One object serves any number of clips and threads; it keeps the transfer functions that it has computed.
+    One object serves any number of clips and threads; it caches the transfer functions that it has computed.
     """
 
     places: int = 700
@@ -47,15 +47,15 @@ class Cochlea:
     rate: int = 48000
     """Sampling rate of the sound inside, Hz; sound of another rate is resampled. Spikes have half this rate."""
     level: float | None = 0.3
-    """Root mean square to which a clip is brought; None: it is heard as loud as it is, times ``gain``."""
+    """Root mean square that clips are normalised to; None: their own level, times ``gain``."""
     gain: float = 1.0
-    """What sound is multiplied by where ``level`` is None."""
+    """Factor on the sound where ``level`` is None."""
     ramps: bool = True
     """Fade a clip in over its first half, and out over its second."""
     pad: bool = True
     """Compute clips at a few common lengths, with silence appended: transfer functions are then shared by many clips."""
     precision: str = "float32"
-    """Of the basilar membrane's filter: float32, or float64 for checks."""
+    """Precision of the basilar membrane's filter: float32, or float64 for checks."""
     membrane: BasilarMembrane = BasilarMembrane()
     hair_cell: HairCell = HairCell()
     bushy_cell: BushyCell = BushyCell()
@@ -65,13 +65,13 @@ class Cochlea:
         for name, low, high in (("places", 1, 65535), ("rate", *RATES)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-                raise SrnnError(f"A cochlea's {name} is an integer from {low} to {high}, not {value!r}.")
+                raise SrnnError(f"A cochlea's {name} must be an integer from {low} to {high}, not {value!r}.")
         if self.level is not None and not 0 < self.level < math.inf:
-            raise SrnnError(f"A cochlea's level is a positive number, or None, not {self.level!r}.")
+            raise SrnnError(f"A cochlea's level must be a positive number, or None, not {self.level!r}.")
         if not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
-            raise SrnnError(f"A cochlea's gain is a positive number, and 1 where there is a level, not {self.gain!r}.")
+            raise SrnnError(f"A cochlea's gain must be a positive number, and 1 if a level is set, not {self.gain!r}.")
         if self.precision not in ("float32", "float64"):
-            raise SrnnError(f"A cochlea's precision is 'float32' or 'float64', not {self.precision!r}.")
+            raise SrnnError(f"A cochlea's precision must be 'float32' or 'float64', not {self.precision!r}.")
 
     def parameters(self) -> dict[str, Any]:
         """All parameters, as JSON values; the constants of each stage under its name."""
@@ -79,7 +79,7 @@ class Cochlea:
         return {f.name: stages.get(f.name, getattr(self, f.name)) for f in fields(self) if f.init}
 
     def firing_probability(self, samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.floating]:
-        """Probability that a fibre fires within a step, before chance comes in.
+        """Probability that a fibre fires within a step.
 
         Args:
             samples: (N,) mono sound in any unit; integers or floats.
@@ -108,7 +108,7 @@ class Cochlea:
             times (S,) in seconds and units (S,), 0 to places - 1.
         """
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-            raise SrnnError(f"A cochlea's seed is an integer from 0 to 2^64 - 1, not {seed!r}.")
+            raise SrnnError(f"A cochlea's seed must be an integer from 0 to 2^64 - 1, not {seed!r}.")
         sound = self._prepare(samples, rate)
         steps, units = [], []
         for first in range(0, self.places, BLOCK):
@@ -127,7 +127,7 @@ class Cochlea:
         if self.level is not None:
             peak = np.abs(x).max()
             if not peak > 0:
-                raise SrnnError("A clip of silence has no loudness to adjust; leave it out.")
+                raise SrnnError("A silent clip has no level to normalise; remove it.")
             x /= peak  # no square overflows or vanishes
             x *= self.level / np.sqrt(np.mean(x**2))
         else:
@@ -164,7 +164,7 @@ class _Sound:
     steps: int
     """T of the clip."""
     padded: int
-    """T with the silence behind it."""
+    """T including the silence after the clip."""
 
 
 def _mono(samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.float64]:
@@ -173,16 +173,16 @@ def _mono(samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.float64]:
         if x.dtype.kind not in "iuf":
             raise ValueError(f"it holds {x.dtype}")
     except ValueError as error:
-        raise SrnnError(f"A clip to hear is an array of numbers; {error}.") from error
+        raise SrnnError(f"Sound must be an array of numbers; {error}.") from error
     if x.ndim != 1:
-        raise SrnnError(f"A clip to hear has one channel, shape (samples,), not {x.shape}; average its channels first.")
+        raise SrnnError(f"Sound must have one channel, shape (samples,), not {x.shape}; average its channels first.")
     if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not RATES[0] <= rate <= RATES[1]:
-        raise SrnnError(f"A sampling rate is an integer from {RATES[0]} to {RATES[1]} Hz, not {rate!r}.")
+        raise SrnnError(f"A sampling rate must be an integer from {RATES[0]} to {RATES[1]} Hz, not {rate!r}.")
     if len(x) < 2:
-        raise SrnnError(f"A clip to hear needs 2 samples or more; this one has {len(x)}.")
+        raise SrnnError(f"Sound must have at least 2 samples; this has {len(x)}.")
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
-        raise SrnnError("A clip to hear holds values that are not finite (NaN or infinity).")
+        raise SrnnError("Sound contains values that are not finite (NaN or infinity).")
     return x
 
 

@@ -31,7 +31,7 @@ from ....errors import SrnnError
 from .shared import check_constants
 
 CACHE_BYTES = 2**30
-"""Transfer functions kept in memory, at most."""
+"""Maximal bytes of cached transfer functions."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ class BasilarMembrane:
     def __post_init__(self) -> None:
         check_constants(self)
         if self.damping >= 2:
-            raise SrnnError(f"BasilarMembrane: damping is below 2, where waves still run, not {self.damping!r}.")
+            raise SrnnError(
+                f"BasilarMembrane: damping must be below 2, where waves still propagate, not {self.damping!r}."
+            )
 
     def transfer(self, frequency: npt.ArrayLike, place: npt.ArrayLike) -> npt.NDArray[np.complex128]:
         """Velocity for a sound of amplitude 1.
@@ -107,7 +109,7 @@ class BasilarMembrane:
 class TransferTables:
     """Transfer functions computed once and kept, the least recently used dropped above ``CACHE_BYTES``.
 
-    Safe with threads: who needs a table that another thread is computing waits for it.
+    Thread-safe: a thread that needs a table which another one is computing waits for it.
     """
 
     def __init__(self) -> None:

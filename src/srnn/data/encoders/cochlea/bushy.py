@@ -8,7 +8,7 @@ Copies that are not refractory are alike, so only their number A matters: how ma
 distribution of A and p, instead of one draw a copy. The law of the spikes is the same.
 
 Randomness is counter-based: the draw of a place and step is a SplitMix64 output (Steele et al. 2014) whose index is the pair.
-It depends on the key alone, never on what was computed before or beside it.
+It depends on the key alone, never on what else was computed.
 
 Source: Rothman, Young & Manis 1993 for the cell; as a LIF neuron, Cramer et al. 2020.
 """
@@ -54,7 +54,7 @@ class BushyCell:
     def __post_init__(self) -> None:
         check_constants(self)
         if not isinstance(self.copies, int):
-            raise SrnnError(f"BushyCell: copies is an integer, not {self.copies!r}.")
+            raise SrnnError(f"BushyCell: copies must be an integer, not {self.copies!r}.")
 
     def wait(self, rate: float) -> int:
         """Steps of the refractory period at ``rate`` steps per second."""
@@ -69,15 +69,15 @@ class BushyCell:
         self, probability: npt.NDArray[np.floating], rate: float, key: int, first_place: int = 0, first_step: int = 0,
         state: BushyState | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # fmt: skip
-        """Spikes of one cell a place.
+        """Spikes of one cell per place.
 
         Args:
             probability: (T, P) of a copy firing within a sample.
             rate: samples per second.
             key: of the random numbers, 0 to 2^64 - 1.
             first_place: place of column 0, so that a block of places gets the draws that it has in the whole.
-            first_step: step of row 0, likewise.
-            state: to go on from, overwritten by that at the end; None: no sound has been before.
+            first_step: step of row 0, so that a block of steps gets the draws that it has in the whole.
+            state: the state to continue from, overwritten by the final one; None: no sound before.
 
         Returns:
             (steps, columns) of the spikes, (S,) each, by step and then column.

@@ -30,7 +30,7 @@ class HairCell:
     replenishment: float = 5.05
     """y."""
     permeability: float = 2000.0
-    """g, the most transmitter released per second."""
+    """g, the maximal rate of transmitter release, per second."""
     loss: float = 2500.0
     """l."""
     uptake: float = 6580.0
@@ -40,7 +40,7 @@ class HairCell:
     offset: float = 5.0
     """A, in units of the velocity."""
     half_release: float = 300.0
-    """B, in units of the velocity: the permeability is half its most at v + A = B."""
+    """B, in units of the velocity: the permeability is half its maximum at v + A = B."""
     firing: float = 50000.0
     """h."""
     capacity: float = 1.0
@@ -65,7 +65,7 @@ class HairCell:
     ) -> npt.NDArray[np.floating]:
         """The velocity (T, P) at ``rate`` samples per second, overwritten by the probability of firing within each sample.
 
-        ``reservoirs`` (3, P): to go on from, overwritten by those at the end; None: the cells have been in silence.
+        ``reservoirs`` (3, P): the state to continue from, overwritten by the final one; None: silence before.
         """
         held = self.reservoirs(velocity.shape[1]) if reservoirs is None else reservoirs
         compiled(_release)(

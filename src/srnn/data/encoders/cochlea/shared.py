@@ -1,4 +1,4 @@
-"""What the stages share: compiled loops, and the check of their constants."""
+"""Shared by the stages: compiled loops, and the check of their constants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ....errors import SrnnError
 
 @functools.cache
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled form of a plain function of arrays and numbers; its machine code is kept on disk.
+    """The compiled form of a plain function of arrays and numbers; its machine code is cached on disk.
 
     It runs without the GIL, so that threads can convert clips side by side.
     """
@@ -25,4 +25,4 @@ def check_constants(stage: object) -> None:
     for name, value in vars(stage).items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 < value < math.inf:
-            raise SrnnError(f"{type(stage).__name__}: {name} is a positive number, not {value!r}.")
+            raise SrnnError(f"{type(stage).__name__}: {name} must be a positive number, not {value!r}.")
