@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .show import tell
+
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
 DESCRIPTION = """\
 Measure trained networks of one task on a split, and write a page: measures with the best marked, curves over each other, energy
@@ -29,17 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import AnalysisOptions
-    from ..measure.page import comparison_content, to_json, write_page
+    from ..measure.page import comparison_content, write_page
 
     options = AnalysisOptions(early_exit=False) if arguments.no_exit else None
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
     write_page(content, arguments.out)
-    if arguments.json:
-        print(to_json(content))
-        return 0
-    _show(content)
-    print(f"page: {arguments.out}")
-    return 0
+
+    def show() -> None:
+        _show(content)
+        print(f"page: {arguments.out}")
+
+    return tell(arguments, content, show)
 
 
 def _show(content: dict[str, Any]) -> None:

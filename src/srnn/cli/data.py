@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from .options import Command, add_parts
+from .show import tell
 
 if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
@@ -77,12 +77,12 @@ def _list(arguments: argparse.Namespace) -> int:
         {"name": d.name, "title": d.title, "size": d.size, "licence": d.licence, "state": state(d, arguments.data_dir)}
         for d in CATALOGUE.values()
     ]
-    if arguments.json:
-        print(json.dumps({"data_sets": rows}))
-        return 0
-    for row in rows:
-        print(f"{row['name']:<20} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
-    return 0
+
+    def show() -> None:
+        for row in rows:
+            print(f"{row['name']:<20} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
+
+    return tell(arguments, {"data_sets": rows}, show)
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -91,26 +91,26 @@ def _info(arguments: argparse.Namespace) -> int:
 
     data_set: DataSet = arguments.data_set
     folder = folder_of(data_set, arguments.data_dir)
-    found: dict[str, Any] = asdict(data_set) | {
+    info: dict[str, Any] = asdict(data_set) | {
         "folder": str(folder),
         "fetchable": data_set.fetchable,
         "tasks": data_set.tasks,
+        "how_to_get": data_set.how_to_get.format(folder=folder),
     }
-    found["how_to_get"] = data_set.how_to_get.format(folder=folder)
-    if arguments.json:
-        print(json.dumps(found))
-        return 0
-    print(data_set.title)
-    for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
-        value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else found[key]
-        if value:
-            print(f"{key.replace('_', ' '):<11} {value}")
-    for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
-        known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
-        print(
-            f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, arguments.mirror), *known]))}"
-        )
-    return 0
+
+    def show() -> None:
+        print(data_set.title)
+        for key in ("licence", "citation", "size", "homepage", "folder", "tasks", "how_to_get"):
+            value = ", ".join(map(_use, data_set.uses)) if key == "tasks" else info[key]
+            if value:
+                print(f"{key.replace('_', ' '):<11} {value}")
+        for file in (*data_set.files, *([data_set.sums] if data_set.sums else [])):
+            known = [f"{file.bytes:,} bytes" if file.bytes else "", file.checksum or "no checksum known"]
+            print(
+                f"file        {file.name}: {', '.join(filter(None, [address(file, data_set, arguments.mirror), *known]))}"
+            )
+
+    return tell(arguments, info, show)
 
 
 def _use(use: Use) -> str:
@@ -128,17 +128,17 @@ def _fetch(arguments: argparse.Namespace) -> int:
     columns = DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with progress_bars(not arguments.json, *columns) as watch:
         paths = fetch(data_set, arguments.data_dir, arguments.mirror, arguments.force, watch)
-    if arguments.json:
-        print(json.dumps({"data_set": data_set.name, "files": [str(path) for path in paths]}))
-    elif not paths:
-        print(f"{data_set.name} needs no download{': it is there, unpacked' if data_set.files else ''}.")
-    else:
-        print(
-            f"{data_set.name}: {len(paths)} files in {paths[0].parent}. {data_set.licence}; please cite: {data_set.citation}"
-        )
+
+    def show() -> None:
+        if not paths:
+            print(f"{data_set.name} needs no download{': its files are there, unpacked' if data_set.files else ''}.")
+            return
+        print(f"{data_set.name}: {len(paths)} files in {paths[0].parent}.")
+        print(f"{data_set.licence}; please cite: {data_set.citation}")
         if data_set.unpack:
             print(f"Now unpack it: srnn data prepare {data_set.name}")
-    return 0
+
+    return tell(arguments, {"data_set": data_set.name, "files": [str(path) for path in paths]}, show)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -147,21 +147,22 @@ def _verify(arguments: argparse.Namespace) -> int:
     data_set: DataSet = arguments.data_set
     reports = verify(data_set, arguments.data_dir)
     bad = [report for report in reports if not report.good]
-    if arguments.json:
-        files = [asdict(report) for report in reports]
-        print(json.dumps({"data_set": data_set.name, "good": not bad, "files": files}))
-        return 1 if bad else 0
-    for report in (bad or reports)[:_SHOWN]:
-        print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
-    if len(bad) > _SHOWN:
-        print(f"... and {len(bad) - _SHOWN:,} more")
-    if reports:
-        print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
-    else:
-        print(f"{data_set.name}: no files are known that could be compared.")
-    if bad:
-        how = _remedy(data_set, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
-        print(f"srnn: not all is right; {how}", file=sys.stderr)
+
+    def show() -> None:
+        for report in (bad or reports)[:_SHOWN]:
+            print(f"{report.condition:<9} {report.name}{f' ({report.note})' if report.note else ''}")
+        if len(bad) > _SHOWN:
+            print(f"... and {len(bad) - _SHOWN:,} more")
+        if reports:
+            print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
+        else:
+            print(f"{data_set.name}: no files are known that could be compared.")
+        if bad:
+            how = _remedy(data_set, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
+            print(f"srnn: not all is right; {how}", file=sys.stderr)
+
+    files = [asdict(report) for report in reports]
+    tell(arguments, {"data_set": data_set.name, "good": not bad, "files": files}, show)
     return 1 if bad else 0
 
 
@@ -208,12 +209,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
             if not arguments.json:
                 n, steps, channels = data.x.shape
                 print(f"{use.task} {split}: {n:,} sequences of {steps} steps and {channels} channels ({seconds:.1f} s)")
-    if arguments.json:
-        names = [str(path) for path in unpacked]
-        print(json.dumps({"data_set": data_set.name, "unpacked": names, "splits": splits, "skipped": skipped}))
-    elif not unpacked and not splits and not skipped:
-        print(f"{data_set.name}: nothing to prepare.")
-    return 0
+    done = {"unpacked": [str(path) for path in unpacked], "splits": splits, "skipped": skipped}
+    nothing = "" if any(done.values()) else f"{data_set.name}: nothing to prepare.\n"
+    return tell(arguments, {"data_set": data_set.name, **done}, lambda: print(nothing, end=""))
 
 
 def _check_archive(data_set: DataSet, archive: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 from ..errors import SrnnError
+from .show import tell
 
 SHARED = ("--json",)
 DESCRIPTION = """\
@@ -73,16 +73,16 @@ def run(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
     took = time.perf_counter() - start
     done = done._replace(left_out=[*misnamed, *done.left_out])
-    if arguments.json:
-        report = done._asdict()
-        report["sound_seconds"] = report.pop("seconds")
-        report |= {"file": str(arguments.out), "seconds": took}
-        print(json.dumps(report))
-        return 0
-    for line in done.left_out:
-        print(f"left out: {line}", file=sys.stderr)
-    print(
-        f"{arguments.out}: {done.clips} clip{'s'[: done.clips != 1]}, {done.seconds:.1f} s of sound, "
-        f"{done.spikes / done.clips:.0f} spikes a clip; took {took:.1f} s"
-    )
-    return 0
+
+    def show() -> None:
+        for line in done.left_out:
+            print(f"left out: {line}", file=sys.stderr)
+        print(
+            f"{arguments.out}: {done.clips} clip{'s'[: done.clips != 1]}, {done.seconds:.1f} s of sound, "
+            f"{done.spikes / done.clips:.0f} spikes a clip; took {took:.1f} s"
+        )
+
+    report = done._asdict()
+    report["sound_seconds"] = report.pop("seconds")
+    report |= {"file": str(arguments.out), "seconds": took}
+    return tell(arguments, report, show)

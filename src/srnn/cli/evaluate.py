@@ -22,7 +22,7 @@ recall and precision of every class, delineation of ECG waves, every neuron's ra
 after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 """
-SHARED = ("model", "--split", "--data", "--data-dir", "--json")
+SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,10 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="measure all that suits the task, and write it into the run"
     )
-    parser.add_argument(
-        "--no-exit", action="store_true", default=None,
-        help="--full: no early-exit policy; it needs a validation split, which some tasks lack",
-    )  # fmt: skip
     parser.add_argument(
         "--exit-loss", type=float, metavar="P",
         help="--full: percentage points of accuracy that deciding early may cost on validation (default: 0.5)",

@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from .show import tell
+
 SHARED = ("model", "--json")
 HELP = "a NIR file, for other libraries and chips, with a report of what it loses"
 DESCRIPTION = """\
@@ -58,12 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     found = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
     if arguments.report is not None:
         write_atomically(arguments.report, (json.dumps(found, indent=2) + "\n").encode())
-    if arguments.json:
-        print(json.dumps(found))
-        return 0
-    print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")
-    for line in report.lines():
-        print(f"  {line}")
-    if not report.exact:
-        print("What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers do without.")
-    return 0
+
+    def show() -> None:
+        print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")
+        for line in report.lines():
+            print(f"  {line}")
+        if not report.exact:
+            print(
+                "What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers do without."
+            )
+
+    return tell(arguments, found, show)

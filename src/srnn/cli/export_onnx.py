@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .show import tell
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -51,20 +52,20 @@ def run(arguments: argparse.Namespace) -> int:
         "outputs": {item.name: shape(item) for item in model.graph.output},
         "greatest_difference": difference,
     }
-    if arguments.json:
-        print(json.dumps(found))
-        return 0
-    print(f"{arguments.out}: {arguments.form} form, {found['bytes']:,} bytes")
-    for what in ("inputs", "outputs"):
-        for name, sizes in found[what].items():
-            print(f"  {what[:-1]:<7} {name:<28} ({', '.join(map(str, sizes))})")
-    if difference is None:
-        print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
-    else:
-        print(
-            f"greatest difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
-        )
-    return 0
+
+    def show() -> None:
+        print(f"{arguments.out}: {arguments.form} form, {found['bytes']:,} bytes")
+        for what in ("inputs", "outputs"):
+            for name, sizes in found[what].items():
+                print(f"  {what[:-1]:<7} {name:<28} ({', '.join(map(str, sizes))})")
+        if difference is None:
+            print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
+        else:
+            print(
+                f"greatest difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
+            )
+
+    return tell(arguments, found, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from .show import tell
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -61,31 +61,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         write_run(arguments.out, found, arguments.task, arguments.loss, arguments.file.name)
     layers = describe(found.network)
-    if arguments.json:
-        about = {"file": str(arguments.file), "dt": found.dt, "discretisation": found.discretisation}
-        out = None if arguments.out is None else str(arguments.out)
-        print(
-            json.dumps(
-                {
-                    **about,
-                    "inputs": found.network.inputs,
-                    "layers": layers,
-                    "report": found.report.to_dict(),
-                    "out": out,
-                }
-            )
-        )
-        return 0
-    print(f"{arguments.file}: {found.network.inputs} inputs, steps of {found.dt:g} s ({found.discretisation})")
-    for layer in layers:
-        print(
-            f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {'recurrent' if layer['recurrent'] else 'feed-forward'}"
-        )
-    for line in found.report.lines():
-        print(f"  {line}")
-    if arguments.out is not None:
-        print(f"run written: {arguments.out}")
-    return 0
+
+    def show() -> None:
+        print(f"{arguments.file}: {found.network.inputs} inputs, steps of {found.dt:g} s ({found.discretisation})")
+        for layer in layers:
+            kind = "recurrent" if layer["recurrent"] else "feed-forward"
+            print(f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {kind}")
+        for line in found.report.lines():
+            print(f"  {line}")
+        if arguments.out is not None:
+            print(f"run written: {arguments.out}")
+
+    report = {
+        "file": str(arguments.file),
+        "dt": found.dt,
+        "discretisation": found.discretisation,
+        "inputs": found.network.inputs,
+        "layers": layers,
+        "report": found.report.to_dict(),
+        "out": None if arguments.out is None else str(arguments.out),
+    }
+    return tell(arguments, report, show)
 
 
 def describe(network: SRNN) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from pathlib import Path
+
+from .show import tell
 
 HELP = "a run of a published network with the authors' weights"
 SHARED = ("--json",)
@@ -42,13 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
         "silent_units": silent,
     }
     Run.hold(arguments.out, published.trained, {"imported": about})
-    if arguments.json:
-        task = published.trained.task.name
-        print(
-            json.dumps({"published": arguments.name, "task": task, "out": str(arguments.out), "silent_units": silent})
-        )
-        return 0
-    print(f"run written: {arguments.out}")
-    for line in describe_silent_units(silent):
-        print(line)
-    return 0
+
+    def show() -> None:
+        print(f"run written: {arguments.out}")
+        for line in describe_silent_units(silent):
+            print(line)
+
+    task = published.trained.task.name
+    report = {"published": arguments.name, "task": task, "out": str(arguments.out), "silent_units": silent}
+    return tell(arguments, report, show)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from typing import Any
+
+from .show import tell
 
 SHARED = ("--json",)
 DESCRIPTION = """\
@@ -46,16 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if arguments.warm:
         info["warmed up in"] = f"{warm_up():.1f} s"
-    if arguments.json:
-        print(json.dumps(info))
-        return 0
-    for name, value in info.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {inner or 'not installed'}" for key, inner in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(value)
-        print(f"{name:<12} {value if value is not None else 'none'}")
-    return 0
+
+    def show() -> None:
+        for name, value in info.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key} {inner or 'not installed'}" for key, inner in value.items())
+            elif isinstance(value, list):
+                value = ", ".join(value)
+            print(f"{name:<12} {value if value is not None else 'none'}")
+
+    return tell(arguments, info, show)
 
 
 def warm_up() -> float:

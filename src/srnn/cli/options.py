@@ -67,7 +67,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {
-        "action": "store_true",
+        "action": "store_true", "default": None,
         "help": "no early-exit policies; they need a validation split, which some tasks lack",
     },
     "--state-bits": {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .show import show_result, tell
+
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
 Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import AnalysisOptions
-    from ..measure.page import report_content, to_json, write_page
+    from ..measure.page import report_content, write_page
 
     baselines = None
     if arguments.baselines is not None:
@@ -49,15 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     model = arguments.model
     out = arguments.out or (model / "report.html" if model.is_dir() else model.with_suffix(".html"))
     write_page(content, out)
-    if arguments.json:
-        print(to_json(content))
-        return 0
 
-    from .show import show_result
-    from .show_energy import show_energy
+    def show() -> None:
+        from .show_energy import show_energy
 
-    spiking = content["network"]["spiking"]
-    show_result(content["evaluation"], f"{content['name']}, {arguments.split} split", spiking=spiking)
-    show_energy(content["energy"])
-    print(f"page: {out}")
-    return 0
+        spiking = content["network"]["spiking"]
+        show_result(content["evaluation"], f"{content['name']}, {arguments.split} split", spiking=spiking)
+        show_energy(content["energy"])
+        print(f"page: {out}")
+
+    return tell(arguments, content, show)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from .show import tell
 
 SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
@@ -49,17 +50,17 @@ def run(arguments: argparse.Namespace) -> int:
     files = {
         name: [str(arguments.out / file) for file in file_names(one, arguments.format)] for name, one in made.items()
     }
-    if arguments.json:
-        print(json.dumps({name: {**one.to_dict(), "files": files[name]} for name, one in made.items()}))
-        return 0
-    for name, one in made.items():
-        if isinstance(one, Table):
-            one.show()
-        else:
-            print(one.title)
-            for panel in one.panels:
-                print(f"  {panel.letter}  {panel.state}: {panel.title}: {panel.text}")
-                if panel.command:
-                    print(f"     {panel.command}")
-        print(f"files: {', '.join(files[name])}\n")
-    return 0
+
+    def show() -> None:
+        for name, one in made.items():
+            if isinstance(one, Table):
+                one.show()
+            else:
+                print(one.title)
+                for panel in one.panels:
+                    print(f"  {panel.letter}  {panel.state}: {panel.title}: {panel.text}")
+                    if panel.command:
+                        print(f"     {panel.command}")
+            print(f"files: {', '.join(files[name])}\n")
+
+    return tell(arguments, {name: {**one.to_dict(), "files": files[name]} for name, one in made.items()}, show)

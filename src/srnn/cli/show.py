@@ -28,10 +28,10 @@ _NAMES = {
 }
 
 
-def tell(arguments: argparse.Namespace, found: Any, show: Callable[[], object]) -> int:
-    """With --json print what was found as one JSON object, else show it to people. The exit code: 0."""
+def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object]) -> int:
+    """Print a command's result: with --json as one JSON object, else by calling ``show``. Returns the exit code, 0."""
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
     else:
         show()
     return 0

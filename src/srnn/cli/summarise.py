@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from .show import tell
 
 SHARED = ("runs", "--json")
 DESCRIPTION = """\
@@ -27,12 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..studies.summary import summarise
 
     summary = summarise(arguments.runs, arguments.out, arguments.title, arguments.made_by)
-    if arguments.json:
-        print(json.dumps(summary))
-    else:
+
+    def show() -> None:
         accuracy = summary["accuracy"]
         plus_minus = f" ± {100 * accuracy['std']:.2f}" if accuracy["std"] is not None else ""
         print(
             f"{summary['title']}: {accuracy['mean']:.2%}{plus_minus} (seeds {summary['seeds']}); {arguments.out}/summary.md"
         )
-    return 0
+
+    return tell(arguments, summary, show)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
+from .show import show_names, tell
 
 if TYPE_CHECKING:
     from ..studies.queue import Queue
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..studies import load_sweep, shipped_sweeps
 
     if arguments.sweep == "list":
-        return _list({name: load_sweep(name) for name in shipped_sweeps()}, arguments.json)
+        return _list({name: load_sweep(name) for name in shipped_sweeps()}, arguments)
     if arguments.workers < 1:
         raise SrnnError(f"--workers must be at least 1, not {arguments.workers}.")
     if not 1 <= arguments.patience < float("inf"):
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.as_worker:
         sweep.check()
     if arguments.dry_run:
-        return _dry_run(sweep, arguments.json)
+        return _dry_run(sweep, arguments)
 
     from ..studies.queue import Queue
     from ..studies.results import write_results
@@ -78,11 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         queue.fill(arguments.retry_failed)
         code = _work_here(queue, arguments, out)
     content = write_results(sweep, queue.status(), out)
-    if arguments.json:
-        print(json.dumps(content))
-    else:
-        counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
-        print(f"{sweep.title}: {counts}; {out}/results.md")
+    counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
+    tell(arguments, content, lambda: print(f"{sweep.title}: {counts}; {out}/results.md"))
     return code or (1 if content["units"].get("failed") else 0)
 
 
@@ -153,27 +151,21 @@ def _ended(queue: Queue) -> int:
     return sum(status.state in ("done", "pruned", "failed") for status in queue.status())
 
 
-def _list(sweeps: dict[str, Sweep], as_json: bool) -> int:
-    if as_json:
-        print(
-            json.dumps({name: {"title": sweep.title, "trainings": _trainings(sweep)} for name, sweep in sweeps.items()})
-        )
-        return 0
-    width = max(map(len, sweeps), default=0)
-    for name, sweep in sweeps.items():
-        print(f"{name:<{width}}  {sweep.title} ({_trainings(sweep)} trainings)")
-    return 0
+def _list(sweeps: dict[str, Sweep], arguments: argparse.Namespace) -> int:
+    found = {name: {"title": sweep.title, "trainings": _trainings(sweep)} for name, sweep in sweeps.items()}
+    texts = {name: f" {one['title']} ({one['trainings']} trainings)" for name, one in found.items()}
+    return tell(arguments, found, lambda: show_names(texts))
 
 
-def _dry_run(sweep: Sweep, as_json: bool) -> int:
+def _dry_run(sweep: Sweep, arguments: argparse.Namespace) -> int:
     units = [{"unit": unit.name, "seeds": list(unit.seeds), "settings": dict(unit.settings)} for unit in sweep.units()]
-    if as_json:
-        print(json.dumps({"name": sweep.name, "title": sweep.title, "units": units}))
-        return 0
-    print(f"{sweep.title}: {_trainings(sweep)} trainings of {sweep.recipe}")
-    for unit in units:
-        print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else 'chosen by the sampler'}")
-    return 0
+
+    def show() -> None:
+        print(f"{sweep.title}: {_trainings(sweep)} trainings of {sweep.recipe}")
+        for unit in units:
+            print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else 'chosen by the sampler'}")
+
+    return tell(arguments, {"name": sweep.name, "title": sweep.title, "units": units}, show)
 
 
 def _trainings(sweep: Sweep) -> int:

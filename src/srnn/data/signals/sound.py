@@ -94,7 +94,9 @@ class CochleaPath(SoundPath):
 
     settings = frozenset({"gain", "calibration"})
     as_trained = False
-    unlike_training = "one gain for the whole stream instead of one level per clip, no fades, and silence is encoded (docs/cochlea.md)"
+    unlike_training = (
+        "one gain per stream instead of one level per clip, no fades, and silence is encoded (docs/cochlea.md)"
+    )
 
     binning: EventBinning
     rate: int  # type: ignore[assignment]
