@@ -273,7 +273,7 @@ def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
         gain=-1.0,
     )
     refused("Nothing of this input is calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0)
-    refused("up to 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
+    refused("at most 60 seconds", "--task.name", "ecg", "--loss.name", "nll", form="signal", calibration=1e6)
     refused("nothing to end early", "--task.name", "ecg", "--loss.name", "nll", policy=ExitPolicy("ce_mean"))
     refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))
     run = Run.open(make_run(tmp_path / "fresh", *DIGITS))

@@ -223,5 +223,5 @@ def _read_record(path: Path) -> tuple[Array, float | None]:
     with reading(path, "a WFDB record; it is damaged, or a file of it is missing"):
         record = read_record(path, physical=True)
         if record.p_signal is None or len(record.p_signal) != record.sig_len:
-            raise ValueError(f"it is cut off: its header promises {record.sig_len} samples")
+            raise ValueError(f"it is cut off: its header declares {record.sig_len} samples")
         return record.p_signal, float(record.fs)
