@@ -116,7 +116,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "Did you mean 'window'" in _fails(capsys, "train", "digits", *out, "--task.options", "{windwo: 3}")
     assert "task" in _fails(capsys, "train", "digits", *out, "--task.name", "digitz")
     assert "this machine" in _fails(capsys, "train", "digits", *out, "--training.device", "mps")
-    assert "no parameter fits" in _fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
+    assert "no parameter matches" in _fails(capsys, "train", "digits", *out, "--training.lr_scale", "{layer.*: 2}")
     assert "does not fit" in _fails(capsys, "train", "digits", *out, "--loss.name", "nll")
     assert "no run" in _fails(capsys, "evaluate", tmp_path)
     assert "MODEL" in _fails(capsys, "evaluate")

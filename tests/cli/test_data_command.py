@@ -76,7 +76,7 @@ def test_fetch_verify_prepare(
     code, out, err = run(capsys, "fetch", "shd", "--json")
     assert (code, err) == (0, "") and len(json.loads(out)["files"]) == 2
     code, out, err = run(capsys, "verify", "shd")
-    assert (code, err) == (0, "") and "2 of 2 files are right" in out
+    assert (code, err) == (0, "") and "2 of 2 files are intact" in out
     code, out, err = run(capsys, "prepare", "shd", "--json")
     report = json.loads(out)
     assert (code, err) == (0, "") and len(report["unpacked"]) == 2

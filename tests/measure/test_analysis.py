@@ -357,7 +357,7 @@ def shown(task: TinyTask, *words: str) -> str:
 
 def test_analog_neurons_are_not_said_to_spike() -> None:
     relu = shown(TinyTask(), "--network.neuron={name: relu, tau_mem: 3}")
-    assert "spike" not in relu and "synaptic" not in relu and "share of outputs that are not 0" in relu
+    assert "spike" not in relu and "synaptic" not in relu and "fraction of outputs that are not 0" in relu
     assert "spikes per neuron and step" in shown(TinyTask())
     mixed = made(TinyTask(), "--network.hidden=[4, 4]", "--network.neuron=[alif, relu]")
     assert not spikes(mixed.network)  # one layer that does not is enough

@@ -356,7 +356,7 @@ def test_overrides_come_after(name: str) -> None:
      ("init_in", "zero"), ("init_rec", "zero"), ("backend", "reference"), ("recompute", "true")],
 )  # fmt: skip
 def test_what_means_nothing_for_cells_is_refused(key: str, value: str) -> None:
-    with pytest.raises(SrnnError, match=f"'network.{key}' means nothing for network.model 'gru'") as caught:
+    with pytest.raises(SrnnError, match=f"'network.{key}' has no effect with network.model 'gru'") as caught:
         parse_recipe("network: {model: gru}", [f"--network.{key}", value])
     assert "\n" not in str(caught.value)
 

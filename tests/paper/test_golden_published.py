@@ -174,7 +174,7 @@ def test_a_difference_is_exit_code_1(what: str, files, tmp_path: Path, capsys: p
     assert (found["max_output_error"] > 1e-4) == (what == "output")
     assert (found["max_membrane_error"] > 5e-4) == (what == "mem_h2")
     code, out, _ = _run(capsys, *_words("shd", weights, tmp_path / "golden.npz"))
-    assert code == 1 and "NOT the same" in out
+    assert code == 1 and "NOT equal" in out
 
 
 def test_weights_that_overflow_are_a_difference(files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -204,7 +204,7 @@ def test_lr_scale_and_weight_decay_groups() -> None:
     assert found["layers.0.params.tau_mem"] == found["layers.0.params.tau_adp"] == (pytest.approx(3e-2), 0.0)
     assert found["readout.params.tau_mem"] == (pytest.approx(2e-2), 0.0)
     assert found["layers.0.weight_rec"] == found["readout.bias"] == (1e-2, 0.1)
-    with pytest.raises(SrnnError, match="no parameter fits"):
+    with pytest.raises(SrnnError, match="no parameter matches"):
         build_optimizer(network, config, {"layer.*": 2.0})
 
 

@@ -1,4 +1,4 @@
-"""The commands of ``srnn``: one a file, each with ``add_arguments(parser)`` and the plain function ``run(arguments)``.
+"""The commands of ``srnn``: one per file, each with ``add_arguments(parser)`` and the plain function ``run(arguments)``.
 
-They turn words into calls and results into text; what they call is the library's. Heavy imports stand inside the functions.
+They turn arguments into library calls and results into text. Heavy imports are inside the functions.
 """

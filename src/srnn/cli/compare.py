@@ -10,17 +10,17 @@ from .show import tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
 DESCRIPTION = """\
-Measure trained networks of one task on a split, and write a page: measures with the best marked, curves over each other, energy
-against error, and in what the recipes differ. Prints the measures.
+Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
+against error, and the differences of the recipes. Prints the measures.
 
   srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
 """
 _MEASURES = (
-    ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs a step"), ("parameters", "parameters"),
-    ("energy_fp32", "energy a step, fp32"), ("energy_memory", "with memory"),
+    ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs per step"), ("parameters", "parameters"),
+    ("energy_fp32", "energy per step, fp32"), ("energy_memory", "with memory"),
 )  # fmt: skip
 _OF_ANALOG = {"firing_rate": "activity", "sops_per_step": "analog_operations_per_step"}
-"""What stands in a column for neurons that do not spike."""
+"""What a column shows for neurons that do not spike."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def _show(content: dict[str, Any]) -> None:
     if analog:
         names = f"{', '.join(analog)}: analog neurons, which do not spike; "
         open_console().print(
-            f"{names}rate: share of outputs that are not 0; SOPs: their operations, which multiply.", highlight=False
+            f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply.", highlight=False
         )
 
 

@@ -1,4 +1,4 @@
-"""srnn data: which data sets there are, and getting them: fetch, verify, prepare."""
+"""srnn data: list, fetch, verify and prepare data sets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ..data.datasets.catalogue import DataSet, Use
 
 DESCRIPTION = """\
-Data sets lie in a folder each under the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
+Each data set has its folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
 
-  srnn data list            which there are, and what is there already
-  srnn data info shd        licence, citation, files, where to get it
-  srnn data fetch shd       download it from its official address (goes on where it was interrupted)
-  srnn data verify shd      compare its files with their checksums
-  srnn data prepare shd     unpack it and make what is cached, so that no training waits for it
+  srnn data list            the data sets, and which are installed
+  srnn data info shd        licence, citation, files, source
+  srnn data fetch shd       download it from its official address (resumes after an interruption)
+  srnn data verify shd      verify its files by their checksums
+  srnn data prepare shd     unpack it and build its caches, so that no training waits for them
 """
 _SHOWN = 20  # files that verify lists, those with a problem first
 
@@ -32,11 +32,11 @@ _SHOWN = 20  # files that verify lists, those with a problem first
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     always = ("--data-dir", "--json")
     parts = {
-        "list": Command("which there are, and what is there already", _list, always),
-        "info": Command("licence, citation, files, where to get it", _info, always, _add_mirror),
+        "list": Command("list the data sets, and which are installed", _list, always),
+        "info": Command("show licence, citation, files, source", _info, always, _add_mirror),
         "fetch": Command("download it from its official address", _fetch, always, _add_fetch),
-        "verify": Command("compare its files with their checksums", _verify, always, _add_name),
-        "prepare": Command("unpack it and make what is cached", _prepare, always, _add_force),
+        "verify": Command("verify its files by their checksums", _verify, always, _add_name),
+        "prepare": Command("unpack it and build its caches", _prepare, always, _add_force),
     }
     add_parts(parser, parts, "ACTION")
 
@@ -55,12 +55,12 @@ def _add_mirror(parser: argparse.ArgumentParser) -> None:
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("--force", action="store_true", help="also what is there already")
+    parser.add_argument("--force", action="store_true", help="also what exists already")
 
 
 def _add_fetch(parser: argparse.ArgumentParser) -> None:
     _add_mirror(parser)
-    parser.add_argument("--force", action="store_true", help="also what is there already")
+    parser.add_argument("--force", action="store_true", help="also what exists already")
 
 
 def _data_set(name: str) -> DataSet:
@@ -154,12 +154,12 @@ def _verify(arguments: argparse.Namespace) -> int:
         if len(bad) > _SHOWN:
             print(f"... and {len(bad) - _SHOWN:,} more")
         if reports:
-            print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are right.")
+            print(f"{data_set.name}: {len(reports) - len(bad)} of {len(reports)} files are intact.")
         else:
-            print(f"{data_set.name}: no files are known that could be compared.")
+            print(f"{data_set.name}: the catalogue lists no files to verify.")
         if bad:
             how = _remedy(data_set, folder_of(data_set, arguments.data_dir), {report.name for report in bad})
-            print(f"srnn: not all is right; {how}", file=sys.stderr)
+            print(f"srnn: some files are missing or wrong; {how}", file=sys.stderr)
 
     files = [asdict(report) for report in reports]
     tell(arguments, {"data_set": data_set.name, "good": not bad, "files": files}, show)
@@ -191,14 +191,14 @@ def _prepare(arguments: argparse.Namespace) -> int:
     for path in unpacked if not arguments.json else ():
         print(f"unpacked {path}", flush=True)
     if data_set.recordings and not any(folder.glob(data_set.recordings)):
-        raise SrnnError(f"Nothing of {data_set.name} is in {folder}: get it with 'srnn data fetch {data_set.name}'.")
+        raise SrnnError(f"{folder} contains nothing of {data_set.name}: get it with 'srnn data fetch {data_set.name}'.")
     splits, skipped = [], []
     for use in data_set.uses:
         how = use.missing(resolve_data_dir(arguments.data_dir))
         if how is not None:
             skipped.append({"task": use.task, "needs": use.needs, "how": how})
             if not arguments.json:
-                print(f"{_use(use)}: skipped, {use.needs} is not there; to make it: {how}")
+                print(f"{_use(use)}: skipped, {use.needs} is missing; to create it: {how}")
             continue
         task = create_task(use.task, **use.options)
         for split in SPLITS:
@@ -215,12 +215,12 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _check_archive(data_set: DataSet, archive: Path) -> None:
-    """SrnnError for an archive of the catalogue that is not what it should be."""
+    """SrnnError for an archive that does not match the catalogue."""
     from ..data.datasets.verifying import check
 
     for file in data_set.files:
         if archive.name == file.name and not (report := check(file, archive)).good:
             raise SrnnError(
-                f"{archive} is not unpacked, it is not what it should be ({report.note}): get it with 'srnn data fetch "
+                f"{archive} was not unpacked: it does not match the catalogue ({report.note}); get it with 'srnn data fetch "
                 f"{data_set.name}', or, if you trust it, unpack it into {archive.parent} yourself and remove it."
             )

@@ -17,7 +17,7 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that ``load_decoder`` reads, besides the run and the input's form."""
     parser.add_argument(
         "--segment", type=float, metavar="S",
-        help="start anew every S seconds (steps, without time); 0: never (default: as long as training sequences were, where "
+        help="start a new sequence every S seconds (steps, if not in time); 0: never (default: as long as training sequences were, where "
         "a sequence has one label)",
     )  # fmt: skip
     parser.add_argument(
@@ -30,7 +30,7 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
     parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
     parser.add_argument(
-        "--gain", type=float, metavar="G", help="cochlea: what sound of full scale 1 is multiplied by (docs/cochlea.md)"
+        "--gain", type=float, metavar="G", help="cochlea: factor on sound of full scale 1 (docs/cochlea.md)"
     )
     parser.add_argument(
         "--calibrate", type=float, metavar="S",
@@ -49,11 +49,11 @@ def load_decoder(arguments: argparse.Namespace) -> Decoder:
         raise SrnnError("--mean and --std go together.")
     if arguments.mean is not None:
         if arguments.calibrate is not None:
-            raise SrnnError("--calibrate takes the scale from the signal; leave out --mean and --std, or it.")
+            raise SrnnError("--calibrate takes the scale from the signal; remove --mean and --std, or --calibrate.")
         options["scale"] = _numbers("--mean", arguments.mean), _numbers("--std", arguments.std)
     if arguments.gain is not None:
         if arguments.calibrate is not None:
-            raise SrnnError("--calibrate takes the gain from the signal; leave out --gain, or it.")
+            raise SrnnError("--calibrate takes the gain from the signal; remove --gain or --calibrate.")
         options["gain"] = arguments.gain
     if arguments.calibrate is not None:
         options["calibration"] = arguments.calibrate
@@ -92,4 +92,4 @@ def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise SrnnError(f"{option} takes numbers with commas between, such as 0.1,0.2, not {text!r}.") from None
+        raise SrnnError(f"{option} takes comma-separated numbers, such as 0.1,0.2, not {text!r}.") from None

@@ -16,17 +16,17 @@ Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in th
 
   srnn encode cochlea recordings/ --pattern "{label}_{speaker}_{index}" --out digits.h5
   srnn encode cochlea words/ --pattern "{speaker}_nohash_{index}" --out words.h5
-  srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 hears them
+  srnn encode cochlea words/ --as-stream 6 --length 0.8 --out words.h5    as srnn stream --input signal --gain 6 encodes them
 
 --pattern says how label and speaker are read from a file's name; without a {label} in it, the label is the name of the
 folder that the file lies in. All files are read once before the first is converted; the output file appears when it is
-whole. A clip's spikes depend on --seed, its name and its sound alone. Its name is relative to the folder IN; where two
+complete. A clip's spikes depend only on --seed, its name and its sound. Its name is relative to the folder IN; where two
 would have the same, all are relative to the folder that all IN have in common.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("encoder", choices=("cochlea",), help="the model of the ear behind SHD and SSC")
+    parser.add_argument("encoder", choices=("cochlea",), help="the cochlea model of SHD and SSC")
     parser.add_argument("inputs", metavar="IN", nargs="+", type=Path, help="folders (with subfolders) and sound files")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.h5", help="the file to write")
     parser.add_argument("--pattern", metavar="P", help="such as {label}_{speaker}_{index}; default: labels are folders")
@@ -35,20 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as-stream",
         type=float,
         metavar="GAIN",
-        help="one gain for all clips and no fades, instead of one loudness and fades",
+        help="one gain for all clips and no fades, instead of one level and fades",
     )
     parser.add_argument(
         "--length",
         type=float,
         metavar="S",
-        help="cut clips to S seconds, and let silence follow shorter ones (default: neither)",
+        help="cut or pad clips with silence to S seconds (default: neither)",
     )
     parser.add_argument("--times", choices=("float32", "float16"), default="float32", help="of spikes (SHD: float16)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default: 0)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
-    parser.add_argument(
-        "--leave-out-bad", action="store_true", help="go on without clips that are damaged, silent or misnamed"
-    )
+    parser.add_argument("--leave-out-bad", action="store_true", help="skip clips that are damaged, silent or misnamed")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -79,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"left out: {line}", file=sys.stderr)
         print(
             f"{arguments.out}: {done.clips} clip{'s'[: done.clips != 1]}, {done.seconds:.1f} s of sound, "
-            f"{done.spikes / done.clips:.0f} spikes a clip; took {took:.1f} s"
+            f"{done.spikes / done.clips:.0f} spikes per clip; took {took:.1f} s"
         )
 
     report = done._asdict()

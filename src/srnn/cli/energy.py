@@ -1,4 +1,4 @@
-"""srnn energy: what networks cost, by four models beside each other."""
+"""srnn energy: the estimated energy of networks, by four models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHARED = ("--split", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
-Operations and energy of a network, beside others on the same task and beside baselines of its sizes.
+Operations and energy of a network, compared with others on the same task and with baselines of its sizes.
 
   srnn energy runs/ecg                                     a trained network, rates measured on the validation split
   srnn energy runs/ecg runs/ecg-lstm runs/ecg-lif          others compared with it: energy, error, efficiency
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--baselines", metavar="NAMES", default="",
-        help="baselines of its sizes, with commas: rnn, gru, lstm, bilstm, relu, lif, feedforward",
+        help="baselines of its sizes, comma-separated: rnn, gru, lstm, bilstm, relu, lif, feedforward",
     )  # fmt: skip
     parser.add_argument(
         "--technology", metavar="NAME|FILE", default=DEFAULT,

@@ -17,9 +17,9 @@ Measure a trained network: accuracy, firing rates, number of parameters.
 
   srnn evaluate runs/digits-s0-20260101-120000 --split test
 
-With --full all that suits the task: accuracy over time, time to decision, an early-exit policy (always chosen on validation),
-recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time constants before and
-after training. A run keeps it as evaluation-SPLIT.json, and the policy as exit-policy.json.
+With --full everything that applies to the task: accuracy over time, time to decision, an early-exit policy (always chosen on
+validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time
+constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 """
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
@@ -28,21 +28,24 @@ SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="of random initial states (default: the run's own, or 0)")
     parser.add_argument(
-        "--full", action="store_true", help="measure all that suits the task, and write it into the run"
+        "--full", action="store_true", help="measure everything that applies to the task, and write it into the run"
     )
     parser.add_argument(
         "--exit-loss", type=float, metavar="P",
         help="--full: percentage points of accuracy that deciding early may cost on validation (default: 0.5)",
     )  # fmt: skip
     parser.add_argument(
-        "--exit-patience", type=int, metavar="N", help="--full: steps in a row to be sure for (default: chosen)"
+        "--exit-patience",
+        type=int,
+        metavar="N",
+        help="--full: consecutive steps of sufficient confidence (default: chosen)",
     )
     parser.add_argument(
         "--exit-margin", type=float, metavar="M",
-        help="--full: how far, 0 to 1, a class must lie above the next (default: 0)",
+        help="--full: margin, 0 to 1, of a class over the next (default: 0)",
     )  # fmt: skip
     parser.add_argument(
-        "--tolerance", type=float, metavar="MS", help="--full, ECG: how far off a border may be, ms (default: 150)"
+        "--tolerance", type=float, metavar="MS", help="--full, ECG: tolerance of a wave's borders, ms (default: 150)"
     )
     parser.add_argument(
         "--saturated", type=float, metavar="R",
@@ -117,7 +120,7 @@ def analysis_options(arguments: argparse.Namespace, trained: Trained) -> Analysi
     default, task = AnalysisOptions(), trained.task
     for name in ("exit_loss", "exit_patience", "exit_margin"):
         if getattr(arguments, name) is not None and not can_exit(trained):
-            reason = "decides at every step" if trained.loss.per_step else "is read from both ends"
+            reason = "decides at every step" if trained.loss.per_step else "is read by a bidirectional network"
             raise SrnnError(f"--{name.replace('_', '-')} has no effect: task '{task.name}' {reason} here; remove it.")
     if arguments.tolerance is not None and not has_waves(task):
         raise SrnnError(f"--tolerance is for the waves of an ECG, and the task is '{task.name}'; remove it.")

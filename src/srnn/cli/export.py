@@ -1,4 +1,4 @@
-"""srnn export: a trained network in another form. One module a form: its arguments, and what it does."""
+"""srnn export: a trained network in another format. One module per format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DESCRIPTION = """\
   srnn export c runs/digits-s0-20260101-120000 --out digits_c      C99 for a device
   srnn export c RUN --out DIR --format int8                        the same in integers only
 
-'srnn export FORM --help' says what a form can do.
+'srnn export FORM --help' describes a format.
 """
 
 

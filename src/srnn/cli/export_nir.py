@@ -1,4 +1,4 @@
-"""srnn export nir: a trained network as a NIR file, and what NIR cannot say of it."""
+"""srnn export nir: a trained network as a NIR file, and a report of what NIR cannot represent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .show import tell
 SHARED = ("model", "--json")
 HELP = "a NIR file, for other libraries and chips, with a report of what it loses"
 DESCRIPTION = """\
-Write a trained network as a NIR file (neuroir.org), and say layer by layer what is exact, approximated or lost.
+Write a trained network as a NIR file (neuroir.org), and report layer by layer what is exact, approximated or lost.
 
   srnn export nir runs/ecg --out ecg.nir
   srnn export nir runs/ecg --out ecg.nir --dt 1e-4 --scaling unscaled     as snnTorch reads it
   srnn export nir runs/ecg --out ecg.nir --dt 1e-3 --scaling one          as Norse reads it
 
-What NIR cannot say goes into the metadata; 'srnn import nir' restores the network to the same bits.
+What NIR cannot represent goes into the metadata; 'srnn import nir' restores the network to the same bits.
 """
 
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write (.nir)")
     parser.add_argument(
         "--dt", type=float, metavar="S",
-        help="seconds that the reader's time step lasts (default: the task's own step, else 0.001)",
+        help="the reader's time step in seconds (default: the task's own step, else 0.001)",
     )  # fmt: skip
     parser.add_argument(
         "--discretisation", choices=("euler", "exact"), default="euler",

@@ -22,9 +22,9 @@ Write a trained network as an ONNX model, for onnxruntime and others.
   srnn export onnx runs/ecg --out ecg.onnx                     one step: input and state -> output and new state
   srnn export onnx runs/ecg --out ecg.onnx --form sequence     whole sequences
 
-Beside the output it has the scores of the classes, by the rule of the loss; the largest is the decision.
+Besides the output it has the scores of the classes, by the rule of the loss; the maximum is the decision.
 
-The model is checked, and where onnxruntime is installed run beside the network on a random input.
+The model is checked and, where onnxruntime is installed, compared with the network on a random input.
 """
 CHECKED_STEPS = 100
 """Of the random input."""
@@ -62,14 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
             print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
         else:
             print(
-                f"greatest difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
+                f"maximal difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
             )
 
     return tell(arguments, found, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:
-    """Greatest difference of the outputs over a random input of ones (a fifth) and zeros; None without onnxruntime."""
+    """Maximal difference of the outputs over a random input of ones (a fifth) and zeros; None without onnxruntime."""
     if find_spec("onnxruntime") is None:
         return None
     import torch

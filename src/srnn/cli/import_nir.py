@@ -1,4 +1,4 @@
-"""srnn import nir: what network a NIR file holds; and a run made of it, for a task."""
+"""srnn import nir: show the network in a NIR file, and make a run of it for a task."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ HELP = "what is in a NIR file; and a run of it"
 DESCRIPTION = """\
 Read a network from a NIR file (neuroir.org), ours or another library's.
 
-  srnn import nir net.nir                                 say what is in it
+  srnn import nir net.nir                                 show what is in it
   srnn import nir net.nir --dt 1e-3                       as its writer stepped it
   srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
   srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
 
-Our own files name their task and loss, and give the same bits again.
+Our own files name their task and loss, and restore the network to the same bits.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to read")
     parser.add_argument(
-        "--dt", type=float, metavar="S", help="seconds a time step lasts (default: our file's, else 1e-4)"
+        "--dt", type=float, metavar="S", help="the time step in seconds (default: our file's, else 1e-4)"
     )
     parser.add_argument(
         "--discretisation", choices=("euler", "exact"),
         help="how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: our file's, else euler)",
     )  # fmt: skip
     parser.add_argument(
-        "--no-extension", action="store_true", help="only what NIR itself says, as another reader would see it"
+        "--no-extension", action="store_true", help="only what NIR itself contains, as another reader would see it"
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="make a run folder of it")
     parser.add_argument("--task", metavar="NAME", help="--out: its task (default: as our file says)")

@@ -1,4 +1,4 @@
-"""srnn info: versions, backends, threads, devices; what to quote in a report of a problem."""
+"""srnn info: versions, backends, threads, devices, for bug reports."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from .show import tell
 
 SHARED = ("--json",)
 DESCRIPTION = """\
-What srnn finds on this machine. Please quote it when you report a problem.
+Versions and devices on this machine. Please include them in bug reports.
 
-  srnn info           versions, backends, threads, SIMD width, where compiled code is kept
+  srnn info           versions, backends, threads, SIMD width, where compiled code is cached
   srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
                       start waits for it
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--warm", action="store_true", help="compile the CPU loops ahead (a minute or two)")
+    parser.add_argument("--warm", action="store_true", help="precompile the CPU loops (a minute or two)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -21,16 +21,16 @@ COMMANDS = {
     "check": "say what a recipe would train, without training: data, shapes, classes, device; refuse what is wrong",
     "evaluate": "measure a run on a split of its task",
     "predict": "what a trained network says of recordings: one line for each file, or over time",
-    "energy": "tell the energy of networks, by the paper's rules and by more honest ones",
+    "energy": "estimate the energy of networks, by the paper's rules and by stricter ones",
     "report": "write a page about a run: curves, samples step by step, confusion, energy; one HTML file",
     "compare": "write a page with several runs of one task side by side; one HTML file",
-    "reproduce": "make the paper's tables and figures from results and runs, published numbers beside ours",
+    "reproduce": "make the paper's tables and figures from results and runs, next to the published numbers",
     "summarise": "several seeds of one recipe as one result: mean, spread, curves",
     "sweep": "many trainings from one file: grids, ablations, searches",
     "export": "write a trained network as C, ONNX or NIR",
     "import": "make a run of a network from another library, or of the paper's authors",
-    "prune": "make a trained network smaller, and measure what that costs",
-    "quantise": "measure a trained network in int8, or train it on for int8",
+    "prune": "prune a trained network, and measure the cost",
+    "quantise": "measure a trained network in int8, or fine-tune it for int8",
     "stream": "run a live signal through a trained network",
     "serve": "serve trained networks: streams, batches, and a live page",
     "recipes": "list the shipped recipes, or show one with all its settings",
@@ -84,7 +84,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """Arguments of the command line. SrnnError for a mistake, with the nearest right option."""
     for word in words:
         if "\0" in word:  # no file can have such a name, and open() has an error of its own for it
-            raise SrnnError(f"The argument {word!r} holds a zero byte.")
+            raise SrnnError(f"The argument {word!r} contains a zero byte.")
         if word.startswith("--") and word.endswith("=--"):  # argparse would make an empty list of it, whatever the type
             raise SrnnError(f"'--' is not a value: {word!r}.")
     others, settings = split_overrides(words)
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("srnn: stopped", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # the reader of our output has gone, as with | head
+        except BrokenPipeError:  # the reader of our output has closed it, as with | head
             _discard_output()
             return 0
         except MemoryError:
@@ -159,7 +159,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _discard_output() -> None:
-    """Let nobody try again, at the end, to write what could not be written."""
+    """Prevent another attempt, at exit, to write what could not be written."""
     with contextlib.suppress(OSError, AttributeError):  # not while tests have another stream there
         if sys.stdout.fileno() == 1:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

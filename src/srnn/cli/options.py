@@ -72,11 +72,11 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     },
     "--state-bits": {
         "type": int, "choices": (32, 16, 8), "metavar": "N",
-        "help": "bits in which int8 keeps states: 32, 16 or 8 (default: as the run was trained for, usually 32)",
+        "help": "bits of an int8 state: 32, 16 or 8 (default: as the run was trained for, usually 32)",
     },
     "--split": {
         "choices": ("train", "validation", "test"), "default": "validation",
-        "help": "what is measured (default: validation; look at test once, at the end)",
+        "help": "split to measure on (default: validation; use test once, at the end)",
     },
     "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA)"},
     "--epochs": {

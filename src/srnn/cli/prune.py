@@ -1,4 +1,4 @@
-"""srnn prune: a run's network with fewer weights or neurons, trained on, and how good it still is."""
+"""srnn prune: prune a run's network, fine-tune it, and measure it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ DESCRIPTION = """\
   srnn prune RUN --what neurons --sparsity 0.25 0.5 --epochs 20 --out DIR  the least used neurons are removed
   srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
 
-Every share is trained on from the one before, in a run of its own (DIR/weights-0.9); DIR/curve.json has accuracy in float32
+Each fraction is fine-tuned from the previous one, in a run of its own (DIR/weights-0.9); DIR/curve.json has accuracy in float32
 and int8, bytes in C, operations and energy of all of them, curve.md a table of it and curve.svg a plot. An interrupted command
-goes on with --resume. To prune while training from the beginning, see training.prune in a recipe.
+continues with --resume. To prune while training from the beginning, see training.prune in a recipe.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder for the new runs, new or empty")
     parser.add_argument(
-        "--what", choices=("weights", "neurons", "dead"), default="weights", help="what goes (default: weights)"
+        "--what", choices=("weights", "neurons", "dead"), default="weights", help="what to prune (default: weights)"
     )
     parser.add_argument(
-        "--sparsity", type=float, nargs="+", metavar="S", default=[], help="shares that shall be gone: 0.5 0.9"
+        "--sparsity", type=float, nargs="+", metavar="S", default=[], help="fractions to prune: 0.5 0.9"
     )
     parser.add_argument(
         "--scope", choices=("layer", "network"), default="layer",
-        help="weights: drop the share of each matrix (default), or of all together",
+        help="weights: prune the fraction of each matrix (default), or of all together",
     )  # fmt: skip
     parser.add_argument(
         "--gradual", type=float, default=0.0, metavar="F",
-        help="weights: let them go little by little over this fraction of the training on (default: 0, at once)",
+        help="weights: prune gradually over this fraction of the fine-tuning (default: 0, at once)",
     )  # fmt: skip
     add_tuning_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if (arguments.what == "dead") != (not arguments.sparsity):
-        raise SrnnError("--sparsity says how much goes, such as 0.5 0.9; only --what dead does without it.")
+        raise SrnnError("--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none.")
     from ..progress import reporter_for
     from ..studies.pruning import prune_run
     from ..train.runs import Run

@@ -1,4 +1,4 @@
-"""srnn published: the networks of the paper's authors, and the proof that theirs and ours compute the same."""
+"""srnn published: the networks of the paper's authors, and a comparison with recordings of the authors' code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DESCRIPTION = """\
   srnn published verify --task shd --weights shd.npz --golden golden_shd.npz
                                           run one on a recorded input and compare every spike with the authors' own run
 
-verify ends with exit code 0 if no spike differs and membranes and outputs are within the tolerances, else with 1.
+verify exits with code 0 if no spike differs and membranes and outputs are within the tolerances, else with 1.
 """
 
 
@@ -34,7 +34,9 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, metavar="W", required=True, help="its weights, .npz or the authors' .pth"
     )
-    parser.add_argument("--golden", type=Path, metavar="G", required=True, help="what the authors' code did, .npz")
+    parser.add_argument(
+        "--golden", type=Path, metavar="G", required=True, help="a recording of the authors' code, .npz"
+    )
     parser.add_argument("--backend", default="auto", help="auto (default), reference or cpu")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision")
 
@@ -67,10 +69,10 @@ def _show(found: Replay) -> None:
         spikes = (f"{layer.spikes_compared:,}", str(layer.spike_mismatches)) if layer.spikes_compared else ("-", "-")
         rows.append((name, *spikes, f"{layer.max_membrane_error:.1e}"))
     title = f"published {found.task}, backend {found.backend}, {found.dtype}: {found.sequences} x {found.steps} steps"
-    show_table(title, ("layer", "spikes compared", "different", "greatest membrane error"), rows)
-    verdict = "the same" if found.passed else "NOT the same"
+    show_table(title, ("layer", "spikes compared", "different", "maximal membrane error"), rows)
+    verdict = "the same" if found.passed else "NOT equal"
     print(
-        f"greatest output error {found.max_output_error:.1e}: {verdict} "
+        f"maximal output error {found.max_output_error:.1e}: {verdict} "
         f"(allowed: 0 spikes, membrane {MEMBRANE_TOLERANCE:g}, output {OUTPUT_TOLERANCE:g})"
     )
     for line in describe_silent_units(found.silent_units):

@@ -1,4 +1,4 @@
-"""srnn quantise: how good a run is in int8, and training on so that it is better."""
+"""srnn quantise: measure a run in int8, and fine-tune it for int8."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
 DESCRIPTION = """\
-  srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, beside float32
-  srnn quantise RUN --epochs 20 --out DIR    train on with rounded weights; DIR is a run whose weights int8 holds exactly
-  srnn quantise RUN --state-bits 8 [...]     the same with states that are kept in 8 bits (16, 32) between two steps
+  srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, and in float32
+  srnn quantise RUN --epochs 20 --out DIR    fine-tune with rounded weights; DIR is a run whose weights int8 represents exactly
+  srnn quantise RUN --state-bits 8 [...]     with states of 8 bits (16, 32) between two steps
 
 DIR/compression.json has both points, compression.md a table of them and compression.svg a plot. To train with rounded weights
 from the beginning, see training.quantise in a recipe.
@@ -24,13 +24,13 @@ What is measured is the integer model, which the int8 C equals bit for bit (srnn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", help="train on, into this run folder, new or empty")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder to fine-tune into, new or empty")
     add_tuning_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.out is None and arguments.resume:
-        raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
+        raise SrnnError("--resume needs the run folder to resume: --out DIR.")
     from ..progress import reporter_for
     from ..studies.pruning import measure_run, quantise_run
     from ..train.runs import Run

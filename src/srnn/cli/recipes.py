@@ -10,7 +10,7 @@ from .show import show_names, tell
 DESCRIPTION = """\
   srnn recipes                list the shipped recipes
   srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
-  srnn recipes show digits --baseline lstm    the same as a baseline
+  srnn recipes show digits --baseline lstm    its baseline of that name
 """
 
 

@@ -9,14 +9,14 @@ from .show import show_result, tell
 
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
-Measure a trained network on a split and write all that was found into one HTML file, which needs no network and nothing else.
+Measure a trained network on a split and write all results into one self-contained HTML file.
 
   srnn report runs/ecg                                      writes runs/ecg/report.html
   srnn report runs/ecg --split test --out ecg.html
-  srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy beside untrained baselines and trained runs
+  srnn report runs/ecg --baselines lstm,gru runs/ecg-lif    energy compared with untrained baselines and trained runs
 
-Real sequences of the split can be watched step by step: input, spikes, membranes, and what the network believes.
-docs/report.md explains the page; srnn compare puts several runs side by side.
+Real sequences of the split can be watched step by step: input, spikes, membranes, and the network's confidence in each class.
+docs/report.md explains the page; srnn compare shows several runs side by side.
 """
 
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--baselines", nargs="+", metavar="NAME|RUN",
-        help="beside which the energy stands: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
+        help="to compare the energy with: rnn, gru, lstm, bilstm, relu, lif, feedforward, or run folders "
         "(default: lstm)",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""srnn reproduce: the paper's tables and figures from our own results, published numbers beside them."""
+"""srnn reproduce: the paper's tables and figures from our own results, next to the published numbers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Make tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PD
   srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits
   srnn reproduce all --out reproduced
 
-Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. What no run or data
-allow is said in its place, with the command that would make it. docs/reproduce.md says what each table and panel is made from.
+Results are folders that 'srnn summarise' and 'srnn sweep' wrote, with evaluations and runs kept in them. Where runs or data are
+missing, the page says so, with the command that would make them. docs/reproduce.md lists the sources of each table and panel.
 """
 
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
-Serve one trained network or several, to this machine only unless --host says otherwise.
+Serve one trained network or several, on this machine only unless --host is given.
 
   srnn serve RUN                                   then open the address that it prints
-  srnn serve ecg=RUN digits=RUN2 --new-token       names, and a token without which nobody gets in
+  srnn serve ecg=RUN digits=RUN2 --new-token       names, and a token that clients need
   srnn serve RUN --recording heart.hea             a signal that the live page can play
   srnn serve RUN --host 0.0.0.0 --token-file FILE  to other machines: a token is needed
 
-Streams go over a WebSocket, whole sequences over HTTP (docs/serve.md). The token may also stand in SRNN_TOKEN.
+Streams go over a WebSocket, whole sequences over HTTP (docs/serve.md). The token may also be in SRNN_TOKEN.
 """
 TOKEN = "SRNN_TOKEN"
 LONGEST_RECORDING = 600.0
@@ -36,13 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", metavar="[NAME=]RUN", nargs="+", help="run folders, written by 'srnn train'")
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8765, metavar="P", help="port (default: 8765; 0: any that is free)")
-    parser.add_argument("--share-port", action="store_true", help="let several servers, one a core, listen on one port")
+    parser.add_argument(
+        "--share-port", action="store_true", help="let several servers, one per core, listen on one port"
+    )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that clients need")
     parser.add_argument("--new-token", action="store_true", help="make a token, and print it")
     parser.add_argument("--recording", type=Path, action="append", default=[], metavar="FILE", help="for the live page")
     parser.add_argument(
         "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
-        help="what clients send (default: the signal, where it can be encoded as it comes)",
+        help="what clients send (default: the signal, where it can be encoded as it arrives)",
     )  # fmt: skip
     add_decoder_arguments(parser)
     parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_installed()
     if not 0 <= arguments.port < 65536:
-        raise SrnnError(f"--port is a number from 0 to 65535, not {arguments.port}.")
+        raise SrnnError(f"--port must be from 0 to 65535, not {arguments.port}.")
     limits = Limits(
         streams=arguments.max_streams, message_bytes=arguments.max_message, body_bytes=arguments.max_body,
         sequences=arguments.max_sequences, waiting_bytes=arguments.max_waiting, idle_seconds=arguments.idle,
@@ -189,7 +191,7 @@ def find_token(file: Path | None, new: bool) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise SrnnError(f"Cannot read the token from {file}: {error}.") from error
     if not token or not token.isascii() or not token.isprintable():
-        raise SrnnError(f"{file} holds no token: one line of plain letters and digits.")
+        raise SrnnError(f"{file} contains no token, which is one line of plain letters and digits.")
     return token
 
 

@@ -38,7 +38,7 @@ def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object])
 
 
 def show_names(texts: Mapping[str, str]) -> None:
-    """A line a name: the name, and what is said of it."""
+    """One line per name: the name and its text."""
     width = max(map(len, texts), default=0)
     for name, text in texts.items():
         print(f"{name:<{width}} {text}")
@@ -100,9 +100,9 @@ def show_result(
     classes: Sequence[str] = (),
     spiking: bool | None = None,
 ) -> None:
-    """Print a result to standard output, and under it, where given, how often each true class was recognised.
+    """Print a result to standard output, and under it, if given, how often each true class was recognised.
 
-    spiking: whether all hidden neurons spike; else their rate is the share of outputs that are not 0. None: not known here.
+    spiking: whether all hidden neurons spike; else their rate is the fraction of outputs that are not 0. None: unknown here.
     """
     from rich.table import Table
 

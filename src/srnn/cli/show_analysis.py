@@ -51,7 +51,7 @@ def sparkline(
 
 
 def show_analysis(found: Analysis, console: Console | None = None) -> None:
-    """Print what ``analyse`` found beyond the report, to standard output or another console; ASCII if it has no more."""
+    """Print the analysis beyond the report, to standard output or another console; ASCII if it has no more."""
     if console is None:
         from ..terminal import open_console
 
@@ -123,7 +123,7 @@ def _anytime(console: Console, found: Analysis, curve: AnytimeCurve, symbols: st
             line = sparkline(after, 0, 1, symbols=symbols)
             _line(console, f"  {line}  {_percent(shown[0])} to {_percent(shown[-1])}")
     if not curve.online:
-        _line(console, "  the network reads from both ends: these decisions know the future")
+        _line(console, "  the network is bidirectional: these decisions know the future")
 
 
 def _with_unlabelled(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
@@ -132,7 +132,7 @@ def _with_unlabelled(console: Console, found: Analysis, curve: AnytimeCurve, sym
     begins = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
     _line(
         console,
-        f"the same of all steps, those without a label counted as {found.unlabelled_name} by convention{begins}:",
+        f"over all steps, those without a label counted as {found.unlabelled_name} by convention{begins}:",
     )
     _line(
         console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}"
@@ -145,7 +145,7 @@ def _change_times(console: Console, found: ChangeTimes) -> None:
 
     show_table(
         f"time to decision: steps after each of {found.changes:,} changes of the true class (mean, median)",
-        ("confidence", "sure of a class", "after", "then right", "sure and right", "after"),
+        ("confidence", "confident", "after", "then right", "confident and correct", "after"),
         [
             [
                 f"{point.confidence:g}", _percent(point.reached), wait(point.mean_steps, point.median_steps),
@@ -154,9 +154,9 @@ def _change_times(console: Console, found: ChangeTimes) -> None:
             for point in found.points
         ], console,
     )  # fmt: skip
-    _line(console, "  until the class changes again; who is sure at once may still be sure of the class before")
+    _line(console, "  until the class changes again; confidence at once may still be in the previous class")
     if not found.online:
-        _line(console, "  the network reads from both ends: these decisions know the future")
+        _line(console, "  the network is bidirectional: these decisions know the future")
 
 
 def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: str) -> None:
@@ -188,7 +188,7 @@ def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: st
         )
     shown = [point for point in found.first_reached if point.confidence in SHOWN]
     show_table(
-        "time to decision: when the network is first so sure",
+        "time to decision: when the network is first that confident",
         ("confidence", "reached by", "after steps, mean", "then right"),
         [
             [
@@ -236,9 +236,9 @@ def _activity(console: Console, found: Activity, symbols: str) -> None:
         dead, saturated = len(layer.dead()), len(layer.saturated(above))
         numbers = (len(layer.rates), f"{layer.rates.mean():.4f}", f"{layer.rates.max():.3f}", dead, saturated)
         rows.append([layer.name, *map(str, numbers), f"{layer.sops / steps:,.1f}"])
-    silent, unit = ("dead", "SOPs a step") if found.spiking else ("always 0", "operations a step")
+    silent, unit = ("dead", "SOPs per step") if found.spiking else ("always 0", "operations per step")
     columns = ("layer", "neurons", "rate", "highest", silent, f"over {above:g}", unit)
-    what = "spikes per neuron and step" if found.spiking else "share of outputs that are not 0"
+    what = "spikes per neuron and step" if found.spiking else "fraction of outputs that are not 0"
     show_table(f"activity: {what}", columns, rows, console)
     for layer in found.layers:
         line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40, symbols)
@@ -246,8 +246,8 @@ def _activity(console: Console, found: Activity, symbols: str) -> None:
     name = "synaptic operations" if found.spiking else "operations of outputs that are not 0 (analog ones multiply)"
     _line(
         console,
-        f"{name}: {found.sops / steps:,.1f} a step, {found.sops / sequences:,.0f} a sequence, of which inputs "
-        f"{found.input_sops / steps:,.1f} a step",
+        f"{name}: {found.sops / steps:,.1f} per step, {found.sops / sequences:,.0f} per sequence, of which inputs "
+        f"{found.input_sops / steps:,.1f} per step",
     )
 
 

@@ -18,7 +18,7 @@ Read finished runs of one recipe and write summary.md, summary.json, curves.svg 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the summary into")
-    parser.add_argument("--title", required=True, help="what was trained, in a line")
+    parser.add_argument("--title", required=True, help="one line that says what was trained")
     parser.add_argument(
         "--command", dest="made_by", required=True, help="the command that made each run, with SEED for the seed"
     )

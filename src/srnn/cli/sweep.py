@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
-Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots beside the runs.
+Train every point of a sweep file with every seed; write results.csv, results.json, results.md and plots next to the runs.
 
   srnn sweep list                         the shipped sweeps
   srnn sweep ecg-surrogates --dry-run     what one would do
-  srnn sweep mine.yaml --workers 4        four processes here; the same command goes on where it was stopped
+  srnn sweep mine.yaml --workers 4        four processes here; the same command continues where it was stopped
 
 More workers may join from any machine, at any time, with the same file and either the same folder (--out, on a shared disk) or
-the same database (--storage postgresql://USER@HOST/NAME). What a dead worker was training is taken up by another, from its last
+the same database (--storage postgresql://USER@HOST/NAME). What a dead worker was training is resumed by another, from its last
 checkpoint.
 """
 
@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patience", type=float, default=60.0, metavar="S",
         help="seconds without a sign of life after which a worker elsewhere counts as dead (default: 60)",
     )  # fmt: skip
-    parser.add_argument("--retry-failed", action="store_true", help="train again what ended with an error")
-    parser.add_argument("--dry-run", action="store_true", help="check the file, list what would be trained")
-    parser.add_argument("--report", action="store_true", help="only write the results of what has ended so far")
+    parser.add_argument("--retry-failed", action="store_true", help="train again what failed")
+    parser.add_argument("--dry-run", action="store_true", help="check the file and list what would be trained")
+    parser.add_argument("--report", action="store_true", help="only write the results so far")
     parser.add_argument("--as-worker", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -90,7 +90,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
 
     logs = out / "workers"
     logs.mkdir(parents=True, exist_ok=True)
-    # Ended from outside, we end the workers too; they would go on by themselves.
+    # Ended from outside, we end the workers too; they would continue by themselves.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     watch = Watch(queue, arguments.json)
     workers: list[subprocess.Popen[bytes]] = []
@@ -105,7 +105,8 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
         for worker in workers:
             worker.wait()
         print(
-            f"srnn: stopped; the same command goes on ({_ended(queue)} of {len(queue.units)} are done)", file=sys.stderr
+            f"srnn: stopped; the same command continues ({_ended(queue)} of {len(queue.units)} are done)",
+            file=sys.stderr,
         )
         return 130
     finally:
@@ -117,7 +118,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
     died = [worker for worker in workers if worker.returncode != 0]
     if died:
         codes = ", ".join(str(worker.returncode) for worker in died)
-        what = "nothing is lost" if queue.finished() else "the same command goes on"
+        what = "nothing is lost" if queue.finished() else "the same command continues"
         print(
             f"srnn: {len(died)} of {len(workers)} workers died (exit code {codes}; see {logs}); {what}", file=sys.stderr
         )

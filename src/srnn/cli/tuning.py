@@ -1,4 +1,4 @@
-"""What ``srnn prune`` and ``srnn quantise`` share: options of training on, the command that repeats it, the table of points."""
+"""Shared by ``srnn prune`` and ``srnn quantise``: options of fine-tuning, the command that repeats it, the table of points."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SHARED = ("model", "--state-bits", "--split", "--data-dir", "--json")
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of training on, which 'srnn quantise' has too."""
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of training on (default: 20)")
+    """Arguments of fine-tuning, which 'srnn quantise' has too."""
+    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of fine-tuning (default: 20)")
     parser.add_argument(
-        "--lr-factor", type=float, default=0.5, metavar="F", help="times the recipe's learning rate (default: 0.5)"
+        "--lr-factor", type=float, default=0.5, metavar="F", help="factor on the recipe's learning rate (default: 0.5)"
     )
-    parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    parser.add_argument("--resume", action="store_true", help="resume what is in --out")
 
 
 def tuning_options(arguments: argparse.Namespace) -> Any:

@@ -1,13 +1,13 @@
-"""Training by several processes: what they share out, and what they put together again.
+"""Distributed training: how work is divided among processes, and how results are combined.
 
-The batch of a step is the same as one process would take. Each process trains on its share of it, and Lightning Fabric's DDP
-averages the gradients. For the result to be that of the joint batch, whatever depends on it is made of all shares: random initial
-states are drawn for all and then cut, losses count by their sequences or steps, firing rates by their steps.
+The batch of a step is the same as one process would take. Each process trains on its part of it, and Lightning Fabric's DDP
+averages the gradients. For the result to be that of the joint batch, everything that depends on it combines all parts: random
+initial states are drawn for all and then cut, losses count by their sequences or steps, firing rates by their steps.
 
-The first process alone writes, validates and speaks. All others follow: they hold the same weights and know the same numbers.
+Only the first process writes, validates and prints. All others follow: they have the same weights and the same numbers.
 
-Processes find each other as torchrun says (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them by the agent that torchrun
-runs too, which watches them, and says in one line what happened.
+Processes find each other as torchrun says (RANK, WORLD_SIZE, MASTER_ADDR, ...); ``launch`` starts them with the agent that
+torchrun uses, which monitors them, and reports in one line what happened.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOST = 75
-"""Exit code of a process that has lost another one, and leaves it to ``launch``, which started it, to say so."""
+"""Exit code of a process that has lost another one; ``launch``, which started it, reports that."""
 _OURS = "srnn"
 _TIMEOUT = timedelta(hours=2)
 """How long a process waits for the others: the first one validates meanwhile."""
@@ -61,7 +61,7 @@ class Team:
     Args:
         device: the recipe's training.device.
 
-    Raises SrnnError when the device is not there.
+    Raises SrnnError when the device does not exist.
     """
 
     def __init__(self, device: str) -> None:
@@ -94,7 +94,7 @@ class Team:
                 self.fabric.launch()
             except (RuntimeError, ValueError) as error:
                 address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-                raise SrnnError(f"The {self.size} processes do not find each other at {address}: {error}") from error
+                raise SrnnError(f"The {self.size} processes cannot reach each other at {address}: {error}") from error
 
     def open_run(self, out: Path, recipe: Recipe, seed: int, resume: bool) -> Run:
         """The run, which the first process starts or resumes; for the others one that writes nothing."""
@@ -117,7 +117,7 @@ class Team:
         return _cut(network.initial_state(share.total, generator), share.part)
 
     def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:
-        """Which neurons are heard, drawn for the whole batch, of this process's part."""
+        """Which neurons dropout keeps, drawn for the whole batch, for this process's part."""
         sizes = [layer.size for layer in network.layers]
         drawn = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
         return None if drawn is None else drawn.part(share.part)
@@ -161,14 +161,14 @@ class Team:
         return joined, None
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, for all."""
+        """The first process's result of a function, for all processes."""
         if self.size == 1:
             return make()
         made: Any = make() if self.first else None
         return self.fabric.broadcast(made)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """An error of the connection between processes means that another one is gone: SrnnError that says how to go on.
+        """An error of the connection between processes means that another one has ended: SrnnError that says how to resume.
 
         SystemExit, with LOST, where ``launch`` started this process.
         """
@@ -176,7 +176,7 @@ class Team:
             if os.environ["TORCHELASTIC_RUN_ID"] == _OURS:
                 raise SystemExit(LOST) from error
             raise SrnnError(
-                f"Process {self.rank} of {self.size} has lost another one, which was killed or lost its machine; go on from "
+                f"Process {self.rank} of {self.size} has lost another one, which was killed or lost its machine; resume from "
                 f"the last checkpoint with --out {out} --resume."
             ) from error
 
@@ -225,7 +225,7 @@ def world_size() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this process is the one that writes and prints."""
     return world_size() == 1 or os.environ.get("RANK") == "0"
 
 
@@ -235,7 +235,7 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
     With several ``nodes`` the same is done on each; MASTER_ADDR, the first one's address, and NODE_RANK (or SLURM_NODEID) tell
     them apart. When a process dies, the others are ended; a signal to this process reaches all.
 
-    Raises SrnnError for a missing variable, when the nodes do not find each other, and when a process died: with its exit code
+    Raises SrnnError for a missing variable, when the nodes cannot reach each other, and when a process died: with its exit code
     or signal, and ``advice``.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
@@ -244,10 +244,10 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
 
     node, address = _place(nodes)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
-    agent = logging.getLogger("torch.distributed.elastic")  # what happens is said here, in one line
+    agent = logging.getLogger("torch.distributed.elastic")  # what happens is reported here, in one line
     agent.propagate, agent.handlers = False, [logging.NullHandler()]
     with tempfile.TemporaryDirectory(prefix="srnn-") as folder:
-        silent = {local: Std.ERR for local in range(devices) if node or local}  # the first process speaks for all
+        silent = {local: Std.ERR for local in range(devices) if node or local}  # the first process prints for all
         config = LaunchConfig(
             nodes, nodes, devices, run_id=_OURS, rdzv_backend="static", rdzv_endpoint=address, rdzv_configs={"rank": node},
             rdzv_timeout=int(_TIMEOUT.total_seconds()), max_restarts=0, logs_specs=DefaultLogsSpecs(folder, silent),
@@ -262,7 +262,7 @@ def launch(command: Sequence[str], devices: int, nodes: int, advice: str) -> int
         except SignalException as error:
             return 128 + error.sigval
         except RuntimeError as error:
-            raise SrnnError(f"The {nodes} machines do not find each other at {address}: {error}") from error
+            raise SrnnError(f"The {nodes} machines cannot reach each other at {address}: {error}") from error
         except ChildFailedError as error:
             codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
             # The first that died, unless it only lost another one; those that were ended for it come last.

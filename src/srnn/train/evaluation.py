@@ -1,4 +1,4 @@
-"""How good a network is on a split, and how much it fires."""
+"""Evaluation: the accuracy and the firing rates of a network on a split."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What evaluating found."""
+    """The result of an evaluation."""
 
     report: dict[str, Any]
     """The JSON that the commands print: task, split, n_sequences, accuracy, accuracy_labelled (only where the task has
@@ -82,7 +82,7 @@ def run_batches(
 
 
 class Tally:
-    """What an evaluation counts, batch by batch."""
+    """The counts of an evaluation, accumulated batch by batch."""
 
     def __init__(self, trained: Trained) -> None:
         self.trained, classes = trained, trained.task.outputs
@@ -112,7 +112,7 @@ class Tally:
         self.unlabelled += torch.bincount(predicted[~labelled], minlength=classes).cpu().numpy()
 
     def evaluation(self, split: SplitName, n_sequences: int) -> Evaluation:
-        """What was counted."""
+        """The counts as an ``Evaluation``."""
         network, task = self.trained.network, self.trained.task
         right, total = int(self.confusion.trace()), int(self.confusion.sum())
         accuracy = {"accuracy": right / max(total, 1)}
@@ -144,9 +144,9 @@ def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
 
 
 def layer_rates(network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None) -> list[float]:
-    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from what the hidden layers gave.
+    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from the outputs of the hidden layers.
 
-    For an SRNN's layer that does not spike: how often its neurons emit something else than 0. Empty for other networks.
+    For an SRNN's layer that does not spike: the fraction of outputs that are not 0. Empty for other networks.
     """
     rates: list[float] = []
     if not isinstance(network, SRNN):

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, its learning rate as a pure function of how far the training is, and how small a gradient can be.
+"""The optimiser of a recipe, its learning rate as a pure function of how far the training is, and flushing of tiny gradients.
 
 Nothing here has a history: a resumed run computes the same rates as one that was never stopped.
 """
@@ -30,16 +30,16 @@ OPTIMIZERS = {
 def build_optimizer(network: nn.Module, config: OptimizerConfig, lr_scale: dict[str, float]) -> torch.optim.Optimizer:
     """The optimiser, with a parameter group for each learning-rate multiplier and weight decay.
 
-    SrnnError for an ``lr_scale`` pattern that no parameter fits: a typing error would silently train at the wrong rate.
+    SrnnError for an ``lr_scale`` pattern that matches no parameter: a typo would silently train at the wrong rate.
     """
     names = [name for name, _ in network.named_parameters()]
     for pattern in lr_scale:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise SrnnError(f"training.lr_scale: no parameter fits '{pattern}'. There are: {', '.join(names)}.")
+            raise SrnnError(f"training.lr_scale: no parameter matches '{pattern}'. Parameters: {', '.join(names)}.")
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         scale = next((value for pattern, value in lr_scale.items() if fnmatchcase(name, pattern)), 1.0)
-        # Time constants and thresholds must not be drawn to a number.
+        # Time constants and thresholds must not decay towards 0.
         decays = ".params." not in name and not name.startswith("encoder.")
         weight_decay = config.weight_decay if decays else 0.0
         groups.setdefault((scale, weight_decay), []).append(parameter)
@@ -59,7 +59,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
-    """The factor on the learning rate in ``epoch`` (from 0), when the fraction ``done`` (0 to 1) of all steps is behind."""
+    """The factor on the learning rate in ``epoch`` (from 0), when the fraction ``done`` (0 to 1) of all steps is done."""
     if config.name == "step":
         factor = config.factor ** (epoch // config.every)
         return factor * min(1.0, done / config.warmup) if config.warmup > 0 else factor
@@ -76,7 +76,7 @@ def schedule_factor(config: ScheduleConfig, epoch: int, done: float) -> float:
 
 @contextmanager
 def subnormals_as_zero() -> Iterator[None]:
-    """Meanwhile what is smaller than 1e-38 (float32) is 0, on all of torch's threads on the CPU.
+    """Within it, numbers below 1e-38 (float32) are flushed to 0, on all of torch's threads on the CPU.
 
     A gradient that fades on its way back through hundreds of steps is full of such numbers, and a processor takes up to a hundred
     times as long for each: an LSTM that learns from S-MNIST's last rows took nine times as long for a training step.

@@ -1,4 +1,4 @@
-"""Smaller networks: pruning of weights and of neurons, int8 weights, and what that costs in accuracy."""
+"""Smaller networks: pruning of weights and of neurons, int8 weights, and the accuracy that this costs."""
 
 from .masks import apply_masks, magnitude_masks, sparsity
 from .neurons import dead_neurons, least_used_neurons, remove_neurons

@@ -1,4 +1,4 @@
-"""How good a network is as a device runs it: the integer model on whole splits, scored as any other network is."""
+"""Evaluating a network as a device runs it: the integer model on whole splits, scored like any other network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BATCH = 128
 
 
 def measure_inputs(sequences: Sequences) -> InputFormat:
-    """What the inputs of a split (the training split, usually) are like, by its first sequences."""
+    """The format of a split's inputs (usually the training split's), measured on its first sequences."""
     return InputFormat.measure(_dense(sequences.take(np.arange(min(_MEASURED, len(sequences)))).x))
 
 
@@ -51,7 +51,7 @@ def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat 
 def measure_kept(
     sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat | None = None
 ) -> StateFormat:
-    """How states of ``width`` bits are to be kept: as the network was trained for, or by the first sequences of a split (the
+    """The format of states of ``width`` bits: as the network was trained for, or measured on the first sequences of a split (the
     training split, usually)."""
     if width in (32, network.state_as.width):
         return network.state_as if width == network.state_as.width else StateFormat()
@@ -68,9 +68,9 @@ def evaluate_int8(
 ) -> Evaluation:
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
 
-    It begins at the device's initial state. ``inputs_as``: what inputs are like; None: as measured on the training split.
-    ``state_as``: how states are kept; None: as the network was trained for, or in 32 bits.
-    The report has ``saturated`` beside the usual numbers: how many results were too large, and held at the end of their range.
+    It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured on the training split.
+    ``state_as``: the format of states; None: as the network was trained for, or 32 bits.
+    Besides the usual numbers the report has ``saturated``: how many results were too large and were clamped to their range.
     """
     device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:
@@ -88,7 +88,7 @@ def evaluate_int8(
 
 
 def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
-    """The integer model in the place of a network: real inputs in, real scores out; and how often something was held."""
+    """The integer model in place of a network: real inputs in, real scores out; and how often something saturated."""
     x = _dense(batch.x)
     found = model.run(model.inputs_as.encode(x))
     valid = np.ones(x.shape[:2], bool)

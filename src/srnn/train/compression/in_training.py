@@ -1,6 +1,6 @@
-"""What a recipe's training does to make its network smaller: where it starts, which weights go when, and int8.
+"""Compression during training: which network it starts from, which weights are pruned when, and int8.
 
-Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resumed training goes on to the same bits.
+Masks are a part of the last checkpoint (``pruning.<weight>``), so that a resumed training continues to the same bits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def start_from(network: Network, folder: Path, task: Task, train_set: Sequences, device: torch.device) -> None:
     """Put the best network of the run ``folder`` into ``network``.
 
-    Where its hidden layers are larger, the neurons that are used least on ``train_set`` (which is on ``device``) are left out.
+    Where its hidden layers are larger, the neurons used least on ``train_set`` (which is on ``device``) are removed.
     SrnnError for a run that does not fit.
     """
     try:
@@ -54,14 +54,14 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
 
 
 class Compression:
-    """The pruning and the rounding of one training; does nothing where the recipe asks for nothing.
+    """The pruning and rounding of one training; does nothing where the recipe has neither.
 
     Args:
-        network: as it starts, on the device where it is trained; for int8 its layers come to compute with rounded weights.
+        network: the initial network, on the training device; for int8 its layers will compute with rounded weights.
         config: of the training.
-        train_set: by which the ranges of states are measured, where they are kept in few bits.
+        train_set: the data on which the ranges of states are measured, if they are stored in few bits.
 
-    Raises SrnnError for a network that int8 cannot say.
+    Raises SrnnError for a network that int8 cannot represent.
     """
 
     def __init__(self, network: Network, config: TrainingConfig, train_set: Sequences) -> None:
@@ -83,16 +83,16 @@ class Compression:
         self._examples = train_set
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
-        """The gradient of the weights that are kept: what is gone counts in no norm and in no moment."""
+        """Keep only the gradient of the remaining weights: pruned ones count in no norm and in no moment."""
         return gradient * self.masks[name] if name in self.masks else gradient
 
     def prunes(self, epoch: int) -> bool:
-        """Whether weights go at the start of this epoch (from 0)."""
+        """Whether weights are pruned at the start of this epoch (from 0)."""
         before = self._share(epoch - 1) if epoch > 0 else 0.0
         return self._share(epoch) > before
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prune as the recipe says for this epoch (from 0), what was gone stays gone; and measure how states are to be kept."""
+        """Prune as the recipe says for this epoch (from 0), pruned weights stay pruned; and measure the format of states."""
         if self.prunes(epoch):
             masks = magnitude_masks(self.network, self._share(epoch), self.config.prune.scope)
             self.masks = {name: mask & self.masks.get(name, mask) for name, mask in masks.items()}
@@ -106,23 +106,23 @@ class Compression:
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """What is gone is 0 again: the optimiser still had moments of it."""
+        """Set pruned weights to 0 again: the optimiser still had moments of them."""
         for name, mask in self.masks.items():
             self._matrices[name].mul_(mask)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the last checkpoint keeps beside network and optimiser."""
+        """The tensors that the last checkpoint stores besides network and optimiser."""
         return {f"pruning.{name}": mask for name, mask in self.masks.items()} | StateFormat.of_network(
             self.network
         ).tensors()
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Take the masks, and how states are kept, from a last checkpoint."""
+        """Restore the masks, and the format of states, from a last checkpoint."""
         found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
         for name, mask in found.items():
             if mask is not None and (mask.dtype != torch.bool or mask.shape != self._matrices[name].shape):
                 raise SrnnError(
-                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' is of another form."
+                    f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has another shape."
                 )
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)

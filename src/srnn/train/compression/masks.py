@@ -1,7 +1,7 @@
 """Magnitude pruning: the smallest weights become 0 and stay 0.
 
-A mask is held by the weights themselves: a weight of 0 whose gradient is always 0 is moved by no optimiser of this library
-(Adam's moments of it are 0; weight decay of 0 is 0). So masks outlive every checkpoint without being in one.
+A mask is stored in the weights themselves: a weight of 0 whose gradient is always 0 is changed by no optimiser of this library
+(Adam's moments of it are 0; weight decay of 0 is 0). So masks survive checkpoints without being stored in them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def weight_matrices(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 @torch.no_grad()
 def magnitude_masks(network: nn.Module, sparsity: float, scope: Scope = "layer") -> dict[str, Tensor]:
-    """Masks that drop the share ``sparsity`` (0 to 1) of the weights, the smallest ones.
+    """Masks that prune the fraction ``sparsity`` (0 to 1) of the weights, the smallest ones.
 
-    ``scope``: the share is dropped of every matrix ("layer"), or of all weights together ("network"), where matrices with
-    small weights may lose all. Ties are broken by position. Raises SrnnError for a bad share.
+    ``scope``: the fraction applies to every matrix ("layer"), or to all weights together ("network"), where matrices with
+    small weights may lose all. Ties are broken by position. Raises SrnnError for an invalid fraction.
     """
     check_share("sparsity", sparsity)
     if scope not in ("layer", "network"):
-        raise SrnnError(f"The scope of pruning is 'layer' or 'network', not {scope!r}.")
+        raise SrnnError(f"The scope of pruning must be 'layer' or 'network', not {scope!r}.")
     matrices = dict(weight_matrices(network))
     if scope == "layer":
         return {name: _largest(matrix.detach(), sparsity) for name, matrix in matrices.items()}
@@ -59,7 +59,7 @@ def _largest(values: Tensor, sparsity: float) -> Tensor:
 
 @torch.no_grad()
 def apply_masks(network: SRNN, masks: Masks) -> None:
-    """Set what the masks drop to 0, for good: from now on these weights have no gradient. SrnnError for masks that do not fit."""
+    """Set the weights that the masks prune to 0, permanently: they have no gradient from now on. SrnnError for other masks."""
     matrices = dict(weight_matrices(network))
     for name, mask in masks.items():
         if name not in matrices or matrices[name].shape != mask.shape or mask.dtype != torch.bool:
@@ -75,12 +75,12 @@ def _keeper(mask: Tensor):
 
 
 def present_masks(network: SRNN) -> dict[str, Tensor]:
-    """Masks of the weights that are not 0: what an already pruned network has kept."""
+    """Masks of the weights that are not 0: those that remain in an already pruned network."""
     return {name: matrix.detach() != 0 for name, matrix in weight_matrices(network)}
 
 
 def sparsity(network: SRNN) -> float:
-    """Share of the weights that are 0."""
+    """Fraction of the weights that are 0."""
     kept = list(present_masks(network).values())
     return 1.0 - sum(int(mask.sum()) for mask in kept) / max(1, sum(mask.numel() for mask in kept))
 
@@ -88,4 +88,4 @@ def sparsity(network: SRNN) -> float:
 def check_share(what: str, value: float) -> None:
     """SrnnError unless 0 <= value < 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise SrnnError(f"The {what} is a share from 0 to below 1, such as 0.9, not {value!r}.")
+        raise SrnnError(f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}.")

@@ -1,7 +1,7 @@
-"""Structured pruning: whole neurons are taken out, and the network becomes smaller.
+"""Structured pruning: whole neurons are removed, and the network becomes smaller.
 
 Neurons that never spike are dead: without them every other neuron computes the very same sums (``dead_neurons`` finds them on
-a split, and only there it is known). Others are ranked by use: how much they send on, rate times the size of their outgoing
+a split, and only there it is known). Others are ranked by use: rate times the size of their outgoing
 weights.
 """
 
@@ -28,7 +28,7 @@ def _hidden(network: Any) -> tuple[FrozenLayer, ...]:
 
 
 def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[list[Tensor], int]:
-    """How much each hidden neuron emitted over a split, (size,) float64 a layer; and the number of valid steps."""
+    """How much each hidden neuron emitted over a split, (size,) float64 per layer; and the number of valid steps."""
     counts = [torch.zeros(layer.size, dtype=torch.float64) for layer in _hidden(network)]
     steps = 0
     for batch, result in run_batches(network, sequences, seed=seed):
@@ -41,7 +41,7 @@ def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[li
 def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Tensor]:
     """Which hidden neurons never spike over a split: booleans (size,), a layer each.
 
-    A neuron whose initial ``s`` is not 0 sends something before it ever spikes: in such a layer no neuron counts as dead.
+    A neuron whose initial ``s`` is not 0 affects others before it ever spikes: in such a layer no neuron counts as dead.
     """
     counts, _ = spike_counts(network, sequences, seed)
     silent_start = ["s" not in dict(layer.neuron.initial) for layer in _hidden(network)]
@@ -49,13 +49,13 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
 
 
 def least_used_neurons(network: SRNN, sequences: Sequences, share: float, seed: int = 0) -> list[Tensor]:
-    """Which share of each hidden layer's neurons is used least: booleans (size,). At least one neuron of a layer stays."""
+    """The given fraction of each hidden layer's neurons that is used least: booleans (size,). At least one neuron stays."""
     return least_used(network, sequences, to_drop([layer.size for layer in _hidden(network)], share), seed)
 
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
-    """How many neurons of layers of these sizes that share is; never all."""
-    check_share("share of neurons", share)
+    """How many neurons of layers of these sizes that fraction is; never all."""
+    check_share("fraction of neurons", share)
     return [min(round(share * size), size - 1) for size in sizes]
 
 
@@ -86,7 +86,7 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
 
 
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:
-    """Fill ``smaller``, a network of the right sizes, with what is left of ``network``; returns it."""
+    """Fill ``smaller``, a network of the right sizes, with the remaining part of ``network``; returns it."""
     if network.encoder is not None and smaller.encoder is not None:
         smaller.encoder.load_state_dict(network.encoder.state_dict())
     frozen = freeze(network, "Pruning of neurons")
@@ -108,7 +108,7 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
 def same_on(
     network: SRNN, smaller: SRNN, removed: Sequence[Tensor], sequences: Sequences, seed: int = 0
 ) -> tuple[int, float]:
-    """How the two differ over a split: (different spikes of the neurons that both have, greatest difference of the output).
+    """How the two differ over a split: (different spikes of the neurons that both have, maximal difference of the output).
 
     Both begin at the same state, drawn for the larger one.
     """

@@ -1,10 +1,10 @@
-"""Training for int8: the network computes with rounded weights, and training moves the exact ones behind them.
+"""Quantisation-aware training: the network computes with rounded weights, and training updates the exact ones.
 
-Where int8 is to keep states in 16 or 8 bits, they are rounded as well, after every step (``neurons/rounded.py``).
+If int8 shall store states in 16 or 8 bits, they are rounded as well, after every step (``neurons/rounded.py``).
 
 Rounding has no useful gradient; the straight-through estimator takes that of the identity (Bengio, Leonard & Courville 2013,
-arXiv 1308.3432). Scales are those of the int8 export, found anew at every step. The last checkpoint of such a training holds
-the exact weights, with which it goes on; the best one the rounded weights, which the int8 export has too.
+arXiv 1308.3432). Scales are those of the int8 export, recomputed at every step. The last checkpoint of such a training contains
+the exact weights, from which it resumes; the best one the rounded weights, which the int8 export has too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @torch.no_grad()
 def as_int8(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """A layer's weights (size, inputs) and (size, size), rounded to what int8 holds (but still floats)."""
+    """A layer's weights (size, inputs) and (size, size), rounded to values that int8 represents (but still floats)."""
     below = weight_in.cpu().numpy()
     own = None if weight_rec is None else weight_rec.cpu().numpy()
     scales, k = row_scales(below, own)
@@ -49,13 +49,13 @@ def train_as_int8(network: Net) -> Net:
 
 
 def ordinary(network: nn.Module) -> None:
-    """Let the layers compute with what their parameters have, again."""
+    """Let the layers compute with their exact parameters again."""
     for layer in _layers(network).values():
         layer.weights_as = None
 
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
-    """What the layers that round compute with, by parameter name."""
+    """The rounded weights that the layers compute with, by parameter name."""
     found: dict[str, Tensor] = {}
     for name, layer in _layers(network).items():
         if layer.weights_as is not None:
@@ -66,7 +66,7 @@ def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def snap_weights(network: Net) -> Net:
-    """Round all weights to int8 for good, in place, and let the layers compute with them; returns the network."""
+    """Round all weights to int8 permanently, in place, and let the layers compute with them; returns the network."""
     train_as_int8(network)
     for name, weight in rounded_weights(network).items():
         network.get_parameter(name).copy_(weight)

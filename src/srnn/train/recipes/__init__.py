@@ -1,4 +1,4 @@
-"""Recipes: one YAML file a result, typed and complete. ``schema.py`` says what stands in them, ``reading.py`` reads them."""
+"""Recipes: one YAML file per result, typed and complete. ``schema.py`` defines their content, ``reading.py`` reads them."""
 
 from .baselines import BASELINES, as_baseline
 from .reading import dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes

@@ -3,15 +3,15 @@
     srnn train paper/shd --baseline lstm
 
     rnn, gru, lstm   torch's cells of the same sizes, where the recipe is recurrent; a linear readout
-    bilstm           LSTM cells that read from both ends, so each layer has twice as many units
+    bilstm           bidirectional LSTM cells, so each layer has twice as many units
     relu             the spiking network without its spikes: leaky ReLU units, integrators as readout (the paper's "ReLU SRNN")
     lif              the authors' "LIF": u = .618 u + I, threshold .5, hard reset, no time constant trained
     feedforward      the spiking network without recurrent weights
 
-What means nothing for the new network goes: the neurons' settings, learning-rate multipliers that fit none of its parameters (for
+Settings without effect on the new network are removed: the neurons', learning-rate multipliers that match no parameter (for
 rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike, pruning and
-int8 of torch's cells. Spikes that are counted become means over time where there are none. Everything else stays, the learning
-rate too: say ``--training.optimizer.lr`` where a baseline deserves another one.
+int8 of torch's cells. Spike counts become means over time where there are no spikes. Everything else stays, the learning
+rate too: set ``--training.optimizer.lr`` where a baseline needs another one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
 
 
 def _smallest(network: NetworkConfig) -> NetworkConfig:
-    """The same with layers of one neuron: its parameters have the same names."""
+    """The recipe with layers of one neuron, whose parameters have the same names."""
     return replace(network, hidden=[1] * len(network.hidden))
 
 
@@ -89,7 +89,7 @@ def _relu(recipe: Recipe) -> Recipe:
 
 
 def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A membrane without spikes in the place of a spiking neuron: what it has left are its leak and its first membrane."""
+    """A membrane without spikes in the place of a spiking neuron: only its leak and its initial membrane remain."""
     given = neuron if isinstance(neuron, Mapping) else {}
     kept = {key: given[key] for key in ("tau_mem", "time_constants") if key in given}
     if "trained" in given:
@@ -122,4 +122,4 @@ BASELINES: Mapping[str, Callable[[Recipe], Recipe]] = MappingProxyType(
         "feedforward": _feedforward,
     }
 )
-"""What turns a recipe into each baseline."""
+"""The function that turns a recipe into each baseline, by name."""

@@ -3,7 +3,7 @@
     load_recipe("paper/ecg", ["--training.epochs", "5"])
 
 A recipe is named by its path inside this package (``paper/ecg`` is recipes/paper/ecg.yaml) or by a file's path.
-Names are checked here, so that a wrong one is answered with the nearest right one; ``files/conversion.py`` checks values
+Names are checked here, so that an error suggests the nearest one; ``conversion.py`` checks values
 against the types of the dataclasses of ``schema.py``. A recipe is data: nothing of it is imported, called or opened as a file.
 """
 
@@ -143,7 +143,7 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 
 def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
-    """All dotted keys of a recipe that have a fixed name."""
+    """All dotted keys of a recipe whose names are fixed."""
     keys: list[str] = []
     for name, section in _sections(cls).items():
         keys += [prefix + name] if section is None else recipe_keys(section, f"{prefix}{name}.")
@@ -167,7 +167,7 @@ def _copy(value: Any) -> Any:
 
 
 def _suggest(key: str, names: Mapping[str, Any], prefix: str) -> str:
-    """Nearest name at this depth; failing that, the key of this name (or nearly) that stands elsewhere."""
+    """The nearest name at this depth; else a key of this (or a similar) name elsewhere in the recipe."""
     here = nearest(key, names)
     if "Did you mean" in here:
         return f" Did you mean '{prefix}{here.split(chr(39))[1]}'?"

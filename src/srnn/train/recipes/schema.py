@@ -1,11 +1,11 @@
-"""What a recipe says: everything that made a number, as typed, frozen dataclasses. Read from YAML by ``reading.py``.
+"""The content of a recipe: everything that determines a result, as typed, frozen dataclasses. Read from YAML by ``reading.py``.
 
     task      which data, and how they are encoded
     network   layers, neurons, readout, surrogate
     loss      how the readout's output over time is scored
     training  optimiser, learning rates, schedule, when to stop
 
-A seed and folders are no part of a recipe: they are given to the command. This file imports nothing heavy, so that
+Seed and folders are not part of a recipe: they are given to the command. This file imports nothing heavy, so that
 ``srnn recipes`` and ``--help`` answer at once.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _count(key: str, value: int, most: int) -> None:
-    """Of what takes memory or time in proportion: at least 1, at most what no training here comes near."""
+    """Check a quantity that takes memory or time in proportion: at least 1, and at most far more than any training needs."""
     require(1 <= value <= most, key, "at least 1" if value < 1 else f"at most {most:,}", value)
 
 
@@ -34,7 +34,7 @@ MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Which task, and its options."""
+    """The task and its options."""
 
     name: str
     """Name of the task: digits, ecg, ..."""
@@ -47,7 +47,7 @@ class NetworkConfig:
     """The network: the arguments of ``srnn.SRNN``, or of a baseline; inputs and outputs are the task's."""
 
     model: Literal["srnn", "rnn", "gru", "lstm"] = "srnn"
-    """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These know only
+    """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These use only
     hidden, recurrent (false: a dense ReLU layer) and bidirectional (the directions are concatenated)."""
     hidden: list[int] = field(default_factory=lambda: [64])
     """Neurons in each hidden layer."""
@@ -60,13 +60,13 @@ class NetworkConfig:
     recurrent: bool | list[bool] = True
     """Whether the hidden layers are recurrent; one answer for all, or a list."""
     bidirectional: bool = False
-    """Read the input from both ends."""
+    """Whether the hidden layers are bidirectional."""
     merge: Literal["mean", "concat"] = "mean"
     """How a bidirectional layer joins its two directions."""
     late: bool = False
-    """Of a bidirectional layer: its backward direction runs one step behind, as in the published TIMIT network."""
+    """Bidirectional layers: the backward direction runs one step late, as in the published TIMIT network."""
     substeps: int = 1
-    """Steps of the hidden layers for each step of the input, which is held meanwhile."""
+    """Steps of the hidden layers for each step of the input, which is held constant."""
     encoder: str | dict[str, Any] | None = None
     """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
     input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
@@ -77,7 +77,7 @@ class NetworkConfig:
     backend: str = "auto"
     """The kernel that runs the layers; auto: the fastest that can."""
     recompute: bool = False
-    """Whether currents are computed again for the gradient instead of stored (slower, for long sequences)."""
+    """Whether currents are recomputed for the gradient instead of stored (slower, for long sequences)."""
 
     def __post_init__(self) -> None:
         require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
@@ -90,12 +90,12 @@ class NetworkConfig:
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
                 raise SrnnError(
-                    f"Recipe key 'network.{name}' means nothing for network.model '{self.model}'; remove it, or let "
+                    f"Recipe key 'network.{name}' has no effect with network.model '{self.model}'; remove it, or let "
                     f"--baseline {self.model} do it."
                 )
 
     def idle_keys(self) -> list[str]:
-        """Keys that mean nothing for the model."""
+        """Keys that have no effect with the model."""
         known = ("model", "hidden", "recurrent", "bidirectional")
         return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
 
@@ -121,7 +121,7 @@ class NetworkConfig:
                 recompute=self.recompute, generator=generator,
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
-            raise SrnnError(f"Recipe section 'network' does not describe a network: {error}") from error
+            raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class ScheduleConfig:
     every: int = 100
     """step: epochs between two decays."""
     factor: float = 0.5
-    """step: what each decay multiplies the rate with."""
+    """step: the factor of each decay."""
     final: float = 0.0
     """linear, cosine, one_cycle: the factor at the end."""
     warmup: float = 0.0
@@ -187,16 +187,16 @@ class EarlyStoppingConfig:
 
 @dataclass(frozen=True)
 class PruneConfig:
-    """Weights that go during training, the smallest first, a few more at the start of each epoch; see ``share``."""
+    """Gradual pruning: the smallest weights are pruned at the start of each epoch; see ``share``."""
 
     sparsity: float = 0.0
-    """Share of all weights that is gone at the end; 0: no pruning."""
+    """Fraction of all weights that is pruned at the end; 0: no pruning."""
     scope: Literal["network", "layer"] = "network"
-    """The share is that of all weights together, or of every matrix."""
+    """The fraction is of all weights together, or of every matrix."""
     begin: float = 0.1
-    """When the first weights go, as a fraction of the training."""
+    """When pruning begins, as a fraction of the training."""
     end: float = 0.6
-    """When the last ones have gone; the rest of the training is without them."""
+    """When pruning ends; the rest of the training is without the pruned weights."""
 
     def __post_init__(self) -> None:
         require(0 <= self.sparsity < 1, "training.prune.sparsity", "in [0, 1)", self.sparsity)
@@ -204,11 +204,11 @@ class PruneConfig:
         require(0 <= self.begin <= self.end, "training.prune.begin", "between 0 and 'end'", self.begin)
 
     def last_epoch(self, epochs: int) -> int:
-        """The epoch (from 0) from whose start on all that shall go is gone; never after the last one."""
+        """The epoch (from 0) from whose start on all pruning is done; never after the last one."""
         return int(self.end * epochs) if self.sparsity > 0 else 0
 
     def share(self, epoch: int, epochs: int) -> float:
-        """Share of the weights that is gone in ``epoch`` (from 0): fast at first, ever slower (a cubic; Zhu & Gupta 2017,
+        """Fraction of the weights that is pruned in ``epoch`` (from 0): fast at first, then slower (a cubic; Zhu & Gupta 2017,
         arXiv 1710.01878)."""
         first, last = int(self.begin * epochs), self.last_epoch(epochs)
         if epoch >= last:
@@ -227,26 +227,26 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     lr_scale: dict[str, float] = field(default_factory=dict)
     """Multipliers of the learning rate by parameter name, a pattern with *: {"layers.*.tau_*": 3, "readout.*.tau_*": 2}.
-    The first pattern that fits counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
+    The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     dropout: float = 0.0
-    """Probability that the layers above do not hear a hidden neuron, drawn for each sequence; 0: no dropout."""
+    """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
     clip_norm: float | None = None
     """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     start_from: str | None = None
     """Folder of a run whose best network this training starts from; null: new weights. Its weights that are 0 stay 0; where its
-    hidden layers are larger, the neurons that are used least are left out."""
+    hidden layers are larger, the neurons used least are removed."""
     prune: PruneConfig = field(default_factory=PruneConfig)
     quantise: Literal["none", "int8"] = "none"
-    """int8: the network computes with weights rounded to int8, and the best checkpoint holds such weights."""
+    """int8: the network computes with weights rounded to int8, and the best checkpoint contains such weights."""
     state_bits: Literal[32, 16, 8] = 32
-    """quantise: int8 only. 16 or 8: states are rounded after every step, too, to what so many bits can keep of their range."""
+    """quantise: int8 only. 16 or 8: states, too, are rounded after every step, to so many bits over their range."""
     checkpoint_every: int | None = None
-    """Also write the last checkpoint every so many optimiser steps, for long epochs; null: after each epoch."""
+    """Also write the last checkpoint every this many optimiser steps, for long epochs; null: after each epoch."""
     max_skipped: int = 10
-    """Batches of an epoch that may go without a step because their gradient overflowed, though their loss did not."""
+    """Batches per epoch that may be skipped because their gradient, but not their loss, overflowed."""
     max_restores: int = 5
     """After a loss that is not finite, or more such gradients, go back to the last checkpoint and halve the learning rate, so
     often."""
@@ -270,14 +270,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that made a number, but for seed and folders."""
+    """Everything that determines a result, except seed and folders."""
 
     task: TaskConfig
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     note: str = ""
-    """Where the recipe comes from and what it is known to give."""
+    """The recipe's source and its known results."""
 
     def __post_init__(self) -> None:
         for name, used in (
@@ -286,7 +286,7 @@ class Recipe:
         ):
             if used and self.network.model != "srnn":
                 raise SrnnError(
-                    f"Recipe key 'training.{name}' means nothing for network.model '{self.network.model}': only spiking "
+                    f"Recipe key 'training.{name}' has no effect with network.model '{self.network.model}': only spiking "
                     "networks can be pruned or quantised; remove it."
                 )
 
@@ -311,7 +311,7 @@ class Recipe:
         return network
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain mappings, lists and numbers, every default written out (but for what means nothing)."""
+        """The recipe as plain mappings, lists and numbers, every default written out (except keys without effect)."""
         plain = asdict(self)
         for name in self.network.idle_keys():
             del plain["network"][name]
