@@ -150,7 +150,7 @@ def test_archives_may_be_deleted_once_they_are_unpacked(capsys: pytest.CaptureFi
     code, out, err = run(capsys, "verify", "fsdd", *where)
     assert (code, err) == (0, "") and "its 16 files are there, unpacked" in out
     code, out, err = run(capsys, "fetch", "fsdd", "--mirror", "http://127.0.0.1:9", *where)
-    assert (code, err) == (0, "") and "it is there, unpacked" in out
+    assert (code, err) == (0, "") and "files are there, unpacked" in out
 
     damaged = archive.parent / "recordings" / "3_george_10.wav"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
