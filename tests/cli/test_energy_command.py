@@ -77,7 +77,7 @@ def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[
     printed = capsys.readouterr()
     for title in (
         "networks",
-        "operations per step",
+        "operations of a step",
         "energy of a step",
         "energy of a sequence",
         "energy ratio",

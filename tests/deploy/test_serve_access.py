@@ -170,7 +170,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.delenv("SRNN_TOKEN", raising=False)
     ecg, token = str(runs / "ecg"), tmp_path / "token"
-    assert "is no run" in refused(capsys, "nowhere")
+    assert "was not found" in refused(capsys, "nowhere")
     assert "two models named 'ecg'" in refused(capsys, ecg, ecg)
     assert "letters, digits" in refused(capsys, f"a/b={ecg}")
     assert "others can reach this server" in refused(capsys, ecg, "--host", "0.0.0.0")

@@ -24,7 +24,7 @@ def show_energy(found: dict[str, Any]) -> None:
     given, reports, rows = found["input"], found["networks"], found["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
-    length = f"; {given['steps_per_sequence']:g} steps per sequence" if given["steps_per_sequence"] else ""
+    length = f"; {given['steps_per_sequence']:g} steps a sequence" if given["steps_per_sequence"] else ""
     where = f" ({found['split']} split)" if found["split"] else ""
     console.print(f"task {found['task']}{where}; input: {kind}{length}", highlight=False, soft_wrap=True)
     console.print(f"memory model: {found['technology']['name']}", highlight=False, soft_wrap=True)
@@ -33,7 +33,7 @@ def show_energy(found: dict[str, Any]) -> None:
     for period in ("step", "sequence", "second"):
         cells = [[_energy(report["models"][name], period) for name in MODELS] for report in reports]
         if any(cell != NOTHING for row in cells for cell in row):
-            _by_model(f"energy per {period}", names, cells, console)
+            _by_model(f"energy of a {period}", names, cells, console)
     if len(reports) > 1:
         for title, key in (("energy ratio", "energy"), ("efficiency: energy ratio x error ratio", "efficiency")):
             cells = [[times(row[key][name]) for name in MODELS] for row in rows]
@@ -96,7 +96,7 @@ def _show_operations(names: list[str], reports: list[dict[str, Any]], console: C
         )
         cells = [f"{macs:,.0f} + {acs:,.0f}" for macs, acs in pairs] + [f"{counts['dense']:,.0f}"]
         texts.append((name, *(cells if report["models"]["neurobench"] else [*cells[:2], NOTHING, NOTHING])))
-    show_table("operations per step: MAC + AC", columns, texts, console)
+    show_table("operations of a step: MAC + AC", columns, texts, console)
 
 
 def _energy(model: dict[str, Any] | None, period: str) -> str:
