@@ -61,9 +61,10 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         assert len(x) == np.ceil(3 * rate)
         np.testing.assert_allclose(x, 9.8 + times + 0.1 * np.sin(2 * np.pi * 3 * times), atol=0.03)
     assert np.array_equal(read_signal(tmp_path / "a.npz", 1, 100.9)[:, 0], wave), "clocks of sensors are not exact"
-    np.savez(tmp_path / "b.npz", signal=wave, rate=1e-9)
-    with pytest.raises(SrnnError, match=r"b\.npz has 1e-09 samples per second"):
-        read_signal(tmp_path / "b.npz", 1, 100)
+    for rate in (1e-9, 5e-324):
+        np.savez(tmp_path / "b.npz", signal=wave, rate=rate)
+        with pytest.raises(SrnnError, match=r"b\.npz has .* samples per second; the ratio to 100 is too large"):
+            read_signal(tmp_path / "b.npz", 1, 100)
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,13 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
 
     if max(rate, wanted) > FASTEST:
         raise SrnnError(f"has {rate:.12g} samples per second; at most {FASTEST} can be resampled.")
-    _check_samples(int(samples.size * wanted // rate), 4 * samples.size, f"has {rate:.12g} samples per second")
     above, below = (Fraction(value).limit_denominator(1000) for value in (wanted, rate))
-    if (
-        not (above and below) or max((above / below).as_integer_ratio()) > ODDEST
-    ):  # the filter has twenty times as many coefficients
+    up, down = (above / below).as_integer_ratio() if below else (0, 1)  # a rate so low is counted as none
+    if not up:
+        raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to resample.")
+    _check_samples(samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second")
+    if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to resample.")
-    up, down = (above / below).as_integer_ratio()
     return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
 
 
