@@ -124,5 +124,5 @@ def test_the_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [next(blocks)[0, 0] for _ in range(3)] == [0, 1, 2]
     with pytest.raises(SrnnError, match="cannot be opened at 1 Hz: Invalid sample rate"):
         open_microphone(1, 1, 80)
-    with pytest.raises(SrnnError, match="gives sound, one channel"):
+    with pytest.raises(SrnnError, match="records sound, one channel"):
         open_microphone(2, 8000, 80)

@@ -1,8 +1,8 @@
-"""The paper's tables and figures, from what was measured here, with the published numbers beside it.
+"""The paper's tables and figures, from our own measurements, next to the published numbers.
 
     reproduce(["table1", "fig4"], Path("reproduced"), results=Path("results"))
 
-What no run or data allow is said in words in its place; no number is made up. docs/reproduce.md explains each.
+Where runs or data are missing, a note says so; no number is made up. docs/reproduce.md explains each.
 """
 
 from .curves import write_curves

@@ -1,4 +1,4 @@
-"""Figures 2 and S2: what a layer costs in a time step, by the paper's rules; and accuracy against energy."""
+"""Figures 2 and S2: the cost of a layer per time step, by the paper's rules; and accuracy against energy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def figure2(evidence: Evidence) -> Sheet:
 
 
 def figure_s2(evidence: Evidence) -> Sheet:
-    """The same for simple recurrent and gated units."""
+    """Figure S2: the rules for simple recurrent and gated units, and what follows from them."""
     sheet = Sheet("figS2", "Figure S2: the cost of other recurrent units", ["bc"], 2.7)
     sheet.drawing("a", "bidirectional architecture")
     sheet.panel("b", "operations of a layer, m inputs, n units", lambda axes: _rules(axes, ("RNN", "GRU")))

@@ -1,4 +1,4 @@
-"""What a sweep's trainings went through, epoch by epoch: from its run folders, or from the small file that keeps it without them.
+"""Learning curves of a sweep's trainings: from its run folders, or from the small file that keeps it without them.
 
     write_curves(Path("results/ecg-initialisation"), Path("sweeps/ecg-initialisation"))
 

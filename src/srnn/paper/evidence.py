@@ -1,4 +1,4 @@
-"""What this project measured: summaries, runs and sweeps, read from their folders and checked. Nothing here computes.
+"""The measurements of this project: summaries, runs and sweeps, read from their folders and checked. Nothing here computes.
 
     results/NAME/summary.json            several seeds of one recipe (srnn summarise)
     results/NAME/evaluation-SPLIT*.json  beside it, if they were kept: srnn evaluate RUN --full
@@ -7,7 +7,7 @@
     results/*.json                       lists of results: records.py
     RUN                                  a run folder that the user names
 
-A file that is not what it should be is an SrnnError with one line; a folder without any of these is passed over.
+A file that is not what it should be is an SrnnError with one line; a folder without any of these is skipped.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class Entry:
     """The folder's."""
     recipe: Recipe
     accuracy: Spread
-    """Shares of 1."""
+    """Fractions of 1."""
     firing_rate: Spread | None
     """Mean of the hidden neurons, spikes per step; None: it does not spike, or was not measured. What summaries and runs of
-    ReLU units call a firing rate, the share of outputs that are not 0, is not taken for one."""
+    ReLU units call a firing rate, the fraction of outputs that are not 0, is not taken for one."""
     seeds: list[int]
     split: str
     parameters: int | None
@@ -94,7 +94,7 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was found."""
+    """Everything that was read."""
 
     entries: list[Entry]
     sweeps: list[SweepResult]

@@ -1,4 +1,4 @@
-"""What the networks see: one example of each task, from the real data where they are."""
+"""The networks' inputs: one example of each task, from the real data where available."""
 
 from __future__ import annotations
 

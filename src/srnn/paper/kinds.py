@@ -1,4 +1,4 @@
-"""What a network is in the paper's terms: whether it spikes, and what it is called beside others."""
+"""What a network is in the paper's terms: whether it spikes, and its name in comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of our trainings stands beside which published row: the same data, and the same network."""
+"""Matching our trainings with published rows: the same data, and the same network."""
 
 from __future__ import annotations
 

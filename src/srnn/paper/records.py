@@ -49,7 +49,7 @@ class PublishedRun:
     seeds: list[int]
     """Of the initial states; empty where there is nothing to draw."""
     accuracy: list[float]
-    """Shares of 1, one a seed."""
+    """Fractions of 1, one per seed."""
 
 
 def command_words(command: str) -> tuple[tuple[str, ...], int | None]:
@@ -105,7 +105,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return []
     content = read_json(path, "a list of results")
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise SrnnError(f"{path} holds no list of JSON objects; mend it, or take it away.")
+        raise SrnnError(f"{path} does not contain a list of JSON objects; repair or remove it.")
     return content
 
 

@@ -1,4 +1,4 @@
-"""A figure in the making: its panels, and what became of each."""
+"""A figure under construction: its panels, and the state of each."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def rounded(value: float | None, digits: int = 3) -> Number | None:
 
 
 def share(spread: dict[str, Any]) -> Number:
-    """A share with its spread, in percent: "81.14 ± 0.48"."""
+    """A fraction with its spread, in percent: "81.14 ± 0.48"."""
     text = f"{100 * spread['mean']:.2f}"
     if spread["std"] is not None:
         text += f" ± {100 * spread['std']:.2f}"

@@ -133,7 +133,7 @@ def _remark(entry: Entry, row: PublishedRow) -> str | None:
 
 
 def _others(evidence: Evidence, task: str, rows: list[PublishedRow], placed: set[str]) -> list[Entry]:
-    """Our runs of the task that stand beside none of its rows."""
+    """Our runs of the task that match none of its rows."""
     names = {TASKS[task]} | {recipe.task.name for row in rows if (recipe := row.load_recipe()) is not None}
     return [entry for entry in evidence.entries if entry.task in names and entry.name not in placed]
 

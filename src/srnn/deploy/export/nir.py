@@ -1,10 +1,10 @@
 """NIR, the Neuromorphic Intermediate Representation (neuroir.org): networks to and from other libraries and chips.
 
-    graph, report = to_graph(net, dt=0.004)     what NIR can say of a network, and a report of what it cannot
+    graph, report = to_graph(net, dt=0.004)     the network in NIR, and a report of what NIR cannot represent
     save(graph, path)
     found = load(path)                          found.network is an SRNN
 
-Our own files come back to the same bits. ``nir_write.py`` and ``nir_read.py`` say how the one becomes the other.
+Our own files are restored to the same bits. ``nir_write.py`` and ``nir_read.py`` describe the conversions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Entry", "Imported", "Report", "from_graph", "load", "read", "save", 
 
 
 def save(graph: NIRGraph, path: Path | str) -> None:
-    """Write a graph, whole or not at all. SrnnError when that cannot be done."""
+    """Write a graph atomically. SrnnError if it cannot be written."""
     need_nir()
     import nir
 
@@ -35,7 +35,7 @@ def save(graph: NIRGraph, path: Path | str) -> None:
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # what HDF5's library cannot close, it also tells in tracebacks
             nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
-    except Exception as error:  # HDF5's library says in many ways that it has no memory
+    except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__
         raise SrnnError(f"Cannot write {path}: {reason}.") from error
     write_atomically(Path(path), content.getvalue())

@@ -1,7 +1,7 @@
 """A NIR file as a network: ours, to the same bits, and those of other libraries where they are layers of LIF, IF or LI neurons.
 
 A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Scale) lie between two neurons are multiplied into
-one matrix and one bias; a way from a neuron back to itself becomes recurrent weights, with the delay of one step that every
+one matrix and one bias; a path from a neuron back to itself becomes recurrent weights, with the delay of one step that every
 reader gives it. r and v_leak of an integrator go into weights and bias, which is the same arithmetic. What is not a chain of such
 layers (convolutions, synaptic currents, delays, skip connections) is refused by name.
 """
@@ -47,7 +47,7 @@ DEFAULT_DT = 1e-4
 NO_LEAK = 2.0**26
 """An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
 NO_MEMORY = 1e-3
-"""Time constant, in steps, of an integrator that hands on its input: exp(-1000) is 0."""
+"""Time constant, in steps, of an integrator that passes on its input: exp(-1000) is 0."""
 _Make = Callable[..., FrozenLayer]
 """``FrozenLayer.of`` with all that the wiring says of a layer."""
 _SETTINGS = ("tau", "r", "v_leak", "v_threshold", "v_reset")
@@ -65,7 +65,7 @@ class Imported:
     """Seconds that a step lasts."""
     discretisation: Discretisation
     about: Mapping[str, Any]
-    """What the writer said about the network besides (see ``to_graph``); nothing in other libraries' files."""
+    """Further metadata of the writer (see ``to_graph``); empty for other libraries' files."""
 
 
 def load(
@@ -80,7 +80,7 @@ def load(
     Args:
         dt: seconds that a time step shall last; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
         discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file says, else "euler".
-        extension: restore what this library wrote beside the NIR nodes; False: only what NIR itself says.
+        extension: restore what this library wrote besides the NIR nodes; False: only what NIR itself contains.
 
     Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF or LI layers.
     """
@@ -89,7 +89,7 @@ def load(
 
 
 def read(path: Path) -> NIRGraph:
-    """The graph in a file, not yet understood. SrnnError if there is none."""
+    """The graph in a file, not yet interpreted. SrnnError if there is none."""
     need_nir()
     import nir
 
@@ -111,8 +111,8 @@ def from_graph(
     discretisation: Discretisation | None = None,
     extension: bool = True,
 ) -> Imported:
-    """The same from a graph in memory; ``source`` stands in messages."""
-    with reading(source, "a network of layers"):  # nodes hold whatever their writer put into them
+    """The network of a graph in memory; ``source`` names it in messages."""
+    with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
         return _from_graph(graph, source, dt, discretisation, extension)
 
 
@@ -171,7 +171,7 @@ class _Reader:
     dt: float
     discretisation: Discretisation
     entries: Mapping[str, Any]
-    """Ours in the graph's metadata; empty where they are none or not wanted."""
+    """Our entries in the graph's metadata; empty where there are none or they are not wanted."""
     extension: bool
 
     def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
@@ -205,7 +205,7 @@ class _Reader:
         return self._plain(make, node, name, size, last)
 
     def _plain(self, make: _Make, node: Any, name: str, size: int, last: bool) -> tuple[FrozenLayer, str]:
-        """What NIR itself says."""
+        """A layer from the NIR node itself."""
         kind, where = kind_of(node), f"{self.wiring.source}: '{name}'"
         given = {name: np.asarray(getattr(node, name, 0.0), np.float64) for name in _SETTINGS}
         try:
@@ -237,7 +237,7 @@ class _Reader:
         return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros(size), where=leak != 0)), how
 
     def _extended(self, make: _Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
-        """The layer that the extension describes, if its node still says what it said when both were written."""
+        """The layer that the extension describes, if its node is unchanged since both were written."""
         source = self.wiring.source
         try:
             found = parse_json(node.metadata[EXTENSION], source)

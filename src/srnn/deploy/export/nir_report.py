@@ -1,4 +1,4 @@
-"""What a conversion to or from NIR keeps, changes and loses, said layer by layer; and the map of time constants."""
+"""A report, layer by layer, of what a conversion to or from NIR keeps, changes and loses; and the map of time constants."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """NIR says all of the network."""
+        """Whether NIR represents the whole network."""
         return all(entry.verdict == "exact" for entry in self.entries)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Report:
         return {"exact": self.exact, "entries": [asdict(entry) for entry in self.entries]}
 
     def lines(self) -> list[str]:
-        """For people, a line an entry."""
+        """For people, one line per entry."""
         widths = [max((len(getattr(entry, name)) for entry in self.entries), default=0) for name in ("where", "what")]
         return [
             f"{entry.verdict:<12}  {entry.where:<{widths[0]}}  {entry.what:<{widths[1]}}  {entry.detail}"
@@ -81,7 +81,7 @@ def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisat
         return steps * dt
     if own == "exact":
         return dt / -np.expm1(-1.0 / steps)
-    with np.errstate(divide="ignore"):  # steps = 1: nothing is kept, which no exponential can say; tau = 0
+    with np.errstate(divide="ignore"):  # steps = 1: nothing is kept, which no exponential can represent; tau = 0
         return -dt / np.log1p(-1.0 / steps)
 
 

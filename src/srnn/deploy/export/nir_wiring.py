@@ -1,4 +1,4 @@
-"""Who feeds whom in a NIR graph: a chain of neurons, with all linear nodes between two of them multiplied together."""
+"""The wiring of a NIR graph: a chain of neurons, with all linear nodes between two of them multiplied together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
 LINEAR, NEURONS, PASSED = ("Affine", "Linear", "Scale"), ("LIF", "IF", "LI"), ("Input", "Output", "Flatten")
-"""Nodes that can be read: matrices, neurons, and those that only hand on."""
+"""Nodes that can be read: matrices, neurons, and those that only pass on their input."""
 
 Matrix = Array | None
 """None: the identity."""
@@ -116,7 +116,7 @@ class Wiring:
         return total, bias
 
     def _through(self, name: str, found: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
-        """What a node that is not a neuron makes of the sum that arrives at it."""
+        """The output of a node that is not a neuron for the sum that arrives at it."""
         node: Any = self.nodes[name]
         if kind_of(node) not in LINEAR:
             return found, offset

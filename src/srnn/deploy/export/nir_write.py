@@ -1,4 +1,4 @@
-"""A network as a NIR graph, with a report of what NIR cannot say.
+"""A network as a NIR graph, with a report of what NIR cannot represent.
 
     input -> layer0_in (Affine) -> layer0.neuron -> layer1_in -> ... -> readout.neuron -> output
                                    layer0.neuron -> layer0.rec (Linear) -> layer0.neuron
@@ -7,9 +7,9 @@ NIR describes neurons by differential equations and leaves the time step to the 
 in our recurrent layers. Our factors of one step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau; snnTorch,
 Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
-What NIR has no words for (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
+What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
 membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir_read.py`` reads back to
-the same bits and other readers pass over.
+the same bits and other readers ignore.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Neuron:
     threshold: Array | None
     reset: Array | None
     findings: tuple[tuple[str, Verdict, str], ...] = ()
-    """(what, verdict, detail) of what this leaves out."""
+    """(what, verdict, detail) of what this omits."""
 
 
 def _lif(p: Values) -> _Neuron:
@@ -69,7 +69,7 @@ def _integrator(p: Values) -> _Neuron:
 
 
 def _relu(p: Values) -> _Neuron:
-    lost = ("ReLU emission", "lost", "written as an integrator, which hands on negative membranes too")
+    lost = ("ReLU emission", "lost", "written as an integrator, which passes on negative membranes too")
     return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None, (lost,))
 
 
@@ -98,7 +98,7 @@ _NEURONS: Mapping[str, Callable[[Values], _Neuron]] = {
     "alif": _alif,
     "adlif": _adlif,
 }
-"""To export another neuron: its nearest NIR neuron here; the extension holds the rest."""
+"""To export another neuron: its nearest NIR neuron here; the extension contains the rest."""
 
 
 def to_graph(
@@ -119,7 +119,7 @@ def to_graph(
             they are told (1e-4 and 1e-3 by default).
         discretisation: how the reader steps, "euler" or "exact".
         scaling: where the gain of the input goes.
-        name, class_names, about: kept in the graph's metadata; ``about`` is what JSON can say, for example the task.
+        name, class_names, about: stored in the graph's metadata; ``about`` holds JSON values, for example the task.
 
     Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
     """
@@ -129,7 +129,7 @@ def to_graph(
     check_dt(dt)
     check_discretisation(discretisation)
     if scaling not in get_args(Scaling):
-        raise SrnnError(f"The scaling is 'keep', 'one' or 'unscaled', not {scaling!r}.")
+        raise SrnnError(f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.")
     frozen = freeze(net, "NIR", neurons=_NEURONS)
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([frozen.inputs])})}
     edges, below, entries = [], "input", _of_the_network(frozen)
@@ -207,7 +207,7 @@ def neuron_node(
         lost = (
             "membrane of a spiking neuron",
             "lost",
-            "NIR's LIF hands on spikes; written as an integrator without reset",
+            "NIR's LIF passes on spikes; written as an integrator without reset",
         )
         spec = _Neuron(spec.own, spec.r, None, None, (lost,))
     tau = to_seconds(values["tau_mem"], spec.own, dt, discretisation)

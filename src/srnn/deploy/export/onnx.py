@@ -1,4 +1,4 @@
-"""ONNX: a trained network for onnxruntime and everything else that reads the format.
+"""ONNX: a trained network for onnxruntime and other readers of the format.
 
 Two forms, both with the state as explicit inputs and outputs; nothing is hidden in the model:
 
@@ -73,7 +73,7 @@ def to_model(
     from ..._version import __version__
 
     if form not in get_args(Form):
-        raise SrnnError(f"The form of an ONNX model is 'step' or 'sequence', not {form!r}.")
+        raise SrnnError(f"The form of an ONNX model must be 'step' or 'sequence', not {form!r}.")
     frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
     constants = Constants(np.dtype(frozen.dtype))
     graph = Graph("step" if form == "step" else "sequence", constants)
@@ -106,7 +106,7 @@ def to_model(
 
 
 def save(model: ModelProto, path: Path) -> None:
-    """Write the model, whole or not at all. SrnnError when that cannot be done."""
+    """Write the model atomically. SrnnError if it cannot be written."""
     from ...files import write_atomically
 
     if not path.parent.is_dir():
@@ -166,7 +166,7 @@ def advance(session: Any, x: Array, state: Mapping[str, Array]) -> tuple[Array, 
 def greatest_difference(
     model: ModelProto, net: SRNN, x: torch.Tensor, generator: torch.Generator | None = None
 ) -> float:
-    """Greatest absolute difference of the model's output, over the sequences x (B, T, inputs), from the network's own."""
+    """Maximal absolute difference of the model's output, over the sequences x (B, T, inputs), from the network's own."""
     initial = net.initial_state(len(x), generator)
     expected = net.run(x, initial).output.numpy()
     with reading(
@@ -301,7 +301,7 @@ def _one_step_late(graph: Graph, current: Value) -> Value:
 def _advance(
     graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value]
 ) -> tuple[Value, list[Value]]:
-    """One step of a layer: (what it hands on, new state). As ``kernels.reference``."""
+    """One step of a layer: (its output, new state). As ``kernels.reference``."""
     neuron, s = layer.neuron, state[-1]
     if layer.weight_rec is not None:
         weight = graph.constants.name(layer.weight_rec.T, f"{key}.weight_rec")
@@ -320,7 +320,7 @@ def _advance(
 def _scan(
     graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value], backwards: bool
 ) -> tuple[Value, list[Value]]:
-    """A layer over the time axis of current (batch, time, size): (what it hands on, final state)."""
+    """A layer over the time axis of current (batch, time, size): (its output, final state)."""
     body = Graph(f"{key}.body", graph.constants)
     variables, shape = layer.neuron.State._fields, ["batch", layer.size]
     inside = [body.input(f"{key}.{variable}.before", shape) for variable in variables]
@@ -342,7 +342,7 @@ def _scan(
 
 
 def _encode(graph: Graph, net: FrozenNetwork, x: Value) -> Value:
-    """What the network's trained encoder, if it has one, makes of the input: -1, 0 and 1."""
+    """The input after the network's trained encoder, if it has one: -1, 0 and 1."""
     if net.threshold is None:
         return x
     above, below = graph.one("Greater", x, net.threshold), graph.one("Less", x, -net.threshold)

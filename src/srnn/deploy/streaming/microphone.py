@@ -21,7 +21,7 @@ def open_microphone(channels: int, rate: float | None, block: int, device: str |
     SrnnError: the extra is missing, there is no such device, it cannot give the rate, or its sound comes faster than it is read.
     """
     if channels != 1 or rate is None:
-        raise SrnnError("A microphone gives sound, one channel; this network reads something else.")
+        raise SrnnError("A microphone records sound, one channel; this network reads something else.")
     try:
         import sounddevice  # type: ignore[import-not-found]
     except ImportError as error:
@@ -52,7 +52,7 @@ def open_microphone(channels: int, rate: float | None, block: int, device: str |
                 yield waiting.get()
                 if lost:
                     raise SrnnError(
-                        "Sound comes faster than it is read, and some was lost; use larger blocks (--block)."
+                        "Sound arrives faster than it is processed, and some was lost; use larger blocks (--block)."
                     )
 
     return Source("the microphone", blocks())

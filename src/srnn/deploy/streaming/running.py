@@ -1,4 +1,4 @@
-"""A source through a session: decisions as they come, and how long they took."""
+"""A source through a session: decisions as they are made, and their latency."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Chooser:
 
 
 class Timing:
-    """How long blocks took, from the moment they were there until their decisions were.
+    """The latency of blocks, from their arrival to their decisions.
 
     A stream may never end, so the times are counted in classes 1 % wide, not kept: a percentile that is told is at most
     1 % above the true one, and never below. Sum and maximum are exact.
@@ -90,7 +90,7 @@ class Timing:
         self._counts[min(place, self.CLASSES - 1)] += 1
 
     def percentile(self, percent: float) -> float:
-        """Seconds that so many percent of the blocks stayed within; 0 without any."""
+        """A percentile of the blocks' latency, in seconds; 0 without blocks."""
         if not self.blocks:
             return 0.0
         place = int(np.searchsorted(self._counts.cumsum(), math.ceil(self.blocks * percent / 100)))
@@ -122,7 +122,7 @@ def run_source(
         session, source: what goes through what.
         timing: is written to.
         real_time: wait so that blocks come as fast as the signal was recorded.
-        finish: the signal ends with the source; False: it goes on later, and nothing is flushed.
+        finish: the signal ends with the source; False: it continues later, and nothing is flushed.
         sleep: what waits.
     """
     decoder, rate = session.decoder, session.decoder.signal.rate

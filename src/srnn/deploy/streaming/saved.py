@@ -1,10 +1,10 @@
-"""A stream's state as bytes: to be kept in a file, or handed to a client who comes back after the server has gone.
+"""A stream's state as bytes: to be stored in a file, or given to a client who returns after the server has ended.
 
     16 bytes   "srnn state" and the format's version, filled up with zeros
     16 bytes   BLAKE2b of the rest, with a key if there is one: then nobody without the key can make a state that is taken
     the rest   a safetensors file: named arrays, and JSON in its metadata
 
-Nothing is pickled, and nothing is believed before the digest fits.
+Nothing is pickled, and nothing is used before the digest is verified.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], key: b
 
 
 def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """What ``pack`` was given. SrnnError for anything else."""
+    """The arrays and the object that ``pack`` was given. SrnnError for any other bytes."""
     if len(data) > LIMITS["state"].bytes:
         raise SrnnError(f"This state is too large: {LIMITS['state'].bytes} bytes are read at most.")
     if len(data) < 32 or not data.startswith(_MAGIC[:-1]):

@@ -1,10 +1,10 @@
-"""Class scores as the steps come: after every step what ``Loss.scores`` would give if the sequence ended there.
+"""Streaming class scores: after every step what ``Loss.scores`` would return if the sequence ended there.
 
     nll             the step's own output
     ce_last         the step's output
     ce_mean         mean of the outputs from ``start`` on; before, the step's own
-    ce_sum_softmax  sum of their softmaxes, likewise
-    ce_spike_count  sum of the outputs, likewise
+    ce_sum_softmax  sum of the softmaxes of the outputs from ``start`` on; before, the step's own
+    ce_spike_count  sum of the outputs from ``start`` on; before, the step's own
 
 As ``analysis.scores``, for blocks of one stream, and with a state that can be kept. Sums are taken step by step in float64, so
 that no bit depends on how the steps come in blocks.
@@ -68,11 +68,11 @@ class RunningScores:
 
     @property
     def state(self) -> dict[str, Array]:
-        """What is remembered of the sequence."""
+        """The state of the sequence so far."""
         return {"steps": np.array(self._steps, np.int64), "total": self._total.copy()}
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Go on from a state. SrnnError if it does not fit."""
+        """Continue from a state. SrnnError if it does not fit."""
         steps, total = state.get("steps"), state.get("total")
         fits = (
             isinstance(steps, np.ndarray) and steps.shape == () and steps.dtype == np.int64 and steps >= 0

@@ -95,7 +95,7 @@ class Stream:
 
     Arguments
         net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: for
-            weights trained further make a new stream, and hand over the state (``new.state = old.state``).
+            weights trained further make a new stream, and pass on the state (``new.state = old.state``).
         streams: how many independent streams, a leading axis of everything; None: one, without that axis.
         generator: draws the initial state of neurons whose initial state is random (default: torch's global one).
 
@@ -145,7 +145,7 @@ class Stream:
     # ---- input ------------------------------------------------------------------------------------------------------
 
     def push(self, x: Any, active: Any = None) -> Array:
-        """Go on by one step, x (inputs,) -> (outputs,), or by a block, (T, inputs) -> (T, outputs); see ``run`` for blocks.
+        """Advance by one step, x (inputs,) -> (outputs,), or by a block, (T, inputs) -> (T, outputs); see ``run`` for blocks.
 
         With ``streams=n``: (n, inputs) -> (n, outputs) or (n, T, inputs) -> (n, T, outputs). ``active`` (n,) booleans: which
         streams take part. The others keep their state, and their part of the result is 0.
@@ -194,7 +194,7 @@ class Stream:
         return self.push(x)
 
     def run(self, x: Any, active: Any = None) -> Array:
-        """Go on by a block: (T, inputs) -> (T, outputs), with ``streams=n`` (n, T, inputs) -> (n, T, outputs).
+        """Advance by a block: (T, inputs) -> (T, outputs), with ``streams=n`` (n, T, inputs) -> (n, T, outputs).
 
         x may also be (binary) ``Spikes`` (n, T, inputs), with a batch of 1 if there is only one stream; never made dense, they
         are the fastest input.

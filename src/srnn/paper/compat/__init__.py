@@ -1,4 +1,4 @@
-"""The published networks: their weights, loaded into an ordinary SRNN, and the proof that it computes the same."""
+"""The published networks: their weights, loaded into an ordinary SRNN, and a comparison with recordings of the authors' runs."""
 
 from .networks import PUBLISHED
 from .published import Published, describe_silent_units, load_published

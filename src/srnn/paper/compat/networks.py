@@ -1,6 +1,6 @@
 """The published networks as ordinary recipes: architecture, constants, how they are scored; and names of their parameters.
 
-Which constants these are, and how it is known, stands beside each. The published code adds two biases to a recurrent layer
+Next to each stand its constants, and how they are known. The published code adds two biases to a recurrent layer
 (of its input and of its recurrent projection); their sum is this library's one bias. Nothing kept its time constants valid, so
 all of them are loaded "unconstrained".
 
@@ -37,7 +37,7 @@ class Definition:
     names: Names
     """Our parameter -> the published arrays whose sum it is."""
     recording: Recording
-    """What its golden file is like."""
+    """The format of its golden file."""
     task_options: Mapping[str, Any] = field(default_factory=dict)
     """The networks were trained on all of their training files: where a task holds out a part, here it does not."""
     silent_units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Definition:
         return build(Recipe, apply_overrides(sections, overrides), "the published network")
 
     def build(self) -> SRNN:
-        """The network with weights of no meaning. Needs no data."""
+        """The network with arbitrary weights. Needs no data."""
         recipe = self.recipe()
         return recipe.build_network(recipe.create_task(), 0)  # type: ignore[return-value]
 
@@ -150,7 +150,7 @@ def _gsc() -> dict[str, Any]:
 
 
 def _timit() -> dict[str, Any]:
-    """threshold 1.6 and beta .184, proved from stored states; every frame is held for 5 steps.
+    """threshold 1.6 and beta .184, proved from stored states; every frame is repeated for 5 steps.
 
     The membrane starts at U[0, 1.6), e at 1.6, the readout at U[0, 1). The directions are joined, not averaged as in the paper.
 

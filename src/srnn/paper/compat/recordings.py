@@ -57,7 +57,7 @@ def with_initial_spikes(scores: Tensor, state: Sequence[Tensor], steps: int) -> 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a network's golden file is like."""
+    """The format of a network's golden file."""
 
     layers: tuple[str, ...]
     """Names of the layers; of a bidirectional one, those of the two directions, each in the order in which it ran."""
@@ -96,10 +96,10 @@ class Golden:
         return array
 
     def finite(self, name: str, *shape: int | None) -> Array:
-        """The same, all of them finite."""
+        """Numbers of that shape, all of them finite; see ``array``."""
         array = self.array(name, *shape)
         if not np.isfinite(array).all():
-            raise SrnnError(f"{self.path}: '{name}' holds values that are not finite.")
+            raise SrnnError(f"{self.path}: '{name}' contains values that are not finite.")
         return array
 
     def spikes(self, layer: str, size: int) -> Array:

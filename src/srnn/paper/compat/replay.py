@@ -1,4 +1,4 @@
-"""Replay a golden file: does a published network, loaded into an SRNN, still do what the authors' code did?"""
+"""Replay a golden file: does a published network, loaded into an SRNN, compute what the authors' code computed?"""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .published import Published, definition, load_published
 from .recordings import Array, Golden, Recording
 
 MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE = 5e-4, 1e-4
-"""Greatest absolute differences that count as the same. Single precision: independent code came within 4e-4 and 3e-5."""
+"""Maximal absolute differences that count as equal. Single precision: independent code came within 4e-4 and 3e-5."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
 class LayerReplay:
-    """How far a layer is from its recording."""
+    """The differences of a layer from its recording."""
 
     spikes_compared: int
     spike_mismatches: int
@@ -36,7 +36,7 @@ class LayerReplay:
 
 @dataclass(frozen=True)
 class Replay:
-    """How far a network is from its recording; errors are absolute, infinite where ours is not finite."""
+    """The differences of a network from its recording; errors are absolute, infinite where ours is not finite."""
 
     task: str
     backend: str
@@ -102,7 +102,7 @@ def verify(
     """
     check_backend(backend)
     if dtype not in DTYPES:
-        raise SrnnError(f"dtype is float32 or float64, not {dtype!r}.")
+        raise SrnnError(f"dtype must be float32 or float64, not {dtype!r}.")
     recording = definition(name).recording
     published = load_published(name, weights)
     network = published.network.to(DTYPES[dtype])
@@ -192,7 +192,7 @@ def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: i
 def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
     """(T, B, N) membranes or spikes of a layer, or of both directions of a joined pair, each in the order in which it ran.
 
-    A layer hands on only one of them, on every backend: it runs once for each.
+    A layer passes on only one of them, on every backend: it runs once for each.
     """
     usual: dict[Layer, Output] = {layer: layer.output for layer in _single_layers(part)}
     try:
