@@ -53,7 +53,7 @@ def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.Capt
         "Did you mean 'training.epochs'": ["digits", "--training.epoch", "3"],
         "'task.name'": [tmp_path / "empty.yaml"],
         "does not fit": [*QUICK, "--loss.name", "nll"],
-        "no parameter fits": [*QUICK, "--training.lr_scale", "{layer.*: 2}"],
+        "no parameter matches": [*QUICK, "--training.lr_scale", "{layer.*: 2}"],
         "labels all": [*QUICK, "--training.early_stopping.metric", "accuracy_labelled"],
         "training.augment.drop": [*QUICK, "--training.augment.drop", "0.5"],
         "training.quantise": [*QUICK, "--training.quantise", "int8", "--network.bidirectional", "true"],

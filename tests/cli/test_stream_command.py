@@ -228,7 +228,7 @@ def test_a_network_that_overflows_is_said_in_one_line(run: str) -> None:
         (["x.csv", "--state", "x" * 300], "name too long"),
         (["late.csv"], "line 3: 'b' is not a row of numbers"),
         (["x.csv", "--input", "sound"], "--input cannot be 'sound'"),
-        (["mic"], "A microphone gives sound"),
+        (["mic"], "A microphone records sound"),
         (["record"], "was not found"),
         (["record.hea"], "is damaged, or a file of it is missing"),
     ],

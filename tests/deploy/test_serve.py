@@ -170,7 +170,7 @@ def test_states_are_told_and_taken(guarded: Service, service: Service, models: d
         (guarded, "ecg", kept["state"][:-8], "damaged"),
         (guarded, "ecg", "!", "not a state that this server sent"),
         (guarded, "ecg", 7, "not a state that this server sent"),
-        (guarded, "ecg", "", "no state of a stream"),
+        (guarded, "ecg", "", "not the state of a stream"),
         (service, "ecg", kept["state"], "not made here"),  # signed with the token
     ):
         refused = where.stream(name, state=state)

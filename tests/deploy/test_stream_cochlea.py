@@ -100,7 +100,7 @@ def test_a_tasks_sound_is_calibrated_or_given_a_gain() -> None:
     task = create_task("spoken-digits-spikes", pool=50)
     x = sound(4000)[:, 0]
     given = task.live("signal").calibrated(gain=2.0)
-    assert given.rate == 8000 and "one gain for the whole stream" in given.unlike_training and task.inputs == 14
+    assert given.rate == 8000 and "one gain per stream" in given.unlike_training and task.inputs == 14
     level = 0.3 / np.sqrt(np.mean((2 * x[1:2001]) ** 2))  # of a quarter of a second; the sound begins with a 0
     same = task.live("signal").calibrated(calibration=0.25)
     louder = 2 * x[:, None]

@@ -63,7 +63,7 @@ def test_nan_spreads_as_in_the_network() -> None:
         (lambda s: s.push(None), "real numbers"),
         (lambda s: s.push("12345"), "real numbers"),
         (lambda s: s.push(np.zeros(5, complex)), "real numbers"),
-        (lambda s: s.push([[1, 2], [3]]), "no array of numbers"),
+        (lambda s: s.push([[1, 2], [3]]), "not an array of numbers"),
         (lambda s: s.push(Spikes.from_dense(torch.zeros(2, 4, 5))), r"\(1, time, 5\), got \(2, 4, 5\)"),
         (lambda s: s.push(Spikes.from_dense(torch.zeros(1, 4, 6))), r"got \(1, 4, 6\)"),
         (lambda s: s.push_events([5]), "between 0 and 4"),

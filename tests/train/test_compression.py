@@ -95,7 +95,7 @@ def test_no_optimiser_moves_a_dropped_weight(optimiser) -> None:
 
 def test_shares_and_masks_that_do_not_fit() -> None:
     for share in (1.0, -0.1, float("nan"), "0.5", True):
-        with pytest.raises(SrnnError, match="share"):
+        with pytest.raises(SrnnError, match="fraction"):
             magnitude_masks(network(), share)  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="scope"):
         magnitude_masks(network(), 0.5, "neuron")  # type: ignore[arg-type]
@@ -293,7 +293,7 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
     cases = [
         (["prune", used, "--out", out], "--sparsity"),
         (["prune", used, "--what", "dead", "--sparsity", "0.5", "--out", out], "--sparsity"),
-        (["prune", used, "--sparsity", "1.5", "--out", out], "share"),
+        (["prune", used, "--sparsity", "1.5", "--out", out], "fraction"),
         (["prune", used, "--sparsity", "0.5", "--epochs", "0", "--out", out], "epoch"),
         (["prune", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
         (["prune", used, "--sparsity", "0.5", "--out", used], "not empty"),
