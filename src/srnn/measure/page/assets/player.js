@@ -249,7 +249,7 @@ function membrane(layer, n, spikes, neuron, colour, per) {
 }
 
 /** A lead of the electrocardiogram: its events, and their running sum, which forgets slowly so that it does not drift away. */
-function lead(input, 2 * i, 2 * i + 1) {
+function lead(input, up, down) {
   const count = input.values.rows, sum = new Float64Array(count);
   for (let t = 0, level = 0; t < count; t++) sum[t] = level = level * .985 + input.values.get(t, up) - input.values.get(t, down);
   const range = extent([...sum]);
