@@ -242,7 +242,7 @@ def test_tables_are_dropped_when_they_are_too_many(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("samples", "rate", "word"),
     [
-        (np.zeros(100), 8000, "silence"),
+        (np.zeros(100), 8000, "silent clip"),
         (np.zeros((100, 2)), 8000, "one channel"),
         ([1.0], 8000, "2 samples"),
         ([1.0, np.nan], 8000, "finite"),
