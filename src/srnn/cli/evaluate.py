@@ -10,6 +10,7 @@ from ..errors import SrnnError
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
+    from ..nn.baselines import Network
     from ..train.trained import Trained
 
 DESCRIPTION = """\
@@ -61,13 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..train.runs import open_trained
     from .show import show_result, tell
 
-    trained, title = open_trained(arguments.model, arguments.data), str(arguments.model)
-    if arguments.seed is not None:
-        trained = replace(trained, seed=arguments.seed)
+    original, title = open_trained(arguments.model, arguments.data), str(arguments.model)
+    trained = original if arguments.seed is None else replace(original, seed=arguments.seed)
     if not 0 <= trained.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
     if arguments.full:
-        analysis = analyse_fully(arguments, trained)
+        analysis = analyse_fully(arguments, trained, original.untrained())  # of the training's own seed
 
         def show() -> None:
             from .show_analysis import show_analysis
@@ -95,15 +95,13 @@ def check_full_options(arguments: argparse.Namespace) -> None:
             raise SrnnError(f"--{name.replace('_', '-')} and --no-exit contradict each other; give one of them.")
 
 
-def analyse_fully(arguments: argparse.Namespace, trained: Trained) -> Analysis:
+def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Network | None) -> Analysis:
     """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
     from ..measure.analysis import analyse
     from ..train.runs import Run
 
     options = analysis_options(arguments, trained)
-    analysis = analyse(
-        trained, arguments.split, data_dir=arguments.data_dir, initial=trained.untrained(), options=options
-    )
+    analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)
     if not arguments.model.is_dir() or arguments.data is not None:
         return analysis
     run = Run.open(arguments.model)
