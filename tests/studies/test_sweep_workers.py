@@ -23,6 +23,7 @@ from srnn.studies.storage import open_storage
 from srnn.studies.worker import work
 from srnn.train.checkpoints import read_checkpoint
 from srnn.train.recipes import dump_recipe
+from srnn.train.runs import Run
 from srnn.train.training import train
 from support.tiny import TinyTask, tiny_recipe
 
@@ -88,10 +89,10 @@ sweep, out, address = load_sweep(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] or
 
 begin = _Follower.start
 
-def noted(follower, total, done):
+def noted(follower, epochs, steps, done):
     with open(out / "begun", "a") as file:
         file.write(follower.claim.unit.name + " " + str(done) + "\\n")
-    begin(follower, total, done)
+    begin(follower, epochs, steps, done)
 
 _Follower.start = noted
 
@@ -114,6 +115,7 @@ for _ in range(2):
     victim = None
     while victim is None:
         time.sleep(0.01)
+        assert os.waitpid(-1, os.WNOHANG)[0] == 0  # none has ended by itself
         for holder in holders():
             os.kill(holder, signal.SIGSTOP)  # so that it does not end its unit between our look and its death
             if holder in holders():
@@ -164,7 +166,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(
         whole = tmp_path / "whole" / unit.name
         train(sweep.recipe_for(unit.settings), whole, seed=unit.seeds[0], task=TinyTask())
         for which in ("last", "best"):
-            ours, theirs = (read_checkpoint(run / "checkpoints" / f"{which}.safetensors") for run in (folder, whole))
+            ours, theirs = (read_checkpoint(getattr(Run.open(run), which)) for run in (folder, whole))
             assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
 
 
