@@ -42,13 +42,14 @@ def checkpoint_seeds() -> dict[str, bytes]:
 
 def read_model(data: bytes, folder: Path) -> None:
     """A whole file, or the description of one whose network is the tiny one."""
+    from srnn.files import parse_json
     from srnn.train.checkpoints import network_tensors, save_checkpoint
     from srnn.train.trained import Trained
 
     content, described = parts(data, 2)
     path = write(folder, "model.safetensors", mend_checkpoint(content))
     if described:
-        lines = json.loads(content) if content.startswith(b"[") else []
+        lines = parse_json(content, path) if content.startswith(b"[") else []
         save_checkpoint(path, network_tensors(network()), {"architecture": lines, "model": None})
         info = b'{"format": 1, "architecture": %s, "model": %s}' % (json.dumps(lines).encode(), described)
         path.write_bytes(mend_checkpoint(with_info(path.read_bytes(), info)))

@@ -44,8 +44,6 @@ def message_seeds() -> dict[str, bytes]:
 
 
 def read_batch(data: bytes, folder: Path) -> None:
-    import scipy.signal  # noqa: F401 (the first sound of another rate imports it)
-
     from srnn.deploy.serve.batch import read_body
 
     for sequence in read_body(data[1:], CONTENT_TYPES.get(data[:1], "application/json"), decoder()):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.signal  # noqa: F401 (the first recording of another rate imports it)
 
 from srnn.errors import SrnnError
 
