@@ -11,6 +11,7 @@ from ..errors import SrnnError
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
+    from ..train.trained import Trained
 
 
 def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +39,10 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def load_decoder(arguments: argparse.Namespace) -> Decoder:
-    """The decoder that the options describe; shared with ``srnn serve``."""
+def load_decoder(arguments: argparse.Namespace, trained: Trained) -> Decoder:
+    """The decoder of a network that the options describe; shared with ``srnn serve``."""
     from ..deploy.streaming import Decoder
-    from ..train.runs import open_trained
 
-    trained = open_trained(arguments.model)
     options: dict[str, Any] = {"form": arguments.form, "data_dir": arguments.data_dir}
     if (arguments.mean is None) != (arguments.std is None):
         raise SrnnError("--mean and --std go together.")

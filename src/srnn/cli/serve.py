@@ -138,21 +138,19 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
         folders[name] = Path(folder)
+    found = {name: open_trained(folder) for name, folder in folders.items()}
     own: dict[str, argparse.Namespace] = {}
     left_out: dict[str, list[str]] = {}
-    for name, folder in folders.items():
+    for name, trained in found.items():
         own[name] = arguments
-        if len(folders) > 1:
-            own[name], others = without_others(arguments, open_trained(folder).task)
+        if len(found) > 1:
+            own[name], others = without_others(arguments, trained.task)
             for option in others:
                 left_out.setdefault(option, []).append(name)
     for option, names in left_out.items():
-        if len(names) == len(folders):
+        if len(names) == len(found):
             raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
-    models = {
-        name: load_decoder(argparse.Namespace(**{**vars(own[name]), "model": folder}))
-        for name, folder in folders.items()
-    }
+    models = {name: load_decoder(own[name], trained) for name, trained in found.items()}
     return models, [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]
 
 

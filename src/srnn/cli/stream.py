@@ -59,12 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..train.runs import open_trained
+
     if arguments.block is not None and arguments.block < 1:
         raise SrnnError(f"--block must be at least 1 sample, not {arguments.block}.")
     _check_source_options(arguments)
     if arguments.state is not None:
         _check_writable(arguments.state)
-    decoder = load_decoder(arguments)
+    decoder = load_decoder(arguments, open_trained(arguments.model))
     if arguments.real_time and decoder.signal.rate is None:
         raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
     source = _open(arguments, decoder)

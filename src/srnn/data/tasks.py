@@ -9,6 +9,7 @@ A task does not define how a network's output is scored: the recipe does. Each t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
@@ -33,7 +34,7 @@ Kind = Literal["per_sequence", "per_step"]
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(ABC):
     """What every task has. Its fields are the task's options, checked when it is made."""
 
     name: ClassVar[str]
@@ -118,16 +119,18 @@ class Task:
 
         ``path``: its signal path, with the statistics of its training data.
         """
-        options = {option.name: getattr(self, option.name) for option in fields(self)}
-        return DescribedTask.of(self, options, path)
+        return DescribedTask.of(self, self.chosen(), path)
+
+    def chosen(self) -> dict[str, Any]:
+        """The options with which it was made, as ``create_task`` takes them."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}
 
     def origin(self, data_dir: Path | None = None) -> str:
         """Where its data come from, for people: the data set's title (of one that is not in the catalogue what the task
         says of itself), and the folder."""
         from .datasets.catalogue import data_set_of
 
-        options = {option.name: getattr(self, option.name) for option in fields(self)}
-        known = data_set_of(self.name, options)
+        known = data_set_of(self.name, self.chosen())
         if known is None:
             says = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
             return f"{says} ({resolve_data_dir(data_dir)})"
@@ -144,12 +147,12 @@ class Task:
             raise SrnnError(f"The inputs of task '{self.name}' are not scaled here: there are no statistics.")
         return x.statistics
 
+    @abstractmethod
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """The encoded split, checked. ``data_dir``: where data lie; None: SRNN_DATA, else ~/.cache/srnn.
 
         Raises SrnnError when the data are missing (it says how to get them) or damaged.
         """
-        raise NotImplementedError
 
 
 DATA_SETS = ("digits", "ecg", "shd", "mnist", "soli", "speech_commands", "timit", "spoken_digits", "folder")
@@ -253,6 +256,9 @@ class DescribedTask(Task):
             "options": dict(self.options),
             "signal": describe(self.path),
         }
+
+    def chosen(self) -> dict[str, Any]:
+        return dict(self.options)
 
     def reading(self, data: Path) -> Self:
         return replace(self, data=data)

@@ -14,6 +14,7 @@ Written once, for two kinds of numbers: arrays (``FixedArray``: the integer mode
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -27,7 +28,7 @@ SHIFTS = (-62, 32)
 """By how many bits an int32 can be shifted within int64 (negative: to the right), in C and in numpy."""
 
 
-class Fixed:
+class Fixed(ABC):
     """A fixed-point number; a subclass says what holds its value. ``limit``: the maximal number of fractional bits of results."""
 
     bits: int
@@ -35,26 +36,26 @@ class Fixed:
 
     # ---- what a subclass defines --------------------------------------------------------------------------------------------
 
-    def _constant(self, value: int, bits: int) -> Self:
-        raise NotImplementedError
+    @abstractmethod
+    def _constant(self, value: int, bits: int) -> Self: ...
 
-    def _sum(self, other: Any, bits: int) -> Self:
-        raise NotImplementedError
+    @abstractmethod
+    def _sum(self, other: Any, bits: int) -> Self: ...
 
-    def _difference(self, other: Any, bits: int) -> Self:
-        raise NotImplementedError
+    @abstractmethod
+    def _difference(self, other: Any, bits: int) -> Self: ...
 
+    @abstractmethod
     def _product(self, other: Any, shift: int, bits: int) -> Self:
         """self * other / 2**shift, rounded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shifted(self, shift: int, bits: int) -> Self:
         """self * 2**shift; rounded where shift is negative."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _narrowed(self, shift: int, bits: int, width: int) -> Self:
         """self / 2**shift, rounded, saturating at ``width`` bits."""
-        raise NotImplementedError
 
     # ---- the rules ----------------------------------------------------------------------------------------------------------
 

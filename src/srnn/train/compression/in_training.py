@@ -19,7 +19,7 @@ from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
 from ...nn.network import SRNN
 from ...nn.network.state_format import StateFormat
-from ..checkpoints import Checkpoint, load_network, network_tensors, read_checkpoint
+from ..checkpoints import Checkpoint, architecture, load_network, network_tensors
 from ..recipes.schema import TrainingConfig
 from ..runs import open_trained
 from .evaluation import measure_inputs, measure_kept
@@ -50,7 +50,7 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
             removed = least_used(source.to(device), train_set, dropped, trained.seed)
             remove_neurons(source.cpu(), cast(SRNN, network), removed)
             return
-    load_network(network, read_checkpoint(cast(Path, trained.file)))
+    load_network(network, Checkpoint(folder, network_tensors(source), {"architecture": architecture(source)}))
 
 
 class Compression:
