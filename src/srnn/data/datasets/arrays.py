@@ -18,7 +18,7 @@ from ...files.hdf5 import open_hdf5
 from ..encoders.speech import Statistics
 from ..recordings import read_recording, read_signal
 from ..signals import ScaledPath
-from .base import UNLABELLED, Split, SplitName, check_padding, check_split
+from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
 from .inputs import ScaledArray
@@ -88,11 +88,7 @@ def load_arrays(
         if x.shape[1] != about.channels:
             raise SrnnError(f"{items[index].path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
         arrays.append(_float32(str(items[index].path), x))
-    lengths = np.array([len(array) for array in arrays], np.int64)
-    check_padding(str(source), lengths, 4 * arrays[0].shape[1])
-    x = np.zeros((len(arrays), lengths.max(), arrays[0].shape[1]), np.float32)
-    for row, array in zip(x, arrays, strict=True):
-        row[: len(array)] = array
+    x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
     names = np.array([groups[index] for index in chosen]) if all(groups) else None
     y = np.array([labels[index] for index in chosen], np.int64)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +109,19 @@ def check_padding(where: str, lengths: npt.NDArray[np.int64], step_bytes: int) -
             f"{where}: the longest of {len(lengths)} sequences has {lengths.max()} steps; padding all of them to it would "
             f"take {padded:,} bytes instead of {own:,}. Shorten or remove it."
         )
+
+
+def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """Sequences (T_i, C) of one dtype, padded with zeros to the longest: (N, T, C), and their lengths (N,).
+
+    SrnnError, which names ``where`` they are from, as ``check_padding``.
+    """
+    lengths, first = np.array([len(sequence) for sequence in sequences], np.int64), sequences[0]
+    check_padding(where, lengths, first.dtype.itemsize * first.shape[1])
+    x = np.zeros((len(sequences), lengths.max(), first.shape[1]), first.dtype)
+    for row, sequence in zip(x, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return x, lengths
 
 
 def check_fraction(name: str, value: object) -> None:

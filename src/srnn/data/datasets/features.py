@@ -17,7 +17,7 @@ from ..recordings import fit_length
 from ..signals import SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
-from .base import SplitName, check_padding
+from .base import SplitName, padded
 from .cache import Arrays, cached
 from .inputs import Inputs
 
@@ -155,11 +155,7 @@ def stored_frames(
 
     def make() -> Arrays:
         rows = [rounded(encoder.frames(read_clip(clip, encoder.rate, length))) for clip in clips]
-        lengths = np.array([len(row) for row in rows], np.int64)
-        check_padding(str(folder.parent), lengths, 2 * encoder.front.channels)
-        frames = np.zeros((len(rows), lengths.max(), encoder.front.channels), np.float16)
-        for index, row in enumerate(rows):
-            frames[index, : len(row)] = row
+        frames, lengths = padded(str(folder.parent), rows)
         return {"frames": frames, "lengths": lengths}
 
     if not clips:

@@ -13,7 +13,7 @@ from ...errors import SrnnError
 from ..recordings import read_signal
 from ..signals import SignalPath
 from .arrays import describe, load_file
-from .base import UNLABELLED, Split, SplitName, check_padding
+from .base import UNLABELLED, Split, SplitName, padded
 from .files import ARRAY_FILES, list_items
 
 Array = npt.NDArray[Any]
@@ -56,11 +56,7 @@ def load_labelled(
         raise SrnnError(
             f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
         )
-    lengths = np.array([len(one) for one in steps], np.int64)
-    check_padding(str(source), lengths, 4 * steps[0].shape[1])
-    x = np.zeros((len(steps), lengths.max(), steps[0].shape[1]), np.float32)
-    for row, one in zip(x, steps, strict=True):
-        row[: len(one)] = one
+    x, lengths = padded(str(source), steps)
     return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
 
 
