@@ -40,7 +40,7 @@ from .device_lstm import c_source, onnx_model
 from .device_page import page
 
 if TYPE_CHECKING:
-    from srnn.train.trained import Trained
+    from srnn.training.trained import Trained
 
 HERE = Path(__file__).parent
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -62,7 +62,7 @@ def open_subject(text: str) -> Subject:
     """RUN or NAME=WEIGHTS, each perhaps with ":test"."""
     from srnn.data.tasks import create_task
     from srnn.paper.compat.published import definition, load_published
-    from srnn.train.runs import Run
+    from srnn.training.runs import Run
 
     given, test, _ = text.partition(":test")
     split, name = "test" if test else "validation", given.rpartition("/")[2]
@@ -143,7 +143,7 @@ def measure(subject: Subject, sequences: int, compared: int, data_dir: Path | No
     from srnn.nn.fixedpoint.device import device_network
     from srnn.nn.fixedpoint.integer import quantise
     from srnn.nn.kernels import Spikes
-    from srnn.train.compression.evaluation import measure_inputs
+    from srnn.training.compression.evaluation import measure_inputs
 
     network, task, seed = subject.trained.spiking("exported"), subject.trained.task, subject.trained.seed
     device, split = device_network(network), Sequences(task, subject.split, data_dir)  # type: ignore[arg-type]
@@ -196,7 +196,7 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
     itself at the last step of a sequence would be heard one step later."""
     from srnn.data.batches import Batch
     from srnn.measure.energy import ActivityTally, count, describe_network, total
-    from srnn.train.evaluation import run_batches
+    from srnn.training.evaluation import run_batches
 
     class Some:
         """The sequences that C has seen, as ``run_batches`` takes them."""

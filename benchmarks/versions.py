@@ -28,11 +28,10 @@ from .measures.speed import Plan, compare_all
 from .measures.statistics import summary
 from .nets import NETS, quick
 
-RUN = "from srnn.cli.main import main; raise SystemExit(main())"
 PROCESSES = {
     "import srnn, one neuron": ["-c", "import srnn; srnn.ALIF()"],
-    "srnn --help": ["-c", RUN, "--help"],
-    "srnn train --help": ["-c", RUN, "train", "--help"],
+    "srnn --help": ["-m", "srnn", "--help"],
+    "srnn train --help": ["-m", "srnn", "train", "--help"],
 }
 COMPILED = """
 import torch, srnn

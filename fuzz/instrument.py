@@ -24,7 +24,7 @@ from .targets import TARGETS
 
 READERS = (
     "srnn.measure.analysis.policy",
-    "srnn.train.checkpoints",
+    "srnn.training.checkpoints",
     "srnn.compiling",
     "srnn.paper",
     "srnn.data.datasets",
@@ -32,10 +32,10 @@ READERS = (
     "srnn.errors",
     "srnn.deploy.export",
     "srnn.files",
-    "srnn.train.optimisation",
-    "srnn.train.recipes",
+    "srnn.training.optimisation",
+    "srnn.training.recipes",
     "srnn.measure.page",
-    "srnn.train.runs",
+    "srnn.training.runs",
     "srnn.deploy.serve",
     "srnn.deploy.streaming",
     "srnn.studies",

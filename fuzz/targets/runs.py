@@ -13,8 +13,8 @@ from .shared import CUT, TINY, each, network, parts, recipe
 
 def read_checkpoint(data: bytes, folder: Path) -> None:
     from srnn.nn.network.state_format import StateFormat
-    from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint
-    from srnn.train.optimisation import build_optimizer
+    from srnn.training.checkpoints import load_network, load_optimizer, read_checkpoint
+    from srnn.training.optimisation import build_optimizer
 
     content, info = parts(data, 2)
     content = mend_checkpoint(with_info(content, info)) if info else content
@@ -28,7 +28,7 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
 
 
 def checkpoint_seeds() -> dict[str, bytes]:
-    from srnn.train.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.training.checkpoints import architecture, network_tensors, save_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
@@ -43,8 +43,8 @@ def checkpoint_seeds() -> dict[str, bytes]:
 def read_model(data: bytes, folder: Path) -> None:
     """A whole file, or the description of one whose network is the tiny one."""
     from srnn.files import parse_json
-    from srnn.train.checkpoints import network_tensors, save_checkpoint
-    from srnn.train.trained import Trained
+    from srnn.training.checkpoints import network_tensors, save_checkpoint
+    from srnn.training.trained import Trained
 
     content, described = parts(data, 2)
     path = write(folder, "model.safetensors", mend_checkpoint(content))
@@ -57,7 +57,7 @@ def read_model(data: bytes, folder: Path) -> None:
 
 
 def model_seeds() -> dict[str, bytes]:
-    from srnn.train.trained import Trained
+    from srnn.training.trained import Trained
 
     made = recipe()
     task = made.create_task()
@@ -72,7 +72,7 @@ def read_run(data: bytes, folder: Path) -> None:
     from srnn.measure.analysis.policy import ExitPolicy
     from srnn.measure.page.content import training
     from srnn.studies.summary import read_run
-    from srnn.train.runs import Run
+    from srnn.training.runs import Run
 
     names = ("environment.json", "exit-policy.json", "result.json", "metrics.jsonl")
     for name, content in zip(names, parts(data, 4), strict=True):

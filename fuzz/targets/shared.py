@@ -16,7 +16,7 @@ from ..examining import check_message
 
 if TYPE_CHECKING:
     from srnn.deploy.streaming import Decoder
-    from srnn.train.recipes import Recipe
+    from srnn.training.recipes import Recipe
 
 CUT = b"\n%%%\n"
 """Between the parts of an input."""
@@ -66,7 +66,7 @@ def npy(array: Any) -> bytes:
 
 @functools.cache
 def recipe() -> Recipe:
-    from srnn.train.recipes import parse_recipe
+    from srnn.training.recipes import parse_recipe
 
     return parse_recipe(TINY)
 
@@ -82,7 +82,7 @@ def decoder() -> Decoder:
     """Reads one channel, which is sound at 8000 Hz."""
     from srnn.data.signals import WindowPath
     from srnn.deploy.streaming import Decoder
-    from srnn.train.trained import Trained
+    from srnn.training.trained import Trained
 
     class AsSound(WindowPath):
         rate = 8000.0

@@ -16,7 +16,7 @@ WORDS = ("&a", "*a", "<<: *a", "!!python/name:os.system", "!!int", "!!binary", "
 
 
 def read_recipe(data: bytes, folder: Path) -> object:
-    from srnn.train.recipes import dump_recipe, load_recipe
+    from srnn.training.recipes import dump_recipe, load_recipe
 
     text, *overrides = data.split(CUT)
     words = [override.decode("utf-8", "surrogateescape") for override in overrides[:8]]
@@ -24,7 +24,7 @@ def read_recipe(data: bytes, folder: Path) -> object:
 
 
 def recipe_seeds() -> dict[str, bytes]:
-    from srnn.train.recipes.reading import recipe_path
+    from srnn.training.recipes.reading import recipe_path
 
     words = ("--training.epochs", "5", "--network.neuron.tau_mem=uniform(2, 6)")
     return {"tiny": CUT.join(word.encode() for word in (TINY, *words)), "digits": recipe_path("digits").read_bytes()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .api import Model, from_network, load
+    from .api import Model, from_network, load, train
     from .data.spikes import Spikes
     from .deploy.export.model import export
     from .deploy.predicting import Prediction
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .nn.network import SRNN, Readout
     from .nn.neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
-    from .train.recipes import load_recipe
+    from .training.recipes import load_recipe
 
 
 __all__ = [
@@ -53,10 +53,11 @@ __all__ = [
     "from_network",
     "load",
     "load_recipe",
+    "train",
 ]
 
 _HOME = {
-    "api": ("Model", "from_network", "load"),
+    "api": ("Model", "from_network", "load", "train"),
     "data.spikes": ("Spikes",),
     "deploy.export.model": ("export",),
     "deploy.predicting": ("Prediction",),
@@ -66,9 +67,9 @@ _HOME = {
     "nn.network": ("SRNN", "Readout"),
     "nn.neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
-    "train.recipes": ("load_recipe",),
+    "training.recipes": ("load_recipe",),
 }
-_WINGS = ("data", "nn", "train", "measure", "deploy", "studies", "paper", "cli")
+_WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 

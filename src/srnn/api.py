@@ -1,5 +1,6 @@
-"""The public face of a trained network: ``srnn.load`` gives a ``Model``, which predicts, streams, is measured and exported.
+"""The public face: ``srnn.train`` and ``srnn.load`` give a ``Model``, which predicts, streams, is measured and exported.
 
+    model = srnn.train("digits", "runs/digits")      # a recipe's name or file
     model = srnn.load("runs/ecg")                    # a run, or a model's file
     model.predict("clip.wav").label
     session = model.stream(); session.push(block)
@@ -11,23 +12,26 @@ Nothing inside the package imports this file; what it calls is written in the wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .errors import SrnnError
-from .train.trained import Trained
+from .training.trained import Trained
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .data.signals import Form, SignalPath
+    from .data.tasks import Task
     from .deploy.predicting import Prediction
     from .deploy.streaming.decoder import Session
     from .nn.loss_config import LossName
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths
+    from .progress import Reporter
+    from .training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,49 @@ class Model(Trained):
         return export(self, Path(path), format, **options)
 
 
+def train(
+    recipe: Recipe | Path | str,
+    out: Path | str,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    seed: int = 0,
+    data_dir: Path | str | None = None,
+    resume: bool = False,
+    task: Task | None = None,
+    reporter: Reporter | None = None,
+) -> Model:
+    """Train a recipe, write a run folder, and return the model that validation chose.
+
+    Args:
+        recipe: the name of a shipped recipe, a YAML file, or a ``Recipe``.
+        out: the run's folder: new or empty, or with ``resume`` a run of the same recipe and seed.
+        overrides: settings of the recipe by their dotted keys: {"training.epochs": 5, "network.hidden": [32, 32]}.
+        seed: of everything random; the same seed gives the same bits.
+        data_dir: where the task's files are.
+        task: the task itself, where it is none that a recipe can name.
+        reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody.
+
+    The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
+    data or a folder that do not fit; and when training diverges for good.
+    """
+    from .training.loop import train as train_run
+    from .training.recipes import Recipe, load_recipe
+
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(str(recipe), overrides)
+    elif overrides:
+        raise SrnnError("Overrides are for recipes given by name or file; change a Recipe with dataclasses.replace.")
+    place = None if data_dir is None else Path(data_dir)
+    train_run(recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=reporter)
+    return load(out)
+
+
 def load(source: Path | str) -> Model:
     """The model in a file (``model.safetensors``) or in a run folder. SrnnError, in one line, for what is neither.
 
     Reading runs nothing of the file and needs no data set.
     """
-    from .train.runs import open_trained
+    from .training.runs import open_trained
 
     return Model.of(open_trained(Path(source)))
 
@@ -127,8 +168,8 @@ def from_network(
     from .data.signals import Steps
     from .data.tasks import DescribedTask
     from .nn.loss_config import LossConfig
-    from .train.recipes.schema import Recipe, TaskConfig
-    from .train.recipes.writing import network_config
+    from .training.recipes.schema import Recipe, TaskConfig
+    from .training.recipes.writing import network_config
 
     path = signal or Steps(network.inputs, step_ms)
     if len(classes) != network.outputs or path.inputs != network.inputs:

@@ -17,7 +17,7 @@ import pytest
 from srnn.cli.main import main, parse
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
-from srnn.train.checkpoints import read_checkpoint, save_checkpoint
+from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 
 QUICK = ["digits", "--training.epochs=2", "--network.hidden=[8,8]", "--network.backend=reference"]
 KEYS = {"task", "split", "n_sequences", "accuracy", "firing_rate", "parameters", "seed"}

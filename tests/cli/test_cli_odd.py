@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from srnn.cli.main import COMMANDS, build_parser, main
-from srnn.train.recipes import recipe_keys
+from srnn.training.recipes import recipe_keys
 
 ODD = ("", "\x00", "\x1b[31m", "\udcff", "x" * 5000, "-1", "1e999", "nan", "9" * 5000, "[/red]", "--", "{")
 LISTING = ("data", "published", "recipes")

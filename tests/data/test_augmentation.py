@@ -15,7 +15,7 @@ from srnn.data.augmentation import augment
 from srnn.data.batches import Batch
 from srnn.errors import SrnnError
 from srnn.nn.kernels import Spikes
-from srnn.train.training import train
+from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
 

@@ -18,7 +18,7 @@ from srnn.data.datasets.cache import Arrays, cached, write_arrays
 from srnn.data.encoders import sliding_window
 from srnn.errors import SrnnError
 from srnn.nn.kernels import Spikes
-from srnn.train.training import train
+from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
 

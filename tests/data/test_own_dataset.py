@@ -18,7 +18,7 @@ from srnn.data import tasks
 from srnn.data.tasks import create_task, known_tasks, register
 from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
-from srnn.train.runs import Run
+from srnn.training.runs import Run
 from support.compiled import COMPILERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-a-dataset.md"

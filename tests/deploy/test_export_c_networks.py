@@ -119,7 +119,7 @@ def test_our_ecg_network_on_whole_sequences(
 ) -> None:
     """Spikes of the reference in float32, every one; scores of both formats those of their models, to the bit."""
     from srnn.data.batches import Sequences
-    from srnn.train.runs import Run
+    from srnn.training.runs import Run
 
     if not (OURS / "model.safetensors").is_file():
         pytest.skip(f"no trained network at {OURS}")

@@ -194,7 +194,7 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
     """
     pytest.importorskip("wfdb")
     from srnn.data.datasets.qtdb_records import _read_wfdb, record_names, records_folder
-    from srnn.train.runs import Run
+    from srnn.training.runs import Run
 
     try:
         folder = records_folder(data_dir)

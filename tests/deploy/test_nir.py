@@ -18,7 +18,7 @@ from srnn.cli import export_nir, export_onnx, import_nir, import_published
 from srnn.cli.main import main
 from srnn.cli.options import shared
 from srnn.nn.surrogates import SLayer
-from srnn.train.runs import Run
+from srnn.training.runs import Run
 from support.networks import NEURONS, make_input, make_net
 from support.runs import make_run
 

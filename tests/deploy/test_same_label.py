@@ -14,7 +14,7 @@ from srnn.deploy.export.c.plan import make_plan
 from srnn.deploy.streaming.scores import RunningScores
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
-from srnn.train.runs import Run
+from srnn.training.runs import Run
 from support.compiled import build, compilers
 from support.runs import make_run
 

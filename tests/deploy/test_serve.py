@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed
 from srnn.data.encoders.streaming import Chain, PassThrough
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.streaming import Decoder
-from srnn.train.recipes.schema import Recipe, TaskConfig
-from srnn.train.trained import Trained
+from srnn.training.recipes.schema import Recipe, TaskConfig
+from srnn.training.trained import Trained
 from support.serving import LEADS, PIXELS, TOKEN, Service, expected, serving, told
 
 

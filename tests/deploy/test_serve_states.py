@@ -21,8 +21,8 @@ from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.neurons import NEURONS
-from srnn.train.recipes.schema import Recipe, TaskConfig
-from srnn.train.trained import Trained
+from srnn.training.recipes.schema import Recipe, TaskConfig
+from srnn.training.trained import Trained
 from support.serving import LEADS, Service
 from support.tiny import TinyTask
 

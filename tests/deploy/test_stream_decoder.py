@@ -19,7 +19,7 @@ from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.analysis.policy import ExitPolicy
 from srnn.nn.losses import Loss
-from srnn.train.runs import Run
+from srnn.training.runs import Run
 from support.runs import DIGITS, SPOKEN, make_run
 from support.streams import decoder, network
 from support.tiny import TinyStepTask, TinyTask

@@ -83,7 +83,7 @@ def _files(*names: str) -> Callable[[Path], Any]:
 
 
 def _trained(folder: Path, name: str = "run") -> Any:
-    from srnn.train.checkpoints import read_checkpoint
+    from srnn.training.checkpoints import read_checkpoint
 
     found: dict[str, Any] = {"unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]}
     for which in ("checkpoints/last", "model"):

@@ -19,10 +19,10 @@ from srnn.data.tasks import create_task
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.files import LIMITS
 from srnn.files.tensors import read_metadata
-from srnn.train.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
-from srnn.train.optimisation import build_optimizer
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
+from srnn.training.loop import train
+from srnn.training.optimisation import build_optimizer
+from srnn.training.runs import Run
 from support.streams import decoder
 from support.tiny import TinyTask, tiny_recipe
 
@@ -241,7 +241,7 @@ def test_a_signed_state_whose_info_is_no_object(text: str) -> None:
 def test_a_default_folder_can_be_made_whatever_the_recipe_is_called(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from srnn.train.runs import default_folder
+    from srnn.training.runs import default_folder
 
     monkeypatch.chdir(tmp_path)
     folder = default_folder(name, 2**63 - 1)
@@ -311,7 +311,7 @@ def test_a_sweeps_journal_that_no_worker_wrote(change: Any, tmp_path: Path) -> N
     from srnn.studies import load_sweep
     from srnn.studies.queue import Queue
     from srnn.studies.storage import open_storage
-    from srnn.train.recipes import dump_recipe
+    from srnn.training.recipes import dump_recipe
 
     (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe()))
     (tmp_path / "s.yaml").write_text("recipe: tiny.yaml\nseeds: [0]\n")

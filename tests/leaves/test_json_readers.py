@@ -22,8 +22,8 @@ from srnn.paper.curves import read_curves
 from srnn.paper.evidence import gather, read_sweep
 from srnn.paper.records import read_published, read_tested
 from srnn.studies.summary import read_run, summarise
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.loop import train
+from srnn.training.runs import Run
 from support.reproducing import evaluation, write_summary, write_sweep
 from support.tiny import TinyTask, tiny_recipe
 

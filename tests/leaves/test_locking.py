@@ -16,8 +16,8 @@ import pytest
 
 from srnn import SrnnError
 from srnn.files import FolderInUse, append_line, locked, locking, remove_leftovers, whole_file, whole_folder
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.loop import train
+from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
 
 pytestmark = pytest.mark.skipif(locking.fcntl is None, reason="needs flock")
@@ -69,7 +69,7 @@ sys.path.insert(0, {tests!r})
 import lightning_fabric
 from support.tiny import TinyTask, tiny_recipe
 from srnn.files import FolderInUse
-from srnn.train.training import train
+from srnn.training.loop import train
 
 recipe, out = tiny_recipe("--training.epochs=10"), Path(sys.argv[1])
 children = []

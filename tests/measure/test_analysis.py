@@ -25,8 +25,8 @@ from srnn.measure.analysis import (
     time_constants,
 )
 from srnn.nn.losses import Loss
-from srnn.train.evaluation import evaluate
-from srnn.train.trained import Trained
+from srnn.training.evaluation import evaluate
+from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
@@ -237,7 +237,7 @@ def test_dead_and_saturated_neurons() -> None:
 def test_a_baseline_has_no_spikes() -> None:
     task = TinyTask()
     recipe = tiny_recipe()
-    from srnn.train.recipes.baselines import as_baseline
+    from srnn.training.recipes.baselines import as_baseline
 
     recipe = as_baseline(recipe, "gru")
     network = recipe.build_network(task, 0)
@@ -374,7 +374,7 @@ def test_labelled_steps_come_first_for_people() -> None:
 
 
 def test_ecg_has_delineation(data_dir: Path) -> None:
-    from srnn.train.recipes import load_recipe
+    from srnn.training.recipes import load_recipe
 
     recipe = load_recipe("paper/ecg", ["--network.hidden=[4]"])
     task = recipe.create_task()

@@ -14,7 +14,7 @@ from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
 from srnn.measure.analysis import analyse
 from srnn.measure.analysis.changes import ChangeCounts
-from srnn.train.trained import Trained
+from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, tiny_recipe
 
 

@@ -18,7 +18,7 @@ from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES
 from srnn.measure.analysis.scores import PREFIX_LOSSES, RunningScores, confidences
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
-from srnn.train.trained import Trained
+from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
 

@@ -22,8 +22,8 @@ from srnn.measure.page import page, report_content, samples, to_json
 from srnn.measure.page.content import plain
 from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers, unpack
 from srnn.measure.page.samples import sample_indices
-from srnn.train.evaluation import evaluate
-from srnn.train.runs import Run
+from srnn.training.evaluation import evaluate
+from srnn.training.runs import Run
 from support.reporting import embedded
 from support.runs import DIGITS, ECG, few_sequences, make_run
 

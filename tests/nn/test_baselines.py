@@ -17,12 +17,12 @@ from srnn.nn.baselines import ClassicalRNN, DenseLayer
 from srnn.nn.kernels import Spikes
 from srnn.progress import epoch_line
 from srnn.studies.summary import summarise
-from srnn.train.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
-from srnn.train.evaluation import evaluate, layer_rates, rate_report
-from srnn.train.recipes import BASELINES, dump_recipe, load_recipe, parse_recipe
-from srnn.train.recipes.baselines import as_baseline
-from srnn.train.trained import Trained
-from srnn.train.training import train
+from srnn.training.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.training.evaluation import evaluate, layer_rates, rate_report
+from srnn.training.loop import train
+from srnn.training.recipes import BASELINES, dump_recipe, load_recipe, parse_recipe
+from srnn.training.recipes.baselines import as_baseline
+from srnn.training.trained import Trained
 from support.tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
 CELLS = ("rnn", "gru", "lstm")

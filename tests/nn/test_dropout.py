@@ -12,7 +12,7 @@ from srnn.errors import SrnnError
 from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.kernels import Spikes
 from srnn.nn.network import Dropout
-from srnn.train.training import train
+from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
 SIZES = (9, 70)

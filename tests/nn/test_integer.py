@@ -217,8 +217,8 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
     from srnn.data.batches import Sequences
     from srnn.data.tasks import create_task
     from srnn.paper.compat import load_published
-    from srnn.train.compression.evaluation import evaluate_int8
-    from srnn.train.evaluation import evaluate_sequences
+    from srnn.training.compression.evaluation import evaluate_int8
+    from srnn.training.evaluation import evaluate_sequences
 
     try:
         task = create_task("ecg")

@@ -20,12 +20,12 @@ from srnn.measure.energy import ActivityTally, measure_input
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.studies.pruning import measure_run
-from srnn.train.checkpoints import load_network, read_checkpoint
-from srnn.train.optimisation import build_optimizer
-from srnn.train.recipes import Recipe, as_baseline, parse_recipe
-from srnn.train.recipes.schema import OptimizerConfig
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.checkpoints import load_network, read_checkpoint
+from srnn.training.loop import train
+from srnn.training.optimisation import build_optimizer
+from srnn.training.recipes import Recipe, as_baseline, parse_recipe
+from srnn.training.recipes.schema import OptimizerConfig
+from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
 
 X = np.random.default_rng(0).normal(0, 0.6, (3, 40, 4)).astype(np.float32)

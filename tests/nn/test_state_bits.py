@@ -29,11 +29,11 @@ from srnn.nn.network import Layer
 from srnn.nn.network.state_format import StateFormat
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
-from srnn.train.compression.in_training import Compression
-from srnn.train.evaluation import evaluate_sequences
-from srnn.train.recipes import Recipe, load_recipe
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.compression.in_training import Compression
+from srnn.training.evaluation import evaluate_sequences
+from srnn.training.loop import train
+from srnn.training.recipes import Recipe, load_recipe
+from srnn.training.runs import Run
 from support.compiled import SANITIZED, build, compilers
 from support.exporting import check_states, network, signal
 from support.kernels import RANDOM, SHAPES, differentiate, make

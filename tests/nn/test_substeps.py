@@ -7,7 +7,7 @@ import torch
 
 from srnn import SRNN, SrnnError
 from srnn.nn.kernels import BACKENDS, Spikes
-from srnn.train.evaluation import layer_rates
+from srnn.training.evaluation import layer_rates
 
 
 def make(substeps: int, *, seed: int = 0, **options) -> SRNN:

@@ -18,7 +18,7 @@ from srnn.cli.main import main
 from srnn.nn.kernels import BACKENDS
 from srnn.nn.network import Layer
 from srnn.paper.compat import PUBLISHED, load_published, verify
-from srnn.train.runs import Run
+from srnn.training.runs import Run
 from support.restated import Arrays, restate
 
 AT_HAND = ("ecg", "shd", "gsc", "smnist", "timit")

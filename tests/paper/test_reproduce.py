@@ -18,7 +18,7 @@ from srnn.paper import gather, published_rows, published_settings, reproduce
 from srnn.paper.matching import beside, cost, differences, energy, nearest, same_network
 from srnn.paper.published import TASKS, number
 from srnn.studies.summary import spread
-from srnn.train.recipes import load_recipe, shipped_recipes
+from srnn.training.recipes import load_recipe, shipped_recipes
 from support.reproducing import evaluation, table, write_summary
 from support.runs import ECG, few_sequences, make_run
 

@@ -13,7 +13,7 @@ from srnn.paper import gather, write_curves
 from srnn.paper.kinds import kind, spiking
 from srnn.paper.records import command_words
 from srnn.studies.summary import spread
-from srnn.train.recipes import load_recipe
+from srnn.training.recipes import load_recipe
 from support.reproducing import evaluation, figure, panel, table, time_constants, write_summary, write_sweep
 from support.runs import ECG, few_sequences, make_run
 

@@ -20,7 +20,7 @@ from fuzz.target import HERE, Target
 from fuzz.targets import TARGETS
 
 from srnn.errors import SrnnError, nearest
-from srnn.train.checkpoints import read_checkpoint
+from srnn.training.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore"

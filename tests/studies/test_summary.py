@@ -10,7 +10,7 @@ import pytest
 
 from srnn import SrnnError
 from srnn.studies.summary import spread, summarise
-from srnn.train.training import train
+from srnn.training.loop import train
 from support.tiny import TinyTask, tiny_recipe
 
 

@@ -21,10 +21,10 @@ from srnn.studies.queue import MAX_DEATHS, Claim, Lost, Queue
 from srnn.studies.results import write_results
 from srnn.studies.storage import open_storage
 from srnn.studies.worker import work
-from srnn.train.checkpoints import read_checkpoint
-from srnn.train.recipes import dump_recipe
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.checkpoints import read_checkpoint
+from srnn.training.loop import train
+from srnn.training.recipes import dump_recipe
+from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
 
 optuna = pytest.importorskip("optuna")
@@ -276,7 +276,7 @@ def test_an_interrupted_worker_gives_its_unit_back(tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("srnn.train.training.train", interrupted)
+        patched.setattr("srnn.training.loop.train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             work(queue, tmp_path / "out", task=TinyTask())
     assert _states(queue) == ["waiting"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srnn.train.recipes import as_baseline
+from srnn.training.recipes import as_baseline
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 # A large eps: Adam divides by the size of a gradient, and of one that is 0 but for rounding it would make a full step.

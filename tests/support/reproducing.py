@@ -9,7 +9,7 @@ from typing import Any
 
 from srnn.paper import MAKERS, Panel, Sheet, Table, gather, reproduce
 from srnn.studies.summary import spread
-from srnn.train.recipes import Recipe, load_recipe
+from srnn.training.recipes import Recipe, load_recipe
 
 ACCURACIES = [0.80, 0.81, 0.82]
 

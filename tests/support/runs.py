@@ -14,11 +14,11 @@ from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import Statistics
 from srnn.nn.network import SRNN
-from srnn.train import training
-from srnn.train.checkpoints import load_network, read_checkpoint
-from srnn.train.recipes import Recipe, as_baseline, load_recipe
-from srnn.train.runs import Run
-from srnn.train.trained import Trained
+from srnn.training import loop
+from srnn.training.checkpoints import load_network, read_checkpoint
+from srnn.training.recipes import Recipe, as_baseline, load_recipe
+from srnn.training.runs import Run
+from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
 DIGITS = ("--task.name=digits", "--loss.name=ce_mean")
@@ -104,19 +104,19 @@ def cut_and_resumed(
     recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
-    training.train(recipe, folder / "whole", task=TinyTask())
-    save, count = training._save, iter(range(1000))
+    loop.train(recipe, folder / "whole", task=TinyTask())
+    save, count = loop._save, iter(range(1000))
 
     def killed(*arguments) -> None:
         save(*arguments)
         if next(count) == moment:
             raise Killed
 
-    monkeypatch.setattr(training, "_save", killed)
+    monkeypatch.setattr(loop, "_save", killed)
     with pytest.raises(Killed):
-        training.train(recipe, folder / "cut", task=TinyTask())
-    monkeypatch.setattr(training, "_save", save)
-    training.train(recipe, folder / "cut", task=TinyTask(), resume=True)
+        loop.train(recipe, folder / "cut", task=TinyTask())
+    monkeypatch.setattr(loop, "_save", save)
+    loop.train(recipe, folder / "cut", task=TinyTask(), resume=True)
     found = {}
     for which in ("best", "last"):
         ours, theirs = (read_checkpoint(getattr(Run.open(folder / name), which)).tensors for name in ("whole", "cut"))

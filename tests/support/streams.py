@@ -13,8 +13,8 @@ from srnn.data.encoders.streaming import StreamEncoder
 from srnn.data.tasks import Task
 from srnn.deploy.streaming import Decoder
 from srnn.nn.loss_config import LossConfig
-from srnn.train.recipes.schema import Recipe, TaskConfig
-from srnn.train.trained import Trained
+from srnn.training.recipes.schema import Recipe, TaskConfig
+from srnn.training.trained import Trained
 
 
 def make(

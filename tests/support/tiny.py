@@ -12,7 +12,7 @@ import torch
 from srnn.data.datasets import Split
 from srnn.data.datasets.base import check_split
 from srnn.data.tasks import Task, register
-from srnn.train.recipes import Recipe, parse_recipe
+from srnn.training.recipes import Recipe, parse_recipe
 
 torch.set_num_threads(1)  # networks this small only wait for a second thread
 

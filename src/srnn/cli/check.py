@@ -22,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..train.recipes import load_recipe
+    from ..training.recipes import load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
 
     from ..progress import header
     from ..terminal import open_console
-    from ..train.distributed import Team
-    from ..train.preparing import prepare
+    from ..training.distributed import Team
+    from ..training.preparing import prepare
     from .show import tell
 
     ready = prepare(recipe, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device)

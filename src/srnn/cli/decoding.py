@@ -11,7 +11,7 @@ from ..errors import SrnnError
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
-    from ..train.trained import Trained
+    from ..training.trained import Trained
 
 
 def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:

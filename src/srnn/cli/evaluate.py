@@ -11,7 +11,7 @@ from ..errors import SrnnError
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
     from ..nn.baselines import Network
-    from ..train.trained import Trained
+    from ..training.trained import Trained
 
 DESCRIPTION = """\
 Measure a trained network: accuracy, firing rates, number of parameters.
@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_full_options(arguments)
 
     from ..measure.analysis import spikes
-    from ..train.evaluation import evaluate
-    from ..train.runs import open_trained
+    from ..training.evaluation import evaluate
+    from ..training.runs import open_trained
     from .show import show_result, tell
 
     original, title = open_trained(arguments.model, arguments.data), str(arguments.model)
@@ -98,7 +98,7 @@ def check_full_options(arguments: argparse.Namespace) -> None:
 def analyse_fully(arguments: argparse.Namespace, trained: Trained, initial: Network | None) -> Analysis:
     """All that suits the task; a run's folder gets evaluation-SPLIT.json and, where there is a policy, exit-policy.json."""
     from ..measure.analysis import analyse
-    from ..train.runs import Run
+    from ..training.runs import Run
 
     options = analysis_options(arguments, trained)
     analysis = analyse(trained, arguments.split, data_dir=arguments.data_dir, initial=initial, options=options)

@@ -12,7 +12,7 @@ from .show import tell
 
 if TYPE_CHECKING:
     from ..nn.fixedpoint.integer import InputFormat
-    from ..train.trained import Trained
+    from ..training.trained import Trained
 
 SHARED = ("model", "--state-bits", "--data-dir", "--json")
 HELP = "C99 for a device: float32, or int8 in integers only"
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..deploy.export.c.project import check_name, check_out
     from ..deploy.export.model import export_c
-    from ..train.runs import open_trained
+    from ..training.runs import open_trained
 
     check_out(arguments.out)
     if arguments.name is not None:
@@ -85,7 +85,7 @@ def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argp
     """The model with what int8 has to know of training data: its own, or measured on them where it does not say."""
     from ..data.batches import Sequences
     from ..nn.network.state_format import StateFormat
-    from ..train.compression.evaluation import measure_int8
+    from ..training.compression.evaluation import measure_int8
 
     trained_for = StateFormat.of_network(trained.spiking("exported")).width
     lacks_states = arguments.state_bits not in (None, 32, trained_for) and trained.state_ranges is None

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..deploy.export import nir
     from ..files import write_atomically
-    from ..train.runs import open_trained
+    from ..training.runs import open_trained
 
     trained = open_trained(arguments.model)
     step_ms = trained.task.step_ms

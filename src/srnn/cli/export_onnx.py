@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from ..deploy.export import onnx
     from ..deploy.export.model import to_onnx
-    from ..train.runs import open_trained
+    from ..training.runs import open_trained
 
     trained = open_trained(arguments.model)
     model = to_onnx(trained, arguments.form)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.export.nir import Imported
     from ..nn.network import SRNN
-    from ..train.recipes import Recipe
+    from ..training.recipes import Recipe
 
 SHARED = ("--json",)
 HELP = "what is in a NIR file; and a run of it"
@@ -97,8 +97,8 @@ def describe(network: SRNN) -> list[dict[str, Any]]:
 
 def write_run(folder: Path, found: Imported, task_name: str | None, loss_name: str | None, file: str) -> None:
     """A run of the network of a NIR file. SrnnError where it does not fit the task."""
-    from ..train.runs import Run
-    from ..train.trained import Trained
+    from ..training.runs import Run
+    from ..training.trained import Trained
 
     Run.check(folder, resume=False)
     recipe = make_recipe(found, task_name, loss_name)
@@ -109,9 +109,9 @@ def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -
     """The recipe whose network this is; it says how it was made."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
-    from ..train.recipes.reading import build
-    from ..train.recipes.schema import Recipe, TaskConfig
-    from ..train.recipes.writing import network_config
+    from ..training.recipes.reading import build
+    from ..training.recipes.schema import Recipe, TaskConfig
+    from ..training.recipes.writing import network_config
 
     network = found.network
     kept = build(TaskConfig, found.about["task"], "the file", "task.") if "task" in found.about else None

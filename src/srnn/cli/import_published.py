@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..paper.compat import describe_silent_units, load_published
-    from ..train.runs import Run
+    from ..training.runs import Run
 
     Run.check(arguments.out, resume=False)
     published = load_published(arguments.name, arguments.weights, arguments.overrides)

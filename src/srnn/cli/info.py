@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..nn.kernels import BACKENDS
     from ..nn.neurons import NEURONS
     from ..nn.surrogates import SURROGATES
-    from ..train.runs import environment
+    from ..training.runs import environment
 
     if not has_numba():
         raise SrnnError("Numba is not installed.")

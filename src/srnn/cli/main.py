@@ -100,7 +100,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if unknown:
         candidates = list(getattr(arguments, "own_options", ["--help", "--version"]))
         if hasattr(arguments, "overrides"):
-            from ..train.recipes import recipe_keys
+            from ..training.recipes import recipe_keys
 
             candidates += [f"--{key}" for key in recipe_keys()]
             inner = {key.rpartition(".")[2]: key for key in recipe_keys()}

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none.")
     from ..progress import reporter_for
     from ..studies.pruning import prune_run
-    from ..train.runs import Run
+    from ..training.runs import Run
 
     Run.check(arguments.out, arguments.resume)
     curve = prune_run(

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--resume needs the run folder to resume: --out DIR.")
     from ..progress import reporter_for
     from ..studies.pruning import measure_run, quantise_run
-    from ..train.runs import Run
+    from ..training.runs import Run
 
     options = tuning_options(arguments)
     if arguments.out is None:

@@ -28,14 +28,14 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from ..train.recipes import load_recipe, shipped_recipes
+    from ..training.recipes import load_recipe, shipped_recipes
 
     notes = {name: load_recipe(name).note for name in shipped_recipes()}
     return tell(arguments, notes, lambda: show_names(notes))
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from ..train.recipes import dump_recipe, load_recipe
+    from ..training.recipes import dump_recipe, load_recipe
 
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
     return tell(arguments, recipe.to_dict(), lambda: print(dump_recipe(recipe), end=""))

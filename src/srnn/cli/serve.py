@@ -127,7 +127,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     A run's name is its folder's, where none is given. Of several models each takes the options that it can have; one that none
     of them can have is refused, as it is for a single model.
     """
-    from ..train.runs import open_trained
+    from ..training.runs import open_trained
 
     folders: dict[str, Path] = {}
     for words in arguments.models:

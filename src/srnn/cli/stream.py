@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..train.runs import open_trained
+    from ..training.runs import open_trained
 
     if arguments.block is not None and arguments.block < 1:
         raise SrnnError(f"--block must be at least 1 sample, not {arguments.block}.")

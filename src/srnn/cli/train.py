@@ -13,7 +13,7 @@ from ..errors import SrnnError
 
 if TYPE_CHECKING:
     from ..progress import Reporter
-    from ..train.recipes import Recipe
+    from ..training.recipes import Recipe
 
 SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
 DESCRIPTION = """\
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..progress import reporter_for
-    from ..train.recipes import load_recipe
+    from ..training.recipes import load_recipe
 
     if arguments.resume and arguments.out is None:
         raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
@@ -66,8 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) -> int:
-    from ..train.distributed import is_first, launch, world_size
-    from ..train.runs import default_folder
+    from ..training.distributed import is_first, launch, world_size
+    from ..training.runs import default_folder
 
     name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
     out = arguments.out or default_folder(name, arguments.seed)
@@ -84,7 +84,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
         command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
         return launch(command, arguments.devices, arguments.nodes, advice)
     from ..measure.analysis import recipe_spikes
-    from ..train.training import train
+    from ..training.loop import train
     from .show import show_result, tell
 
     try:

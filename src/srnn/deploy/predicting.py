@@ -25,7 +25,7 @@ from ..measure.analysis.scores import confidences, running_scores
 
 if TYPE_CHECKING:
     from ..data.signals import Form, SignalPath
-    from ..train.trained import Trained
+    from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", ".wav", ".flac", ".sph", ".nist")

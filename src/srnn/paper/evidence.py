@@ -25,7 +25,7 @@ from .kinds import spiking
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
 if TYPE_CHECKING:
-    from ..train.recipes import Recipe
+    from ..training.recipes import Recipe
 
 LABELLED = "accuracy_labelled"
 """Key of an evaluation's curve over the labelled steps alone, where it has one."""
@@ -177,7 +177,7 @@ def _with_tests(entries: list[Entry], tests: list[TestedSplit]) -> list[Entry]:
 
 
 def _run(folder: Path) -> Entry:
-    from ..train.runs import Run
+    from ..training.runs import Run
 
     run = Run.open(folder)
     if not (folder / "result.json").is_file():
@@ -315,7 +315,7 @@ def _one(value: Any) -> Spread:
 
 
 def _recipe(content: Any, path: Path) -> Recipe:
-    from ..train.recipes import Recipe
-    from ..train.recipes.reading import build
+    from ..training.recipes import Recipe
+    from ..training.recipes.reading import build
 
     return build(Recipe, content, f"{path}, recipe")

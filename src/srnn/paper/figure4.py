@@ -106,8 +106,8 @@ def _stream(axes: Axes, evidence: Evidence) -> Made:
     import torch
 
     from ..data.batches import Sequences
-    from ..train.evaluation import run_batches
-    from ..train.runs import Run
+    from ..training.evaluation import run_batches
+    from ..training.runs import Run
 
     entries = [entry for entry in evidence.of_task("ecg") if entry.runs]
     if not entries:

@@ -20,7 +20,7 @@ from .evidence import Entry
 from .published import PublishedRow
 
 if TYPE_CHECKING:
-    from ..train.recipes import Recipe
+    from ..training.recipes import Recipe
 
 _SHAPES: dict[str, tuple[LayerShape, ...]] = {}
 """By recipe: building a network takes a while."""

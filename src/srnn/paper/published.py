@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..train.recipes import Recipe
+    from ..training.recipes import Recipe
 
 TASKS = {
     "ECG": "ecg", "S-MNIST": "smnist", "PS-MNIST": "psmnist", "SHD": "shd", "SSC": "ssc", "SoLi": "soli", "GSC": "gsc",
@@ -70,7 +70,7 @@ def _content() -> dict[str, Any]:
 
 @cache
 def _recipe(name: str, baseline: str | None) -> Recipe:
-    from ..train.recipes import load_recipe
+    from ..training.recipes import load_recipe
 
     return load_recipe(name, [], baseline)
 

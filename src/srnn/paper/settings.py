@@ -10,14 +10,14 @@ from .published import published_settings, source
 from .table import Cell, Table
 
 if TYPE_CHECKING:
-    from ..train.recipes import Recipe
+    from ..training.recipes import Recipe
 
 _DISTRIBUTION = re.compile(r"normal\(([^,]+), *([^)]+)\)")
 
 
 def settings_table() -> Table:
     """Each setting twice: as published, and as the shipped recipe has it; "*" where they differ."""
-    from ..train.recipes import load_recipe
+    from ..training.recipes import load_recipe
 
     content = published_settings()
     tasks = content["tasks"]

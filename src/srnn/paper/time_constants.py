@@ -56,7 +56,7 @@ def _trained(entry: Entry) -> list[Found]:
             if one["trained"]
         ]
     from ..measure.analysis import time_constants
-    from ..train.runs import Run
+    from ..training.runs import Run
 
     run = Run.open(entry.runs[0])
     trained = run.trained()

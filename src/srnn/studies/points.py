@@ -14,14 +14,14 @@ from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activ
 from ..nn.fixedpoint.device import device_network
 from ..nn.fixedpoint.integer import quantise
 from ..nn.network.state_format import StateFormat
-from ..train.compression.evaluation import evaluate_int8, measure_inputs, measure_kept
-from ..train.compression.masks import sparsity
-from ..train.compression.quantisation import snap_weights
-from ..train.evaluation import evaluate_sequences
+from ..training.compression.evaluation import evaluate_int8, measure_inputs, measure_kept
+from ..training.compression.masks import sparsity
+from ..training.compression.quantisation import snap_weights
+from ..training.evaluation import evaluate_sequences
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..train.trained import Trained
+    from ..training.trained import Trained
 
 
 def measure_point(

@@ -11,13 +11,13 @@ from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..files import locks, write_json
 from ..nn.network import freeze
-from ..train.compression.masks import Scope, check_share
-from ..train.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
-from ..train.recipes import Recipe
-from ..train.recipes.schema import PruneConfig
-from ..train.runs import Run, open_trained
-from ..train.trained import Trained
-from ..train.training import train
+from ..training.compression.masks import Scope, check_share
+from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
+from ..training.loop import train
+from ..training.recipes import Recipe
+from ..training.recipes.schema import PruneConfig
+from ..training.runs import Run, open_trained
+from ..training.trained import Trained
 from .curve import write_curve
 from .points import measure_point
 

@@ -30,7 +30,7 @@ from ..errors import SrnnError, nearest
 from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..text import brief
-from ..train.recipes import Recipe, load_recipe
+from ..training.recipes import Recipe, load_recipe
 
 _HERE = Path(__file__).parent / "files"
 _KEYS = ("title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "pruner", "optimise")
@@ -165,7 +165,7 @@ class Sweep:
         """Build every point's recipe and network once (for a search: both ends of each range), so that mistakes surface before
         anything is trained. SrnnError, which names the point, for a mistake."""
         from ..nn.losses import Loss
-        from ..train.optimisation import build_optimizer
+        from ..training.optimisation import build_optimizer
 
         points = (
             self.points()

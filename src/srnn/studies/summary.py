@@ -19,8 +19,8 @@ from ..errors import SrnnError
 from ..files import locks, read_object, reading, write_atomically
 from ..measure.analysis import recipe_spikes
 from ..text import code, markdown, markdown_table, one_line
-from ..train.recipes import Recipe, dump_recipe
-from ..train.runs import Run
+from ..training.recipes import Recipe, dump_recipe
+from ..training.runs import Run
 
 _MEASURES = ("accuracy", "accuracy_labelled", "accuracy_without_silence")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrnnError
 from ..files import FolderInUse, read_object
 from ..progress import Reporter
-from ..train.runs import Run
+from ..training.runs import Run
 from .queue import Claim, Lost, Queue
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _do(
     claim: Claim, out: Path, data_dir: Path | None, task: Task | None, poll: float, say: Callable[[str], None]
 ) -> bool:
     """Train a unit's seeds. False when the unit was lost to another worker."""
-    from ..train.training import train
+    from ..training.loop import train
 
     name, metric = claim.unit.name, claim.queue.sweep.optimise
     results: dict[str, dict[str, Any]] = {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from ...nn.fixedpoint.integer import InputFormat
-    from ...train.trained import Trained
+    from ...training.trained import Trained
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:

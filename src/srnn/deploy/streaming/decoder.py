@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ...data.signals.base import Scale
     from ...measure.analysis.policy import ExitPolicy
     from ...nn.network import SRNN
-    from ...train.trained import Trained
+    from ...training.trained import Trained
 
 Array = npt.NDArray[Any]
 
@@ -106,7 +106,7 @@ class Decoder:
 
         SrnnError for a network that cannot be streamed (it says why).
         """
-        from ...train.runs import open_trained
+        from ...training.runs import open_trained
 
         trained = open_trained(Path(model)) if isinstance(model, (str, Path)) else model
         trained.spiking("streamed")

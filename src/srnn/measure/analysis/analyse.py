@@ -13,7 +13,7 @@ from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.losses import Loss
 from ...nn.network import SRNN, Result
-from ...train.evaluation import Evaluation, Tally, run_batches
+from ...training.evaluation import Evaluation, Tally, run_batches
 from ..energy.activity import ActivityTally, recorded
 from .anytime import Anytime, AnytimeCurve, prefixes
 from .changes import ChangeCounts, ChangeTimes
@@ -26,7 +26,7 @@ from .time_constants import TimeConstants, time_constants
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
-    from ...train.trained import Trained
+    from ...training.trained import Trained
 
 
 @dataclass(frozen=True)

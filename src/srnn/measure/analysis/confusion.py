@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...train.evaluation import accuracy_without
+from ...training.evaluation import accuracy_without
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..energy.activity import ActivityTally
 from ..energy.counting import describe_network, fan_out
 
 if TYPE_CHECKING:
-    from ...train.recipes import Recipe
+    from ...training.recipes import Recipe
 
 Rates = npt.NDArray[np.float64]
 SATURATED = 0.9

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ...data.spikes import Spikes
     from ...nn.baselines import Network
     from ...nn.network import Result
-    from ...train.evaluation import Evaluation
-    from ...train.trained import Trained
+    from ...training.evaluation import Evaluation
+    from ...training.trained import Trained
 
 Array = np.ndarray[Any, Any]
 
@@ -116,7 +116,7 @@ def measure_input(sequences: Sequences, batch_size: int = 128, network: Network 
 
 def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) -> tuple[Evaluation, Activity]:
     """How good a network is on a split, and what happens in it, in one pass."""
-    from ...train.evaluation import Tally, run_batches
+    from ...training.evaluation import Tally, run_batches
 
     scores, activity = Tally(trained), ActivityTally(trained.network)
     network, seed = trained.network, trained.seed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import SrnnError
-from ...train.recipes import as_baseline, load_recipe
+from ...training.recipes import as_baseline, load_recipe
 from .activity import Activity, evaluate_activity, measure_input
 from .counting import describe_network, graded, rates_of, spiking
 from .estimate import break_even, compare, energy_report
@@ -22,7 +22,7 @@ from .technology import DEFAULT, load_technology
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
     from ...nn.baselines import Network
-    from ...train.trained import Trained
+    from ...training.trained import Trained
 
 UNTRAINED = "untrained: rates of its initial weights"
 UNTRAINED_BASELINE = "untrained"
@@ -131,8 +131,8 @@ def _task(trained: Trained) -> str:
 
 def _find(item: str | Path, data: Path | None) -> Trained:
     """A run of that folder, with its best checkpoint, or a new network of that recipe (seed 0)."""
-    from ...train.runs import open_trained
-    from ...train.trained import Trained
+    from ...training.runs import open_trained
+    from ...training.trained import Trained
 
     if Path(item).is_dir() or Path(item).suffix == ".safetensors":
         return open_trained(Path(item), data)

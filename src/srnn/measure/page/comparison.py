@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError
 from ...files import read_object
-from ...train.runs import Run
+from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, analyse
 from ..energy.subjects import compare_energy
 from .content import analysis_options, describe_network, describe_task, plain, short_names, training

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ...data.batches import Sequences
 from ...errors import SrnnError
 from ...files import read_object
-from ...train.recipes import dump_recipe
-from ...train.recipes.baselines import BASELINES
-from ...train.runs import Run, open_trained
+from ...training.recipes import dump_recipe
+from ...training.recipes.baselines import BASELINES
+from ...training.runs import Run, open_trained
 from ..analysis import AnalysisOptions, TimeConstants, analyse, can_exit, spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
@@ -20,7 +20,7 @@ from .samples import take_samples
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
     from ...nn.baselines import Network
-    from ...train.trained import Trained
+    from ...training.trained import Trained
 
 SAMPLES = 6
 HISTOGRAM_BINS = 24

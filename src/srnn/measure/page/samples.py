@@ -23,7 +23,7 @@ from ..analysis.scores import confidences, softmax
 from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
 
 if TYPE_CHECKING:
-    from ...train.trained import Trained
+    from ...training.trained import Trained
     from ..analysis import Activity
 
 BUDGET = 1_500_000

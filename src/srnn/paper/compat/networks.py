@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ...nn.network import SRNN
-from ...train.recipes import Recipe
-from ...train.recipes.reading import apply_overrides, build
+from ...training.recipes import Recipe
+from ...training.recipes.reading import apply_overrides, build
 from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
 
 Names = Mapping[str, tuple[str, ...]]

@@ -12,7 +12,7 @@ import torch
 
 from ...errors import SrnnError, nearest
 from ...nn.network import SRNN
-from ...train.trained import Trained
+from ...training.trained import Trained
 from .networks import PUBLISHED, Definition
 from .weights import read_weights
 

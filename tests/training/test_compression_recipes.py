@@ -13,14 +13,14 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.nn.network import Layer
-from srnn.train import training as training_module
-from srnn.train.compression import sparsity
-from srnn.train.compression.masks import present_masks
-from srnn.train.compression.quantisation import as_int8
-from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
-from srnn.train.recipes.schema import PruneConfig
-from srnn.train.runs import Run
-from srnn.train.training import TrainingState, train
+from srnn.training import loop
+from srnn.training.compression import sparsity
+from srnn.training.compression.masks import present_masks
+from srnn.training.compression.quantisation import as_int8
+from srnn.training.loop import TrainingState, train
+from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
+from srnn.training.recipes.schema import PruneConfig
+from srnn.training.runs import Run
 from support.runs import cut_and_resumed, trained
 from support.tiny import TinyTask, tiny_recipe
 
@@ -90,7 +90,7 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     old = text.split("  start_from:")[0] + text[text.index("  checkpoint_every:") :]
     assert "prune" not in old and parse_recipe(old) == plain
     network = plain.build_network(TinyTask(), 0)
-    training_module.Compression(network, plain.training, Sequences(TinyTask(), "train"))
+    loop.Compression(network, plain.training, Sequences(TinyTask(), "train"))
     assert not any(getattr(module, "weights_as", None) or module._backward_hooks for module in network.modules())
 
 

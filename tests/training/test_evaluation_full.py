@@ -13,9 +13,9 @@ from srnn.cli.main import main
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.analysis import ExitPolicy
-from srnn.train.recipes import parse_recipe
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.loop import train
+from srnn.training.recipes import parse_recipe
+from srnn.training.runs import Run
 from support import layouts
 
 QUICK = ["digits", "--training.epochs=1", "--network.hidden=[8,8]", "--network.backend=reference", "--loss.start=4"]

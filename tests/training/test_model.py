@@ -20,10 +20,10 @@ from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
 from srnn.nn.fixedpoint.integer import InputFormat
-from srnn.train.checkpoints import read_checkpoint, save_checkpoint
-from srnn.train.runs import Run
-from srnn.train.trained import Trained
-from srnn.train.training import train
+from srnn.training.checkpoints import read_checkpoint, save_checkpoint
+from srnn.training.loop import train
+from srnn.training.runs import Run
+from srnn.training.trained import Trained
 from support.runs import DIGITS, ECG, SPOKEN, make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.train.evaluation import evaluate
-from srnn.train.trained import Trained
+from srnn.training.evaluation import evaluate
+from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 STEP_LOSS = ["--loss.name=nll", "--loss.start=2"]

@@ -18,8 +18,8 @@ from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import quantise
 from srnn.studies import pruning as flow
 from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
-from srnn.train.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
-from srnn.train.compression import (
+from srnn.training.checkpoints import load_network, network_tensors, read_checkpoint, save_checkpoint
+from srnn.training.compression import (
     apply_masks,
     dead_neurons,
     least_used_neurons,
@@ -29,11 +29,11 @@ from srnn.train.compression import (
     sparsity,
     train_as_int8,
 )
-from srnn.train.compression.masks import present_masks, weight_matrices
-from srnn.train.compression.neurons import same_on, smaller_recipe
-from srnn.train.recipes import Recipe
-from srnn.train.runs import Run
-from srnn.train.training import train
+from srnn.training.compression.masks import present_masks, weight_matrices
+from srnn.training.compression.neurons import same_on, smaller_recipe
+from srnn.training.loop import train
+from srnn.training.recipes import Recipe
+from srnn.training.runs import Run
 from support.tiny import TinyTask, tiny_recipe
 
 torch.set_num_threads(1)

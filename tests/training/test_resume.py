@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn.train import training as training_module
-from srnn.train.checkpoints import read_checkpoint
-from srnn.train.runs import Run, default_folder
-from srnn.train.training import train
+from srnn.training import loop
+from srnn.training.checkpoints import read_checkpoint
+from srnn.training.loop import train
+from srnn.training.runs import Run, default_folder
 from support.tiny import TinyTask, tiny_recipe
 
 SCRIPT = """
@@ -25,7 +25,7 @@ from pathlib import Path
 import lightning_fabric
 sys.path.insert(0, {tests!r})
 from support.tiny import TinyTask, tiny_recipe
-from srnn.train.training import train
+from srnn.training.loop import train
 
 recipe = tiny_recipe("--training.epochs=8", "--training.checkpoint_every=2", "--training.optimizer.name=nadam")
 
@@ -102,7 +102,7 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
     recipe = tiny_recipe(*words)
     train(recipe, tmp_path / "whole", task=TinyTask(), resume=True)
 
-    save, log = training_module._save, Run.log
+    save, log = loop._save, Run.log
     budget = [0]
 
     def counted(write):
@@ -116,7 +116,7 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
 
         return wrapper
 
-    monkeypatch.setattr(training_module, "_save", counted(save))
+    monkeypatch.setattr(loop, "_save", counted(save))
     monkeypatch.setattr(Run, "log", counted(log))
     stops = 0
     for allowed in range(100):  # each try writes a little more than the last before it is stopped
@@ -132,16 +132,16 @@ def test_stopped_at_every_single_write_it_ends_with_the_same_bits(
 
 def test_a_divergence_before_the_stop_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The halved learning rate survives in the checkpoint."""
-    original, fail = training_module.rate_penalty, [True]
+    original, fail = loop.rate_penalty, [True]
 
     def penalty(*arguments):
         nan, fail[0] = fail[0], False
         return original(*arguments) + (float("nan") if nan else 0.0)
 
-    monkeypatch.setattr(training_module, "rate_penalty", penalty)
+    monkeypatch.setattr(loop, "rate_penalty", penalty)
     train(tiny_recipe(), tmp_path / "whole", task=TinyTask())
 
-    class Stopper(training_module.Reporter):
+    class Stopper(loop.Reporter):
         def epoch(self, record):
             if record["epoch"] == 2:
                 raise KeyboardInterrupt

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from srnn import SRNN, SrnnError
 from srnn.files import write_atomically
-from srnn.train.checkpoints import (
+from srnn.training.checkpoints import (
     architecture,
     load_network,
     load_optimizer,
@@ -23,7 +23,7 @@ from srnn.train.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from srnn.train.optimisation import OPTIMIZERS
+from srnn.training.optimisation import OPTIMIZERS
 
 
 def _network(hidden: int = 4, seed: int = 0, **options) -> SRNN:

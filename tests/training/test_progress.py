@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from srnn.progress import BarReporter, LineReporter, Reporter, bar_line, epoch_line, header, reporter_for
-from srnn.train.preparing import prepare
-from srnn.train.training import train
+from srnn.training.loop import train
+from srnn.training.preparing import prepare
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 DESCRIPTION: dict[str, Any] = {

@@ -13,12 +13,12 @@ from lightning_fabric import Fabric
 
 from srnn import SRNN, SrnnError
 from srnn.progress import Reporter
-from srnn.train import training as training_module
-from srnn.train.checkpoints import read_checkpoint
-from srnn.train.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
-from srnn.train.recipes.schema import OptimizerConfig, ScheduleConfig
-from srnn.train.runs import Run
-from srnn.train.training import derive_seed, epoch_order, train
+from srnn.training import loop
+from srnn.training.checkpoints import read_checkpoint
+from srnn.training.loop import derive_seed, epoch_order, train
+from srnn.training.optimisation import build_optimizer, schedule_factor, set_learning_rate, subnormals_as_zero
+from srnn.training.recipes.schema import OptimizerConfig, ScheduleConfig
+from srnn.training.runs import Run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 
@@ -108,13 +108,13 @@ class _Events(Reporter):
 
 def _break_loss(monkeypatch: pytest.MonkeyPatch, when) -> None:
     """Make the loss NaN where ``when(count)`` says so, count being the number of training batches so far."""
-    original, count = training_module.rate_penalty, [0]
+    original, count = loop.rate_penalty, [0]
 
     def penalty(*arguments):
         count[0] += 1
         return original(*arguments) + (math.nan if when(count[0]) else 0.0)
 
-    monkeypatch.setattr(training_module, "rate_penalty", penalty)
+    monkeypatch.setattr(loop, "rate_penalty", penalty)
 
 
 def test_a_divergence_goes_back_and_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from srnn import SrnnError
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import Layer
-from srnn.train.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
-from srnn.train.recipes.baselines import as_baseline
-from srnn.train.recipes.schema import OptimizerConfig, TaskConfig
-from srnn.train.training import train
+from srnn.training.loop import train
+from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
+from srnn.training.recipes.baselines import as_baseline
+from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from support.layouts import WRITERS
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
-from srnn.train.checkpoints import read_checkpoint
-from srnn.train.distributed import LOST, Share, Team, _cut, launch, world_size
-from srnn.train.training import train
+from srnn.training.checkpoints import read_checkpoint
+from srnn.training.distributed import LOST, Share, Team, _cut, launch, world_size
+from srnn.training.loop import train
 from support.distributed import cases
 from support.tiny import TinyTask, tiny_recipe
 
@@ -49,7 +49,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from support.distributed import cases
 from support.tiny import TinyTask, tiny_recipe
-from srnn.train.training import train
+from srnn.training.loop import train
 
 out = Path({out!r})
 for name, (recipe, task) in cases().items():
@@ -224,7 +224,7 @@ except KeyboardInterrupt:
 """
     parent = f"""
 import signal, sys
-from srnn.train.distributed import launch
+from srnn.training.distributed import launch
 otherwise = signal.default_int_handler if {int(number)} == signal.SIGINT else signal.SIG_DFL
 signal.signal({int(number)}, signal.SIG_IGN if {ignored} else otherwise)  # whatever this test runs under ignores
 sys.exit(launch([sys.executable, "-c", {child!r}], 2, 1, ""))
