@@ -72,6 +72,43 @@ def test_values_are_masked_in_every_block_and_shift_with_their_labels():
     assert (~inside).any() and (((changed.x[:, :, 0] - 1.5).long() % 4)[inside] == changed.y[inside]).all()
 
 
+def test_values_are_stretched_with_their_labels_and_stand_still_beyond_their_end():
+    """A ramp stays a ramp: every step has the value of the (fractional) step that it comes from, and that one's label."""
+    ramp = torch.arange(40.0)[None, :, None].expand(1, 40, 6) + 0.25
+    batch = Batch(ramp, torch.arange(40)[None], None)
+    factors = set()
+    for seed in range(30):
+        changed = augment(batch, AugmentConfig(stretch=0.3), 2, [seed])
+        x, y = changed.x[0, :, 0] - 0.25, changed.y[0]
+        assert (changed.x[0] == changed.x[0, :, :1]).all()
+        inside = y >= 0
+        slope = float(x[1])
+        factors.add(slope > 1)
+        torch.testing.assert_close(x, (torch.arange(40) * slope).clamp(max=39), rtol=1e-4, atol=1e-4)
+        assert (y[inside] == x[inside].round()).all() and bool((~inside).any()) == (round(39 * slope) > 39)
+    assert factors == {True, False}  # faster and slower
+
+
+def test_channels_are_warped_within_each_block():
+    ramp = torch.cat([torch.arange(20.0), 100 + 2 * torch.arange(20.0)])[None, None].expand(3, 5, 40)
+    changed = augment(Batch(ramp, torch.arange(3), None), AugmentConfig(channel_warp=0.2), 2, [1, 2, 3]).x
+    slopes = changed[:, :, 1:2]
+    assert len(slopes.unique()) == 3 and (slopes != 1).all()
+    expected = (torch.arange(20) * slopes).clamp(max=19)
+    torch.testing.assert_close(changed[:, :, :20], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(changed[:, :, 20:], 100 + 2 * expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_was_drawn_before_there_was_a_stretch_of_values_is_drawn_still():
+    """Numbers of a recipe with shift and masks alone, as this project has published them."""
+    x = torch.arange(1.0, 1 + 12 * 6).reshape(1, 12, 6)
+    changed = augment(
+        Batch(x, torch.zeros(1, dtype=torch.int64), None), AugmentConfig(time_shift=4, channel_mask=2), 1, [9]
+    ).x
+    rows = torch.tensor([*range(1, 12), 11])
+    assert torch.equal(changed[0, :, :4], x[0, rows, :4]) and not changed[0, :, 4:].any()
+
+
 def test_a_sequence_changes_alike_in_any_batch():
     x = events(np.random.default_rng(0))
     y = torch.arange(4)
@@ -92,6 +129,7 @@ def test_nothing_asked_nothing_done():
     [
         ({"drop": 0.5}, True, "drop applies only to inputs that are events"),
         ({"channel_mask": 2}, False, "channel_mask applies only to inputs that are values"),
+        ({"channel_warp": 0.1}, False, "channel_warp applies only to inputs that are values"),
         ({"channel_shift": 7}, False, "channel_shift is 7, but these inputs allow at most 6"),
         ({"time_shift": 20}, True, "time_shift is 20, but these inputs allow at most 19"),
     ],
@@ -102,7 +140,7 @@ def test_settings_that_do_not_fit(settings, values, words):
         augment(Batch(x, torch.zeros(4, dtype=torch.int64), None), AugmentConfig(**settings), 1, range(4))
 
 
-@pytest.mark.parametrize("settings", [{"drop": 1.0}, {"stretch": -0.1}, {"time_shift": -1}])
+@pytest.mark.parametrize("settings", [{"drop": 1.0}, {"stretch": -0.1}, {"time_shift": -1}, {"channel_warp": 1.0}])
 def test_settings_out_of_range(settings):
     with pytest.raises(SrnnError, match=f"training.augment.{next(iter(settings))}"):
         AugmentConfig(**settings)

@@ -41,6 +41,30 @@ def test_nll_against_a_loop(reduction: str, unlabelled: str) -> None:
     assert (scored.counted, scored.correct) == (counted, correct)
 
 
+@pytest.mark.parametrize("name", [*CE, "nll"])
+def test_label_smoothing_against_a_loop(name: str) -> None:
+    """A target of 1 - s + s / C on the label and s / C on every other class; unlabelled steps and padding count nowhere."""
+    output, per_step, per_sequence = _batch()
+    target, lengths, smoothing = per_step if name == "nll" else per_sequence, torch.tensor([7, 1, 3, 2, 5]), 0.2
+    loss = Loss(LossConfig(name, start=1, label_smoothing=smoothing), name == "nll")  # type: ignore[arg-type]
+    scores, wanted = loss.scores(output, lengths), loss.targets(target, output, lengths)
+    rows = [
+        (row.log_softmax(-1), int(label)) for row, label in zip(scores.reshape(-1, 4), wanted.flatten(), strict=True)
+    ]
+    terms = [-(1 - smoothing) * row[label] - smoothing * row.mean() for row, label in rows if label >= 0]
+    scored = loss(output, target, lengths)
+    assert 0 < len(terms) == scored.counted
+    torch.testing.assert_close(scored.loss, torch.stack(terms).mean())
+    plain = Loss(LossConfig(name, start=1), name == "nll")(output, target, lengths)  # type: ignore[arg-type]
+    assert scored.correct == plain.correct and scored.loss != plain.loss
+
+
+@pytest.mark.parametrize("smoothing", [1.0, -0.1, float("nan")])
+def test_label_smoothing_is_a_fraction(smoothing: float) -> None:
+    with pytest.raises(SrnnError, match=r"loss\.label_smoothing"):
+        LossConfig("nll", label_smoothing=smoothing)
+
+
 def test_scores_of_the_sequence_losses() -> None:
     output, _, target = _batch()
     expected = {

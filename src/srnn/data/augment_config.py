@@ -14,11 +14,14 @@ class AugmentConfig:
     time_shift: int = 0
     """Up to so many steps, earlier or later."""
     stretch: float = 0.0
-    """Events only: time is multiplied by exp(u), u uniform in +- stretch."""
+    """Time is multiplied by exp(u), u uniform in +- stretch."""
     channel_shift: int = 0
     """Events only: up to so many channels, up or down."""
     drop: float = 0.0
     """Events only: up to this fraction of the events is dropped."""
+    channel_warp: float = 0.0
+    """Values only: the position of a channel is multiplied by exp(u), u uniform in +- channel_warp: on mel bands, a longer or
+    shorter vocal tract (Jaitly & Hinton 2013)."""
     channel_mask: int = 0
     """Values only: twice, up to so many neighbouring channels are set to zero."""
     time_mask: int = 0
@@ -27,7 +30,7 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for name in ("time_shift", "channel_shift", "channel_mask", "time_mask"):
             require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
-        for name in ("stretch", "drop"):
+        for name in ("stretch", "drop", "channel_warp"):
             require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))
 
     @property

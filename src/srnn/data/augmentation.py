@@ -3,7 +3,8 @@
 Two kinds, because a moved event is still one event, but an interpolated one is not:
 
     events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are dropped
-    values         the whole sequence moves in time; neighbouring channels, or neighbouring steps, are set to zero
+    values         the whole sequence moves in time, by a shift and a stretch, and over channels by a stretch; neighbouring
+                   channels, or neighbouring steps, are set to zero
 
 Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +59,7 @@ def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[in
 
 def _check(config: AugmentConfig, events: bool, blocks: int, shape: tuple[int, ...]) -> None:
     """SrnnError where a setting has no effect on the inputs, or is too large for them."""
-    idle = ("channel_mask", "time_mask") if events else ("stretch", "channel_shift", "drop")
+    idle = ("channel_mask", "time_mask", "channel_warp") if events else ("channel_shift", "drop")
     for name in idle:
         if getattr(config, name):
             kind, other = ("events", "values") if events else ("values", "events")
@@ -95,15 +97,18 @@ def _change_events(
 def _change_values(
     x: Array, labels: Labels | None, config: AugmentConfig, blocks: int, generator: np.random.Generator
 ) -> Array:
-    """One sequence (T, C) of values, shifted and masked; ``labels`` (T,) are moved along, in place."""
+    """One sequence (T, C) of values, moved and masked; ``labels`` (T,) are moved along, in place."""
     steps, channels = x.shape
     source = np.arange(steps) - int(generator.integers(-config.time_shift, config.time_shift + 1))
-    moved = x[
-        source.clip(0, steps - 1)
-    ]  # beyond the ends the sequence stands still: zero would be a loud click in log-mel
+    if config.stretch:  # drawn only where it is asked for, so that recipes without it keep their numbers
+        source = source / math.exp(generator.uniform(-config.stretch, config.stretch))
+    moved = _at(x, source)
     if labels is not None:
-        _move_labels(labels, source)
+        _move_labels(labels, np.rint(source).astype(np.int64))
     width = channels // blocks
+    if config.channel_warp:
+        source = np.arange(width) / math.exp(generator.uniform(-config.channel_warp, config.channel_warp))
+        moved = np.concatenate([_at(part.T, source).T for part in np.split(moved, blocks, axis=1)], axis=1)
     for _ in range(2):  # two masks of each kind, as SpecAugment (Park et al. 2019) has them
         size = int(generator.integers(config.channel_mask + 1))
         first = int(generator.integers(width - size + 1))
@@ -112,6 +117,17 @@ def _change_values(
         size = int(generator.integers(min(config.time_mask, steps) + 1))
         first = int(generator.integers(steps - size + 1))
         moved[first : first + size] = 0
+    return moved
+
+
+def _at(x: Array, places: npt.NDArray[Any]) -> Array:
+    """x (N, ...) at places (M,), interpolated between two neighbours: (M, ...), a copy. Beyond its ends it stands still: zero
+    would be a loud click in log-mel."""
+    places = places.clip(0, len(x) - 1)
+    before = places.astype(np.int64)
+    moved, part = x[before], (places - before).astype(x.dtype)
+    if part.any():
+        moved += part[:, None] * (x[np.minimum(before + 1, len(x) - 1)] - moved)
     return moved
 
 

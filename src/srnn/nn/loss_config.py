@@ -46,11 +46,14 @@ class LossConfig:
     """nll only: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
     unlabelled: Literal["mask", "as_class"] = "mask"
     """Steps without a label: left out of the loss, or counted as the class that the task names for them."""
+    label_smoothing: float = 0.0
+    """The target's probability that is spread evenly over all classes (Szegedy et al. 2016, arXiv 1512.00567)."""
     rate: RateConfig = field(default_factory=RateConfig)
     """Firing-rate regulariser."""
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "loss.start", "at least 0", self.start)
+        require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
 
 
 @dataclass(frozen=True)

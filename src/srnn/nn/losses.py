@@ -109,7 +109,9 @@ class Loss:
         scores = self.scores(output, lengths)
         target = self.targets(target, output, lengths)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
-        total = F.cross_entropy(scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum")
+        total = F.cross_entropy(
+            scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum", label_smoothing=self.config.label_smoothing
+        )
         counted = int((target >= 0).sum())
         weight = len(output) if self.per_step and self.config.reduction == "sum" else max(counted, 1)
         correct = int(((scores.argmax(-1) == target) & (target >= 0)).sum())
