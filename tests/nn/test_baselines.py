@@ -285,7 +285,9 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "n/a" in shown and "rate n/a" in log and "digits as lstm" in shown
     assert main(["evaluate", run, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["firing_rate"] is None and report["parameters"] == 68 + 160 + 50
+    assert (
+        report["firing_rate"] is None and report["parameters"] == 352 + 160 + 50
+    )  # 16-4-4-10, LSTM cells in both layers
     assert main(["train", "digits", "--baseline", "lstm", "--out", run, "--resume", "--json", *small]) == 0
     capsys.readouterr()
     assert main(["train", "digits", "--baseline", "lsmt", "--out", run]) == 2
@@ -302,11 +304,30 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_cells_keep_sizes_task_and_training_and_drop_what_means_nothing() -> None:
     recipe = load_recipe("paper/smnist")
     made = as_baseline(recipe, "lstm")
-    assert made.network.hidden == recipe.network.hidden and made.network.recurrent == [True, True, False]
+    assert made.network.hidden == recipe.network.hidden and made.network.recurrent is True
     assert (made.task, made.training.epochs) == (recipe.task, 300) and made.training.lr_scale == {}
     assert made.loss.name == "ce_mean"
     assert set(made.to_dict()["network"]) == {"model", "hidden", "recurrent", "bidirectional"}
     assert as_baseline(recipe, "bilstm").network.bidirectional
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "bilstm"])
+@pytest.mark.parametrize("recipe", ["speech-commands-mini", "smnist", "ecg-feedforward"])
+def test_cells_are_in_every_hidden_layer_whatever_the_recipe_s_are(name: str, recipe: str) -> None:
+    network = as_baseline(load_recipe(recipe), name).network
+    built = network.build(5, 3, seed=0)
+    cell = {"bilstm": nn.LSTM, **TORCH}[name]
+    assert [type(layer.cell) for layer in built.layers] == [cell] * len(network.hidden)  # type: ignore[union-attr]
+
+
+def test_a_mix_of_dense_and_recurrent_layers_is_made_where_it_is_asked_for() -> None:
+    """What was once called LSTM 128 + 128: 120 -> 128 ReLU -> 128 LSTM -> 12 of Speech Commands mini, 149,132 parameters."""
+    pure = load_recipe("speech-commands-mini", baseline="lstm").network.build(120, 12, seed=0)
+    mixed = load_recipe("speech-commands-mini", ["--network.recurrent", "[false, true]"], "lstm").network
+    built = mixed.build(120, 12, seed=0)
+    assert isinstance(built.layers[0], DenseLayer) and built.layers[0].relu and built.layers[1].name == "lstm"
+    counts = [sum(parameter.numel() for parameter in net.parameters()) for net in (pure, built)]
+    assert counts == [4 * 128 * (120 + 128 + 2) + 4 * 128 * (128 + 128 + 2) + 12 * 129, 149_132]
 
 
 def test_relu_and_lif_are_other_neurons_of_the_same_network() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from srnn.cli.main import main
 from srnn.errors import SrnnError
 from srnn.paper import gather, published_rows, published_settings, reproduce
-from srnn.paper.matching import beside, cost, differences, energy, nearest, same_network
+from srnn.paper.matching import beside, cost, describe, differences, energy, nearest, same_network
 from srnn.paper.published import TASKS, number
 from srnn.studies.summary import spread
 from srnn.training.recipes import load_recipe, shipped_recipes
@@ -109,6 +109,18 @@ class TestMatching:
         one, other = load_recipe("paper/shd"), load_recipe("paper/shd", ["--network.recurrent=[true, true]"])
         assert same_network(one, other) and differences(one, one) == []
         assert differences(other, one) == ["network.recurrent [True, True] (there True)"]
+
+    @pytest.mark.parametrize(
+        ("recipe", "overrides", "words"),
+        [
+            ("smnist", [], "LSTM 64-256-256"),
+            ("smnist", ["--network.recurrent=[true, true, false]"], "LSTM 64-256, ReLU 256"),
+            ("speech-commands-mini", ["--network.recurrent=[false, true]"], "ReLU 128, LSTM 128"),
+            ("phones", [], "bidirectional LSTM 128"),
+        ],
+    )
+    def test_a_network_of_cells_is_called_what_it_is(self, recipe: str, overrides: list[str], words: str) -> None:
+        assert describe(load_recipe(recipe, overrides, baseline="lstm")) == words
 
     def test_a_spiking_network_without_rate_has_no_cost(self) -> None:
         assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..measure.energy import (
@@ -85,21 +86,21 @@ def energy(counts: LayerCounts) -> float:
 
 
 def describe(recipe: Recipe) -> str:
-    """A network in a few words: "alif 36, readout alif"."""
+    """A network in a few words: "alif 36, readout alif"; of torch's cells "LSTM 128-128", or "ReLU 128, LSTM 128" for a mix."""
     network = recipe.network
     sizes = "-".join(map(str, network.hidden))
     both = "bidirectional " if network.bidirectional else ""
     if network.model != "srnn":
-        return f"{both}{network.model.upper()} {sizes}"
+        kinds = [network.model.upper() if recurrent else "ReLU" for recurrent in _recurrent(recipe)]
+        runs = groupby(zip(kinds, network.hidden, strict=True), key=lambda layer: layer[0])
+        return both + ", ".join(f"{kind} {'-'.join(str(size) for _, size in layers)}" for kind, layers in runs)
     names = list(dict.fromkeys(name for name, _ in _neurons(recipe)))
     return f"{both}{'/'.join(names)} {sizes}, readout {_readout(recipe)[0]}"
 
 
 def _layout(recipe: Recipe) -> tuple[Any, ...]:
     network = recipe.network
-    count = len(network.hidden)
-    recurrent = network.recurrent if isinstance(network.recurrent, list) else [network.recurrent] * count
-    layers = (network.model, tuple(network.hidden), tuple(recurrent), network.bidirectional)
+    layers = (network.model, tuple(network.hidden), _recurrent(recipe), network.bidirectional)
     if network.model != "srnn":
         return layers
     return (
@@ -109,6 +110,12 @@ def _layout(recipe: Recipe) -> tuple[Any, ...]:
         _neurons(recipe),
         _readout(recipe),
     )
+
+
+def _recurrent(recipe: Recipe) -> tuple[bool, ...]:
+    """Of each hidden layer."""
+    given = recipe.network.recurrent
+    return tuple(given) if isinstance(given, list) else (given,) * len(recipe.network.hidden)
 
 
 def _neurons(recipe: Recipe) -> tuple[tuple[str, bool], ...]:

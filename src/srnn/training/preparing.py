@@ -105,8 +105,11 @@ class Prepared:
     def _network_in_words(self) -> str:
         config, network = self.recipe.network, self.network
         sizes = "-".join(map(str, (network.inputs, *config.hidden, network.outputs)))
-        names = [module.neuron.name for module in network.modules() if isinstance(module, Layer)] or [config.model]
-        kinds = [*dict.fromkeys(names[:-1]), f"{names[-1]} readout"] if config.model == "srnn" else names
+        names = [module.neuron.name for module in network.modules() if isinstance(module, Layer)]
+        if config.model == "srnn":
+            kinds = [*dict.fromkeys(names[:-1]), f"{names[-1]} readout"]
+        else:
+            kinds = list(dict.fromkeys(getattr(layer, "name", "relu") for layer in network.layers))
         return ", ".join([sizes, *kinds, *["bidirectional"] * config.bidirectional])
 
 

@@ -2,7 +2,7 @@
 
     srnn train paper/shd --baseline lstm
 
-    rnn, gru, lstm   torch's cells of the same sizes, where the recipe is recurrent; a linear readout
+    rnn, gru, lstm   torch's cells of the same sizes in every hidden layer; a linear readout
     bilstm           bidirectional LSTM cells, so each layer has twice as many units
     relu             the spiking network without its spikes: leaky ReLU units, integrators as readout (the paper's "ReLU SRNN")
     lif              the authors' "LIF": u = .618 u + I, threshold .5, hard reset, no time constant trained
@@ -12,6 +12,9 @@ Settings without effect on the new network are removed: the neurons', learning-r
 rnn to bilstm all of them, which were chosen for spiking neurons), the firing-rate regulariser of what does not spike, pruning and
 int8 of torch's cells. Spike counts become means over time where there are no spikes. Everything else stays, the learning
 rate too: set ``--training.optimizer.lr`` where a baseline needs another one.
+
+Torch's cells are in every layer, also where the recipe has a feed-forward one: "LSTM 128 + 128" is two layers of LSTM cells. A
+mix with dense ReLU layers is made only where it is asked for: ``--network.recurrent "[false, true]"``.
 """
 
 from __future__ import annotations
@@ -61,9 +64,7 @@ def _smallest(network: NetworkConfig) -> NetworkConfig:
 def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Callable[[Recipe], Recipe]:
     def convert(recipe: Recipe) -> Recipe:
         old = recipe.network
-        network = NetworkConfig(
-            model=model, hidden=old.hidden, recurrent=old.recurrent, bidirectional=old.bidirectional or both_ends
-        )
+        network = NetworkConfig(model=model, hidden=old.hidden, bidirectional=old.bidirectional or both_ends)
         training = replace(recipe.training, prune=PruneConfig(), quantise="none", state_bits=32)
         return replace(_without_spikes(recipe), network=network, training=training)
 
