@@ -89,7 +89,7 @@ _SHARED: Mapping[str, dict[str, Any]] = {
     },
     "--data": {
         "metavar": "PATH", "type": _path,
-        "help": "labelled recordings to measure on instead of the task's own data: a folder for each class, a table "
+        "help": "labelled recordings to use instead of the task's own data: a folder for each class, a table "
         "(file,label), or an .npz or .h5 of arrays",
     },
     "--json": {"action": "store_true", "help": "print one JSON object and nothing else"},

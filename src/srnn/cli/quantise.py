@@ -17,7 +17,8 @@ DESCRIPTION = """\
   srnn quantise RUN --state-bits 8 [...]     with states of 8 bits (16, 32) between two steps
 
 DIR/compression.json has both points, compression.md a table of them and compression.svg a plot. To train with rounded weights
-from the beginning, see training.quantise in a recipe.
+from the beginning, see training.quantise in a recipe. --data names other data than the run's own, as for srnn prune; without
+--out all of them are measured on, where they name no splits.
 
 What is measured is the integer model, which the int8 C equals bit for bit (srnn export c --format int8).
 """

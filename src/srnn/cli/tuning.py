@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-SHARED = ("model", "--state-bits", "--split", "--data-dir", "--json")
+SHARED = ("model", "--state-bits", "--split", "--data", "--data-dir", "--json")
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
 
     return TuningOptions(
         arguments.epochs, arguments.lr_factor, getattr(arguments, "gradual", 0.0), arguments.split, arguments.data_dir,
-        resume=arguments.resume, state_bits=arguments.state_bits,
+        arguments.data, arguments.resume, arguments.state_bits,
     )  # fmt: skip
 
 
@@ -33,7 +33,8 @@ def written(arguments: argparse.Namespace, *words: str) -> str:
     tuning = ["--epochs", str(arguments.epochs), "--lr-factor", f"{arguments.lr_factor:g}"]
     split = ["--split", arguments.split] if arguments.split != "validation" else []
     states = ["--state-bits", str(arguments.state_bits)] if arguments.state_bits else []
-    return shlex.join(["srnn", arguments.command, str(arguments.model), *words, *tuning, *states, *split, *out])
+    data = ["--data", str(arguments.data)] if arguments.data else []
+    return shlex.join(["srnn", arguments.command, str(arguments.model), *words, *tuning, *states, *data, *split, *out])
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:

@@ -26,6 +26,7 @@ from ..files.conversion import convert
 from ..text import one_line
 from .datasets.base import Split, SplitName, resolve_data_dir
 from .datasets.inputs import Inputs
+from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import fit_length
 from .signals import Form, SignalPath, Steps, describe, restore
@@ -136,9 +137,12 @@ class Task(ABC):
             return f"{says} ({resolve_data_dir(data_dir)})"
         return f"{known.title} ({resolve_data_dir(data_dir) / known.folder if known.folder else known.size})"
 
-    def reading(self, data: Path) -> DescribedTask:
-        """The task with labelled recordings in the place of its own data."""
-        return self.described().reading(data)
+    def reading(self, data: Path, hold_out: bool = False) -> DescribedTask:
+        """The task with labelled recordings in the place of its own data.
+
+        ``hold_out``: where these name no splits, some are held out for validation and testing (else any split is all of them).
+        """
+        return self.described().reading(data, hold_out)
 
     def statistics(self, data_dir: Path | None = None) -> Statistics:
         """The statistics that scale inputs, from the training split; stored with a network."""
@@ -228,6 +232,8 @@ class DescribedTask(Task):
     """With which its data are loaded."""
     data: Path | None = None
     """Labelled recordings to use in the place of its own data; see ``datasets.labelled``."""
+    hold_out: bool = False
+    """Where ``data`` name no splits: whether some are held out for validation and testing, or any split is all of them."""
 
     def signal(self) -> SignalPath:
         return self.path
@@ -239,7 +245,10 @@ class DescribedTask(Task):
         if self.data is not None:
             from .datasets.labelled import load_labelled
 
-            return load_labelled(split, self.data, self.class_names, self.whole_path(), self.encode)
+            # As the task itself does it: of the same files the same ones.
+            shares = Shares.of(self.options) if self.hold_out else None
+            speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
+            return load_labelled(split, self.data, self.class_names, self.whole_path(), self.encode, shares, speaker)
         original = create_task(self.name, **self.options)
         if original.class_names != self.class_names or original.inputs != self.inputs:
             raise SrnnError(
@@ -260,8 +269,11 @@ class DescribedTask(Task):
     def chosen(self) -> dict[str, Any]:
         return dict(self.options)
 
-    def reading(self, data: Path) -> Self:
-        return replace(self, data=data)
+    def reading(self, data: Path, hold_out: bool = False) -> Self:
+        return replace(self, data=data, hold_out=hold_out)
+
+    def origin(self, data_dir: Path | None = None) -> str:
+        return super().origin(data_dir) if self.data is None else str(self.data)
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         return self if path is None else replace(self, path=path)

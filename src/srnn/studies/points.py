@@ -14,7 +14,7 @@ from ..measure.energy import FP32, INT8, count, describe_network, evaluate_activ
 from ..nn.fixedpoint.device import device_network
 from ..nn.fixedpoint.integer import quantise
 from ..nn.network.state_format import StateFormat
-from ..training.compression.evaluation import evaluate_int8, measure_inputs, measure_kept
+from ..training.compression.evaluation import evaluate_int8, measure_int8
 from ..training.compression.masks import sparsity
 from ..training.compression.quantisation import snap_weights
 from ..training.evaluation import evaluate_sequences
@@ -42,8 +42,10 @@ def measure_point(
     variables ``kept_bits`` between two steps.
     """
     network, task = trained.spiking("measured in int8"), trained.task
-    sequences, training = Sequences(task, split, data_dir), Sequences(task, "train", data_dir)
-    inputs_as = measure_inputs(training)
+    if trained.inputs_as is None or trained.state_ranges is None:  # of a model that does not say what int8 must know
+        known = measure_int8(trained, Sequences(task, "train", data_dir), trained.inputs_as)
+        trained = replace(trained, **known)
+    sequences, inputs_as = Sequences(task, split, data_dir), trained.inputs_as
     evaluation, activity = evaluate_activity(trained, sequences, split)
     report, counts = evaluation.report, total(count(describe_network(network), activity))
     device = device_network(network)
@@ -63,7 +65,8 @@ def measure_point(
         "energy_pj_per_step": picojoules(counts, FP32),
     }
     try:
-        state_as = measure_kept(training, device, state_bits or device.state_as.width, inputs_as)
+        width = state_bits or device.state_as.width
+        state_as = device.state_as if width == device.state_as.width else trained.state_format(width)
         model = quantise(device, inputs_as, state_as)
         integer = make_plan(model)
         int8 = evaluate_int8(trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as).report
@@ -77,7 +80,7 @@ def measure_point(
         "int8": {
             "accuracy": int8["accuracy"],
             "accuracy_of_its_weights": rounded["accuracy"],
-            "state_bits": state_as.width,
+            "state_bits": width,
             "computed_bits": [layer.bits for layer in model.layers],
             "kept_bits": [layer.kept_bits for layer in model.layers],
             "saturated": int8["saturated"],

@@ -11,6 +11,7 @@ from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..files import locks, write_json
 from ..nn.network import freeze
+from ..training.compression.evaluation import measure_int8
 from ..training.compression.masks import Scope, check_share
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
 from ..training.loop import train
@@ -38,26 +39,33 @@ class TuningOptions:
     split: SplitName = "validation"
     """The split that points are measured on; training always chooses its best epoch on validation."""
     data_dir: Path | None = None
+    data: Path | None = None
+    """Labelled recordings to fine-tune and measure on instead of the task's own data."""
     resume: bool = False
     state_bits: int | None = None
     """Bits of an int8 state; None: as many as the run was trained for."""
 
 
-def _open(folder: Path) -> Trained:
-    """The network of a run. SrnnError unless it can be pruned and quantised."""
+def _open(folder: Path, options: TuningOptions, hold_out: bool = True) -> Trained:
+    """The network of a run, whose task reads the data to use. SrnnError unless it can be pruned and quantised.
+
+    ``hold_out``: of ``options.data`` without splits, some are held out for validation and testing.
+    """
     trained = open_trained(folder)
     freeze(trained.spiking("pruned or quantised"), "Pruning")
-    return trained
+    return trained if options.data is None else replace(trained, task=trained.task.reading(options.data, hold_out))
 
 
 def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
     return measure_point(trained, options.split, data_dir=options.data_dir, state_bits=options.state_bits)
 
 
-def _tune(recipe: Recipe, seed: int, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
-    """Fine-tune the network that the recipe starts from in a run of its own, and open its best checkpoint."""
-    train(recipe, out, seed=seed, data_dir=options.data_dir, resume=options.resume, reporter=reporter)
-    return _open(out)
+def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
+    """Fine-tune the network that the recipe starts from, ``now``, in a run of its own, and open its best checkpoint."""
+    train(
+        recipe, out, seed=now.seed, data_dir=options.data_dir, resume=options.resume, task=now.task, reporter=reporter
+    )
+    return _open(out, options)
 
 
 def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, note: str) -> Recipe:
@@ -75,7 +83,8 @@ def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, n
         recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
         prune=replace(recipe.training.prune, begin=0.0, end=0.0),
     )  # fmt: skip
-    return replace(recipe, training=training, note=f"{recipe.note} {note}".strip())
+    data = "" if options.data is None else f" Fine-tuned on {options.data}."
+    return replace(recipe, training=training, note=f"{recipe.note} {note}{data}".strip())
 
 
 @locks("out")
@@ -110,7 +119,7 @@ def prune_run(
         raise SrnnError(
             "Prune 'weights' or 'neurons' with at least one fraction, or 'dead' neurons without a fraction."
         )
-    now = _open(folder)
+    now = _open(folder, options)
     note = now.recipe.note
     points = [{"pruned": 0.0, "run": str(folder), **_point(now, options)}]
     if what == "dead":
@@ -129,7 +138,7 @@ def prune_run(
             sizes = recipe.network.hidden
             left = [size - n for size, n in zip(sizes, to_drop(sizes, 1 - (1 - share) / (1 - before)), strict=True)]
             recipe = replace(recipe, network=replace(recipe.network, hidden=left))
-        now, before = _tune(recipe, now.seed, place, options, reporter), share
+        now, before = _tune(recipe, now, place, options, reporter), share
         point = {"pruned": share, "run": str(place), **_point(now, options)}
         write_json(place / "compression.json", {"from": str(folder), "what": what, "scope": scope, **point})
         points.append(point)
@@ -153,8 +162,9 @@ def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
 
 
 def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
-    """The point of an unchanged run: accuracy in float32 and int8, sizes, operations."""
-    return _point(_open(folder), options or TuningOptions())
+    """The point of an unchanged run: accuracy in float32 and int8, sizes, operations. Data without splits are used whole."""
+    options = options or TuningOptions()
+    return _point(_open(folder, options, hold_out=False), options)
 
 
 @locks("out")
@@ -171,13 +181,13 @@ def quantise_run(
     plot are written next to it. ``command`` is the command that reproduces them.
     """
     options = options or TuningOptions()
-    start = _open(folder)
+    start = _open(folder, options)
     options = replace(options, state_bits=options.state_bits or start.recipe.training.state_bits)
     states = f" and states of {options.state_bits} bits" if options.state_bits != 32 else ""
     recipe = tuning_recipe(start.recipe, folder, options, f"Fine-tuned with int8 weights{states}.")
     training = replace(recipe.training, quantise="int8", state_bits=options.state_bits)
     recipe = replace(recipe, training=training)
-    tuned = _tune(recipe, start.seed, out, options, reporter)
+    tuned = _tune(recipe, start, out, options, reporter)
     report = {
         "task": start.task.name, "what": "int8", "state_bits": options.state_bits, "from": str(folder),
         "seed": start.seed, "command": command, "run": str(out),
@@ -201,6 +211,7 @@ def _without_dead(now: Trained, out: Path, options: TuningOptions) -> tuple[Trai
     if different:
         raise SrnnError(f"Without its dead neurons the network differs in {different} spikes; nothing was written.")
     now = replace(now, network=smaller, recipe=recipe, folder=out / "dead")
+    now = replace(now, **measure_int8(now, sequences, now.inputs_as))
     run = Run.hold(out / "dead", now)
     report = {
         "removed": [int(mask.sum()) for mask in removed],

@@ -40,6 +40,8 @@ class Description(NamedTuple):
     """Of arrays; None for sound, whose channels the encoder decides."""
     rate: float | None = None
     """Of arrays, Hz, as their file states it (of several files the first); None: it does not."""
+    splits: bool = False
+    """Whether it names the split of its sequences."""
 
 
 def describe(source: Path, speaker: str = "") -> Description:
@@ -47,13 +49,19 @@ def describe(source: Path, speaker: str = "") -> Description:
     if source.is_dir() or source.suffix.lower() == ".csv":
         items = list_items(source, speaker)
         classes = list_classes(item.label for item in items)
+        splits = any(item.split for item in items)
         if items[0].form == "sound":
-            return Description("sound", classes)
+            return Description("sound", classes, splits=splits)
         x, rate = read_recording(items[0].path)
-        return Description("arrays", classes, False, x.shape[1], rate)
+        return Description("arrays", classes, False, x.shape[1], rate, splits)
     with _open(source) as content:
-        x, (classes, y) = _x(source, content), _labels(source, content)
-        return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), _rate(source, content))
+        classes, y = _labels(source, content)
+        return _describe(source, content, classes, y)
+
+
+def _describe(source: Path, content: Any, classes: tuple[str, ...], y: npt.NDArray[np.int64]) -> Description:
+    x, rate = _x(source, content), _rate(source, content)
+    return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content)
 
 
 def load_arrays(
@@ -71,7 +79,7 @@ def load_arrays(
     """
     check_split(split)
     if source.suffix.lower() in ARRAY_FILES:
-        return load_file(split, source, shares)
+        return load_file(split, source, shares)[1]
     items = list_items(source, speaker)
     say_unread(source, items)
     number = {label: index for index, label in enumerate(about.class_names)}
@@ -138,10 +146,14 @@ def fit_scale(name: str, train: Split) -> Statistics:
     return Statistics(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
 
 
-def load_file(split: SplitName, source: Path, shares: Shares | None) -> Split:
-    """One split of an .npz or HDF5 file, as ``load_arrays``. ``shares`` None: where the file names no splits, all sequences."""
+def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[Description, Split]:
+    """What ``describe`` says of an .npz or HDF5 file, and one split of it as ``load_arrays`` gives it.
+
+    ``shares`` None: where the file names no splits, all sequences.
+    """
     with _open(source) as content:
         x, (classes, y) = _x(source, content), _labels(source, content)
+        about = _describe(source, content, classes, y)
         count, steps, channels = x.shape
         optional = {key: np.asarray(content[key]) for key in ("lengths", "groups", "split") if key in content}
         for key, values in {"y": y, **optional}.items():
@@ -173,7 +185,7 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> Split:
         for row, length in zip(chosen, lengths, strict=True):
             row[length:] = 0
     names = None if groups is None else np.array(groups)[rows]
-    return Split(chosen, y[rows], lengths, names).validate(str(source), len(classes))
+    return about, Split(chosen, y[rows], lengths, names).validate(str(source), len(classes))
 
 
 @contextlib.contextmanager

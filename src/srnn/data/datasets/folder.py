@@ -46,9 +46,9 @@ class FolderTask(AudioTask):
     speaker: str = ""
     """Pattern of the files' names, without their suffix, which says who or what a file is of: "{speaker}_{index}"; {index} stands
     for anything else."""
-    validation_fraction: float = 0.15
+    validation_fraction: float = Shares().validation
     """Share that is held out where no split is given, of the groups or of each class."""
-    test_fraction: float = 0.2
+    test_fraction: float = Shares().test
     """Share for testing, likewise."""
     rate: float | None = None  # type: ignore[misc, assignment]
     """Samples per second (Hz), to which files of another rate are resampled. None: sound 16000; arrays as their file states it

@@ -10,26 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ..recordings import read_signal
+from ..recordings import at_rate, read_signal
 from ..signals import SignalPath
-from .arrays import describe, load_file
+from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, padded
 from .files import ARRAY_FILES, list_items
+from .splitting import Shares, assign_splits
+from .survey import say
 
 Array = npt.NDArray[Any]
 
 
 def load_labelled(
-    split: SplitName, source: Path, classes: Sequence[str], path: SignalPath, encode: Callable[[str, Array], Array]
-) -> Split:
+    split: SplitName, source: Path, classes: Sequence[str], path: SignalPath, encode: Callable[[str, Array], Array],
+    shares: Shares | None = None, speaker: str = "",
+) -> Split:  # fmt: skip
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
     Args:
-        split: which, where the source names splits; else it is all of them.
+        split: which, where the source names splits, or ``shares`` are given.
         source: where they are.
         classes: names, among which those of the source are looked up.
         path: says what channels and rate the files must have.
         encode: (name for messages, signal (samples, channels)) -> steps (T, inputs).
+        shares: how much is held out where the source names no splits, which a RuntimeWarning then says; None: nothing, and any
+            split is all of it.
+        speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
 
     SrnnError for a label that is not among the classes, and for what does not fit.
     """
@@ -37,20 +43,39 @@ def load_labelled(
         raise SrnnError(f"{source} was not found: name a folder, table or file of labelled recordings.")
     groups: Array | None
     if source.suffix.lower() in ARRAY_FILES:
-        about, whole = describe(source), load_file(split, source, None)
+        about, whole = load_file(split, source, shares)
         ends = [whole.x.shape[1]] * len(whole) if whole.lengths is None else whole.lengths.tolist()
-        signals = [np.asarray(x)[:end] for x, end in zip(whole.x, ends, strict=True)]  # type: ignore[arg-type]
         names = [f"{source}, sequence {index}," for index in range(len(whole))]
+        signals = [
+            at_rate(name, np.asarray(x)[:end], about.rate, path.rate, False)
+            for name, x, end in zip(names, whole.x, ends, strict=True)  # type: ignore[arg-type]
+        ]
         y, groups = np.array([*_numbers(source, about.class_names, classes), UNLABELLED])[whole.y], whole.groups
+        if about.per_step and any(len(x) != end for x, end in zip(signals, ends, strict=True)):
+            raise SrnnError(
+                f"{source} has a label per step at {about.rate:g} Hz, and this network reads {path.rate:g} Hz; resample both."
+            )
+        divided = not about.splits
     else:
-        items = list_items(source)
-        if any(item.split for item in items):
-            items = [item for item in items if item.split == split]
+        items = list_items(source, speaker)
+        divided = not any(item.split for item in items)
+        if shares is not None or not divided:
+            of = assign_splits(
+                source, [item.name for item in items], [item.label for item in items], [item.group for item in items],
+                [item.split for item in items], shares or Shares(),
+            )  # fmt: skip
+            items = [item for item, name in zip(items, of, strict=True) if name == split]
         if not items:
             raise SrnnError(f"{source} has no sequences for the {split} split.")
         signals = [read_signal(item.path, path.channels, path.rate) for item in items]
         names, y = [str(item.path) for item in items], np.array(_numbers(source, [i.label for i in items], classes))
         groups = np.array([item.group for item in items]) if all(item.group for item in items) else None
+    if divided and shares is not None:
+        what = "its sequences, each class by itself," if groups is None else "its groups"
+        say(
+            f"{source} names no splits: {shares.validation:.0%} of {what} are held out for validation and "
+            f"{shares.test:.0%} for testing, always the same ones."
+        )
     steps = [encode(name, signal) for name, signal in zip(names, signals, strict=True)]
     if y.ndim == 2 and any(len(one) != len(signal) for one, signal in zip(steps, signals, strict=True)):
         raise SrnnError(

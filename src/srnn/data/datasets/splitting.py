@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ...errors import SrnnError
-from .base import SPLITS, SplitName
+from .base import SPLITS, SplitName, check_fraction
 
 
 class Shares(NamedTuple):
-    """How much is held out where no split is given."""
+    """Fractions of the groups, or of each class, that are held out where no split is given."""
 
-    validation: float
-    test: float
+    validation: float = 0.15
+    test: float = 0.2
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Those that a task's options name, ``validation_fraction`` and ``test_fraction``; else the defaults."""
+        named = {name: options[key] for name in cls._fields if (key := f"{name}_fraction") in options}
+        for name, fraction in named.items():
+            check_fraction(f"{name}_fraction", fraction)
+        return cls(**named)
 
 
 def assign_splits(
-    source: Path, names: Sequence[str], labels: Sequence[int], groups: Sequence[str] | None,
+    source: Path, names: Sequence[str], labels: Sequence[int | str], groups: Sequence[str] | None,
     given: Sequence[str] | None, shares: Shares,
 ) -> list[str]:  # fmt: skip
     """The split of every sequence: the ``given`` ones, else by groups, else by classes. SrnnError, which names the source."""
@@ -67,13 +75,15 @@ def split_by_group(groups: Sequence[str], validation: float, test: float) -> dic
     return split
 
 
-def split_by_class(names: Sequence[str], labels: Sequence[int], validation: float, test: float) -> list[SplitName]:
+def split_by_class(
+    names: Sequence[str], labels: Sequence[int | str], validation: float, test: float
+) -> list[SplitName]:
     """The split of every sequence, the same fractions of each class; in the order of ``place`` of the names.
 
     A class needs at least three sequences; SrnnError otherwise.
     """
     split: list[SplitName] = ["train"] * len(names)
-    for label in sorted(set(labels)):
+    for label in dict.fromkeys(labels):
         members = [index for index, other in enumerate(labels) if other == label]
         members.sort(key=lambda index: (place(names[index]), names[index]))
         held = [max(1, round(share * len(members))) for share in (test, validation)]
