@@ -148,7 +148,8 @@ def sweep_of_others(tmp_path: Path) -> tuple[str, list[dict[str, str]]]:
     path = tmp_path / "mine.yaml"
     text = "<script>alert(1)</script> | [x](javascript:alert(1)) $\\frac{`"
     path.write_text(json.dumps({
-        "title": text, "note": f"# {text}\n- b", "recipe": "digits", "parameters": {"note": ["=cmd", "lif"]},
+        "title": text, "note": f"# {text}\n- b", "recipe": "digits", "seeds": [0, 1],
+        "parameters": {"note": ["=cmd", "lif"]},
     }))  # fmt: skip
     sweep = load_sweep(str(path))
     done = {
@@ -160,10 +161,11 @@ def sweep_of_others(tmp_path: Path) -> tuple[str, list[dict[str, str]]]:
         "epochs": 1,
         "seconds": 1.0,
     }
+    error = f"@error\n=b {text}"
     status = [
-        UnitStatus(
-            unit, "done", dict(unit.settings), 0.5, 1, "=worker", 1.0, {"0": {**done, "run": "=a"}}, "@error\n=b"
-        )
+        UnitStatus(unit, "done", dict(unit.settings), 0.5, 1, "=worker", 1.0, {"0": {**done, "run": "=a"}}, None)
+        if unit.seeds == (0,)
+        else UnitStatus(unit, "failed", dict(unit.settings), None, 0, "=worker", None, {}, error)
         for unit in sweep.units()
     ]
     # the settings have no valid recipe, and are only shown here
@@ -181,7 +183,9 @@ def test_the_reports_of_a_sweep_obey_none_of_its_texts(tmp_path: Path) -> None:
         [token.attrs for token in MarkdownIt("commonmark").parse(page_of_it)]
     )
     for row in rows:
-        assert row["worker"] == "'=worker" and row["run"] == "'=a" and row["error"].startswith("'@")
+        assert row["worker"] == "'=worker"
+        assert row["run"] == "'=a" if row["state"] == "done" else row["error"].startswith("'@")
+    assert sum(row["state"] == "failed" for row in rows) == 2 and "@error" in page_of_it
     assert rows[0]["note"] == "'=cmd" and rows[1]["note"] == "lif"
     assert b"<script" not in (tmp_path / "out" / "note.svg").read_bytes()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,8 @@ def test_variants_times_parameters(tmp_path: Path) -> None:
         (BASE + "sampler: {name: tpe, sed: 1}", "Did you mean 'seed'"),
         (BASE + "pruner: {name: median, warmup: -1}", "at least 0"),
         (BASE + "trials: 3", "'trials' must be left out"),
+        *[(BASE + f"budget_minutes: {given}", "'budget_minutes' must be a positive number") for given in
+          ("0", "-1", ".inf", ".nan", "true", "ten")],
         (BASE + "optimise: test_accuracy", "a metric of the validation split"),
         *[
             (BASE + f"sampler: random\ntrials: 2\nparameters: {{training.optimizer.lr: '{given}'}}", "parameters.training")
@@ -193,9 +196,26 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
     assert content["best"] == best["point"] == "h=0.1,s=3" and best["seeds"] == [0, 1, 2]
     assert best["accuracy"]["std"] > 0
     page = (tmp_path / "out" / "results.md").read_text()
-    assert "Without a result: 1 failed." in page and "`h=0.1,s=6`" in page and "![h-s](h-s.svg)" in page
+    assert "| `h=0.1,s=6` | 2 | failed | n/a | 0 | n/a | it diverged |" in page and "![h-s](h-s.svg)" in page
+    assert "| `h=0.1,s=6` | 55.05 ± 2.90 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 10 | 0.1 | 0, 1 (1 lost) |" in page
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"results.csv", "results.json", "results.md", "h.svg", "s.svg", "h-s.svg"}
+
+
+def test_a_search_says_what_each_point_was_and_what_was_lost(tmp_path: Path) -> None:
+    sweep = _load(tmp_path, BASE + "sampler: random\ntrials: 3\nparameters:\n"
+                  "  training.optimizer.lr: loguniform(1e-5, 1)\n  network.hidden: [[8], [9]]\n")  # fmt: skip
+    status = _status(sweep)
+    status[1] = replace(status[1], state="pruned", value=0.31, epochs=7, seconds=90.0, results={})
+    status[2] = replace(status[2], state="running", results={})
+    write_results(sweep, status, tmp_path / "out")
+    page = (tmp_path / "out" / "results.md").read_text()
+    assert "| point | lr | hidden | accuracy | loss | firing rate | parameters | minutes | seeds |" in page
+    assert "| `p0000` | 0.1 | `[8]` | 50.00 % |" in page
+    assert "| point | lr | hidden | seed | state | best accuracy | epochs | minutes | why |" in page
+    assert "| `p0001` | 0.01 | `[9]` | 0 | pruned | 31.00 % | 7 | 1.5 |  |" in page
+    assert "Still running: 1." in page
+    assert ": 1 training to its end, 1.6 minutes of training in all;" in " ".join(page.split())
 
 
 def test_plots_of_every_kind(tmp_path: Path) -> None:

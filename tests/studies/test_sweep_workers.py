@@ -223,6 +223,55 @@ def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path
     _once(queue)
 
 
+def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path) -> None:
+    """It is named as having lost a training, and is not the best, however good the other was."""
+    text = "recipe: tiny.yaml\nseeds: [0, 1]\nsampler: random\ntrials: 2\nparameters: {training.batch_size: [4, 5]}\n"
+    queue, out = _queue(_sweep(tmp_path, text, "--training.epochs=2"), tmp_path / "out"), tmp_path / "out"
+    first = queue.claim()
+    assert first is not None
+    first.settings()
+    result = {
+        "accuracy": 1.0,
+        "loss": 0.1,
+        "parameters": 3,
+        "seconds": 60.0,
+        "epochs": 2,
+        "firing_rate": 0.1,
+        "run": "x",
+    }
+    for epoch in (1, 2, 3):
+        first.report(1.0, epoch, 30.0 * epoch)
+    assert first.fail("Training diverged at epoch 2", {"0": result})
+    assert work(queue, out, task=TinyTask()) == 1
+    content = write_results(queue.sweep, queue.status(), out)
+    assert [(row["seed"], row["state"]) for row in content["trainings"]] == [
+        (0, "done"), (1, "failed"), (0, "done"), (1, "done")
+    ]  # fmt: skip
+    lost = content["trainings"][1]
+    assert (lost["epochs"], lost["seconds"], lost["error"]) == (1, 30.0, "Training diverged at epoch 2")
+    assert content["best"] == "p0001" and content["points"][1]["lost"] == [1]
+    page = (out / "results.md").read_text()
+    assert "| 0 (1 lost) |" in page and "Training diverged at epoch 2" in page and "failed" in page
+
+
+def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path: Path) -> None:
+    recipe = "recipe: tiny.yaml\nseeds: [0, 1, 2]\n"
+    out, small = tmp_path / "out", "--training.epochs=1"
+    queue = _queue(_sweep(tmp_path, recipe + "budget_minutes: 1.0e-9\n", small), out)
+    assert not queue.finished()
+    assert work(queue, out, task=TinyTask()) == 1  # what has begun is trained to its end
+    assert _states(queue) == ["done", "waiting", "waiting"] and queue.finished()
+    content = write_results(queue.sweep, queue.status(), out)
+    seconds = content["trainings"][0]["seconds"]
+    assert content["minutes"] == pytest.approx(seconds / 60, abs=1e-4) and seconds > 0
+    page = (out / "results.md").read_text()
+    assert "Still waiting: 2." in page and "of a budget of 1e-09" in page
+    assert work(queue, out, task=TinyTask()) == 0
+    more = _queue(_sweep(tmp_path, recipe + "budget_minutes: 100\n", small), out)
+    assert not more.finished() and work(more, out, task=TinyTask()) == 2
+    _once(more)
+
+
 def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
     queue = _queue(_sweep(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out", patience=1e-9)
     for _ in range(MAX_DEATHS):
@@ -249,7 +298,7 @@ def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
     with pytest.raises(Lost):
         late.check()
     with pytest.raises(Lost):
-        late.report(0.5, 1)
+        late.report(0.5, 1, 1.0)
     assert not late.complete(0.5, {}) and not late.fail("x")
     assert new.complete(0.9, {})
     _once(other)

@@ -162,11 +162,13 @@ def _dry_run(sweep: Sweep, arguments: argparse.Namespace) -> int:
     units = [{"unit": unit.name, "seeds": list(unit.seeds), "settings": dict(unit.settings)} for unit in sweep.units()]
 
     def show() -> None:
-        print(f"{sweep.title}: {_trainings(sweep)} trainings of {sweep.recipe}")
+        limit = f", begun within {sweep.budget_minutes:g} minutes of training" if sweep.budget_minutes else ""
+        print(f"{sweep.title}: {_trainings(sweep)} trainings of {sweep.recipe}{limit}")
         for unit in units:
             print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else 'chosen by the sampler'}")
 
-    return tell(arguments, {"name": sweep.name, "title": sweep.title, "units": units}, show)
+    about = {"name": sweep.name, "title": sweep.title, "budget_minutes": sweep.budget_minutes}
+    return tell(arguments, {**about, "units": units}, show)
 
 
 def _trainings(sweep: Sweep) -> int:

@@ -18,8 +18,9 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     import optuna
 
 _STATES = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
-_FORMS = {"unit": str, "settings": dict, "round": int, "lease": dict, "results": dict, "error": str, "died": bool}
+_FORMS = {"unit": str, "settings": dict, "round": int, "lease": dict, "results": dict, "error": str, "died": bool,
+          "trained": float}  # fmt: skip
 MAX_DEATHS = 3
 """Workers that may die during a unit before it counts as failed: the unit may be what kills them."""
 
@@ -57,7 +59,7 @@ class UnitStatus:
     worker: str
     """Host and process that hold it, or held it."""
     seconds: float | None
-    """From its start to its end."""
+    """Of training so far, over all its seeds, without pauses; None before the first epoch has ended."""
     results: dict[str, dict[str, Any]]
     """By seed: what ``worker.py`` recorded."""
     error: str | None
@@ -150,10 +152,12 @@ class Queue:
                 self.study.enqueue_trial(trials[-1].params if trials else {}, user_attrs=attributes)
 
     def claim(self) -> Claim | None:
-        """Claim a waiting unit for this worker; None when there is none at the moment."""
+        """Claim a waiting unit for this worker; None when there is none at the moment, or the budget is used up."""
         from optuna.trial import Trial
 
         self.give_up_dead()
+        if self.is_spent(self.status()):
+            return None
         self.fill()
         for trial in self._trials():
             if trial.state != self.states.WAITING or not self._write(trial, self.states.RUNNING):
@@ -178,8 +182,14 @@ class Queue:
             return [self._status(self.units[name], self._holder(trials)) for name, trials in self._by_unit().items()]
 
     def finished(self) -> bool:
-        """Whether no unit is waiting or running."""
-        return all(status.state not in ("waiting", "running") for status in self.status())
+        """Whether no unit is running, and none will be: none is waiting, or the budget is used up."""
+        status = self.status()
+        states = {unit.state for unit in status}
+        return "running" not in states and ("waiting" not in states or self.is_spent(status))
+
+    def is_spent(self, status: Sequence[UnitStatus]) -> bool:
+        """Whether the trainings have used up the sweep's budget. What has begun is trained to its end all the same."""
+        return self.sweep.budget_minutes is not None and minutes(status) >= self.sweep.budget_minutes
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
         """Trials of this file's units; a worker that started later may have a file with more."""
@@ -232,7 +242,7 @@ class Queue:
             value=value,
             epochs=len(seen),
             worker=f"{lease['host']}:{lease['pid']}" if lease else "",
-            seconds=trial.duration.total_seconds() if trial.duration else None,
+            seconds=trial.user_attrs.get("trained"),
             results=trial.user_attrs.get("results", {}),
             error=trial.user_attrs.get("error"),
         )
@@ -285,9 +295,11 @@ class Claim:
                 self.trial.suggest_float(key, values.low, values.high, log=values.kind == "loguniform")
         return decode(self.trial.params, self.queue.sweep)
 
-    def report(self, value: float, epoch: int) -> bool:
-        """Report the unit's metric after ``epoch`` (over all its seeds); True when it should be pruned."""
+    def report(self, value: float, epoch: int, seconds: float) -> bool:
+        """Report the unit's metric after ``epoch`` and ``seconds`` of training (over all its seeds); True when it should be
+        pruned."""
         self.check()
+        self.queue._write(self.trial, trained=float(seconds))
         self.trial.report(value, epoch)
         return self.queue.sweep.pruner.name != "none" and self.trial.should_prune()
 
@@ -299,9 +311,10 @@ class Claim:
         """Mark the unit as pruned, that is, ended early; False when it was no longer ours."""
         return self._end(self.queue.states.PRUNED, value, results=dict(results))
 
-    def fail(self, error: str) -> bool:
-        """Mark the unit as failed: its training ended with an error; False when it was no longer ours."""
-        return self._end(self.queue.states.FAIL, error=error)
+    def fail(self, error: str, results: Mapping[str, Any] = MappingProxyType({})) -> bool:
+        """Mark the unit as failed: a training ended with an error, after those of ``results``; False when it was no longer
+        ours."""
+        return self._end(self.queue.states.FAIL, error=error, results=dict(results))
 
     def release(self) -> bool:
         """Give the unit back, so that another worker can resume it."""
@@ -318,6 +331,11 @@ class Claim:
             # A storage that does not respond now may do so next time; if not, the unit goes to another worker.
             with contextlib.suppress(Exception):
                 self.beat()
+
+
+def minutes(status: Sequence[UnitStatus]) -> float:
+    """Minutes of training of all units so far."""
+    return sum(unit.seconds or 0.0 for unit in status) / 60
 
 
 def decode(params: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:

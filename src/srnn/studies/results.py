@@ -2,7 +2,7 @@
 
 results.csv    one row per training: point, settings, seed, state, metrics, run; text like a formula ("=1") gets an apostrophe
 results.json   all of that, and each point's mean and spread over its seeds
-results.md     the points as a table, best first (variants in the file's order)
+results.md     the points as a table, best first (variants in the file's order), with what they cost; then what has no result
 *.svg          from plots.py: one per swept parameter, or one for the variants; a heat map for two parameters
 """
 
@@ -11,18 +11,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import locks, write_atomically
+from ..files import locks, read_object, reading, write_atomically
 from ..text import code, markdown, markdown_table, spreadsheet
 from .plots import draw
-from .queue import UnitStatus
-from .schema import Sweep
+from .queue import UnitStatus, minutes
+from .schema import Sweep, short_names
 
 _METRICS = ("accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds")
 _SPREAD = ("accuracy", "accuracy_labelled", "loss", "firing_rate")
+_LOST = ("failed", "pruned")
+"""States of a training that was begun and has no result."""
 
 
 @locks("out", wait=60)  # several 'srnn sweep' may end at the same moment
@@ -33,9 +36,7 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
     """
     rows = _rows(sweep, status)
     points = _points(sweep, rows)
-    counts: dict[str, int] = {}
-    for unit in status:
-        counts[unit.state] = counts.get(unit.state, 0) + 1
+    counts = dict(Counter(unit.state for unit in status))
     content = {
         "name": sweep.name,
         "title": sweep.title,
@@ -43,6 +44,8 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
         "optimise": sweep.optimise,
         "maximise": sweep.maximise,
         "units": counts,
+        "budget_minutes": sweep.budget_minutes,
+        "minutes": minutes(status),
         "best": points[0]["point"] if points else None,
         "points": points,
         "trainings": rows,
@@ -51,7 +54,7 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
     pictures = draw(sweep, points) if points else {}
     write_atomically(out / "results.csv", _csv(sweep, rows).encode())
     write_atomically(out / "results.json", (json.dumps(content) + "\n").encode())
-    write_atomically(out / "results.md", _page(sweep, points, rows, list(pictures)).encode())
+    write_atomically(out / "results.md", _page(content, sweep, list(pictures), _machine(rows, out)).encode())
     for name, picture in pictures.items():
         write_atomically(out / name, picture)
     return content
@@ -67,45 +70,60 @@ def _rows(sweep: Sweep, status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
     """One row per training; a unit without results also gets one row per seed, so that nothing is missing unnoticed."""
     rows = []
     for unit in status:
+        done = list(unit.results.values())
+        # What the unit took besides its finished trainings went into the first unfinished one; the others were not begun.
+        begun = {
+            **({"best_so_far": unit.value} if unit.value is not None else {}),
+            "epochs": unit.epochs - sum(int(result.get("epochs", 0)) for result in done),
+            **({"seconds": unit.seconds - sum(result.get("seconds", 0.0) for result in done)} if unit.seconds else {}),
+        }
         for seed in unit.unit.seeds:
             result = unit.results.get(str(seed))
+            if result is not None:
+                numbers = {name: result[name] for name in (*_METRICS, "run") if name in result}
+            else:
+                numbers, begun = begun, {}
             rows.append({
                 "point": unit.unit.point,
                 "settings": unit.settings,
                 "seed": seed,
                 "state": "done" if result is not None else unit.state,
-                **({name: result[name] for name in (*_METRICS, "run") if name in result} if result else {}),
-                **({"best_so_far": unit.value} if result is None and unit.value is not None else {}),
+                **numbers,
                 "worker": unit.worker,
-                "error": unit.error,
+                "error": unit.error if result is None else None,
             })  # fmt: skip
     return rows
 
 
 def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points with at least one finished training, best mean first."""
+    """Points with at least one finished training, best mean first; those that lost a training after those that did not."""
     from .summary import spread
 
     grouped: dict[str, list[dict[str, Any]]] = {}
+    lost: dict[str, list[int]] = {}
     for row in rows:
         if row["state"] == "done":
             grouped.setdefault(row["point"], []).append(row)
+        elif row["state"] in _LOST:
+            lost.setdefault(row["point"], []).append(row["seed"])
     points = [
         {
             "point": name,
             "variant": name.partition(",")[0] if sweep.variants else None,
             "settings": done[0]["settings"],
             "seeds": [row["seed"] for row in done],
+            "lost": lost.get(name, []),
             "parameters": done[0]["parameters"],
             **{
                 metric: spread([row[metric] for row in done])
-                for metric in _SPREAD
+                for metric in (*_SPREAD, "seconds")
                 if all(row.get(metric) is not None for row in done)
             },
         }
         for name, done in grouped.items()
     ]
-    return sorted(points, key=lambda point: point[sweep.optimise]["mean"], reverse=sweep.maximise)
+    sign = -1 if sweep.maximise else 1
+    return sorted(points, key=lambda point: (bool(point["lost"]), sign * point[sweep.optimise]["mean"]))
 
 
 def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
@@ -125,8 +143,40 @@ def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]], pictures: list[str]) -> str:
+def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
+    """Where the first finished training that lies here was trained; "" where all were trained elsewhere."""
+    from .summary import machine
+
+    for row in rows:
+        path = out / "runs" / row["point"] / f"s{row['seed']}" / "environment.json"
+        if row["state"] == "done" and path.is_file():
+            with reading(path, "a run's environment"):
+                return machine(read_object(path, "a run's environment"))
+    return ""
+
+
+def _setting(value: Any) -> str:
+    """A setting as a cell."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return code(value if isinstance(value, str) else json.dumps(value))
+
+
+def _number(value: float | None, metric: str) -> str:
+    """A metric as a cell."""
+    if value is None:
+        return "n/a"
+    return f"{value:.2%}".replace("%", " %") if metric.startswith("accuracy") else f"{value:.4f}"
+
+
+def _minutes(seconds: float | None) -> str:
+    return "n/a" if seconds is None else f"{seconds / 60:.1f}"
+
+
+def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], machine: str) -> str:
     from ..measure.analysis import recipe_spikes
+
+    points, rows, budget = content["points"], content["trainings"], content["budget_minutes"]
 
     def cell(point: dict[str, Any], metric: str) -> str:
         statistics = point.get(metric)
@@ -136,19 +186,39 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
         plus_minus = f" ± {scale * statistics['std']:.{digits}f}" if statistics["std"] is not None else ""
         return f"{scale * statistics['mean']:.{digits}f}{plus_minus}{unit}"
 
+    def chosen(settings: Mapping[str, Any]) -> list[str]:
+        """In a search a point's name does not say what it is."""
+        return [_setting(settings.get(key)) for key in searched]
+
+    searched = short_names(sweep.parameters) if sweep.is_search else {}
     metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
-    head = ["point", *(metric.replace("_", " ") for metric in metrics), "parameters", "seeds"]
+    head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics), "parameters", "minutes",
+            "seeds"]  # fmt: skip
     order = list(sweep.variants)
     listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points
     table = []
     for point in listed:
-        seeds = ", ".join(map(str, point["seeds"]))
-        table.append([code(point["point"]), *(cell(point, m) for m in metrics), f"{point['parameters']:,}", seeds])
-    missing = [row for row in rows if row["state"] != "done"]
-    counts = {
-        state: sum(row["state"] == state for row in missing) for state in dict.fromkeys(r["state"] for r in missing)
-    }
+        seeds = ", ".join(map(str, point["seeds"])) + (f" ({len(point['lost'])} lost)" if point["lost"] else "")
+        table.append([
+            code(point["point"]), *chosen(point["settings"]), *(cell(point, m) for m in metrics),
+            f"{point['parameters']:,}", _minutes(point["seconds"]["mean"] if "seconds" in point else None), seeds,
+        ])  # fmt: skip
+    lost = [
+        [
+            code(row["point"]), *chosen(row["settings"]), str(row["seed"]), row["state"],
+            _number(row.get("best_so_far"), sweep.optimise), str(row.get("epochs", 0)), _minutes(row.get("seconds")),
+            markdown(row["error"] or ""),
+        ]
+        for row in rows
+        if row["state"] in _LOST
+    ]  # fmt: skip
+    lost_head = ["point", *searched.values(), "seed", "state", f"best {sweep.optimise.replace('_', ' ')}", "epochs",
+                 "minutes", "why"]  # fmt: skip
+    others = Counter(row["state"] for row in rows if row["state"] not in ("done", *_LOST))
     analog = "firing_rate" in metrics and not all(recipe_spikes(sweep.recipe_for(p["settings"])) for p in points)
+    done = sum(row["state"] == "done" for row in rows)
+    ended = "1 training to its end" if done == 1 else f"{done} trainings to their end"
+    limit = "" if budget is None else f", of a budget of {budget:g}"
     lines = [
         f"# {markdown(sweep.title)}",
         "",
@@ -159,12 +229,15 @@ def _page(sweep: Sweep, points: list[dict[str, Any]], rows: list[dict[str, Any]]
         "",
         *markdown_table(head, table),
         "",
-        *([f"Without a result: {', '.join(f'{n} {state}' for state, n in counts.items())}.", ""] if missing else []),
+        *(["Tried without a result:", "", *markdown_table(lost_head, lost), ""] if lost else []),
+        *([f"Still {', '.join(f'{state}: {count}' for state, count in others.items())}.", ""] if others else []),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         *([""] if pictures else []),
         *(["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""] if analog else []),
-        f"Made by {code(f'srnn sweep {sweep.name}')}; every training in [results.csv](results.csv), all numbers in",
+        f"Made by {code(f'srnn sweep {sweep.name}')}: {ended},",
+        f"{content['minutes']:.1f} minutes of training in all{limit}; every one in [results.csv](results.csv), all numbers in",
         "[results.json](results.json).",
+        *([markdown(machine)] if machine else []),
         "",
     ]
     return "\n".join(lines)

@@ -33,7 +33,10 @@ from ..text import brief
 from ..training.recipes import Recipe, load_recipe
 
 _HERE = Path(__file__).parent / "files"
-_KEYS = ("title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "pruner", "optimise")
+_KEYS = (
+    "title", "note", "recipe", "set", "seeds", "variants", "parameters", "sampler", "trials", "budget_minutes", "pruner",
+    "optimise",
+)  # fmt: skip
 _METRICS = ("accuracy", "accuracy_labelled", "loss")
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")
 _LONGEST_NAME = 200
@@ -98,6 +101,8 @@ class Sweep:
     parameters: Mapping[str, list[Any] | Range] = field(default_factory=dict)
     sampler: Sampler = Sampler()
     trials: int | None = None
+    budget_minutes: float | None = None
+    """Minutes of training, of all workers together, after which nothing new is begun; None: no limit."""
     pruner: Pruner = Pruner()
     optimise: str = "accuracy"
     note: str = ""
@@ -194,7 +199,8 @@ class Sweep:
         return {key: value(values) for key, values in self.parameters.items()}
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same when a sweep is resumed. Seeds, points and trials may be added, so they are not included."""
+        """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not in
+        it."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
             "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,
@@ -258,11 +264,14 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
     sampler = _options(Sampler, content.get("sampler"), ("grid", "random", "tpe"), f"{path}: sampler")
     pruner = _options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner")
     optimise, trials = content.get("optimise", "accuracy"), content.get("trials")
+    budget = content.get("budget_minutes")
+    limited = isinstance(budget, int | float) and not isinstance(budget, bool) and 0 < budget < math.inf
+    require(budget is None or limited, "budget_minutes", "a positive number of minutes")
     require(optimise in _METRICS, "optimise", f"a metric of the validation split ({', '.join(_METRICS)})")
     sweep = Sweep(
         name=path.stem, title=str(content.get("title", path.stem)), recipe=content["recipe"], folder=path.parent,
         common=dict(common), seeds=tuple(seeds), variants=variants, parameters=parameters, sampler=sampler,
-        trials=trials, pruner=pruner, optimise=optimise, note=str(content.get("note", "")),
+        trials=trials, budget_minutes=budget, pruner=pruner, optimise=optimise, note=str(content.get("note", "")),
     )  # fmt: skip
     if sweep.is_search:
         require(type(trials) is int and trials > 0, "trials", f"a number of points for the sampler '{sampler.name}'")

@@ -67,6 +67,14 @@ def _numbers(*values: Any) -> None:
         raise ValueError("a value is not a finite number")
 
 
+def machine(environment: dict[str, Any]) -> str:
+    """Where and with what a run was trained, from its environment.json, in a sentence."""
+    return (
+        f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']}, "
+        f"commit {environment['git_commit']}."
+    )
+
+
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Mean, sample standard deviation (None for a single value), min, max and the values themselves."""
     return {
@@ -150,10 +158,7 @@ def _page(summary: dict[str, Any]) -> str:
         "",
         f"Made by {code(summary['command'])} for each seed; recipe in [recipe.yaml](recipe.yaml), all numbers in",
         "[summary.json](summary.json).",
-        markdown(
-            f"{environment['cpu']}, {environment['cores']} cores, torch {environment['versions']['torch']},"
-            f" commit {environment['git_commit']}."
-        ),
+        markdown(machine(environment)),
         "",
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .queue import Queue, UnitStatus
+from .queue import Queue, UnitStatus, minutes
 from .schema import Sweep
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def table(sweep: Sweep, status: Sequence[UnitStatus], left: float | None) -> Ren
     words = [f"{count} {state}" for state, count in counts.items() if count]
     if left is not None and counts["running"] + counts["waiting"]:
         words.append(f"about {left / 60:.0f} min left")
+    if sweep.budget_minutes is not None:
+        words.append(f"{minutes(status):.0f} of {sweep.budget_minutes:g} min of training used")
     head = Text(f"{sweep.title}: ", style="bold")
     head.append(", ".join(words), style="not bold")
 

@@ -73,7 +73,8 @@ def _do(
         recipe = claim.queue.sweep.recipe_for(claim.settings())
         for index, seed in enumerate(claim.unit.seeds):
             folder = out / "runs" / claim.unit.point / f"s{seed}"
-            follower = _Follower(claim, folder, first_epoch=index * recipe.training.epochs)
+            seconds = sum(float(result["seconds"]) for result in results.values())
+            follower = _Follower(claim, folder, index * recipe.training.epochs, seconds)
             try:
                 while True:
                     try:
@@ -101,7 +102,7 @@ def _do(
         return False
     except SrnnError as error:
         say(f"{name}: failed: {error}")
-        return claim.fail(str(error))
+        return claim.fail(str(error), results)
     except KeyboardInterrupt:
         claim.release()
         raise
@@ -110,8 +111,9 @@ def _do(
 class _Follower(Reporter):
     """Reports a training's epochs to the storage, and ends the training when it is pruned or no longer ours."""
 
-    def __init__(self, claim: Claim, folder: Path, first_epoch: int) -> None:
-        self.claim, self.folder, self.first_epoch = claim, folder, first_epoch
+    def __init__(self, claim: Claim, folder: Path, first_epoch: int, first_seconds: float) -> None:
+        self.claim, self.folder = claim, folder
+        self.first_epoch, self.first_seconds = first_epoch, first_seconds
         self.best: float | None = None
         self._reported = 0
 
@@ -136,7 +138,7 @@ class _Follower(Reporter):
         if self.best is None or (value > self.best) == sweep.maximise:
             self.best = value
         self._reported = epoch
-        return self.claim.report(self.best, self.first_epoch + epoch)
+        return self.claim.report(self.best, self.first_epoch + epoch, self.first_seconds + float(record["seconds"]))
 
 
 def _result(folder: Path, out: Path) -> dict[str, Any]:
