@@ -1,0 +1,10 @@
+"""Learning rules: how the gradient of a loss over time is computed. One file per rule; ``bptt`` needs none.
+
+    bptt       backpropagation through time: autograd, or the compiled loops, through the whole sequence
+    rtrl       the same gradient forwards in time; memory grows with neurons x parameters          (rtrl.py)
+    d-rtrl     each neuron's own derivatives, forwards in time; nothing through recurrent weights    (d_rtrl.py)
+    e-prop     the same without the reset's path, with the readout's memory and a choice of feedback   (e_prop.py)
+    es-d-rtrl  d-rtrl with one trace per input and one per neuron, instead of one per synapse         (es_d_rtrl.py)
+
+All of them are made from the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every neuron has every rule.
+"""

@@ -1,0 +1,81 @@
+"""e-prop: eligibility traces filtered as the readout remembers, and a learning signal broadcast from the outputs.
+
+    e_t   = kappa e_{t-1} + d s_t / d W     the derivative of a neuron's spike by its parameters (as D-RTRL has it), filtered
+    dE/dW = sum_t L_t e_t                   L_t: the outputs' errors, through feedback weights
+
+kappa is what the readout keeps of its membrane in a step; where that differs between outputs, its mean. With symmetric feedback,
+one kappa for all outputs and one hidden layer without recurrent weights this is the exact gradient. What it is blind to: what a
+spike does through recurrent weights, and the memory of hidden layers above the lowest.
+
+Feedback
+    symmetric   the transposed weights of the layers above
+    random      fixed random weights from the outputs to each hidden layer
+    learned     the same, which learn as the readout's own weights do (Kolen & Pollack 1994): the readout's gradient for the
+                last hidden layer, and that of a readout which each other one would have
+
+Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...errors import require
+from .d_rtrl import LayerTracker
+from .learner import OnlineRule, Tracker
+from .local import Derivatives, LocalLayer
+from .traces import Traces
+
+Feedback = Literal["symmetric", "random", "learned"]
+
+
+class FilteredTracker(LayerTracker):
+    """Traces filtered by the readout's decay; errors by feedback weights, one matrix (outputs, H) per hidden layer."""
+
+    def __init__(self, layers: Sequence[LocalLayer], batch: int, feedback: Sequence[Tensor] | None) -> None:
+        hidden, readout = layers[:-1], layers[-1]
+        super().__init__(layers, [*(Traces(layer, batch, filtered=True) for layer in hidden), Traces(readout, batch)])
+        self.feedback = feedback
+
+    def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
+        self.derivatives = derivatives
+        kept = derivatives[-1].by_state[0, 0].mean(1)[:, None, None]  # of each sequence, the mean over the outputs
+        for traces, of_step, arrived in zip(self.traces, derivatives, presynaptic, strict=True):
+            traces.advance(of_step, arrived, kept)
+
+    def signals(self, error: Tensor) -> list[Tensor]:
+        if self.feedback is None:
+            return super().signals(error)
+        at_readout = error * self.layers[-1].output_by_current(self.derivatives[-1])
+        return [error, *(at_readout @ weights for weights in reversed(self.feedback))]
+
+
+@dataclass(frozen=True)
+class EProp(OnlineRule):
+    """See the file. ``seed`` draws random feedback, as large as the weights of a readout (Xavier)."""
+
+    feedback: Feedback = "symmetric"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)
+
+    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
+        return FilteredTracker(layers, batch, self.weights(layers))
+
+    def weights(self, layers: Sequence[LocalLayer]) -> list[Tensor] | None:
+        """Feedback weights (outputs, H) for each hidden layer; None: the transposed weights of the layers above."""
+        if self.feedback == "symmetric":
+            return None
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = []
+        for layer in layers[:-1]:
+            weight = torch.empty(len(layers[-1].weight_in), len(layer.weight_in), dtype=torch.float64)
+            torch.nn.init.xavier_uniform_(weight, generator=generator)
+            drawn.append(weight.to(layer.weight_in))
+        return drawn

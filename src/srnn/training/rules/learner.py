@@ -1,0 +1,115 @@
+"""Learning forwards in time: a network that runs step by step, and gradients that are known after every step.
+
+    learner = Learner(network, DRTRL(), batch=8)
+    for t in range(steps):
+        y = learner.step(x[:, t])                      # (B, outputs)
+        learner.learn(y.softmax(-1) - target)          # the derivative of the loss by y; or nothing, where there is no target
+    learner.give()                                     # into the parameters' .grad; then optimizer.step(), learner.refresh()
+
+Nothing is unrolled: memory does not grow with the number of steps.
+
+May import: nn, the other files of this folder.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ...nn.network import SRNN
+from ...nn.network.layer import Layer
+from .local import Derivatives, LocalLayer
+
+
+class Tracker(ABC):
+    """What a rule remembers of the past of one batch of sequences."""
+
+    @abstractmethod
+    def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
+        """One step on: for each layer, the readout last, its derivatives and what arrived at its synapses."""
+
+    @abstractmethod
+    def learn(self, error: Tensor) -> None:
+        """Add to the gradients; ``error`` (B, outputs) is the derivative of the loss by the output of the last step."""
+
+    @abstractmethod
+    def give(self) -> None:
+        """Move the gradients so far into the parameters' ``.grad``."""
+
+
+class OnlineRule(ABC):
+    """A rule that learns forwards in time."""
+
+    @abstractmethod
+    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
+        """The memory of the rule for ``batch`` sequences through these layers, the readout last."""
+
+
+def local_layers(network: SRNN) -> list[LocalLayer]:
+    """The layers of a network that can learn forwards in time, the readout last. SrnnError for another one."""
+    layers = [*network.layers, network.readout]
+    reasons = {
+        "is bidirectional": any(not isinstance(layer, Layer) for layer in layers),
+        "takes substeps": network.substeps > 1,
+        "has a trained encoder": network.encoder is not None,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise SrnnError(f"Only bptt can train this network: it {reason}.")
+    return [LocalLayer(layer) for layer in layers]
+
+
+class Learner:
+    """A network, run step by step without a graph, and a rule that follows it.
+
+    Args:
+        network: an SRNN; its parameters are read, and get gradients.
+        rule: the learning rule.
+        batch: sequences at a time.
+        state: where the network starts; None: its own initial state.
+
+    Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder, rounded
+    weights or states.
+    """
+
+    def __init__(
+        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None
+    ) -> None:
+        self.layers = local_layers(network)
+        self.state = [tuple(part) for part in (network.initial_state(batch) if state is None else state)]
+        self.tracker = rule.track(self.layers, batch)
+
+    @torch.no_grad()
+    def step(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are over keep their state."""
+        derivatives, presynaptic = [], []
+        for number, (layer, state) in enumerate(zip(self.layers, self.state, strict=True)):
+            presynaptic.append(layer.presynaptic(x, state))
+            new, of_step = layer.step(x, state)
+            derivatives.append(of_step)
+            if valid is not None:
+                new = tuple(
+                    torch.where(valid[:, None], after, before) for after, before in zip(new, state, strict=True)
+                )
+            self.state[number] = new
+            x = layer.output(new)
+        self.tracker.advance(derivatives, presynaptic)
+        return x
+
+    @torch.no_grad()
+    def learn(self, error: Tensor) -> None:
+        """Learn from the last step; ``error`` (B, outputs) is the derivative of the loss by its output."""
+        self.tracker.learn(error)
+
+    def give(self) -> None:
+        """Add the gradients since the last call to the parameters' ``.grad``."""
+        self.tracker.give()
+
+    def refresh(self) -> None:
+        """Take the parameters as they are now, after an optimiser's step."""
+        for layer in self.layers:
+            layer.refresh()

@@ -1,0 +1,140 @@
+"""One layer, one step, without autograd: what it does, and the derivatives of what it does.
+
+May import: nn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ...nn.arithmetic import positive_part
+from ...nn.derivatives import jacobian
+from ...nn.network.layer import Layer
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Of one step of a layer: V state variables and then the emission, which is a result of its own.
+
+    ``by_state``, ``by_current`` and ``by_coefficient`` are those of (*new variables, drive v), the last row being v's;
+    ``emission`` is what stands for the derivative of the emission by v: the surrogate's psi(v), for a spiking neuron.
+    """
+
+    by_state: Tensor
+    """(V + 1, V + 1, B, H): by (*variables, s) of the step before; by s as the neuron's own reset and adaptation see it."""
+    by_current: Tensor
+    """(V + 1, B, H)."""
+    by_coefficient: Tensor
+    """(V + 1, C, B, H)."""
+    emission: Tensor
+    """(B, H)."""
+
+    def with_own_weight(self, weight_rec: Tensor | None) -> Self:
+        """The derivatives where a neuron's recurrent weight to itself, on the diagonal of (H, H), counts as the neuron's."""
+        if weight_rec is None:
+            return self
+        by_state = self.by_state.clone()
+        by_state[:, -1] += self.by_current * weight_rec.diagonal()
+        return replace(self, by_state=by_state)
+
+    def push(self, sensitivity: Tensor, direct: Tensor) -> Tensor:
+        """The sensitivity (V + 1, B, H, P) of (*variables, s) to P parameters, one step on.
+
+        ``direct`` (V + 1, B, H, P): how the parameters act within this very step.
+        """
+        pushed = torch.einsum("kmbh,mbhp->kbhp", self.by_state, sensitivity) + direct
+        pushed[-1] *= self.emission[:, :, None]
+        return pushed
+
+
+class LocalLayer:
+    """A layer to be run step by step without a graph. Reads the layer's parameters anew after ``refresh``."""
+
+    def __init__(self, layer: Layer) -> None:
+        if layer.kept is not None or layer.weights_as is not None:
+            raise SrnnError("Learning rules other than bptt cannot train a network with rounded weights or states.")
+        self.layer, self.neuron = layer, layer.neuron
+        self.jacobian = jacobian(layer.neuron)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take the parameters as they are now."""
+        layer = self.layer
+        self.weight_in = layer.weight_in.detach()
+        self.weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach()
+        self.bias = None if layer.bias is None else layer.bias.detach()
+        self.coefficients = tuple(value.detach() for value in layer.params.coefficients())
+
+    def presynaptic(self, x: Tensor, state: tuple[Tensor, ...]) -> Tensor:
+        """What arrives at the synapses: x (B, I), and behind it the layer's own s of the step before: (B, I) or (B, I + H)."""
+        return x if self.weight_rec is None else torch.cat([x, state[-1]], 1)
+
+    def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Derivatives]:
+        """x (B, I) and (*variables, s), each (B, H) -> the new (*variables, s), and the derivatives."""
+        current = x @ self.weight_in.t()
+        if self.bias is not None:
+            current = current + self.bias
+        if self.weight_rec is not None:
+            current = current + state[-1] @ self.weight_rec.t()
+        return self.advance(state, current), self.derivatives(state, current)
+
+    def advance(self, state: tuple[Tensor, ...], current: Tensor) -> tuple[Tensor, ...]:
+        """The new (*variables, s) from the last ones and the current, each (..., H)."""
+        *variables, v = self.neuron.step(*state, current, *self.coefficients)
+        if self.neuron.emission == "spike":
+            return (*variables, (v > 0).to(v.dtype))
+        return (*variables, positive_part(v) if self.neuron.emission == "relu" else v)
+
+    def derivatives(self, state: tuple[Tensor, ...], current: Tensor) -> Derivatives:
+        """The derivatives of ``advance``, for states and currents of any leading shape (..., H)."""
+        partials = [
+            part.expand_as(current) if isinstance(part, Tensor) else torch.full_like(current, float(part))
+            for part in self.jacobian(*state, current, *self.coefficients)
+        ]
+        count = len(state)
+        rows = torch.stack(partials).view(count, -1, *current.shape).to(current.dtype)
+        if self.neuron.emission == "identity":
+            emission = torch.ones_like(current)
+        else:
+            v = self.neuron.step(*state, current, *self.coefficients)[-1]
+            emission = self.layer.surrogate(v) if self.neuron.emission == "spike" else (v >= 0).to(v.dtype)
+        return Derivatives(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
+
+    def output(self, state: tuple[Tensor, ...]) -> Tensor:
+        """What the layer passes on: its emission or its membrane, (B, H)."""
+        return state[0] if self.layer.output == "membrane" else state[-1]
+
+    def output_row(self) -> int:
+        """Which row of a sensitivity is that of the output."""
+        return 0 if self.layer.output == "membrane" else -1
+
+    def output_by_current(self, derivatives: Derivatives) -> Tensor:
+        """The derivative of the output by the current of the same step, (B, H)."""
+        if self.layer.output == "membrane":
+            return derivatives.by_current[0]
+        return derivatives.emission * derivatives.by_current[-1]
+
+    def give(self, by_synapse: Tensor, by_bias: Tensor, by_coefficient: Tensor) -> None:
+        """Add gradients to the parameters' ``.grad``.
+
+        by_synapse (H, I) or (H, I + H), in the order of ``presynaptic``; by_bias (H,); by_coefficient (C, H), from which those
+        of time constants and other trained parameters follow by the chain rule.
+        """
+        layer, inputs = self.layer, self.weight_in.shape[1]
+        for parameter, gradient in (
+            (layer.weight_in, by_synapse[:, :inputs]),
+            (layer.weight_rec, by_synapse[:, inputs:]),
+            (layer.bias, by_bias),
+        ):
+            if parameter is not None and parameter.requires_grad:
+                parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad + gradient
+        with torch.enable_grad():
+            coefficients = layer.params.coefficients()
+        pairs = [(c, g) for c, g in zip(coefficients, by_coefficient, strict=True) if c.requires_grad]
+        if pairs:
+            torch.autograd.backward([c for c, _ in pairs], [g for _, g in pairs])

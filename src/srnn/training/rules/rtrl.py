@@ -1,0 +1,98 @@
+"""RTRL: real-time recurrent learning, the exact gradient forwards in time. The yardstick of the other rules.
+
+    S_t = J_t S_{t-1} + d_t        S: the derivative of every state variable of every layer by every parameter of the network
+
+equals what backpropagation through time computes, for any loss that is a sum over steps. Memory is (states x parameters) a
+sequence, O(H^3) for one recurrent layer, operations O(H^4): for small networks only.
+
+Source: Williams & Zipser 1989.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from .learner import OnlineRule, Tracker
+from .local import Derivatives, LocalLayer
+
+MOST = 2**27
+"""Largest number of sensitivities: half a GiB in float32."""
+
+
+class FullTracker(Tracker):
+    """Sensitivities of all layers to all parameters: per layer (V + 1, B, H, P), P counting those of the whole network."""
+
+    def __init__(self, layers: Sequence[LocalLayer], batch: int) -> None:
+        self.layers = layers
+        self.shapes = [
+            (len(layer.weight_in), layer.weight_in.shape[1] + (0 if layer.weight_rec is None else len(layer.weight_in)))
+            for layer in layers
+        ]
+        """Of each layer, neurons and synapses per neuron."""
+        own = [1 + len(layer.neuron.coefficients) for layer in layers]
+        sizes = [size * (width + more) for (size, width), more in zip(self.shapes, own, strict=True)]
+        self.ends = torch.tensor(sizes).cumsum(0).tolist()
+        rows = [len(layer.neuron.State._fields) for layer in layers]
+        count = sum(self.ends[-1] * batch * size * row for (size, _), row in zip(self.shapes, rows, strict=True))
+        if count > MOST:
+            raise SrnnError(
+                f"rtrl keeps {count:,} numbers for this network and batch, and at most {MOST:,} are allowed: it is for small "
+                "networks; use d-rtrl or e-prop, or a smaller batch."
+            )
+        zeros = layers[0].weight_in.new_zeros
+        self.sensitivities = [
+            zeros(row, batch, size, self.ends[-1]) for (size, _), row in zip(self.shapes, rows, strict=True)
+        ]
+        self.gradient = zeros(self.ends[-1])
+
+    def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
+        below: Tensor | None = None
+        for number, (layer, of_step) in enumerate(zip(self.layers, derivatives, strict=True)):
+            sensitivity = self.sensitivities[number]
+            of_current = torch.zeros_like(sensitivity[0])
+            if below is not None:
+                of_current += torch.einsum("hi,bip->bhp", layer.weight_in, below)
+            if layer.weight_rec is not None:
+                of_current += torch.einsum("hj,bjp->bhp", layer.weight_rec, sensitivity[-1])
+            direct = of_step.by_current[:, :, :, None] * of_current
+            self._add_own(direct, number, of_step, presynaptic[number])
+            self.sensitivities[number] = of_step.push(sensitivity, direct)
+            below = self.sensitivities[number][layer.output_row()]
+
+    def _add_own(self, direct: Tensor, number: int, of_step: Derivatives, arrived: Tensor) -> None:
+        """How a layer's own parameters act within the step: a neuron's on that neuron alone."""
+        size, width = self.shapes[number]
+        neurons = range(size)
+        part = direct[..., self.ends[number] - size * (width + 1 + of_step.by_coefficient.shape[1]) : self.ends[number]]
+        per_neuron = part.unflatten(-1, (size, -1))  # a view
+        own = torch.cat(
+            [
+                of_step.by_current[:, :, :, None] * arrived[:, None, :],
+                of_step.by_current[:, :, :, None],
+                of_step.by_coefficient.movedim(1, -1),
+            ],
+            -1,
+        )
+        per_neuron[:, :, neurons, neurons] += own
+
+    def learn(self, error: Tensor) -> None:
+        self.gradient += torch.einsum("bo,bop->p", error, self.sensitivities[-1][self.layers[-1].output_row()])
+
+    def give(self) -> None:
+        begin = 0
+        for layer, (size, width), end in zip(self.layers, self.shapes, self.ends, strict=True):
+            part = self.gradient[begin:end].view(size, -1)
+            layer.give(part[:, :width], part[:, width], part[:, width + 1 :].t())
+            begin = end
+        self.gradient = torch.zeros_like(self.gradient)
+
+
+class RTRL(OnlineRule):
+    """See the file."""
+
+    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
+        return FullTracker(layers, batch)

@@ -1,0 +1,230 @@
+"""Learning rules against backpropagation through time, in float64: equal where they are exact, different where they are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from srnn import SRNN, SrnnError
+from srnn.nn.kernels.reference import spike
+from srnn.training.rules.d_rtrl import DRTRL
+from srnn.training.rules.e_prop import EProp
+from srnn.training.rules.es_d_rtrl import ESDRTRL
+from srnn.training.rules.learner import Learner, OnlineRule
+from srnn.training.rules.local import Derivatives, LocalLayer
+from srnn.training.rules.rtrl import RTRL
+from srnn.training.rules.traces import Traces
+from support.rules import (
+    NEURONS,
+    WINDOW,
+    Gradients,
+    Memoryless,
+    assert_equal,
+    by_rule,
+    by_time,
+    distance,
+    flat,
+    make,
+    problem,
+    taken,
+)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize(("hidden", "recurrent"), [([5], True), ([5, 4], True), ([4, 3], [False, True])])
+def test_rtrl_is_backpropagation_through_time(neuron: str, hidden: list[int], recurrent: Any) -> None:
+    network = make(hidden, neuron, recurrent)
+    assert_equal(by_rule(network, RTRL()), by_time(network), 1e-9)
+
+
+def test_rtrl_of_sequences_that_end_early() -> None:
+    network, lengths = make([5]), torch.tensor([26, 15, 13, 18])
+    assert_equal(by_rule(network, RTRL(), lengths), by_time(network, lengths), 1e-9)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_d_rtrl_is_exact_without_recurrence_below_a_readout_without_memory(neuron: str) -> None:
+    network = make([6], neuron, False, Memoryless())
+    assert_equal(by_rule(network, DRTRL()), by_time(network), 1e-9)
+
+
+def test_d_rtrl_is_exact_where_neurons_hear_only_themselves() -> None:
+    network = make([6], "alif", True, Memoryless())
+    with torch.no_grad():
+        network.layers[0].weight_rec.copy_(torch.diag(torch.linspace(-1, 1, 6)))  # type: ignore[union-attr, operator]
+    one, other = by_rule(network, DRTRL()), by_time(network)
+    for gradients in (
+        one,
+        other,
+    ):  # of the other weights, which are zero but could be learnt, it is blind to what follows
+        gradients["layers.0.weight_rec"] = gradients["layers.0.weight_rec"].diagonal()
+    assert_equal(one, other, 1e-9)
+
+
+@pytest.mark.parametrize(
+    "rule", [DRTRL(), EProp(), EProp("random"), ESDRTRL(0.5)], ids=lambda rule: type(rule).__name__
+)
+def test_rules_that_approximate_differ(rule: OnlineRule) -> None:
+    network = make([6, 5])
+    gradients, exact = by_rule(network, rule), by_time(network)
+    assert distance(gradients, exact, "layers.0") > 0.01
+    own, bias = (g["readout.bias"] for g in (gradients, exact))
+    assert torch.allclose(own, bias, rtol=1e-9)  # each rule is exact for the readout
+    if not isinstance(rule, EProp) or rule.feedback == "symmetric":
+        assert torch.cosine_similarity(flat(gradients), flat(exact), 0) > 0.5
+
+
+def recorded(network: SRNN, detach: bool) -> tuple[Gradients, Tensor]:
+    """BPTT through one hidden layer and the memoryless readout; ``detach``: not through other neurons' recurrent weights.
+
+    Also the total derivative of the loss by each step's spikes, (B, T, H).
+    """
+    (x, y), layer, readout = problem(), network.layers[0], network.readout
+    state = layer.initial_state(len(x))  # type: ignore[operator]
+    *variables, s = state
+    loss, spikes = torch.zeros((), dtype=x.dtype), []
+    own = layer.weight_rec.diagonal()  # type: ignore[union-attr]
+    for t in range(x.shape[1]):
+        others = (s.detach() if detach else s) @ layer.weight_rec.t()  # type: ignore[operator, union-attr]
+        # With ``detach``, the diagonal's path is put back: value zero, derivative that of the neuron's own weight.
+        current = F.linear(x[:, t], layer.weight_in, layer.bias) + others + detach * (s - s.detach()) * own.detach()  # type: ignore[arg-type]
+        *variables, v = layer.neuron.step(*variables, s, current, *layer.params.coefficients())  # type: ignore[union-attr, operator]
+        s = spike(v, layer.surrogate)  # type: ignore[arg-type]
+        s.retain_grad()
+        spikes.append(s)
+        output = readout.params.coefficients()[0] * F.linear(s, readout.weight_in, readout.bias)
+        if WINDOW.start <= t < WINDOW.stop:
+            loss = loss + F.cross_entropy(output, y[:, t], reduction="sum")
+    loss.backward()
+    zero = torch.zeros_like(spikes[0])
+    return taken(network), torch.stack([zero if s.grad is None else s.grad for s in spikes], 1)
+
+
+@pytest.mark.parametrize("neuron", ["alif", "adlif", "lif"])
+def test_traces_are_autograd_with_the_recurrent_path_detached(neuron: str) -> None:
+    network = make([6], neuron, True, Memoryless())
+    detached, _ = recorded(network, detach=True)
+    assert_equal(by_rule(network, DRTRL()), detached, 1e-12)
+    assert distance(detached, by_time(network)) > 1e-3  # the path matters
+
+
+class WithoutSpikes(Traces):
+    """The traces of e-prop's factorisation: all that reaches a later step as a spike belongs to the learning signal."""
+
+    def advance(self, derivatives: Derivatives, presynaptic: Tensor, decay: Tensor | float = 0.0) -> None:
+        by_state = derivatives.by_state.clone()
+        by_state[:, -1] = -derivatives.by_current * self.local.weight_rec.diagonal()  # type: ignore[union-attr]
+        super().advance(replace(derivatives, by_state=by_state), presynaptic)
+
+
+@pytest.mark.parametrize("neuron", ["alif", "adlif", "lif"])
+def test_traces_times_the_true_learning_signal_are_backpropagation_through_time(neuron: str) -> None:
+    network = make([6], neuron, True, Memoryless())
+    exact, signals = recorded(network, detach=False)
+    x, local = problem()[0], LocalLayer(network.layers[0])  # type: ignore[arg-type]
+    traces, state = WithoutSpikes(local, len(x)), network.layers[0].initial_state(len(x))  # type: ignore[operator]
+    with torch.no_grad():
+        for t in range(x.shape[1]):
+            arrived = local.presynaptic(x[:, t], state)
+            state, derivatives = local.step(x[:, t], state)
+            traces.advance(derivatives, arrived)
+            traces.learn(signals[:, t])
+    traces.give()
+    assert_equal(taken(network), {k: v for k, v in exact.items() if "layers" in k}, 1e-9)
+
+
+def test_e_prop_is_exact_below_a_leaky_readout_of_one_time_constant() -> None:
+    network = make([6], "alif", False)
+    assert_equal(by_rule(network, EProp()), by_time(network), 1e-9)
+    assert distance(by_rule(network, DRTRL()), by_time(network), "layers.0") > 0.05  # which is why e-prop filters
+
+
+def test_random_feedback_is_its_seeds() -> None:
+    network = make([5, 4])
+    first, again, other = (by_rule(network, EProp("random", seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["layers.0.weight_in"], other["layers.0.weight_in"])
+    # The readout needs no feedback.
+    assert torch.equal(first["readout.weight_in"], other["readout.weight_in"])
+
+
+def test_es_d_rtrl_is_its_formula() -> None:
+    network, a = make([3], "relu", False, Memoryless()), 0.7
+    (x, y), layer = problem(batch=1), network.layers[0]
+    gradients = by_rule_one(network, ESDRTRL(a), x, y)
+    alpha = layer.params.coefficients()[0].detach()  # type: ignore[union-attr, operator]
+    u, arrived, response = torch.zeros(3, dtype=x.dtype), torch.zeros(3, dtype=x.dtype), torch.zeros(3, dtype=x.dtype)
+    expected = torch.zeros(3, 3, dtype=x.dtype)
+    gain = network.readout.params.coefficients()[0].detach()
+    for t in range(x.shape[1]):
+        u = alpha * u + (1 - alpha) * (layer.weight_in.detach() @ x[0, t])  # type: ignore[operator, union-attr]
+        active = (u >= 0).to(x.dtype)
+        arrived = a * arrived + x[0, t]
+        response = a * alpha * response + (1 - a) * (1 - alpha)
+        output = gain * (network.readout.weight_in.detach() @ u.clamp(min=0))
+        if WINDOW.start <= t < WINDOW.stop:
+            error = (output.softmax(0) - F.one_hot(y[0, t], 2)) * gain
+            expected += torch.outer(error @ network.readout.weight_in.detach() * active * response, arrived)
+    assert torch.allclose(gradients["layers.0.weight_in"], expected, rtol=1e-10, atol=1e-14)
+
+
+def by_rule_one(network: SRNN, rule: OnlineRule, x: Tensor, y: Tensor) -> Gradients:
+    learner = Learner(network, rule, 1)
+    for t in range(x.shape[1]):
+        output = learner.step(x[:, t])
+        if WINDOW.start <= t < WINDOW.stop:
+            learner.learn(output.softmax(-1) - F.one_hot(y[:, t], 2))
+    learner.give()
+    return taken(network)
+
+
+def test_a_learner_goes_through_the_same_states_as_the_network() -> None:
+    network, (x, _) = make([5, 4]), problem()
+    learner = Learner(network, DRTRL(), len(x))
+    outputs = torch.stack([learner.step(x[:, t]) for t in range(x.shape[1])], 1)
+    expected = network.run(x)
+    assert torch.allclose(outputs, expected.output, rtol=1e-12, atol=1e-14)
+    for own, other in zip(learner.state, expected.state, strict=True):
+        assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True))
+
+
+def test_memory_does_not_grow_with_time() -> None:
+    network = make([5])
+    learner = Learner(network, DRTRL(), 1)
+    sizes = set()
+    for _ in range(300):
+        learner.step(torch.ones(1, 3, dtype=torch.float64))
+        learner.learn(torch.ones(1, 2, dtype=torch.float64))
+        traces = learner.tracker.traces  # type: ignore[attr-defined]
+        sizes.add(sum(value.numel() for one in traces for value in vars(one).values() if isinstance(value, Tensor)))
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"bidirectional": True}, "bidirectional"),
+        ({"substeps": 2}, "substeps"),
+        ({"encoder": "learned_ternary"}, "encoder"),
+    ],
+)
+def test_networks_that_cannot_learn_forwards(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SrnnError, match=said):
+        Learner(SRNN(3, [4], 2, **options), DRTRL(), 1)
+
+
+def test_rtrl_of_a_large_network_is_refused_before_memory_is_taken() -> None:
+    with pytest.raises(SrnnError, match="rtrl keeps"):
+        Learner(SRNN(100, [256], 10), RTRL(), 8)
+
+
+def test_options_that_do_not_fit() -> None:
+    with pytest.raises(SrnnError, match="feedback"):
+        EProp("asymmetric")  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="smoothing"):
+        ESDRTRL(1.0)

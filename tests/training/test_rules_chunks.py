@@ -1,0 +1,95 @@
+"""Rules chunk by chunk against the same rules step by step: the same gradients, wherever a sequence is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from srnn import SRNN
+from srnn.training.rules.chunks import ChunkLearner
+from srnn.training.rules.d_rtrl import DRTRL
+from srnn.training.rules.e_prop import EProp
+from srnn.training.rules.es_d_rtrl import ESDRTRL
+from srnn.training.rules.learner import Learner, OnlineRule, local_layers
+from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, problem, taken
+
+RULES: dict[str, tuple[OnlineRule, dict[str, Any]]] = {
+    "d-rtrl": (DRTRL(), {}),
+    "es-d-rtrl": (ESDRTRL(0.6), {"smoothing": 0.6}),
+    "e-prop": (EProp(), {"filtered": True}),
+    "e-prop, random": (EProp("random", 4), {"filtered": True}),
+}
+LENGTHS = torch.tensor([26, 15, 13, 18])
+
+
+def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: OnlineRule, options: Any) -> Gradients:
+    (x, y), layers = problem(), local_layers(network)
+    feedback = rule.weights(layers) if isinstance(rule, EProp) else None
+    learner = ChunkLearner(layers, network.initial_state(len(x)), feedback=feedback, **options)
+    begin = 0
+    for size in sizes:
+        steps = torch.arange(begin, begin + size)[None, :]
+
+        def error(output: Tensor, steps: Tensor = steps) -> Tensor:
+            scored = (steps >= WINDOW.start) & (steps < WINDOW.stop)
+            if lengths is not None:
+                scored = scored & (steps < lengths[:, None])
+            return (output.softmax(-1) - F.one_hot(y[:, steps[0]], 2)) * scored[:, :, None]
+
+        valid = None if lengths is None else steps < lengths[:, None]
+        begin += size
+        learner.run(x[:, steps[0]], error, valid, last=begin == x.shape[1])
+    learner.give()
+    return taken(network)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("sizes", [[26], [7, 19], [13, 5, 8], [1] * 26], ids=lambda sizes: f"{len(sizes)} chunks")
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
+    name: str, sizes: list[int], lengths: Tensor | None
+) -> None:
+    rule, options = RULES[name]
+    for network in (make([4, 3]), make([4], "adlif")):
+        assert_equal(chunks_of(network, sizes, lengths, rule, options), by_rule(network, rule, lengths), 1e-9)
+
+
+def test_chunks_end_in_the_same_state() -> None:
+    network, (x, _) = make([5, 4]), problem()
+    stepwise = Learner(network, DRTRL(), len(x))
+    learner = ChunkLearner(local_layers(network), network.initial_state(len(x)))
+    outputs = learner.run(x, torch.zeros_like)
+    expected = torch.stack([stepwise.step(x[:, t]) for t in range(x.shape[1])], 1)
+    assert torch.allclose(outputs[-1], expected, rtol=1e-12, atol=1e-14)
+    assert torch.equal(outputs[0], network.run(x).layers[0].output)
+    for own, other in zip(learner.state, stepwise.state, strict=True):
+        assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-14) for a, b in zip(own, other, strict=True))
+
+
+def test_gradients_are_given_once() -> None:
+    network, (x, _) = make([4]), problem()
+    learner = ChunkLearner(local_layers(network), network.initial_state(len(x)))
+    learner.run(x[:, :10], torch.ones_like, last=False)
+    learner.give()
+    assert taken(network)
+    learner.give()
+    assert not taken(network)
+    learner.run(x[:, 10:], torch.ones_like)
+    learner.give()
+    assert taken(network)
+
+
+def test_weights_may_change_between_chunks() -> None:
+    network, (x, _) = make([4]), problem()
+    learner = ChunkLearner(local_layers(network), network.initial_state(len(x)))
+    learner.run(x[:, :10], torch.zeros_like, last=False)
+    hidden = learner.state[0]
+    with torch.no_grad():
+        network.layers[0].params.set_values(tau_mem=torch.full((4,), 2.0))  # type: ignore[operator, union-attr]
+    learner.refresh()
+    outputs = learner.run(x[:, 10:], torch.zeros_like)
+    assert torch.equal(outputs[0], network.run(x[:, 10:], (hidden, network.readout.initial_state(4))).layers[0].output)
