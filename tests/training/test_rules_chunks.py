@@ -13,13 +13,11 @@ from srnn import SRNN
 from srnn.training.rules.chunks import ChunkLearner
 from srnn.training.rules.d_rtrl import DRTRL
 from srnn.training.rules.e_prop import EProp
-from srnn.training.rules.es_d_rtrl import ESDRTRL
 from srnn.training.rules.learner import Learner, OnlineRule, local_layers
 from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, problem, taken
 
 RULES: dict[str, tuple[OnlineRule, dict[str, Any]]] = {
     "d-rtrl": (DRTRL(), {}),
-    "es-d-rtrl": (ESDRTRL(0.6), {"smoothing": 0.6}),
     "e-prop": (EProp(), {"filtered": True}),
     "e-prop, random": (EProp("random", 4), {"filtered": True}),
 }
@@ -40,9 +38,9 @@ def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: Onl
                 scored = scored & (steps < lengths[:, None])
             return (output.softmax(-1) - F.one_hot(y[:, steps[0]], 2)) * scored[:, :, None]
 
-        valid = None if lengths is None else steps < lengths[:, None]
+        left = None if lengths is None else lengths - begin
         begin += size
-        learner.run(x[:, steps[0]], error, valid, last=begin == x.shape[1])
+        learner.run(x[:, steps[0]], error, left, last=begin == x.shape[1])
     learner.give()
     return taken(network)
 

@@ -1,14 +1,14 @@
-"""The same gradients as ``Learner``'s, several steps at a time: the fast way, for training.
+"""D-RTRL and e-prop several steps at a time, on the compiled loops: the gradients of ``Learner``, at a fraction of its cost.
 
-Within a chunk of steps a neuron's own derivatives need no trace per synapse. What later steps ask of step t is found backwards,
-per neuron (a_t below), and the gradient is one product of matrices; what the traces will be at the chunk's end is another:
+Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step t is found backwards, each
+neuron on its own (``kernels.walks.back``), and the gradient is one product of matrices; so are the traces at the chunk's end:
 
-    S_t = M_t S_{t-1} + d_t z_t         a neuron's sensitivities, see ``Derivatives.push``; z_t arrives at its synapses
-    a_t = M_{t+1}' a_{t+1} + g_t        g_t: the learning signal at the layer's output
+    S_t = M_t S_{t-1} + d_t z_t                a neuron's sensitivities; z_t is what arrives at its synapses
+    a_t = M_{t+1}' a_{t+1} + g_t               g_t: the learning signal at its output
     dE/dW = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0
-    S_T = P_0 S_0 + sum_t P_t d_t z_t   with P_T = 1, P_{t-1} = P_t M_t
+    S_T[k] = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0      where a_T is 1 for variable k, and g is 0
 
-Where a chunk is a whole sequence, nothing of S is needed. Memory grows with a chunk's steps, not with the sequence's.
+Where a chunk is a whole sequence, nothing of S is ever made. Memory grows with a chunk's steps, not with a sequence's.
 
 May import: nn, the other files of this folder.
 """
@@ -21,128 +21,111 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...nn.kernels import walks
 from .local import LocalLayer
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """What a layer did in T steps: each tensor has the steps first."""
+    """What a layer did in T steps."""
 
-    output: Tensor
-    """(T, B, H)."""
-    presynaptic: Tensor
-    """What arrived at the synapses, (T, B, W)."""
-    push: Tensor
-    """M_t, (T, K, K, B, H): by (*variables, s) of the step before; the last row has the emission's derivative in it."""
-    by_current: Tensor
-    """d_t, (T, K, B, H)."""
-    by_coefficient: Tensor
-    """(T, K, C, B, H)."""
-    row: int
-    """Which of the K is the output."""
+    layer: LocalLayer
+    x: Tensor
+    """(B, T, I)."""
+    states: tuple[Tensor, ...]
+    """(*variables, s) before each step, (B, T, H) each."""
+    currents: Tensor
+    last: tuple[Tensor, ...]
+    """(*variables, s) in the end, (B, H) each."""
+    lengths: Tensor
+    """Steps of it that each sequence has, (B,)."""
 
+    @classmethod
+    def run(cls, layer: LocalLayer, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor) -> Chunk:
+        """Run a layer over x (B, T, I) from a state."""
+        currents = x @ layer.weight_in.t()
+        if layer.bias is not None:
+            currents = currents + layer.bias
+        ran = walks.forth(layer.neuron, currents, layer.weight_rec, layer.coefficients, state, lengths)
+        return cls(layer, x, *ran, lengths)
 
-def walk(
-    layer: LocalLayer, x: Tensor, state: tuple[Tensor, ...], valid: Tensor | None
-) -> tuple[Chunk, tuple[Tensor, ...]]:
-    """A layer over a chunk x (T, B, I) from a state; ``valid`` (T, B, 1) booleans. Returns also the state after it."""
-    steps = len(x)
-    currents = x @ layer.weight_in.t()
-    if layer.bias is not None:
-        currents = currents + layer.bias
-    states = []
-    for t in range(steps):
-        states.append(state)
-        current = currents[t]
-        if layer.weight_rec is not None:
-            current = torch.addmm(current, state[-1], layer.weight_rec.t())
-            currents[t] = current
-        new = layer.advance(state, current)
-        if valid is not None:
-            new = tuple(torch.where(valid[t], after, before) for after, before in zip(new, state, strict=True))
-        state = new
-    before = tuple(torch.stack(values) for values in zip(*states, strict=True))
-    derivatives = layer.derivatives(before, currents)
-    after = [torch.cat([values[1:], last[None]]) for values, last in zip(before, state, strict=True)]
-    by_state = derivatives.with_own_weight(layer.weight_rec).by_state
-    parts = [part.clone() for part in (by_state, derivatives.by_current, derivatives.by_coefficient)]
-    for part in parts:  # (K, ..., T, B, H)
-        part[-1] *= derivatives.emission
-    push, by_current, by_coefficient = (part.movedim(-3, 0) for part in parts)
-    arrived = x if layer.weight_rec is None else torch.cat([x, before[-1]], -1)
-    return Chunk(layer.output(tuple(after)), arrived, push, by_current, by_coefficient, layer.output_row()), state
+    @property
+    def presynaptic(self) -> Tensor:
+        """What arrived at the synapses, (B, T, W)."""
+        return self.x if self.layer.weight_rec is None else torch.cat([self.x, self.states[-1]], -1)
+
+    @property
+    def output(self) -> Tensor:
+        """(B, T, H), after a sequence's end as at its end."""
+        row = self.layer.output_row()
+        return torch.cat([self.states[row][:, 1:], self.last[row][:, None]], 1)
+
+    def back(self, signal: Tensor, seed: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """What a signal (B, T, H) and a seed ask of the chunk, see ``walks.back``: by current (B, T, H), by bias and
+        coefficients (B, H, 1 + C), by the first state."""
+        layer = self.layer
+        weights = layer.weight_rec
+        own_weight = signal.new_zeros(signal.shape[-1]) if weights is None else weights.diagonal().contiguous()
+        by_current, by_coefficient, start = walks.back(
+            layer.neuron, layer.layer.surrogate, layer.layer.output == "membrane", own_weight, layer.coefficients,
+            self.states, self.currents, signal, seed, self.lengths,
+        )  # fmt: skip
+        return by_current, torch.stack([by_current.sum(1), *by_coefficient], -1), start
 
 
 class ChunkTraces:
-    """The traces of one layer, and its gradients so far, chunk by chunk. ``traces.Traces`` is the same step by step.
+    """The traces of one layer, and its gradients so far, chunk by chunk; ``traces.Traces`` is the same step by step."""
 
-    ``smoothing`` makes them ``FactorTraces``; None: one per synapse.
-    """
-
-    def __init__(self, layer: LocalLayer, smoothing: float | None = None) -> None:
-        self.layer, self.smoothing = layer, smoothing
-        self.synapses: Tensor | None = None
-        """S at the end of the last chunk, (K, B, H, W), or with ``smoothing`` (K, B, H); None: zero."""
-        self.arrived: Tensor | None = None
-        """With ``smoothing``, the trace of what arrived, (B, W)."""
-        self.own: Tensor | None = None
-        """S of bias and coefficients, (K, B, H, 1 + C)."""
+    def __init__(self, layer: LocalLayer) -> None:
+        self.layer = layer
+        self.synapses: list[Tensor] = []
+        """S at the end of the last chunk: (B, H, W) for each of (*variables, s) and, if filtered, for F; empty: all zero."""
+        self.own: list[Tensor] = []
+        """The same of bias and coefficients, (B, H, 1 + C) each."""
         self.by_synapse: Tensor | float = 0.0
         self.by_own: Tensor | float = 0.0
 
     def learn(self, chunk: Chunk, signal: Tensor, kept: Tensor | None, last: bool) -> None:
-        """Add a chunk's gradients; ``signal`` (T, B, H) is the derivative of the loss by the layer's output in each step.
+        """Add a chunk's gradients; ``signal`` (B, T, H) is the derivative of the loss by the layer's output in each step.
 
-        ``kept`` (T, B, 1): what a readout keeps of its membrane in a step, for filtered traces. ``last``: nothing follows.
+        ``kept`` (B, T): what the filter F_t = kept_t F_{t-1} + S_t keeps in a step; None: no filter. ``last``: nothing follows.
         """
-        push, direct = chunk.push, chunk.by_current
-        own = torch.cat([direct[:, :, None], chunk.by_coefficient], 2)
-        row = chunk.row
+        none = tuple(torch.zeros_like(part) for part in chunk.last)
+        before: list[Tensor] = []
         if kept is not None:
-            push, direct, own = _filtered(push, direct, own, row, kept)
-            row = -1
-        backward, start = _adjoints(push, signal, row)
-        self.by_own += (backward[:, :, None] * own).sum((0, 1, 3)).t()
-        if self.own is not None:
-            self.by_own += torch.einsum("kbh,kbhp->hp", start, self.own)
-        if self.smoothing is not None:
-            self._learn_factors(chunk, signal, last)
-        else:
-            synapses = (backward * direct).sum(1)  # (T, B, H)
-            self.by_synapse += synapses.flatten(0, 1).t() @ chunk.presynaptic.flatten(0, 1)
-            if self.synapses is not None:
-                self.by_synapse += torch.einsum("kbh,kbhp->hp", start, self.synapses)
+            signal, first = _filter_back(signal, kept)
+            before.append(first)
+        by_current, own, start = chunk.back(signal, none)
+        presynaptic = chunk.presynaptic
+        self.by_synapse += by_current.flatten(0, 1).t() @ presynaptic.flatten(0, 1)
+        self.by_own += own.sum(0)
+        for factor, synapses, of_own in zip([*start, *before], self.synapses, self.own, strict=False):
+            self.by_synapse += torch.einsum("bh,bhw->hw", factor, synapses)
+            self.by_own += torch.einsum("bh,bhp->hp", factor, of_own)
         if not last:
-            self._move(push, direct, own, chunk.presynaptic)
+            self._move(chunk, presynaptic, kept, none)
 
-    def _move(self, push: Tensor, direct: Tensor, own: Tensor, presynaptic: Tensor) -> None:
+    def _move(self, chunk: Chunk, presynaptic: Tensor, kept: Tensor | None, none: tuple[Tensor, ...]) -> None:
         """The traces at the chunk's end."""
-        through = torch.eye(push.shape[1], dtype=push.dtype)[:, :, None, None].expand(push.shape[1:])
-        later = []
-        for step in reversed(push):
-            later.append(through)
-            through = torch.einsum("kmbh,mnbh->knbh", through, step)
-        passed = torch.stack(later[::-1])  # P_t
-        moved = torch.einsum("tkmbh,tmpbh->kbhp", passed, own)
-        self.own = moved if self.own is None else moved + torch.einsum("kmbh,mbhp->kbhp", through, self.own)
-        if self.smoothing is None:
-            moved = torch.einsum("tkmbh,tmbh,tbw->kbhw", passed, direct, presynaptic)
-            if self.synapses is not None:
-                moved += torch.einsum("kmbh,mbhw->kbhw", through, self.synapses)
-            self.synapses = moved
-
-    def _learn_factors(self, chunk: Chunk, signal: Tensor, last: bool) -> None:
-        kept = self.smoothing or 0.0
-        arrived = torch.zeros_like(chunk.presynaptic[0]) if self.arrived is None else self.arrived
-        response = torch.zeros_like(chunk.by_current[0]) if self.synapses is None else self.synapses
-        arrivals, responses = [], []
-        for push, direct, x in zip(chunk.push, chunk.by_current, chunk.presynaptic, strict=True):
-            arrived = kept * arrived + x
-            response = kept * torch.einsum("kmbh,mbh->kbh", push, response) + (1.0 - kept) * direct
-            arrivals.append(arrived)
-            responses.append(response[chunk.row])
-        self.arrived, self.synapses = arrived, response
-        self.by_synapse += (signal * torch.stack(responses)).flatten(0, 1).t() @ torch.cat(arrivals)
+        silence = torch.zeros_like(chunk.currents)
+        asked = []
+        for number in range(len(none)):
+            seed = tuple(torch.ones_like(part) if k == number else part for k, part in enumerate(none))
+            asked.append((silence, seed, None))
+        if kept is not None:
+            end = torch.cat([torch.zeros_like(silence[:, :-1]), torch.ones_like(silence[:, -1:])], 1)
+            asked.append((*_filter_back(end, kept)[:1], none, _filter_back(end, kept)[1]))
+        synapses, own = [], []
+        for signal, seed, through in asked:
+            by_current, of_own, start = chunk.back(signal, seed)
+            of_synapses = by_current.transpose(1, 2) @ presynaptic
+            factors = [*start] if through is None else [*start, through]
+            for factor, old, old_own in zip(factors, self.synapses, self.own, strict=False):
+                of_synapses += factor[:, :, None] * old
+                of_own = of_own + factor[:, :, None] * old_own
+            synapses.append(of_synapses)
+            own.append(of_own)
+        self.synapses, self.own = synapses, own
 
     def give(self) -> None:
         """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces stay."""
@@ -151,75 +134,69 @@ class ChunkTraces:
         self.by_synapse = self.by_own = 0.0
 
 
-def _filtered(push: Tensor, direct: Tensor, own: Tensor, row: int, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The recursion with one more row, F_t = kept_t F_{t-1} + S_t[row]."""
-    column = torch.zeros_like(push[:, :, :1])
-    push = torch.cat([torch.cat([push, push[:, row, None]], 1), torch.cat([column, column[:, :1]], 1)], 2)
-    push[:, -1, -1] = kept.expand_as(push[:, -1, -1])
-    return push, torch.cat([direct, direct[:, row, None]], 1), torch.cat([own, own[:, row, None]], 1)
-
-
-def _adjoints(push: Tensor, signal: Tensor, row: int) -> tuple[Tensor, Tensor]:
-    """a_t, (T, K, B, H), and M_1' a_1: what the chunk asks of the traces before it."""
-    adjoint = torch.zeros_like(push[0, 0])
-    backward = []
-    for step, error in zip(reversed(push), reversed(signal), strict=True):
-        adjoint[row] += error
-        backward.append(adjoint)
-        adjoint = torch.einsum("kmbh,kbh->mbh", step, adjoint)
-    return torch.stack(backward[::-1]), adjoint
+def _filter_back(signal: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """f_t = kept_{t+1} f_{t+1} + g_t for signals g (B, T, H), and kept_1 f_1 (B, H)."""
+    filtered, later = [], torch.zeros_like(signal[:, 0])
+    for t in reversed(range(signal.shape[1])):
+        now = later + signal[:, t]
+        filtered.append(now)
+        later = kept[:, t, None] * now
+    return torch.stack(filtered[::-1], 1), later
 
 
 class ChunkLearner:
-    """A network that runs chunk by chunk without a graph, and a rule of traces that follows it.
+    """A network that runs chunk by chunk without a graph, and D-RTRL or e-prop, which follows it.
 
     Args:
         layers: the network's, the readout last.
         state: where it starts.
-        smoothing: of ES-D-RTRL's traces; None: one trace per synapse.
         filtered: whether hidden layers' traces are filtered as the readout remembers (e-prop).
         feedback: weights (outputs, H) from the outputs to each hidden layer; None: the transposed weights of the layers above.
     """
 
     def __init__(
-        self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]], *, smoothing: float | None = None,
-        filtered: bool = False, feedback: Sequence[Tensor] | None = None,
+        self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]], *, filtered: bool = False,
+        feedback: Sequence[Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.layers, self.state = layers, [tuple(part) for part in state]
         self.filtered, self.feedback = filtered, feedback
-        self.traces = [ChunkTraces(layer, smoothing) for layer in layers]
+        self.traces = [ChunkTraces(layer) for layer in layers]
 
     @torch.no_grad()
     def run(
-        self, x: Tensor, error: Callable[[Tensor], Tensor], valid: Tensor | None = None, last: bool = True
+        self, x: Tensor, error: Callable[[Tensor], Tensor], lengths: Tensor | None = None, last: bool = True
     ) -> list[Tensor]:
         """Run a chunk x (B, T, I), learn from it, and return every layer's output (B, T, H), the readout last.
 
-        ``error`` gives the derivative of the loss by the outputs (B, T, outputs) from these; ``valid`` (B, T) booleans: steps
-        that a sequence has; ``last``: no chunk follows.
+        ``error`` gives the derivative of the loss by the outputs (B, T, outputs) from these; ``lengths`` (B,): the steps of the
+        chunk that each sequence has, none to all; ``last``: no chunk follows.
         """
+        lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths.clamp(0, x.shape[1])
         chunks: list[Chunk] = []
-        signal, mask = x.transpose(0, 1), None if valid is None else valid.t()[:, :, None]
         for number, layer in enumerate(self.layers):
-            chunk, self.state[number] = walk(layer, signal, self.state[number], mask)
-            chunks.append(chunk)
-            signal = chunk.output
-        outputs = [chunk.output.transpose(0, 1) for chunk in chunks]
-        kept = chunks[-1].push[:, 0, 0].mean(-1, keepdim=True) if self.filtered else None
-        signals = self._signals(chunks, error(outputs[-1]).transpose(0, 1))
+            chunks.append(Chunk.run(layer, chunks[-1].output if chunks else x, self.state[number], lengths))
+            self.state[number] = chunks[-1].last
+        derivatives = [chunk.layer.derivatives(chunk.states, chunk.currents) for chunk in chunks]
+        outputs = [chunk.output for chunk in chunks]
+        kept = derivatives[-1].by_state[0, 0].mean(-1) if self.filtered else None
+        slopes = [layer.output_by_current(of_layer) for layer, of_layer in zip(self.layers, derivatives, strict=True)]
+        signals = self._signals(error(outputs[-1]), slopes)
         for traces, chunk, signal in zip(self.traces, chunks, signals, strict=True):
             traces.learn(chunk, signal, None if chunk is chunks[-1] else kept, last)
         return outputs
 
-    def _signals(self, chunks: Sequence[Chunk], error: Tensor) -> list[Tensor]:
-        """The derivative of the loss by each layer's output, (T, B, H), from that by the network's."""
-        signals = [error]
-        at_current = error * chunks[-1].by_current[:, chunks[-1].row]
-        for number in range(len(chunks) - 2, -1, -1):
-            weights = self.layers[number + 1].weight_in if self.feedback is None else self.feedback[number]
-            signals.append(at_current @ weights)
-            if self.feedback is None:
-                at_current = signals[-1] * chunks[number].by_current[:, chunks[number].row]
+    def _signals(self, error: Tensor, slopes: Sequence[Tensor]) -> list[Tensor]:
+        """The derivative of the loss by each layer's output, (B, T, H), from that by the network's.
+
+        slopes: of each layer's output by the current of the same step.
+        """
+        signals, at_current = [error], error * slopes[-1]
+        for number in range(len(slopes) - 2, -1, -1):
+            if self.feedback is not None:
+                signals.append(at_current @ self.feedback[number])
+                continue
+            signals.append(at_current @ self.layers[number + 1].weight_in)
+            at_current = signals[-1] * slopes[number]
         return signals[::-1]
 
     def give(self) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from ...nn.arithmetic import positive_part
 from ...nn.derivatives import jacobian
+from ...nn.kernels import walks
 from ...nn.network.layer import Layer
 
 
@@ -86,9 +86,7 @@ class LocalLayer:
     def advance(self, state: tuple[Tensor, ...], current: Tensor) -> tuple[Tensor, ...]:
         """The new (*variables, s) from the last ones and the current, each (..., H)."""
         *variables, v = self.neuron.step(*state, current, *self.coefficients)
-        if self.neuron.emission == "spike":
-            return (*variables, (v > 0).to(v.dtype))
-        return (*variables, positive_part(v) if self.neuron.emission == "relu" else v)
+        return (*variables, walks.emit(self.neuron, v))
 
     def derivatives(self, state: tuple[Tensor, ...], current: Tensor) -> Derivatives:
         """The derivatives of ``advance``, for states and currents of any leading shape (..., H)."""
@@ -98,11 +96,8 @@ class LocalLayer:
         ]
         count = len(state)
         rows = torch.stack(partials).view(count, -1, *current.shape).to(current.dtype)
-        if self.neuron.emission == "identity":
-            emission = torch.ones_like(current)
-        else:
-            v = self.neuron.step(*state, current, *self.coefficients)[-1]
-            emission = self.layer.surrogate(v) if self.neuron.emission == "spike" else (v >= 0).to(v.dtype)
+        v = self.neuron.step(*state, current, *self.coefficients)[-1]
+        emission = walks.emission_slope(self.neuron, self.layer.surrogate, v)
         return Derivatives(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
 
     def output(self, state: tuple[Tensor, ...]) -> Tensor:

@@ -85,7 +85,7 @@ def cannot_compile(what: str) -> Iterator[None]:
         raise CannotCompile(f"Numba cannot compile {what} ({str(error).strip().splitlines()[0]})") from error
 
 
-def _no_derivative(v: Any) -> Any:
+def no_derivative(v: Any) -> Any:
     """Stands for the surrogate of a neuron that does not spike."""
     return v
 
@@ -101,7 +101,7 @@ def forward_loop(neuron: type[Neuron]) -> Callable[..., Any]:
 @functools.cache
 def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
     """The compiled backward loop of a neuron model with a surrogate."""
-    derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
+    derivative = surrogate.derivative if neuron.emission == "spike" else no_derivative
     functions: Any = (neuron.step, adjoint(neuron), derivative)
     for function in functions:
         register(function)

@@ -1,0 +1,215 @@
+"""Compiled loops over a layer's steps without a graph: forwards, keeping every state, and back through each neuron alone.
+
+Both are what learning forwards in time needs (``srnn.training.rules``). ``back`` is the backward loop of ``backward.py`` for a
+layer whose neurons do not hear each other: it takes the derivative of a loss by what each neuron puts out, and gives that by
+each step's current. Nothing crosses between neurons, so that a vector of them goes all the way back in registers.
+
+Arrays are flat, rows of ``width`` numbers (whole vectors); (B, T) rows of them, sequences first.
+"""
+# Numba knows tuples joined by "+", but not several stars in one call or display.
+# ruff: noqa: RUF005
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...derivatives import adjoint
+from ...neurons.base import Neuron
+from ...surrogates import Surrogate
+from . import threads
+from .arguments import Array
+from .compiler import compile_loop, fingerprint, no_derivative, register
+from .forward import emit
+from .memory import flat, load, load_each, split, store, store_each
+from .rows import add_weighted_rows, lanes_of
+from .simd import add_vectors, as_vector, select
+from .weights import padded_width
+
+
+def make_forth(step: Callable[..., Any], emission: str, source: str) -> Callable[..., Any]:
+    """The forward loop, uncompiled. ``source``: a text that changes with the source, see ``make_forward``."""
+    spiking, rectified = emission == "spike", emission == "relu"
+
+    def forth(first, last, lengths, steps, size, width, recurrent, currents, weights, coefficients, state, states):
+        """Sequences first ... last - 1.
+
+        currents (B, T): the input's, to which the recurrent ones are added; weights (H,): rows by presynaptic neuron;
+        coefficients: one row each; state: one array (B,) for each of (*variables, s), those before and afterwards those after;
+        states: one (B, T) each, which are filled with those before every step, after a sequence's length with its last.
+        """
+        source  # noqa: B018
+        currents, weights, coefficients = flat(currents), flat(weights), flat(coefficients)
+        state, states = flat(state), flat(states)
+        lanes = lanes_of(currents)
+        for row in range(first, last):
+            own = row * width
+            for t in range(steps):
+                here = (row * steps + t) * width
+                for h in range(0, width, lanes):
+                    store_each(states, here + h, load_each(state, own + h))
+                if t >= lengths[row]:
+                    continue
+                if recurrent:
+                    add_weighted_rows(currents, here, state[-1], own, 1, size, weights, 0, width, width)
+                for h in range(0, width, lanes):
+                    before = load_each(state, own + h)
+                    result = step(*(before + (load(currents, here + h),) + load_each(coefficients, h)))
+                    store_each(state, own + h, result[:-1] + (emit(result[-1], spiking, rectified),))
+
+    return forth
+
+
+def make_back(
+    step: Callable[..., Any],
+    step_adjoint: Callable[..., Any],
+    derivative: Callable[..., Any],
+    emission: str,
+    source: str,
+) -> Callable[..., Any]:
+    """The way back, uncompiled."""
+    spiking, rectified = emission == "spike", emission == "relu"
+
+    def back(
+        first, last, lengths, steps, width, membrane, own_weight, coefficients, surrogate, states, currents, signal, seed,
+        g_currents, g_coefficients,
+    ):  # fmt: skip
+        """Sequences first ... last - 1.
+
+        own_weight: one row, each neuron's weight to itself; signal (B, T): the derivative of the loss by each step's output,
+        the membrane or (``membrane`` 0) the emission; seed: (B,) for each of (*variables, s): that by the last state,
+        and afterwards that by the first. g_currents (B, T) are filled; g_coefficients, (B,) each, are added to.
+        """
+        source  # noqa: B018
+        own_weight, coefficients, states, currents = flat(own_weight), flat(coefficients), flat(states), flat(currents)
+        signal, seed, g_currents, g_coefficients = flat(signal), flat(seed), flat(g_currents), flat(g_coefficients)
+        lanes = lanes_of(currents)
+        for row in range(first, last):
+            for h in range(0, width, lanes):
+                constants, weight = load_each(coefficients, h), load(own_weight, h)
+                g_state = load_each(seed, row * width + h)
+                sums = load_each(g_coefficients, row * width + h)
+                for back_t in range(lengths[row]):
+                    here = (row * steps + lengths[row] - 1 - back_t) * width + h
+                    arguments = load_each(states, here) + (load(currents, here),) + constants
+                    g_out = load(signal, here)
+                    if membrane:
+                        g_state = (g_state[0] + g_out,) + g_state[1:]
+                        g_s = g_state[-1]
+                    else:
+                        g_s = g_state[-1] + g_out
+                    v = step(*arguments)[-1]
+                    if spiking:
+                        g_v = g_s * derivative(v, *surrogate)
+                    elif rectified:
+                        g_v = select(v >= 0.0, g_s, as_vector(v, 0.0))
+                    else:
+                        g_v = g_s
+                    g = split(step_adjoint(*(g_state[:-1] + (g_v,) + arguments)), seed)
+                    g_current = g[1][0]
+                    store(g_currents, here, g_current)
+                    sums = add_vectors(sums, g[1][1:])
+                    g_state = g[0][:-1] + (g[0][-1] + weight * g_current,)
+                store_each(seed, row * width + h, g_state)
+                store_each(g_coefficients, row * width + h, sums)
+
+    return back
+
+
+@functools.cache
+def forth_loop(neuron: type[Neuron]) -> Callable[..., Any]:
+    """The compiled ``forth`` of a neuron model."""
+    step: Any = neuron.step
+    register(step)
+    return compile_loop(make_forth(step, neuron.emission, fingerprint(step)))
+
+
+@functools.cache
+def back_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
+    """The compiled ``back`` of a neuron model with a surrogate."""
+    derivative = surrogate.derivative if neuron.emission == "spike" else no_derivative
+    functions: Any = (neuron.step, adjoint(neuron), derivative)
+    for function in functions:
+        register(function)
+    return compile_loop(make_back(*functions, neuron.emission, fingerprint(*functions)))
+
+
+class Rows:
+    """Tensors (..., H) as flat arrays of padded rows, and back."""
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        self.size, self.dtype = size, torch.empty(0, dtype=like.dtype).numpy().dtype
+        self.width = padded_width(size, np.empty(0, self.dtype))
+
+    def of(self, tensor: Tensor) -> Array:
+        """A copy, each row padded with zeros."""
+        rows = tensor.detach().numpy().reshape(-1, self.size)
+        padded = np.zeros((len(rows), self.width), self.dtype)
+        padded[:, : self.size] = rows
+        return padded.reshape(-1)
+
+    def constants(self, tensor: Tensor) -> Array:
+        """A neuron's constants (H,), padded with the last one: padding computes what some neuron computes."""
+        values = tensor.detach().numpy()
+        return np.concatenate([values, np.full(self.width - self.size, values[-1], self.dtype)])
+
+    def empty(self, *shape: int) -> Array:
+        return np.empty(math.prod(shape) * self.width, self.dtype)
+
+    def tensor(self, rows: Array, *shape: int) -> Tensor:
+        """(*shape, H)."""
+        return torch.from_numpy(rows.reshape(*shape, self.width)[..., : self.size])
+
+
+def forth(
+    neuron: Neuron, currents: Tensor, weight_rec: Tensor | None, coefficients: tuple[Tensor, ...],
+    state: tuple[Tensor, ...], lengths: Tensor,
+) -> tuple[tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:  # fmt: skip
+    """See ``srnn.nn.kernels.walks.forth``."""
+    batch, steps, size = currents.shape
+    rows = Rows(size, currents)
+    total = rows.of(currents)
+    weights = rows.of(torch.zeros(1, size, dtype=currents.dtype) if weight_rec is None else weight_rec.t())
+    now = tuple(rows.of(part) for part in state)
+    states = tuple(rows.empty(batch, steps) for _ in state)
+    given = (steps, size, rows.width, weight_rec is not None, total, weights)
+    constants, ends = tuple(rows.constants(value) for value in coefficients), lengths.numpy()
+    loop = forth_loop(type(neuron))
+    threads.for_each(lambda row: loop(row, row + 1, ends, *given, constants, now, states), batch)
+    return (
+        tuple(rows.tensor(part, batch, steps) for part in states),
+        rows.tensor(total, batch, steps),
+        tuple(rows.tensor(part, batch) for part in now),
+    )
+
+
+def back(
+    neuron: Neuron, surrogate: Surrogate, membrane: bool, own_weight: Tensor, coefficients: tuple[Tensor, ...],
+    states: tuple[Tensor, ...], currents: Tensor, signal: Tensor, seed: tuple[Tensor, ...], lengths: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:  # fmt: skip
+    """See ``srnn.nn.kernels.walks.back``."""
+    batch, steps, size = currents.shape
+    rows = Rows(size, currents)
+    g_state, g_currents = tuple(rows.of(part) for part in seed), np.zeros(batch * steps * rows.width, rows.dtype)
+    g_coefficients = tuple(np.zeros(batch * rows.width, rows.dtype) for _ in coefficients)
+    ends, parameters = lengths.numpy(), surrogate.parameters if neuron.emission == "spike" else ()
+    before, now, asked = tuple(rows.of(part) for part in states), rows.of(currents), rows.of(signal)
+    given = (rows.of(own_weight), tuple(rows.constants(value) for value in coefficients), parameters)
+    loop = back_loop(type(neuron), type(surrogate))
+    threads.for_each(
+        lambda row: loop(
+            row, row + 1, ends, steps, rows.width, membrane, *given, before, now, asked, g_state, g_currents, g_coefficients
+        ),
+        batch,
+    )  # fmt: skip
+    return (
+        rows.tensor(g_currents, batch, steps),
+        tuple(rows.tensor(part, batch) for part in g_coefficients),
+        tuple(rows.tensor(part, batch) for part in g_state),
+    )

@@ -1,0 +1,113 @@
+"""A layer forwards over time, keeping every state, and back through each of its neurons alone: what online rules need.
+
+Here in plain torch, for any device, and the choice of the compiled loops of ``cpu/walks.py`` where these can.
+
+May import: neurons, surrogates, derivatives, cpu.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...compiling import has_numba
+from ..arithmetic import positive_part
+from ..derivatives import adjoint
+from ..neurons.base import Neuron
+from ..surrogates import Surrogate
+
+State = tuple[Tensor, ...]
+"""(*variables, s)."""
+
+
+def emit(neuron: Neuron, v: Tensor) -> Tensor:
+    """What neurons of drive v emit."""
+    if neuron.emission == "spike":
+        return (v > 0).to(v.dtype)
+    return positive_part(v) if neuron.emission == "relu" else v
+
+
+def emission_slope(neuron: Neuron, surrogate: Surrogate, v: Tensor) -> Tensor:
+    """What stands for the derivative of the emission by v."""
+    if neuron.emission == "spike":
+        return surrogate(v)
+    return (v >= 0).to(v.dtype) if neuron.emission == "relu" else torch.ones_like(v)
+
+
+def _compiled(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64) and has_numba()
+
+
+@torch.no_grad()
+def forth(
+    neuron: Neuron, currents: Tensor, weight_rec: Tensor | None, coefficients: tuple[Tensor, ...], state: State,
+    lengths: Tensor, *, compiled: bool = True,
+) -> tuple[State, Tensor, State]:  # fmt: skip
+    """A layer over time.
+
+    Args:
+        currents: the input's part of the currents, bias included, (B, T, H).
+        weight_rec: (H, H), from neuron j (column) to neuron i (row); None: a feed-forward layer.
+        coefficients: of the neuron's step, (H,) each.
+        state: before the first step, (B, H) each.
+        lengths: valid steps of each sequence, (B,) integers; the state stays what it is from there on.
+        compiled: False: this text.
+
+    Returns (*variables, s) before each step, (B, T, H) each; the currents (B, T, H); (*variables, s) in the end, (B, H) each.
+    """
+    if compiled and _compiled(currents):
+        from .cpu import walks
+
+        return walks.forth(neuron, currents, weight_rec, coefficients, state, lengths)
+    before, totals = [], []
+    for t in range(currents.shape[1]):
+        before.append(state)
+        total = currents[:, t] if weight_rec is None else currents[:, t] + state[-1] @ weight_rec.t()
+        totals.append(total)
+        *variables, v = neuron.step(*state, total, *coefficients)
+        after, valid = (*variables, emit(neuron, v)), (t < lengths)[:, None]
+        state = tuple(torch.where(valid, new, old) for new, old in zip(after, state, strict=True))
+    return tuple(torch.stack(parts, 1) for parts in zip(*before, strict=True)), torch.stack(totals, 1), state
+
+
+@torch.no_grad()
+def back(
+    neuron: Neuron, surrogate: Surrogate, membrane: bool, own_weight: Tensor, coefficients: tuple[Tensor, ...],
+    states: State, currents: Tensor, signal: Tensor, seed: State, lengths: Tensor, *, compiled: bool = True,
+) -> tuple[Tensor, tuple[Tensor, ...], State]:  # fmt: skip
+    """Back through the steps of ``forth``, each neuron on its own: nothing passes through other neurons' recurrent weights.
+
+    Args:
+        membrane: whether the layer passes on its membrane, not its emission.
+        own_weight: each neuron's recurrent weight to itself, (H,).
+        states, currents: as ``forth`` returns them.
+        signal: the derivative of the loss by each step's output, (B, T, H).
+        seed: that by (*variables, s) in the end, (B, H) each.
+
+    Returns the derivatives by each step's current (B, T, H), by the coefficients (B, H) each, and by (*variables, s) in the
+    beginning, (B, H) each.
+    """
+    if compiled and _compiled(currents):
+        from .cpu import walks
+
+        return walks.back(
+            neuron, surrogate, membrane, own_weight, coefficients, states, currents, signal, seed, lengths
+        )
+    step_adjoint, count = adjoint(type(neuron)), len(states)
+    g_currents, sums = torch.zeros_like(currents), [torch.zeros_like(currents[:, 0]) for _ in coefficients]
+    for t in reversed(range(currents.shape[1])):
+        arguments = (*(part[:, t] for part in states), currents[:, t], *coefficients)
+        valid = (t < lengths)[:, None]
+        *g_variables, g_s = seed
+        if membrane:
+            g_variables[0] = g_variables[0] + signal[:, t]
+        else:
+            g_s = g_s + signal[:, t]
+        v = neuron.step(*arguments)[-1]
+        gradients = step_adjoint(*g_variables, g_s * emission_slope(neuron, surrogate, v), *arguments)
+        g_current = gradients[count]
+        g_currents[:, t] = g_current * valid
+        sums = [total + part * valid for total, part in zip(sums, gradients[count + 1 :], strict=True)]
+        g_before = (*gradients[: count - 1], gradients[count - 1] + own_weight * g_current)
+        seed = tuple(torch.where(valid, new, old) for new, old in zip(g_before, seed, strict=True))
+    return g_currents, tuple(sums), seed

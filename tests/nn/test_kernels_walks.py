@@ -1,0 +1,79 @@
+"""The compiled walks over a layer's own time against the same in plain torch, and against autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from srnn.nn.kernels import walks
+from srnn.nn.network.layer import Layer
+from srnn.nn.neurons import NEURONS
+
+LENGTHS = torch.tensor([9, 0, 4])
+
+
+def problem(
+    neuron: str, size: int, dtype: torch.dtype
+) -> tuple[Layer, Tensor, tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:
+    """A layer, currents (3, 9, H), a state, a signal and a seed, all of them random."""
+    generator = torch.Generator().manual_seed(size)
+    layer = Layer(2, size, neuron, generator=generator).to(dtype)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    state = layer.neuron.State(
+        *(random(3, size) for _ in layer.neuron.State._fields[:-1]), (random(3, size) > 0).to(dtype)
+    )
+    return layer, 3 * random(3, 9, size), state, random(3, 9, size), tuple(random(3, size) for _ in state)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("size", [1, 5, 17])
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_compiled_walks_are_those_in_torch(neuron: str, size: int, recurrent: bool) -> None:
+    layer, currents, state, signal, seed = problem(neuron, size, torch.float64)
+    weight_rec = layer.weight_rec.detach() if recurrent else None  # type: ignore[union-attr]
+    coefficients = tuple(value.detach() for value in layer.params.coefficients())
+    there = [
+        walks.forth(layer.neuron, currents, weight_rec, coefficients, state, LENGTHS, compiled=compiled)
+        for compiled in (True, False)
+    ]
+    for one, other in zip(*there, strict=True):
+        for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True):
+            valid = torch.arange(9)[:, None] < LENGTHS[:, None, None] if a.ndim == 3 else torch.ones(())
+            assert torch.allclose(a * valid, b * valid, rtol=1e-12, atol=1e-12)
+    states, totals, _ = there[1]
+    for membrane in (False, True):
+        given = (layer.neuron, layer.surrogate, membrane, torch.linspace(-1, 1, size, dtype=torch.float64))
+        back = [
+            walks.back(*given, coefficients, states, totals, signal, seed, LENGTHS, compiled=compiled)
+            for compiled in (True, False)
+        ]
+        for one, other in zip(*back, strict=True):
+            for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True):
+                assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
+                assert neuron == "relu" or a.abs().max() > 0 or b.abs().max() == 0
+
+
+def test_a_walk_changes_nothing_that_it_is_given() -> None:
+    layer, currents, state, signal, seed = problem("alif", 5, torch.float32)
+    coefficients = tuple(value.detach() for value in layer.params.coefficients())
+    weight_rec = layer.weight_rec.detach()  # type: ignore[union-attr]
+    kept = [part.clone() for part in (currents, *state, signal, *seed)]
+    states, totals, _ = walks.forth(layer.neuron, currents, weight_rec, coefficients, state, LENGTHS)
+    walks.back(
+        layer.neuron, layer.surrogate, False, torch.zeros(5), coefficients, states, totals, signal, seed, LENGTHS
+    )  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(kept, (currents, *state, signal, *seed), strict=True))
+
+
+def test_what_a_walk_ends_in_is_what_the_layer_ends_in() -> None:
+    layer, _, state, _, _ = problem("adlif", 17, torch.float32)
+    x = (torch.rand(3, 9, 2, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    coefficients = tuple(value.detach() for value in layer.params.coefficients())
+    currents = x @ layer.weight_in.detach().t()
+    _, _, last = walks.forth(layer.neuron, currents, layer.weight_rec.detach(), coefficients, state, LENGTHS)  # type: ignore[union-attr]
+    expected = layer(x, state, LENGTHS).state
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(last, expected, strict=True))
