@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .errors import SrnnError
     from .measure.energy import energy
     from .nn.network import SRNN, Readout
-    from .nn.neurons import ALIF, LIF, AdLIF, Init, Integrator, Neuron, ReLU
+    from .nn.neurons import ALIF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
     from .training.recipes import load_recipe
 
@@ -31,6 +31,7 @@ __all__ = [
     "SRNN",
     "AdLIF",
     "ArcTan",
+    "CubaLIF",
     "Decoder",
     "FastSigmoid",
     "Gaussian",
@@ -65,7 +66,7 @@ _HOME = {
     "errors": ("SrnnError",),
     "measure.energy": ("energy",),
     "nn.network": ("SRNN", "Readout"),
-    "nn.neurons": ("ALIF", "LIF", "AdLIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "nn.neurons": ("ALIF", "LIF", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
     "training.recipes": ("load_recipe",),
 }

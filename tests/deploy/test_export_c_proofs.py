@@ -24,8 +24,10 @@ INT8 = {
     "alif, 8-bit states": {"neuron": "alif", "width": 8, "analog": True},
     "adlif": {"neuron": "adlif", "hidden": (2,)},
     "adlif, 8-bit states": {"neuron": "adlif", "hidden": (2,), "width": 8},
+    "cubalif": {"neuron": "cubalif", "hidden": (2,)},
+    "cubalif, 8-bit states": {"neuron": "cubalif-soft", "hidden": (2,), "width": 8},
 }
-FLOAT = ("lif", "alif", "adlif", "relu", "integrator")
+FLOAT = ("lif", "alif", "adlif", "cubalif", "relu", "integrator")
 HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
 HELD = ("return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;", "return (int32_t)x;")
 

@@ -21,15 +21,22 @@ from srnn.deploy.export import nir as exchange  # noqa: E402  (needs the extra)
 from support.nir_graphs import CHAIN, FILES, LEAK, REC, TAU, THRESHOLD, B, N, R, W, graph_of, lif_node  # noqa: E402
 
 
-def _cuba() -> Any:
-    one = np.ones(N)
-    return graph_of(
-        {"a": nir.Affine(W, B), "c": nir.CubaLIF(one, one, one, one, one)}, [("in", "a"), ("a", "c"), ("c", "out")]
-    )
+def _cuba(**changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "tau_syn": TAU,
+        "tau_mem": TAU,
+        "r": R,
+        "v_leak": LEAK,
+        "v_threshold": THRESHOLD,
+        "w_in": R,
+    }
+    return graph_of({"a": nir.Affine(W, B), "l": nir.CubaLIF(**(values | changes))}, CHAIN)
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "synaptic current": (_cuba, "'c' is a CubaLIF"),
+    "a synapse too fast": (lambda: _cuba(tau_syn=TAU / 99), "'l' has a tau of .* s, too short"),
+    "a membrane too fast": (lambda: _cuba(tau_mem=TAU / 99), "'l' has a tau of .* s, too short"),
+    "NaN into a synapse": (lambda: _cuba(w_in=R * np.nan), "'l' has parameters that are not finite"),
     "delay": (lambda: graph_of({"d": nir.Delay(np.ones(5))}, [("in", "d"), ("d", "out")]), "'d' is a Delay"),
     "a skip connection": (
         lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node(), "k": nir.Linear(W), "m": lif_node()},

@@ -67,7 +67,7 @@ def test_every_neuron(neuron: str, form: exported.Form) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif", "cubalif", "cubalif-soft"])
 def test_spikes_of_every_step_are_equal(neuron: str, form: exported.Form) -> None:
     """A readout of spikes hands on what is compared: no tolerance."""
     net = make_net(neuron=NEURONS[neuron], readout=Readout(NEURONS[neuron], "emission"))

@@ -21,7 +21,8 @@ from support.streams import make, same_bits, signal, whole
 pytest.importorskip("numba")
 
 MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
-    "adlif euler": {"name": "adlif", "discretisation": "euler"}
+    "adlif euler": {"name": "adlif", "discretisation": "euler"},
+    "cubalif soft": {"name": "cubalif", "reset_kind": "soft", "reset_step": "next", "synapse_step": "next"},
 }
 QUICK = settings(max_examples=20, deadline=None)
 

@@ -87,7 +87,7 @@ def test_accumulates_are_what_spikes_cause(
 
 
 @pytest.mark.parametrize(("direction", "recurrent"), [("one", True), ("one", False), ("mean", True), ("concat", True)])
-@pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "relu", "integrator"])
+@pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "cubalif", "relu", "integrator"])
 def test_dense_operations_are_the_weights(neuron: str, direction: str, recurrent: bool) -> None:
     merge = {} if direction == "one" else {"bidirectional": True, "merge": direction}
     net = small(neuron, recurrent=recurrent, **merge)
@@ -188,7 +188,7 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
         return describe_network(small(neuron, hidden=(50,)))[0].neuron_macs / 50
 
     assert macs(Mine()) == 4
-    assert [macs(name) for name in ("integrator", "relu", "lif", "alif", "adlif")] == [1, 1, 1, 3, 3]
+    assert [macs(name) for name in ("integrator", "relu", "lif", "cubalif", "alif", "adlif")] == [1, 1, 1, 2, 3, 3]
     assert macs(AdLIF(discretisation="euler")) == 3
 
 

@@ -113,7 +113,7 @@ def network(neuron: str, recurrent: bool) -> SRNN:
 
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
 @pytest.mark.parametrize("recurrent", [True, False])
-@pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "relu"])
+@pytest.mark.parametrize("neuron", ["alif", "lif", "adlif", "cubalif", "relu"])
 def test_synaptic_operations(neuron: str, recurrent: bool, kind: str) -> None:
     net = network(neuron, recurrent)
     x = signal(kind, 5)

@@ -28,7 +28,10 @@ from srnn.nn.neurons.base import decay
 from srnn.nn.neurons.rounded import rounded_model
 from support.compiled import build, compilers
 
-MODELS = [*NEURONS.values(), *(rounded_model(NEURONS[name]) for name in ("alif", "adlif", "lif", "integrator"))]
+MODELS = [
+    *NEURONS.values(),
+    *(rounded_model(NEURONS[name]) for name in ("alif", "adlif", "lif", "cubalif", "integrator")),
+]
 NAMES = ("a", "b", "c")
 
 

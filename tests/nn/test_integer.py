@@ -101,7 +101,7 @@ class CHelpers:
         return self.held(a << shift if shift >= 0 else (a + (1 << -shift >> 1)) >> -shift)
 
 
-@pytest.mark.parametrize("name", ["lif", "alif", "adlif", "integrator"])
+@pytest.mark.parametrize("name", ["lif", "alif", "adlif", "cubalif", "integrator"])
 @given(data=st.data())
 def test_texts_and_arrays_are_the_same_arithmetic(name: str, data) -> None:
     """A neuron's step on arrays, and as C text read by Python: the same integers, for any format and any values."""
@@ -130,6 +130,7 @@ def test_which_coefficients_are_multipliers() -> None:
     assert multipliers(NEURONS["alif"]) == {"alpha", "rho", "beta"}
     assert multipliers(NEURONS["lif"]) == {"leak", "gain", "reset"}
     assert multipliers(NEURONS["adlif"]) == {"alpha", "rho", "a", "b", "symplectic"}
+    assert multipliers(NEURONS["cubalif"]) == {"alpha", "beta", "gain", "hard", "jump", "late_reset", "late_synapse"}
 
 
 def network(neuron: Any = "alif", **options: Any) -> SRNN:
@@ -160,7 +161,7 @@ def test_weights_are_rounded_row_by_row() -> None:
     assert all(np.abs(np.concatenate(layer.matrices(), 1)).max(1)[:4].min() == 127 for layer in whole_net.layers[:2])
 
 
-@pytest.mark.parametrize("neuron", ["lif", "alif", {"name": "adlif", "threshold": 0.02, "coupling": 1.0}])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "cubalif", {"name": "adlif", "threshold": 0.02, "coupling": 1.0}])
 def test_only_the_weights_lose_precision(neuron: Any) -> None:
     """With weights that int8 holds exactly, the integer model follows the float model closely, spike by spike."""
     net = network(neuron)

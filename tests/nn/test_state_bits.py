@@ -67,7 +67,7 @@ def test_the_rounded_model_equals_the_reference(neuron: str, shape: dict, bits: 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif", "cubalif"])
 def test_states_lie_on_the_grid_and_nothing_else_does(neuron: str, dtype: torch.dtype) -> None:
     problem = rounded_problem(6, 7, neuron=neuron, dtype=dtype)
     names = problem.neuron.variables()
@@ -98,7 +98,7 @@ def test_a_fine_grid_changes_no_gradient() -> None:
 
 
 @pytest.mark.parametrize("width", [16, 8])
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif", "cubalif"])
 def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
     net = device_network(network(neuron))
     x = signal("spikes")
@@ -123,7 +123,7 @@ def test_ranges_are_measured_and_used(neuron: str, width: int) -> None:
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("readout", ["integrator", "alif"])
 @pytest.mark.parametrize(
-    ("neuron", "width"), [("alif", 8), ("adlif", 16), *(pytest.param(n, w, marks=SLOW) for n, w in
+    ("neuron", "width"), [("alif", 8), ("adlif", 16), ("cubalif", 8), *(pytest.param(n, w, marks=SLOW) for n, w in
                           [("alif", 16), ("lif", 8), ("lif", 16), ("adlif", 8)])]
 )  # fmt: skip
 def test_c_is_its_model_to_the_bit(neuron: str, width: int, readout: str, compiler: str, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def kept_in_two_bits(net: SRNN) -> SRNN:
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif"])
+@pytest.mark.parametrize("neuron", ["lif", "alif", "adlif", "cubalif"])
 def test_a_network_that_keeps_states_streams_as_it_runs(neuron: str, backend: str) -> None:
     net, x = network(neuron, backend=backend), torch.from_numpy(signal("spikes"))
     exact = net.run(x)

@@ -19,7 +19,11 @@ from srnn.nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from srnn.nn.network import FrozenNetwork
 from support.compiled import FLAGS
 
-NEURONS: dict[str, Any] = {"adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0}}  # else it hardly spikes
+NEURONS: dict[str, Any] = {
+    "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
+    "cubalif": {"name": "cubalif", "reset": -0.01, "reset_step": "next"},
+    "cubalif-soft": {"name": "cubalif", "reset_kind": "soft", "synapse_step": "next"},
+}
 STEP = """\
 /* Steps from raw states: reads a state and an input, writes the scores and the state after; until the input ends. */
 #include "net.h"

@@ -22,6 +22,7 @@ Read a network from a NIR file (neuroir.org), ours or another library's.
 
   srnn import nir net.nir                                 show what is in it
   srnn import nir net.nir --dt 1e-3                       as its writer stepped it
+  srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
   srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
   srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
 
@@ -38,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--discretisation", choices=("euler", "exact"),
         help="how the writer steps: 1 - dt/tau, or exp(-dt/tau) (default: our file's, else euler)",
     )  # fmt: skip
+    for name, choices, what in (
+        ("--reset-kind", ("hard", "soft"), "the writer's reset: to a value, or by subtraction of the threshold (default: hard)"),
+        ("--reset-step", ("same", "next"), "it resets at once, or in the next step as snnTorch does by default (default: same)"),
+        ("--synapse-step", ("same", "next"), "CubaLIF: an input moves the membrane at once, or a step later (default: same)"),
+    ):  # fmt: skip
+        parser.add_argument(name, choices=choices, help=what)
     parser.add_argument(
         "--no-extension", action="store_true", help="only what NIR itself contains, as another reader would see it"
     )
@@ -55,8 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..deploy.export import nir
 
+    told = {name: getattr(arguments, name) for name in nir.OPEN}
     found = nir.load(
-        arguments.file, dt=arguments.dt, discretisation=arguments.discretisation, extension=not arguments.no_extension
+        arguments.file,
+        dt=arguments.dt,
+        discretisation=arguments.discretisation,
+        extension=not arguments.no_extension,
+        neuron={name: value for name, value in told.items() if value is not None},
     )
     if arguments.out is not None:
         write_run(arguments.out, found, arguments.task, arguments.loss, arguments.file.name)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from ...errors import SrnnError
 from ...files import write_atomically
-from .nir_read import Imported, from_graph, load, read
+from .nir_read import OPEN, Imported, from_graph, load, read
 from .nir_report import Entry, Report
 from .nir_write import need_nir, to_graph
 
 if TYPE_CHECKING:
     from nir import NIRGraph
 
-__all__ = ["Entry", "Imported", "Report", "from_graph", "load", "read", "save", "to_graph"]
+__all__ = ["OPEN", "Entry", "Imported", "Report", "from_graph", "load", "read", "save", "to_graph"]
 
 
 def save(graph: NIRGraph, path: Path | str) -> None:

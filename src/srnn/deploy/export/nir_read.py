@@ -1,9 +1,13 @@
-"""A NIR file as a network: ours, to the same bits, and those of other libraries where they are layers of LIF, IF or LI neurons.
+"""A NIR file as a network: ours, to the same bits, and those of other libraries where they are layers of LIF, IF, LI or CubaLIF.
 
 A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Scale) lie between two neurons are multiplied into
 one matrix and one bias; a path from a neuron back to itself becomes recurrent weights, with the delay of one step that every
-reader gives it. r and v_leak of an integrator go into weights and bias, which is the same arithmetic. What is not a chain of such
-layers (convolutions, synaptic currents, delays, skip connections) is refused by name.
+reader gives it: within a step a neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an
+integrator go into weights and bias, which is the same arithmetic; the membrane of a CubaLIF is measured from its v_leak. What is
+not a chain of such layers (convolutions, delays, skip connections) is refused by name.
+
+NIR says no more of a reset than its value, at once. How a writer's simulator differs from that (a reset by subtraction, or in the
+next step) stands in none of its nodes: ``neuron`` says it.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from ...files.hdf5 import open_hdf5
 from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.network.parameters import raw_from_tau
-from ...nn.neurons import LIF, Init, Integrator, Neuron, as_neuron
+from ...nn.neurons import LIF, CubaLIF, Init, Integrator, Neuron, as_neuron
 from .nir_report import (
     EXTENSION,
     FORMAT,
@@ -47,10 +51,12 @@ DEFAULT_DT = 1e-4
 NO_LEAK = 2.0**26
 """An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
 NO_MEMORY = 1e-3
-"""Time constant, in steps, of an integrator that passes on its input: exp(-1000) is 0."""
+"""Time constant, in steps, of an integrator or a synapse that passes on its input: exp(-1000) is 0."""
+OPEN = {"reset_kind": "hard", "reset_step": "same", "synapse_step": "same"}
+"""Settings of CubaLIF of which NIR's nodes say nothing, and what is taken where the reader is told nothing either."""
 _Make = Callable[..., FrozenLayer]
 """``FrozenLayer.of`` with all that the wiring says of a layer."""
-_SETTINGS = ("tau", "r", "v_leak", "v_threshold", "v_reset")
+_SETTINGS = ("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset")
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ def load(
     dt: float | None = None,
     discretisation: Discretisation | None = None,
     extension: bool = True,
+    neuron: Mapping[str, str] | None = None,
 ) -> Imported:
     """The network in a NIR file.
 
@@ -81,11 +88,14 @@ def load(
         dt: seconds that a time step shall last; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
         discretisation: how the writer steps, "euler" (most) or "exact" (Sinabs); None: as the file says, else "euler".
         extension: restore what this library wrote besides the NIR nodes; False: only what NIR itself contains.
+        neuron: how the writer's spiking neurons differ from what NIR says, where the extension does not know: the settings
+            ``reset_kind``, ``reset_step`` and ``synapse_step`` of ``CubaLIF``. {"reset_kind": "soft", "reset_step": "next"} is
+            what snnTorch does by default.
 
-    Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF or LI layers.
+    Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF, LI or CubaLIF layers.
     """
     graph = read(Path(path))
-    return from_graph(graph, str(path), dt=dt, discretisation=discretisation, extension=extension)
+    return from_graph(graph, str(path), dt=dt, discretisation=discretisation, extension=extension, neuron=neuron)
 
 
 def read(path: Path) -> NIRGraph:
@@ -110,21 +120,33 @@ def from_graph(
     dt: float | None = None,
     discretisation: Discretisation | None = None,
     extension: bool = True,
+    neuron: Mapping[str, str] | None = None,
 ) -> Imported:
-    """The network of a graph in memory; ``source`` names it in messages."""
+    """The network of a graph in memory; ``source`` names it in messages, the rest is as in ``load``."""
+    settings: dict[str, Any] = dict(neuron or {})
+    if not set(settings) <= set(OPEN):
+        raise SrnnError(f"NIR leaves {', '.join(OPEN)} open, not {', '.join(sorted(set(settings) - set(OPEN)))}.")
+    CubaLIF(**settings)  # refuses what is none of their values
     with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
-        return _from_graph(graph, source, dt, discretisation, extension)
+        return _from_graph(graph, source, dt, discretisation, extension, settings)
 
 
 def _from_graph(
-    graph: NIRGraph, source: str, dt: float | None, discretisation: Discretisation | None, extension: bool
+    graph: NIRGraph,
+    source: str,
+    dt: float | None,
+    discretisation: Discretisation | None,
+    extension: bool,
+    neuron: Mapping[str, str],
 ) -> Imported:
     entries = _entries(graph, source)
     step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
     how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
     check_dt(step)
     check_discretisation(how)
-    reader = _Reader(Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension)
+    reader = _Reader(
+        Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension, neuron
+    )
     chain = reader.wiring.chain()
     found = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
     names = layer_names(len(found))
@@ -173,6 +195,8 @@ class _Reader:
     entries: Mapping[str, Any]
     """Our entries in the graph's metadata; empty where there are none or they are not wanted."""
     extension: bool
+    neuron: Mapping[str, str]
+    """Settings of CubaLIF that NIR leaves open, as the writer has them."""
 
     def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
         """(layer, how it was read) of a neuron's node, fed by ``before``; or of the output, where weights follow the last neuron.
@@ -207,34 +231,74 @@ class _Reader:
     def _plain(self, make: _Make, node: Any, name: str, size: int, last: bool) -> tuple[FrozenLayer, str]:
         """A layer from the NIR node itself."""
         kind, where = kind_of(node), f"{self.wiring.source}: '{name}'"
-        given = {name: np.asarray(getattr(node, name, 0.0), np.float64) for name in _SETTINGS}
         try:
-            tau, r, leak, threshold, reset = (np.broadcast_to(value.reshape(-1), size) for value in given.values())
+            given = {
+                key: np.broadcast_to(np.asarray(getattr(node, key), np.float64).reshape(-1), size)
+                for key in _SETTINGS
+                if hasattr(node, key)
+            }
         except ValueError as error:
             raise SrnnError(f"{where} has parameters of different lengths.") from error
-        if not all(np.isfinite(values).all() for values in (tau, r, leak, threshold, reset)):
+        if not all(np.isfinite(values).all() for values in given.values()):
             raise SrnnError(f"{where} has parameters that are not finite.")
-        if kind == "IF":
-            steps, r = np.full(size, NO_LEAK), r * self.dt * NO_LEAK
+        how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
+        if kind == "LI":
+            steps, leak = self._steps(given["tau"], "exact", where), given["v_leak"]
+            neuron = Integrator(**_settings(leak, steps))
+            parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
+            layer = _scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), given["r"])
+            return replace(layer, bias=layer.bias + leak), how
+        other_reset = any(self.neuron.get(key, OPEN[key]) != OPEN[key] for key in ("reset_kind", "reset_step"))
+        if kind == "CubaLIF" or other_reset:
+            told = (f"{key} {value}" for key, value in self.neuron.items())
+            return self._cubalif(make, given, where), ", ".join((how, *told))
+        return self._lif(make, given, where), how
+
+    def _lif(self, make: _Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
+        """Of NIR's LIF and IF."""
+        r, threshold, reset = (given[key] for key in ("r", "v_threshold", "v_reset"))
+        if "tau" in given:
+            steps, leak = self._steps(given["tau"], "euler", where), given["v_leak"]
         else:
-            steps = to_steps(tau, "euler" if kind == "LIF" else "exact", self.dt, self.discretisation)
-        if not (np.isfinite(steps) & (steps >= (0.0 if kind == "LI" else 1.0))).all():
+            steps, r, leak = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
+        if (leak[r == 0] != 0).any():
+            raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
+        neuron = LIF(**_settings(leak, steps))
+        parameters = _stored(neuron, tau_mem=steps, resistance=r, threshold=threshold, reset=reset)
+        layer = make(neuron, parameters=parameters)
+        return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros_like(r), where=leak != 0))
+
+    def _cubalif(self, make: _Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
+        """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
+        r = given["r"]
+        leak, w_in = given.get("v_leak", np.zeros_like(r)), given.get("w_in", np.ones_like(r))
+        tau = given.get("tau_mem", given.get("tau"))
+        if tau is None:
+            mem, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
+        else:
+            mem = np.maximum(self._steps(tau, "exact", where), NO_MEMORY)
+        timing: dict[str, Any] = dict(self.neuron)
+        if "tau_syn" in given:
+            syn = np.maximum(self._steps(given["tau_syn"], "exact", where), NO_MEMORY)
+        else:
+            syn = np.full_like(r, NO_MEMORY)
+            timing["synapse_step"] = "same"
+        neuron = CubaLIF(**_settings(np.zeros(1), mem, syn), **timing)
+        parameters = _stored(
+            neuron, tau_mem=mem, tau_syn=syn, gain=w_in, resistance=r,
+            threshold=given["v_threshold"] - leak, reset=given["v_reset"] - leak,
+        )  # fmt: skip
+        return make(neuron, parameters=parameters)
+
+    def _steps(self, tau: Array, own: Discretisation, where: str) -> Array:
+        """Our time constants from NIR's. SrnnError for those that the writer's step does not fit."""
+        steps = to_steps(tau, own, self.dt, self.discretisation)
+        if not (np.isfinite(steps) & (steps >= (1.0 if own == "euler" else 0.0))).all():
             raise SrnnError(
                 f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s ({self.discretisation}); "
                 "name the writer's step with dt."
             )
-        how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
-        if kind == "LI":
-            neuron = Integrator(**_settings(steps, leak))
-            parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
-            layer = _scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), r)
-            return replace(layer, bias=layer.bias + leak), how
-        if (leak[r == 0] != 0).any():
-            raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
-        neuron = LIF(**_settings(steps, leak))
-        parameters = _stored(neuron, tau_mem=steps, resistance=r, threshold=threshold, reset=reset)
-        layer = make(neuron, parameters=parameters)
-        return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros(size), where=leak != 0)), how
+        return steps
 
     def _extended(self, make: _Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
         """The layer that the extension describes, if its node is unchanged since both were written."""
@@ -279,9 +343,9 @@ def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
     return {name: np.array(value) for name, value in values.items()}
 
 
-def _settings(steps: Array, leak: Array) -> dict[str, Any]:
-    """Of a neuron whose time constants stay as they are read, and whose membrane starts at rest."""
-    kept = steps.min() >= 2.0 and steps.max() <= 1e6  # there a "linear" time constant is its own parameter
+def _settings(leak: Array, *taus: Array) -> dict[str, Any]:
+    """Of a neuron whose time constants (in steps) stay as they are read, and whose membrane starts at rest."""
+    kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)  # there "linear" is its own parameter
     settings: dict[str, Any] = {"time_constants": "linear" if kept else "unconstrained"}
     if leak[0] and (leak == leak[0]).all():
         settings["initial"] = {"u": Init("constant", float(leak[0]))}

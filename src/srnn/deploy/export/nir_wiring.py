@@ -13,7 +13,7 @@ from .nir_report import Array
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
-LINEAR, NEURONS, PASSED = ("Affine", "Linear", "Scale"), ("LIF", "IF", "LI"), ("Input", "Output", "Flatten")
+LINEAR, NEURONS, PASSED = ("Affine", "Linear", "Scale"), ("LIF", "IF", "LI", "CubaLIF"), ("Input", "Output", "Flatten")
 """Nodes that can be read: matrices, neurons, and those that only pass on their input."""
 
 Matrix = Array | None

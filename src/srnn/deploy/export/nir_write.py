@@ -23,6 +23,7 @@ import numpy as np
 
 from ...errors import SrnnError
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
+from ...nn.neurons import CubaLIF, Neuron
 from .nir_report import (
     EXTENSION,
     FORMAT,
@@ -58,22 +59,24 @@ class _Neuron:
     reset: Array | None
     findings: tuple[tuple[str, Verdict, str], ...] = ()
     """(what, verdict, detail) of what this omits."""
+    w_in: Array | None = None
+    """What the input is multiplied by on its way into a synaptic current, whose time constant is tau_syn; None: there is none."""
 
 
-def _lif(p: Values) -> _Neuron:
+def _lif(p: Values, _: Neuron) -> _Neuron:
     return _Neuron("euler", p["resistance"], p["threshold"], p["reset"])
 
 
-def _integrator(p: Values) -> _Neuron:
+def _integrator(p: Values, _: Neuron) -> _Neuron:
     return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None)
 
 
-def _relu(p: Values) -> _Neuron:
+def _relu(p: Values, _: Neuron) -> _Neuron:
     lost = ("ReLU emission", "lost", "written as an integrator, which passes on negative membranes too")
     return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None, (lost,))
 
 
-def _alif(p: Values) -> _Neuron:
+def _alif(p: Values, _: Neuron) -> _Neuron:
     findings: list[tuple[str, Verdict, str]] = [
         ("soft reset", "approximated", "NIR resets to a value (0); ALIF subtracts its threshold, one step later")
     ]
@@ -84,19 +87,34 @@ def _alif(p: Values) -> _Neuron:
     return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), tuple(findings))
 
 
-def _adlif(p: Values) -> _Neuron:
+def _adlif(p: Values, _: Neuron) -> _Neuron:
     coupled = (p["coupling"] * np.maximum(p["a"], 0.0)).any() or (p["coupling"] * np.maximum(p["b"], 0.0)).any()
     lost = ("adaptation current", "lost", "NIR has no second state that opposes the input")
     findings = (lost,) if coupled else ()
     return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), findings)
 
 
-_NEURONS: Mapping[str, Callable[[Values], _Neuron]] = {
+def _cubalif(p: Values, neuron: CubaLIF) -> _Neuron:
+    findings: list[tuple[str, Verdict, str]] = []
+    if neuron.reset_kind == "soft":
+        detail = "NIR resets to a value; read it with reset_kind soft"
+        findings.append(("soft reset", "approximated", detail))
+    if neuron.reset_step == "next":
+        detail = "NIR resets at once; read it with reset_step next"
+        findings.append(("reset in the next step", "approximated", detail))
+    if neuron.synapse_step == "next":
+        detail = "NIR does not say it, and most readers pass a spike on in its own step; read it with synapse_step next"
+        findings.append(("synapse in the next step", "approximated", detail))
+    return _Neuron("exact", p["resistance"], p["threshold"], p["reset"], tuple(findings), p["gain"])
+
+
+_NEURONS: Mapping[str, Callable[[Values, Any], _Neuron]] = {
     "lif": _lif,
     "integrator": _integrator,
     "relu": _relu,
     "alif": _alif,
     "adlif": _adlif,
+    "cubalif": _cubalif,
 }
 """To export another neuron: its nearest NIR neuron here; the extension contains the rest."""
 
@@ -172,7 +190,7 @@ def _layer_nodes(
             where,
             "time constants",
             "exact",
-            f"tau {_span(node.tau)} s, for a reader who steps by dt = {dt:g} s, {discretisation}",
+            f"{_taus(node)} s, for a reader who steps by dt = {dt:g} s, {discretisation}",
         )
     ]
     if (scale == 1.0).all():
@@ -188,7 +206,7 @@ def _layer_nodes(
         factor = scale[:, None] if values.ndim == 2 else scale
         return values if scaling == "keep" else (values.astype(np.float64) * factor).astype(dtype)
 
-    into = nir.Affine(scaled(weight), scaled(layer.bias)) if layer.has_bias else nir.Linear(scaled(weight))
+    into = nir.Affine(scaled(weight), scaled(layer.bias)) if layer.bias.any() else nir.Linear(scaled(weight))
     nodes = {"_in": into, ".neuron": node}
     if layer.weight_rec is not None:
         nodes[".rec"] = nir.Linear(scaled(layer.weight_rec))
@@ -202,27 +220,38 @@ def neuron_node(
     import nir
 
     values = {name: value.astype(np.float64) for name, value in layer.values().items()}
-    spec = _NEURONS[layer.neuron.name](values)
+    spec = _NEURONS[layer.neuron.name](values, layer.neuron)
     if spec.threshold is not None and layer.output == "membrane":
         lost = (
             "membrane of a spiking neuron",
             "lost",
-            "NIR's LIF passes on spikes; written as an integrator without reset",
+            f"NIR's LIF passes on spikes; written as an integrator without reset{'' if spec.w_in is None else ' and synapse'}",
         )
-        spec = _Neuron(spec.own, spec.r, None, None, (lost,))
-    tau = to_seconds(values["tau_mem"], spec.own, dt, discretisation)
-    if not (np.isfinite(tau) & (tau > 0)).all():
-        raise SrnnError(
-            f"{layer.name}: a time constant of {values['tau_mem'].min():g} steps has no tau in NIR with the discretisation "
-            f"'{discretisation}'; try the other one."
-        )
+        spec = _Neuron(spec.own, spec.r if spec.w_in is None else spec.r * spec.w_in, None, None, (lost,))
+    tau = _seconds(layer, values["tau_mem"], spec.own, dt, discretisation)
     r = {"keep": spec.r, "one": np.ones_like(tau), "unscaled": tau / dt}[scaling]
     extension = {"neuron": layer.neuron.describe(), "output": layer.output}
     metadata = {EXTENSION: json.dumps(extension), f"{EXTENSION}_parameters": dict(layer.parameters)}
     zero = np.zeros_like(tau)
     if spec.threshold is None:
         return nir.LI(tau, r, zero, metadata=metadata), spec, spec.r / r
-    return nir.LIF(tau, r, zero, spec.threshold, spec.reset, metadata=metadata), spec, spec.r / r
+    if spec.w_in is None:
+        return nir.LIF(tau, r, zero, spec.threshold, spec.reset, metadata=metadata), spec, spec.r / r
+    tau_syn = _seconds(layer, values["tau_syn"], spec.own, dt, discretisation)
+    w_in = {"keep": spec.w_in, "one": np.ones_like(tau), "unscaled": tau_syn / dt}[scaling]
+    node = nir.CubaLIF(tau_syn, tau, r, zero, spec.threshold, spec.reset, w_in, metadata=metadata)
+    return node, spec, spec.r * spec.w_in / (r * w_in)
+
+
+def _seconds(layer: FrozenLayer, steps: Array, own: Discretisation, dt: float, discretisation: Discretisation) -> Array:
+    """Time constants in NIR's seconds. SrnnError where the reader's discretisation has none."""
+    tau = to_seconds(steps, own, dt, discretisation)
+    if not (np.isfinite(tau) & (tau > 0)).all():
+        raise SrnnError(
+            f"{layer.name}: a time constant of {steps.min():g} steps has no tau in NIR with the discretisation "
+            f"'{discretisation}'; try the other one."
+        )
+    return tau
 
 
 def _of_the_network(net: FrozenNetwork) -> list[Entry]:
@@ -242,6 +271,11 @@ def _of_the_network(net: FrozenNetwork) -> list[Entry]:
             lost = f"NIR's neurons start at rest, not with {', '.join(parts)}"
             entries.append(Entry(layer.name, "initial state", "lost", lost))
     return entries
+
+
+def _taus(node: Any) -> str:
+    named = {name: getattr(node, name) for name in ("tau", "tau_mem", "tau_syn") if hasattr(node, name)}
+    return ", ".join(f"{name} {_span(values)}" for name, values in named.items())
 
 
 def _span(values: Array) -> str:

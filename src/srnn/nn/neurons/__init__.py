@@ -13,11 +13,14 @@ from ...registry import create
 from .adlif import AdLIF
 from .alif import ALIF
 from .base import Init, Neuron
+from .cubalif import CubaLIF
 from .integrator import Integrator
 from .lif import LIF
 from .relu import ReLU
 
-NEURONS: Mapping[str, type[Neuron]] = MappingProxyType({cls.name: cls for cls in (LIF, ALIF, AdLIF, Integrator, ReLU)})
+NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
+    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, Integrator, ReLU)}
+)
 
 
 def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
@@ -30,4 +33,4 @@ def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
     return create("neuron", NEURONS, spec)
 
 
-__all__ = ["ALIF", "LIF", "NEURONS", "AdLIF", "Init", "Integrator", "Neuron", "ReLU", "as_neuron"]
+__all__ = ["ALIF", "LIF", "NEURONS", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU", "as_neuron"]

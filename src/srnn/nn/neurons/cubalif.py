@@ -1,0 +1,111 @@
+"""CubaLIF, the LIF neuron with an exponential synaptic current ("current-based"): two leaky variables, one behind the other.
+
+    i_t = alpha i_{t-1} + k I_t                                         synaptic current
+    u_t = beta (u_{t-1} - s_{t-1} (u_{t-1} - reset)) + i_t              membrane, hard reset in the same step
+    s_t = 1 if u_t - threshold > 0 else 0
+
+    alpha = exp(-1/tau_syn), beta = exp(-1/tau_mem); time constants in time steps.
+    k = gain (1 - alpha) resistance (1 - beta): with both at 1 a constant input of 1 brings the membrane to 1. i is what the
+    current adds to the membrane in one step.
+
+Simulators agree on this and differ in when things happen, which three settings say:
+
+    reset_kind     "hard": to the value ``reset``. "soft": threshold - reset is subtracted.
+    reset_step     "same": right after the spike, before the membrane leaks: NIR, Norse, snnTorch with reset_delay=False.
+                   "next": in the following step, after leak and current; a hard reset so loses that step's current:
+                   u_t = (1 - s_{t-1}) (beta u_{t-1} + i_t) + reset s_{t-1}; snnTorch's default, and SpyTorch.
+    synapse_step   "same": an input spike reaches the membrane in its own step: snnTorch. "next": one step later, i_{t-1} in place
+                   of i_t (forward Euler): SpyTorch.
+
+    The recorded u is the membrane before the reset of its own step's spike.
+
+In other libraries' words (with their weights as they are):
+
+    snnTorch's Synaptic    gain = 1/(1 - alpha), resistance = 1/(1 - beta), alpha and beta as there; reset_mechanism "subtract" is
+                           soft, "zero" hard; reset_delay (the default) is reset_step "next"
+    NIR's CubaLIF          gain = w_in, resistance = r; the membrane is measured from v_leak
+    SpyTorch               as snnTorch's Synaptic: hard, reset_step "next", synapse_step "next"
+
+Source: Neftci, Mostafa & Zenke 2019 (arXiv 1901.09948); Cramer et al. 2022 (arXiv 1910.07407), who use it on SHD and SSC;
+Pedersen et al. 2024 (NIR, arXiv 2311.14711). Nothing is detached: the gradient also flows through the reset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from .base import Init, Neuron, decay
+
+
+class CubaLIFState(NamedTuple):
+    """Each (B, size)."""
+
+    u: Tensor  # membrane, before the reset of the previous step's spike
+    syn: Tensor  # synaptic current, as what it adds to the membrane in one step
+    s: Tensor  # spike of the previous step
+
+
+def step(
+    u: Any, syn: Any, s: Any, current: Any, alpha: Any, beta: Any, gain: Any, threshold: Any,
+    jump: Any, hard: Any, late_reset: Any, late_synapse: Any,
+) -> Any:  # fmt: skip
+    syn_new = alpha * syn + gain * current
+    felt = syn_new + late_synapse * (syn - syn_new)
+    u = beta * u
+    u = u - hard * (s * u) + jump * s + (felt - late_reset * (s * felt))
+    return u, syn_new, u - threshold
+
+
+def _lost(tau: Tensor) -> Tensor:
+    """1 - exp(-1/tau), as exact for long time constants."""
+    return -torch.expm1(-tau.reciprocal())
+
+
+@dataclass(frozen=True)
+class CubaLIF(Neuron):
+    """Leaky integrate-and-fire with an exponential synaptic current."""
+
+    name: ClassVar[str] = "cubalif"
+    State: ClassVar[Any] = CubaLIFState
+    coefficients: ClassVar[tuple[str, ...]] = (
+        "alpha", "beta", "gain", "threshold", "jump", "hard", "late_reset", "late_synapse",
+    )  # fmt: skip
+    taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_syn")
+    step = staticmethod(step)
+
+    tau_mem: Init = Init("normal", 20.0, 5.0)
+    tau_syn: Init = Init("normal", 10.0, 2.5)
+    gain: Init = Init("constant", 1.0)
+    resistance: Init = Init("constant", 1.0)
+    threshold: Init = Init("constant", 0.02)
+    reset: Init = Init("constant", 0.0)
+    reset_kind: Literal["hard", "soft"] = "hard"
+    reset_step: Literal["same", "next"] = "same"
+    synapse_step: Literal["same", "next"] = "same"
+    trained: tuple[str, ...] = field(default=("tau_mem", "tau_syn"), kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, choices in (
+            ("reset_kind", ("hard", "soft")),
+            ("reset_step", ("same", "next")),
+            ("synapse_step", ("same", "next")),
+        ):
+            if getattr(self, name) not in choices:
+                raise SrnnError(f"{name} is '{choices[0]}' or '{choices[1]}', not {getattr(self, name)!r}.")
+
+    def derive(self, **parameters: Tensor) -> tuple[Tensor, ...]:
+        p = parameters
+        alpha, beta = decay(p["tau_syn"]), decay(p["tau_mem"])
+        gain = p["gain"] * _lost(p["tau_syn"]) * (p["resistance"] * _lost(p["tau_mem"]))
+        hard, next_step = self.reset_kind == "hard", self.reset_step == "next"
+        jump = p["reset"] if hard else p["reset"] - p["threshold"]
+        if not next_step:  # what is changed before the leak, leaks
+            jump = beta * jump
+        switches = [torch.full_like(alpha, float(on)) for on in (hard, hard and next_step, self.synapse_step == "next")]
+        return alpha, beta, gain, p["threshold"], jump, *switches
