@@ -35,7 +35,9 @@ NUMBERS = {
 def small(neuron: str = "alif", readout: str = "integrator", **options: Any) -> Decoder:
     task = TinyTask()
     backend = options.pop("backend", "reference")
-    net = SRNN(task.inputs, [6], task.outputs, neuron, readout, backend=backend)
+    net = SRNN(
+        task.inputs, [6], task.outputs, neuron, readout, backend=backend, delays=options.pop("delays", None)
+    )  # fmt: skip
     loss = LossConfig(name="ce_spike_count" if readout == "spike_count" else "ce_mean", start=0)
     return Decoder(Trained(net, task, Recipe(TaskConfig(task.name), loss=loss)), task.live("steps"), **options)
 
@@ -85,10 +87,13 @@ def test_numbers_that_are_not_finite_are_refused_everywhere(backend: str) -> Non
 
 
 @pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("delays", [None, {"recurrent": 2}])
 @pytest.mark.parametrize(("neuron", "readout"), [*((name, "integrator") for name in NEURONS), ("alif", "spike_count")])
-def test_emissions_that_cannot_be_are_refused_and_real_ones_are_not(neuron: str, readout: str, backend: str) -> None:
+def test_emissions_that_cannot_be_are_refused_and_real_ones_are_not(
+    neuron: str, readout: str, delays: dict | None, backend: str
+) -> None:
     try:
-        shared = small(neuron, readout, backend=backend)
+        shared = small(neuron, readout, backend=backend, delays=delays)
     except SrnnError as error:  # not a hidden neuron
         pytest.skip(str(error))
     session, stream = shared.open(), shared.stream
@@ -101,7 +106,8 @@ def test_emissions_that_cannot_be_are_refused_and_real_ones_are_not(neuron: str,
     for layer, emission in ((0, hidden), (1, "spike" if readout == "spike_count" else "identity")):
         stream.set_flat_state(arrays["network"])
         state = stream.state
-        state[layer].s[0, 0] = -0.5
+        part = state[layer] if layer or delays is None else (state[0].arriving[0],)
+        part[-1][0, 0] = -0.5
         stream.state = state
         forged = pack({**arrays, "network": stream.flat_state()}, info)
         if emission == "identity":

@@ -109,24 +109,26 @@ def test_substeps(hidden: list[int]) -> None:
     seed=st.integers(0, 10**6), inputs=st.integers(1, 8), hidden=st.lists(st.integers(1, 20), max_size=3),
     neuron=st.sampled_from([*NEURONS]), readout=st.sampled_from(["integrator", "relu"]), substeps=st.integers(1, 4),
     recurrent=st.booleans(), bias=st.booleans(), double=st.booleans(), binary=st.booleans(),
+    delays=st.sampled_from([None, {"recurrent": "uniform(0, 9)"}, {"recurrent": 0, "input": "uniform(0, 50)"}]),
 )  # fmt: skip
 @example(  # without hidden layers nothing takes substeps: a mean of three times the same rounds
     seed=0, inputs=1, hidden=[], neuron="lif", readout="integrator", substeps=3, recurrent=False, bias=False,
-    double=False, binary=False,
+    double=False, binary=False, delays=None,
 )  # fmt: skip
 def test_few_dense_channels_give_the_bits_of_whole_sequences(
     seed: int, inputs: int, hidden: list[int], neuron: str, readout: str, substeps: int, recurrent: bool, bias: bool,
-    double: bool, binary: bool,
+    double: bool, binary: bool, delays: dict | None,
 ) -> None:  # fmt: skip
     """As long as no layer reads more than eight dense channels: what spiking layers hand on is not dense, but its mean is."""
     if as_neuron(neuron).emission != "spike":
+        delays = None
         hidden = [min(size, 8) for size in hidden]
     elif substeps > 1:
         hidden = [*hidden[:-1], min(hidden[-1], 8)] if hidden else []
     spec = Readout(as_neuron("relu"), "emission") if readout == "relu" else readout
     net = make(
         seed, inputs, hidden, 3, neuron, spec, torch.float64 if double else torch.float32,
-        recurrent=recurrent, substeps=substeps, backend="cpu",
+        recurrent=recurrent, substeps=substeps, delays=delays, backend="cpu",
     )  # fmt: skip
     for layer in [*net.layers, net.readout]:
         layer.bias = layer.bias if bias else None  # type: ignore[assignment]
@@ -152,8 +154,9 @@ def test_float32_has_the_bits_of_the_cpu_backend(inputs: int) -> None:
     assert same_bits(stream.state, result.state)
 
 
-def test_many_streams_are_as_many_single_ones() -> None:
-    net = make()
+@pytest.mark.parametrize("delays", [None, {"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}])
+def test_many_streams_are_as_many_single_ones(delays: dict | None) -> None:
+    net = make(delays=delays)
     x = signal(6, 40, 5)
     expected = np.stack([Stream(net).run(sequence) for sequence in x])
     many = Stream(net, streams=6)
@@ -166,8 +169,33 @@ def test_many_streams_are_as_many_single_ones() -> None:
     assert one.push(x[:1, 0]).shape == (1, 3) and one.push(x[:1]).shape == (1, 40, 3)
 
 
-def test_a_mask_lets_streams_wait() -> None:
-    net, rng = make(), np.random.default_rng(0)
+@pytest.mark.parametrize("neuron", ["alif", "relu"])
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_what_is_under_way_goes_where_the_stream_goes(neuron: str, backend: str) -> None:
+    """As flat numbers, as a state, pickled; each stream at another turn of its rings. Analog values are delayed like spikes."""
+    net = make(neuron=neuron, delays={"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}, backend="reference")
+    x = signal(2, 40, 5)
+    expected, end = whole(net, x)
+    for layer in [*net.layers, net.readout]:
+        layer.backend = backend  # type: ignore[assignment]
+    one, other, last = Stream(net, streams=2), Stream(net, streams=2), Stream(net)
+    got = one.push(x[:, :3])[0], one.push(x[:, 3:11], active=np.array([True, False]))[0]
+    one.push(x[:, 3:7], active=np.array([False, True]))
+    one = pickle.loads(pickle.dumps(one))
+    other.set_flat_state(one.flat_state(0), 1)
+    other.check_flat_state(one.flat_state(0))
+    last.state = one.get_state(1)
+    more = other.push(x[::-1, 11:].copy())[1], last.push(x[1, 7:])
+    assert np.abs(np.concatenate([*got, more[0]]) - expected[0]).max() < 1e-12
+    assert np.abs(more[1] - expected[1][7:]).max() < 1e-12 and end[0].arriving.any()
+    for state, row in ((other.get_state(1), 0), (last.state, 1)):
+        parts = [pair for a, b in zip(state, end, strict=True) for pair in zip(a, b, strict=True)]
+        assert all(torch.allclose(a[0], b[row], atol=1e-12) for a, b in parts)
+
+
+@pytest.mark.parametrize("delays", [None, {"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}])
+def test_a_mask_lets_streams_wait(delays: dict | None) -> None:
+    net, rng = make(delays=delays), np.random.default_rng(0)
     x = signal(4, 30, 5)
     expected = Stream(net, streams=4).run(x)
     many, clock = Stream(net, streams=4), np.zeros(4, int)

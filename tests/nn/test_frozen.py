@@ -91,6 +91,10 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
         lambda: network(substeps=3),
         "its hidden layers take 3 substeps .*; train a network without them; ONNX",
     ),
+    "delays": (
+        lambda: network(delays={"input": 2}),
+        r"layers\.0 has delays; train a network without them; C and srnn stream take",
+    ),
     "membrane": (passes_on_its_membrane, r"layers\.1 passes on its membrane; ONNX and NIR take it"),
     "analog": (
         lambda: network(neuron=["alif", "relu"]),

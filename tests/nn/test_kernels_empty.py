@@ -42,17 +42,18 @@ def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | N
 @given(
     shape=EMPTY, inputs=st.sampled_from([1, 8, 9, 70]), sizes=st.lists(st.sampled_from([1, 17]), max_size=2),
     recurrent=st.booleans(), bidirectional=st.booleans(), substeps=st.sampled_from([1, 3]), double=st.booleans(),
-    binary=st.booleans(), recompute=st.booleans(), membrane=st.booleans(),
+    binary=st.booleans(), recompute=st.booleans(), membrane=st.booleans(), late=st.booleans(),
 )  # fmt: skip
 def test_nothing_to_do_gives_zero_gradients_of_every_shape(
     backend: str, neuron: str, shape: tuple[int, int], inputs: int, sizes: list[int], recurrent: bool,
-    bidirectional: bool, substeps: int, double: bool, binary: bool, recompute: bool, membrane: bool,
+    bidirectional: bool, substeps: int, double: bool, binary: bool, recompute: bool, membrane: bool, late: bool,
 ) -> None:  # fmt: skip
     dtype = torch.float64 if double else torch.float32
     readout = Readout(as_neuron(neuron), "membrane" if membrane else "emission")
     net = SRNN(
         inputs, sizes, 3, neuron, readout, recurrent=recurrent, bidirectional=bidirectional, substeps=substeps,
         backend=backend, recompute=recompute, generator=torch.Generator().manual_seed(0),  # type: ignore[arg-type]
+        delays={"recurrent": 5 if readout.neuron.emission == "spike" else None, "input": 3} if late else None,
     ).to(dtype)  # fmt: skip
     x: torch.Tensor | Spikes = torch.ones(*shape, inputs, dtype=dtype)
     x = Spikes.from_dense(x) if binary else x.requires_grad_()

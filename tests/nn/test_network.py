@@ -17,6 +17,9 @@ from srnn.nn.network.parameters import TAU_MAX, raw_from_tau, tau_from_raw
 
 NEURONS = ("alif", "lif", "relu")
 READOUTS = ("integrator", "alif", "spike_count")
+DELAYS = st.sampled_from(
+    (None, {"recurrent": "uniform(0, 7)"}, {"recurrent": 2, "input": "uniform(0, 9)"}, {"input": 0})
+)
 
 
 def make(
@@ -30,6 +33,13 @@ def make(
             if name.endswith("weight_in"):
                 parameter.mul_(3)
     return net
+
+
+def possible(delays: dict | None, neuron: str, backend: str) -> dict | None:
+    """The delays that a backend knows of a neuron: of values that are no spikes, the compiled loops only those of the input."""
+    if delays is None or neuron != "relu" or backend == "reference":
+        return delays
+    return {"input": delays["input"]} if "input" in delays else None
 
 
 def signal(batch: int, steps: int, seed: int = 1) -> torch.Tensor:
@@ -48,9 +58,10 @@ def leaves(state) -> list[torch.Tensor]:
     steps=st.integers(1, 30),
     cuts=st.lists(st.integers(0, 30), max_size=3),
     seed=st.integers(0, 99),
+    delays=DELAYS,
 )
-def test_cut_sequence_equals_the_whole(backend, neuron, readout, steps, cuts, seed) -> None:
-    net = make(neuron, readout, seed=seed, backend=backend)
+def test_cut_sequence_equals_the_whole(backend, neuron, readout, steps, cuts, seed, delays) -> None:
+    net = make(neuron, readout, seed=seed, backend=backend, delays=possible(delays, neuron, backend))
     x = signal(2, steps, seed)
     whole = net.run(x)
     assert neuron == "relu" or steps < 20 or whole.layers[0].output.sum() > 0
@@ -76,11 +87,13 @@ def test_cut_sequence_equals_the_whole(backend, neuron, readout, steps, cuts, se
     bidirectional=st.booleans(),
     merge=st.sampled_from(("mean", "concat")),
     garbage=st.floats(-1e3, 1e3),
+    delays=DELAYS,
 )
 def test_padded_batch_equals_each_sequence_alone(
-    backend, neuron, readout, lengths, bidirectional, merge, garbage
+    backend, neuron, readout, lengths, bidirectional, merge, garbage, delays
 ) -> None:
-    net = make(neuron, readout, bidirectional=bidirectional, merge=merge, backend=backend)
+    delays = possible(delays, neuron, backend)
+    net = make(neuron, readout, bidirectional=bidirectional, merge=merge, backend=backend, delays=delays)
     steps = max(max(lengths), 1)
     x = signal(len(lengths), steps)
     for row, length in enumerate(lengths):

@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from srnn.nn.delays import depth_of, reached
 from srnn.nn.kernels import LayerProblem, Spikes, run_layer
 from srnn.nn.neurons import as_neuron
 from srnn.nn.surrogates import as_surrogate
@@ -21,9 +22,10 @@ RANGES = {  # of each coefficient: low, high
 def make(
     seed: int = 0, *, neuron: str = "alif", surrogate: str = "multi_gaussian", batch: int = 5, steps: int = 40,
     inputs: int = 3, size: int = 20, recurrent: bool = True, bias: bool = True, binary: bool = False,
-    padded: bool = False, output: str = "emission", recompute: bool = False, dtype: torch.dtype = torch.float64,
+    padded: bool = False, output: str = "emission", recompute: bool = False, longest: int | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> LayerProblem:  # fmt: skip
-    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes."""
+    """A random layer that spikes at some ten per cent; its initial s is real numbers, not spikes. ``longest``: of its delays."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -35,6 +37,11 @@ def make(
     for name in model.coefficients:
         low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs no line here
         coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
+    delays = arriving = None
+    if longest is not None and recurrent and model.emission == "spike":
+        delays = torch.randint(0, longest + 1, (size,), generator=generator)
+        depth = depth_of(delays)
+        arriving = 0.3 * normal(batch, depth, size) * reached(delays, depth)
     problem = LayerProblem(
         neuron=model,
         surrogate=as_surrogate(surrogate),
@@ -47,6 +54,8 @@ def make(
         lengths=torch.randint(0, steps + 1, (batch,), generator=generator) if padded else None,
         output=output,  # type: ignore[arg-type]
         recompute=recompute,
+        delays=delays,
+        arriving=arriving,
     )
     return cast(problem, dtype)
 
@@ -58,13 +67,14 @@ def cast(problem: LayerProblem, dtype: torch.dtype) -> LayerProblem:
     p = problem
     return replace(
         p, x=to(p.x), weight_in=to(p.weight_in), bias=to(p.bias), weight_rec=to(p.weight_rec),
-        coefficients=tuple(to(c) for c in p.coefficients), state=tuple(to(s) for s in p.state),
+        coefficients=tuple(to(c) for c in p.coefficients), state=tuple(to(s) for s in p.state), arriving=to(p.arriving),
     )  # fmt: skip
 
 
 def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> dict[str, torch.Tensor]:
     """Run and differentiate a random functional of output and final state; values and gradients by name."""
     leaves = {"weight_in": problem.weight_in, "bias": problem.bias, "weight_rec": problem.weight_rec}
+    leaves["arriving"] = problem.arriving
     leaves |= dict(zip(problem.neuron.coefficients, problem.coefficients, strict=True))
     names = [f"initial {name}" for name in problem.neuron.State._fields]
     leaves |= dict(zip(names, problem.state, strict=True))
@@ -76,15 +86,16 @@ def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> 
         x=Spikes.from_dense(problem.x) if binary else leaves["x"],
         weight_in=leaves["weight_in"], bias=leaves.get("bias"), weight_rec=leaves.get("weight_rec"),
         coefficients=tuple(leaves[name] for name in problem.neuron.coefficients),
-        state=tuple(leaves[name] for name in names),
+        state=tuple(leaves[name] for name in names), arriving=leaves.get("arriving"),
     )  # fmt: skip
     result = run_layer(run, backend)
     generator = torch.Generator().manual_seed(1)
-    values = [result.output, *result.state]
+    values = [result.output, *result.state, *([] if result.arriving is None else [result.arriving])]
     factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.dtype) for value in values]
     total = sum((value * factor).sum() for value, factor in zip(values, factors, strict=True))
     total.backward()  # type: ignore[union-attr]
-    found = dict(zip(["output", *(f"final {name}" for name in problem.neuron.State._fields)], values, strict=True))
+    kinds = ["output", *(f"final {name}" for name in problem.neuron.State._fields), "final arriving"]
+    found = dict(zip(kinds, values, strict=False))
     found |= {f"gradient of {name}": leaf.grad for name, leaf in leaves.items()}
     return {name: torch.zeros(()) if value is None else value.detach() for name, value in found.items()}
 
@@ -104,5 +115,6 @@ SHAPES = {
     "inputs": st.sampled_from([1, 2, 5, 9, 64, 65, 70]), "size": SIZES, "recurrent": st.booleans(),
     "bias": st.booleans(), "binary": st.booleans(), "padded": st.booleans(),
     "output": st.sampled_from(["emission", "membrane"]), "recompute": st.booleans(),
+    "longest": st.sampled_from([None, None, 0, 1, 7, 80]),
 }  # fmt: skip
 RANDOM = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

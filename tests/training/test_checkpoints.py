@@ -139,6 +139,22 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
 
 
+@pytest.mark.parametrize("delay", [-1, 4096, 2**62])
+def test_delays_beyond_all_memory_are_refused(delay: int, tmp_path: Path) -> None:
+    network = _network(delays={"recurrent": "uniform(0, 9)"})
+    assert network.layers[0].delay_rec is not None
+    _write(tmp_path / "good.safetensors", network)
+    other = _network(seed=1, delays={"recurrent": 2})
+    load_network(other, read_checkpoint(tmp_path / "good.safetensors"))
+    assert torch.equal(other.layers[0].delay_rec, network.layers[0].delay_rec)  # type: ignore[arg-type]
+    network.layers[0].delay_rec[1] = delay  # type: ignore[index]
+    _write(tmp_path / "bad.safetensors", network)
+    with pytest.raises(SrnnError, match="delay_rec': a delay is from 0 to 4,095 steps"):
+        load_network(other, read_checkpoint(tmp_path / "bad.safetensors"))
+    with pytest.raises(SrnnError, match=r"another architecture: .*recurrent delays"):
+        load_network(_network(), read_checkpoint(tmp_path / "good.safetensors"))
+
+
 def test_foreign_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="Cannot read"):
         read_checkpoint(tmp_path / "none.safetensors")

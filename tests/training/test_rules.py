@@ -211,6 +211,7 @@ def test_memory_does_not_grow_with_time() -> None:
         ({"bidirectional": True}, "bidirectional"),
         ({"substeps": 2}, "substeps"),
         ({"encoder": "learned_ternary"}, "encoder"),
+        ({"delays": {"input": 2}}, "delays"),
     ],
 )
 def test_networks_that_cannot_learn_forwards(options: dict[str, Any], said: str) -> None:

@@ -27,6 +27,7 @@ from ..errors import SrnnError
 from ..files import LIMITS, parse_json, read_bytes, reading, whole_file
 from ..files.tensors import read_metadata
 from ..nn.baselines import CellLayer, DenseLayer, Network
+from ..nn.delays import check_delays
 from ..nn.network import Layer
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ def architecture(network: Network) -> list[str]:
             lines.append(  # not the module's repr, for files must be read for ever
                 f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, {module.surrogate.name}, "
                 f"output={module.output}, {module.neuron.time_constants} time constants"
+                + "".join(f", {name} delays" for name in module.delays.describe())
             )
         elif isinstance(module, CellLayer):
             lines.append(f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} directions")
@@ -190,6 +192,9 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} is of another architecture: '{_brief(name)}' does not fit."
             )
+    for name, tensor in found.items():
+        if name.endswith((".delay_rec", ".delay_in")):
+            check_delays(tensor, f"The checkpoint {checkpoint.path}, '{name}'")
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in found.items()})
 
 

@@ -44,13 +44,14 @@ class _SteppedNetwork:
         return tuple(type(parts)(*(part[which].clone() for part in parts)) for parts in self._state)
 
     def flat(self, number: int) -> Array:
-        return np.concatenate([part[number].numpy() for parts in self._state for part in parts])
+        return np.concatenate([part[number].numpy().ravel() for parts in self._state for part in parts])
 
     def set_flat(self, number: int, values: Array) -> None:
         start = 0
         for part in (part for parts in self._state for part in parts):
-            part[number] = torch.from_numpy(values[start : start + part.shape[1]])
-            start += part.shape[1]
+            size = part[number].numel()
+            part[number] = torch.from_numpy(values[start : start + size]).view(part.shape[1:])
+            start += size
 
     def set_state(self, state: State, which: Any) -> None:
         for own, parts in zip(self._state, state, strict=True):
@@ -276,17 +277,12 @@ class Stream:
     def flat_state(self, number: int = 0) -> Array:
         """A copy of the state of stream ``number`` as one array of numbers: what costs least to take and to give back."""
         self._one(number)
-        if isinstance(self._network, _SteppedNetwork):
-            return self._network.flat(number)
-        return self._network._states[number].copy()
+        return self._network.flat(number)
 
     def set_flat_state(self, values: Array, number: int = 0) -> None:
         """Continue stream ``number`` from what ``flat_state`` gave, of this stream or another of the same network."""
         self._one(number)
-        if isinstance(self._network, _SteppedNetwork):
-            self._network.set_flat(number, values)
-        else:
-            self._network._states[number] = values
+        self._network.set_flat(number, values)
 
     def check_flat_state(self, values: Array) -> None:
         """SrnnError for what no step of this network leaves behind: numbers that are not finite, spikes that are not 0 or 1,
@@ -298,11 +294,12 @@ class Stream:
         sound = bool(np.isfinite(values).all())
         layers: list[Any] = [*self._net.layers, self._net.readout]
         for layer, parts in zip(layers, state, strict=True):
-            emitted, emission = parts[-1], layer.neuron.emission
-            if emission == "spike":
-                sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
-            elif emission == "relu":
-                sound = sound and bool((emitted >= 0).all())
+            emission = layer.neuron.emission
+            for emitted in (parts.s, *([parts.arriving] if layer.delay_rec is not None else [])):
+                if emission == "spike":
+                    sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
+                elif emission == "relu":
+                    sound = sound and bool((emitted >= 0).all())
         if not sound:
             raise SrnnError("This state is not one that the network can be in.")
 
@@ -323,11 +320,9 @@ class Stream:
                 f"A state of this network is a tuple of {len(layers)} entries, as net.run and stream.state give it."
             )
         for number, (parts, layer) in enumerate(zip(state, layers, strict=True)):
-            names = layer.neuron.State._fields
+            expected = {name: (count, *shape) for name, shape in layer.state_shapes.items()}
             shapes = [tuple(part.shape) if isinstance(part, Tensor) else type(part) for part in parts]
-            if shapes != [(count, layer.size)] * len(names):
-                raise SrnnError(
-                    f"The state of layer {number} does not fit: expected {names} of shape {(count, layer.size)}, got {shapes}."
-                )
+            if shapes != list(expected.values()):
+                raise SrnnError(f"The state of layer {number} does not fit: expected {expected}, got {shapes}.")
         dtype = self._net.readout.weight_in.dtype
         self._network.set_state([[part.detach().to("cpu", dtype) for part in parts] for parts in state], which)

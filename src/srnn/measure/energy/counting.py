@@ -56,6 +56,8 @@ class Cell:
 
 
 CELLS = {"rnn": Cell(1, 2, 4, 0, 1, 0), "gru": Cell(3, 3, 12, 3, 4, 0), "lstm": Cell(4, 4, 17, 3, 4, 1)}
+_BITS = 32
+"""Spikes that a word keeps until they arrive."""
 RELU_IN_PAPER = 5
 """Multiplications of a ReLU unit by the paper's rule, which gives a spiking neuron only what its equations take."""
 
@@ -90,6 +92,10 @@ class LayerShape:
     constants: int
     """Of a unit: what an update reads (decays, threshold, ...)."""
     cell: Cell
+    waiting_in: int = 0
+    """With delays, values of the input that are kept until they arrive; of all directions, as is the next."""
+    waiting_own: int = 0
+    """The same of what the layer itself emits."""
 
     @property
     def cells(self) -> int:
@@ -151,7 +157,13 @@ def _neurons(layer: FrozenLayer, updates: int) -> LayerShape:
         variables=len(layer.neuron.variables()),
         constants=len(layer.neuron.coefficients),
         cell=_PLAIN if layer.bias is not None else replace(_PLAIN, biases=0),
+        waiting_in=sum(_waiting(one, "incoming") for one in directions),
+        waiting_own=sum(_waiting(one, "arriving") for one in directions),
     )
+
+
+def _waiting(layer: FrozenLayer, what: str) -> int:
+    return layer.initial_state(1)[what].size if what in layer.delays else 0
 
 
 def _classical(name: str, layer: Any) -> LayerShape:
@@ -325,7 +337,9 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
         state_accesses=2 * cells * layer.variables,
         signal_accesses=emitted,
         weight_words=stored_in + stored_own + layer.cells * (layer.cell.biases + layer.constants),
-        state_words=layer.cells * (layer.variables + 1),
+        state_words=layer.cells * (layer.variables + 1)
+        + layer.waiting_in / (_BITS if spikes else 1)
+        + layer.waiting_own / (_BITS if layer.spiking else 1),
     )
     found += LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
     found += LayerCounts(effective_acs=active_own) if layer.spiking else LayerCounts(effective_macs=active_own)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import SrnnError
-from ..network.frozen import Array, FrozenNetwork, freeze
+from ..network.frozen import Array, FrozenLayer, FrozenNetwork, freeze
 from ..neurons import Neuron
 
 if TYPE_CHECKING:
@@ -47,6 +47,35 @@ def emit(neuron: Neuron, drive: Array) -> Array:
     return np.maximum(drive, 0) if neuron.emission == "relu" else drive
 
 
+def received(layer: FrozenLayer, part: Mapping[str, Array], below: Array) -> tuple[list[Array], dict[str, Array]]:
+    """([what arrives from below, and from the layer itself], what is then under way, by name) at a step at which ``below``
+    (B, inputs) is sent; ``part``: the state before it."""
+    arrives, under_way = {"incoming": below, "arriving": part["s"]}, {}
+    if "incoming" in layer.delays:
+        under_way["incoming"] = sent(part["incoming"], layer.delays["incoming"], below)
+    if "arriving" in layer.delays:
+        under_way["arriving"] = part["arriving"]
+    for name, entries in under_way.items():
+        arrives[name], under_way[name] = entries[:, 0], entries[:, 1:]
+    return [arrives["incoming"], arrives["arriving"]], under_way
+
+
+def sent(under_way: Array, delays: Array, values: Array) -> Array:
+    """What is under way (B, depth, N) with one more entry, and each of the values (B, N) in that of its delay."""
+    entries = np.concatenate([under_way, np.zeros_like(values)[:, None]], 1)
+    entries[:, delays, np.arange(len(delays))] += values
+    return entries
+
+
+def after(
+    layer: FrozenLayer, variables: Sequence[Array], emitted: Array, under_way: dict[str, Array]
+) -> dict[str, Array]:
+    """The state after a step that left these variables, emitted that, and began with ``under_way`` (of ``received``)."""
+    if "arriving" in layer.delays:
+        under_way = {**under_way, "arriving": sent(under_way["arriving"], layer.delays["arriving"], emitted)}
+    return dict(zip(layer.neuron.State._fields, (*variables, emitted), strict=True)) | under_way
+
+
 @dataclass(frozen=True)
 class DeviceRun:
     """What a run of the device model returns; B sequences of T steps."""
@@ -70,7 +99,7 @@ def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -
         seen = x[:, t]
         for number, layer in enumerate(network.layers):
             part = now[number]
-            presynaptic = [seen, part["s"]]
+            presynaptic, under_way = received(layer, part, seen)
             current = np.tile(layer.bias, (len(x), 1))
             for values, matrix in zip(presynaptic, rows[number], strict=False):
                 for j in np.flatnonzero(values.any(0)):
@@ -78,7 +107,7 @@ def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -
             variables = [part[name] for name in layer.neuron.variables()]
             *new, drive = layer.neuron.step(*variables, part["s"], current, *layer.coefficients.values())
             seen = emit(layer.neuron, drive)
-            now[number] = dict(zip(layer.neuron.State._fields, (*new, seen), strict=True))
+            now[number] = after(layer, new, seen, under_way)
             emitted[number][:, t] = seen
             if number == len(network.layers) - 1:
                 output[:, t] = new[0] if layer.output == "membrane" else seen

@@ -23,7 +23,7 @@ from ...errors import SrnnError
 from ..equations import equations
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat, check_width
-from .device import DeviceRun, States, emit
+from .device import DeviceRun, States, after, emit, received
 from .fixed import INT32_MAX, FixedArray
 from .integer_range import largest_number
 
@@ -148,13 +148,14 @@ class IntegerNetwork(FrozenNetwork):
                     for name, bits in layer.kept_bits.items()
                 ]
                 s = FixedArray(part["s"], s_bits, layer.bits, saturated)
-                current = layer.current(seen, part["s"], saturated)
+                presynaptic, under_way = received(layer, part, seen)
+                current = layer.current(*presynaptic, saturated)
                 *new, drive = neuron.step(*variables, s, current, *constants[number])
                 new = [
                     result.kept(bits, layer.width) for result, bits in zip(new, layer.kept_bits.values(), strict=True)
                 ]
                 seen = emit(neuron, drive.to(layer.bits).values)
-                now[number] = dict(zip(neuron.State._fields, (*(one.values for one in new), seen), strict=True))
+                now[number] = after(layer, [one.values for one in new], seen, under_way)
                 emitted[number][:, t] = seen
                 if number == len(self.layers) - 1:
                     output[:, t] = new[0].values if layer.output == "membrane" else seen
@@ -226,7 +227,7 @@ def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateF
         coefficients=coefficients, initial=initial, output=layer.output, bits=bits,
         width=state_as.width, kept_bits=kept,
         coefficient_bits=coefficient_bits, multiplier=np.rint(factors * 2.0**shift).astype(np.int64), shift=shift,
-        lift=lift if weight_rec is not None else 0,
+        lift=lift if weight_rec is not None else 0, delays=layer.delays,
     )  # fmt: skip
 
 

@@ -43,6 +43,11 @@ class LayerProblem:
     """The neuron's per-neuron constants, each (H,), in the order of ``neuron.coefficients``."""
     state: tuple[Tensor, ...]
     """Initial (*state variables, s), each (B, H)."""
+    delays: Tensor | None = None
+    """Further steps until what each neuron emits arrives at the layer itself, (H,) int64 (``nn/delays.py``); None: a layer
+    without such delays."""
+    arriving: Tensor | None = None
+    """With delays, what is under way at the start: (B, depth, H), entry k arrives at step k; nothing beyond a neuron's delay."""
     lengths: Tensor | None = None
     """Valid steps of each sequence, (B,) integers; None: all. Later steps leave the state alone and emit 0."""
     output: Output = "emission"
@@ -82,6 +87,8 @@ class LayerResult:
     """Final state, of the neuron's State type, each (B, H): that of each sequence's last valid step."""
     traces: dict[str, Tensor] = field(default_factory=dict)
     """The recorded variables, each (B, T, H)."""
+    arriving: Tensor | None = None
+    """With delays, what is under way after each sequence's last valid step: (B, depth, H)."""
 
     def __repr__(self) -> str:
         kind = "spikes" if isinstance(self.emitted, Spikes) else str(self.emitted.dtype)

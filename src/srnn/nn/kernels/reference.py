@@ -3,7 +3,7 @@
 Any neuron, any device, any dtype, and readable; slow, because Python walks every time step and autograd keeps all of them.
 Every faster backend must equal this one, in values and in gradients.
 
-May import: neurons, surrogates, arithmetic.
+May import: neurons, surrogates, arithmetic, delays.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ...data.spikes import Spikes
 from ..arithmetic import positive_part
+from ..delays import taps
 from ..surrogates import Surrogate
 from .problem import LayerProblem, LayerResult
 
@@ -58,17 +59,22 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         valid = torch.arange(x.shape[1], device=x.device)[:, None, None] < lengths.to(x.device)[None, :, None]
 
     *variables, s = p.state
+    arriving = p.arriving
+    sent = None if p.delays is None or arriving is None else taps(p.delays, arriving.shape[1], arriving)
     emitted, traces = [], {name: [] for name in p.record}
     for t in range(x.shape[1]):
         current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)
         if weight_rec is not None:
-            current = current + s @ weight_rec
+            current = current + (s if arriving is None else arriving[:, 0]) @ weight_rec
         *new, v = neuron.step(*variables, s, current, *p.coefficients)
         if neuron.emission == "spike":
             s_new = spike(v, p.surrogate)
         else:
             s_new = positive_part(v) if neuron.emission == "relu" else v
         out = new[0] if p.output == "membrane" else s_new
+        if arriving is not None and sent is not None:
+            under_way = F.pad(arriving[:, 1:], (0, 0, 0, 1)) + sent * s_new[:, None]
+            arriving = under_way if valid is None else torch.where(valid[t][:, None], under_way, arriving)
         if valid is not None:
             new = [torch.where(valid[t], after, before) for after, before in zip(new, variables, strict=True)]
             out = out * valid[t]
@@ -82,5 +88,6 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     return LayerResult(
         emitted=torch.stack(emitted, 1)[:, :steps],
         state=neuron.State._make((*variables, s)),
+        arriving=arriving,
         traces={name: torch.stack(values, 1)[:, :steps] for name, values in traces.items()},
     )

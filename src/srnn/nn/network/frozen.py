@@ -32,19 +32,21 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+_BUFFERS = {"arriving": "delay_rec", "incoming": "delay_in"}
+"""Where a ``Layer`` has its delays."""
 _ON_A_DEVICE = frozenset(("bidirectional", "encoder", "substeps", "membrane", "not finite"))
 CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "A stream": frozenset(("bidirectional",)),
         "A compiled stream": frozenset(("bidirectional", "membrane", "dtype")),
-        "ONNX": frozenset(("rounded", "dtype")),
-        "ONNX's step form": frozenset(("bidirectional", "rounded", "dtype")),
-        "NIR": frozenset(("bidirectional", "encoder", "rounded")),
+        "ONNX": frozenset(("delays", "rounded", "dtype")),
+        "ONNX's step form": frozenset(("delays", "bidirectional", "rounded", "dtype")),
+        "NIR": frozenset(("delays", "bidirectional", "encoder", "rounded")),
         "C": _ON_A_DEVICE,
         "float32 C": _ON_A_DEVICE | {"rounded"},
         "int8": _ON_A_DEVICE | {"analog"},
         "Pruning": frozenset(("encoder",)),  # each point of a curve is measured as int8, too
-        "Pruning of neurons": frozenset(("bidirectional",)),
+        "Pruning of neurons": frozenset(("bidirectional", "delays")),
     }
 )
 """What uses a frozen network, and which of a network's ``features`` it cannot represent."""
@@ -60,7 +62,7 @@ class FrozenLayer:
     weight_in: Array
     """(H, I)."""
     weight_rec: Array | None
-    """(H, H): from neuron j (column) to neuron i (row), one step later. None: a feed-forward layer."""
+    """(H, H): from neuron j (column) to neuron i (row), one step later, or after its delay. None: a feed-forward layer."""
     bias: Array
     """(H,); zeros for a layer without one, see ``has_bias``."""
     coefficients: Mapping[str, Array]
@@ -73,6 +75,9 @@ class FrozenLayer:
     parameters: Mapping[str, Array] = field(default_factory=dict)
     """The neuron's parameters by name, each (H,), as they are trained and stored (``NeuronParameters``)."""
     has_bias: bool = True
+    delays: Mapping[str, Array] = field(default_factory=dict)
+    """Delays in steps, int64, by the name of the state of what is under way: "arriving" (H,) of its own emissions, "incoming"
+    (I,) of its input (``nn/delays.py``). A connection without delays is missing."""
     backward: FrozenLayer | None = None
     """The neurons that read the sequence from its end; None: the layer reads forwards only."""
     merge: Merge = "mean"
@@ -120,6 +125,17 @@ class FrozenLayer:
     @property
     def inputs(self) -> int:
         return self.weight_in.shape[1]
+
+    def initial_state(self, batch: int) -> dict[str, Array]:
+        """The state before the first step: its variables and ``s``, each (batch, H), and with delays what is under way, each
+        (batch, steps, presynaptic)."""
+        state = {name: np.tile(value, (batch, 1)) for name, value in self.initial.items()}
+        for name, delays in self.delays.items():
+            own = name == "arriving"
+            entries = np.arange(delays.max() + own)[:, None]
+            sent = (entries == delays) * self.initial["s"] if own else np.zeros((len(entries), self.inputs))
+            state[name] = np.tile(sent.astype(self.initial["s"].dtype), (batch, 1, 1))
+        return state
 
     @property
     def directions(self) -> dict[str, FrozenLayer]:
@@ -183,8 +199,8 @@ class FrozenNetwork:
         return {name: layer for whole in self.layers for name, layer in whole.directions.items()}
 
     def initial_state(self, batch: int) -> list[dict[str, Array]]:
-        """The state before the first step: for each layer its variables and ``s``, each (batch, H)."""
-        return [{name: np.tile(value, (batch, 1)) for name, value in layer.initial.items()} for layer in self.layers]
+        """The state before the first step, of each layer: see ``FrozenLayer.initial_state``."""
+        return [layer.initial_state(batch) for layer in self.layers]
 
     @torch.no_grad()
     def into(self, network: nn.Module) -> None:
@@ -193,6 +209,7 @@ class FrozenNetwork:
             target = network.get_submodule(name)
             tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
             tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
+            tensors |= {_BUFFERS[key]: value for key, value in layer.delays.items()}
             for key, tensor in target.state_dict().items():
                 value = np.array(tensors.get(key, ()))
                 if value.shape != tensor.shape:
@@ -225,6 +242,13 @@ class FrozenNetwork:
         if self.substeps > 1:
             where = f"its hidden layers take {self.substeps} substeps for each step of the input"
             yield "substeps", where, without("them")
+        for layer in self.directions.values():
+            if layer.delays:
+                yield (
+                    "delays",
+                    f"{layer.name} has delays",
+                    "train a network without them; C and srnn stream take this one",
+                )
         for layer in hidden:
             if layer.output == "membrane":
                 yield "membrane", f"{layer.name} passes on its membrane", "ONNX and NIR take it"
@@ -290,7 +314,7 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
         return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
     weight_in, weight_rec = layer.weights()
-    return FrozenLayer.of(
+    frozen = FrozenLayer.of(
         name,
         layer.neuron,
         _array(weight_in),
@@ -298,6 +322,10 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         None if layer.bias is None else _array(layer.bias),
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,
+    )
+    delays = {key: getattr(layer, buffer) for key, buffer in _BUFFERS.items()}
+    return replace(
+        frozen, delays={key: value.cpu().numpy().copy() for key, value in delays.items() if value is not None}
     )
 
 

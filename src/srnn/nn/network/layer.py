@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ...data.spikes import Spikes
 from ...errors import SrnnError
 from .. import kernels
+from ..delays import Delays, delayed_input, depth_of, draw, reached, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
 from ..neurons.rounded import KeptState, grids, rounded_neuron
@@ -54,6 +56,7 @@ class Layer(nn.Module):
     Parameters
         weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``.
         All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
+        With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once.
 
     Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T, size), final state, traces.
     The layer keeps nothing between calls.
@@ -68,6 +71,7 @@ class Layer(nn.Module):
         surrogate: str | Surrogate = "multi_gaussian",
         recurrent: bool = True,
         bias: bool = True,
+        delays: Delays | Mapping[str, Any] | None = None,
         output: Output = "emission",
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
@@ -92,6 +96,15 @@ class Layer(nn.Module):
             init_weight(self.weight_rec, init_rec, generator)
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
         self.params = NeuronParameters(self.neuron, size, generator)
+        self.delays = Delays.parse(delays)
+        if self.delays.recurrent is not None and not recurrent:
+            raise SrnnError(
+                "A feed-forward layer has no recurrent connections to delay; give it delays of its input only."
+            )
+        self.delay_rec: Tensor | None
+        self.delay_in: Tensor | None
+        for name, how, count in (("delay_rec", self.delays.recurrent, size), ("delay_in", self.delays.input, inputs)):
+            self.register_buffer(name, None if how is None else draw(how, count, generator))
         self.kept: KeptState | None = None
         """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
         self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
@@ -101,8 +114,25 @@ class Layer(nn.Module):
     def recurrent(self) -> bool:
         return self.weight_rec is not None
 
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes, without the batch, of what the layer keeps between two steps: the neuron's variables, s, and with delays
+        what is under way: ``arriving`` (depth, size) from the layer itself, ``incoming`` (steps, inputs) from its input."""
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.neuron.State._fields, (self.size,))
+        if self.delay_rec is not None:
+            shapes["arriving"] = (depth_of(self.delay_rec), self.size)
+        if self.delay_in is not None:
+            shapes["incoming"] = (int(self.delay_in.max()), self.inputs)
+        return shapes
+
+    def as_state(self, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """A state of this layer from its tensors by name, in the order of ``state_shapes``."""
+        own = self.neuron.State
+        return state_type(own, tuple(name for name in values if name not in own._fields))(**values)
+
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[Tensor, ...]:
-        """State before the first step, each variable (batch, size), drawn as the neuron's ``initial`` says."""
+        """State before the first step, each variable (batch, size), drawn as the neuron's ``initial`` says; what is under way is
+        the drawn s, and nothing of the input."""
         like = {"dtype": self.weight_in.dtype, "device": self.weight_in.device}
         initial = dict(self.neuron.initial)
         state: dict[str, Tensor] = {}
@@ -114,7 +144,12 @@ class Layer(nn.Module):
                 state[name] = state[how]
             else:
                 state[name] = how.sample(batch, self.size, generator=generator, **like)
-        return self.neuron.State(**state)
+        if self.delay_rec is not None:
+            sent = taps(self.delay_rec, depth_of(self.delay_rec), self.weight_in)
+            state["arriving"] = sent * state["s"][:, None]
+        if self.delay_in is not None:
+            state["incoming"] = torch.zeros(batch, *self.state_shapes["incoming"], **like)
+        return self.as_state(state)
 
     def weights(self) -> tuple[Tensor, Tensor | None]:
         """(weight_in, weight_rec) as the layer computes with them."""
@@ -142,13 +177,17 @@ class Layer(nn.Module):
         factor of the input weights (``Dropout``)."""
         if state is None:
             state = self.initial_state(x.shape[0], generator)
-        elif len(state) != len(self.neuron.State._fields) or any(
-            part.shape != (x.shape[0], self.size) for part in state
-        ):
+        shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
+        if [tuple(part.shape) for part in state] != list(shapes.values()):
             raise SrnnError(
-                f"The state does not fit this layer: expected {self.neuron.State._fields} of shape "
-                f"({x.shape[0]}, {self.size}), got {[tuple(part.shape) for part in state]}."
+                f"The state does not fit this layer: expected {shapes}, got {[tuple(part.shape) for part in state]}."
             )
+        values = dict(zip(shapes, state, strict=True))
+        if self.delay_in is not None:
+            x, values["incoming"] = delayed_input(x, self.delay_in, values["incoming"], lengths)
+        arriving = values.get("arriving")
+        if arriving is not None and self.delay_rec is not None:
+            arriving = arriving * reached(self.delay_rec, arriving.shape[1])
         neuron, coefficients = self.dynamics()
         weight_in, weight_rec = self.weights()
         problem = LayerProblem(
@@ -159,15 +198,24 @@ class Layer(nn.Module):
             bias=self.bias,
             weight_rec=weight_rec,
             coefficients=coefficients,
-            state=state,
+            state=tuple(values[name] for name in self.neuron.State._fields),
+            delays=self.delay_rec,
+            arriving=arriving,
             lengths=lengths,
             output=self.output,
             recompute=self.recompute,
             record=record,
         )
-        return kernels.run_layer(problem, self.backend)
+        result = kernels.run_layer(problem, self.backend)
+        if len(values) == len(problem.state):
+            return result
+        values |= result.state._asdict()  # type: ignore[attr-defined]
+        if result.arriving is not None:
+            values["arriving"] = result.arriving
+        return replace(result, state=self.as_state(values))
 
     def extra_repr(self) -> str:
         kind = "recurrent" if self.recurrent else "feed-forward"
+        kind += "".join(f", {name} delayed by {how}" for name, how in self.delays.describe().items())
         count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
         return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, {self.surrogate.name}, output={self.output}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
+from ..delays import Delays
 from ..kernels.problem import LayerResult
 from ..neurons import Neuron, as_neuron
 from ..surrogates import Surrogate, as_surrogate
@@ -24,6 +25,7 @@ from .layer import Layer, WeightInit
 from .readout import Readout, as_readout
 
 NeuronSpec = str | Mapping[str, Any] | Neuron
+DelaysSpec = Delays | Mapping[str, Any] | None
 State = tuple[Any, ...]
 """One entry a layer, the readout's last; each of the neuron's State type (a pair of them for a bidirectional layer)."""
 
@@ -64,6 +66,9 @@ class SRNN(nn.Module):
         surrogate: name or object of the surrogate gradient.
         recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
         bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
+        delays: how many further steps spikes are under way, a mapping such as {"recurrent": "uniform(0, 20)", "input": 3}
+            (``nn/delays.py``), one for all hidden layers or a list with one (or None) a layer; recurrent delays are for the
+            layers that are recurrent. In steps of the hidden layers.
         substeps: steps of the hidden layers for each step of the input, which is held meanwhile; the readout takes one step,
             with the mean of what the last hidden layer emitted (the published TIMIT network: 5 a frame).
         encoder: makes spikes of an analog input, with thresholds that are trained: "learned_ternary", or a mapping with its
@@ -90,6 +95,7 @@ class SRNN(nn.Module):
         bidirectional: bool = False,
         merge: Merge = "mean",
         late: bool = False,
+        delays: DelaysSpec | Sequence[DelaysSpec] = None,
         substeps: int = 1,
         encoder: str | Mapping[str, Any] | LearnedTernary | None = None,
         init_in: WeightInit = "xavier",
@@ -103,7 +109,9 @@ class SRNN(nn.Module):
         one_for_all = isinstance(neuron, (str, Mapping, Neuron))
         neurons = [as_neuron(item) for item in ([neuron] * len(sizes) if one_for_all else neuron)]
         recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
-        for what, values in (("neuron", neurons), ("recurrent", recurrents)):
+        alike = delays is None or isinstance(delays, (Delays, Mapping))
+        spans = [Delays.parse(item) for item in ([delays] * len(sizes) if alike else delays)]  # type: ignore[union-attr,list-item]
+        for what, values in (("neuron", neurons), ("recurrent", recurrents), ("delays", spans)):
             if len(values) != len(sizes):
                 layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
                 raise SrnnError(f"{what} has {len(values)} entries for {layers}; give one for all, or one for each.")
@@ -115,18 +123,19 @@ class SRNN(nn.Module):
         self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
 
-        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool) -> Layer:
+        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays) -> Layer:
             return Layer(
                 n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent,
+                delays=span if is_recurrent else replace(span, recurrent=None),
                 init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, recompute=recompute,
             )  # fmt: skip
 
         self.layers = nn.ModuleList()
         width = inputs
-        for size, model, is_recurrent in zip(sizes, neurons, recurrents, strict=True):
-            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent)
+        for size, model, is_recurrent, span in zip(sizes, neurons, recurrents, spans, strict=True):
+            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent, span)
             if bidirectional:
-                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent), merge, late=late)
+                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent, span), merge, late=late)
             self.layers.append(layer)
             width = layer.size
         self.encoder = as_encoder(encoder, inputs)

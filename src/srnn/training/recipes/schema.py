@@ -65,6 +65,9 @@ class NetworkConfig:
     """How a bidirectional layer joins its two directions."""
     late: bool = False
     """Bidirectional layers: the backward direction runs one step late, as in the published TIMIT network."""
+    delays: dict[str, Any] | list[dict[str, Any]] | None = None
+    """Further steps that spikes are under way, {recurrent: ..., input: ...}: distributions, from which each presynaptic neuron's
+    (or input channel's) is drawn once; one for all hidden layers, or a list with one a layer ({}: none there)."""
     substeps: int = 1
     """Steps of the hidden layers for each step of the input, which is held constant."""
     encoder: str | dict[str, Any] | None = None
@@ -86,6 +89,9 @@ class NetworkConfig:
         weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
         require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
         _count("network.substeps", self.substeps, 10_000)
+        for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
+            require(delays.keys() <= {"recurrent", "input"}, "network.delays",
+                    "{recurrent: ..., input: ...}, or a list of these", self.delays)  # fmt: skip
         default = NetworkConfig() if self.model != "srnn" else self
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
@@ -116,7 +122,7 @@ class NetworkConfig:
 
             return SRNN(
                 inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
-                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late,
+                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late, delays=self.delays,
                 substeps=self.substeps, encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend,
                 recompute=self.recompute, generator=generator,
             )  # fmt: skip

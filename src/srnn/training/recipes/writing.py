@@ -19,7 +19,7 @@ def network_config(network: SRNN) -> NetworkConfig:
     layers: list[Any] = [getattr(layer, "forward_layer", layer) for layer in network.layers]
     first: Any = network.layers[0]
     directions = {"merge": first.merge, "late": first.late} if network.bidirectional else {}
-    encoder = network.encoder
+    encoder, delays = network.encoder, [layer.delays.describe() for layer in layers]
     return NetworkConfig(
         hidden=[layer.size for layer in layers],
         neuron=[layer.neuron.describe() for layer in layers],
@@ -31,6 +31,7 @@ def network_config(network: SRNN) -> NetworkConfig:
         surrogate={"name": network.surrogate.name, **asdict(network.surrogate)},
         recurrent=[layer.recurrent for layer in layers],
         bidirectional=network.bidirectional,
+        delays=list[dict[str, Any]](delays) if any(delays) else None,
         substeps=network.substeps,
         encoder=None if encoder is None else _encoder(encoder),
         **directions,

@@ -56,6 +56,7 @@ def local_layers(network: SRNN) -> list[LocalLayer]:
         "is bidirectional": any(not isinstance(layer, Layer) for layer in layers),
         "takes substeps": network.substeps > 1,
         "has a trained encoder": network.encoder is not None,
+        "has delays": any(isinstance(layer, Layer) and layer.delays.describe() for layer in layers),
     }
     for reason, applies in reasons.items():
         if applies:
@@ -72,8 +73,8 @@ class Learner:
         batch: sequences at a time.
         state: where the network starts; None: its own initial state.
 
-    Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder, rounded
-    weights or states.
+    Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
+    delays, rounded weights or states.
     """
 
     def __init__(

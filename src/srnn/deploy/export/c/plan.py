@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenLayer, FrozenNetwork
 from .arrays import BYTES, DTYPES, Constant, Matrix, index_types, number, pack_matrix
 from .decision import DecisionPlan
+from .delays import Ring, make_ring
 from .encoder import EncoderPlan
 from .translate import FUNCTIONS, FixedC, FixedText, FloatC
 
@@ -48,6 +49,18 @@ class LayerPlan:
     step: StepFunction
     state: tuple[tuple[str, str], ...]
     """(C type, name) of the arrays of ``size`` numbers."""
+    rings: tuple[Ring, ...] = ()
+    """With delays, what is under way."""
+
+    @property
+    def members(self) -> list[tuple[str, str, int]]:
+        """(C type, name, length) of all arrays of the state."""
+        rings = [member for ring in self.rings for member in ring.members]
+        return [(ctype, name, self.layer.size) for ctype, name in self.state] + rings
+
+    @property
+    def spiking(self) -> bool:
+        return self.layer.neuron.emission == "spike"
 
     @property
     def keeps_emission(self) -> bool:
@@ -56,7 +69,8 @@ class LayerPlan:
     def constants(self) -> list[Constant]:
         arrays = [constant for matrix in self.matrices for constant in matrix.constants]
         own = [value for value in self.coefficients.values() if isinstance(value, Constant)]
-        return [*arrays, self.bias, *([self.scaling] if self.scaling else []), *own]
+        delays = [ring.delays for ring in self.rings]
+        return [*arrays, self.bias, *([self.scaling] if self.scaling else []), *own, *delays]
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,7 @@ class Plan:
     def state_dtype(self) -> np.dtype[Any]:
         """The state struct as numpy reads it: NAME_main.c's --state and --trace."""
         layers = [
-            (layer.name, np.dtype([(name, DTYPES[ctype], layer.layer.size) for ctype, name in layer.state], align=True))
+            (layer.name, np.dtype([(name, DTYPES[ctype], length) for ctype, name, length in layer.members], align=True))
             for layer in self.layers
         ]
         return np.dtype([*layers, ("sums", DTYPES[self.number], self.widest)], align=True)
@@ -236,13 +250,19 @@ def make_plan(
     integer = isinstance(network, IntegerNetwork)
     types = index_types([matrix for layer in network.layers for matrix in layer.matrices()])
     functions: dict[str, StepFunction] = {}
-    layers = []
-    for index, layer in enumerate(network.layers):
-        own = "readout" if index == len(network.layers) - 1 else f"layer{index}"
-        layers.append(_plan_layer(layer, own, types, functions, needs_emission=index < len(network.layers) - 1))
     input_type = "float"
     if isinstance(network, IntegerNetwork):
         input_type = "int8_t" if network.inputs_as.bound == 128 else "int16_t"
+    longest = max((int(delays.max()) for layer in network.layers for delays in layer.delays.values()), default=0)
+    delay_type = "uint8_t" if longest < 2**8 else "uint16_t"
+    layers = list[LayerPlan]()
+    for index, layer in enumerate(network.layers):
+        own = "readout" if index == len(network.layers) - 1 else f"layer{index}"
+        plan = _plan_layer(layer, own, types, functions, needs_emission=index < len(network.layers) - 1)
+        below, spikes = (layers[-1].state[-1][0], layers[-1].spiking) if layers else (input_type, False)
+        senders = {"incoming": (below, spikes), "arriving": (plan.state[-1][0], plan.spiking)}
+        rings = tuple(make_ring(name, own, delays, *senders[name], delay_type) for name, delays in layer.delays.items())
+        layers.append(replace(plan, rings=rings))
     if network.signal is not None:
         network.signal.check_c(integer)
     return Plan(name, network, tuple(layers), "int32_t" if integer else "float", input_type, rule, scale)

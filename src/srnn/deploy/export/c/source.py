@@ -137,8 +137,7 @@ def _scale_lines(plan: Plan) -> list[str]:
 
 
 def _state_struct(layer: LayerPlan) -> str:
-    size = layer.layer.size
-    members = " ".join(f"{ctype} {name}[{size}];" for ctype, name in layer.state)
+    members = " ".join(f"{ctype} {name}[{length}];" for ctype, name, length in layer.members)
     return f"    struct {{ {members} }} {layer.name};"
 
 
@@ -160,6 +159,7 @@ def source(plan: Plan) -> str:
         "#else\n#define COUNT(what, number) ((void)0)\n#endif\n",
     ]
     parts = [row_function(*kind, plan) for kind in dict.fromkeys(_row_kinds(plan))]
+    parts += dict.fromkeys(ring.functions() for layer in plan.layers for ring in layer.rings)
     seen: set[str] = set()
     for layer in plan.layers:
         if layer.step.name not in seen:
@@ -190,6 +190,9 @@ def _senders(plan: Plan, index: int) -> list[tuple[str, str, str]]:
         found = [(f"state->{below.name}.s", below.state[-1][0], "spike")]
     if layer.layer.weight_rec is not None:
         found.append((f"state->{layer.name}.s", layer.state[-1][0], "spike"))
+    arrived = {ring.name: ring.arrived for ring in layer.rings}
+    names = ("incoming", "arriving")
+    found = [(arrived.get(name, value[0]), *value[1:]) for name, value in zip(names, found, strict=False)]
     if not plan.integer:  # there, both are floats
         found = [(expression, ctype, "any") for expression, ctype, _ in found]
     return found
@@ -215,7 +218,14 @@ def _layer_function(plan: Plan, index: int) -> str:
     arguments = [f"{name}_state *state"]
     arguments += [f"const {name}_input *input"] if index == 0 else []
     arguments += [f"{name}_score *scores"] if last else []
-    lines = [f"static void step_{layer.name}({', '.join(arguments)})", "{", "    int h;", ""]
+    lines = [f"static void step_{layer.name}({', '.join(arguments)})", "{"]
+    lines += [f"    {ring.ctype} {ring.arrived}[{ring.senders}];" for ring in layer.rings]
+    lines += ["    int h;", ""]
+    for ring in layer.rings:
+        if ring.name == "incoming":
+            below = "input" if index == 0 else f"state->{plan.layers[index - 1].name}.s"
+            lines.append(ring.call("send", below))
+        lines.append(ring.call("receive", ring.arrived))
     start = "0" if plan.integer else f"{layer.bias.name}[h]"
     lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] = {start};"]
     pairs = list(zip(layer.matrices, _senders(plan, index), strict=True))
@@ -260,8 +270,9 @@ def _layer_function(plan: Plan, index: int) -> str:
         lines.append(f"        scores[h] = {emitted};")
     elif last:
         lines.append(f"        scores[h] = {state}.{layer.layer.neuron.variables()[0]}[h];")
+    lines.append("    }")
+    lines += [ring.call("send", f"{state}.s") for ring in layer.rings if ring.name == "arriving"]
     lines += [
-        "    }",
         f"    COUNT(neuron_adds, {size} * {layer.step.adds});",
         f"    COUNT(neuron_multiplies, {size} * {layer.step.multiplies});",
         "}\n",
@@ -277,6 +288,12 @@ def _init_function(plan: Plan) -> str:
             value = layer.layer.initial[variable][0]  # one value for all neurons: see FrozenLayer
             lines.append(f"        state->{layer.name}.{variable}[h] = {number(value, ctype)};")
         lines.append("    }")
+        for ring in layer.rings:
+            (_, name, length), (_, turn, _) = ring.members
+            lines += [f"    for (h = 0; h < {length}; h++)", f"        state->{layer.name}.{name}[h] = 0;"]
+            lines.append(f"    state->{layer.name}.{turn}[0] = 0;")
+            if ring.name == "arriving":
+                lines.append(ring.call("send", f"state->{layer.name}.s"))
     zero = "0" if plan.integer else "0.0f"
     lines += [f"    for (h = 0; h < {plan.widest}; h++)", f"        state->sums[h] = {zero};", "}\n"]
     return "\n".join(lines)

@@ -76,6 +76,20 @@ class Parameters(NamedTuple):
     coefficients: Arrays  # (W,) each
 
 
+class Lines(NamedTuple):
+    """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays a step later, all of them."""
+
+    delayed: bool
+    depth: int  # the longest delay and one: the first steps of a sequence, at which spikes from before it may arrive
+    groups: int
+    lags: Array  # (groups,) int64: the delays that occur
+    masks: Array  # (groups, ceil(H / 64)) uint64: which neurons have that delay
+    delays: Array  # (H,) int64, if ``delayed``
+    early: (
+        Array  # (B, depth, W): what arrives at the first steps from before the sequence, without delays the initial s
+    )
+
+
 class Saved(NamedTuple):
     words: Array
     """(B, T, ceil(H / 64)) uint64: the spikes, of neurons that spike. Always written; the recurrent weights read them."""
@@ -104,6 +118,7 @@ class Adjoint(NamedTuple):
     s_initial: Array  # (B, W)
     back_own: Array  # recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
+    g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty for none
 
 
 class Gradients(NamedTuple):
@@ -114,6 +129,7 @@ class Gradients(NamedTuple):
     g_x: Array  # (B, T, I), written if ``wants_x``
     g_weights: Array
     """(I + H, W), or (I, W): the sum over sequences and steps is written. Rows as in ``weights``, always with the input's."""
+    g_early: Array  # (B, depth, W): is added to; without delays the last of ``g_state``
     g_bias: Array  # (W,): the sum is added
     g_coefficients: Arrays  # (W,) each: the sums are added
 
@@ -128,12 +144,12 @@ class BackwardScratch(NamedTuple):
 
     projected: Array
     active: Array
-    arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s
+    arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s; with delays a ring, see ``_bring_back``
     g_currents: Array  # (CHUNK, BLOCK, W), as are the next
     recomputed: Array  # currents, if they are not kept
     columns: Array  # bits of a chunk, by channels (see ``_add_events``): uint64, CHUNK * BLOCK of them for each
     square: Array  # 64 uint64
 
 
-FORWARD = (Sizes, Inputs, Parameters, Saved, Outputs, ForwardScratch)
-BACKWARD = (Sizes, Inputs, Parameters, Saved, Adjoint, Gradients, Tape, BackwardScratch)
+FORWARD = (Sizes, Inputs, Parameters, Lines, Saved, Outputs, ForwardScratch)
+BACKWARD = (Sizes, Inputs, Parameters, Lines, Saved, Adjoint, Gradients, Tape, BackwardScratch)

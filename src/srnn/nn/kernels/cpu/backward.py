@@ -5,12 +5,13 @@ BLOCK sequences at a time, chunk by chunk from the end; for each of a chunk's sp
 1. ``_recompute_states`` from the checkpoint at its start: elementwise, for the spikes are known and so are the currents (or they
    are summed again, in the same order, to the same bits). To store and load all states would take longer than to compute them.
 2. ``_step_back`` through the span, and after each step a product with the recurrent weights. Gradients are dense, unlike spikes:
-   so it is a matrix product, of BLOCK sequences together, for which each weight is loaded once.
+   so it is a matrix product, of BLOCK sequences together, for which each weight is loaded once. With delays its columns belong to
+   spikes of different steps: ``_bring_back``.
 
 Then, for the whole chunk:
 
 3. The gradient of the input, some steps together: another product.
-4. ``_add_input_weights``, ``_add_own_weights``: for each spike a row of current gradients is added to the weights that it passed;
+4. ``weight_gradients.py``: for each spike a row of current gradients is added to the weights that it passed;
    for many dense inputs a product. Summed by chunks, gradients stay in the cache, and a row of weights is visited once a chunk.
 
 Arrays are as in ``arguments.py``. In those of a chunk, (CHUNK, BLOCK, W), "place" k, r is step k of sequence r.
@@ -23,8 +24,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from .arguments import (
     BLOCK,
     CHUNK,
@@ -32,9 +31,9 @@ from .arguments import (
     BackwardScratch,
     Emitted,
     Gradients,
-    InputKind,
     Inputs,
     Kept,
+    Lines,
     Parameters,
     Saved,
     Sizes,
@@ -43,32 +42,17 @@ from .arguments import (
 from .forward import PREFETCH_STEPS, emit, sum_currents
 from .memory import READ, flat, load, load_each, load_first, load_spikes, prefetch, split, store, store_each
 from .rows import (
-    add_active_rows,
-    add_outers,
-    add_weighted_rows,
     called,
     inlined,
     lanes_of,
-    list_spikes,
     multiply,
     pasted,
-    store_block,
-    transpose_bits,
-    zero_panel,
 )
 from .simd import add_vectors, as_vector, select
+from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
 
 TOGETHER = 8
 """Steps whose input gradients are multiplied together."""
-
-
-class Chunk(NamedTuple):
-    """Where the loop is: ``rows`` sequences from ``block`` on, steps ``start`` to ``stop`` (that of the longest)."""
-
-    block: int
-    rows: int
-    start: int
-    stop: int
 
 
 class Span(NamedTuple):
@@ -77,19 +61,6 @@ class Span(NamedTuple):
     number: int
     first: int
     last: int
-
-
-@inlined
-def _clear(array, first, last):
-    """Whole vectors of zeros."""
-    for i in range(first, last, lanes_of(array)):
-        store(array, i, as_vector(load(array, i), 0.0))
-
-
-@inlined
-def _valid_steps(chunk, sizes, r):
-    """Of the chunk's steps, those that sequence r has."""
-    return max(0, min(chunk.stop, sizes.lengths[chunk.block + r]) - chunk.start)
 
 
 @inlined
@@ -114,14 +85,14 @@ def _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adj
 
 @pasted
 def _recompute_states(
-    step, spiking, rectified, chunk, span, sizes, inputs, parameters, saved, adjoint, tape, scratch
+    step, spiking, rectified, chunk, span, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
 ):  # fmt: skip
     """The states before each step of a span, into the tape."""
     width, lanes = sizes.width, lanes_of(parameters.bias)
     spans, pitch = (sizes.steps + sizes.span - 1) // sizes.span, BLOCK * width
     for r in range(chunk.rows):
         row = chunk.block + r
-        valid = max(span.first, min(span.last, _valid_steps(chunk, sizes, r)))
+        valid = max(span.first, min(span.last, valid_steps(chunk, sizes, r)))
         for h in range(0, width, lanes):
             state = load_each(saved.checkpoints, (row * spans + span.number) * width + h)
             store_each(tape.variables, r * width + h, split(state, tape.variables)[0])
@@ -130,10 +101,9 @@ def _recompute_states(
         for k in range(span.first, valid):
             at = (k * BLOCK + r) * width
             if sizes.kept != Kept.CURRENTS:
-                s, s_at = (adjoint.s_initial, row * width) if spiking else (tape.s, at)
                 sum_currents(
-                    scratch.recomputed, at, row, chunk.start + k, s, s_at, spiking, sizes, inputs, parameters.bias,
-                    parameters.weights, parameters.projection, saved.words, scratch.projected, scratch.active,
+                    scratch.recomputed, at, row, chunk.start + k, tape.s, at, spiking, sizes, inputs, parameters.bias,
+                    parameters.weights, parameters.projection, saved.words, lines, scratch.projected, scratch.active,
                 )  # fmt: skip
             for h in range(0, width, lanes):
                 result = step(
@@ -144,16 +114,17 @@ def _recompute_states(
                 if not spiking:
                     store(tape.s, after, emit(result[-1], spiking, rectified))
         for k in range(valid, span.last):
-            _clear(scratch.g_currents, (k * BLOCK + r) * width, (k * BLOCK + r + 1) * width)
+            clear(scratch.g_currents, (k * BLOCK + r) * width, (k * BLOCK + r + 1) * width)
 
 
 @pasted
 def _step_back(
-    step, step_adjoint, derivative, spiking, rectified, chunk, span, k, sizes, parameters, saved, adjoint, gradients, tape,
-    scratch,
+    step, step_adjoint, derivative, spiking, rectified, chunk, span, k, sizes, parameters, lines, saved, adjoint, gradients,
+    tape, scratch,
 ):  # fmt: skip
     """Back through one step, of each sequence that has it; what the recurrent weights bring to s is in ``arriving``."""
     width, lanes, size = sizes.width, lanes_of(parameters.bias), sizes.size
+    slot = (chunk.start + k) % lines.depth * BLOCK * width
     # A sequence after the other: the processor fetches ahead along rows of memory only.
     for r in range(chunk.rows):
         row = chunk.block + r
@@ -163,7 +134,7 @@ def _step_back(
         for h in range(0, width, lanes):
             arguments = _step_arguments(spiking, chunk, span, k, r, h, sizes, parameters, saved, adjoint, tape, scratch)
             g_state = load_each(gradients.g_state, row * width + h)
-            g_s = load(scratch.arriving, r * width + h) + g_state[-1]
+            g_s = load(scratch.arriving, slot + r * width + h) + g_state[-1]
             prefetch(gradients.g_out, (here - PREFETCH_STEPS) * size + h, READ)
             if sizes.kept == Kept.CURRENTS:  # of the span before: the products leave the time for it
                 prefetch(saved.currents, (here - sizes.span) * size + h, READ)
@@ -188,118 +159,42 @@ def _step_back(
 
 
 @called
-def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
-    """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients of the steps at which
-    j's spike arrived (``delay`` steps after it was sent). If ``fresh``, the rows begin at 0: whoever clears a row just before he
-    adds to it finds it in the nearest cache.
-
-    The words of 64 channels and 64 places are transposed as a square of bits; then each channel has a bit string over the chunk's
-    places, of which the set ones are listed.
-    """
-    width, columns, square = sizes.width, scratch.columns, scratch.square
-    count, strings = (channels + 63) // 64, BLOCK * CHUNK // 64
-    together = 64 // BLOCK  # steps in a word of a bit string
-    for string in range(strings):
-        base = chunk.start + string * together
-        for w in range(count):
-            for i in range(64):
-                square[i] = np.uint64(0)
-            for r in range(chunk.rows):
-                row = chunk.block + r
-                arrived = (row * sizes.steps + base - delay) * count + w
-                for k in range(max(0, delay - base), min(together, sizes.lengths[row] - base)):
-                    square[k * BLOCK + r] = words[arrived + k * count]
-            transpose_bits(square)
-            for i in range(64):
-                columns[(w * 64 + i) * strings + string] = square[i]
-    for j in range(channels):
-        at = (first_weight + j) * width
-        if fresh:
-            _clear(g_weights, at, at + width)
-        listed = list_spikes(columns, j * strings, strings, 0, scratch.active, 0)
-        if listed > 0:
-            add_active_rows(g_weights, at, scratch.g_currents, 0, width, scratch.active, listed)
-
-
-@inlined
-def _add_dense(panel, x, i, column, like, chunk, sizes, g_currents):
-    """panel + the sum over a chunk's steps of BLOCK channels of x, from i on, times the current gradients from ``column`` on.
-
-    ``like``: a panel as wide as one row of the result; only its type matters.
-    """
+def _bring_out(chunk, sizes, lines, g_sent, arriving):
+    """Before the last step: the gradients of the spikes that are then under way, each to the step at which it was emitted."""
+    width = sizes.width
     for r in range(chunk.rows):
-        first = ((chunk.block + r) * sizes.steps + chunk.start) * sizes.channels + i
-        for k in range(_valid_steps(chunk, sizes, r)):
-            place = (k * BLOCK + r) * sizes.width + column
-            panel = add_outers(panel, x, first + k * sizes.channels, 1, g_currents, place, like, 1)
-    return panel
-
-
-@inlined
-def _add_products(g_weights, x, products, chunk, sizes, g_currents):
-    """Weight gradients of a chunk from many dense channels, as many whole BLOCKs of them as there are: x^T g.
-
-    products: (BLOCK, W) of scratch.
-    """
-    lanes, width = lanes_of(g_weights), sizes.width
-    two, one = zero_panel(g_weights, 2), zero_panel(g_weights, 1)
-    for i in range(0, sizes.channels - BLOCK + 1, BLOCK):
-        column = 0
-        while column + 2 * lanes <= width:
-            panel = _add_dense(zero_panel(g_weights, 16), x, i, column, two, chunk, sizes, g_currents)
-            store_block(products, column, width, BLOCK, width - column, panel, two)
-            column += 2 * lanes
-        if column < width:
-            panel = _add_dense(zero_panel(g_weights, 8), x, i, column, one, chunk, sizes, g_currents)
-            store_block(products, column, width, BLOCK, width - column, panel, one)
-        for h in range(0, BLOCK * width, lanes):
-            store(g_weights, i * width + h, load(g_weights, i * width + h) + load(products, h))
+        row = chunk.block + r
+        for k in range(lines.depth):
+            for j in range(sizes.size):
+                t = sizes.lengths[row] + k - 1 - lines.delays[j]
+                if k <= lines.delays[j] and t >= 0:
+                    g = g_sent[(row * lines.depth + k) * width + j]
+                    arriving[(t % lines.depth * BLOCK + r) * width + j] = g
 
 
 @called
-def _add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch):
-    """A chunk's part of the gradients of the input weights; if ``fresh``, the first. products: as ``_add_products`` wants it."""
-    width, channels = sizes.width, sizes.channels
-    if sizes.input_kind == InputKind.SPIKES:
-        _add_events(g_weights, 0, inputs.x_words, channels, 0, fresh, chunk, sizes, scratch)
-    else:
-        if fresh:
-            _clear(g_weights, 0, channels * width)
-        first = 0
-        if sizes.input_kind == InputKind.MANY:
-            _add_products(g_weights, inputs.x, products, chunk, sizes, scratch.g_currents)
-            first = channels - channels % BLOCK  # those that made no whole block
-        for r in range(chunk.rows):
-            at = ((chunk.block + r) * sizes.steps + chunk.start) * channels
-            for i in range(first, channels):
-                add_weighted_rows(
-                    g_weights, i * width, inputs.x, at + i, channels, _valid_steps(chunk, sizes, r),
-                    scratch.g_currents, r * width, BLOCK * width, width,
-                )  # fmt: skip
+def _bring_back(t, chunk, sizes, lines, g_early, arriving):
+    """What the recurrent weights bring back from step t, to the steps at which the spikes that it saw were emitted.
 
-
-@called
-def _add_own_weights(spiking, fresh, chunk, sizes, words, s_initial, s, g_weights, scratch):
-    """A chunk's part of the gradients of the recurrent weights. s: of a tape, what neurons that do not spike emitted."""
-    width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
-    if spiking:
-        _add_events(g_weights, own, words, sizes.size, 1, fresh, chunk, sizes, scratch)
-    elif fresh:
-        _clear(g_weights, own * width, (own + sizes.size) * width)
+    ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place of the ring
+    is written before its step is reached, but for the last steps, whose spikes arrive after the end: these places are as they
+    were, 0 or as ``_bring_out`` left them.
+    """
+    width, depth = sizes.width, lines.depth
     for r in range(chunk.rows):
-        valid = _valid_steps(chunk, sizes, r)
-        if spiking and chunk.start == 0 and valid > 0:  # the initial s need not be spikes
-            for j in range(sizes.size):
-                add_weighted_rows(
-                    g_weights, (own + j) * width, s_initial, (chunk.block + r) * width + j, 1, 1,
-                    scratch.g_currents, r * width, pitch, width,
-                )  # fmt: skip
-        if not spiking:
-            for j in range(sizes.size):
-                add_weighted_rows(
-                    g_weights, (own + j) * width, s, r * width + j, pitch, valid,
-                    scratch.g_currents, r * width, pitch, width,
-                )  # fmt: skip
+        row, brought = chunk.block + r, (depth * BLOCK + r) * width
+        if t >= sizes.lengths[row]:
+            continue
+        slot = t % depth
+        for j in range(sizes.size):
+            back = slot - 1 - lines.delays[j]
+            if back < 0:
+                back += depth
+            arriving[(back * BLOCK + r) * width + j] = arriving[brought + j]
+        if t < depth:
+            for h in range(0, width, lanes_of(arriving)):
+                early = (row * depth + t) * width + h
+                store(g_early, early, load(g_early, early) + load(arriving, brought + h))
 
 
 def make_backward(
@@ -314,8 +209,9 @@ def make_backward(
 
     def backward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, words, currents, checkpoints, surrogate, s_initial, back_own, back_in,
-        emitted, g_out, g_state, wants_x, g_x, g_weights, g_bias, g_coefficients,
+        bias, weights, projection, coefficients, delayed, depth, groups, lags, masks, delays, early,
+        words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
+        emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_bias, g_coefficients,
         variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
@@ -323,13 +219,15 @@ def make_backward(
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
+        lines = flat(Lines(delayed, depth, groups, lags, masks, delays, early))
         saved = flat(Saved(words, currents, checkpoints))
-        adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in))
-        gradients = flat(Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_bias, g_coefficients))
+        adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in, g_sent))
+        gradients = flat(Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_bias, g_coefficients))
         tape = flat(Tape(variables, s))
         scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
         lanes, pitch = lanes_of(bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
+        brought = depth * pitch if delayed else 0  # where in ``arriving`` a product goes
 
         fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
@@ -337,29 +235,33 @@ def make_backward(
             longest = 0
             for r in range(rows):
                 longest = max(longest, sizes.lengths[block + r])
-            _clear(scratch.arriving, 0, pitch)
+            clear(scratch.arriving, 0, depth * pitch)
             if rows < BLOCK:  # what stands there is of another block
                 for k in range(CHUNK):
-                    _clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
+                    clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
+            if delayed and len(g_sent) > 0:
+                _bring_out(Chunk(block, rows, 0, 0), sizes, lines, adjoint.g_sent, scratch.arriving)
             for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
                 chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
-                _clear(scratch.g_currents, (chunk.stop - start) * pitch, CHUNK * pitch)
+                clear(scratch.g_currents, (chunk.stop - start) * pitch, CHUNK * pitch)
                 for number in range((chunk.stop - 1) // span, start // span - 1, -1):
                     first_k = number * span - start
                     part = Span(number, first_k, min(first_k + span, chunk.stop - start))
                     _recompute_states(
-                        step, spiking, rectified, chunk, part, sizes, inputs, parameters, saved, adjoint, tape, scratch
-                    )
+                        step, spiking, rectified, chunk, part, sizes, inputs, parameters, lines, saved, adjoint, tape, scratch
+                    )  # fmt: skip
                     for k in range(part.last - 1, first_k - 1, -1):
                         _step_back(
-                            step, step_adjoint, derivative, spiking, rectified, chunk, part, k, sizes, parameters, saved,
-                            adjoint, gradients, tape, scratch,
+                            step, step_adjoint, derivative, spiking, rectified, chunk, part, k, sizes, parameters, lines,
+                            saved, adjoint, gradients, tape, scratch,
                         )  # fmt: skip
                         if recurrent:
                             multiply(
-                                scratch.arriving, 0, width, width,
+                                scratch.arriving, brought, width, width,
                                 scratch.g_currents, k * pitch, width, rows, size, adjoint.back_own, width,
                             )  # fmt: skip
+                        if delayed:
+                            _bring_back(start + k, chunk, sizes, lines, gradients.g_early, scratch.arriving)
                 if wants_x:
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(
@@ -367,27 +269,27 @@ def make_backward(
                             scratch.g_currents, (t - start) * pitch, width, rows, size, adjoint.back_in, x_width,
                             min(TOGETHER, chunk.stop - t), channels, pitch,
                         )  # fmt: skip
-                _add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
+                add_input_weights(fresh, chunk, sizes, inputs, lines, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
-                    _add_own_weights(
+                    add_own_weights(
                         spiking,
                         fresh,
                         chunk,
                         sizes,
+                        lines,
                         saved.words,
-                        adjoint.s_initial,
                         tape.s,
                         gradients.g_weights,
                         scratch,
                     )
                 fresh = False
-            if recurrent:  # the initial s acted through the recurrent weights too
+            if recurrent and not delayed:  # the initial s acted through the recurrent weights too
                 for r in range(rows):
                     for h in range(0, width, lanes):
-                        g_s, at = gradients.g_state[-1], (block + r) * width + h
+                        g_s, at = gradients.g_early, (block + r) * width + h
                         store(g_s, at, load(g_s, at) + load(scratch.arriving, r * width + h))
 
         if fresh:  # no sequence has a step
-            _clear(gradients.g_weights, 0, (channels + size if recurrent else channels) * width)
+            clear(gradients.g_weights, 0, (channels + size if recurrent else channels) * width)
 
     return backward

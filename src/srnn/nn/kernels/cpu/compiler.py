@@ -59,7 +59,9 @@ def _fold(code: CodeType, digest: Any) -> None:
 def fingerprint(*functions: FunctionType) -> str:
     """A text that changes when the functions, or the kernels' source, do."""
     digest = hashlib.sha256()
-    for name in ("arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py"):
+    for name in (
+        "arguments.py", "backward.py", "forward.py", "layouts.py", "memory.py", "rows.py", "simd.py", "weight_gradients.py",
+    ):  # fmt: skip
         digest.update((Path(__file__).parent / name).read_bytes())
     pending, seen = list(functions), set()
     while pending:

@@ -4,7 +4,8 @@
 Sequences run one after the other, so that a sequence's state and the rows of weights stay in the nearest cache; at each step
 
 1. the current is summed: the bias, the input times its weights, and one row of recurrent weights for every neuron that spiked a
-   step ago. Spikes are bits and rare, so a sum costs what they cost, not what the matrix would;
+   step ago, or as many steps more as its delay is long. Spikes are bits and rare, so a sum costs what they cost, not what the
+   matrix would;
 2. ``step`` turns state and current into the new state and the drive, 16 neurons (8 in float64) at a time;
 3. what the backward loop wants is kept: spikes, the state every ``span`` steps, and currents, unless it computes them again.
 
@@ -28,13 +29,24 @@ from .arguments import (
     InputKind,
     Inputs,
     Kept,
+    Lines,
     Outputs,
     Parameters,
     Saved,
     Sizes,
 )
 from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, store_first, with_spikes
-from .rows import add_active_rows, add_weighted_rows, called, inlined, lanes_of, list_spikes, multiply
+from .rows import (
+    add_active_rows,
+    add_weighted_rows,
+    arrived,
+    called,
+    inlined,
+    lanes_of,
+    list_bits,
+    list_spikes,
+    multiply,
+)
 from .simd import as_vector
 
 PREFETCH_STEPS = 4
@@ -56,13 +68,35 @@ def project(projected, x, at, channels, steps, projection, width):
         multiply(projected, 0, width, width, projected, BLOCK * width, channels, steps, channels, projection, width)
 
 
+@called
+def list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, listed):
+    """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
+
+    What comes from before the sequence need not be 0 or 1: other values are added to total[at : at + W] at once.
+    """
+    width, count = sizes.width, (sizes.size + 63) // 64
+    for w in range(count):
+        word = arrived(words, row * sizes.steps * count, t, w, count, lines)
+        if t < lines.depth:
+            first = (row * lines.depth + t) * width + 64 * w
+            for i in range(min(64, sizes.size - 64 * w)):
+                value = lines.early[first + i]
+                if value == 1.0:
+                    word |= np.uint64(1) << np.uint64(i)
+                elif value != 0.0:
+                    place = (own + 64 * w + i) * width
+                    add_weighted_rows(total, at, lines.early, first + i, 0, 1, weights, place, 0, width)
+        listed = list_bits(word, own + 64 * w, active, listed)
+    return listed
+
+
 @inlined
 def sum_currents(
-    total, at, row, t, s, s_at, spiking, sizes, inputs, bias, weights, projection, words, projected, active
+    total, at, row, t, s, s_at, spiking, sizes, inputs, bias, weights, projection, words, lines, projected, active
 ):  # fmt: skip
     """total[at : at + W] = the current into every neuron of sequence ``row`` at step t, which are asked for in order.
 
-    s[s_at : s_at + W]: what they emitted a step ago, where ``words`` does not tell.
+    s[s_at : s_at + W]: what they emitted a step ago, if they do not spike.
     """
     width, here, own = sizes.width, row * sizes.steps + t, 0
     listed = 0
@@ -82,10 +116,12 @@ def sum_currents(
     if sizes.input_kind == InputKind.FEW:
         add_weighted_rows(total, at, inputs.x, here * sizes.channels, 1, sizes.channels, weights, 0, width, width)
     if sizes.recurrent:
-        if spiking and t > 0:
+        if spiking and t > 0 and not lines.delayed:
             count = (sizes.size + 63) // 64
             listed = list_spikes(words, (here - 1) * count, count, own, active, listed)
-        else:  # numbers that need not be 0 or 1: the initial s may be anything
+        elif spiking:
+            listed = list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, listed)
+        else:
             add_weighted_rows(total, at, s, s_at, 1, sizes.size, weights, own * width, width, width)
     add_active_rows(total, at, weights, 0, width, active, listed)
 
@@ -110,14 +146,15 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
 
     def forward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, words, currents, checkpoints, state, emitted, out,
-        projected, active, total,
+        bias, weights, projection, coefficients, delayed, depth, groups, lags, masks, delays, early,
+        words, currents, checkpoints, state, emitted, out, projected, active, total,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
         fingerprint  # noqa: B018
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
+        lines = flat(Lines(delayed, depth, groups, lags, masks, delays, early))
         saved = flat(Saved(words, currents, checkpoints))
         outputs = flat(Outputs(state, emitted, out))
         scratch = flat(ForwardScratch(projected, active, total))
@@ -131,7 +168,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                         store_each(saved.checkpoints, place + h, before[:checkpointed])
                 sum_currents(
                     scratch.total, 0, row, t, outputs.state[-1], row * width, spiking, sizes, inputs, parameters.bias,
-                    parameters.weights, parameters.projection, saved.words, scratch.projected, scratch.active,
+                    parameters.weights, parameters.projection, saved.words, lines, scratch.projected, scratch.active,
                 )  # fmt: skip
                 here = (row * steps + t) * size
                 word = np.uint64(0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from ....compiling import folder_in_use, is_kept
 from ....data.spikes import Spikes
 from ....errors import SrnnError
+from ...delays import later
 from ...neurons import Neuron
 from ...surrogates import Surrogate
 from ..problem import LayerProblem, LayerResult
@@ -32,12 +33,14 @@ from .arguments import (
     InputKind,
     Inputs,
     Kept,
+    Lines,
     Outputs,
     Parameters,
     Saved,
     Sizes,
     Tape,
 )
+from .arrivals import Arrivals
 from .compiler import backward_loop, cannot_compile, forward_loop
 from .rows import LIST_OVERRUN
 from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
@@ -57,7 +60,7 @@ SHORTEST_SPAN = 16
 COMPILING, LOADING = (1.5, 5.5), 3.0
 """Seconds that Numba takes for a forward and a backward loop, and once before the first of them (measured, a core of 2.6 GHz)."""
 
-_NO_WORDS = np.empty(0, np.uint64)
+_NO_WORDS, _NO_LAGS = np.empty(0, np.uint64), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class _Layer:
     """The input, if it is spikes."""
     words: Array
     """The output, if it is: filled by the forward loop."""
+    arrivals: Arrivals | None
+    """When its own spikes reach the layer, if they are delayed."""
     padded: bool
     """Whether any sequence is shorter than the batch."""
 
@@ -103,11 +108,22 @@ class _Layer:
         """Room for (B, T, width); zero where no loop will write, after the end of short sequences."""
         return (self.zeros if self.padded else self.empty)(self.batch, self.sizes.steps, width)
 
+    @property
+    def depth(self) -> int:
+        return 1 if self.arrivals is None else self.arrivals.depth
+
+    def lines(self, early: Array) -> Lines:
+        if self.arrivals is None:
+            return Lines(False, 1, 0, _NO_LAGS, _NO_WORDS, _NO_LAGS, early)
+        return Lines(True, *self.arrivals.arrays(), early)
+
     def padded_rows(self, tensor: Tensor | None, rows: int) -> Array:
         """A copy of (rows, H), flat, each row padded with zeros to whole vectors; zeros for None."""
         copy = self.zeros(rows, self.sizes.width)
         if tensor is not None:
-            copy.reshape(rows, self.sizes.width)[:, : self.sizes.size] = tensor.detach().numpy()
+            copy.reshape(rows, self.sizes.width)[:, : self.sizes.size] = (
+                tensor.detach().numpy().reshape(rows, self.sizes.size)
+            )
         return copy
 
     def unpadded(self, rows: Array) -> Tensor:
@@ -152,7 +168,7 @@ class _Layer:
         return *tape, *BackwardScratch(
             projected=projected,
             active=active,
-            arriving=self.empty(*block),
+            arriving=self.empty(self.depth + (self.arrivals is not None), *block),
             g_currents=self.empty(CHUNK, *block),
             recomputed=self.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
@@ -163,7 +179,8 @@ class _Layer:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
         variables = len(self.neuron.variables())
         _, _, size, _, channels, kind, _, _, span = self.sizes
-        return _spare(scratch, self.dtype, self.spiking, variables, size, channels, kind, span)
+        lines = self.arrivals is not None, self.depth
+        return _spare(scratch, self.dtype, self.spiking, variables, size, channels, kind, span, *lines)
 
 
 @functools.lru_cache(maxsize=32)
@@ -177,8 +194,10 @@ def _flat(tensor: Tensor) -> Array:
 
 
 class _Run(torch.autograd.Function):
-    """(layer, x, weight_in, bias, weight_rec, *coefficients, *state) -> (emitted, *final state).
+    """(layer, x, weight_in, bias, weight_rec, early, *coefficients, *state) -> (emitted, sent, *final state).
 
+    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what of its own spikes is still
+    under way after it; without, both are None.
     x is the dense input, or the carrier of a binary one, or None. Where the layer emits spikes they are in ``layer.words``
     and the first result is only their carrier.
     """
@@ -186,8 +205,8 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, layer: _Layer, x: Tensor | None, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None,
-        *tensors: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+        early: Tensor | None, *tensors: Tensor,
+    ) -> tuple[Tensor | None, ...]:  # fmt: skip
         n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.empty(0)
         dense = x if sizes.input_kind != InputKind.SPIKES else None
         inputs = Inputs(empty if dense is None else _flat(dense), layer.x_words)
@@ -195,6 +214,7 @@ class _Run(torch.autograd.Function):
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padded_rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
+        lines = layer.lines(s_initial if early is None else layer.padded_rows(early, layer.batch * layer.depth))
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
         saved = Saved(
@@ -208,7 +228,7 @@ class _Run(torch.autograd.Function):
         outputs = Outputs(state, layer.emitted if dense_output else int(Emitted.NOTHING), out)
 
         loop, shards = forward_loop(type(layer.neuron)), layer.shards()
-        groups = (*sizes, *inputs, *parameters, *saved, *outputs)
+        groups = (*sizes, *inputs, *parameters, *lines, *saved, *outputs)
 
         def work(i: int, scratch: ForwardScratch) -> None:
             loop(*shards[i], *groups, *scratch)
@@ -218,9 +238,12 @@ class _Run(torch.autograd.Function):
         ctx.layer = layer
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(dense, weight_in, bias, weight_rec)
-        ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), saved, s_initial
+        ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), lines, saved, s_initial
         emitted = torch.from_numpy(out).view(shape) if dense_output else weight_in.new_zeros(()).expand(shape)
-        return emitted, *(layer.unpadded(rows) for rows in state)
+        sent = None
+        if layer.arrivals is not None:
+            sent = torch.from_numpy(layer.arrivals.after(layer.words, sizes.lengths, sizes.steps, layer.dtype))
+        return emitted, sent, *(layer.unpadded(rows) for rows in state)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -229,16 +252,17 @@ class _Run(torch.autograd.Function):
         layer: _Layer = ctx.layer
         sizes, empty = layer.sizes, layer.empty(0)
         _, weight_in, bias, weight_rec = ctx.saved_tensors  # of x the flat array is used, but torch watches for changes
-        inputs, parameters, saved, s_initial = ctx.groups
+        inputs, parameters, lines, saved, s_initial = ctx.groups
         if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
-        g_emitted, *g_final = gradients
+        g_emitted, g_sent, *g_final = gradients
         wants_x = bool(ctx.needs_input_grad[1])
         adjoint = Adjoint(
             surrogate=layer.surrogate.parameters if layer.spiking else (),
             s_initial=s_initial,
             back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
             back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
+            g_sent=empty if g_sent is None else layer.padded_rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
         # Each shard's own sums: over the weight matrix, the bias, the coefficients.
@@ -246,21 +270,24 @@ class _Run(torch.autograd.Function):
         g_weights = layer.empty(len(shards), presynaptic * sizes.width).reshape(len(shards), -1)
         g_bias = layer.zeros(len(shards), sizes.width).reshape(len(shards), -1)
         g_coefficients = layer.zeros(len(shards), count, sizes.width).reshape(len(shards), count, -1)
+        g_state = tuple(layer.padded_rows(tensor, layer.batch) for tensor in g_final)
+        delayed = layer.arrivals is not None
         whole = Gradients(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
-            g_state=tuple(layer.padded_rows(tensor, layer.batch) for tensor in g_final),
+            g_state=g_state,
             wants_x=wants_x,
             g_x=layer.output_array(sizes.channels) if wants_x else empty,
             g_weights=g_weights,
+            g_early=layer.zeros(layer.batch, layer.depth, sizes.width) if delayed else g_state[-1],
             g_bias=g_bias,
             g_coefficients=(),
         )
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
-        groups = (*sizes, *inputs, *parameters, *saved, *adjoint, *whole[:-3])
+        groups = (*sizes, *inputs, *parameters, *lines, *saved, *adjoint, *whole[:-4])
 
         def work(i: int, scratch: tuple[Any, ...]) -> None:
-            loop(*shards[i], *groups, g_weights[i], g_bias[i], tuple(g_coefficients[i]), *scratch)
+            loop(*shards[i], *groups, g_weights[i], whole.g_early, g_bias[i], tuple(g_coefficients[i]), *scratch)
 
         threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))
 
@@ -272,6 +299,7 @@ class _Run(torch.autograd.Function):
             torch.from_numpy(g_weight_in),
             layer.unpadded(g_bias.sum(0))[0] if bias is not None else None,
             torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
+            layer.unpadded(whole.g_early).unflatten(0, (layer.batch, layer.depth)) if delayed else None,
             *layer.unpadded(g_coefficients.sum(0)),
             *(layer.unpadded(rows) for rows in whole.g_state),
         )
@@ -280,7 +308,7 @@ class _Run(torch.autograd.Function):
 def _wants_gradients(problem: LayerProblem) -> bool:
     p = problem
     x = p.x.carrier if isinstance(p.x, Spikes) else p.x
-    tensors = (x, p.weight_in, p.bias, p.weight_rec, *p.coefficients, *p.state)
+    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 
@@ -325,13 +353,16 @@ def _run(problem: LayerProblem) -> LayerResult:
         x_words=x_words,
         words=(buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row if spiking else 0, np.uint64),
         padded=padded,
+        arrivals=None if p.delays is None else Arrivals(p.delays.numpy()),
     )
-    tensors = (x, p.weight_in, p.bias, p.weight_rec, *p.coefficients, *p.state)
-    emitted, *state = _Run.apply(layer, *tensors)
+    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
+    emitted, sent, *state = _Run.apply(layer, *tensors)
+    if p.arriving is not None:
+        sent = sent + later(p.arriving, p.lengths, steps)
     if spiking and p.output == "emission":
         words = torch.from_numpy(layer.words.view(np.int64)).view(batch, steps, words_per_row)
         emitted = Spikes(words, sizes.size, emitted)
-    return LayerResult(emitted, p.neuron.State._make(state))
+    return LayerResult(emitted, p.neuron.State._make(state), arriving=sent)
 
 
 @functools.cache

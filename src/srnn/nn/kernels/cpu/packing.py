@@ -10,12 +10,20 @@ import torch
 from torch import Tensor
 
 from ....data.spikes import Spikes
+from ...delays import state_type
 from ...network.frozen import FrozenNetwork
 from . import stream
 from .arguments import Emitted
 from .rows import LIST_OVERRUN, lanes_of
 
 Array = np.ndarray[Any, Any]
+
+
+_RINGS = {
+    "arriving": (stream.DEPTH, stream.DELAYS, stream.ARRIVING),
+    "incoming": (stream.DEPTH_IN, stream.DELAYS_IN, stream.INCOMING),
+}
+"""Of what is under way: where a layer's record has the ring's depth, its delays, and where it lies."""
 
 
 class PackedNetwork:
@@ -36,6 +44,7 @@ class PackedNetwork:
 
         parts: list[Array] = []  # of ``numbers``, each a multiple of the vector's length
         records = np.zeros((len(layers), stream.RECORD), np.int64)
+        waits: list[int] = []  # delays
         state_size = 0
 
         def place(part: Array) -> int:
@@ -58,6 +67,11 @@ class PackedNetwork:
             record[stream.VARIABLES] = state_size
             record[stream.EMITTED] = state_size + width * len(neuron.variables())
             state_size = record[stream.EMITTED] + width
+            for name, delays in layer.delays.items():
+                depth, numbers, ring = _RINGS[name]
+                record[depth], record[numbers], record[ring] = delays.max() + 1, len(waits), state_size
+                waits.extend(delays.tolist())
+                state_size += record[depth] * (len(delays) + -len(delays) % lanes)
         records[:, stream.WANTS] = Emitted.NOTHING
         records[-1, stream.WANTS] = Emitted[layers[-1].output.upper()]
 
@@ -69,8 +83,11 @@ class PackedNetwork:
         header[stream.SUMS] = place(np.zeros(records[:, stream.WIDTH].max(), self.dtype))
         header[stream.POOLED] = place(np.zeros(records[:, stream.WIDTH].max(), self.dtype))
         header[stream.FIRST_STATE] = place(np.zeros(streams * state_size, self.dtype))
-        header[stream.EVENTS] = stream.HEADER + records.size
-        self.plan = np.concatenate([header, records.ravel(), np.zeros(capacity, np.int64)])
+        header[stream.TURNS] = first = stream.HEADER + records.size
+        header[stream.EVENTS] = first + streams + len(waits)
+        records[:, [stream.DELAYS, stream.DELAYS_IN]] += first + streams
+        turns = np.zeros(streams, np.int64)
+        self.plan = np.concatenate([header, records.ravel(), turns, waits, np.zeros(capacity)]).astype(np.int64)
         self._records = records
         # From torch, which aligns to cache lines, so that vectors do not straddle two.
         self.numbers = torch.from_numpy(np.concatenate(parts)).clone().numpy()
@@ -79,9 +96,11 @@ class PackedNetwork:
     def _bind(self) -> None:
         self.advance = stream.advance_loop(self.neurons, self.dtype, False)
         self._states = self.numbers[self.plan[stream.FIRST_STATE] :].reshape(self.streams, -1)
+        turns = self.plan[stream.TURNS]
+        self._turns = self.plan[turns : turns + self.streams]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key not in ("advance", "_states")}
+        return {key: value for key, value in vars(self).items() if key not in ("advance", "_states", "_turns")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -103,23 +122,68 @@ class PackedNetwork:
         variables = self._states[:, start:end].reshape(self.streams, width // lanes, (end - start) // width, lanes)
         return variables, self._states[:, end : end + width]
 
+    def _rings(self, number: int) -> dict[str, Array]:
+        """What is under way in a layer, for all streams: views (streams, slots, presynaptic and padding) by name, from the first
+        slot on; it is the next to arrive once ``_unwind`` has turned the ring."""
+        record, lanes, found = self._records[number], lanes_of(self.numbers), {}
+        for name, (depth, _, ring) in _RINGS.items():
+            if record[depth]:
+                count = record[stream.SIZE] if name == "arriving" else record[stream.PRESYNAPTIC]
+                end = record[ring] + record[depth] * (count + -count % lanes)
+                found[name] = self._states[:, record[ring] : end].reshape(self.streams, record[depth], -1)
+        return found
+
+    def _unwind(self, which: Any) -> None:
+        """Turn the rings of some streams (slice or numbers) to where they are at turn 0, and call it that."""
+        for stream_number in np.arange(self.streams)[which][self._turns[which] != 0]:
+            for number in range(len(self.models)):
+                for ring in self._rings(number).values():
+                    ring[stream_number] = np.roll(ring[stream_number], -self._turns[stream_number], 0)
+            self._turns[stream_number] = 0
+
+    def flat(self, number: int) -> Array:
+        """A copy of the state of one stream, all its numbers."""
+        self._unwind(slice(number, number + 1))
+        return self._states[number].copy()
+
+    def set_flat(self, number: int, values: Array) -> None:
+        """Overwrite the state of one stream by what ``flat`` gave."""
+        self._states[number] = values
+        self._turns[number] = 0
+
     def state(self, which: Any) -> tuple[tuple[Tensor, ...], ...]:
-        """A copy of the state of some streams (slice or numbers): a State a layer, of tensors (streams, size)."""
+        """A copy of the state of some streams (slice or numbers): a State a layer, of tensors (streams, size), and with delays
+        those of what is under way (see ``nn/delays.py``)."""
+        self._unwind(which)
         state = []
         for number, model in enumerate(self.models):
             size = self._records[number, stream.SIZE]
             variables, emitted = (part[which] for part in self._parts(number))
             rows = variables.transpose(2, 0, 1, 3).reshape(variables.shape[2], len(variables), -1)
             tensors = (torch.from_numpy(row[:, :size].copy()) for row in (*rows, emitted))
-            state.append(model.State._make(tensors))
+            more = {}
+            for name, ring in self._rings(number).items():
+                own = name == "arriving"
+                slots = ring.shape[1] - (not own)  # the last slot of an input's ring is empty between two steps
+                count = size if own else self._records[number, stream.PRESYNAPTIC]
+                more[name] = torch.from_numpy(ring[which, :slots, :count].copy())
+            state.append(state_type(model.State, tuple(more))(*tensors, *more.values()))
         return tuple(state)
 
     def set_state(self, state: Sequence[Sequence[Tensor]], which: Any) -> None:
         """Overwrite the state of some streams (slice or numbers); shapes are the caller's care."""
+        self._turns[which] = 0
         for number, tensors in enumerate(state):
             variables, emitted = self._parts(number)
             padding = self._records[number, stream.WIDTH] - self._records[number, stream.SIZE]
-            *rows, s = (np.pad(tensor.numpy(), ((0, 0), (0, padding))) for tensor in tensors)
+            count = len(self.models[number].State._fields)
+            for (name, ring), tensor in zip(self._rings(number).items(), tensors[count:], strict=True):
+                _, slots, presynaptic = tensor.shape
+                first = self._records[number, _RINGS[name][1]]
+                delays = self.plan[first : first + presynaptic] - (name == "incoming")
+                ring[which] = 0
+                ring[which, :slots, :presynaptic] = tensor.numpy() * (np.arange(slots)[:, None] <= delays)
+            *rows, s = (np.pad(tensor.numpy(), ((0, 0), (0, padding))) for tensor in tensors[:count])
             for place, row in enumerate(rows):
                 variables[which, :, place] = row.reshape(len(row), -1, variables.shape[-1])
             emitted[which] = s

@@ -31,12 +31,16 @@ from .memory import flat, load, load_first, store, store_first
 from .rows import add_outers, inlined, lanes_of, list_bits, list_spikes, load_panel, store_panel, zero_panel
 from .simd import INDEX, as_vector, constant, instruction, ir
 
-# The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events: in
-# ``plan``) things lie.
-LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, HEADER = range(10)
+# The plan's header: how many layers, substeps of the hidden ones and streams there are, and where in ``numbers`` (the events and
+# turns: in ``plan``) things lie. Turns: for each stream the steps that its hidden layers have taken.
+LAYERS, SUBSTEPS, STREAMS, STATE_SIZE, FIRST_STATE, SUMS, POOLED, VALUES, EVENTS, TURNS, HEADER = range(11)
 # A layer's record: which of the network's neuron models it has, its sizes, whether it is recurrent, what it writes to the output
 # (nothing but for the last), where its constants lie, and, from the start of a stream's state, its variables and what it emitted.
-KIND, PRESYNAPTIC, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED, RECORD = range(12)
+# With delays, for its own emissions and for its input: where in the plan they lie, and where in the state the ring is of what is
+# under way, DEPTH slots (0: there is none) of as many numbers as there are presynaptic neurons, rounded up to whole vectors. At
+# turn n, slot (n + k) % DEPTH has what arrives k steps from now.
+(KIND, PRESYNAPTIC, SIZE, WIDTH, RECURRENT, WANTS, WEIGHTS, BIAS, COEFFICIENTS, VARIABLES, EMITTED,
+ DEPTH, DELAYS, ARRIVING, DEPTH_IN, DELAYS_IN, INCOMING, RECORD) = range(18)  # fmt: skip
 
 
 @instruction
@@ -78,6 +82,33 @@ def list_spikes_of(words, at, count, first, plan, numbers, listed):
     for i in range(listed, place - events):
         numbers[values + i] = 1
     return place - events
+
+
+@inlined
+def send_events(ring, depth, delays, turn, pitch, plan, numbers, listed):
+    """Put the events listed into a ring's slots (``pitch`` numbers each), by the delays that begin at plan[delays]."""
+    for i in range(listed):
+        j = plan[plan[EVENTS] + i]
+        slot = (turn + plan[delays + j]) % depth
+        numbers[ring + slot * pitch + j] = numbers[plan[VALUES] + i]
+
+
+@inlined
+def list_slot(slot, count, pitch, first, plan, numbers, listed):
+    """``list_events`` of what arrives now, whose slot is then empty."""
+    listed = list_events(numbers, slot, count, first, plan, numbers, listed)
+    for h in range(0, pitch, lanes_of(numbers)):
+        store(numbers, slot + h, as_vector(load(numbers, slot + h), 0.0))
+    return listed
+
+
+@inlined
+def delay_input(layer, state, turn, plan, numbers, listed):
+    """The input's events that arrive at this step, in place of those listed, which were sent at it; the new ``listed``."""
+    depth, presynaptic, ring = plan[layer + DEPTH_IN], plan[layer + PRESYNAPTIC], state + plan[layer + INCOMING]
+    pitch = presynaptic + -presynaptic % lanes_of(numbers)
+    send_events(ring, depth, plan[layer + DELAYS_IN], turn, pitch, plan, numbers, listed)
+    return list_slot(ring + turn % depth * pitch, presynaptic, pitch, 0, plan, numbers, 0)
 
 
 @inlined
@@ -206,6 +237,7 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str
         x, out, plan, numbers = flat(x), flat(out), flat(plan), flat(numbers)
         for i in range(len(which)):
             state = plan[FIRST_STATE] + which[i] * plan[STATE_SIZE]
+            turn = plan[plan[TURNS] + which[i]]
             for t in range(which[i] * steps, (which[i] + 1) * steps):
                 for substep in range(substeps):
                     # Only the last substep goes as far as the readout.
@@ -218,13 +250,24 @@ def make_advance(neurons: Sequence[type[Neuron]], binary: bool, fingerprint: str
                             if layer == last and substeps > 1:
                                 below = plan[POOLED]
                             listed = list_events(numbers, below, presynaptic, 0, plan, numbers, 0)
-                        if plan[layer + RECURRENT]:
-                            listed = list_events(numbers, own, plan[layer + SIZE], presynaptic, plan, numbers, listed)
+                        if plan[layer + DEPTH_IN]:
+                            listed = delay_input(layer, state, turn, plan, numbers, listed)
                         bias, weights, width = plan[layer + BIAS], plan[layer + WEIGHTS], plan[layer + WIDTH]
+                        depth, ring, size = plan[layer + DEPTH], state + plan[layer + ARRIVING], plan[layer + SIZE]
+                        if depth:
+                            slot = ring + turn % depth * width
+                            listed = list_slot(slot, size, width, presynaptic, plan, numbers, listed)
+                        elif plan[layer + RECURRENT]:
+                            listed = list_events(numbers, own, size, presynaptic, plan, numbers, listed)
                         sum_events(numbers, bias, weights, width, plan, listed)
                         update(plan[layer + KIND], numbers, plan, layer, state, out, t * outputs)
+                        if depth:
+                            listed = list_events(numbers, own, size, 0, plan, numbers, 0)
+                            send_events(ring, depth, plan[layer + DELAYS], turn + 1, width, plan, numbers, listed)
                         if layer == last - RECORD and substeps > 1:
                             pool(numbers, plan[POOLED], own, width, substep, substeps)
+                    turn += 1
+            plan[plan[TURNS] + which[i]] = turn
 
     return advance
 

@@ -1,0 +1,109 @@
+"""Delays in C: what is under way lies in a ring of fixed memory, spikes as bits, in the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....nn.network.frozen import Array
+from .arrays import Constant
+
+
+@dataclass(frozen=True)
+class Ring:
+    """What is under way to a layer from its input ("incoming") or from itself ("arriving"). At turn n, slot (n + k) modulo
+    ``depth`` has what arrives k steps from now."""
+
+    name: str
+    layer: str
+    delays: Constant
+    ctype: str
+    """Of what senders send."""
+    bits: bool
+    """Whether that is spikes, of which a byte keeps eight."""
+
+    @property
+    def senders(self) -> int:
+        return self.delays.values.size
+
+    @property
+    def depth(self) -> int:
+        return int(self.delays.values.max()) + 1
+
+    @property
+    def members(self) -> tuple[tuple[str, str, int], ...]:
+        """(C type, name, length) of the arrays that it has in the layer's state."""
+        slot = -(-self.senders // 8) if self.bits else self.senders
+        return ("uint8_t" if self.bits else self.ctype, self.name, self.depth * slot), (
+            "uint16_t",
+            f"{self.name}_turn",
+            1,
+        )
+
+    @property
+    def arrived(self) -> str:
+        """The local array of what arrives at a step."""
+        return f"arrived_{self.name}"
+
+    def call(self, function: str, values: str) -> str:
+        """A call of "send" (the values of all senders) or "receive" (into ``values``)."""
+        state = f"state->{self.layer}"
+        delays = f"{self.delays.name}, " if function == "send" else ""
+        ring = f"{state}.{self.name}, {state}.{self.name}_turn, {self.depth}"
+        return f"    {function}_{self.kind}({ring}, {delays}{values}, {self.senders});"
+
+    @property
+    def kind(self) -> str:
+        return f"{'bits' if self.bits else 'values'}_{self.ctype.removesuffix('_t')}"
+
+    def functions(self) -> str:
+        """The C functions of rings of this kind."""
+        zero, one = ("0.0f", "1.0f") if self.ctype == "float" else ("0", "1")
+        slot, now = "((uint32_t)count + 7) / 8" if self.bits else "(uint32_t)count", "turn[0] * slot + (uint32_t)j"
+        place = "((uint32_t)turn[0] + delays[j]) % (uint32_t)depth * slot + (uint32_t)j"
+        if self.bits:
+            put, take = "(uint8_t)(ring[at] | 1u << j % 8)", f"((ring[{now} / 8] >> j % 8) & 1) ? {one} : {zero}"
+            place = f"{place} / 8"
+        else:
+            put, take = "senders[j]", f"ring[{now}]"
+        member, delays = self.members[0][0], self.delays.ctype
+        return f"""\
+/* What the senders send now is put into the ring's slots, each by its delay. Any turn in the state is safe. */
+static void send_{self.kind}({member} *ring, uint16_t *turn, int depth, const {delays} *delays,
+        const {self.ctype} *senders, int count)
+{{
+    const uint32_t slot = {slot};
+    int j;
+
+    turn[0] = (uint16_t)(turn[0] % depth);
+    for (j = 0; j < count; j++)
+        if (senders[j] != {zero}) {{
+            const uint32_t at = {place};
+            ring[at] = {put};
+        }}
+}}
+
+/* What arrives now; its slot is then empty, and the ring turns by one. */
+static void receive_{self.kind}({member} *ring, uint16_t *turn, int depth, {self.ctype} *arrived, int count)
+{{
+    const uint32_t slot = {slot};
+    uint32_t i;
+    int j;
+
+    turn[0] = (uint16_t)(turn[0] % depth);
+    for (j = 0; j < count; j++)
+        arrived[j] = {take};
+    for (i = 0; i < slot; i++)
+        ring[turn[0] * slot + i] = {zero if not self.bits else "0"};
+    turn[0] = (uint16_t)((turn[0] + 1) % depth);
+}}
+"""
+
+
+def make_ring(name: str, layer: str, delays: Array, ctype: str, spikes: bool, delay_type: str) -> Ring:
+    what = "input" if name == "incoming" else "the layer itself"
+    about = f"{layer}, how many further steps what it gets from {what} is under way"
+    return Ring(
+        name, layer, Constant(f"{layer}_{name}_delay", delay_type, delays.astype(np.int64), about), ctype, spikes
+    )

@@ -1,0 +1,187 @@
+"""Delays: what a presynaptic neuron emits arrives some steps later, the same number at all of its synapses (axonal delays).
+
+Within a step a layer sees the layer below in the same step and itself one step earlier. With a delay of d >= 0 steps it sees
+x[t - d] of an input channel, s[t - 1 - d] of a neuron of its own. A constant recurrent delay of k - 1 is the skip recurrence
+s[t - k] (ASRC-SNN, arXiv 2505.11455); a delay of its own for each neuron is DelRec's (arXiv 2509.24852), here drawn once.
+
+What is under way is state, beside the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
+from each of N presynaptic neurons. A neuron with delay d has no entries beyond d (recurrent) or d - 1 (input).
+
+May import: neurons, spikes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import namedtuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.spikes import Spikes
+from ..errors import SrnnError, nearest
+from .neurons.base import Init
+
+LONGEST = 4095
+"""Steps of the longest delay: far beyond any in use, and no state takes all memory."""
+
+
+@dataclass(frozen=True)
+class Delays:
+    """The distributions of a hidden layer's delays, in (its own) steps; None: it has none there.
+
+    A drawn value is rounded to whole steps, one below 0 is taken without its sign: "normal(0, 12)" is DelRec's half-normal.
+    """
+
+    recurrent: Init | None = None
+    input: Init | None = None
+
+    @classmethod
+    def parse(cls, spec: Delays | Mapping[str, Any] | None) -> Delays:
+        """Delays from a mapping such as {"recurrent": "uniform(0, 20)", "input": 6}. SrnnError for anything else."""
+        if isinstance(spec, Delays):
+            return spec
+        if not isinstance(spec, Mapping | None):
+            raise SrnnError(f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not {spec!r}.")
+        found = dict[str, Init]()
+        for key, how in (spec or {}).items():
+            if key not in ("recurrent", "input"):
+                raise SrnnError(f"Delays have no setting '{key}'.{nearest(str(key), ('recurrent', 'input'))}")
+            if how is not None:
+                found[key] = Init.parse(how)
+        return cls(**found)
+
+    def describe(self) -> dict[str, str]:
+        """The mapping that ``parse`` reads back."""
+        return {key: str(how) for key, how in vars(self).items() if how is not None}
+
+
+def draw(how: Init, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Delays in steps, (count,) int64. SrnnError where one is beyond LONGEST."""
+    values = how.sample(count, generator=generator, dtype=torch.float64).abs().round()
+    check_delays(values, str(how))
+    return values.to(torch.int64)
+
+
+def check_delays(delays: Tensor, what: str) -> None:
+    """SrnnError unless all delays are from 0 to LONGEST steps."""
+    if not delays.is_meta and not bool(((delays >= 0) & (delays <= LONGEST)).all()):
+        raise SrnnError(f"{what}: a delay is from 0 to {LONGEST:,} steps.")
+
+
+def depth_of(delays: Tensor) -> int:
+    """Steps over which something can be under way in a layer with these recurrent delays: the longest, and one."""
+    return int(delays.max()) + 1
+
+
+def reached(delays: Tensor, depth: int) -> Tensor:
+    """Which entries of what is under way a presynaptic neuron can have: booleans (depth, N), entry k where k <= its delay."""
+    return torch.arange(depth, device=delays.device)[:, None] <= delays
+
+
+def taps(delays: Tensor, depth: int, like: Tensor) -> Tensor:
+    """(depth, N) of the dtype of ``like``: 1 at each neuron's delay, else 0. What s adds to what is under way, by entry."""
+    return (torch.arange(depth, device=delays.device)[:, None] == delays).to(like.dtype)
+
+
+def later(under_way: Tensor, lengths: Tensor | None, steps: int) -> Tensor:
+    """What of (B, depth, N) has still not arrived after ``steps`` steps, or after each sequence's ``lengths``; same shape."""
+    depth = under_way.shape[1]
+    padded = F.pad(under_way, (0, 0, 0, depth))
+    if lengths is None:
+        first = min(steps, depth)
+        return padded[:, first : first + depth]
+    index = lengths.to(under_way.device).clamp(max=depth)[:, None] + torch.arange(depth, device=under_way.device)
+    return padded.gather(1, index[:, :, None].expand_as(under_way))
+
+
+def delayed_input(
+    x: Tensor | Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None
+) -> tuple[Tensor | Spikes, Tensor]:
+    """(x as it arrives, what is then under way): x (B, T, I) delayed by ``delays`` (I,) steps, behind ``incoming`` (B, D, I).
+
+    Spikes stay bits where ``incoming`` is spikes too. ``lengths`` (B,): x is not looked at beyond them.
+    """
+    depth = incoming.shape[1]
+    incoming = incoming * reached(delays - 1, depth)
+    if isinstance(x, Spikes):
+        if not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all()):
+            return _delayed_bits(x, delays, incoming, lengths)
+        x = x.dense(incoming.dtype)
+    steps = x.shape[1]
+    # All that arrives at any step, also after the last: (B, T + depth, I).
+    sent = torch.arange(steps + depth, device=x.device)[:, None] - delays + depth
+    arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
+    arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
+    after = arrivals.gather(1, _after(lengths, steps, incoming))
+    return arrivals[:, :steps], after * reached(delays - 1, depth)
+
+
+def _after(lengths: Tensor | None, steps: int, incoming: Tensor) -> Tensor:
+    """Indices, of the shape of ``incoming`` (B, D, I), of the D steps after each sequence's last."""
+    last = torch.full((len(incoming),), steps) if lengths is None else lengths.to(torch.int64)
+    after = last.to(incoming.device)[:, None] + torch.arange(incoming.shape[1], device=incoming.device)
+    return after[:, :, None].expand_as(incoming)
+
+
+class _Carried(torch.autograd.Function):
+    """(the carrier of delayed spikes, what is under way after them) from the carrier of the spikes; both take a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, carrier: Tensor, delays: Tensor, after: Tensor, after_index: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(delays, after_index)
+        ctx.set_materialize_grads(False)
+        ctx.shape = carrier.shape
+        return carrier.new_zeros(()).expand(carrier.shape), after.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        delays, index = ctx.saved_tensors
+        of_arrivals, of_after = gradients
+        (batch, steps, channels), depth = ctx.shape, index.shape[1]
+        known = next((gradient for gradient in gradients if gradient is not None), None)
+        if known is None:
+            return None, None, None, None
+        whole = known.new_zeros(batch, steps + depth, channels)
+        if of_arrivals is not None:
+            whole[:, :steps] = of_arrivals
+        if of_after is not None:
+            whole.scatter_add_(1, index, of_after * reached(delays - 1, depth))
+        arrives = torch.arange(steps)[:, None] + delays
+        return whole.gather(1, arrives.expand(batch, -1, -1)), None, None, None
+
+
+def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor | None) -> tuple[Spikes, Tensor]:
+    """``delayed_input`` of spikes: words shifted in time, once for each delay that occurs."""
+    (batch, steps, channels), depth = x.shape, incoming.shape[1]
+    arrivals = x.words.new_zeros(batch, steps + depth, x.words.shape[2])
+    if bool(incoming.any()):
+        arrivals[:, :depth] = Spikes.from_dense(incoming).words
+    for delay in delays.unique().tolist():
+        mask = Spikes.from_dense((delays == delay)[None, None]).words[0, 0].to(x.device)
+        arrivals[:, delay : delay + steps] |= x.words & mask
+    index = _after(lengths, steps, incoming)
+    rows = arrivals.gather(1, index[:, :, :1].expand(-1, -1, arrivals.shape[2]))
+    after = Spikes(rows, channels).dense(incoming.dtype) * reached(delays - 1, depth)
+    words, carrier = arrivals[:, :steps], x.carrier
+    if carrier is not None:
+        carrier, after = _Carried.apply(carrier, delays, after, index)
+    return Spikes(words, channels, carrier), after
+
+
+@functools.cache
+def state_type(neuron_state: Any, more: tuple[str, ...]) -> Any:
+    """A neuron's State with further fields behind its own; it can be pickled."""
+    if not more:
+        return neuron_state
+    kind: Any = namedtuple(f"Delayed{neuron_state.__name__}", (*neuron_state._fields, *more))
+    kind.__reduce__ = lambda self: (_restored, (neuron_state, more, tuple(self)))
+    return kind
+
+
+def _restored(neuron_state: Any, more: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return state_type(neuron_state, more)._make(values)

@@ -1,0 +1,89 @@
+"""Delays in what is exported: C and int8 with their rings, to the bit of their models, and those with the network's spikes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, SrnnError
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import InputFormat, quantise
+from support.compiled import SANITIZED, build, compilers
+from support.exporting import check_states, exported, network, signal
+
+DELAYS = [
+    {"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"},
+    [{"recurrent": 0, "input": 300}, {"recurrent": "normal(0, 6)"}],
+    [{"input": 0}, {"recurrent": 11}],
+]
+
+
+def late(delays: Any, neuron: str = "alif", **options: Any) -> SRNN:
+    net = network(neuron, delays=delays, backend="reference", **options)
+    with torch.no_grad():
+        for layer in net.layers:
+            layer.bias.fill_(0.02)  # type: ignore[union-attr, operator]
+    return net
+
+
+@pytest.mark.parametrize("delays", DELAYS)
+@pytest.mark.parametrize("neuron", ["alif", "relu"])
+def test_the_models_of_devices_agree_with_the_network(neuron: str, delays: Any) -> None:
+    """A sequence, and its end from the state in its middle; what neurons emit may be analog."""
+    net, x = late(delays, neuron), signal("analog", steps=50)
+    device = device_network(net)
+    with torch.no_grad():
+        result = net.run(torch.from_numpy(x))
+    run = run_float32(device, x)
+    np.testing.assert_allclose(run.output, result.output.numpy(), atol=1e-4)
+    for part, expected in zip(run.state, result.state, strict=True):
+        for name, value in part.items():
+            np.testing.assert_allclose(value, getattr(expected, name).numpy(), atol=1e-4, err_msg=name)
+    again = run_float32(device, x[:, 20:], run_float32(device, x[:, :20]).state)
+    assert (again.output == run.output[:, 20:]).all()
+    if neuron == "relu":
+        return
+    model = quantise(device, InputFormat.measure(x))
+    sent = model.inputs_as.encode(x)
+    whole, cut = model.run(sent), model.run(sent[:, 20:], model.run(sent[:, :20]).state)
+    assert (cut.output == whole.output[:, 20:]).all()
+    spikes = result.layers[0].output.numpy()
+    assert spikes.mean() > 0.02 and (whole.emitted[0] != spikes).mean() < 0.05
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize("delays", DELAYS)
+@pytest.mark.parametrize(("neuron", "format"), [("alif", "float32"), ("relu", "float32"), ("alif", "int8")])
+def test_c_is_its_model_to_the_bit(neuron: str, format: str, delays: Any, compiler: str, tmp_path: Path) -> None:
+    x = signal("analog")
+    options = {"inputs_as": InputFormat.measure(x)} if format == "int8" else {}
+    plan, model = exported(late(delays, neuron), tmp_path / "c", format, **options)
+    x = model.inputs_as.encode(x) if format == "int8" else x
+    expected = model.run(x) if format == "int8" else run_float32(model, x)
+    scores, states = build(tmp_path / "c", plan, compiler, *SANITIZED).run(x, trace=True)
+    assert (scores == expected.output).all()
+    check_states(states, plan, expected)
+    assert all(np.count_nonzero(e) / e.size > 0.02 for e in expected.emitted[:-1])
+
+
+@pytest.mark.parametrize("compiler", compilers()[:1])
+def test_spikes_under_way_take_a_bit_each_and_no_state_is_unsafe(compiler: str, tmp_path: Path) -> None:
+    plan, _ = exported(late({"recurrent": 15}), tmp_path / "c")
+    ring = plan.layers[0].rings[0]
+    assert ring.members == (("uint8_t", "arriving", 16 * 2), ("uint16_t", "arriving_turn", 1))
+    plain, _ = exported(late(None), tmp_path / "plain")
+    assert plan.state_bytes - plain.state_bytes == 2 * (16 * 2 + 4)  # the turn, to whole words
+    assert plan.flash_bytes - plain.flash_bytes == 12 + 9
+    state = np.zeros((), plan.state_dtype())
+    state["layer0"]["arriving_turn"] = 65_535
+    state["layer1"]["arriving"] = 255
+    build(tmp_path / "c", plan, compiler, *SANITIZED).run(signal("spikes"), state)
+
+
+def test_neurons_of_a_network_with_delays_are_not_pruned() -> None:
+    with pytest.raises(SrnnError, match=r"Pruning of neurons cannot take this network: layers\.0 has delays; train a"):
+        late({"input": 3}).freeze().require("Pruning of neurons")

@@ -1,0 +1,166 @@
+"""Delays: what is under way arrives when it should, is state, and lets a network learn what it could not without."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srnn import SRNN, SrnnError
+from srnn.nn.delays import LONGEST, Delays, delayed_input, draw
+from srnn.nn.kernels import Spikes
+from srnn.nn.kernels.cpu.arrivals import Arrivals
+from srnn.nn.network import Layer
+from srnn.nn.neurons import Init
+
+
+def layer(backend: str = "reference", inputs: int = 3, size: int = 8, **options: Any) -> Layer:
+    made = Layer(inputs, size, "lif", backend=backend, generator=torch.Generator().manual_seed(3), **options).double()
+    with torch.no_grad():
+        made.weight_in.mul_(3)
+    return made
+
+
+def test_delays_are_drawn_once_in_whole_steps() -> None:
+    drawn = draw(Init.parse("uniform(0, 20)"), 1000, torch.Generator().manual_seed(0))
+    assert drawn.dtype == torch.int64 and set(drawn.tolist()) == set(range(21))
+    half_normal = draw(Init.parse("normal(0, 12)"), 1000, torch.Generator().manual_seed(0)).double()
+    assert half_normal.min() == 0 and half_normal.square().mean().sqrt() == pytest.approx(12, rel=0.1)
+    assert draw(Init.parse(6), 3).tolist() == [6, 6, 6]
+    one, other = (layer(delays={"recurrent": "uniform(0, 20)"}).delay_rec for _ in range(2))
+    assert torch.equal(one, other)  # type: ignore[arg-type]
+    assert Delays.parse(Delays.parse({"recurrent": 6, "input": None}).describe()) == Delays(Init("constant", 6.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layer(delays={"recurent": 3}), "no setting 'recurent'. Did you mean 'recurrent'"),
+        (lambda: layer(delays={"input": "often"}), "'often' is not a distribution"),
+        (lambda: layer(delays={"input": LONGEST + 1}), "a delay is from 0 to 4,095 steps"),
+        (lambda: layer(delays=7), "given as a mapping"),
+        (lambda: layer(recurrent=False, delays={"recurrent": 3}), "A feed-forward layer has no recurrent connections"),
+        (lambda: SRNN(3, [4, 4], 2, delays=[{}]), "delays has 1 entries for 2 hidden layers"),
+        (lambda: layer("cpu", delays={"recurrent": 3}).forward(torch.zeros(1, 2, 3).double(), [torch.zeros(1, 8)] * 2),
+         "The state does not fit this layer: expected .*'arriving': .1, 4, 8."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(SrnnError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_spikes_arrive_after_their_delay(backend: str) -> None:
+    """Against the equations, written out: x[t - d_j] of channel j, s[t - 1 - d_j] of neuron j."""
+    made = layer(backend, delays={"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"})
+    x = (torch.rand(2, 50, 3, generator=torch.Generator().manual_seed(1)) < 0.4).double()
+    result = made(x)
+    own, below = made.delay_rec, made.delay_in
+    assert own is not None and below is not None and len(own.unique()) > 3 and len(below.unique()) > 1
+    s, membrane = [torch.zeros(2, 8).double()], torch.zeros(2, 8).double()
+    assert made.weight_rec is not None and made.bias is not None
+    for t in range(50):
+        heard = torch.stack([x[:, t - d, j] if t >= d else 0 * x[:, 0, j] for j, d in enumerate(below)], 1)
+        echo = torch.stack([s[t - d][:, j] if t >= d else 0 * s[0][:, j] for j, d in enumerate(own)], 1)
+        current = heard @ made.weight_in.T + echo @ made.weight_rec.T + made.bias
+        membrane, v = made.neuron.step(membrane, s[-1], current, *made.params.coefficients())
+        s.append((v > 0).double())
+    assert result.output.sum() > 20 and torch.equal(result.output, torch.stack(s[1:], 1))
+    assert all(torch.equal(result.state.arriving[:, k, j], s[50 + k - d][:, j] if k <= d else 0 * s[0][:, j])  # type: ignore[attr-defined]
+               for k in range(result.state.arriving.shape[1]) for j, d in enumerate(own))  # type: ignore[attr-defined] # fmt: skip
+
+
+def test_a_delay_of_no_step_is_no_delay() -> None:
+    x = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for backend in ("reference", "cpu"):
+        with torch.no_grad():
+            assert torch.equal(layer(backend)(x).output, layer(backend, delays={"recurrent": 0, "input": 0})(x).output)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    channels=st.sampled_from([1, 3, 64, 70]), longest=st.sampled_from([0, 1, 5, 30]), steps=st.integers(0, 20),
+    padded=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_delayed_bits_equal_delayed_numbers(channels: int, longest: int, steps: int, padded: bool, seed: int) -> None:
+    """Values and gradients, of what arrives and of what is under way after each sequence's last step."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(3, steps, channels, generator=generator) < 0.3).double()
+    delays = torch.randint(0, longest + 1, (channels,), generator=generator)
+    incoming = (torch.rand(3, int(delays.max()), channels, generator=generator) < 0.3).double()
+    lengths = torch.randint(0, steps + 1, (3,), generator=generator) if padded else None
+    valid = None if lengths is None else (torch.arange(steps) < lengths[:, None])[..., None]
+    results = []
+    for binary in (False, True):
+        leaf = torch.zeros_like(x, requires_grad=True) if binary else x.clone().requires_grad_()
+        given = Spikes(Spikes.from_dense(x).words, channels, leaf) if binary else leaf
+        arrived, after = delayed_input(given, delays, incoming, lengths)
+        assert isinstance(arrived, Spikes) is binary
+        dense = arrived.dense() if isinstance(arrived, Spikes) else arrived
+        dense = dense if valid is None else dense * valid
+        parts = [torch.randn(part.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype) * part
+                 for part in (dense, after)]  # fmt: skip
+        (parts[0].sum() + parts[1].sum()).backward()
+        results.append((dense.detach(), after.detach(), leaf.grad))
+    assert all(torch.allclose(a, b, atol=1e-14) for a, b in zip(*results, strict=True))
+
+
+def test_arrivals_after_a_sequence_shorter_than_the_delays() -> None:
+    arrivals = Arrivals(torch.tensor([0, 3, 1]).numpy())
+    words = torch.tensor([[0b111, 0b010]]).numpy().astype("uint64")  # two steps of one sequence
+    after = arrivals.after(words.reshape(-1), torch.tensor([2]).numpy(), 2, torch.zeros(1).double().numpy().dtype)
+    # Of the last step neuron 1 arrives after 3 more, of the step before after 2; neuron 2's then is the next.
+    assert after[0].tolist() == [[0, 0, 1], [0, 0, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_states_are_pickled_and_copied() -> None:
+    net = SRNN(3, [4], 2, delays={"recurrent": 3, "input": 2})
+    state = net.initial_state(2)
+    for other in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+        assert type(other[0]) is type(state[0]) and torch.equal(other[0].arriving, state[0].arriving)
+
+
+LAG = 12
+
+
+def coincidences(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two events, each on 16 channels: label 1 where the second comes LAG steps after the first, else another lag."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 2, (count,), generator=generator)
+    other = torch.randint(0, 2 * LAG - 1, (count,), generator=generator)
+    other = other + (other >= LAG)
+    first = torch.randint(0, 6, (count,), generator=generator)
+    x = torch.zeros(count, 54, 32)
+    x[torch.arange(count), first, :16] = 1
+    x[torch.arange(count), first + torch.where(labels == 1, LAG, other), 16:] = 1
+    return x, labels
+
+
+def learnt(delays: Any) -> float:
+    """Accuracy on new sequences of a feed-forward network whose membranes forget within a few steps, after 200 steps of Adam."""
+    net = SRNN(
+        32, [40], 2, {"name": "lif", "tau_mem": 2, "trained": []},
+        {"neuron": {"name": "integrator", "tau_mem": 2, "trained": []}}, recurrent=False, delays=delays,
+        generator=torch.Generator().manual_seed(1),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for step in range(200):
+        x, labels = coincidences(64, step)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net.run(x).output.mean(1) * 20, labels).backward()
+        optimizer.step()
+    x, labels = coincidences(1000, 10_000)
+    with torch.no_grad():
+        return float((net.run(x).output.mean(1).argmax(1) == labels).float().mean())
+
+
+def test_a_coincidence_at_a_distance_is_learnt_with_delays_only() -> None:
+    assert learnt(None) < 0.6
+    assert learnt({"input": "uniform(0, 24)"}) > 0.9
