@@ -101,6 +101,7 @@ def train(
     resume: bool = False,
     task: Task | None = None,
     reporter: Reporter | None = None,
+    examples: bool = True,
 ) -> Model:
     """Train a recipe, write a run folder, and return the model that validation chose.
 
@@ -112,6 +113,7 @@ def train(
         data_dir: where the task's files are.
         task: the task itself, where it is none that a recipe can name.
         reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody.
+        examples: keep a few short recordings of the validation split in the folder, which ``srnn serve`` plays.
 
     The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
     data or a folder that do not fit; and when training diverges for good.
@@ -124,7 +126,9 @@ def train(
     elif overrides:
         raise SrnnError("Overrides are for recipes given by name or file; change a Recipe with dataclasses.replace.")
     place = None if data_dir is None else Path(data_dir)
-    train_run(recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=reporter)
+    train_run(
+        recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=reporter, examples=examples
+    )
     return load(out)
 
 

@@ -28,6 +28,12 @@ def one_line(text: str, most: int = 2000) -> str:
     return line if len(line) <= most else f"{line[: most * 2 // 3]} [...] {line[-(most // 3) :]}"
 
 
+def file_name(text: str) -> str:
+    """The text as a part of a file's name, on every system: letters, digits and ``,=+-``; at most 100 bytes, perhaps none."""
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", text)).strip(".-")
+    return name.encode()[:100].decode(errors="ignore")
+
+
 def brief(value: object) -> str:
     """A value as a message quotes it: ``repr``, cut where it is long, without making the whole of it first."""
     return _BRIEF.repr(value)

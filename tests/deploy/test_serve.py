@@ -231,5 +231,7 @@ def test_recordings_are_kept_for_the_models_that_they_fit(
     assert recording.models == ("ecg",) and np.array_equal(recording.samples, LEADS)
     with serving(models, recordings=[recording]) as running:
         status, found = running.ask("/v1/recordings")
-        assert status == 200 and found["recordings"] == [{"number": 0, "name": "x.npy", "models": ["ecg"]}]
+        assert status == 200 and found["recordings"] == [
+            {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False}
+        ]
         assert running.ask("/v1/recordings/0") == (200, LEADS.tobytes())

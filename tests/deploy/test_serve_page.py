@@ -101,6 +101,32 @@ def test_a_recording_is_drawn_as_it_runs(service: Service, browser: Browser, tmp
     assert browser.errors == []
 
 
+def test_an_example_that_the_run_keeps_plays_at_once(
+    models: dict[str, Decoder], browser: Browser, tmp_path: Path
+) -> None:
+    examples = [
+        Recording(name, BEATS[start : start + 1301].astype(np.float32), ("ecg",), kept=True)
+        for name, start in (("1", 0), ("2", 1301))
+    ]
+    with serving(models, TOKEN, recordings=examples) as service:
+        browser.size(1000, 1100)
+        browser.open(f"{service.url}/?token={TOKEN}")
+        browser.wait(READY)
+        browser.wait(f"{COUNT} > 50")  # nothing was pressed
+        shown = browser.value("[...document.querySelector('#source').options].map(o => o.textContent)")
+        assert shown[:2] == ["example 1", "example 2"]
+        browser.wait("document.querySelector('#status').textContent === 'the signal ended: 1301 steps'")
+        assert browser.value(f"{INK}('spikes')") > 100
+        browser.picture(tmp_path / "example.png")
+        browser.key(" ")  # once more
+        browser.wait("document.querySelector('#status').textContent === 'running'")
+        # Whoever wants no motion starts it; and so does whoever names a recording, which comes first.
+        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        browser.open(f"{service.url}/?token={TOKEN}")
+        browser.wait(READY)
+        assert not browser.value("running") and browser.errors == []
+
+
 def test_the_microphone_is_heard(service: Service, browser: Browser) -> None:
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)

@@ -19,7 +19,34 @@ from support.sounds import write_wav
 
 
 def whole(source: Source) -> np.ndarray:
-    return np.concatenate(list(source.blocks))
+    return source.whole()
+
+
+def test_a_table_is_given_on_as_it_is_read(tmp_path: Path) -> None:
+    """Row by row: what is wrong later is said when it is reached."""
+    path = tmp_path / "long.csv"
+    path.write_text("\n".join(["a,b", *(f"{number},{-number}" for number in range(9)), "1,nan"]))
+    blocks = open_source(str(path), 2, 100, 4).blocks
+    assert next(blocks).tolist() == [[0, 0], [1, -1], [2, -2], [3, -3]] and len(next(blocks)) == 4
+    with pytest.raises(SrnnError, match=r"long.csv: sample 9 is not finite in channel 1 \(nan\)"):
+        next(blocks)
+    # What can be seen in the first rows is said at once.
+    for text, message in (("a,b\n1,2,3\n", r"line 2, has 3 channels; this network reads 2"), ("a,b\n", "no samples"),
+                          ("", "is empty")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(SrnnError, match=message):
+            open_source(str(path), 2, 100, 4)
+    with pytest.raises(SrnnError, match="was not found"):
+        open_source(str(tmp_path / "none.csv"), 2, 100, 4)
+
+
+def test_a_table_with_times_is_resampled_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "timed.csv"
+    path.write_text("\n".join(["time,x", *(f"{number / 50},{number % 7}" for number in range(40))]))
+    assert np.array_equal(open_source(str(path), 1, 100, 8).whole(), read_signal(path, 1, 100))
+    assert len(open_source(str(path), 1, 50, 8).whole()) == 40
+    path.write_text("\n".join([",x", *(f"{number},{number % 7}" for number in range(40))]))  # numbered rows
+    assert np.array_equal(open_source(str(path), 1, 100, 8).whole(), read_signal(path, 1, 100))
 
 
 def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> None:
@@ -27,7 +54,7 @@ def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> No
     for rate, samples in ((8000, 100), (16000, 200)):
         source = open_source(str(path), 1, rate, 7)
         blocks = list(source.blocks)
-        assert source.seconds == 100 / 8000 and {len(block) for block in blocks[:-1]} == {7}
+        assert {len(block) for block in blocks[:-1]} == {7}
         assert np.array_equal(np.concatenate(blocks), read_signal(path, 1, rate)) and sum(map(len, blocks)) == samples
 
 
@@ -36,7 +63,7 @@ def test_records(data_dir: Path) -> None:
     path = sorted((data_dir / "qtdb" / "records").glob("*.hea"))[0]
     for name in (path, path.with_suffix(".dat"), path.with_suffix("")):
         found = open_source(str(name), 2, 250, 10000)
-        assert found.seconds == 900 and next(found.blocks).shape == (10000, 2)
+        assert next(found.blocks).shape == (10000, 2) and len(found.whole()) == 900 * 250 - 10000
     with pytest.raises(SrnnError, match="has 2 channels; this network reads 4"):
         open_source(str(path), 4, 250, 10)
 

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from srnn.cli.main import main
-from srnn.data.batches import Sequences
+from srnn.data.batches import Sequences, evenly_spread
 from srnn.errors import SrnnError
 from srnn.measure.analysis import AnalysisOptions
 from srnn.measure.energy.subjects import compare_energy
 from srnn.measure.page import page, report_content, samples, to_json
 from srnn.measure.page.content import plain
 from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers, unpack
-from srnn.measure.page.samples import sample_indices
 from srnn.training.evaluation import evaluate
 from srnn.training.runs import Run
 from support.reporting import embedded
@@ -64,7 +63,7 @@ def test_what_is_not_finite_is_drawn_as_nothing() -> None:
 @given(st.integers(1, 40), st.integers(0, 12), st.booleans(), st.integers(0, 100))
 def test_samples_are_different_sequences_spread_over_the_split(n: int, count: int, per_step: bool, seed: int) -> None:
     y = np.random.default_rng(seed).integers(0, 5, (n, 6) if per_step else n)
-    found = sample_indices(y, count)
+    found = evenly_spread(y, count)
     assert len(found) == len(set(found.tolist())) == min(n, count)
     assert all(0 <= index < n for index in found)
     if count == n:
@@ -73,7 +72,7 @@ def test_samples_are_different_sequences_spread_over_the_split(n: int, count: in
 
 def test_every_class_has_its_turn() -> None:
     y = np.array([2] * 30 + [0] * 30 + [1] * 30)
-    assert sorted(y[sample_indices(y, 3)].tolist()) == [0, 1, 2]
+    assert sorted(y[evenly_spread(y, 3)].tolist()) == [0, 1, 2]
 
 
 def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:

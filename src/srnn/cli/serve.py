@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import secrets
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     limits, fewer = fit_descriptors(limits)
     token = find_token(arguments.token_file, arguments.new_token)
     check_exposure(arguments.host, token)
-    models, notes = load_models(arguments)
-    recordings = [load_recording(path, models) for path in arguments.recording] if arguments.recording else []
+    models, examples, notes = load_models(arguments)
+    recordings = [load_recording(path, models) for path in arguments.recording] + examples
     notes += [fewer] if fewer else []
     listening = listen(arguments.host, arguments.port, arguments.share_port)
     try:
@@ -121,12 +124,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list[str]]:
-    """The decoders by name, and lines that say which options do not apply to which of them.
+def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list[Recording], list[str]]:
+    """The decoders by name, the recordings that their runs keep, and lines that say which options do not apply to which.
 
     A run's name is its folder's, where none is given. Of several models each takes the options that it can have; one that none
     of them can have is refused, as it is for a single model.
     """
+    from ..training.examples import kept_examples
     from ..training.runs import open_trained
 
     folders: dict[str, Path] = {}
@@ -138,42 +142,56 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
         if name in folders:
             raise SrnnError(f"There are two models named '{name}': give them names, as NAME=RUN.")
         folders[name] = Path(folder)
-    found = {name: open_trained(folder) for name, folder in folders.items()}
+    networks = {name: open_trained(folder) for name, folder in folders.items()}
     own: dict[str, argparse.Namespace] = {}
     left_out: dict[str, list[str]] = {}
-    for name, trained in found.items():
+    for name, trained in networks.items():
         own[name] = arguments
-        if len(found) > 1:
+        if len(networks) > 1:
             own[name], others = without_others(arguments, trained.task)
             for option in others:
                 left_out.setdefault(option, []).append(name)
     for option, names in left_out.items():
-        if len(names) == len(found):
+        if len(names) == len(networks):
             raise SrnnError(f"{option} applies to none of the models {', '.join(names)}.")
-    models = {name: load_decoder(own[name], trained) for name, trained in found.items()}
-    return models, [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]
+    models = {name: load_decoder(own[name], trained) for name, trained in networks.items()}
+    notes = [f"{option} does not apply to {', '.join(names)}" for option, names in left_out.items()]
+    examples = []
+    for name, trained in networks.items():
+        if models[name].signal.form != trained.task.live().form:
+            continue  # examples are what it is fed with by default
+        for path in kept_examples(folders[name]):
+            try:
+                examples.append(replace(load_recording(path, {name: models[name]}), name=path.stem, kept=True))
+            except SrnnError as error:  # nobody asked for it
+                notes.append(str(error))
+    return models, examples, notes
 
 
 def load_recording(path: Path, models: dict[str, Decoder]) -> Recording:
-    """A signal for the live page. SrnnError unless it fits one of the models."""
+    """A signal for the live page, "-" for standard input. SrnnError unless it fits one of the models."""
     import numpy as np
 
     from ..deploy.serve.app import Recording
     from ..deploy.streaming.sources import open_source
 
-    fitting, samples, problem = [], None, None
+    piped = io.BytesIO(sys.stdin.buffer.read()) if str(path) == "-" else None
+
+    fitting, signal, problem = [], None, None
     for name, decoder in models.items():
         rate = decoder.signal.rate
         try:
-            blocks = list(open_source(str(path), decoder.signal.channels, rate, 4096).blocks)
+            if piped is not None:
+                piped.seek(0)
+            whole = open_source(str(path), decoder.signal.channels, rate, 4096, stdin=piped).whole()
         except SrnnError as error:
             problem = error
             continue
         fitting.append(name)
-        samples = np.concatenate(blocks)[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
-    if samples is None:
+        signal = whole[: int(LONGEST_RECORDING * rate) if rate else None].astype(np.float32)
+    if signal is None:
         raise SrnnError(f"The recording fits no model: {problem}")
-    return Recording(path.name, samples, tuple(fitting))
+    return Recording(path.name, signal, tuple(fitting))
 
 
 def find_token(file: Path | None, new: bool) -> str | None:

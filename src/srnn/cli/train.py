@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
     )
     parser.add_argument("--nodes", type=int, default=1, metavar="M", help="machines that train together (default: 1)")
+    parser.add_argument(
+        "--no-examples", action="store_true",
+        help="keep no recordings in the run folder (else three short ones of the validation split, for srnn serve)",
+    )  # fmt: skip
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
     parser.set_defaults(overrides=[])
 
@@ -96,6 +100,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
             resume=arguments.resume,
             reporter=reporter,
             tensorboard=arguments.tensorboard,
+            examples=not arguments.no_examples,
         )
     except KeyboardInterrupt:
         reporter.stop()
@@ -136,4 +141,5 @@ def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
     if arguments.devices * arguments.nodes > 1:
         words += ["--devices", str(arguments.devices), "--nodes", str(arguments.nodes)]
     words += ["--json"] * arguments.json + ["--tensorboard"] * arguments.tensorboard
+    words += ["--no-examples"] * arguments.no_examples
     return [*words, *arguments.overrides]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -36,6 +37,13 @@ class Batch:
         return self.x.shape[0] * self.x.shape[1] if self.lengths is None else int(self.lengths.sum())
 
 
+def evenly_spread(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
+    order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
+    shown = min(count, len(y))
+    return order[(2 * np.arange(shown) + 1) * len(y) // max(2 * shown, 1)]  # the middles of equal parts
+
+
 class Sequences:
     """The sequences of one split. SrnnError if they do not match the task, or are not finite.
 
@@ -50,7 +58,7 @@ class Sequences:
         self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
         data = task.load(split, data_dir)
-        self.x, self.y, self.lengths, self.device = data.x, data.y, data.lengths, device
+        self.x, self.y, self.lengths, self.signals, self.device = data.x, data.y, data.lengths, data.signals, device
         what = f"The {split} split of task '{task.name}'"
         if self.x.ndim != 3 or self.x.shape[2] != task.inputs:
             raise SrnnError(f"{what} should have the shape (sequences, steps, {task.inputs}); it is {self.x.shape}.")

@@ -12,7 +12,8 @@ numpy only; a signal of another rate than the one that is wanted is resampled he
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ from ..files import reading
 from .datasets.audio import AUDIO_SUFFIXES, read_channels, resampled
 
 Array = npt.NDArray[Any]
+TABLE_SUFFIXES = (".csv", ".txt")
 SENSOR_SUFFIXES = (".csv", ".npy", ".npz")
 """Endings of the sensors' files that folders are searched for, in small letters."""
 TIMES = {"time": 1.0, "t": 1.0, "seconds": 1.0, "time_s": 1.0, "time_ms": 1e-3, "milliseconds": 1e-3}
@@ -64,25 +66,53 @@ def read_recording(path: Path) -> tuple[Array, float | None]:
     suffix, name = path.suffix.lower(), str(path)
     if suffix in (".hea", ".dat") or (not suffix and path.with_suffix(".hea").is_file()):
         x, rate = _read_record(path.with_suffix(""))
-    elif not path.is_file():
-        raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npz or WFDB file.")
-    elif path.stat().st_size == 0:
-        raise SrnnError(f"{path} is empty (0 bytes).")
-    elif suffix in (".csv", ".txt"):
-        x, rate = _read_table(path)
-    elif suffix in (".npz", ".npy"):
-        x, rate = _read_numpy(path)
-    elif suffix in AUDIO_SUFFIXES:
-        x, rate = read_channels(path)
     else:
-        ending = suffix or "nothing"
-        raise SrnnError(f"{path}: files ending in {ending} are not read; give .wav, .csv, .npz or a WFDB record.")
+        _check_file(path)
+        if suffix in TABLE_SUFFIXES:
+            x, rate = _read_table(path)
+        elif suffix in (".npz", ".npy"):
+            x, rate = _read_numpy(path)
+        elif suffix in AUDIO_SUFFIXES:
+            x, rate = read_channels(path)
+        else:
+            ending = suffix or "nothing"
+            raise SrnnError(f"{path}: files ending in {ending} are not read; give .wav, .csv, .npz or a WFDB record.")
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise SrnnError(f"{path}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}.")
     if not x.size:
         raise SrnnError(f"{path} holds no samples.")
     return check_finite(name, x, 0), rate
+
+
+def table_blocks(path: Path, channels: int, block: int) -> Iterator[Array] | None:
+    """The rows of a table as they are read, ``block`` of them (samples, channels) at a time.
+
+    None where the first column is time: the rate is known, and the table can be resampled, only as a whole. SrnnError as
+    ``read_signal``, of the first rows at once and of others when they are reached.
+    """
+    _check_file(path)
+    parts = _table_parts(path, channels, block)
+    timed, first = next(parts)
+    if timed:
+        parts.close()
+        return None
+    return chain([first], (x for _, x in parts))
+
+
+def _table_parts(path: Path, channels: int, block: int) -> Generator[tuple[bool, Array], None, None]:
+    """Each block, after whether the table's first column is time."""
+    with reading(path, "a table of numbers"), path.open("rb") as file:
+        table = Rows(file, str(path), channels, block)
+        for x in table.signal():
+            yield table.unit is not None, x
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npz or WFDB file.")
+    if path.stat().st_size == 0:
+        raise SrnnError(f"{path} is empty (0 bytes).")
 
 
 def at_rate(name: str, x: Array, found: float | None, wanted: float | None, sound: bool) -> Array:

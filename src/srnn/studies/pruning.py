@@ -14,6 +14,7 @@ from ..nn.network import freeze
 from ..training.compression.evaluation import measure_int8
 from ..training.compression.masks import Scope, check_share
 from ..training.compression.neurons import dead_neurons, remove_neurons, same_on, smaller_recipe, to_drop
+from ..training.examples import kept_examples
 from ..training.loop import train
 from ..training.recipes import Recipe
 from ..training.recipes.schema import PruneConfig
@@ -63,8 +64,9 @@ def _point(trained: Trained, options: TuningOptions) -> dict[str, Any]:
 def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, reporter: Reporter | None) -> Trained:
     """Fine-tune the network that the recipe starts from, ``now``, in a run of its own, and open its best checkpoint."""
     train(
-        recipe, out, seed=now.seed, data_dir=options.data_dir, resume=options.resume, task=now.task, reporter=reporter
-    )
+        recipe, out, seed=now.seed, data_dir=options.data_dir, resume=options.resume, task=now.task, reporter=reporter,
+        examples=now.folder is not None and bool(kept_examples(now.folder)),
+    )  # fmt: skip
     return _open(out, options)
 
 

@@ -78,7 +78,10 @@ def _do(
             try:
                 while True:
                     try:
-                        train(recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower)
+                        train(
+                            recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower,
+                            examples=False,
+                        )  # fmt: skip
                         break
                     except (
                         FolderInUse

@@ -36,6 +36,7 @@ from .compression.evaluation import measure_int8
 from .compression.in_training import Compression
 from .distributed import Onlooker, Team, is_first
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
+from .examples import keep_examples
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import prepare
 from .recipes import Recipe
@@ -79,6 +80,7 @@ def train(
     task: Task | None = None,
     reporter: Reporter | None = None,
     tensorboard: bool = False,
+    examples: bool = True,
 ) -> dict[str, Any]:
     """Train a recipe and write a run.
 
@@ -91,6 +93,7 @@ def train(
         task: the task itself, where it is none that the recipe can name.
         reporter: what a person sees meanwhile.
         tensorboard: also write metrics for TensorBoard into the folder.
+        examples: also keep a few recordings of the validation split in the folder (``examples.py``).
 
     Returns:
         ``evaluate``'s report of the best checkpoint on the validation split, plus epochs, seconds, run. Also in result.json.
@@ -248,6 +251,8 @@ def train(
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
         model = replace(trained, about=about, **measure_int8(trained, train_set)).header()
         checkpoints.save_checkpoint(run.best, best_checkpoint.tensors, {**best_checkpoint.info, "model": model})
+        if examples:
+            keep_examples(run.path, trained.task, validation_set)
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
     return result
 

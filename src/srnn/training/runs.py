@@ -6,6 +6,7 @@
     checkpoints/       last.safetensors, from which training resumes
     model.safetensors  the best network as a model (``trained.py``): all that using it needs
     result.json        what training ended with
+    examples/          a few recordings of the validation split (``examples.py``), for the live page
 
 Nothing in it is pickled; everything but the tensors can be read with a text editor. Whoever trains it holds its lock
 (``files.locked``); who reads it needs none, for every file is written whole and metrics.jsonl grows by whole lines.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -42,6 +42,7 @@ from ..files import (
     write_atomically,
     write_json,
 )
+from ..text import file_name
 from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
@@ -60,9 +61,7 @@ def open_trained(path: Path, data: Path | None = None) -> Trained:
 def default_folder(recipe_name: str, seed: int) -> Path:
     """runs/<recipe>-s<seed>-<date and time>; what a folder cannot be called, or not everywhere, is left out of the name."""
     name = recipe_name.removesuffix(Path(recipe_name).suffix) if Path(recipe_name).name else recipe_name
-    name = re.sub(r"-{2,}", "-", re.sub(r"[^\w.,=+-]", "-", name)).strip(".-")
-    name = name.encode()[:100].decode(errors="ignore") or "run"
-    return Path("runs") / f"{name}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("runs") / f"{file_name(name) or 'run'}-s{seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 class Run:

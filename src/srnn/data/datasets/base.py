@@ -34,6 +34,9 @@ class Split:
     """(N,) valid steps of each sequence, padded on the right; None: all of them."""
     groups: npt.NDArray[np.str_] | None = None
     """(N,) the record, speaker or subject that a sequence comes from, for splitting and for statistics."""
+    signals: Sequence[npt.NDArray[Any]] | None = None
+    """N raw signals (samples, channels), of which the sequences were encoded; None: not at hand, or not needed, because the
+    signal path can undo its encoding (``SignalPath.original``)."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -42,7 +45,9 @@ class Split:
         """The sequences at ``index`` (integers or a mask), in that order."""
         i = np.asarray(index)
         lengths = None if self.lengths is None else self.lengths[i]
-        return Split(self.x[i], self.y[i], lengths, None if self.groups is None else self.groups[i])
+        groups = None if self.groups is None else self.groups[i]
+        signals = None if self.signals is None else [self.signals[row] for row in np.arange(len(self))[i]]
+        return Split(self.x[i], self.y[i], lengths, groups, signals)
 
     def validate(self, where: str, classes: int | None = None, inputs: int | None = None) -> Self:
         """Check the split and return it.

@@ -71,6 +71,22 @@ class FeatureArray(Inputs):
         return dense
 
 
+@dataclass(frozen=True, eq=False)
+class Sounds(Sequence[npt.NDArray[Any]]):
+    """The sounds of clips, (samples, 1) each, read when they are asked for."""
+
+    clips: Sequence[Clip]
+    rate: int
+    length: int | None = None
+    """Samples that clips are cut or padded to; None: each as long as it is."""
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: Any) -> Any:
+        return read_clip(self.clips[index], self.rate, self.length)[:, None]
+
+
 @dataclass(frozen=True)
 class AudioTask(Task):
     """The options that tasks on sound share: features of frames 10 ms apart."""

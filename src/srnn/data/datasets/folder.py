@@ -24,7 +24,7 @@ from ..signals import ScaledPath, SignalPath, SpeechPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
 from .base import SPLITS, Split, SplitName, check_choice, check_fraction, check_split, resolve_data_dir
-from .features import AudioTask, Clip, load_features
+from .features import AudioTask, Clip, Sounds, load_features
 from .files import ARRAY_FILES, list_classes, list_items
 from .splitting import Shares, assign_splits
 from .survey import report
@@ -155,11 +155,13 @@ def load_sound(
     check_split(split)
     items = list_items(source, speaker)
     classes = list_classes(item.label for item in items)
-    labels = [classes.index(item.label) for item in items]
+    numbers = [classes.index(item.label) for item in items]
     names, groups, given = ([getattr(item, key) for item in items] for key in ("name", "group", "split"))
-    of = assign_splits(source, names, labels, groups, given, shares)
+    of = assign_splits(source, names, numbers, groups, given, shares)
     clips = {
-        name: [Clip(i.path, i.name, label, i.group) for i, label, s in zip(items, labels, of, strict=True) if s == name]
+        name: [
+            Clip(i.path, i.name, label, i.group) for i, label, s in zip(items, numbers, of, strict=True) if s == name
+        ]
         for name in SPLITS
     }
     for name in (split, "train") if path.features.fitted else (split,):
@@ -171,6 +173,5 @@ def load_sound(
     chosen = clips[split]
     lengths = None if length is not None else np.array(x.lengths)
     groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
-    return Split(x, np.array([clip.label for clip in chosen], np.int64), lengths, groups).validate(
-        str(source), len(classes)
-    )
+    labels, sounds = np.array([clip.label for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
+    return Split(x, labels, lengths, groups, sounds).validate(str(source), len(classes))

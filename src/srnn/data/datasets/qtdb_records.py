@@ -72,9 +72,10 @@ def load_records(
         raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
     sums = _checksums(folder)
     parts = [_windows(read_record(folder, name, sums), path, window, stride, label_lag) for name in names]
-    groups = [name for name, (x, _, _) in zip(names, parts, strict=True) for _ in range(len(x))]
-    x, y, lengths = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Split(x, y, lengths, np.array(groups)).validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
+    groups = [name for name, (x, *_) in zip(names, parts, strict=True) for _ in range(len(x))]
+    x, y, lengths = (np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True))
+    signals = [signal for part in parts for signal in part[3]]
+    return Split(x, y, lengths, np.array(groups), signals).validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,14 +236,14 @@ def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 
 def _windows(
     record: Record, path: CrossingPath, steps: int, stride: int, label_lag: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], list[npt.NDArray[np.float32]]]:
+    """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches, and the signals of the windows, mV."""
     total = len(record.labels)
     signal = path.smoothed(record.signal)
     late = np.full(total, -1, dtype=np.int64)
     lag = min(label_lag, total)
     late[lag:] = record.labels[: total - lag]
-    xs, ys, lengths = [], [], []
+    xs, ys, lengths, signals = [], [], [], []
     for first, last in annotated_stretches(record.labels):
         start, stop = max(first - MARGIN, 0), min(last + MARGIN, total)
         count = 1 + max(0, -(-(stop - start - steps) // stride))  # enough to reach the stop
@@ -255,9 +256,10 @@ def _windows(
                 xs.append(np.pad(x, ((0, pad), (0, 0))))
                 ys.append(np.pad(y, (0, pad), constant_values=-1))
                 lengths.append(len(x))
+                signals.append(record.signal[at : at + steps].astype(np.float32))
     if not xs:  # a label lag beyond the windows
-        return np.zeros((0, steps, 4), np.float32), np.zeros((0, steps), np.int64), np.zeros(0, np.int64)
-    return np.stack(xs), np.stack(ys), np.array(lengths, dtype=np.int64)
+        return np.zeros((0, steps, 4), np.float32), np.zeros((0, steps), np.int64), np.zeros(0, np.int64), []
+    return np.stack(xs), np.stack(ys), np.array(lengths, dtype=np.int64), signals
 
 
 def _check_file(path: Path, checksum: str | None) -> None:

@@ -36,7 +36,7 @@ from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
-from .features import AudioTask, Clip, FeatureArray, load_features
+from .features import AudioTask, Clip, FeatureArray, Sounds, load_features
 from .splitting import place, split_by_group
 
 RATE = 16000
@@ -121,7 +121,8 @@ class SpeechCommandsTask(AudioTask):
         x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
         labels = np.array([clip.label for clip in clips[split]], np.int64)
         groups = np.array([clip.group for clip in clips[split]])
-        return Split(x, labels, groups=groups).validate(str(folder), self.classes)
+        sounds = Sounds(clips[split], self.sound.rate, RATE)
+        return Split(x, labels, groups=groups, signals=sounds).validate(str(folder), self.classes)
 
 
 def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Clip]:

@@ -26,7 +26,7 @@ from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
 from .catalogue import CATALOGUE
-from .features import AudioTask, Clip, load_features
+from .features import AudioTask, Clip, Sounds, load_features
 from .shd import EventTask, read_recordings
 
 RATE = 8000
@@ -109,7 +109,8 @@ class SpokenDigitsTask(_Recordings, AudioTask):
         x = load_features(split, clips.__getitem__, folder / ".cache", self.sound)
         labels = np.array([clip.label for clip in clips[split]], np.int64)
         groups = np.array([clip.group for clip in clips[split]])
-        return Split(x, labels, np.array(x.lengths), groups).validate(str(folder), 10)
+        sounds = Sounds(clips[split], self.sound.rate)
+        return Split(x, labels, np.array(x.lengths), groups, sounds).validate(str(folder), 10)
 
 
 @register

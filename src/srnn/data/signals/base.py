@@ -66,6 +66,10 @@ class SignalPath(ABC):
         encoder = self.stream()
         return np.concatenate([encoder.push(signal), encoder.flush()])
 
+    def original(self, steps: Array) -> Array | None:
+        """The signal (samples, channels) that ``whole`` encoded as these steps, but for rounding; None: they do not tell it."""
+        return None
+
     def check(self) -> None:  # noqa: B027 (most can)
         """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
 
@@ -135,3 +139,6 @@ class Steps(SignalPath):
 
     def stream(self) -> StreamEncoder:
         return PassThrough(self.channels)
+
+    def original(self, steps: Array) -> Array:
+        return steps

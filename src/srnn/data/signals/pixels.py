@@ -39,6 +39,9 @@ class WindowPath(SignalPath):
     def stream(self) -> WindowStream:
         return WindowStream(1, self.width, self.white)
 
+    def original(self, steps: Array) -> Array:
+        return steps[:, :1] * np.float32(self.white)
+
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(..., pixels, 1) -> (..., pixels, width), float32; one image or many."""
         x = np.asarray(signal, np.float32) / np.float32(self.white)

@@ -57,6 +57,10 @@ class ScaledPath(SignalPath):
     def stream(self) -> ScaleStream:
         return ScaleStream(*self.known(), "float32")
 
+    def original(self, steps: Array) -> Array:
+        mean, std = self.known()
+        return steps * std + mean
+
     def scaled(self, signals: npt.ArrayLike) -> Array:
         """Many whole signals (..., samples, channels) float32 -> (..., steps, inputs), the numbers that ``stream`` gives."""
         return scale(signals, self.known())  # type: ignore[arg-type]

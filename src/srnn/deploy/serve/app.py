@@ -47,6 +47,8 @@ class Recording:
     """(T, channels) float32."""
     models: tuple[str, ...]
     """Names of the models that it fits."""
+    kept: bool = False
+    """Whether a run keeps it, so that the page plays it at once."""
 
 
 def create_app(
@@ -89,7 +91,9 @@ def create_app(
 
     @app.get("/v1/recordings")
     async def list_recordings() -> Response:
-        shown = [{"number": i, "name": one.name, "models": one.models} for i, one in enumerate(recordings)]
+        shown = [
+            {"number": i, "name": one.name, "models": one.models, "kept": one.kept} for i, one in enumerate(recordings)
+        ]
         return JSONResponse({"recordings": shown}, headers=HEADERS)
 
     @app.get("/v1/recordings/{number}")

@@ -1,6 +1,7 @@
 """Where a live signal comes from: a file, standard input, a microphone. Each gives blocks of samples, checked on the way.
 
-a file     as ``data/recordings.py`` reads it, resampled where it states another rate than the one that is wanted
+a file     as ``data/recordings.py`` reads it, resampled where it states another rate than the one that is wanted; the rows of a
+           table without a column of time are given on as they are read
 -          standard input: rows as in a .csv, or raw little-endian float32 or int16, channels side by side
 """
 
@@ -15,7 +16,7 @@ from typing import IO, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...data.recordings import Rows, check_finite, read_signal
+from ...data.recordings import TABLE_SUFFIXES, Rows, check_finite, read_signal, table_blocks
 from ...errors import SrnnError
 
 Array = npt.NDArray[Any]
@@ -31,8 +32,10 @@ class Source:
     """For messages."""
     blocks: Iterator[Array]
     """(samples, channels) each, at most as long as was asked for."""
-    seconds: float | None = None
-    """How long it is; None: not known, or not in time."""
+
+    def whole(self) -> Array:
+        """The rest of the signal, (samples, channels)."""
+        return np.concatenate(list(self.blocks))
 
 
 def open_source(
@@ -63,9 +66,13 @@ def open_source(
             )  # from a pipe a row is given on as soon as it is there
             return Source(name, Rows(stream, name, channels, size).signal())
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
-    x = read_signal(Path(source), channels, rate)
-    blocks = (x[start : start + block] for start in range(0, len(x), block))
-    return Source(source, blocks, len(x) / rate if rate else None)
+    path = Path(source)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        rows = table_blocks(path, channels, block)
+        if rows is not None:
+            return Source(source, rows)
+    x = read_signal(path, channels, rate)
+    return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
 
 
 def _raw(

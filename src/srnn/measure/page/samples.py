@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...data.batches import Batch, Sequences
+from ...data.batches import Batch, Sequences, evenly_spread
 from ...nn.baselines import Network
 from ...nn.kernels import LayerResult, Spikes
 from ...nn.losses import Loss
@@ -38,13 +38,6 @@ WATCHED = 3
 Array = npt.NDArray[Any]
 
 
-def sample_indices(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Choose up to ``count`` sequences from labels (N,) or (N, T), spread evenly over the split, by class where each has one."""
-    order = np.argsort(y, kind="stable") if y.ndim == 1 else np.arange(len(y))
-    shown = min(count, len(y))
-    return order[(2 * np.arange(shown) + 1) * len(y) // max(2 * shown, 1)]  # the middles of equal parts
-
-
 def take_samples(
     trained: Trained,
     sequences: Sequences,
@@ -63,7 +56,7 @@ def take_samples(
         policy: marks where the network would decide early.
     """
     network, loss = trained.network, trained.loss
-    indices = sample_indices(sequences.y, count)
+    indices = evenly_spread(sequences.y, count)
     if not len(indices):
         return {"watched": [], "substeps": network.substeps, "sequences": []}
     run = _run(network, sequences.take(indices), trained.seed)
