@@ -13,7 +13,8 @@ import pytest
 
 import srnn
 from srnn import SrnnError
-from srnn.cli.main import main
+from srnn.cli.main import main, parse
+from srnn.cli.serve import load_models
 from srnn.data.datasets.survey import say
 from srnn.data.tasks import create_task
 from srnn.studies.pruning import TuningOptions, prune_run
@@ -100,6 +101,29 @@ def test_other_data_prune_and_quantise_it(
     for format in ("float32", "int8"):
         call("export", "c", tmp_path / "int8", "--format", format, "--out", tmp_path / "c" / format)
     assert model.predict(tmp_path / "x.csv").label in CLASSES
+
+
+def test_all_else_needs_its_data_as_little(
+    elsewhere: tuple[Path, Path, Write], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Energy and the page measure on what is named, exports and the service on nothing; the labels are the model's."""
+    run, data, _ = elsewhere
+    call("energy", run, "--data", data, "--json")
+    energy = json.loads(capsys.readouterr().out)["networks"][0]
+    call("report", run, "--data", data, "--json")
+    assert json.loads(capsys.readouterr().out)["evaluation"]["accuracy"] == energy["accuracy"] > 0.6
+    assert (run / "report.html").is_file()
+    for format in ("onnx", "nir"):
+        pytest.importorskip(format)
+        call("export", format, run, "--out", tmp_path / f"net.{format}")
+        assert (tmp_path / f"net.{format}").stat().st_size > 500
+    pytest.importorskip("fastapi")
+    served, examples, notes = load_models(parse(["serve", str(run)]))
+    assert len(examples) == 3 and not notes
+    model, session = srnn.load(run), served["copy"].open()
+    predicted = model.predict(np.asarray(examples[0].samples))
+    parts = [session.push(examples[0].samples), session.finish()]
+    assert np.concatenate([part.winners for part in parts])[-1] == predicted.numbers[-1]
 
 
 def test_dead_neurons_are_looked_for_on_other_data(elsewhere: tuple[Path, Path, Write], tmp_path: Path) -> None:
