@@ -101,7 +101,7 @@ def test_mistakes_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     out = ["--out", tmp_path / "run"]
     assert "Did you mean 'train'?" in _fails(capsys, "trian")
     assert "Did you mean 'evaluate'?" in _fails(capsys, "evalute", tmp_path, "--json")
-    assert "There are: check, compare, " in _fails(capsys, "frobnicate")
+    assert "There are: adapt, check, compare, " in _fails(capsys, "frobnicate")
     assert "Did you mean 'onnx'?" in _fails(capsys, "export", "onxx", tmp_path)
     assert "Did you mean 'fetch'?" in _fails(capsys, "data", "fecth", "shd")
     assert "Did you mean 'test'?" in _fails(capsys, "evaluate", tmp_path, "--split", "tets")

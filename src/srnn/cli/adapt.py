@@ -1,0 +1,68 @@
+"""srnn adapt: a trained network goes on learning from labelled recordings, one at a time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+SHARED = ("model", "--data", "--data-dir", "--json")
+DESCRIPTION = """\
+Adapt a trained network to new recordings, such as those of one patient or speaker, by learning forwards in time:
+
+  srnn adapt runs/digits --data recordings/ --out adapted.safetensors
+
+Each recording is predicted, then learnt, then dropped. Said is how often the network would have been right as it was, and how
+often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that what was learnt
+before is kept. What is written is a model: srnn predict, stream, evaluate and export take it.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the adapted model's file, a new one")
+    parser.add_argument("--train", choices=("readout", "all"), default="all", help="what learns (default: all)")
+    parser.add_argument(
+        "--rule", choices=("e-prop", "d-rtrl", "bptt"), default="e-prop", help="learning rule (default: e-prop)"
+    )
+    parser.add_argument(
+        "--feedback", choices=("symmetric", "random"), default="symmetric",
+        help="e-prop: errors reach hidden layers by the weights above them, or by random ones (default: symmetric)",
+    )  # fmt: skip
+    parser.add_argument("--lr", type=float, default=1e-3, metavar="R", help="learning rate of Adam (default: 0.001)")
+    parser.add_argument(
+        "--bound", type=float, default=0.1, metavar="F",
+        help="how far a parameter tensor may move, as a fraction of its norm (default: 0.1)",
+    )  # fmt: skip
+    parser.add_argument("--limit", type=int, metavar="N", help="learn from so many recordings (default: all)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of their order (default: 0)")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="train",
+        help="which recordings, where the data name splits (default: train)",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from ..errors import SrnnError, require
+    from ..training.adapting import Adaptation, adapt
+    from ..training.runs import open_trained
+    from .show import tell
+
+    require(arguments.limit is None or arguments.limit >= 1, "--limit", "at least 1", arguments.limit)
+    require(0 <= arguments.seed < 2**63, "--seed", "between 0 and 2^63", arguments.seed)
+    if arguments.out.exists():
+        raise SrnnError(f"{arguments.out} exists; name a new file.")
+    config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
+    trained = open_trained(arguments.model, arguments.data)
+    adapted, report = adapt(
+        trained, arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed
+    )
+    adapted.save(arguments.out)
+    return tell(arguments, {**report, "model": str(arguments.out)}, lambda: _show(report, arguments.out))
+
+
+def _show(report: dict[str, Any], out: Path) -> None:
+    labels = "" if report["labels"] == report["sequences"] else f", {report['labels']:,} labels"
+    print(f"recordings        {report['sequences']:,}{labels}")
+    print(f"right as it was   {100 * report['accuracy_before']:.1f} %")
+    print(f"right, adapting   {100 * report['accuracy_adapting']:.1f} %  (each before it was told)")
+    print(f"written: {out}")

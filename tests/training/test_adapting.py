@@ -1,0 +1,143 @@
+"""A trained network goes on learning: within bounds, from each sequence once, to a model like any other."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, SrnnError, from_network, load
+from srnn.cli.main import main
+from srnn.data.batches import Sequences
+from srnn.training.adapting import Adaptation, Adapter, adapt
+from srnn.training.trained import Trained
+from support.runs import make_run
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+
+@pytest.fixture
+def tiny() -> Trained:
+    recipe = tiny_recipe()
+    return Trained(recipe.build_network(TinyTask(), 1), TinyTask(), recipe)
+
+
+def tensors(trained: Trained) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trained.network.state_dict().items()}
+
+
+@pytest.mark.parametrize("rule", ["e-prop", "d-rtrl", "bptt"])
+def test_a_network_learns_what_it_is_told(tiny: Trained, rule: Any) -> None:
+    before = tensors(tiny)
+    adapted, report = adapt(tiny, "train", Adaptation(rule=rule, lr=0.03, bound=5.0))
+    assert report["sequences"] == report["labels"] == 60
+    assert report["accuracy_adapting"] > report["accuracy_before"]
+    _, after = adapt(adapted, "validation", Adaptation(lr=1e-9))
+    _, untold = adapt(tiny, "validation", Adaptation(lr=1e-9))
+    assert after["accuracy_before"] >= untold["accuracy_before"] + 0.2
+    assert all(torch.equal(before[name], value) for name, value in tensors(tiny).items())  # a copy has learnt
+    assert adapted.about["adapted"] == {**asdict(Adaptation(rule=rule, lr=0.03, bound=5.0)), "sequences": 60}
+
+
+def test_the_same_seed_gives_the_same_network(tiny: Trained) -> None:
+    one, other = (adapt(tiny, "train", Adaptation(lr=0.01), limit=9, seed=4) for _ in range(2))
+    third, _ = adapt(tiny, "train", Adaptation(lr=0.01), limit=9, seed=5)
+    assert one[1] == other[1] and one[1]["sequences"] == 9
+    assert all(torch.equal(a, b) for a, b in zip(tensors(one[0]).values(), tensors(other[0]).values(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(tensors(one[0]).values(), tensors(third).values(), strict=True))
+
+
+@pytest.mark.parametrize("rule", ["e-prop", "d-rtrl", "bptt"])
+def test_of_the_readout_alone_every_rule_is_exact(tiny: Trained, rule: Any) -> None:
+    adapter = Adapter(tiny, Adaptation("readout", rule))
+    expected = Adapter(tiny, Adaptation("readout", "bptt"))
+    batch = Sequences(TinyTask(), "train").take(np.arange(4))
+    for one in (adapter, expected):
+        one.learn(batch.x, batch.y)
+    for a, b in zip(adapter.parameters, expected.parameters, strict=True):
+        assert a.grad is not None and torch.allclose(a.grad, b.grad, atol=1e-6)  # type: ignore[arg-type]
+    before, after = tensors(tiny), adapter.network.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed and all(name.startswith("readout.") for name in changed)
+
+
+def test_nothing_moves_beyond_its_bound(tiny: Trained) -> None:
+    adapter, before = Adapter(tiny, Adaptation(lr=1.0, bound=0.05)), tensors(tiny)
+    sequences = Sequences(TinyTask(), "train")
+    for index in range(20):
+        batch = sequences.take(np.array([index]))
+        adapter.learn(batch.x, 2 - batch.y)  # wrong labels
+    moved = False
+    for name, parameter in adapter.network.named_parameters():
+        distance, size = float((parameter - before[name]).norm().detach()), float(before[name].norm())
+        assert distance <= 0.05 * max(size, 1e-3) * (1 + 1e-4), name
+        moved = moved or distance > 0.04 * size
+    assert moved
+
+
+def test_a_label_per_step(tmp_path: Path) -> None:
+    recipe = tiny_recipe("--task.name=tiny_steps", "--loss.name=nll")
+    trained = Trained(recipe.build_network(TinyStepTask(), 1), TinyStepTask(), recipe)
+    adapted, report = adapt(trained, "train", Adaptation(lr=0.03, bound=5.0))
+    assert report["labels"] > report["sequences"]
+    assert report["accuracy_adapting"] > report["accuracy_before"]
+    assert adapted.save(tmp_path / "adapted.safetensors").is_file()
+
+
+def test_gradients_that_are_not_finite_change_nothing(tiny: Trained) -> None:
+    adapter, before = Adapter(tiny, Adaptation(lr=0.1)), tensors(tiny)
+    adapter.learn(torch.full((1, 12, 3), 1e38), torch.tensor([1]))
+    assert all(bool(value.isfinite().all()) for value in adapter.network.state_dict().values())
+    assert set(before) == set(adapter.network.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"lr": 0.0}, "lr"), ({"bound": -1.0}, "bound"), ({"feedback": "x"}, "feedback")]
+)
+def test_options_that_do_not_fit(options: Any, said: str) -> None:
+    with pytest.raises(SrnnError, match=said):
+        Adaptation(**options)
+
+
+def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
+    lstm = load(make_run(tmp_path / "lstm", baseline="lstm"))
+    with pytest.raises(SrnnError, match="only spiking ones are adapted"):
+        Adapter(lstm)
+    both = load(make_run(tmp_path / "both", "--network.bidirectional=true"))
+    with pytest.raises(SrnnError, match="Only bptt can train this network: it is bidirectional"):
+        Adapter(both)
+    Adapter(both, Adaptation(rule="bptt"))
+
+
+def recordings(folder: Path) -> Path:
+    """A folder per class of CSV files with three columns."""
+    generator = np.random.default_rng(1)
+    for number, name in enumerate("abc"):
+        (folder / name).mkdir(parents=True)
+        for index in range(4):
+            rates = np.full(3, 0.2) + 0.6 * (np.arange(3) == number)
+            rows = (generator.random((12, 3)) < rates).astype(int)
+            (folder / name / f"{index}.csv").write_text(
+                "x,y,z\n" + "\n".join(",".join(map(str, row)) for row in rows) + "\n"
+            )
+    return folder
+
+
+def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = SRNN(3, [6], 3, generator=torch.Generator().manual_seed(0))
+    run = from_network(network, list("abc")).save(tmp_path / "model.safetensors")
+    data, out = recordings(tmp_path / "data"), tmp_path / "adapted.safetensors"
+    assert main(["adapt", str(run), "--data", str(data), "--out", str(out), "--lr", "0.03"]) == 0
+    said = capsys.readouterr().out
+    assert "recordings        12" in said and "right, adapting" in said and f"written: {out}" in said
+    model = load(out)
+    assert model.about["adapted"]["sequences"] == 12
+    prediction = model.predict(np.ones((12, 3)))
+    assert not isinstance(prediction, list) and prediction.label in "abc"
+    assert main(["adapt", str(run), "--data", str(data), "--out", str(out)]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(["adapt", str(run), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()
