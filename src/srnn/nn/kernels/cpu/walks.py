@@ -137,7 +137,8 @@ def back_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[...,
     functions: Any = (neuron.step, adjoint(neuron), derivative)
     for function in functions:
         register(function)
-    return compile_loop(make_back(*functions, neuron.emission, fingerprint(*functions)))
+    step, step_adjoint, derivative = functions
+    return compile_loop(make_back(step, step_adjoint, derivative, neuron.emission, fingerprint(*functions)))
 
 
 class Rows:
