@@ -10,6 +10,8 @@ COMMON = ("--training.epochs=2", "--training.optimizer.eps=1e-3")
 STEPS = ("--loss.name=nll", "--loss.start=2", "--training.batch_size=59")
 """60 sequences in batches of 59: in the last batch one of two processes has none."""
 
+NORM = ("--network.hidden=[5,4]", "--network.norm=[{gamma: 2, detach: false}, batch]")
+
 
 def cases() -> dict:
     """What is trained by one process and by two: (recipe, task)."""
@@ -20,6 +22,10 @@ def cases() -> dict:
         "sum": (tiny_recipe(*COMMON, *STEPS, "--loss.unlabelled=as_class", "--loss.reduction=sum"), TinyStepTask()),
         "both-ends": (
             tiny_recipe(*COMMON, "--network.bidirectional=true", "--network.hidden=[5,4]", "--training.dropout=0.2"),
+            TinyTask(padded=True),
+        ),
+        "norm": (
+            tiny_recipe(*COMMON, *NORM, "--training.batch_size=59", "--training.average=0.9"),
             TinyTask(padded=True),
         ),
         "lstm": (as_baseline(tiny_recipe(*COMMON), "lstm"), TinyTask()),

@@ -210,7 +210,7 @@ def test_memory_does_not_grow_with_time() -> None:
     [
         ({"bidirectional": True}, "bidirectional"),
         ({"substeps": 2}, "substeps"),
-        ({"delays": {"input": 2}}, "delays"),
+        ({"norm": "batch"}, r"has batch norm, .*fold\(\)"),
         ({"encoder": "learned_ternary"}, "encoder"),
         ({"delays": {"input": 2}}, "delays"),
     ],

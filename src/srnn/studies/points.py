@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +71,7 @@ def measure_point(
         int8 = evaluate_int8(trained, split, data_dir=data_dir, inputs_as=inputs_as, state_as=state_as).report
     except SrnnError as error:
         return {**point, "int8": None, "why_no_int8": str(error)}
-    exact = snap_weights(deepcopy(network))
+    exact = snap_weights(network.fold())
     StateFormat().into(exact)
     rounded = evaluate_sequences(replace(trained, network=exact), sequences, split).report
     return {

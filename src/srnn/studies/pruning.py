@@ -71,7 +71,8 @@ def _tune(recipe: Recipe, now: Trained, out: Path, options: TuningOptions, repor
 
 
 def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, note: str) -> Recipe:
-    """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a note that says why."""
+    """The recipe that fine-tunes the run ``folder``: fewer epochs, a lower learning rate, and a note that says why. Batch norm is
+    folded into the weights: what is pruned or rounded are those that a device has."""
     if options.epochs < 1:
         raise SrnnError(f"Fine-tuning takes at least 1 epoch, not {options.epochs}.")
     if not 0 < options.lr_factor < float("inf"):
@@ -85,8 +86,9 @@ def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, n
         recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
         prune=replace(recipe.training.prune, begin=0.0, end=0.0),
     )  # fmt: skip
+    network = replace(recipe.network, norm="none")
     data = "" if options.data is None else f" Fine-tuned on {options.data}."
-    return replace(recipe, training=training, note=f"{recipe.note} {note}{data}".strip())
+    return replace(recipe, network=network, training=training, note=f"{recipe.note} {note}{data}".strip())
 
 
 @locks("out")

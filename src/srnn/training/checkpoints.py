@@ -164,6 +164,7 @@ def architecture(network: Network) -> list[str]:
                 f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, {module.surrogate.name}, "
                 f"output={module.output}, {module.neuron.time_constants} time constants"
                 + "".join(f", {name} delays" for name in module.delays.describe())
+                + (", batch norm" if module.norm is not None else "")
             )
         elif isinstance(module, CellLayer):
             lines.append(f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} directions")

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..errors import SrnnError
 from ..nn.losses import Loss, Scored, neuron_rates
-from ..nn.network import Dropout
+from ..nn.network import BatchNorm, Dropout
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -122,6 +122,18 @@ class Team:
         drawn = Dropout.draw(sizes, share.total, p, generator)  # type: ignore[arg-type]
         return None if drawn is None else drawn.part(share.part)
 
+    def join_norms(self, network: Network, share: Share) -> None:
+        """Let batch norm see the whole batch: the moments of each layer's input are summed over all processes."""
+        if self.size == 1:
+            return
+
+        def joined(sums: Tensor) -> Tensor:  # of a share that counts nothing: zeros
+            return _Summed.apply(sums * share.counts, self._add_up)
+
+        for module in network.modules():
+            if isinstance(module, BatchNorm):
+                module.joined = joined
+
     def join(
         self, loss: Loss, share: Share, scored: Scored, steps: int, rates: list[float]
     ) -> tuple[Scored, int, list[float]]:
@@ -181,9 +193,24 @@ class Team:
             ) from error
 
     def _sum(self, numbers: list[float]) -> list[float]:
-        tensor = torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)
-        total: Any = self.fabric.all_reduce(tensor, reduce_op="sum")
-        return total.tolist()
+        return self._add_up(torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)).tolist()
+
+    def _add_up(self, part: Tensor) -> Tensor:
+        total: Any = self.fabric.all_reduce(part.detach().clone(), reduce_op="sum")
+        return total
+
+
+class _Summed(torch.autograd.Function):
+    """A tensor summed over all processes. All losses depend on it, so its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, add_up: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.add_up = add_up
+        return add_up(part)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.add_up(gradients[0].contiguous()), None
 
 
 class Onlooker(Run):

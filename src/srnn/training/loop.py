@@ -31,6 +31,7 @@ from ..nn.losses import rate_penalty
 from ..nn.network import Dropout
 from ..progress import Reporter
 from . import checkpoints
+from .averaging import Average
 from .checkpoints import TrainingState
 from .compression.evaluation import measure_int8
 from .compression.in_training import Compression
@@ -113,6 +114,8 @@ def train(
     total_steps = config.epochs * steps_per_epoch
     module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
     compression = ready.compression()
+    average = Average(network, config.average)
+    averaged = replace(trained, network=average.network)
     reporter.header(ready.description)
     generator = torch.Generator(fabric.device)
 
@@ -120,7 +123,7 @@ def train(
     run = team.open_run(out, recipe, seed, resume)
     state = TrainingState()
     if run.last.is_file():
-        state = _load(run, network, optimizer, compression)
+        state = _load(run, network, optimizer, compression, average)
         if state.step >= steps_per_epoch:
             raise SrnnError(
                 f"The checkpoint {run.last} is after {state.step} batches of an epoch, which has {steps_per_epoch} of this data."
@@ -128,7 +131,7 @@ def train(
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
-        _save(run, trained, optimizer, state, compression)
+        _save(run, trained, optimizer, state, compression, average)
     writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
     reporter.start(config.epochs, steps_per_epoch, state.epoch * steps_per_epoch + state.step)
 
@@ -156,6 +159,7 @@ def train(
 
                 start = team.initial_state(network, share, generator)
                 dropout = team.dropout(network, share, config.dropout, generator)
+                team.join_norms(network, share)
                 output, hidden = module(batch.x, batch.lengths, start, dropout)
                 scored, rates = loss(output, batch.y, batch.lengths), layer_rates(network, hidden.layers, batch.lengths)
                 scored, steps, rates = team.join(loss, share, scored, batch.steps, rates)
@@ -171,7 +175,8 @@ def train(
                 value, norm = float(objective.detach()), float(norm)  # type: ignore[arg-type]
                 if math.isfinite(value) and math.isfinite(norm):
                     wrapped_optimizer.step()
-                    compression.after_step()
+                    average.update(steps_done + 1)
+                    compression.after_step(average.network)
                 elif math.isfinite(value) and state.skipped < config.max_skipped:
                     state.skipped += 1
                     _tell_skipped(run, state, norm, reporter)
@@ -192,16 +197,16 @@ def train(
                 })  # fmt: skip
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step % every == 0 and state.step < steps_per_epoch:
-                    _save(run, trained, optimizer, state, compression)
+                    _save(run, trained, optimizer, state, compression, average)
 
             validation = None
             if not diverged:
                 reporter.phase("validating")
-                validation = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
+                validation = team.from_first(lambda: evaluate_sequences(averaged, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged or validation is None:
-                state = _restore(run, network, optimizer, state, compression, recipe, diverged, reporter)
+                state = _restore(run, network, optimizer, state, compression, average, recipe, diverged, reporter)
                 continue
 
             state.seconds = seconds_before + time.perf_counter() - clock
@@ -227,8 +232,8 @@ def train(
             run.log(record)
             state.metrics_size = run.metrics_size()
             if best:
-                _save(run, trained, None, state, compression)
-            _save(run, trained, optimizer, state, compression)
+                _save(run, averaged, None, state, compression, average)
+            _save(run, trained, optimizer, state, compression, average)
             reporter.epoch(record)
             if writer is not None:
                 _write_scalars(writer, record)
@@ -276,26 +281,31 @@ def selection_score(validation: Evaluation, metric: str) -> list[float]:
 
 
 def _save(
-    run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression
-) -> None:
+    run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression,
+    average: Average,
+) -> None:  # fmt: skip
     """Write the last checkpoint; without the optimiser, from which nothing can resume, the best network as a model."""
     if isinstance(run, Onlooker):
         return
     network = trained.network
     info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
     if optimizer is None:
-        checkpoints.save_checkpoint(run.best, compression.best_tensors(), {**info, "model": trained.header()})
+        checkpoints.save_checkpoint(run.best, compression.best_tensors(network), {**info, "model": trained.header()})
         return
-    tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | compression.tensors()
+    tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer)
+    tensors |= compression.tensors() | average.tensors()
     checkpoints.save_checkpoint(run.last, tensors, info)
 
 
-def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression) -> TrainingState:
+def _load(
+    run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression, average: Average
+) -> TrainingState:
     """Put the last checkpoint's tensors into network and optimiser; return the rest."""
     checkpoint = checkpoints.read_checkpoint(run.last)
     checkpoints.load_network(network, checkpoint)
     checkpoints.load_optimizer(optimizer, checkpoint)
     compression.load(checkpoint)
+    average.load(checkpoint)
     return TrainingState.of(checkpoint)
 
 
@@ -308,7 +318,7 @@ def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporte
 
 def _restore(
     run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, compression: Compression,
-    recipe: Recipe, reason: str, reporter: Reporter,
+    average: Average, recipe: Recipe, reason: str, reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
     """After a loss that is not finite, or too many such gradients: the last checkpoint again, with half the learning rate.
 
@@ -322,7 +332,7 @@ def _restore(
             f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
             "lower training.optimizer.lr or set training.clip_norm."
         )
-    restored = _load(run, network, optimizer, compression)
+    restored = _load(run, network, optimizer, compression, average)
     restored.restores, restored.lr_factor = restores, lr_factor
     run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor})
     reporter.event(f"{where}: not finite ({reason}); back to the last checkpoint, {lr_factor:g} x the learning rate")

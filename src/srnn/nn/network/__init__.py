@@ -4,19 +4,23 @@ from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
 from .frozen import FrozenLayer, FrozenNetwork, freeze
 from .layer import Layer
+from .norm import BatchNorm, Norm, has_norm
 from .readout import READOUTS, Readout, as_readout
 from .srnn import SRNN, Result
 
 __all__ = [
     "READOUTS",
     "SRNN",
+    "BatchNorm",
     "BidirectionalLayer",
     "Dropout",
     "FrozenLayer",
     "FrozenNetwork",
     "Layer",
+    "Norm",
     "Readout",
     "Result",
     "as_readout",
     "freeze",
+    "has_norm",
 ]

@@ -3,7 +3,7 @@
     frozen = network.freeze()
     frozen.require("NIR")            itself; SrnnError, in one line, for what NIR cannot represent
 
-The network may be trained further meanwhile: all arrays are copies.
+The network may be trained further meanwhile: all arrays are copies. Batch norm is folded into weights and biases.
 """
 
 from __future__ import annotations
@@ -207,6 +207,10 @@ class FrozenNetwork:
         """Give a network of the same layers these weights, biases and parameters. SrnnError where a layer is of another shape."""
         for name, layer in self.directions.items():
             target = network.get_submodule(name)
+            if isinstance(target, Layer) and target.norm is not None:
+                raise SrnnError(
+                    f"{name} has batch norm, for which there is nothing here; use a network without it (fold)."
+                )
             tensors = {"weight_in": layer.weight_in, "weight_rec": layer.weight_rec, "bias": layer.bias}
             tensors |= {f"params.{key}": value for key, value in layer.parameters.items()}
             tensors |= {_BUFFERS[key]: value for key, value in layer.delays.items()}
@@ -313,13 +317,13 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
     if isinstance(layer, BidirectionalLayer):
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
         return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
-    weight_in, weight_rec = layer.weights()
+    weight_in, weight_rec, bias = layer.folded_weights()
     frozen = FrozenLayer.of(
         name,
         layer.neuron,
         _array(weight_in),
         None if weight_rec is None else _array(weight_rec),
-        None if layer.bias is None else _array(layer.bias),
+        None if bias is None else _array(bias),
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,
     )

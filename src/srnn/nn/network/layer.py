@@ -17,6 +17,7 @@ from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
 from ..neurons.rounded import KeptState, grids, rounded_neuron
 from ..surrogates import Surrogate, as_surrogate
+from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 
 WeightInit = Literal["xavier", "orthogonal", "kaiming", "zero"]
@@ -54,7 +55,8 @@ class Layer(nn.Module):
     """A layer of ``size`` neurons, recurrent or feed-forward.
 
     Parameters
-        weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``.
+        weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``; those
+        of batch norm of the current from below in ``norm``, if it has one (``norm.py``).
         All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
         With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once.
 
@@ -73,6 +75,7 @@ class Layer(nn.Module):
         bias: bool = True,
         delays: Delays | Mapping[str, Any] | None = None,
         output: Output = "emission",
+        norm: NormSpec = None,
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         generator: torch.Generator | None = None,
@@ -95,6 +98,8 @@ class Layer(nn.Module):
         if self.weight_rec is not None:
             init_weight(self.weight_rec, init_rec, generator)
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+        settings = as_norm(norm)
+        self.norm = None if settings is None else BatchNorm(size, settings)
         self.params = NeuronParameters(self.neuron, size, generator)
         self.delays = Delays.parse(delays)
         if self.delays.recurrent is not None and not recurrent:
@@ -157,6 +162,23 @@ class Layer(nn.Module):
             return self.weight_in, self.weight_rec
         return self.weights_as(self.weight_in, self.weight_rec)
 
+    def folded_weights(self) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """(weight_in, weight_rec, bias) with which a layer without norm computes as this one does in evaluation."""
+        weight_in, weight_rec = self.weights()
+        if self.norm is None:
+            return weight_in, weight_rec, self.bias
+        weight_in, bias = self.norm.folded(weight_in, self.bias)
+        return weight_in, weight_rec, bias
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Give up the norm, and take its running statistics into weights and bias (there is one from now on)."""
+        if self.norm is not None:
+            trained = self.weight_in.requires_grad
+            weight_in, bias = self.norm.folded(self.weight_in, self.bias)
+            self.weight_in, self.bias = nn.Parameter(weight_in, trained), nn.Parameter(bias, trained)
+            self.norm = None
+
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
         coefficients = self.params.coefficients()
@@ -190,12 +212,15 @@ class Layer(nn.Module):
             arriving = arriving * reached(self.delay_rec, arriving.shape[1])
         neuron, coefficients = self.dynamics()
         weight_in, weight_rec = self.weights()
+        weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
+        if self.norm is not None:  # after the gain, which would else cancel
+            weight_in, bias = self.norm(weight_in, bias, x, lengths, self.backend != "reference")
         problem = LayerProblem(
             neuron=neuron,
             surrogate=self.surrogate,
             x=x,
-            weight_in=weight_in if gain == 1 else weight_in * gain,
-            bias=self.bias,
+            weight_in=weight_in,
+            bias=bias,
             weight_rec=weight_rec,
             coefficients=coefficients,
             state=tuple(values[name] for name in self.neuron.State._fields),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from .encoding import LearnedTernary, as_encoder
 from .frozen import FrozenNetwork, freeze
 from .inputs import Input, Lengths, call, checked
 from .layer import Layer, WeightInit
+from .norm import Norm, NormSpec
 from .readout import Readout, as_readout
 
 NeuronSpec = str | Mapping[str, Any] | Neuron
@@ -73,6 +75,9 @@ class SRNN(nn.Module):
             with the mean of what the last hidden layer emitted (the published TIMIT network: 5 a frame).
         encoder: makes spikes of an analog input, with thresholds that are trained: "learned_ternary", or a mapping with its
             settings (``encoding.as_encoder``); None: the first layer reads the input as it is.
+        norm: batch norm of the current that each hidden layer receives from below: "batch", or a mapping with its settings
+            (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
+            batch and updates the running ones, which it uses after ``eval()``. "none": without.
         init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
         backend: "auto", or the name of the kernel that shall run the layers.
         recompute: computes currents again for the gradient instead of storing them, to the same bits (for long sequences).
@@ -98,6 +103,7 @@ class SRNN(nn.Module):
         delays: DelaysSpec | Sequence[DelaysSpec] = None,
         substeps: int = 1,
         encoder: str | Mapping[str, Any] | LearnedTernary | None = None,
+        norm: NormSpec | Sequence[NormSpec] = "none",
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
         backend: str = "auto",
@@ -111,7 +117,9 @@ class SRNN(nn.Module):
         recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
         alike = delays is None or isinstance(delays, (Delays, Mapping))
         spans = [Delays.parse(item) for item in ([delays] * len(sizes) if alike else delays)]  # type: ignore[union-attr,list-item]
-        for what, values in (("neuron", neurons), ("recurrent", recurrents), ("delays", spans)):
+        norms: list[Any] = [norm] * len(sizes) if isinstance(norm, (str, Mapping, Norm, type(None))) else list(norm)
+        settings = {"neuron": neurons, "recurrent": recurrents, "delays": spans, "norm": norms}
+        for what, values in settings.items():
             if len(values) != len(sizes):
                 layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
                 raise SrnnError(f"{what} has {len(values)} entries for {layers}; give one for all, or one for each.")
@@ -123,19 +131,20 @@ class SRNN(nn.Module):
         self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
 
-        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays) -> Layer:
+        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays, normed: NormSpec) -> Layer:
             return Layer(
-                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent,
+                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent, norm=normed,
                 delays=span if is_recurrent else replace(span, recurrent=None),
                 init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, recompute=recompute,
             )  # fmt: skip
 
         self.layers = nn.ModuleList()
         width = inputs
-        for size, model, is_recurrent, span in zip(sizes, neurons, recurrents, spans, strict=True):
-            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent, span)
+        for size, model, is_recurrent, span, normed in zip(sizes, neurons, recurrents, spans, norms, strict=True):
+            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent, span, normed)
             if bidirectional:
-                layer = BidirectionalLayer(layer, make(width, size, model, is_recurrent, span), merge, late=late)
+                back = make(width, size, model, is_recurrent, span, normed)
+                layer = BidirectionalLayer(layer, back, merge, late=late)
             self.layers.append(layer)
             width = layer.size
         self.encoder = as_encoder(encoder, inputs)
@@ -222,6 +231,15 @@ class SRNN(nn.Module):
     def freeze(self) -> FrozenNetwork:
         """A copy of the network as arrays, for all that uses it without training it; see ``FrozenNetwork.require``."""
         return freeze(self)
+
+    def fold(self) -> SRNN:
+        """A copy without norm, which computes to the same bits as this network after ``eval()``: its running statistics are taken
+        into weights and biases. What is frozen, streamed or exported is folded anyway."""
+        folded = copy.deepcopy(self)
+        for module in folded.modules():
+            if isinstance(module, Layer):
+                module.fold()
+        return folded
 
     def extra_repr(self) -> str:
         count = sum(parameter.numel() for parameter in self.parameters())

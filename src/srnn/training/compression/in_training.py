@@ -17,7 +17,7 @@ from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
-from ...nn.network import SRNN
+from ...nn.network import SRNN, has_norm
 from ...nn.network.state_format import StateFormat
 from ..checkpoints import Checkpoint, architecture, load_network, network_tensors
 from ..recipes.schema import TrainingConfig
@@ -43,6 +43,8 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
     except SrnnError as error:
         raise SrnnError(f"training.start_from: {error}") from error
     source: Any = trained.network
+    if has_norm(source) and not has_norm(network):
+        source = source.fold()
     if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
         dropped: list[int] = [a.size - b.size for a, b in pairs]
@@ -77,9 +79,9 @@ class Compression:
         if config.quantise == "int8":
             try:
                 quantise(device_network(network))
+                train_as_int8(network)
             except SrnnError as error:
                 raise SrnnError(f"training.quantise: {error}") from error
-            train_as_int8(network)
         self._examples = train_set
 
     def _of_kept(self, name: str, gradient: Tensor) -> Tensor:
@@ -105,10 +107,12 @@ class Compression:
         return self.config.prune.share(epoch, self.config.epochs)
 
     @torch.no_grad()
-    def after_step(self) -> None:
-        """Set pruned weights to 0 again: the optimiser still had moments of them."""
+    def after_step(self, average: Network | None = None) -> None:
+        """Set pruned weights to 0 again: the optimiser still had moments of them, and the average earlier values."""
         for name, mask in self.masks.items():
             self._matrices[name].mul_(mask)
+            if average is not None:
+                average.get_parameter(name).mul_(mask)
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors that the last checkpoint stores besides network and optimiser."""
@@ -127,11 +131,11 @@ class Compression:
         self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)
 
-    def best_tensors(self) -> dict[str, Tensor]:
-        """The network as it computes, for the best checkpoint: its weights rounded where the training is for int8, and how its
-        states were kept, as a device is to keep them."""
-        rounded = {f"network.{name}": weight for name, weight in rounded_weights(self.network).items()}
-        return network_tensors(self.network) | rounded | StateFormat.of_network(self.network).tensors()
+    def best_tensors(self, network: Network) -> dict[str, Tensor]:
+        """The trained network, or its average, as it computes, for the best checkpoint: its weights rounded where the training is
+        for int8, and how its states were kept, as a device is to keep them."""
+        rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
+        return network_tensors(network) | rounded | StateFormat.of_network(network).tensors()
 
     @cached_property
     def _inputs_as(self) -> InputFormat:

@@ -76,13 +76,13 @@ def least_used(network: SRNN, sequences: Sequences, dropped: Sequence[int], seed
 
 
 def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
-    """The recipe of the network without these neurons. SrnnError if a layer would lose all."""
+    """The recipe of the network without these neurons, its norm folded. SrnnError if a layer would lose all."""
     hidden = [size - int(mask.sum()) for size, mask in zip(recipe.network.hidden, removed, strict=True)]
     if min(hidden) < 1:
         raise SrnnError(
             f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} neurons; remove fewer."
         )
-    return replace(recipe, network=replace(recipe.network, hidden=hidden))
+    return replace(recipe, network=replace(recipe.network, hidden=hidden, norm="none"))
 
 
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:

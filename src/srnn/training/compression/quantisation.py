@@ -14,8 +14,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...errors import SrnnError
 from ...nn.fixedpoint.integer import rounded, row_scales
-from ...nn.network import Layer
+from ...nn.network import Layer, has_norm
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -42,7 +43,12 @@ def straight_through(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tens
 
 def train_as_int8(network: Net) -> Net:
     """Let the layers compute with rounded weights; parameters, checkpoints and optimiser have the exact ones. Returns the
-    network."""
+    network. SrnnError for one with batch norm, which would scale the rounded weights."""
+    if has_norm(network):
+        raise SrnnError(
+            "int8 rounds weights, which batch norm would then scale: train with the norm first, and fine-tune that run "
+            "(srnn quantise), which folds it."
+        )
     for layer in _layers(network).values():
         layer.weights_as = straight_through
     return network

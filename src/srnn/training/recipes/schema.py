@@ -73,6 +73,9 @@ class NetworkConfig:
     encoder: str | dict[str, Any] | None = None
     """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
     input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
+    norm: str | dict[str, Any] | list[str | dict[str, Any]] = "none"
+    """none, batch, or a mapping {name: batch, gamma: 3, momentum: 0.1, detach: true}: batch norm of the current that the hidden
+    layers receive from below; one for all, or a list."""
     init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
     """Initial feed-forward weights."""
     init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
@@ -123,8 +126,8 @@ class NetworkConfig:
             return SRNN(
                 inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
                 recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late, delays=self.delays,
-                substeps=self.substeps, encoder=self.encoder, init_in=self.init_in, init_rec=self.init_rec, backend=self.backend,
-                recompute=self.recompute, generator=generator,
+                substeps=self.substeps, encoder=self.encoder, norm=self.norm, init_in=self.init_in, init_rec=self.init_rec,
+                backend=self.backend, recompute=self.recompute, generator=generator,
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
             raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error
@@ -140,7 +143,8 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing)."""
+    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), nor to the
+    scale of a norm."""
 
     def __post_init__(self) -> None:
         require(0 < self.lr < float("inf"), "training.optimizer.lr", "positive", self.lr)
@@ -238,6 +242,9 @@ class TrainingConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     dropout: float = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
+    average: float | None = None
+    """Decay, per step, of an exponential moving average of the weights, such as 0.995: the averaged network is validated, and
+    becomes the model; null: the network itself."""
     clip_norm: float | None = None
     """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
@@ -263,6 +270,7 @@ class TrainingConfig:
         _count("training.epochs", self.epochs, 10_000_000)
         _count("training.batch_size", self.batch_size, 10_000_000)
         require(0 <= self.dropout < 1, "training.dropout", "in [0, 1)", self.dropout)
+        require(self.average is None or 0 < self.average < 1, "training.average", "between 0 and 1", self.average)
         require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
         require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip

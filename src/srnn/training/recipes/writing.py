@@ -34,6 +34,7 @@ def network_config(network: SRNN) -> NetworkConfig:
         delays=list[dict[str, Any]](delays) if any(delays) else None,
         substeps=network.substeps,
         encoder=None if encoder is None else _encoder(encoder),
+        norm=["none" if layer.norm is None else layer.norm.settings.describe() for layer in layers],
         **directions,
     )
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from ...nn.network import SRNN
+from ...nn.network import SRNN, has_norm
 from ...nn.network.layer import Layer
 from .local import Derivatives, LocalLayer
 
@@ -57,6 +57,7 @@ def local_layers(network: SRNN) -> list[LocalLayer]:
         "takes substeps": network.substeps > 1,
         "has a trained encoder": network.encoder is not None,
         "has delays": any(isinstance(layer, Layer) and layer.delays.describe() for layer in layers),
+        "has batch norm, whose statistics are of whole sequences (network.fold() has none)": has_norm(network),
     }
     for reason, applies in reasons.items():
         if applies:
@@ -74,7 +75,7 @@ class Learner:
         state: where the network starts; None: its own initial state.
 
     Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
-    delays, rounded weights or states.
+    delays, batch norm, rounded weights or states.
     """
 
     def __init__(

@@ -16,8 +16,9 @@ import ctypes
 import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,3 +128,15 @@ def on_each(task: Callable[[], object]) -> None:
         task()
     else:
         _in_region(parallel, task, torch.get_num_threads())
+
+
+@contextmanager
+def only_this_one() -> Iterator[None]:
+    """Within it torch computes on the calling thread alone: products and sums whose order, and last bits, would otherwise depend
+    on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,176 @@
+"""Batch norm of the current that a layer receives from below, by scaling its weights (Ioffe & Szegedy 2015, arXiv 1502.03167).
+
+    current = gamma (W x - mean) / std + bias          mean, std: of W x over the batch and its valid steps, per neuron
+            = W' x + b',    W' = gamma / std W,    b' = bias - gamma / std mean
+
+So a kernel runs as ever, with other weights and another bias; and in evaluation, where mean and std are constants, a network
+with norm IS the ordinary one with these weights (``SRNN.fold``), to the bit. The layer's bias is the norm's shift.
+
+Mean and variance of W x follow from the input's own moments, whatever the number of neurons: with m the mean of x and C its
+covariance they are W m and diag(W C W^T). Of spikes these moments are counted from the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...compiling import has_numba
+from ...data.spikes import Spikes
+from ...errors import SrnnError, nearest, require
+from ..kernels.cpu import threads
+
+EPSILON = 1e-5
+"""Added to a variance, so that the current of a neuron that receives nothing is divided by something."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """The settings of a layer's batch norm."""
+
+    gamma: float = 3.0
+    """The standard deviation of the current at the start, for every neuron; trained. Beside a threshold of 1."""
+    momentum: float = 0.1
+    """Weight of a new batch in the running statistics. The first batches are averaged evenly, up to that weight."""
+    detach: bool = True
+    """Statistics are constants for the layers below, whose spikes they are made of: a third cheaper, and nothing is lost."""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "momentum"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            require(number and 0 < value < float("inf"), f"network.norm.{name}", "positive", value)
+        require(self.momentum <= 1, "network.norm.momentum", "at most 1", self.momentum)
+        require(isinstance(self.detach, bool), "network.norm.detach", "true or false", self.detach)
+
+    def describe(self) -> dict[str, Any]:
+        """As a recipe has it."""
+        return {"name": "batch", **asdict(self)}
+
+
+NormSpec = str | Mapping[str, Any] | Norm | None
+
+
+def as_norm(spec: NormSpec) -> Norm | None:
+    """Settings from "none", "batch" or ``{"name": "batch", "gamma": 3, "momentum": 0.1, "detach": True}``; None: no norm.
+
+    SrnnError for another name or setting.
+    """
+    if spec is None or isinstance(spec, Norm):
+        return spec
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = options.pop("name", "batch")
+    if name not in ("none", "batch"):
+        raise SrnnError(f"Unknown norm {name!r}; use 'none' or 'batch'.")
+    known = [item.name for item in fields(Norm)] if name == "batch" else []
+    for key in options:
+        if key not in known:
+            raise SrnnError(f"The norm '{name}' has no setting '{key}'.{nearest(str(key), known)}")
+    return Norm(**options) if name == "batch" else None
+
+
+class BatchNorm(nn.Module):
+    """Batch norm for ``size`` neurons: what scales a layer's weights and shifts its bias.
+
+    In training mode with the statistics of the batch, which the running ones take up; in evaluation mode with those. A batch
+    of fewer than two valid steps has no variance: it is normed as in evaluation.
+
+    Buffers: mean, variance (size,) of the current W x, and batches, how many they are made of.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, size: int, settings: Norm) -> None:
+        super().__init__()
+        self.settings = settings
+        self.gamma = nn.Parameter(torch.full((size,), float(settings.gamma)))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.joined: Callable[[Tensor], Tensor] | None = None
+        """Sums moments over all processes that train together; None: there is one."""
+
+    def forward(
+        self, weight: Tensor, bias: Tensor | None, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """(weights (size, inputs), bias (size,) or None) -> the scaled ones, for the layer's input x (B, T, inputs).
+
+        ``compiled``: spikes may be counted by compiled code.
+        """
+        if not self.training:
+            return self.folded(weight, bias)
+        sums = self._sums(x, lengths, compiled)
+        if self.joined is not None:
+            sums = self.joined(sums)
+        count = float(sums[-1, -1].detach())
+        if count < 2:
+            return self.folded(weight, bias)
+        m = sums[-1, :-1] / count
+        covariance = sums[:-1, :-1] / count - torch.outer(m, m)
+        w = weight.to(sums.dtype)
+        mean, variance = w @ m, ((w @ covariance) * w).sum(1).clamp(min=0)
+        self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
+        return self._scaled(weight, bias, mean, variance)
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The weights and the bias of a layer without norm that computes as this one does in evaluation."""
+        wide = _wide(self.mean)
+        return self._scaled(weight, bias, self.mean.to(wide), self.variance.to(wide))
+
+    def _scaled(self, weight: Tensor, bias: Tensor | None, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        scale = self.gamma.to(mean.dtype) / (variance + EPSILON).sqrt()
+        shift = -scale * mean if bias is None else bias.to(mean.dtype) - scale * mean
+        return weight * scale.to(weight.dtype)[:, None], shift.to(weight.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Take up a batch's statistics; the variance is that of a population of which the batch is a sample."""
+        self.batches += 1
+        part = (1 / self.batches.to(self.mean.dtype)).clamp(min=self.settings.momentum)
+        self.mean.lerp_(mean.to(self.mean.dtype), part)
+        self.variance.lerp_(variance.to(self.variance.dtype), part)
+
+    def _sums(self, x: Tensor | Spikes, lengths: Tensor | None, compiled: bool) -> Tensor:
+        """Sums of the products of any two channels of x over its valid steps, of which one more is always 1: (I + 1, I + 1)."""
+        if self.settings.detach:
+            on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+            if isinstance(x, Spikes) and compiled and on_cpu and has_numba():
+                from ..kernels.cpu.coincidences import coincidences
+
+                return coincidences(x, lengths)
+            x = x.dense(torch.float32) if isinstance(x, Spikes) else x.detach()
+        return second_moments(x.dense(self.gamma.dtype) if isinstance(x, Spikes) else x, lengths)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.gamma)}, detach={self.settings.detach}"
+
+
+def has_norm(network: nn.Module) -> bool:
+    """Whether any layer of the network has batch norm."""
+    return any(isinstance(module, BatchNorm) for module in network.modules())
+
+
+def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Sums over all valid steps of the products of any two channels of x (B, T, I), of which one more is always 1.
+
+    Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last element the number of steps.
+    """
+    rows = torch.nn.functional.pad(x, (0, 1), value=1.0)
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    if lengths is not None:
+        valid = torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]
+        rows = torch.where(valid[..., None], rows, 0)
+    rows = rows.flatten(0, 1)
+    with threads.only_this_one():
+        return (rows.T @ rows).to(_wide(x))
+
+
+def _wide(like: Tensor) -> torch.dtype:
+    """The dtype of statistics: where there is one, double precision, as differences of large sums need it."""
+    return torch.float32 if like.device.type == "mps" else torch.float64

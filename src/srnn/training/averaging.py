@@ -1,0 +1,65 @@
+"""An exponential moving average of the weights over training (Polyak & Juditsky 1992): less noisy than those of the last step."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from ..errors import SrnnError
+from ..nn.baselines import Network
+from ..nn.network.state_format import StateFormat
+from .checkpoints import Checkpoint
+
+_PREFIX = "average."
+
+
+class Average:
+    """The averaged network of a training, which is validated and saved as the model; without a decay the trained one itself.
+
+    Its history is a part of the last checkpoint (``average.<parameter>``). Statistics of batch norm are averaged as weights are.
+
+    Args:
+        source: the network that is trained, as it is computed with (rounded for int8, on its device).
+        decay: weight of the past in the average, such as 0.995; None: no average.
+    """
+
+    def __init__(self, source: Network, decay: float | None) -> None:
+        self.source, self.decay = source, decay
+        self.network = source if decay is None else copy.deepcopy(source)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take up the weights after step number ``step`` (from 1). At first the decay is (1 + step) / (10 + step), if that is
+        less, so that the initial weights are soon forgotten."""
+        if self.decay is None:
+            return
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for mean, new in zip(self.network.state_dict().values(), self.source.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(new, 1 - decay)
+            else:  # a counter
+                mean.copy_(new)
+        StateFormat.of_network(self.source).into(self.network)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the last checkpoint has of it."""
+        if self.decay is None:
+            return {}
+        return {f"{_PREFIX}{name}": tensor for name, tensor in self.network.state_dict().items()}
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a last checkpoint. SrnnError where it has no such average."""
+        if self.decay is None:
+            return
+        expected = self.network.state_dict()
+        found = {
+            name.removeprefix(_PREFIX): tensor
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith(_PREFIX)
+        }
+        if {name: tensor.shape for name, tensor in found.items()} != {name: t.shape for name, t in expected.items()}:
+            raise SrnnError(f"The checkpoint {checkpoint.path} has no average of this network's weights.")
+        self.network.load_state_dict(found)
+        StateFormat.from_tensors(checkpoint.tensors).into(self.network)
