@@ -70,6 +70,20 @@ def test_readouts_substeps_and_double_precision(readout: str, tmp_path: Path) ->
     assert "substeps" in [entry.what for entry in report.entries if entry.verdict == "lost"]
 
 
+@pytest.mark.parametrize("extension", [True, False])
+def test_delays_are_nodes_and_come_back(extension: bool, tmp_path: Path) -> None:
+    delays = [{"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"}, {"recurrent": 11}]
+    net = make_net(neuron=HARD, delays=delays)
+    found, report = back(net, tmp_path, extension, dt=0.004)
+    delayed = {name: value for name, value in net.state_dict().items() if "delay" in name}
+    assert len(delayed) == 3 and all(torch.equal(found.network.state_dict()[name], delayed[name]) for name in delayed)
+    assert torch.allclose(outputs(net, make_input()), outputs(found.network, make_input()), atol=1e-6)
+    assert [entry.verdict for entry in report.entries if entry.what == "delays"] == ["exact"] * 3
+    graph = exchange.read(tmp_path / "net.nir")
+    assert ("layer0.neuron", "layer0.rec_delay") in graph.edges and ("layer0.rec_delay", "layer0.rec") in graph.edges
+    assert np.allclose(graph.nodes["layer0_delay"].delay, 0.004 * net.layers[0].delay_in.numpy())  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("discretisation", ["euler", "exact"])
 @pytest.mark.parametrize("readout", [SPIKING, "integrator"])
 def test_what_nir_can_say_needs_no_extension(readout: Any, discretisation: Any, tmp_path: Path) -> None:

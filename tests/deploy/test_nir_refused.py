@@ -33,11 +33,31 @@ def _cuba(**changes: Any) -> Any:
     return graph_of({"a": nir.Affine(W, B), "l": nir.CubaLIF(**(values | changes))}, CHAIN)
 
 
+INTO = [("in", "d"), ("d", "a"), ("a", "l"), ("l", "out")]
+
+
+def late(seconds: np.ndarray, edges: list[tuple[str, str]]) -> Any:
+    return graph_of({"a": nir.Affine(W, B), "l": lif_node(), "d": nir.Delay(seconds)}, edges)
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a synapse too fast": (lambda: _cuba(tau_syn=TAU / 99), "'l' has a tau of .* s, too short"),
     "a membrane too fast": (lambda: _cuba(tau_mem=TAU / 99), "'l' has a tau of .* s, too short"),
     "NaN into a synapse": (lambda: _cuba(w_in=R * np.nan), "'l' has parameters that are not finite"),
-    "delay": (lambda: graph_of({"d": nir.Delay(np.ones(5))}, [("in", "d"), ("d", "out")]), "'d' is a Delay"),
+    "a delay behind weights": (
+        lambda: late(np.ones(N) * 1e-3, [("in", "a"), ("a", "d"), ("d", "l"), ("l", "out")]), "'d' is fed by .'a'.; it must be",
+    ),
+    "a delay of weights' results": (
+        lambda: late(np.ones(N) * 1e-3, [*CHAIN[:2], ("l", "d"), ("d", "out")]), "delays what goes into its last layer",
+    ),
+    "delays of parts of a step": (lambda: late(np.ones(5) * 1.5e-3, INTO), "'d' delays by parts of a step of 0.001 s"),
+    "delays that are no numbers": (lambda: late(np.ones(5) * np.nan, INTO), "'d' delays by parts of a step"),
+    "delays into the past": (lambda: late(np.ones(5) * -2e-3, INTO), "a delay is from 0 to 4,095 steps"),
+    "delays without end": (lambda: late(np.ones(5) * 1e9, INTO), "a delay is from 0 to 4,095 steps"),
+    "delays of others": (lambda: late(np.ones(3) * 1e-3, INTO), "'d' has not a delay for each of the 5"),
+    "two delays of one neuron": (
+        lambda: late(np.ones(5) * 1e-3, [*INTO, ("in", "a")]), "'l' is fed by 'in' with several delays",
+    ),
     "a skip connection": (
         lambda: graph_of({"a": nir.Affine(W, B), "l": lif_node(), "k": nir.Linear(W), "m": lif_node()},
                          [("in", "a"), ("a", "l"), ("l", "m"), ("in", "k"), ("k", "m"), ("m", "out")]),

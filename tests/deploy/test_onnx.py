@@ -89,10 +89,31 @@ def test_float64(form: exported.Form) -> None:
     check_same(make_net(neuron=NEURONS["adlif"]).double(), form, make_input().double(), 1e-12)
 
 
+DELAYS: dict[str, Any] = {
+    "none": None,
+    "both": {"recurrent": "uniform(0, 9)", "input": "uniform(0, 6)"},
+    "no step": [{"recurrent": 0, "input": 0}, {"recurrent": 4}],
+}
+
+
 @pytest.mark.parametrize("merge", ["mean", "concat"])
 @pytest.mark.parametrize("substeps", [1, 5])
-def test_bidirectional(merge: str, substeps: int) -> None:
-    check_same(make_net(bidirectional=True, merge=merge, substeps=substeps), "sequence", make_input())
+@pytest.mark.parametrize("delays", ["none", "both"])
+def test_bidirectional(merge: str, substeps: int, delays: str) -> None:
+    net = make_net(bidirectional=True, merge=merge, substeps=substeps, delays=DELAYS[delays])
+    check_same(net, "sequence", make_input())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("substeps", [1, 3])
+@pytest.mark.parametrize("delays", ["both", "no step"])
+def test_delays(delays: str, substeps: int, form: exported.Form) -> None:
+    """The final state too: what is under way."""
+    net = make_net(delays=DELAYS[delays], substeps=substeps)
+    with torch.no_grad():
+        assert all(layer.output.any() for layer in net.run(make_input()).layers)
+    check_same(net, form, make_input())
+    assert exported.greatest_difference(exported.to_model(net, form), net, make_input()) < 1e-5
 
 
 @settings(max_examples=20, deadline=None)
@@ -110,7 +131,8 @@ def test_any_architecture_in_both_forms(
     neurons = data.draw(st.lists(st.sampled_from(list(NEURONS.values())), min_size=layers, max_size=layers))
     sizes = data.draw(st.lists(st.integers(1, 9), min_size=layers, max_size=layers))
     recurrent = data.draw(st.lists(st.booleans(), min_size=layers, max_size=layers))
-    net = make_net(seed, hidden=sizes, neuron=neurons, recurrent=recurrent, substeps=substeps)
+    delays = data.draw(st.sampled_from([None, {"recurrent": 3, "input": "uniform(0, 4)"}]))
+    net = make_net(seed, hidden=sizes, neuron=neurons, recurrent=recurrent, substeps=substeps, delays=delays)
     for form in FORMS:
         check_same(net, form, make_input(batch, steps, seed))
 

@@ -93,7 +93,7 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
     ),
     "delays": (
         lambda: network(delays={"input": 2}),
-        r"layers\.0 has delays; train a network without them; C and srnn stream take",
+        r"layers\.0 has delays; train a network without them; ONNX and srnn stream",
     ),
     "membrane": (passes_on_its_membrane, r"layers\.1 passes on its membrane; ONNX and NIR take it"),
     "analog": (

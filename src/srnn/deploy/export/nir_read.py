@@ -4,7 +4,8 @@ A graph is read as its equations say. Whatever linear nodes (Affine, Linear, Sca
 one matrix and one bias; a path from a neuron back to itself becomes recurrent weights, with the delay of one step that every
 reader gives it: within a step a neuron sees the layer below in the same step and itself one step earlier. r and v_leak of an
 integrator go into weights and bias, which is the same arithmetic; the membrane of a CubaLIF is measured from its v_leak. What is
-not a chain of such layers (convolutions, delays, skip connections) is refused by name.
+not a chain of such layers (convolutions, skip connections) is refused by name. Delays are read right behind a neuron or the
+input.
 
 NIR says no more of a reset than its value, at once. How a writer's simulator differs from that (a reset by subtraction, or in the
 next step) stands in none of its nodes: ``neuron`` says it.
@@ -24,6 +25,7 @@ import torch
 from ...errors import SrnnError
 from ...files import parse_json, reading
 from ...files.hdf5 import open_hdf5
+from ...nn.delays import Delays, check_delays
 from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.network.parameters import raw_from_tau
@@ -207,9 +209,11 @@ class _Reader:
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
         fan_in = wiring.channels if before == wiring.input else {size_of(wiring.nodes[before])}
-        found, fed_back = matrices[before], matrices.get(name)
+        feed, back = wiring.fed_by(name, before), wiring.fed_by(name, name)
+        assert feed is not None  # ``chain`` says so
+        found, fed_back = matrices[feed], None if back is None else matrices[back]
         weight = diagonal(np.ones(size), source) if found is None else found
-        recurrent = diagonal(np.ones(size), source) if name in matrices and fed_back is None else fed_back
+        recurrent = diagonal(np.ones(size), source) if back is not None and fed_back is None else fed_back
         bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
         fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
         if not fits or (recurrent is not None and recurrent.shape != (size, size)):
@@ -219,7 +223,14 @@ class _Reader:
         for values in (weight, bias, recurrent):
             if values is not None and not np.isfinite(values).all():
                 raise SrnnError(f"{source}: the weights or bias into '{name}' are not finite.")
-        make = functools.partial(FrozenLayer.of, name, weight_in=weight, weight_rec=recurrent, bias=bias)
+        delays = {
+            what: self._delays(key, count)
+            for what, key, count in (("incoming", feed, weight.shape[1]), ("arriving", back, size))
+            if key is not None and wiring.sent(key)[1] is not None
+        }
+        make: _Make = functools.partial(
+            _delayed, delays, name=name, weight_in=weight, weight_rec=recurrent, bias=bias
+        )  # fmt: skip
         if kind_of(node) == "Output":
             neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
             layer = make(neuron, parameters={"tau_mem": np.full(size, NO_MEMORY)}, output="membrane")
@@ -227,6 +238,19 @@ class _Reader:
         if self.extension and EXTENSION in node.metadata:
             return self._extended(make, node, name, size)
         return self._plain(make, node, name, size, last)
+
+    def _delays(self, key: str, count: int) -> Array:
+        """The delays of a Delay node in steps, (count,)."""
+        where = f"{self.wiring.source}: '{key}'"
+        seconds = self.wiring.sent(key)[1]
+        if seconds is None or len(seconds) not in (1, count):
+            raise SrnnError(f"{where} has not a delay for each of the {count} that it delays.")
+        steps = np.broadcast_to(seconds / self.dt, count)
+        whole = np.rint(steps)
+        if not (np.abs(steps - whole) <= 1e-3).all():  # NaN too
+            raise SrnnError(f"{where} delays by parts of a step of {self.dt:g} s; name the writer's step with dt.")
+        check_delays(torch.from_numpy(whole), where)
+        return whole.astype(np.int64)
 
     def _plain(self, make: _Make, node: Any, name: str, size: int, last: bool) -> tuple[FrozenLayer, str]:
         """A layer from the NIR node itself."""
@@ -329,6 +353,11 @@ class _Reader:
         return (layer if scaling == "keep" else _scaled(layer, 1.0 / scale)), f"{neuron.name}, from the extension"
 
 
+def _delayed(delays: Mapping[str, Array], neuron: Neuron, **settings: Any) -> FrozenLayer:
+    """``FrozenLayer.of`` with delays."""
+    return replace(FrozenLayer.of(neuron=neuron, **settings), delays=delays)
+
+
 def _scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
     """The current multiplied, neuron by neuron."""
     recurrent = None if layer.weight_rec is None else factor[:, None] * layer.weight_rec
@@ -355,6 +384,8 @@ def _settings(leak: Array, *taus: Array) -> dict[str, Any]:
 def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: str) -> SRNN:
     """The network of these layers, the last of which is the readout."""
     *hidden, readout = layers
+    if readout.delays:
+        raise SrnnError(f"{source} delays what goes into its last layer; only hidden layers can have delays here.")
     try:
         network = SRNN(
             layers[0].inputs,
@@ -365,6 +396,7 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
             entries.get("surrogate", "multi_gaussian"),
             recurrent=[layer.weight_rec is not None for layer in hidden],
             substeps=entries.get("substeps", 1),
+            delays=[_range(layer) for layer in hidden],
         ).to(getattr(torch, _dtype(entries)))
     except (TypeError, ValueError) as error:
         raise SrnnError(f"{source} describes no network of this library: {error}.") from error
@@ -372,6 +404,12 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
         target.output = layer.output  # type: ignore[assignment]
     FrozenNetwork(layers).into(network)
     return network.eval()
+
+
+def _range(layer: FrozenLayer) -> Delays:
+    """Distributions of delays such as the layer's, which then take the place of the drawn ones."""
+    keys = {"incoming": "input", "arriving": "recurrent"}
+    return Delays(**{keys[what]: Init("uniform", float(d.min()), float(d.max())) for what, d in layer.delays.items()})
 
 
 def _dtype(entries: Mapping[str, Any]) -> Literal["float32", "float64"]:

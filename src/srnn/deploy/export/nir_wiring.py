@@ -13,6 +13,7 @@ from .nir_report import Array
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
+DELAY = "Delay"
 LINEAR, NEURONS, PASSED = ("Affine", "Linear", "Scale"), ("LIF", "IF", "LI", "CubaLIF"), ("Input", "Output", "Flatten")
 """Nodes that can be read: matrices, neurons, and those that only pass on their input."""
 
@@ -77,7 +78,7 @@ class Wiring:
         for start, end in dict.fromkeys(edges):
             self._before[end].append(start)
         for name, node in nodes.items():
-            if kind_of(node) not in (*LINEAR, *NEURONS, *PASSED):
+            if kind_of(node) not in (DELAY, *LINEAR, *NEURONS, *PASSED):
                 raise SrnnError(f"{source}: the node '{name}' is a {kind_of(node)}, which no layer here can be.")
             for key, value in vars(node).items():
                 if key not in ("metadata", "input_type", "output_type") and np.asarray(value).dtype.kind not in "iufb":
@@ -97,7 +98,7 @@ class Wiring:
         return found[0]
 
     def current(self, name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Matrix], Array | float]:
-        """({neuron or input: matrix}, bias) of the sum that arrives at a node."""
+        """({neuron or input, or a Delay behind one: matrix}, bias) of the sum that arrives at a node."""
         if name in seen:
             raise SrnnError(f"{self.source}: the nodes {', '.join(seen)} feed themselves, and none is a neuron.")
         if name in self._currents:
@@ -105,7 +106,7 @@ class Wiring:
         total: dict[str, Matrix] = {}
         bias: Array | float = 0.0
         for start in self._before[name]:
-            if start == self.input or kind_of(self.nodes[start]) in NEURONS:
+            if start == self.input or kind_of(self.nodes[start]) in (DELAY, *NEURONS):
                 found, offset = {start: None}, 0.0
             else:
                 found, offset = self._through(start, *self.current(start, (*seen, name)))
@@ -114,6 +115,27 @@ class Wiring:
                 total[key] = matrix if key not in total else self._sum(total[key], matrix, name)
         self._currents[name] = total, bias
         return total, bias
+
+    def sent(self, key: str) -> tuple[str, Array | None]:
+        """(neuron or input, how many seconds its output is delayed) of a key of ``current``; None: not at all.
+
+        SrnnError for a Delay that is not right behind a neuron or the input: our delays are of what these send.
+        """
+        if kind_of(self.nodes[key]) != DELAY:
+            return key, None
+        before = self._before[key]
+        if len(before) != 1 or (before[0] != self.input and kind_of(self.nodes[before[0]]) not in NEURONS):
+            raise SrnnError(
+                f"{self.source}: the Delay '{key}' is fed by {before}; it must be one neuron, or the input."
+            )
+        return before[0], np.asarray(self.nodes[key].delay, np.float64).reshape(-1)  # type: ignore[attr-defined]
+
+    def fed_by(self, name: str, source: str) -> str | None:
+        """The key of ``current(name)`` by which a neuron or the input feeds it; None: it does not. SrnnError for several."""
+        keys = [key for key in self.current(name)[0] if self.sent(key)[0] == source]
+        if len(keys) > 1:
+            raise SrnnError(f"{self.source}: '{name}' is fed by '{source}' with several delays ({', '.join(keys)}).")
+        return keys[0] if keys else None
 
     def _through(self, name: str, found: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
         """The output of a node that is not a neuron for the sum that arrives at it."""
@@ -149,7 +171,7 @@ class Wiring:
         feeds: dict[str, str] = {}
         targets = [*(name for name, node in self.nodes.items() if kind_of(node) in NEURONS), self.output]
         for name in targets:
-            others = [key for key in self.current(name)[0] if key != name]
+            others = sorted({source for key in self.current(name)[0] if (source := self.sent(key)[0]) != name})
             if len(others) != 1 or others[0] in feeds:
                 raise SrnnError(
                     f"{self.source}: '{name}' is fed by {others or 'nothing'}; only chains of layers can be read, in which "
@@ -164,5 +186,5 @@ class Wiring:
             raise SrnnError(f"{self.source}: not all of its neurons lie on the way from the input to the output.")
         last = found[-1][0]
         matrices, offset = self.current(self.output)
-        as_it_is = matrices[last] is None and not np.any(offset) and last != self.input
-        return found[:-1] if as_it_is and last not in self.current(last)[0] else found
+        as_it_is = last in matrices and matrices[last] is None and not np.any(offset) and last != self.input
+        return found[:-1] if as_it_is and self.fed_by(last, last) is None else found

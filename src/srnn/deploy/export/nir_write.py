@@ -4,8 +4,9 @@
                                    layer0.neuron -> layer0.rec (Linear) -> layer0.neuron
 
 NIR describes neurons by differential equations and leaves the time step to the reader; a cycle counts as one step of delay, as
-in our recurrent layers. Our factors of one step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau; snnTorch,
-Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
+in our recurrent layers. Delays are NIR's own Delay before the weights: input -> layer0_delay -> layer0_in, and layer0.neuron ->
+layer0.rec_delay -> layer0.rec. Our factors of one step become NIR's tau for a reader who steps by forward Euler (1 - dt/tau;
+snnTorch, Norse, SpikingJelly) or exactly (exp(-dt/tau); Sinabs).
 
 What NIR cannot represent (the dynamic threshold and soft reset of ALIF, adLIF's adaptation, ReLU emission, spiking neurons whose
 membrane is read) is written as the nearest NIR neuron, and in full in that node's metadata, which ``nir_read.py`` reads back to
@@ -14,6 +15,7 @@ the same bits and other readers ignore.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -119,6 +121,10 @@ _NEURONS: Mapping[str, Callable[[Values, Any], _Neuron]] = {
 """To export another neuron: its nearest NIR neuron here; the extension contains the rest."""
 
 
+_DELAYS = {"incoming": "_delay", "arriving": ".rec_delay"}
+"""What a layer's Delay nodes are called."""
+
+
 def to_graph(
     net: SRNN,
     *,
@@ -156,9 +162,11 @@ def to_graph(
         made, found = _layer_nodes(layer, dt, discretisation, scaling)
         nodes |= {f"{key}{suffix}": node for suffix, node in made.items()}
         entries += found
-        edges += [(below, f"{key}_in"), (f"{key}_in", f"{key}.neuron")]
-        if layer.weight_rec is not None:
-            edges += [(f"{key}.neuron", f"{key}.rec"), (f"{key}.rec", f"{key}.neuron")]
+        connections = [(below, f"{key}_in")] + [(f"{key}.neuron", f"{key}.rec")] * (layer.weight_rec is not None)
+        for before, weights in connections:
+            delay = f"{key}{_DELAYS['incoming' if before == below else 'arriving']}"
+            way = [before, *([delay] if delay in nodes else []), weights, f"{key}.neuron"]
+            edges += itertools.pairwise(way)
         below = f"{key}.neuron"
     nodes["output"] = nir.Output({"output": np.array([frozen.outputs])})
     edges.append((below, "output"))
@@ -210,6 +218,11 @@ def _layer_nodes(
     nodes = {"_in": into, ".neuron": node}
     if layer.weight_rec is not None:
         nodes[".rec"] = nir.Linear(scaled(layer.weight_rec))
+    for what, delays in layer.delays.items():
+        nodes[_DELAYS[what]] = nir.Delay(delays * dt)
+        entries.append(
+            Entry(where, "delays", "exact", f"{delays.min() * dt:g} to {delays.max() * dt:g} s, as NIR's Delay")
+        )
     return nodes, entries
 
 

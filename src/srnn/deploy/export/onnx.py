@@ -10,7 +10,8 @@ sequence, (batch, outputs). In the step form they are those of the sequence so f
 decision.total (batch, outputs) and decision.steps (batch, 1), both zeros before a sequence.
 
 ``batch`` and ``time`` are free. A layer's name is the module's ("layers.0", "readout", "layers.0.forward_layer"), a variable's
-the neuron's ("u", "e", "s"). In the sequence form each layer is one product for the whole input and one ``Scan`` over time.
+the neuron's ("u", "e", "s"); with delays there are "arriving" and "incoming", (batch, steps, presynaptic), as in
+``nn/delays.py``. In the sequence form each layer is one product for the whole input and one ``Scan`` over time.
 Substeps are inside. A bidirectional network has a sequence form only.
 
 The equations are the neurons' own ``step`` (see ``onnx_graph.py``), in the network's precision.
@@ -122,7 +123,8 @@ def state_arrays(net: SRNN, state: Sequence[Any]) -> dict[str, Array]:
     return {
         f"{key}.{variable}": np.ascontiguousarray(value.detach().cpu().numpy())
         for (key, layer), values in zip(net.freeze().directions.items(), singles, strict=True)
-        for variable, value in zip(layer.neuron.State._fields, values, strict=True)
+        for variable, value in zip((*layer.neuron.State._fields, *layer.delays), values, strict=True)
+        if value.ndim < 3 or value.shape[1]  # an input delayed by no step has nothing under way
     }
 
 
@@ -193,10 +195,12 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
     before = [_state_inputs(graph, layer.name, layer) for layer in net.layers]
     below, after = [x], list[list[Value]]()
     for layer, state in zip(hidden, before, strict=False):
-        currents = [_project(graph, layer.name, layer, value) for value in below]
-        outputs = list[Value]()
-        for current in currents * (net.substeps if layer is hidden[0] else 1):
-            output, state = _advance(graph, layer.name, layer, current, state)
+        currents, outputs = dict[str, Value](), list[Value]()
+        for value in below * (net.substeps if layer is hidden[0] else 1):
+            arrived, state = _arrive(graph, layer, value, state)
+            if arrived.name not in currents:
+                currents[arrived.name] = _project(graph, layer.name, layer, arrived)
+            output, state = _advance(graph, layer.name, layer, currents[arrived.name], state)
             outputs.append(output)
         below = outputs
         after.append(state)
@@ -217,8 +221,10 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
     for layer in hidden:
         outputs = []
         for key, one in layer.directions.items():
-            backwards, current = one is layer.backward, _project(graph, key, one, x)
-            current = _repeat(graph, current, net.substeps if layer is hidden[0] else 1, one.size)
+            backwards, delayed = one is layer.backward, "incoming" in _under_way(one)
+            current = x if delayed else _project(graph, key, one, x)
+            size = one.inputs if delayed else one.size
+            current = _repeat(graph, current, net.substeps if layer is hidden[0] else 1, size)
             current = _one_step_late(graph, current) if backwards and layer.late else current
             output, after[key] = _scan(graph, key, one, current, before[key], backwards)
             outputs.append(output)
@@ -302,11 +308,13 @@ def _advance(
     graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value]
 ) -> tuple[Value, list[Value]]:
     """One step of a layer: (its output, new state). As ``kernels.reference``."""
-    neuron, s = layer.neuron, state[-1]
+    neuron, count = layer.neuron, len(layer.neuron.State._fields)
+    own, under_way = state[:count], dict(zip(_under_way(layer), state[count:], strict=True))
     if layer.weight_rec is not None:
         weight = graph.constants.name(layer.weight_rec.T, f"{key}.weight_rec")
-        current = current + graph.one("MatMul", s, Value(graph, weight))
-    *new, v = equations(type(neuron)).run(Nodes(graph), [*state, current, *layer.coefficients.values()])
+        arrives = _next(graph, under_way["arriving"]) if "arriving" in under_way else own[-1]
+        current = current + graph.one("MatMul", arrives, Value(graph, weight))
+    *new, v = equations(type(neuron)).run(Nodes(graph), [*own, current, *layer.coefficients.values()])
     if neuron.emission == "spike":
         above = graph.one("Greater", v, 0.0)
         s = graph.one("CastLike", above, v)
@@ -314,19 +322,62 @@ def _advance(
         s = graph.one("Relu", v)
     else:
         s = v
-    return (new[0] if layer.output == "membrane" else s), [*new, s]
+    if "arriving" in under_way:
+        delays = layer.delays["arriving"]
+        kept = _others(graph, under_way["arriving"]) if delays.max() else None
+        under_way["arriving"] = _sent(graph, kept, delays, s)
+    return (new[0] if layer.output == "membrane" else s), [*new, s, *under_way.values()]
+
+
+def _under_way(layer: FrozenLayer) -> dict[str, tuple[int, int]]:
+    """(steps, presynaptic) of what is under way to a layer, by name; what has no steps is left out."""
+    shapes = {name: (int(delays.max()) + (name == "arriving"), len(delays)) for name, delays in layer.delays.items()}
+    return {name: shape for name, shape in shapes.items() if shape[0]}
+
+
+def _arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
+    """(what arrives of the input at a step at which x (batch, inputs) is sent, new state)."""
+    if "incoming" not in _under_way(layer):
+        return x, state
+    *others, incoming = state
+    entries = _sent(graph, incoming, layer.delays["incoming"], x)
+    return _next(graph, entries), [*others, _others(graph, entries)]
+
+
+def _sent(graph: Graph, under_way: Value | None, delays: Array, values: Value) -> Value:
+    """What is under way, (batch, steps, N) or nothing, with one more step, and each of the values (batch, N) at its delay."""
+    sent = graph.one("Unsqueeze", values, np.array([1]))
+    if under_way is None:
+        return sent
+    entries = graph.one("Pad", under_way, np.array([0, 0, 0, 0, 1, 0]))
+    return entries + sent * (np.arange(delays.max() + 1)[:, None] == delays).astype(np.float64)
+
+
+def _next(graph: Graph, entries: Value) -> Value:
+    return graph.one("Gather", entries, np.array(0), attributes={"axis": 1})
+
+
+def _others(graph: Graph, entries: Value) -> Value:
+    return graph.one("Slice", entries, np.array([1]), np.array([2**62]), np.array([1]))
 
 
 def _scan(
     graph: Graph, key: str, layer: FrozenLayer, current: Value, state: list[Value], backwards: bool
 ) -> tuple[Value, list[Value]]:
-    """A layer over the time axis of current (batch, time, size): (its output, final state)."""
+    """A layer over the time axis of current (batch, time, size), or of its input where that is delayed: (its output, final
+    state)."""
     body = Graph(f"{key}.body", graph.constants)
-    variables, shape = layer.neuron.State._fields, ["batch", layer.size]
-    inside = [body.input(f"{key}.{variable}.before", shape) for variable in variables]
-    output, after = _advance(body, key, layer, body.input(f"{key}.current", shape), inside)
-    for variable, value in zip(variables, after, strict=True):
-        body.output(f"{key}.{variable}.after", value, shape)
+    variables, shape = _state_shapes(layer), ["batch", layer.size]
+    inside = [body.input(f"{key}.{variable}.before", own) for variable, own in variables.items()]
+    if "incoming" in variables:
+        x = body.input(f"{key}.x", ["batch", layer.inputs])
+        arrived, inside = _arrive(body, layer, x, inside)
+        now = _project(body, key, layer, arrived)
+    else:
+        now = body.input(f"{key}.current", shape)
+    output, after = _advance(body, key, layer, now, inside)
+    for (variable, own), value in zip(variables.items(), after, strict=True):
+        body.output(f"{key}.{variable}.after", value, own)
     body.output(f"{key}.output", output, shape)
     attributes = {
         "body": body.proto(with_constants=False),
@@ -349,14 +400,20 @@ def _encode(graph: Graph, net: FrozenNetwork, x: Value) -> Value:
     return graph.one("CastLike", above, x) - graph.one("CastLike", below, x)
 
 
+def _state_shapes(layer: FrozenLayer) -> dict[str, list[int | str]]:
+    """The shape of each tensor of a layer's state, by name."""
+    shapes: dict[str, list[int | str]] = {name: ["batch", layer.size] for name in layer.neuron.State._fields}
+    return shapes | {name: ["batch", *shape] for name, shape in _under_way(layer).items()}
+
+
 def _state_inputs(graph: Graph, key: str, layer: FrozenLayer) -> list[Value]:
-    return [graph.input(f"{key}.{variable}", ["batch", layer.size]) for variable in layer.neuron.State._fields]
+    return [graph.input(f"{key}.{variable}", shape) for variable, shape in _state_shapes(layer).items()]
 
 
 def _state_outputs(graph: Graph, net: FrozenNetwork, after: list[list[Value]]) -> None:
     for (key, layer), values in zip(net.directions.items(), after, strict=True):
-        for variable, value in zip(layer.neuron.State._fields, values, strict=True):
-            graph.output(f"{key}.{variable}.next", value, ["batch", layer.size])
+        for (variable, shape), value in zip(_state_shapes(layer).items(), values, strict=True):
+            graph.output(f"{key}.{variable}.next", value, shape)
 
 
 def _need(package: str) -> None:

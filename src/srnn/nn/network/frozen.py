@@ -39,9 +39,9 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "A stream": frozenset(("bidirectional",)),
         "A compiled stream": frozenset(("bidirectional", "membrane", "dtype")),
-        "ONNX": frozenset(("delays", "rounded", "dtype")),
-        "ONNX's step form": frozenset(("delays", "bidirectional", "rounded", "dtype")),
-        "NIR": frozenset(("delays", "bidirectional", "encoder", "rounded")),
+        "ONNX": frozenset(("rounded", "dtype")),
+        "ONNX's step form": frozenset(("bidirectional", "rounded", "dtype")),
+        "NIR": frozenset(("bidirectional", "encoder", "rounded")),
         "C": _ON_A_DEVICE,
         "float32 C": _ON_A_DEVICE | {"rounded"},
         "int8": _ON_A_DEVICE | {"analog"},
@@ -251,7 +251,7 @@ class FrozenNetwork:
                 yield (
                     "delays",
                     f"{layer.name} has delays",
-                    "train a network without them; C and srnn stream take this one",
+                    without("them"),
                 )
         for layer in hidden:
             if layer.output == "membrane":
