@@ -64,6 +64,25 @@ def test_of_the_readout_alone_every_rule_is_exact(tiny: Trained, rule: Any) -> N
     assert changed and all(name.startswith("readout.") for name in changed)
 
 
+@pytest.mark.parametrize("rule", ["e-prop", "bptt"])
+def test_a_network_with_batch_norm_adapts_folded(rule: Any, tmp_path: Path) -> None:
+    recipe = tiny_recipe("--network.norm=batch")
+    network = recipe.build_network(TinyTask(), 1)
+    assert isinstance(network, SRNN)
+    batch = Sequences(TinyTask(), "train").take(np.arange(40))
+    network.run(batch.x)  # statistics, far from those that a norm starts with
+    trained = Trained(network, TinyTask(), recipe)
+    before = tensors(trained)
+    adapter = Adapter(trained, Adaptation(rule=rule, lr=0.01))
+    with torch.no_grad():
+        state = network.eval().initial_state(4, torch.Generator().manual_seed(trained.seed))
+        expected = trained.loss.scores(network.run(batch.x[:4], state).output).argmax(-1)
+    assert torch.equal(adapter.learn(batch.x[:4], batch.y[:4]), expected)
+    adapted = load(adapter.trained().save(tmp_path / "m.safetensors"))
+    assert adapted.recipe.network.norm == "none"
+    assert all(torch.equal(before[name], value) for name, value in tensors(trained).items())
+
+
 def test_nothing_moves_beyond_its_bound(tiny: Trained) -> None:
     adapter, before = Adapter(tiny, Adaptation(lr=1.0, bound=0.05)), tensors(tiny)
     sequences = Sequences(TinyTask(), "train")

@@ -55,15 +55,15 @@ class Adaptation:
 
 
 class Adapter:
-    """A copy of a trained network that learns from one sequence after the other.
+    """A copy of a trained network that learns from one sequence after the other; batch norm is folded into its weights.
 
     SrnnError for a network that has no spiking layers, or that the rule cannot train.
     """
 
     def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
         self.config = Adaptation() if config is None else config
-        self.start = trained
-        self.network = deepcopy(trained.spiking("adapted")).eval()
+        self.start = trained.folded()
+        self.network = deepcopy(self.start.spiking("adapted")).eval()
         self._layers = None if self.config.rule == "bptt" else local_layers(self.network)
         chosen = self.network.readout if self.config.train == "readout" else self.network
         self._names = {id(parameter) for parameter in chosen.parameters()}

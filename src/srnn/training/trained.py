@@ -116,6 +116,16 @@ class Trained:
         """The network as it was before training; None of one that was trained elsewhere."""
         return None if "imported" in self.about else self.recipe.build_network(self.task, self.seed)
 
+    def folded(self) -> Self:
+        """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""
+        from ..nn.network import has_norm
+
+        network: Any = self.network
+        if not has_norm(network):
+            return self
+        recipe = replace(self.recipe, network=replace(self.recipe.network, norm="none"))
+        return replace(self, network=network.fold(), recipe=recipe)
+
     def fitted(self, data_dir: Path | None = None) -> Trained:
         """The model with the statistics of its training data, for one that has none, such as a network of other authors.
 

@@ -42,9 +42,7 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
         trained = open_trained(folder)
     except SrnnError as error:
         raise SrnnError(f"training.start_from: {error}") from error
-    source: Any = trained.network
-    if has_norm(source) and not has_norm(network):
-        source = source.fold()
+    source: Any = trained.network if has_norm(network) else trained.folded().network
     if len(source.layers) == len(network.layers):
         pairs = zip(source.layers, network.layers, strict=True)
         dropped: list[int] = [a.size - b.size for a, b in pairs]
