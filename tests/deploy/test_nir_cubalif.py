@@ -164,6 +164,7 @@ def test_files_from_before_v_reset(tmp_path: Path) -> None:
 
 
 def spiking_net(**settings: Any) -> Any:
+    settings = {**exchange.OPEN, **settings}
     neuron = CubaLIF(
         tau_mem="normal(6, 1)", tau_syn="uniform(1.5, 4)", threshold="uniform(0.1, 0.3)", reset="uniform(-0.1, 0.05)",  # type: ignore[arg-type]
         gain="uniform(0.8, 1.5)", resistance="uniform(1, 2)", **settings,
@@ -225,7 +226,7 @@ def test_a_membrane_that_is_read_and_a_step_without_tau() -> None:
 @pytest.mark.parametrize(
     ("settings", "hint"),
     [
-        ({"reset_kind": "zero"}, "reset_kind is 'hard' or 'soft', not 'zero'"),
+        ({"reset_kind": "zero"}, "reset_kind is 'soft' or 'hard', not 'zero'"),
         ({"threshold": "1"}, "open, not threshold"),
     ],
 )

@@ -22,7 +22,7 @@ pytest.importorskip("numba")
 
 MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
     "adlif euler": {"name": "adlif", "discretisation": "euler"},
-    "cubalif soft": {"name": "cubalif", "reset_kind": "soft", "reset_step": "next", "synapse_step": "next"},
+    "cubalif hard": {"name": "cubalif", "reset_kind": "hard", "reset_step": "next", "synapse_step": "next"},
 }
 QUICK = settings(max_examples=20, deadline=None)
 

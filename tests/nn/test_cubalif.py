@@ -80,7 +80,7 @@ def test_snntorchs_synaptic_without_reset_delay() -> None:
             mem = before - spk * before
             yield spk, before, syn
 
-    same(ours(currents()), theirs(currents()))
+    same(ours(currents(), reset_kind="hard"), theirs(currents()))
 
 
 @pytest.mark.parametrize("kind", ["hard", "soft"])
@@ -114,7 +114,7 @@ def test_spytorch() -> None:
             syn, mem = ALPHA * syn + h1, (BETA * mem + syn) * (1.0 - rst)
             yield (mem - THRESHOLD > 0).double(), mem, syn
 
-    same(ours(currents(), reset_step="next", synapse_step="next"), theirs(currents()))
+    same(ours(currents(), reset_kind="hard", reset_step="next", synapse_step="next"), theirs(currents()))
 
 
 def test_neftci_mostafa_and_zenke() -> None:
@@ -158,13 +158,13 @@ def test_a_constant_input_brings_the_membrane_to_gain_times_resistance() -> None
 
 
 def test_settings() -> None:
-    assert as_neuron({"name": "cubalif", "reset_kind": "soft"}) == CubaLIF(reset_kind="soft")
+    assert as_neuron({"name": "cubalif", "reset_kind": "hard"}) == CubaLIF(reset_kind="hard")
     for key, value in (("reset_kind", "zero"), ("reset_step", "late"), ("synapse_step", True)):
         with pytest.raises(SrnnError, match=key):
             CubaLIF(**{key: value})
     model = CubaLIF(reset_step="next", tau_syn=3.0)  # type: ignore[arg-type]
     assert as_neuron(model.describe()) == model
-    described = describe_network(SRNN(3, [10], 2, neuron=CubaLIF(reset_kind="soft")))[0]
+    described = describe_network(SRNN(3, [10], 2, neuron=CubaLIF(reset_kind="hard")))[0]
     assert described.neuron_macs == 20  # one more than a LIF neuron: the decay of the synaptic current
 
 

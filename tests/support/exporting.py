@@ -21,7 +21,7 @@ from support.compiled import FLAGS
 
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
-    "cubalif": {"name": "cubalif", "reset": -0.01, "reset_step": "next"},
+    "cubalif": {"name": "cubalif", "reset": -0.01, "reset_kind": "hard", "reset_step": "next"},
     "cubalif-soft": {"name": "cubalif", "reset_kind": "soft", "synapse_step": "next"},
 }
 STEP = """\

@@ -20,7 +20,11 @@ NEURONS = {
     ),
     "adlif": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0}),
     "adlif-euler": as_neuron({"name": "adlif", "threshold": 0.2, "coupling": 2.0, "discretisation": "euler"}),
-    "cubalif": as_neuron({"name": "cubalif", "threshold": 0.2, "reset": 0.05, "tau_mem": "normal(6, 1)", "tau_syn": 3}),
+    "cubalif": as_neuron(
+        {
+            "name": "cubalif", "tau_mem": "normal(6, 1)", "tau_syn": 3, "threshold": 0.2, "reset": 0.05, "reset_kind": "hard",
+        }
+    ),
     "cubalif-soft": as_neuron(
         {
             "name": "cubalif", "threshold": 0.2, "gain": 1.5, "tau_syn": 3, "reset_kind": "soft", "reset_step": "next",

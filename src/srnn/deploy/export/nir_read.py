@@ -301,7 +301,7 @@ class _Reader:
             mem, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
         else:
             mem = np.maximum(self._steps(tau, "exact", where), NO_MEMORY)
-        timing: dict[str, Any] = dict(self.neuron)
+        timing: dict[str, Any] = {**OPEN, **self.neuron}
         if "tau_syn" in given:
             syn = np.maximum(self._steps(given["tau_syn"], "exact", where), NO_MEMORY)
         else:

@@ -1,7 +1,7 @@
 """CubaLIF, the LIF neuron with an exponential synaptic current ("current-based"): two leaky variables, one behind the other.
 
     i_t = alpha i_{t-1} + k I_t                                         synaptic current
-    u_t = beta (u_{t-1} - s_{t-1} (u_{t-1} - reset)) + i_t              membrane, hard reset in the same step
+    u_t = beta (u_{t-1} - s_{t-1} (threshold - reset)) + i_t            membrane, soft reset in the same step
     s_t = 1 if u_t - threshold > 0 else 0
 
     alpha = exp(-1/tau_syn), beta = exp(-1/tau_mem); time constants in time steps.
@@ -10,7 +10,7 @@
 
 Simulators agree on this and differ in when things happen, which three settings say:
 
-    reset_kind     "hard": to the value ``reset``. "soft": threshold - reset is subtracted.
+    reset_kind     "soft": threshold - reset is subtracted. "hard": to the value ``reset``, as NIR has it; it trains far worse.
     reset_step     "same": right after the spike, before the membrane leaks: NIR, Norse, snnTorch with reset_delay=False.
                    "next": in the following step, after leak and current; a hard reset so loses that step's current:
                    u_t = (1 - s_{t-1}) (beta u_{t-1} + i_t) + reset s_{t-1}; snnTorch's default, and SpyTorch.
@@ -84,7 +84,7 @@ class CubaLIF(Neuron):
     resistance: Init = Init("constant", 1.0)
     threshold: Init = Init("constant", 0.02)
     reset: Init = Init("constant", 0.0)
-    reset_kind: Literal["hard", "soft"] = "hard"
+    reset_kind: Literal["soft", "hard"] = "soft"
     reset_step: Literal["same", "next"] = "same"
     synapse_step: Literal["same", "next"] = "same"
     trained: tuple[str, ...] = field(default=("tau_mem", "tau_syn"), kw_only=True)
@@ -92,7 +92,7 @@ class CubaLIF(Neuron):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, choices in (
-            ("reset_kind", ("hard", "soft")),
+            ("reset_kind", ("soft", "hard")),
             ("reset_step", ("same", "next")),
             ("synapse_step", ("same", "next")),
         ):
