@@ -227,6 +227,6 @@ def test_rtrl_of_a_large_network_is_refused_before_memory_is_taken() -> None:
 
 def test_options_that_do_not_fit() -> None:
     with pytest.raises(SrnnError, match="feedback"):
-        EProp("asymmetric")  # type: ignore[arg-type]
+        EProp("learned")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="smoothing"):
         ESDRTRL(1.0)

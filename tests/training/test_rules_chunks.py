@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -13,21 +11,19 @@ from srnn import SRNN
 from srnn.training.rules.chunks import ChunkLearner
 from srnn.training.rules.d_rtrl import DRTRL
 from srnn.training.rules.e_prop import EProp
-from srnn.training.rules.learner import Learner, OnlineRule, local_layers
+from srnn.training.rules.es_d_rtrl import ESDRTRL
+from srnn.training.rules.learner import Learner, OnlineRule, learn_sequences, local_layers
+from srnn.training.rules.rtrl import RTRL
 from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, problem, taken
 
-RULES: dict[str, tuple[OnlineRule, dict[str, Any]]] = {
-    "d-rtrl": (DRTRL(), {}),
-    "e-prop": (EProp(), {"filtered": True}),
-    "e-prop, random": (EProp("random", 4), {"filtered": True}),
-}
+RULES = {"d-rtrl": DRTRL(), "e-prop": EProp(), "e-prop, random": EProp("random", 4)}
 LENGTHS = torch.tensor([26, 15, 13, 18])
 
 
-def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: OnlineRule, options: Any) -> Gradients:
+def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: OnlineRule) -> Gradients:
     (x, y), layers = problem(), local_layers(network)
-    feedback = rule.weights(layers) if isinstance(rule, EProp) else None
-    learner = ChunkLearner(layers, network.initial_state(len(x)), feedback=feedback, **options)
+    learner = rule.in_chunks(layers, network.initial_state(len(x)))
+    assert learner is not None
     begin = 0
     for size in sizes:
         steps = torch.arange(begin, begin + size)[None, :]
@@ -51,9 +47,9 @@ def chunks_of(network: SRNN, sizes: list[int], lengths: Tensor | None, rule: Onl
 def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
     name: str, sizes: list[int], lengths: Tensor | None
 ) -> None:
-    rule, options = RULES[name]
+    rule = RULES[name]
     for network in (make([4, 3]), make([4], "adlif")):
-        assert_equal(chunks_of(network, sizes, lengths, rule, options), by_rule(network, rule, lengths), 1e-9)
+        assert_equal(chunks_of(network, sizes, lengths, rule), by_rule(network, rule, lengths), 1e-9)
 
 
 def test_chunks_end_in_the_same_state() -> None:
@@ -91,3 +87,34 @@ def test_weights_may_change_between_chunks() -> None:
     learner.refresh()
     outputs = learner.run(x[:, 10:], torch.zeros_like)
     assert torch.equal(outputs[0], network.run(x[:, 10:], (hidden, network.readout.initial_state(4))).layers[0].output)
+
+
+@pytest.mark.parametrize("rule", [*RULES.values(), ESDRTRL(0.6), RTRL()], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -> None:
+    """The mean of the outputs decides, which no step alone can score."""
+    network, (x, y) = make([4, 3]), problem()
+
+    def objective(output: Tensor) -> Tensor:
+        return F.cross_entropy(output.sum(1), y[:, 0])
+
+    state = network.initial_state(len(x))
+    outputs = learn_sequences(network, rule, x, state, lengths, objective)
+    gradients = taken(network)
+    result = network.run(x, state, lengths=lengths)
+    for output, layer in zip(outputs, result.layers, strict=True):
+        assert torch.allclose(output, layer.output, rtol=1e-12, atol=1e-14)
+    result.output.retain_grad()
+    objective(result.output).backward()
+    errors, exact = result.output.grad, taken(network)
+    assert errors is not None
+    if isinstance(rule, RTRL):
+        assert_equal(gradients, exact, 1e-9)
+    if lengths is not None:
+        errors = errors * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
+    learner = Learner(network, rule, len(x))
+    for t in range(x.shape[1]):
+        learner.step(x[:, t], None if lengths is None else t < lengths)
+        learner.learn(errors[:, t])
+    learner.give()
+    assert_equal(gradients, taken(network), 1e-9)

@@ -23,14 +23,13 @@ from torch import Tensor
 from ..data.batches import Sequences
 from ..data.spikes import Spikes
 from ..errors import require
-from .rules.chunks import ChunkLearner
-from .rules.e_prop import EProp, Feedback
+from .rules import DRTRL, EProp, learn_sequences
+from .rules.e_prop import Feedback
 from .rules.learner import local_layers
 from .trained import Trained
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
-    from ..nn.losses import Scored
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,10 @@ class Adapter:
         self.config = Adaptation() if config is None else config
         self.start = trained.folded()
         self.network = deepcopy(self.start.spiking("adapted")).eval()
-        self._layers = None if self.config.rule == "bptt" else local_layers(self.network)
+        self.rule = None
+        if self.config.rule != "bptt":
+            local_layers(self.network)  # its own check
+            self.rule = EProp(self.config.feedback, trained.seed) if self.config.rule == "e-prop" else DRTRL()
         chosen = self.network.readout if self.config.train == "readout" else self.network
         self._names = {id(parameter) for parameter in chosen.parameters()}
         for parameter in self.network.parameters():
@@ -83,40 +85,19 @@ class Adapter:
         loss = self.start.loss
         state = self.network.initial_state(len(y), torch.Generator().manual_seed(self.start.seed))
         self.optimizer.zero_grad()
-        if self._layers is None:
+        if self.rule is None:
             output = self.network.run(x, state, lengths=lengths).output
             scored = loss(output, y, lengths)
             scored.loss.backward()
         else:
-            output, scored = self._forwards(x, y, lengths, state)
+            *_, output = learn_sequences(
+                self.network, self.rule, x, state, lengths, lambda output: loss(output, y, lengths).loss
+            )
+            scored = loss(output, y, lengths)
         self._step()
         self.seen += len(y)
         self.right, self.scored = self.right + scored.correct, self.scored + scored.counted
         return loss.scores(output.detach(), lengths).argmax(-1)
-
-    def _forwards(
-        self, x: Tensor | Spikes, y: Tensor, lengths: Tensor | None, state: tuple[Any, ...]
-    ) -> tuple[Tensor, Scored]:
-        """``learn`` by an online rule: the outputs (B, T, classes), and the score of them."""
-        layers = self._layers or []
-        scored: list[Scored] = []
-        for layer in layers:
-            layer.refresh()
-        filtered = self.config.rule == "e-prop"
-        feedback = EProp(self.config.feedback, self.start.seed).weights(layers) if filtered else None
-        learner = ChunkLearner(layers, state, filtered=filtered, feedback=feedback)
-
-        def error(output: Tensor) -> Tensor:
-            output = output.detach().requires_grad_()
-            with torch.enable_grad():
-                scored.append(self.start.loss(output, y, lengths))
-                (gradient,) = torch.autograd.grad(scored[0].loss, output)
-            return gradient
-
-        dense = x.dense(self.network.readout.weight_in.dtype) if isinstance(x, Spikes) else x
-        output = learner.run(dense, error, lengths)[-1]
-        learner.give()
-        return output, scored[0]
 
     @torch.no_grad()
     def _step(self) -> None:

@@ -8,3 +8,18 @@
 
 All of them are made from the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every neuron has every rule.
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from .d_rtrl import DRTRL
+from .e_prop import EProp
+from .es_d_rtrl import ESDRTRL
+from .learner import Learner, OnlineRule, learn_sequences
+from .rtrl import RTRL
+
+RULES: Mapping[str, type[OnlineRule]] = MappingProxyType(
+    {"rtrl": RTRL, "d-rtrl": DRTRL, "e-prop": EProp, "es-d-rtrl": ESDRTRL}
+)
+
+__all__ = ["DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "learn_sequences"]

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from .chunks import ChunkLearner
 from .learner import OnlineRule, Tracker
 from .local import Derivatives, LocalLayer
 from .traces import Traces
@@ -55,3 +56,6 @@ class DRTRL(OnlineRule):
 
     def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
         return LayerTracker(layers, [Traces(layer, batch) for layer in layers])
+
+    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+        return ChunkLearner(layers, state)

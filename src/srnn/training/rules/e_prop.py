@@ -10,8 +10,6 @@ spike does through recurrent weights, and the memory of hidden layers above the 
 Feedback
     symmetric   the transposed weights of the layers above
     random      fixed random weights from the outputs to each hidden layer
-    learned     the same, which learn as the readout's own weights do (Kolen & Pollack 1994): the readout's gradient for the
-                last hidden layer, and that of a readout which each other one would have
 
 Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian has it.
 """
@@ -26,12 +24,13 @@ import torch
 from torch import Tensor
 
 from ...errors import require
+from .chunks import ChunkLearner
 from .d_rtrl import LayerTracker
 from .learner import OnlineRule, Tracker
 from .local import Derivatives, LocalLayer
 from .traces import Traces
 
-Feedback = Literal["symmetric", "random", "learned"]
+Feedback = Literal["symmetric", "random"]
 
 
 class FilteredTracker(LayerTracker):
@@ -67,6 +66,9 @@ class EProp(OnlineRule):
 
     def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
         return FilteredTracker(layers, batch, self.weights(layers))
+
+    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+        return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers))
 
     def weights(self, layers: Sequence[LocalLayer]) -> list[Tensor] | None:
         """Feedback weights (outputs, H) for each hidden layer; None: the transposed weights of the layers above."""

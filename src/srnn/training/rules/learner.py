@@ -14,14 +14,16 @@ May import: nn, the other files of this folder.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from ...data.spikes import Spikes
 from ...errors import SrnnError
 from ...nn.network import SRNN, has_norm
 from ...nn.network.layer import Layer
+from .chunks import ChunkLearner
 from .local import Derivatives, LocalLayer
 
 
@@ -47,6 +49,10 @@ class OnlineRule(ABC):
     @abstractmethod
     def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
         """The memory of the rule for ``batch`` sequences through these layers, the readout last."""
+
+    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner | None:
+        """A learner by this rule that takes many steps at once; None: there is none."""
+        return None
 
 
 def local_layers(network: SRNN) -> list[LocalLayer]:
@@ -115,3 +121,44 @@ class Learner:
         """Take the parameters as they are now, after an optimiser's step."""
         for layer in self.layers:
             layer.refresh()
+
+
+def learn_sequences(
+    network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: Sequence[tuple[Tensor, ...]], lengths: Tensor | None,
+    objective: Callable[[Tensor], Tensor],
+) -> list[Tensor]:  # fmt: skip
+    """The gradients of whole sequences by a rule, added to the parameters' ``.grad``.
+
+    Args:
+        x: (B, T, inputs); ``lengths`` (B,) the valid steps.
+        state: where the network starts.
+        objective: the loss, a scalar, of the outputs (B, T, outputs); it may depend on them in any way.
+
+    Returns each layer's output (B, T, H), the readout last; after a sequence's end zero.
+    """
+    layers = local_layers(network)
+    dense = x.dense(network.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+    valid = None if lengths is None else (torch.arange(dense.shape[1]) < lengths[:, None]).to(dense.device)
+
+    def masked(steps: Tensor) -> Tensor:
+        return steps if valid is None else steps * valid[:, :, None]
+
+    def error(output: Tensor) -> Tensor:
+        output = masked(output).detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(objective(output), output)
+        return masked(gradient)
+
+    chunked = rule.in_chunks(layers, state)
+    if chunked is not None:
+        outputs = chunked.run(dense, error, lengths)
+        chunked.give()
+        return [masked(output) for output in outputs]
+    with torch.no_grad():
+        result = network.run(dense, tuple(state), lengths=lengths)
+    errors, learner = error(result.output), Learner(network, rule, len(dense), state)
+    for t in range(dense.shape[1]):
+        learner.step(dense[:, t], None if valid is None else valid[:, t])
+        learner.learn(errors[:, t])
+    learner.give()
+    return [layer.output for layer in result.layers]
