@@ -161,14 +161,15 @@ def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
 
     Returns (I + 1, I + 1) float64, symmetric: the last row holds the channels' sums, its last element the number of steps.
     """
-    rows = torch.nn.functional.pad(x, (0, 1), value=1.0)
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    rows, steps = x.to(torch.promote_types(x.dtype, torch.float32)), x.shape[0] * x.shape[1]
     if lengths is not None:
         valid = torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]
-        rows = torch.where(valid[..., None], rows, 0)
+        rows, steps = torch.where(valid[..., None], rows, 0), int(lengths.sum())
     rows = rows.flatten(0, 1)
     with threads.only_this_one():
-        return (rows.T @ rows).to(_wide(x))
+        products, sums = (rows.T @ rows).to(_wide(x)), rows.sum(0).to(_wide(x))
+    last = torch.cat([sums, sums.new_tensor([steps])])
+    return torch.cat([torch.cat([products, sums[:, None]], 1), last[None]])
 
 
 def _wide(like: Tensor) -> torch.dtype:
