@@ -115,6 +115,18 @@ def test_cells(cell: str, gates: int, products: int) -> None:
     assert spikes.effective_macs == pytest.approx(gates * 25 + products * 5 + 10)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_layer_norm_takes_three_multiplications_and_two_constants_of_each_unit(bidirectional: bool) -> None:
+    plain, normed = (
+        total(count(describe_network(ClassicalRNN(3, [5], 2, "gru", bidirectional=bidirectional, norm=norm)), ANALOG))
+        for norm in ("none", "layer")
+    )
+    units = 5 * (1 + bidirectional)
+    assert normed.neuron_macs == plain.neuron_macs + 3 * units and normed.synaptic_macs == plain.synaptic_macs
+    assert normed.weight_words == plain.weight_words + 2 * units
+    assert normed.weight_reads == plain.weight_reads + 2 * units
+
+
 def test_concatenated_directions_are_read_whole_but_not_in_the_paper_s_rule() -> None:
     found = total(count(describe_network(ClassicalRNN(3, [5, 4], 2, "lstm", bidirectional=True)), ANALOG))
     extra = 2 * 4 * 5 * 4 + 4 * 2  # the second layer's gates, and the readout

@@ -15,13 +15,17 @@ from srnn import SRNN, SrnnError
 from srnn.cli.main import main
 from srnn.nn.baselines import ClassicalRNN, DenseLayer
 from srnn.nn.kernels import Spikes
+from srnn.nn.network import Dropout
 from srnn.progress import epoch_line
 from srnn.studies.summary import summarise
 from srnn.training.checkpoints import architecture, load_network, network_tensors, read_checkpoint, save_checkpoint
 from srnn.training.evaluation import evaluate, layer_rates, rate_report
 from srnn.training.loop import train
+from srnn.training.optimisation import build_optimizer
 from srnn.training.recipes import BASELINES, dump_recipe, load_recipe, parse_recipe
 from srnn.training.recipes.baselines import as_baseline
+from srnn.training.recipes.reading import apply_overrides, build
+from srnn.training.recipes.schema import OptimizerConfig, Recipe
 from srnn.training.trained import Trained
 from support.tiny import TINY, TinyStepTask, TinyTask, tiny_recipe
 
@@ -72,13 +76,17 @@ def _stacked(own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     cell=st.sampled_from(CELLS),
     bidirectional=st.booleans(),
     recurrent=st.sampled_from([True, [True, False], [False, True]]),
+    norm=st.sampled_from(["none", "layer"]),
     lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4),
     given_state=st.booleans(),
 )
 def test_a_padded_batch_gives_what_each_sequence_gives_alone(
-    cell: str, bidirectional: bool, recurrent: object, lengths: list[int], given_state: bool
+    cell: str, bidirectional: bool, recurrent: object, norm: str, lengths: list[int], given_state: bool
 ) -> None:
-    net = make(cell, bidirectional=bidirectional, recurrent=recurrent)
+    net = make(cell, bidirectional=bidirectional, recurrent=recurrent, norm=norm)
+    with torch.no_grad():
+        for normed in net.norms:
+            normed.bias.fill_(0.5)  # type: ignore[operator, union-attr]
     x = signal(len(lengths), 6)  # not zero where it is padded: what stands there must not matter
     state = None
     if given_state:
@@ -88,7 +96,7 @@ def test_a_padded_batch_gives_what_each_sequence_gives_alone(
         own = None if state is None else tuple(tuple(part[row : row + 1] for part in layer) for layer in state)
         alone = net.run(x[row : row + 1, :length], own)
         torch.testing.assert_close(result.output[row, :length], alone.output[0])
-        assert result.output[row, length:].abs().sum() == 0
+        assert all(layer.output[row, length:].abs().sum() == 0 for layer in result.layers)
         for layers in (result.layers, alone.layers):
             assert all(layer.output.shape[0] == len(layers[0].output) for layer in layers)
         for ours, theirs in zip(result.state, alone.state, strict=True):
@@ -164,6 +172,53 @@ def test_the_seed_draws_the_weights_and_torchs_range_holds() -> None:
     assert sum(p.numel() for p in one.parameters()) == 4 * 64 * (3 + 64 + 2) + 2 * 65
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_layer_norm_is_of_each_hidden_layers_output_at_each_step(bidirectional: bool) -> None:
+    net = make("gru", [6, 5], bidirectional=bidirectional, norm="layer")
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in net.norms.parameters():
+            parameter.uniform_(0.5, 1.5, generator=generator)
+    x, signals = signal(2, 7), []
+    value = x
+    for layer, norm in zip(net.layers, net.norms, strict=True):
+        raw = layer(value, layer.initial_state(2), None).output  # type: ignore[operator]
+        mean, variance = raw.mean(-1, keepdim=True), raw.var(-1, unbiased=False, keepdim=True)
+        value = (raw - mean) / (variance + 1e-5).sqrt() * norm.weight + norm.bias
+        signals.append(value)
+    result = net.run(x)
+    torch.testing.assert_close(result.output, value @ net.readout.weight_in.T + net.readout.bias)
+    for made, expected in zip(result.layers, signals, strict=False):
+        torch.testing.assert_close(made.output, expected)
+    dropout = Dropout((torch.zeros(2, net.layers[0].size).bool(), torch.ones(2, net.layers[1].size).bool()), 1.0)
+    dropped = net.run(x, dropout=dropout).layers[1].output  # it comes before dropout: what is dropped is 0
+    torch.testing.assert_close(dropped, _second(net, torch.zeros(2, 7, int(net.layers[0].size)).double()))
+
+
+def _second(net: ClassicalRNN, x: torch.Tensor) -> torch.Tensor:
+    """What the second layer passes on of x (B, T, its inputs)."""
+    layer = net.layers[1]
+    return net.norms[1](layer(x, layer.initial_state(len(x)), None).output)  # type: ignore[operator]
+
+
+def test_what_a_norm_cannot_be() -> None:
+    with pytest.raises(SrnnError, match="'none' or 'layer', not 'batch'"):
+        make(norm="batch")
+    with pytest.raises(SrnnError, match=r"network\.norm.*none or layer with network\.model 'gru'"):
+        parse_recipe("task: {name: digits}\nnetwork: {model: gru, norm: batch}")
+    spiking = parse_recipe("task: {name: digits}\nnetwork: {norm: layer}")
+    with pytest.raises(SrnnError, match="'layer'"):
+        spiking.build_network(spiking.create_task(), 0)
+
+
+def test_weight_decay_spares_the_gains_of_a_norm() -> None:
+    net = make(norm="layer")
+    optimizer = build_optimizer(net, OptimizerConfig(name="adamw", weight_decay=0.1), {})
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in net.named_parameters():
+        assert decays[id(parameter)] == (0.0 if name.startswith("norms.") else 0.1), name
+
+
 def test_dense_layers_stand_where_nothing_is_recurrent() -> None:
     net = make("gru", [6, 5], recurrent=[False, True])
     assert isinstance(net.layers[0], DenseLayer)
@@ -227,8 +282,37 @@ def test_labels_at_every_step(tmp_path: Path) -> None:
     assert 0 < result["accuracy_labelled"] < 1 and result["firing_rate"] is None
 
 
-def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+TUNING = {
+    "training.dropout": 0.3,
+    "network.norm": "layer",
+    "training.optimizer": {"name": "adamw", "lr": 0.02, "weight_decay": 0.1},
+    "training.schedule": {"name": "one_cycle"},
+    "training.clip_norm": 0.01,
+    "training.augment": {"time_shift": 2, "drop": 0.3},
+    "loss.label_smoothing": 0.1,
+    "training.average": 0.9,
+}
+"""What tuned networks of either kind need."""
+
+
+def test_every_setting_of_tuned_networks_reaches_torchs_cells(tmp_path: Path) -> None:
+    """Alone, each of them makes another network of the same data, weights and order."""
+    base = as_baseline(tiny_recipe("--training.epochs", "2", "--network.hidden", "[6, 5]"), "lstm").to_dict()
+
+    def weights(name: str, settings: dict) -> torch.Tensor:
+        train(build(Recipe, apply_overrides(base, settings), name), tmp_path / name, task=TinyTask())
+        return read_checkpoint(tmp_path / name / "model.safetensors").tensors["network.readout.weight_in"]
+
+    found = [weights("plain", {}), *(weights(key, {key: value}) for key, value in TUNING.items())]
+    assert torch.equal(weights("again", {}), found[0])
+    for number, one in enumerate(found):
+        assert not any(torch.equal(one, other) for other in found[:number]), ["plain", *TUNING][number]
+
+
+@pytest.mark.parametrize("settings_", [{}, TUNING], ids=["plain", "tuned"])
+def test_a_resumed_run_ends_with_the_same_bits(settings_: dict, tmp_path: Path) -> None:
     recipe = as_baseline(tiny_recipe("--training.epochs", "3", "--training.checkpoint_every", "1"), "lstm")
+    recipe = build(Recipe, apply_overrides(recipe.to_dict(), settings_), "tiny")
     train(recipe, tmp_path / "whole", task=TinyTask())
 
     class Stop(Exception):
@@ -251,7 +335,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
 
 def test_checkpoints_know_their_architecture(tmp_path: Path) -> None:
     nets = [make(cell, bidirectional=both) for cell in CELLS for both in (False, True)]
-    nets += [make(recurrent=[False, True]), make(hidden=[5])]
+    nets += [make(recurrent=[False, True]), make(hidden=[5]), make(norm="layer")]
     assert len({tuple(architecture(net)) for net in nets}) == len(nets)
     save_checkpoint(tmp_path / "a", network_tensors(nets[0]), {"architecture": architecture(nets[0])})
     load_network(make("rnn", seed=3), read_checkpoint(tmp_path / "a"))
@@ -307,7 +391,7 @@ def test_cells_keep_sizes_task_and_training_and_drop_what_means_nothing() -> Non
     assert made.network.hidden == recipe.network.hidden and made.network.recurrent is True
     assert (made.task, made.training.epochs) == (recipe.task, 300) and made.training.lr_scale == {}
     assert made.loss.name == "ce_mean"
-    assert set(made.to_dict()["network"]) == {"model", "hidden", "recurrent", "bidirectional"}
+    assert set(made.to_dict()["network"]) == {"model", "hidden", "recurrent", "bidirectional", "norm"}
     assert as_baseline(recipe, "bilstm").network.bidirectional
 
 

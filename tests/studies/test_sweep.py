@@ -33,6 +33,23 @@ def test_shipped_sweeps_are_sound(name: str) -> None:
     assert sweep.title and sweep.units()
 
 
+@pytest.mark.parametrize("task", ["speech-commands-mini", "ecg", "phones", "spoken-digits-spikes"])
+def test_networks_that_are_compared_are_searched_with_equal_effort(task: str) -> None:
+    sweeps = {name: load_sweep(f"{task}-{name}-search") for name in ("srnn", "lstm", "gru")}
+    recipes = {name: sweep.recipe_for({}) for name, sweep in sweeps.items()}
+    assert {name: recipe.network.model for name, recipe in recipes.items()} == {name: name for name in sweeps}
+    own = sweeps["srnn"]
+    for name, sweep in sweeps.items():
+        assert (sweep.size, sweep.seeds, sweep.sampler, sweep.pruner) == (own.size, own.seeds, own.sampler, own.pruner)
+        assert list(sweep.parameters) == list(own.parameters) and len(own.parameters) == 5
+        lists = [[len(v) for v in one.parameters.values() if isinstance(v, list)] for one in (sweep, own)]
+        assert lists[0] == lists[1], name
+        ours, theirs = recipes["srnn"], recipes[name]
+        assert (ours.task, ours.network.hidden) == (theirs.task, theirs.network.hidden)
+        searched = replace(theirs.training, optimizer=ours.training.optimizer, lr_scale=ours.training.lr_scale)
+        assert searched == ours.training and theirs.loss == ours.loss
+
+
 def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
     sweep = _load(tmp_path, BASE + "seeds: [3, 5]\nparameters:\n  network.surrogate.h: [0.0, 0.15]\n"
                   "  network.hidden: [[8], [4, 4]]\n")  # fmt: skip

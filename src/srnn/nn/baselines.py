@@ -8,6 +8,7 @@ SRNNs with other settings; ``recipes/baselines.py`` makes either kind from any r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -197,6 +198,9 @@ class ClassicalRNN(nn.Module):
         cell: "rnn" (tanh), "gru" or "lstm".
         recurrent: False makes a hidden layer a dense one, ReLU units without memory; one answer for all, or a list.
         bidirectional: read each recurrent layer's input forwards and backwards; the outputs are concatenated.
+        norm: "layer": each hidden layer's output is normalised over its units, step by step, with a gain and a bias of each unit
+            (layer normalisation, Ba et al. 2016, arXiv 1607.06450), before dropout and the layers above; its own recurrence
+            reads it as it was.
         generator: draws the initial parameters (default: torch's global one), all uniform as torch's own.
 
     It has no spikes and so no firing rate; it starts from zero states. Raises SrnnError, in one line, for arguments or inputs
@@ -215,6 +219,7 @@ class ClassicalRNN(nn.Module):
         *,
         recurrent: bool | Sequence[bool] = True,
         bidirectional: bool = False,
+        norm: Literal["none", "layer"] = "none",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -222,6 +227,8 @@ class ClassicalRNN(nn.Module):
         recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
         if cell not in CELLS:
             raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
+        if norm not in ("none", "layer"):
+            raise SrnnError(f"The norm of a network of torch's cells is 'none' or 'layer', not {norm!r}.")
         if len(recurrents) != len(sizes):
             raise SrnnError(
                 f"recurrent has {len(recurrents)} entries for {len(sizes)} hidden layer{'s' * (len(sizes) != 1)}; "
@@ -230,7 +237,7 @@ class ClassicalRNN(nn.Module):
         if not sizes or min(inputs, outputs, *sizes) < 1:
             raise SrnnError(f"A network needs at least one unit per layer, not {inputs}, {sizes}, {outputs}.")
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional
-        self.layers = nn.ModuleList()
+        self.layers, norms = nn.ModuleList(), nn.ModuleList()
         width = inputs
         for size, is_recurrent in zip(sizes, recurrents, strict=True):
             layer = (
@@ -239,8 +246,11 @@ class ClassicalRNN(nn.Module):
                 else DenseLayer(width, size, relu=True, generator=generator)
             )
             self.layers.append(layer)
+            if norm == "layer":
+                norms.append(nn.LayerNorm(layer.size))
             width = layer.size
         self.readout = DenseLayer(width, outputs, relu=False, generator=generator)
+        self.norms = norms
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[CellState, ...]:
         """The state before the first step: zeros. ``generator`` has nothing to draw."""
@@ -271,8 +281,14 @@ class ClassicalRNN(nn.Module):
         state = self.initial_state(len(signal)) if state is None else state
         results: list[LayerResult] = []
         for index, (layer, layer_state) in enumerate(zip([*self.layers, self.readout], state, strict=True)):
-            results.append(layer(signal, layer_state, lengths))
-            signal = results[-1].output
+            result = layer(signal, layer_state, lengths)
+            if self.norms and layer is not self.readout:
+                normed = self.norms[index](result.output)
+                if lengths is not None:
+                    normed = normed * _valid(normed.shape[1], lengths, normed.device)
+                result = replace(result, emitted=normed)
+            results.append(result)
+            signal = result.output
             if dropout is not None and layer is not self.readout:
                 signal, _ = dropout(index, signal)
         return Result(results[-1].output, tuple(result.state for result in results), tuple(results))

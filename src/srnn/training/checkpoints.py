@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import SrnnError
 from ..files import LIMITS, parse_json, read_bytes, reading, whole_file
@@ -170,6 +170,8 @@ def architecture(network: Network) -> list[str]:
             lines.append(f"{name}: {module.inputs} -> {module.units} {module.name}, {module.directions} directions")
         elif isinstance(module, DenseLayer):
             lines.append(f"{name}: {module.inputs} -> {module.size} {'ReLU' if module.relu else 'linear'}")
+        elif isinstance(module, nn.LayerNorm):
+            lines.append(f"{name}: layer normalisation of {module.normalized_shape[0]}")
     return lines
 
 

@@ -134,7 +134,11 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
         return (*(_neurons(layer, frozen.substeps) for layer in hidden), _neurons(readout, 1))
     if isinstance(network, ClassicalRNN):
         named = [(f"layers.{index}", layer) for index, layer in enumerate(network.layers)]
-        return tuple(_classical(name, layer) for name, layer in [*named, ("readout", network.readout)])
+        hidden = [_classical(name, layer) for name, layer in named]
+        return (
+            *(_normed(shape) if network.norms else shape for shape in hidden),
+            _classical("readout", network.readout),
+        )
     raise SrnnError(f"The energy of a {type(network).__name__} cannot be told; give an SRNN or a ClassicalRNN.")
 
 
@@ -192,6 +196,12 @@ def _classical(name: str, layer: Any) -> LayerShape:
         constants=0,
         cell=cell,
     )
+
+
+def _normed(layer: LayerShape) -> LayerShape:
+    """With layer normalisation of its output: of each unit the square, the division by the deviation, and the gain; its gain and
+    bias are read."""
+    return replace(layer, neuron_macs=layer.neuron_macs + 3 * layer.cells, constants=layer.constants + 2)
 
 
 def _fan(weights: Sequence[Array]) -> Array:

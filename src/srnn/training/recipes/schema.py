@@ -48,7 +48,7 @@ class NetworkConfig:
 
     model: Literal["srnn", "rnn", "gru", "lstm"] = "srnn"
     """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These use only
-    hidden, recurrent (false: a dense ReLU layer) and bidirectional (the directions are concatenated)."""
+    hidden, recurrent (false: a dense ReLU layer), bidirectional (the directions are concatenated) and norm."""
     hidden: list[int] = field(default_factory=lambda: [64])
     """Neurons in each hidden layer."""
     neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
@@ -75,7 +75,8 @@ class NetworkConfig:
     input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
     norm: str | dict[str, Any] | list[str | dict[str, Any]] = "none"
     """none, batch, or a mapping {name: batch, gamma: 3, momentum: 0.1, detach: true}: batch norm of the current that the hidden
-    layers receive from below; one for all, or a list."""
+    layers receive from below; one for all, or a list. Of torch's cells: none, or layer, which normalises each hidden layer's
+    output over its units, step by step."""
     init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
     """Initial feed-forward weights."""
     init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
@@ -95,6 +96,8 @@ class NetworkConfig:
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
             require(delays.keys() <= {"recurrent", "input"}, "network.delays",
                     "{recurrent: ..., input: ...}, or a list of these", self.delays)  # fmt: skip
+        require(self.model == "srnn" or self.norm in ("none", "layer"), "network.norm",
+                 f"none or layer with network.model '{self.model}'", self.norm)  # fmt: skip
         default = NetworkConfig() if self.model != "srnn" else self
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
@@ -105,7 +108,7 @@ class NetworkConfig:
 
     def idle_keys(self) -> list[str]:
         """Keys that have no effect with the model."""
-        known = ("model", "hidden", "recurrent", "bidirectional")
+        known = ("model", "hidden", "recurrent", "bidirectional", "norm")
         return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
 
     def build(self, inputs: int, outputs: int, seed: int) -> Network:
@@ -119,7 +122,7 @@ class NetworkConfig:
 
                 return ClassicalRNN(
                     inputs, self.hidden, outputs, self.model, recurrent=self.recurrent,
-                    bidirectional=self.bidirectional, generator=generator,
+                    bidirectional=self.bidirectional, norm="layer" if self.norm == "layer" else "none", generator=generator,
                 )  # fmt: skip
             from ...nn.network import SRNN
 
