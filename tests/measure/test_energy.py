@@ -241,6 +241,20 @@ def test_memory_by_hand() -> None:
     assert picojoules(counts, prices.prices(counts)) == pytest.approx(sum(found.values()))
 
 
+@pytest.mark.parametrize("spikes", [True, False])
+def test_what_is_under_way_takes_memory_and_nothing_else(spikes: bool) -> None:
+    """Of 5 neurons 8 steps at a bit; of 3 inputs 4 steps, at a bit or a word."""
+    activity = Activity(spikes, 0.5, (0.25,))
+    plain, late = (
+        total(
+            count(describe_network(SRNN(3, 5, 2, delays=delays, generator=torch.Generator().manual_seed(0))), activity)
+        )
+        for delays in (None, {"recurrent": 7, "input": 4})
+    )
+    assert late.state_words - plain.state_words == pytest.approx(5 * 8 / 32 + 3 * 4 / (32 if spikes else 1))
+    assert replace(late, state_words=0.0) == replace(plain, state_words=0.0)
+
+
 def test_dram_costs_orders_of_magnitude_more() -> None:
     counts = total(count(describe_network(SRNN(700, [128, 128], 20)), spiking(0.1, 0.1)))
     on, off = (parts(counts, load_technology(name).prices(counts)) for name in ("horowitz-45nm", "horowitz-45nm-dram"))

@@ -107,9 +107,11 @@ def delayed_input(
     Spikes stay bits where ``incoming`` is spikes too. ``lengths`` (B,): x is not looked at beyond them.
     """
     depth = incoming.shape[1]
-    incoming = incoming * reached(delays - 1, depth)
+    nothing = not incoming.requires_grad and not bool(incoming.any())
+    if not nothing:
+        incoming = incoming * reached(delays - 1, depth)
     if isinstance(x, Spikes):
-        if not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all()):
+        if nothing or (not incoming.requires_grad and bool(((incoming == 0) | (incoming == 1)).all())):
             return _delayed_bits(x, delays, incoming, lengths)
         x = x.dense(incoming.dtype)
     steps = x.shape[1]
@@ -166,7 +168,8 @@ def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor |
         arrivals[:, delay : delay + steps] |= x.words & mask
     index = _after(lengths, steps, incoming)
     rows = arrivals.gather(1, index[:, :, :1].expand(-1, -1, arrivals.shape[2]))
-    after = Spikes(rows, channels).dense(incoming.dtype) * reached(delays - 1, depth)
+    rows &= Spikes.from_dense(reached(delays - 1, depth)[None]).words.to(x.device)
+    after = Spikes(rows, channels).dense(incoming.dtype)
     words, carrier = arrivals[:, :steps], x.carrier
     if carrier is not None:
         carrier, after = _Carried.apply(carrier, delays, after, index)

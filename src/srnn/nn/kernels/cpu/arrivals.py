@@ -43,6 +43,7 @@ class Arrivals:
             recent[last < 0] = 0
         spikes = np.unpackbits(recent.view(np.uint8), axis=-1, count=size, bitorder="little")
         entry = np.arange(self.depth)[:, None]
-        place = self.depth - 1 - self.delays + entry
-        found = np.take_along_axis(spikes, np.minimum(place, self.depth - 1)[None], 1)
+        # In a sequence's spikes, flat; beyond their end where nothing is under way.
+        place = (self.depth - 1 - self.delays + entry) * size + np.arange(size)
+        found = np.take(spikes.reshape(len(lengths), self.depth * size), place, 1, mode="clip")
         return (found * (entry <= self.delays)).astype(dtype)
