@@ -297,7 +297,7 @@ def test_names_and_settings() -> None:
     config = network_config(net)
     again = network_config(config.build(5, 3, seed=1))  # type: ignore[arg-type]
     assert again == config and config.norm == ["none", {"name": "batch", "gamma": 2.5, "momentum": 0.1, "detach": True}]
-    with pytest.raises(SrnnError, match=r"network\.norm.* has no effect with network\.model 'lstm'"):
+    with pytest.raises(SrnnError, match=r"network\.norm' must be none or layer with network\.model 'lstm'"):
         replace(config, model="lstm", neuron="alif", readout="integrator", surrogate="multi_gaussian")
 
 

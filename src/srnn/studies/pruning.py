@@ -86,9 +86,10 @@ def tuning_recipe(recipe: Recipe, folder: Path | None, options: TuningOptions, n
         recipe.training, epochs=options.epochs, optimizer=optimizer, start_from=str(folder),
         prune=replace(recipe.training.prune, begin=0.0, end=0.0),
     )  # fmt: skip
-    network = replace(recipe.network, norm="none")
     data = "" if options.data is None else f" Fine-tuned on {options.data}."
-    return replace(recipe, network=network, training=training, note=f"{recipe.note} {note}{data}".strip())
+    return replace(
+        recipe, network=recipe.network.folded(), training=training, note=f"{recipe.note} {note}{data}".strip()
+    )
 
 
 @locks("out")

@@ -123,7 +123,7 @@ class Trained:
         network: Any = self.network
         if not has_norm(network):
             return self
-        recipe = replace(self.recipe, network=replace(self.recipe.network, norm="none"))
+        recipe = replace(self.recipe, network=self.recipe.network.folded())
         return replace(self, network=network.fold(), recipe=recipe)
 
     def fitted(self, data_dir: Path | None = None) -> Trained:

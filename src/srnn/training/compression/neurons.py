@@ -82,7 +82,7 @@ def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
         raise SrnnError(
             f"A hidden layer would lose all of its {recipe.network.hidden[hidden.index(0)]} neurons; remove fewer."
         )
-    return replace(recipe, network=replace(recipe.network, hidden=hidden, norm="none"))
+    return replace(recipe, network=replace(recipe.network.folded(), hidden=hidden))
 
 
 def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> SRNN:

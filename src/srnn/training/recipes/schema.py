@@ -11,7 +11,7 @@ Seed and folders are not part of a recipe: they are given to the command. This f
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...data.augment_config import AugmentConfig
@@ -110,6 +110,10 @@ class NetworkConfig:
         """Keys that have no effect with the model."""
         known = ("model", "hidden", "recurrent", "bidirectional", "norm")
         return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
+
+    def folded(self) -> NetworkConfig:
+        """The network without its norm, which is folded into weights and biases (``SRNN.fold``)."""
+        return replace(self, norm="none")
 
     def build(self, inputs: int, outputs: int, seed: int) -> Network:
         """A new network, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
