@@ -19,7 +19,7 @@ _FORMULA = re.compile(r"[=+@\t\r-]")
 
 def printable(text: str) -> str:
     """The text with control characters written out (``\\x1b``); line breaks and tabs stay."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROLS.sub(lambda control: control[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: str, most: int = 2000) -> str:
@@ -43,7 +43,7 @@ def markdown(text: str) -> str:
     """One line of Markdown that shows the text: no HTML, links, emphasis or table cells begin in it."""
     line = one_line(text, most=10_000)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    line = _MARKDOWN.sub(lambda found: f"\\{found[0]}", line)
+    line = _MARKDOWN.sub(lambda mark: f"\\{mark[0]}", line)
     start = _LINE_START.match(line)  # of a list, a heading or a rule
     return line if start is None else f"{start[1]}\\{line[start.start(2) :]}"
 

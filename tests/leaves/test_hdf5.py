@@ -198,7 +198,7 @@ def test_the_process_can_open_no_other_file(tmp_path: Path, monkeypatch: pytest.
 
     script = tmp_path / "unchecked.py"
     source = Path(hdf5_reader.__file__).read_text(encoding="utf-8")
-    script.write_text(source.replace("_check(name, found)\n        return", "return"), encoding="utf-8")
+    script.write_text(source.replace("_check(name, item)\n        return", "return"), encoding="utf-8")
     assert script.read_text() != source
     monkeypatch.setattr(hdf5, "_SCRIPT", script)
     hdf5._end_idle()

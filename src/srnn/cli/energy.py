@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..measure.energy.subjects import compare_energy
 
-    found = compare_energy(
+    comparison = compare_energy(
         arguments.networks,
         baselines,
         split=arguments.split,
@@ -81,11 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
         input_rate=input_rate,
     )
     if arguments.out is not None:
-        _write(arguments, found)
-    return tell(arguments, found, lambda: show_energy(found))
+        _write(arguments, comparison)
+    return tell(arguments, comparison, lambda: show_energy(comparison))
 
 
-def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
+def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
     from ..files import locked, write_atomically
 
     words = [*(Path(name).name for name in arguments.networks)]
@@ -94,8 +94,8 @@ def _write(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
         if value and str(value) not in (DEFAULT, "validation"):
             words += [f"--{option.replace('_', '-')}", str(value)]
     with locked(arguments.out):
-        write_atomically(arguments.out / "energy.json", (json.dumps(found) + "\n").encode())
-        write_atomically(arguments.out / "energy.md", markdown(found, f"srnn energy {' '.join(words)}").encode())
+        write_atomically(arguments.out / "energy.json", (json.dumps(comparison) + "\n").encode())
+        write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn energy {' '.join(words)}").encode())
 
 
 def _rate(option: str, word: str) -> float:

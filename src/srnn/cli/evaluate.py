@@ -76,12 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
             show_analysis(analysis)
 
         return tell(arguments, analysis.to_dict(), show)
-    found = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
+    measured = evaluate(trained, arguments.split, data_dir=arguments.data_dir)
     names = trained.task.class_names
     return tell(
         arguments,
-        found.report,
-        lambda: show_result(found.report, title, found.confusion, names, spikes(trained.network)),
+        measured.report,
+        lambda: show_result(measured.report, title, measured.confusion, names, spikes(trained.network)),
     )
 
 

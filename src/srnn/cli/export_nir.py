@@ -57,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         name=trained.name, class_names=trained.task.class_names, about=about,
     )  # fmt: skip
     nir.save(graph, arguments.out)
-    found = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
+    content = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
     if arguments.report is not None:
-        write_atomically(arguments.report, (json.dumps(found, indent=2) + "\n").encode())
+        write_atomically(arguments.report, (json.dumps(content, indent=2) + "\n").encode())
 
     def show() -> None:
         print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")
@@ -70,4 +70,4 @@ def run(arguments: argparse.Namespace) -> int:
                 "What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers do without."
             )
 
-    return tell(arguments, found, show)
+    return tell(arguments, content, show)

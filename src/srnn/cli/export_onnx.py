@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = to_onnx(trained, arguments.form)
     difference = check(model, trained.spiking("exported"))
     onnx.save(model, arguments.out)
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "out": str(arguments.out),
         "form": arguments.form,
         "bytes": model.ByteSize(),
@@ -54,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     }
 
     def show() -> None:
-        print(f"{arguments.out}: {arguments.form} form, {found['bytes']:,} bytes")
+        print(f"{arguments.out}: {arguments.form} form, {content['bytes']:,} bytes")
         for what in ("inputs", "outputs"):
-            for name, sizes in found[what].items():
+            for name, sizes in content[what].items():
                 print(f"  {what[:-1]:<7} {name:<28} ({', '.join(map(str, sizes))})")
         if difference is None:
             print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"maximal difference from the network over {CHECKED_STEPS} random steps in onnxruntime: {difference:.1e}"
             )
 
-    return tell(arguments, found, show)
+    return tell(arguments, content, show)
 
 
 def check(model: ModelProto, network: SRNN) -> float | None:

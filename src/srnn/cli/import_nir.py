@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..deploy.export import nir
 
     told = {name: getattr(arguments, name) for name in nir.OPEN}
-    found = nir.load(
+    imported = nir.load(
         arguments.file,
         dt=arguments.dt,
         discretisation=arguments.discretisation,
@@ -71,26 +71,28 @@ def run(arguments: argparse.Namespace) -> int:
         neuron={name: value for name, value in told.items() if value is not None},
     )
     if arguments.out is not None:
-        write_run(arguments.out, found, arguments.task, arguments.loss, arguments.file.name)
-    layers = describe(found.network)
+        write_run(arguments.out, imported, arguments.task, arguments.loss, arguments.file.name)
+    layers = describe(imported.network)
 
     def show() -> None:
-        print(f"{arguments.file}: {found.network.inputs} inputs, steps of {found.dt:g} s ({found.discretisation})")
+        print(
+            f"{arguments.file}: {imported.network.inputs} inputs, steps of {imported.dt:g} s ({imported.discretisation})"
+        )
         for layer in layers:
             kind = "recurrent" if layer["recurrent"] else "feed-forward"
             print(f"  {layer['name']:<10} {layer['size']} {layer['neuron']}, {kind}")
-        for line in found.report.lines():
+        for line in imported.report.lines():
             print(f"  {line}")
         if arguments.out is not None:
             print(f"run written: {arguments.out}")
 
     report = {
         "file": str(arguments.file),
-        "dt": found.dt,
-        "discretisation": found.discretisation,
-        "inputs": found.network.inputs,
+        "dt": imported.dt,
+        "discretisation": imported.discretisation,
+        "inputs": imported.network.inputs,
         "layers": layers,
-        "report": found.report.to_dict(),
+        "report": imported.report.to_dict(),
         "out": None if arguments.out is None else str(arguments.out),
     }
     return tell(arguments, report, show)
@@ -107,17 +109,19 @@ def describe(network: SRNN) -> list[dict[str, Any]]:
     ]
 
 
-def write_run(folder: Path, found: Imported, task_name: str | None, loss_name: str | None, file: str) -> None:
+def write_run(folder: Path, imported: Imported, task_name: str | None, loss_name: str | None, file: str) -> None:
     """A run of the network of a NIR file. SrnnError where it does not fit the task."""
     from ..training.runs import Run
     from ..training.trained import Trained
 
     Run.check(folder, resume=False)
-    recipe = make_recipe(found, task_name, loss_name)
-    Run.hold(folder, Trained(found.network, recipe.create_task(), recipe), {"imported": {"from": "NIR", "file": file}})
+    recipe = make_recipe(imported, task_name, loss_name)
+    Run.hold(
+        folder, Trained(imported.network, recipe.create_task(), recipe), {"imported": {"from": "NIR", "file": file}}
+    )
 
 
-def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -> Recipe:
+def make_recipe(imported: Imported, task_name: str | None, loss_name: str | None) -> Recipe:
     """The recipe whose network this is; it says how it was made."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
@@ -125,8 +129,8 @@ def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -
     from ..training.recipes.schema import Recipe, TaskConfig
     from ..training.recipes.writing import network_config
 
-    network = found.network
-    kept = build(TaskConfig, found.about["task"], "the file", "task.") if "task" in found.about else None
+    network = imported.network
+    kept = build(TaskConfig, imported.about["task"], "the file", "task.") if "task" in imported.about else None
     if task_name is None and kept is None:
         raise SrnnError("The file names no task; name one with --task NAME.")
     own = kept is not None and task_name in (None, kept.name)
@@ -137,8 +141,8 @@ def make_recipe(found: Imported, task_name: str | None, loss_name: str | None) -
             f"The network has {network.inputs} inputs and {network.outputs} outputs, the task '{task.name}' has "
             f"{task.inputs} and {task.outputs}."
         )
-    if loss_name is None and own and "loss" in found.about:
-        loss = build(LossConfig, found.about["loss"], "the file", "loss.")
+    if loss_name is None and own and "loss" in imported.about:
+        loss = build(LossConfig, imported.about["loss"], "the file", "loss.")
     else:
         loss = LossConfig(loss_name or default_loss(network, task))  # type: ignore[arg-type]
     return Recipe(

@@ -35,11 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("Numba is not installed.")
     from ..nn.kernels.cpu.layer import info as cpu_info
 
-    found = environment(seed=0)
+    here = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
     info: dict[str, Any] = {
         "srnn": __version__,
-        **{name: found[name] for name in names},
+        **{name: here[name] for name in names},
         "backends": list(BACKENDS),
         "cpu backend": cpu_info(),
         "neurons": list(NEURONS),

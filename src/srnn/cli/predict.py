@@ -64,23 +64,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def as_json(file: Path, found: Prediction, over_time: bool) -> dict[str, Any]:
+def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, Any]:
     """A file's prediction as JSON values."""
     result: dict[str, Any] = {
         "file": str(file),
-        "label": found.label,
-        "class": found.number,
-        "confidence": round(found.confidence, 6),
-        "steps": len(found.scores),
+        "label": prediction.label,
+        "class": prediction.number,
+        "confidence": round(prediction.confidence, 6),
+        "steps": len(prediction.scores),
     }
-    if not found.per_step:
-        result["probabilities"] = [round(value, 6) for value in found.probabilities[-1].tolist()]
+    if not prediction.per_step:
+        result["probabilities"] = [round(value, 6) for value in prediction.probabilities[-1].tolist()]
     if over_time:
-        result["step_seconds"] = found.step_seconds
-        result["classes"] = found.numbers.tolist()
+        result["step_seconds"] = prediction.step_seconds
+        result["classes"] = prediction.numbers.tolist()
         result["segments"] = [
             {"first": first, "end": end, "label": label, "confidence": round(confidence, 6)}
-            for first, end, label, confidence in found.segments()
+            for first, end, label, confidence in prediction.segments()
         ]
     return result
 
@@ -91,14 +91,14 @@ class _Text:
     def __init__(self, files: list[Path]) -> None:
         self._width = min(60, max(len(one_line(str(file))) for file in files))
 
-    def one(self, file: Path, found: Prediction, over_time: bool) -> None:
+    def one(self, file: Path, prediction: Prediction, over_time: bool) -> None:
         name = one_line(str(file))
-        part = " of the steps" if found.per_step else ""
-        print(f"{name:<{self._width}}  {found.label}  {found.confidence:.1%}{part}", flush=True)
+        part = " of the steps" if prediction.per_step else ""
+        print(f"{name:<{self._width}}  {prediction.label}  {prediction.confidence:.1%}{part}", flush=True)
         if not over_time:
             return
-        for first, end, label, confidence in found.segments():
-            every = found.step_seconds
+        for first, end, label, confidence in prediction.segments():
+            every = prediction.step_seconds
             span = f"{first} to {end - 1}" if every is None else f"{first * every:.3f} s to {end * every:.3f} s"
             print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
 
@@ -110,8 +110,8 @@ class _Json:
     def __init__(self, model: str, arguments: argparse.Namespace) -> None:
         self._content: dict[str, Any] = {"model": model, "results": []}
 
-    def one(self, file: Path, found: Prediction, over_time: bool) -> None:
-        self._content["results"].append(as_json(file, found, over_time))
+    def one(self, file: Path, prediction: Prediction, over_time: bool) -> None:
+        self._content["results"].append(as_json(file, prediction, over_time))
 
     def end(self) -> None:
         print(json.dumps(self._content))
@@ -123,15 +123,15 @@ class _Csv:
         steps = ["step", "seconds"] if arguments.over_time else []
         self._rows.writerow(["file", *steps, "label", "confidence"])
 
-    def one(self, file: Path, found: Prediction, over_time: bool) -> None:
+    def one(self, file: Path, prediction: Prediction, over_time: bool) -> None:
         name = spreadsheet(str(file))
         if not over_time:
-            self._rows.writerow([name, spreadsheet(found.label), f"{found.confidence:.6f}"])
+            self._rows.writerow([name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"])
             return
-        every = found.step_seconds
-        for step, (number, row) in enumerate(zip(found.numbers.tolist(), found.probabilities, strict=True)):
+        every = prediction.step_seconds
+        for step, (number, row) in enumerate(zip(prediction.numbers.tolist(), prediction.probabilities, strict=True)):
             seconds = "" if every is None else f"{step * every:.6g}"
-            self._rows.writerow([name, step, seconds, spreadsheet(found.classes[number]), f"{row[number]:.6f}"])
+            self._rows.writerow([name, step, seconds, spreadsheet(prediction.classes[number]), f"{row[number]:.6f}"])
 
     def end(self) -> None:
         pass

@@ -44,36 +44,38 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from ..paper.compat import PUBLISHED
 
-    found = {name: {"task": one.task, "network": one.about} for name, one in PUBLISHED.items()}
-    return tell(arguments, found, lambda: show_names({name: one.about for name, one in PUBLISHED.items()}))
+    networks = {name: {"task": one.task, "network": one.about} for name, one in PUBLISHED.items()}
+    return tell(arguments, networks, lambda: show_names({name: one.about for name, one in PUBLISHED.items()}))
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     from ..paper.compat import verify
 
-    found = verify(
+    replay = verify(
         arguments.task, arguments.weights, arguments.golden, backend=arguments.backend, dtype=arguments.dtype
     )
     files = {"weights": str(arguments.weights), "golden": str(arguments.golden)}
-    tell(arguments, {"task": found.task, **files, **found.report()}, lambda: _show(found))
-    return 0 if found.passed else 1
+    tell(arguments, {"task": replay.task, **files, **replay.report()}, lambda: _show(replay))
+    return 0 if replay.passed else 1
 
 
-def _show(found: Replay) -> None:
+def _show(result: Replay) -> None:
     from ..paper.compat import describe_silent_units
     from ..paper.compat.replay import MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE
     from .show import show_table
 
     rows = []
-    for name, layer in found.layers.items():
+    for name, layer in result.layers.items():
         spikes = (f"{layer.spikes_compared:,}", str(layer.spike_mismatches)) if layer.spikes_compared else ("-", "-")
         rows.append((name, *spikes, f"{layer.max_membrane_error:.1e}"))
-    title = f"published {found.task}, backend {found.backend}, {found.dtype}: {found.sequences} x {found.steps} steps"
+    title = (
+        f"published {result.task}, backend {result.backend}, {result.dtype}: {result.sequences} x {result.steps} steps"
+    )
     show_table(title, ("layer", "spikes compared", "different", "maximal membrane error"), rows)
-    verdict = "the same" if found.passed else "NOT equal"
+    verdict = "the same" if result.passed else "NOT equal"
     print(
-        f"maximal output error {found.max_output_error:.1e}: {verdict} "
+        f"maximal output error {result.max_output_error:.1e}: {verdict} "
         f"(allowed: 0 spikes, membrane {MEMBRANE_TOLERANCE:g}, output {OUTPUT_TOLERANCE:g})"
     )
-    for line in describe_silent_units(found.silent_units):
+    for line in describe_silent_units(result.silent_units):
         print(line)

@@ -38,15 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = tuning_options(arguments)
     if arguments.out is None:
-        found = {"run": str(arguments.model), "before": measure_run(arguments.model, options)}
+        points = {"run": str(arguments.model), "before": measure_run(arguments.model, options)}
     else:
         Run.check(arguments.out, arguments.resume)
         reporter = reporter_for(arguments.json)
-        found = quantise_run(arguments.model, arguments.out, options, reporter, written(arguments))
+        points = quantise_run(arguments.model, arguments.out, options, reporter, written(arguments))
 
     def show() -> None:
-        show_points([(when, found[when]) for when in ("before", "after") if when in found])
+        show_points([(when, points[when]) for when in ("before", "after") if when in points])
         if arguments.out is not None:
             print(f"written: {arguments.out / 'compression.json'}, compression.md, compression.svg")
 
-    return tell(arguments, found, show)
+    return tell(arguments, points, show)

@@ -50,34 +50,34 @@ def sparkline(
     )
 
 
-def show_analysis(found: Analysis, console: Console | None = None) -> None:
+def show_analysis(analysis: Analysis, console: Console | None = None) -> None:
     """Print the analysis beyond the report, to standard output or another console; ASCII if it has no more."""
     if console is None:
         from ..terminal import open_console
 
         console = open_console()
     symbols = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
-    _classes(console, found)
-    if found.anytime is not None:
-        _anytime(console, found, found.anytime, symbols)
-    if found.exit is not None:
-        _exit(console, found.exit, found.anytime.step_ms if found.anytime else None, symbols)
-    if found.change_times is not None and found.change_times.changes:
-        _change_times(console, found.change_times)
-    if found.delineation is not None:
-        _delineation(console, found.delineation)
-    if found.activity is not None:
-        _activity(console, found.activity, symbols)
-    if found.time_constants:
-        _time_constants(console, found.time_constants, symbols)
+    _classes(console, analysis)
+    if analysis.anytime is not None:
+        _anytime(console, analysis, analysis.anytime, symbols)
+    if analysis.exit is not None:
+        _exit(console, analysis.exit, analysis.anytime.step_ms if analysis.anytime else None, symbols)
+    if analysis.change_times is not None and analysis.change_times.changes:
+        _change_times(console, analysis.change_times)
+    if analysis.delineation is not None:
+        _delineation(console, analysis.delineation)
+    if analysis.activity is not None:
+        _activity(console, analysis.activity, symbols)
+    if analysis.time_constants:
+        _time_constants(console, analysis.time_constants, symbols)
 
 
 def _line(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def _classes(console: Console, found: Analysis) -> None:
-    report = found.classes
+def _classes(console: Console, analysis: Analysis) -> None:
+    report = analysis.classes
     rows = [
         [name, f"{support:,}", _percent(recall), _percent(precision)]
         for name, support, recall, precision in zip(
@@ -99,7 +99,7 @@ def _classes(console: Console, found: Analysis) -> None:
     _line(console, ", ".join(parts))
 
 
-def _anytime(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+def _anytime(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols: str) -> None:
     labelled, steps = curve.accuracy_labelled, len(curve.right)
     accuracy = curve.accuracy if labelled is None else labelled
     known = [value for value in accuracy if value is not None]
@@ -114,7 +114,7 @@ def _anytime(console: Console, found: Analysis, curve: AnytimeCurve, symbols: st
     if settled is not None:
         _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
     if labelled is not None:
-        _with_unlabelled(console, found, curve, symbols)
+        _with_unlabelled(console, analysis, curve, symbols)
     if curve.per_step:
         after = curve.after_change
         _line(console, f"accuracy in the {len(after)} steps after the true class has changed:")
@@ -126,52 +126,52 @@ def _anytime(console: Console, found: Analysis, curve: AnytimeCurve, symbols: st
         _line(console, "  the network is bidirectional: these decisions know the future")
 
 
-def _with_unlabelled(console: Console, found: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+def _with_unlabelled(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols: str) -> None:
     """The curve in which unlabelled steps count as a class, and why it is not the first."""
     known = [value for value in curve.accuracy if value is not None]
     begins = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
     _line(
         console,
-        f"over all steps, those without a label counted as {found.unlabelled_name} by convention{begins}:",
+        f"over all steps, those without a label counted as {analysis.unlabelled_name} by convention{begins}:",
     )
     _line(
         console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}"
     )
 
 
-def _change_times(console: Console, found: ChangeTimes) -> None:
+def _change_times(console: Console, times: ChangeTimes) -> None:
     def wait(mean: float | None, median: float | None) -> str:
-        return "-" if mean is None else f"{_steps(mean, found.step_ms)}, {median:g}"
+        return "-" if mean is None else f"{_steps(mean, times.step_ms)}, {median:g}"
 
     show_table(
-        f"time to decision: steps after each of {found.changes:,} changes of the true class (mean, median)",
+        f"time to decision: steps after each of {times.changes:,} changes of the true class (mean, median)",
         ("confidence", "confident", "after", "then right", "confident and correct", "after"),
         [
             [
                 f"{point.confidence:g}", _percent(point.reached), wait(point.mean_steps, point.median_steps),
                 _percent(point.accuracy_reached), _percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
             ]
-            for point in found.points
+            for point in times.points
         ], console,
     )  # fmt: skip
     _line(console, "  until the class changes again; confidence at once may still be in the previous class")
-    if not found.online:
+    if not times.online:
         _line(console, "  the network is bidirectional: these decisions know the future")
 
 
-def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: str) -> None:
+def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: str) -> None:
     def row(name: str, point: ExitPoint) -> list[str]:
         return [
             name, _percent(point.accuracy), _percent(point.exited), _steps(point.mean_steps, step_ms),
             f"{point.median_steps:g}",
         ]  # fmt: skip
 
-    policy = found.policy
-    rows = [row("at the end", found.waiting)]
+    policy = early.policy
+    rows = [row("at the end", early.waiting)]
     if policy.confidence is not None:
-        rows.append(row("early exit", found.result))
+        rows.append(row("early exit", early.result))
     show_table(
-        f"early exit, {found.split} split",
+        f"early exit, {early.split} split",
         ("decision", "accuracy", "sure enough", "mean steps read", "median"), rows, console,
     )  # fmt: skip
     allowed = 100 * (policy.allowed_loss or 0)
@@ -186,7 +186,7 @@ def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: st
             f"policy: confidence {policy.confidence:g}{margin}{in_a_row}{not_before}; "
             f"chosen on validation for a loss of at most {allowed:g} points",
         )
-    shown = [point for point in found.first_reached if point.confidence in SHOWN]
+    shown = [point for point in early.first_reached if point.confidence in SHOWN]
     show_table(
         "time to decision: when the network is first that confident",
         ("confidence", "reached by", "after steps, mean", "then right"),
@@ -199,16 +199,16 @@ def _exit(console: Console, found: EarlyExit, step_ms: float | None, symbols: st
             for point in shown
         ], console,
     )  # fmt: skip
-    points = found.curve
-    most = max(point.mean_steps for point in [*points, found.waiting])
+    points = early.curve
+    most = max(point.mean_steps for point in [*points, early.waiting])
     _line(console, f"all sequences, by the policy's confidence, {points[0].confidence:g} to {points[-1].confidence:g}:")
     _line(console, f"  accuracy    {sparkline([point.accuracy for point in points], 0, 1, symbols=symbols)}")
     _line(console, f"  mean steps  {sparkline([point.mean_steps for point in points], 0, most, symbols=symbols)}")
 
 
-def _delineation(console: Console, found: DelineationReport) -> None:
+def _delineation(console: Console, delineation: DelineationReport) -> None:
     rows = []
-    for name, wave in found.waves.items():
+    for name, wave in delineation.waves.items():
         rows.append([name, str(wave.reference), _percent(wave.sensitivity), _percent(wave.ppv), "", ""])
         for border, report in wave.borders.items():
             error = "n/a" if report.mean_ms is None else f"{report.mean_ms:+.1f}"
@@ -224,38 +224,38 @@ def _delineation(console: Console, found: DelineationReport) -> None:
                 ]
             )
     show_table(
-        f"delineation, tolerance {found.tolerance_ms:g} ms",
+        f"delineation, tolerance {delineation.tolerance_ms:g} ms",
         ("wave", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms (CSE tolerance)"), rows, console,
     )  # fmt: skip
 
 
-def _activity(console: Console, found: Activity, symbols: str) -> None:
-    steps, sequences, above = max(found.steps, 1), max(found.sequences, 1), found.saturated_above
+def _activity(console: Console, activity: Activity, symbols: str) -> None:
+    steps, sequences, above = max(activity.steps, 1), max(activity.sequences, 1), activity.saturated_above
     rows = []
-    for layer in found.layers:
+    for layer in activity.layers:
         dead, saturated = len(layer.dead()), len(layer.saturated(above))
         numbers = (len(layer.rates), f"{layer.rates.mean():.4f}", f"{layer.rates.max():.3f}", dead, saturated)
         rows.append([layer.name, *map(str, numbers), f"{layer.sops / steps:,.1f}"])
-    silent, unit = ("dead", "SOPs per step") if found.spiking else ("always 0", "operations per step")
+    silent, unit = ("dead", "SOPs per step") if activity.spiking else ("always 0", "operations per step")
     columns = ("layer", "neurons", "rate", "highest", silent, f"over {above:g}", unit)
-    what = "spikes per neuron and step" if found.spiking else "fraction of outputs that are not 0"
+    what = "spikes per neuron and step" if activity.spiking else "fraction of outputs that are not 0"
     show_table(f"activity: {what}", columns, rows, console)
-    for layer in found.layers:
+    for layer in activity.layers:
         line = sparkline(sorted(layer.rates.tolist()), 0, 1, 40, symbols)
         _line(console, f"  {layer.name}: {line}  neurons by rate, 0 to 1")
-    name = "synaptic operations" if found.spiking else "operations of outputs that are not 0 (analog ones multiply)"
+    name = "synaptic operations" if activity.spiking else "operations of outputs that are not 0 (analog ones multiply)"
     _line(
         console,
-        f"{name}: {found.sops / steps:,.1f} per step, {found.sops / sequences:,.0f} per sequence, of which inputs "
-        f"{found.input_sops / steps:,.1f} per step",
+        f"{name}: {activity.sops / steps:,.1f} per step, {activity.sops / sequences:,.0f} per sequence, of which inputs "
+        f"{activity.input_sops / steps:,.1f} per step",
     )
 
 
-def _time_constants(console: Console, found: Sequence[TimeConstants], symbols: str) -> None:
+def _time_constants(console: Console, constants: Sequence[TimeConstants], symbols: str) -> None:
     rows, lines = [], []
     plus_minus = "±" if symbols == BLOCKS else "+-"
-    wide = max(len(one.name) for one in found)
-    for one in found:
+    wide = max(len(one.name) for one in constants)
+    for one in constants:
         change = "n/a" if one.rms_change is None else f"{one.rms_change:.2f}"
         rows.append(
             [

@@ -16,18 +16,18 @@ UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 """In pJ, the largest first."""
 
 
-def show_energy(found: dict[str, Any]) -> None:
+def show_energy(comparison: dict[str, Any]) -> None:
     """Print the comparison as tables."""
     from ..terminal import open_console
 
     console = open_console()
-    given, reports, rows = found["input"], found["networks"], found["compared_with_first"]
+    given, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
     length = f"; {given['steps_per_sequence']:g} steps a sequence" if given["steps_per_sequence"] else ""
-    where = f" ({found['split']} split)" if found["split"] else ""
-    console.print(f"task {found['task']}{where}; input: {kind}{length}", highlight=False, soft_wrap=True)
-    console.print(f"memory model: {found['technology']['name']}", highlight=False, soft_wrap=True)
+    where = f" ({comparison['split']} split)" if comparison["split"] else ""
+    console.print(f"task {comparison['task']}{where}; input: {kind}{length}", highlight=False, soft_wrap=True)
+    console.print(f"memory model: {comparison['technology']['name']}", highlight=False, soft_wrap=True)
     _show_networks(names, reports, rows, console)
     _show_operations(names, reports, console)
     for period in ("step", "sequence", "second"):
@@ -41,10 +41,10 @@ def show_energy(found: dict[str, Any]) -> None:
             if len(known) > 1:
                 chosen = [names[index] for index in known], [cells[index] for index in known]
                 _by_model(f"{title}, to {names[0]}", *chosen, console)
-    if found["break_even"]:
-        limits = [[digits(rate) for rate in by_model.values()] for by_model in found["break_even"].values()]
+    if comparison["break_even"]:
+        limits = [[digits(rate) for rate in by_model.values()] for by_model in comparison["break_even"].values()]
         title = f"break-even: firing rate above which {names[0]} costs more than these of its size"
-        _by_model(title, list(found["break_even"]), limits, console)
+        _by_model(title, list(comparison["break_even"]), limits, console)
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)
         console.print(f"{of}: {note}", highlight=False, soft_wrap=True)

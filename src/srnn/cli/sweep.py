@@ -153,9 +153,9 @@ def _ended(queue: Queue) -> int:
 
 
 def _list(sweeps: dict[str, Sweep], arguments: argparse.Namespace) -> int:
-    found = {name: {"title": sweep.title, "trainings": _trainings(sweep)} for name, sweep in sweeps.items()}
-    texts = {name: f" {one['title']} ({one['trainings']} trainings)" for name, one in found.items()}
-    return tell(arguments, found, lambda: show_names(texts))
+    listed = {name: {"title": sweep.title, "trainings": _trainings(sweep)} for name, sweep in sweeps.items()}
+    texts = {name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()}
+    return tell(arguments, listed, lambda: show_names(texts))
 
 
 def _dry_run(sweep: Sweep, arguments: argparse.Namespace) -> int:

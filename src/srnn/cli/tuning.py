@@ -46,17 +46,17 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     for name, point in points:
         weights, adds = f"{point['weights_not_zero']:,}", f"{point['synaptic_adds_per_step']:,.1f}"
         int8 = point["int8"]
-        for kind, found, flash, ram in (
+        for kind, measured, flash, ram in (
             ("float32", point, point["float32_flash_bytes"], point["float32_ram_bytes"]),
             ("int8", int8, int8 and int8["flash_bytes"], int8 and int8["ram_bytes"]),
         ):
             first = kind == "float32"
-            if found is None:
+            if measured is None:
                 rows.append(("", kind, "none", *[""] * 5))
                 continue
             rows.append((
-                name if first else "", kind, f"{found['accuracy']:.2%}", weights if first else "", f"{flash:,}",
-                f"{ram:,}", adds if first else "", f"{found['energy_pj_per_step'] / 1000:,.3f} nJ",
+                name if first else "", kind, f"{measured['accuracy']:.2%}", weights if first else "", f"{flash:,}",
+                f"{ram:,}", adds if first else "", f"{measured['energy_pj_per_step'] / 1000:,.3f} nJ",
             ))  # fmt: skip
         rows.append(None)
     columns = ("network", "", "accuracy", "weights", "flash, B", "RAM, B", "adds/step", "energy")

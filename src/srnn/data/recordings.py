@@ -49,13 +49,13 @@ def read_signal(path: Path, channels: int | None, rate: float | None) -> Array:
         SrnnError: missing, empty, damaged, another format or number of channels, not finite, a rate that cannot be resampled.
             It names the file, and the line or sample.
     """
-    x, found = read_recording(path)
+    x, own_rate = read_recording(path)
     sound = path.suffix.lower() in AUDIO_SUFFIXES
     if sound and channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
     if channels is not None:
         check_channels(str(path), x.shape[1], channels)
-    return at_rate(str(path), x, found, rate, sound)
+    return at_rate(str(path), x, own_rate, rate, sound)
 
 
 def read_recording(path: Path) -> tuple[Array, float | None]:
@@ -115,7 +115,7 @@ def _check_file(path: Path) -> None:
         raise SrnnError(f"{path} is empty (0 bytes).")
 
 
-def at_rate(name: str, x: Array, found: float | None, wanted: float | None, sound: bool) -> Array:
+def at_rate(name: str, x: Array, own: float | None, wanted: float | None, sound: bool) -> Array:
     """The signal (samples, channels) at the rate that is wanted; itself where the rates agree (a sensor's to 1 %), or one is
     not known.
 
@@ -123,10 +123,10 @@ def at_rate(name: str, x: Array, found: float | None, wanted: float | None, soun
     from 0, go on along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
     cannot be resampled.
     """
-    if found is None or wanted is None or math.isclose(found, wanted, rel_tol=_SAME[sound]):
+    if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
         return x
     try:
-        return resampled(x, found, wanted, "constant" if sound else "line")
+        return resampled(x, own, wanted, "constant" if sound else "line")
     except SrnnError as error:
         raise SrnnError(f"{name} {error}") from error
 
@@ -139,10 +139,10 @@ def fit_length(samples: Array, length: int) -> Array:
     return np.pad(samples, (-excess // 2, -excess - (-excess // 2)))
 
 
-def check_channels(name: str, found: int, channels: int) -> None:
+def check_channels(name: str, count: int, channels: int) -> None:
     """SrnnError unless the numbers are equal."""
-    if found != channels:
-        raise SrnnError(f"{name} has {found} channel{'' if found == 1 else 's'}; this network reads {channels}.")
+    if count != channels:
+        raise SrnnError(f"{name} has {count} channel{'' if count == 1 else 's'}; this network reads {channels}.")
 
 
 def check_finite(name: str, x: Array, start: int) -> Array:

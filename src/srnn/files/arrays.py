@@ -185,13 +185,13 @@ def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:
         raise ValueError("it is cut off within its header")
     fields: dict[str, str] = {}
     rest = text.removeprefix("{")
-    while found := _ENTRY.match(rest):
+    while entry := _ENTRY.match(rest):
         for name in ("descr", "fortran", "shape"):
-            if found[name] is not None:
+            if entry[name] is not None:
                 if name in fields:
                     raise ValueError(f"its header contains {name} twice")
-                fields[name] = found[name]
-        rest = rest[found.end() :]
+                fields[name] = entry[name]
+        rest = rest[entry.end() :]
     if text[:1] != "{" or rest.strip() != "}" or len(fields) < 3 or not _TYPE.fullmatch(fields["descr"]):
         raise ValueError(f"its header is not one of numbers or text: {text[:80]}")
     dimensions = [part.strip().removesuffix("L") for part in fields["shape"].split(",")]

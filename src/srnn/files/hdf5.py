@@ -187,7 +187,7 @@ class Hdf5(Mapping[str, "Dataset"]):
         return self._tree(group, LIMITS["hdf5"].depth or 0, [LIMITS["hdf5"].items or 0])
 
     def _tree(self, group: str, depth: int, left: list[int]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        tree: dict[str, Any] = {}
         names = self.names(group)
         left[0] -= len(names)
         if not depth or left[0] < 0:
@@ -196,11 +196,11 @@ class Hdf5(Mapping[str, "Dataset"]):
             name = f"{group}/{key}"
             about = self.process.ask("about", name=name)
             if about["kind"] == "group":
-                found[key] = self._tree(name, depth - 1, left)
+                tree[key] = self._tree(name, depth - 1, left)
             else:
                 value = Dataset(self, name, **about).read()[()]
-                found[key] = value.decode() if isinstance(value, bytes) else value
-        return found
+                tree[key] = value.decode() if isinstance(value, bytes) else value
+        return tree
 
 
 class Dataset:
@@ -234,8 +234,8 @@ class Dataset:
         shape = self.shape if rows is None else (len(rows), *self.shape[1:])
         size = math.prod(shape) * self.dtype.itemsize
         self._file.allowance.take(size)
-        found = np.empty(size, np.uint8)
-        free = memoryview(found)  # type: ignore[arg-type]
+        content = np.empty(size, np.uint8)
+        free = memoryview(content)  # type: ignore[arg-type]
 
         def room(count: int) -> memoryview:
             nonlocal free
@@ -248,11 +248,11 @@ class Dataset:
             self._file.process.ask("read", room, name=self.name, rows=None if rows is None else _ranges(rows))
             if len(free):
                 raise ValueError(f"'{self.name}' has fewer numbers than its shape")
-        return found.view(self.dtype).reshape(shape) if size else np.zeros(shape, self.dtype)
+        return content.view(self.dtype).reshape(shape) if size else np.zeros(shape, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        found = self.read()
-        return found if dtype is None else found.astype(dtype, copy=False)
+        array = self.read()
+        return array if dtype is None else array.astype(dtype, copy=False)
 
     def __getitem__(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
         return self.read(rows)

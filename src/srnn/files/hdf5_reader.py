@@ -71,54 +71,56 @@ class Reader:
 
     def about(self, name: str) -> dict[str, Any]:
         """Whether the name exists; for a data set: its shape, the type of its numbers, and its kind."""
-        found = self._find(name)
-        if found is None or isinstance(found, h5py.Group):
-            return {"kind": "missing" if found is None else "group"}
-        kind, dtype = _kind(found)
-        return {"kind": kind, "dtype": dtype.str, "shape": list(found.shape)}
+        item = self._find(name)
+        if item is None or isinstance(item, h5py.Group):
+            return {"kind": "missing" if item is None else "group"}
+        kind, dtype = _kind(item)
+        return {"kind": kind, "dtype": dtype.str, "shape": list(item.shape)}
 
     def read(self, name: str, rows: list[list[int]] | None) -> Iterator[Any]:
         """The numbers of a data set, all of them or of rows from and to, in parts; for lists and texts: lengths, numbers."""
-        found = self._find(name)
-        kind, dtype = _kind(found)
+        stored = self._find(name)
+        kind, dtype = _kind(stored)
         if kind != "numbers":
-            values = [found[()]] if not found.shape else found[()].flat if rows is None else found[slice(*rows[0])].flat
+            values = (
+                [stored[()]] if not stored.shape else stored[()].flat if rows is None else stored[slice(*rows[0])].flat
+            )
             cells = [np.frombuffer(v, "u1") if isinstance(v, bytes) else np.asarray(v, dtype) for v in values]
             yield np.array([len(cell) for cell in cells], "<i8")
             yield np.concatenate([*cells, np.empty(0, dtype)])
-        elif not found.shape or not found.size:
-            yield np.asarray(found[()], dtype)
+        elif not stored.shape or not stored.size:
+            yield np.asarray(stored[()], dtype)
         else:
-            length = found.chunks[0] if found.chunks else 1
+            length = stored.chunks[0] if stored.chunks else 1
             step = (
-                max(_BLOCK * found.shape[0] // found.nbytes // length, 1) * length
+                max(_BLOCK * stored.shape[0] // stored.nbytes // length, 1) * length
             )  # whole chunks: each is decompressed as a whole
-            for start, pieces in _blocks(rows or [[0, found.shape[0]]], step):
-                block = found[start : pieces[-1][1]]
+            for start, pieces in _blocks(rows or [[0, stored.shape[0]]], step):
+                block = stored[start : pieces[-1][1]]
                 for first, last in pieces:
                     yield np.asarray(block[first - start : last - start], dtype)
 
     def _find(self, name: str) -> Any:
         """A group or data set by its name; None where there is none. ValueError for links."""
-        found = self._file
+        item = self._file
         for part in name.split("/"):
             if not part:
                 continue
-            if not isinstance(found, h5py.Group) or part.encode() not in found.id:
+            if not isinstance(item, h5py.Group) or part.encode() not in item.id:
                 return None
-            if found.id.links.get_info(part.encode()).type != _HARD:
+            if item.id.links.get_info(part.encode()).type != _HARD:
                 raise ValueError(f"'{name}' is a link to another place or file, which is not followed")
-            found = found[part]
-        if not isinstance(found, h5py.Group):
-            _check(name, found)
-        return found
+            item = item[part]
+        if not isinstance(item, h5py.Group):
+            _check(name, item)
+        return item
 
 
-def _check(name: str, found: Any) -> None:
+def _check(name: str, item: Any) -> None:
     """ValueError for what is not an ordinary data set of this file."""
-    if not isinstance(found, h5py.Dataset) or found.shape is None:
+    if not isinstance(item, h5py.Dataset) or item.shape is None:
         raise ValueError(f"'{name}' is neither a group nor an array")
-    settings = found.id.get_create_plist()
+    settings = item.id.get_create_plist()
     if settings.get_layout() not in _LAYOUTS or settings.get_external_count():
         raise ValueError(f"'{name}' has its numbers in other files, which are not read")
     for index in range(settings.get_nfilters()):
@@ -129,12 +131,12 @@ def _check(name: str, found: Any) -> None:
             )
 
 
-def _kind(found: Any) -> tuple[str, Any]:
+def _kind(array: Any) -> tuple[str, Any]:
     """What a data set consists of: numbers (fixed texts too), lists of numbers, or texts; and the numbers' type."""
-    text, of = h5py.check_string_dtype(found.dtype), h5py.check_vlen_dtype(found.dtype)
+    text, of = h5py.check_string_dtype(array.dtype), h5py.check_vlen_dtype(array.dtype)
     if text is not None and text.length is None:
         return "texts", np.dtype("u1")
-    kind, dtype = ("lists", np.dtype(of)) if of is not None else ("numbers", found.dtype)
+    kind, dtype = ("lists", np.dtype(of)) if of is not None else ("numbers", array.dtype)
     if dtype.kind not in ("iufbS" if kind == "numbers" else "iufb"):
         raise ValueError(f"it contains elements of the type {str(dtype)[:60]}, which cannot be read")
     return kind, dtype

@@ -197,10 +197,10 @@ class _Machine:
         self._name(self._check(module, str), self._check(name, str))
 
     def _name(self, module: str, name: str) -> None:
-        found = Name(module, name)
-        if not self._allowed(found):
-            raise ForbiddenName(found)
-        self.stack.append(found)
+        reference = Name(module, name)
+        if not self._allowed(reference):
+            raise ForbiddenName(reference)
+        self.stack.append(reference)
 
     def _reduce(self) -> None:
         arguments, by = self._check(self.stack.pop(), tuple), self._check(self.stack.pop(), Name)

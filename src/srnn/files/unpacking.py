@@ -128,7 +128,7 @@ def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member
     one knows ustar, GNU's long names and POSIX's extended headers (path and size), and refuses sparse files.
     """
     parts = iter(parts)
-    pipe, found = Pipe(parts), 0
+    pipe, count = Pipe(parts), 0
     told: dict[str, bytes] = {}
     while not pipe.at_end():
         header = pipe.read(_BLOCK)
@@ -146,8 +146,8 @@ def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member
             elif kind == b"L":
                 told["path"] = content.rstrip(b"\0")
             continue
-        found += 1
-        if found > (limits.items or 0):
+        count += 1
+        if count > (limits.items or 0):
             raise ValueError(f"it has more than {limits.items} members")
         if kind == b"S" or any(key.startswith("GNU.sparse") for key in told):
             raise ValueError("it contains a sparse file, which cannot be read; archive it without --sparse")
@@ -165,7 +165,7 @@ def tar_members(parts: Iterable[bytes], limits: FormatLimits) -> Iterator[Member
         pipe.read(-size % _BLOCK)
     for _ in parts:  # to the very end, where gzip keeps its checksum
         pass
-    if not found:
+    if not count:
         raise ValueError("it is empty")
 
 
@@ -183,13 +183,13 @@ def _number(digits: bytes, base: int) -> int:
 
 def _records(content: bytes) -> dict[str, bytes]:
     """A POSIX extended header: "LENGTH KEY=VALUE\\n", one after the other."""
-    found: dict[str, bytes] = {}
+    records: dict[str, bytes] = {}
     while content.strip(b"\0"):
         length, _, rest = content.partition(b" ")
         count = _number(length, 10)
         key, equals, value = rest[: count - len(length) - 1].partition(b"=")
         if count <= len(length) or not equals or value[-1:] != b"\n":
             raise ValueError("an extended header in it is damaged")
-        found[key.decode("utf-8", "replace")] = value[:-1]
+        records[key.decode("utf-8", "replace")] = value[:-1]
         content = content[count:]
-    return found
+    return records

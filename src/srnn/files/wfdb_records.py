@@ -94,10 +94,10 @@ def check_header(path: Path) -> None:
 
 def _signal(line: str) -> tuple[str, int, int]:
     """File, bits of a frame and bytes to skip, from the line of a signal."""
-    found = _SIGNAL.fullmatch(line)
-    if found is None:
+    match = _SIGNAL.fullmatch(line)
+    if match is None:
         raise ValueError(f"its header has a line that is not of a signal in a file next to it: {line[:80]}")
-    name, form, per_frame, skew, offset, gain = found.groups()
+    name, form, per_frame, skew, offset, gain = match.groups()
     if form not in _BITS:
         raise ValueError(f"its signals are in format {form}; only {', '.join(_BITS)} can be read")
     if not 1 <= int(per_frame or 1) <= _PER_FRAME_AT_MOST or int(skew or 0) > _SKEW_AT_MOST:

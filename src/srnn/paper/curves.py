@@ -88,12 +88,12 @@ def _epochs(path: Path) -> dict[str, list[float]]:
         records = read_json_lines(path, torn_tail=True)
         trained = [record["train"] for record in records if "epoch" in record]
         rates = [report["firing_rate"] for report in trained]
-        found = {
+        columns = {
             "accuracy": [report["accuracy"] for report in trained],
             "loss": [report["loss"] for report in trained],
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
-        return _checked({name: [_rounded(value) for value in values] for name, values in found.items()})
+        return _checked({name: [_rounded(value) for value in values] for name, values in columns.items()})
 
 
 def _checked(training: Any) -> Epochs:

@@ -126,7 +126,7 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
         raise SrnnError(f"There is no results folder {results}; name one with --results.")
     folder = Path("results") if results is None else results
     entries, sweeps = [], []
-    found = [_run(path) for path in runs]
+    trained = [_run(path) for path in runs]
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if (path / "summary.json").is_file():
             entries.append(_summary(path))
@@ -134,13 +134,13 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
             sweeps.append(read_sweep(path))
         if (path / "run" / "recipe.yaml").is_file():
             kept = replace(_run(path / "run"), name=path.name)
-            if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in found):
-                found.append(kept)
+            if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained):
+                trained.append(kept)
     with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
         entries = _with_tests(entries, read_tested(folder))
     with reading(folder / "published.json", "a list of what the published networks gave"):
         published = read_published(folder)
-    return Evidence(_with_runs(entries, found), sweeps, data_dir, published)
+    return Evidence(_with_runs(entries, trained), sweeps, data_dir, published)
 
 
 def _summary(folder: Path) -> Entry:
@@ -165,15 +165,15 @@ def _summary(folder: Path) -> Entry:
 
 def _with_tests(entries: list[Entry], tests: list[TestedSplit]) -> list[Entry]:
     """What lists of results say of the test split, for the entries that the same command trained."""
-    found = []
+    updated = []
     for entry in entries:
         words = None if entry.command is None else command_words(entry.command)[0]
         told = (entry.task, entry.parameters)
         mine = [
             one for one in tests if one.recipe == words and (one.task, one.parameters) == told and one.split == "test"
         ]
-        found.append(replace(entry, tested={one.seed: one.accuracy for one in mine if one.seed in entry.seeds}))
-    return found
+        updated.append(replace(entry, tested={one.seed: one.accuracy for one in mine if one.seed in entry.seeds}))
+    return updated
 
 
 def _run(folder: Path) -> Entry:
@@ -201,22 +201,22 @@ def _run(folder: Path) -> Entry:
 
 def _with_runs(entries: list[Entry], runs: list[Entry]) -> list[Entry]:
     """Runs of one recipe as one entry; where a summary has that recipe, it keeps its numbers and takes their details."""
-    found = list(entries)
+    joined = list(entries)
     for run in runs:
-        place = next((i for i, entry in enumerate(found) if _same(entry.recipe, run.recipe)), None)
+        place = next((i for i, entry in enumerate(joined) if _same(entry.recipe, run.recipe)), None)
         if place is None:
-            taken = any(entry.name == run.name for entry in found)
-            found.append(replace(run, name=str(run.runs[0])) if taken else run)
+            taken = any(entry.name == run.name for entry in joined)
+            joined.append(replace(run, name=str(run.runs[0])) if taken else run)
             continue
-        entry = found[place]
+        entry = joined[place]
         details = replace(
             entry,
             runs=[*entry.runs, *run.runs],
             evaluations=[*entry.evaluations, *run.evaluations],
         )
         summarised = place < len(entries)
-        found[place] = details if summarised else _joined(details, run)
-    return found
+        joined[place] = details if summarised else _joined(details, run)
+    return joined
 
 
 def _same(one: Recipe, other: Recipe) -> bool:
@@ -265,13 +265,13 @@ def read_sweep(folder: Path) -> SweepResult:
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
-    found = []
+    evaluations = []
     for path in sorted(folder.glob("evaluation-*.json")):
         content = read_object(path)
         with reading(path, "what 'srnn evaluate --full' writes"):
             _check_evaluation(content)
-        found.append(content)
-    return found
+        evaluations.append(content)
+    return evaluations
 
 
 def _check_evaluation(content: dict[str, Any]) -> None:

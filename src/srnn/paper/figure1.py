@@ -38,29 +38,29 @@ def response(beta: float) -> dict[str, list[float]]:
 
     alpha, rho, threshold = exp(-1 / 20), exp(-1 / 60), 0.3
     u = e = s = 0.0
-    found: dict[str, list[float]] = {"input": [], "u": [], "threshold": [], "s": []}
+    traces: dict[str, list[float]] = {"input": [], "u": [], "threshold": [], "s": []}
     for t in range(STEPS):
         current = 1.8 if BURST[0] <= t < BURST[1] else 0.0
         u, e, drive = step(u, e, s, current, alpha, rho, beta, threshold)
         s = float(drive > 0)
-        for name, value in zip(found, (current, u, threshold + beta * e, s), strict=True):
-            found[name].append(value)
-    return found
+        for name, value in zip(traces, (current, u, threshold + beta * e, s), strict=True):
+            traces[name].append(value)
+    return traces
 
 
 def _neuron(axes: Axes, beta: float) -> Made:
-    found = response(beta)
+    traces = response(beta)
     time = range(STEPS)
-    spikes = [t for t in time if found["s"][t]]
+    spikes = [t for t in time if traces["s"][t]]
     axes.axvspan(*BURST, color=style.LIGHT, alpha=0.45, lw=0)
-    axes.plot(time, found["threshold"], color=style.ORANGE, ls=style.DASHES[1], label="threshold ϑ")
-    axes.plot(time, found["u"], color=style.BLUE, lw=1.1, label="membrane u")
+    axes.plot(time, traces["threshold"], color=style.ORANGE, ls=style.DASHES[1], label="threshold ϑ")
+    axes.plot(time, traces["u"], color=style.BLUE, lw=1.1, label="membrane u")
     axes.vlines(spikes, 1.02, 1.18, color=style.BLACK, lw=1.0)
     axes.text(spikes[-1] + 5 if spikes else 0, 1.1, f"{len(spikes)} spikes", va="center", fontsize=7)
     axes.text(sum(BURST) / 2, -0.27, "input on", ha="center", va="center", fontsize=7, color=style.GREY)
     axes.set(xlabel="time step", ylabel="membrane", xlim=(0, STEPS), ylim=(-0.35, 1.22), yticks=[0, 0.5, 1])
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.88))
-    return Made(f"srnn.nn.neurons.alif.step with beta {beta:g}, threshold 0.3, tau_mem 20, tau_adp 60 steps", found)
+    return Made(f"srnn.nn.neurons.alif.step with beta {beta:g}, threshold 0.3, tau_mem 20, tau_adp 60 steps", traces)
 
 
 def _surrogates(axes: Axes) -> Made:

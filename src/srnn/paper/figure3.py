@@ -79,9 +79,9 @@ def _relu_twin(evidence: Evidence, sweep: SweepResult) -> tuple[SweepResult, dic
         return None
     for other in evidence.sweep("-neurons"):
         if other.recipe["task"] == sweep.recipe["task"] and _epochs(other) == _epochs(sweep):
-            found = next((point for point in other.points if not point["spiking"]), None)
-            if found is not None:
-                return other, found["accuracy"]
+            twin = next((point for point in other.points if not point["spiking"]), None)
+            if twin is not None:
+                return other, twin["accuracy"]
     return None
 
 
@@ -100,9 +100,9 @@ def _rate_rows(evidence: Evidence) -> list[RateRow]:
     seen: set[str] = set()
     for row in (row for row in published_rows("tableS2") if row.own):
         implied = None if row.task in _MISFITS else _implied_rate(row)
-        found = beside(row, evidence.entries)
-        rows.append((row.task, found[0] if found else None, implied))
-        seen.update(entry.name for entry in found)
+        comparable = beside(row, evidence.entries)
+        rows.append((row.task, comparable[0] if comparable else None, implied))
+        seen.update(entry.name for entry in comparable)
     others = [entry for entry in evidence.entries if entry.firing_rate is not None and entry.name not in seen]
     rows += [(entry.name, entry, None) for entry in others]
     return [row for row in rows if row[1] is not None or row[2] is not None]
@@ -150,31 +150,31 @@ def _implied_rate(row: Any) -> float | None:
 
 def _operations(axes: Axes, evidence: Evidence) -> Made:
     """Synaptic operations per sequence and per step of each spiking training that was evaluated in full."""
-    found = []
+    counted = []
     for entry in evidence.entries:
         report = next((one for one in reversed(entry.evaluations) if one.get("activity")), None)
         if report is not None and entry.spiking:
             activity = report["activity"]
-            found.append((entry.name, float(activity["sops_per_sequence"]), float(activity["sops_per_step"])))
-    if not found:
+            counted.append((entry.name, float(activity["sops_per_sequence"]), float(activity["sops_per_step"])))
+    if not counted:
         raise MissingError(
             "No training among the results was evaluated in full.", "srnn evaluate RUN --full; then --runs RUN"
         )
-    names, per_sequence, per_step = (list(column) for column in zip(*found, strict=True))
-    places = range(len(found))
+    names, per_sequence, per_step = (list(column) for column in zip(*counted, strict=True))
+    places = range(len(counted))
     axes.barh([y + 0.19 for y in places], per_sequence, height=0.34, color=style.BLUE, label="per sequence")
     axes.barh([y - 0.19 for y in places], per_step, height=0.34, color=style.YELLOW, label="per step")
-    for y, (_, a, b) in enumerate(found):
+    for y, (_, a, b) in enumerate(counted):
         for value, at in ((a, y + 0.19), (b, y - 0.19)):
             axes.text(value * 1.3, at, _short(value), va="center", fontsize=6)
     axes.set_yticks(list(places), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
     # Bars of one training alone would fill the panel.
     style.log_scale(axes, "x")
-    axes.set(xlabel="spikes × synapses reached", ylim=(-0.6, max(len(found), 3) - 0.3),
+    axes.set(xlabel="spikes × synapses reached", ylim=(-0.6, max(len(counted), 3) - 0.3),
              xlim=(min(per_step) / 3, max(per_sequence) * 60))  # fmt: skip
     style.legend_below(axes, 2, centre=0.4, handlelength=1.0)
-    return Made("srnn evaluate --full", {name: {"per_sequence": a, "per_step": b} for name, a, b in found})
+    return Made("srnn evaluate --full", {name: {"per_sequence": a, "per_step": b} for name, a, b in counted})
 
 
 def _short(value: float) -> str:

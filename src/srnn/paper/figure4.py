@@ -198,12 +198,12 @@ def _other_anytime(axes: Axes, evidence: Evidence) -> Made:
 
 
 def _curves(axes: Axes, entries: list[Entry], command: str, several: bool = False) -> Made:
-    found = [(entry, curve) for entry in entries if (curve := anytime_curve(entry)) is not None]
-    if not found:
+    drawn = [(entry, curve) for entry in entries if (curve := anytime_curve(entry)) is not None]
+    if not drawn:
         raise MissingError("No run with a full evaluation is among the results.", command)
     numbers: dict[str, Any] = {}
     told: dict[str, list[str]] = {}
-    for index, (entry, curve) in enumerate(found):
+    for index, (entry, curve) in enumerate(drawn):
         length = len(curve.percent)
         x = np.linspace(0, 100, length) if several else np.arange(1, length + 1)
         about = [task_name(entry.task) if several else curve.split, *([curve.steps] if curve.steps else [])]

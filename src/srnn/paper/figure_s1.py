@@ -35,8 +35,8 @@ def figure_s1(evidence: Evidence) -> Sheet:
 def _panel(axes: Axes, sweep: SweepResult | None, measure: str) -> Made:
     if sweep is None or not sweep.points:
         raise no_sweep("-initialisation")
-    found = read_curves(sweep)
-    curves = {str(point["point"]): found.mean(str(point["point"]), measure) for point in sweep.points}
+    measured = read_curves(sweep)
+    curves = {str(point["point"]): measured.mean(str(point["point"]), measure) for point in sweep.points}
     if all(curves.values()):
         for index, (name, curve) in enumerate(curves.items()):
             axes.plot(
@@ -45,7 +45,7 @@ def _panel(axes: Axes, sweep: SweepResult | None, measure: str) -> Made:
         axes.set(xlabel="epoch", ylabel=_TRAINED[measure])
         axes.grid()
         style.legend_below(axes, 2, fontsize=6)
-        return Made(f"{sweep.folder.name}, {found.source}: mean over seeds on the training split", curves)
+        return Made(f"{sweep.folder.name}, {measured.source}: mean over seeds on the training split", curves)
     return _ends(axes, sweep, measure)
 
 

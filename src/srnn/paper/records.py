@@ -69,12 +69,12 @@ def command_words(command: str) -> tuple[tuple[str, ...], int | None]:
 
 def read_tested(folder: Path) -> list[TestedSplit]:
     """test-splits.json; SrnnError when it is not what it should be."""
-    found = []
+    splits = []
     for entry in _read(folder / "test-splits.json"):
         words, seed = command_words(entry["trained"])
         if seed is None:
             raise ValueError(f"no seed in '{entry['trained']}'")
-        found.append(
+        splits.append(
             TestedSplit(
                 words,
                 seed,
@@ -84,7 +84,7 @@ def read_tested(folder: Path) -> list[TestedSplit]:
                 int(entry["parameters"]),
             )
         )
-    return found
+    return splits
 
 
 def read_published(folder: Path) -> list[PublishedRun]:

@@ -83,8 +83,8 @@ def _time_constant(recipe: Recipe, quantity: str, layer: int) -> str:
     value = specs[layer].get(quantity) if layer < len(specs) and isinstance(specs[layer], Mapping) else None
     if value is None:
         return "-"
-    found = _DISTRIBUTION.fullmatch(str(value))
-    return f"{found[1].strip()}; {found[2].strip()}" if found else str(value)
+    match = _DISTRIBUTION.fullmatch(str(value))
+    return f"{match[1].strip()}; {match[2].strip()}" if match else str(value)
 
 
 def _each(spec: Any, count: int) -> list[Any]:

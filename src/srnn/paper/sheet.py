@@ -80,8 +80,8 @@ class Sheet:
             rows = self.figure.subfigures(len(layout), 1, height_ratios=heights, squeeze=False)[:, 0]
             for row, letters in zip(rows, layout, strict=True):
                 each = dict.fromkeys(letters)
-                found = row.subplots(1, len(each), width_ratios=[letters.count(one) for one in each], squeeze=False)
-                self.axes |= dict(zip(each, found[0], strict=True))
+                grid = row.subplots(1, len(each), width_ratios=[letters.count(one) for one in each], squeeze=False)
+                self.axes |= dict(zip(each, grid[0], strict=True))
         else:
             self.axes |= self.figure.subplot_mosaic(
                 [list(row) for row in layout], empty_sentinel=" ", height_ratios=heights, width_ratios=widths

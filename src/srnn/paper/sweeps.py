@@ -20,10 +20,10 @@ _FILLS = ("full", "none", "left", "bottom", "top", "right")
 
 def sweeps_or_missing(evidence: Evidence, endings: Sequence[str]) -> list[SweepResult]:
     """Sweeps with results whose names end so. MissingError, with the command for ECG, when there are none."""
-    found = [sweep for ending in endings for sweep in evidence.sweep(ending) if sweep.points]
-    if not found:
+    sweeps = [sweep for ending in endings for sweep in evidence.sweep(ending) if sweep.points]
+    if not sweeps:
         raise no_sweep(endings[0])
-    return found
+    return sweeps
 
 
 def no_sweep(ending: str) -> MissingError:

@@ -44,11 +44,11 @@ def accuracy_table(name: str, evidence: Evidence) -> Table:
         own = _reference(rows, evidence)
         for row in rows:
             _add(table, {**_published(row), "weights": _weights(row, evidence.published)})
-            found = beside(row, evidence.entries)
-            for entry in found:
+            comparable = beside(row, evidence.entries)
+            for entry in comparable:
                 placed.add(entry.name)
                 _add(table, {"task": task, **_ours(entry, own), "remark": _remark(entry, row)})
-            if not found and row.command is not None:
+            if not comparable and row.command is not None:
                 _add(table, {"task": task, "whose": OURS, "method": NO_RUN, "remark": f"make one: {row.command}"})
         for entry in _others(evidence, task, rows, placed):
             placed.add(entry.name)
@@ -80,11 +80,11 @@ def _published(row: PublishedRow) -> dict[str, Cell]:
 
 def _weights(row: PublishedRow, published: list[PublishedRun]) -> Cell:
     """Beside the paper's own network: what its weights gave here, with "*" where that is of other sequences than the paper's."""
-    found = next((one for one in published if one.task == TASKS[row.task]), None)
-    if found is None or row.method != "paper's SRNN":
+    network = next((one for one in published if one.task == TASKS[row.task]), None)
+    if network is None or row.method != "paper's SRNN":
         return None
-    accuracy = share(spread(found.accuracy))
-    return Number(accuracy.value, f"{accuracy.text} ({found.split}){'' if found.comparable else ' *'}")
+    accuracy = share(spread(network.accuracy))
+    return Number(accuracy.value, f"{accuracy.text} ({network.split}){'' if network.comparable else ' *'}")
 
 
 def _weights_note(one: PublishedRun) -> str:
@@ -125,11 +125,11 @@ def _ours(entry: Entry, own: Entry | None) -> dict[str, Cell]:
 
 
 def _remark(entry: Entry, row: PublishedRow) -> str | None:
-    recipe, found = nearest(entry, row)
-    if not found:
+    recipe, differences = nearest(entry, row)
+    if not differences:
         return f"recipe {recipe}" + (f" as baseline {row.baseline}" if row.baseline else "")
-    more = "" if len(found) <= _SHOWN else f", and {len(found) - _SHOWN} more"
-    return f"recipe {recipe}, but {'; '.join(found[:_SHOWN])}{more}"
+    more = "" if len(differences) <= _SHOWN else f", and {len(differences) - _SHOWN} more"
+    return f"recipe {recipe}, but {'; '.join(differences[:_SHOWN])}{more}"
 
 
 def _others(evidence: Evidence, task: str, rows: list[PublishedRow], placed: set[str]) -> list[Entry]:
@@ -139,7 +139,7 @@ def _others(evidence: Evidence, task: str, rows: list[PublishedRow], placed: set
 
 
 def _other_remark(entry: Entry, rows: list[PublishedRow]) -> str:
-    recipe = next((found for row in rows if (found := row.load_recipe()) is not None), None)
+    recipe = next((loaded for row in rows if (loaded := row.load_recipe()) is not None), None)
     own = entry.recipe.task
     if recipe is not None and own.name == recipe.task.name and entry.recipe.create_task() != recipe.create_task():
         given = ", ".join(f"{key} {value}" for key, value in own.options.items()) or "the task's defaults"

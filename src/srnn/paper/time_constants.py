@@ -18,7 +18,7 @@ _BINS = 30
 _SYMBOLS = {"tau_mem": ("τ$_m$", style.BLUE), "tau_adp": ("τ$_{adp}$", style.ORANGE)}
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 
-Found = tuple[str, np.ndarray, np.ndarray]
+Constants = tuple[str, np.ndarray, np.ndarray]
 """ "layers.0.tau_mem", values now and at the start, in steps; a start that is not known has no values."""
 
 
@@ -36,9 +36,9 @@ def time_constants_panel(axes: Axes, evidence: Evidence) -> Made:
         )
     entries.sort(key=lambda entry: (entry.task != "shd", -sum(entry.recipe.network.hidden)))
     for entry in entries:
-        found = [one for one in _trained(entry) if one[0].startswith("layers.")]
-        if found:
-            return _draw(axes, entry, found)
+        of_hidden = [one for one in _trained(entry) if one[0].startswith("layers.")]
+        if of_hidden:
+            return _draw(axes, entry, of_hidden)
     raise MissingError(f"{entries[0].name} trains no time constants.")
 
 
@@ -46,7 +46,7 @@ def _report(entry: Entry) -> dict[str, Any] | None:
     return next((one for one in reversed(entry.evaluations) if one.get("time_constants")), None)
 
 
-def _trained(entry: Entry) -> list[Found]:
+def _trained(entry: Entry) -> list[Constants]:
     """Of a full evaluation, which has every value; else of the checkpoint."""
     report = _report(entry)
     if report is not None:
@@ -61,9 +61,11 @@ def _trained(entry: Entry) -> list[Found]:
     run = Run.open(entry.runs[0])
     trained = run.trained()
     task = trained.task
-    found = time_constants(trained.network, trained.untrained(), task.step_ms)
+    constants = time_constants(trained.network, trained.untrained(), task.step_ms)
     return [
-        (one.name, one.values, np.zeros(0) if one.initial is None else one.initial) for one in found if one.is_trained
+        (one.name, one.values, np.zeros(0) if one.initial is None else one.initial)
+        for one in constants
+        if one.is_trained
     ]
 
 
@@ -71,11 +73,11 @@ def _values(summary: dict[str, Any] | None) -> np.ndarray:
     return np.array([] if summary is None else summary["values"], np.float64)  # None becomes NaN
 
 
-def _draw(axes: Axes, entry: Entry, found: list[Found]) -> Made:
+def _draw(axes: Axes, entry: Entry, layers: list[Constants]) -> Made:
     numbers: dict[str, Any] = {}
     everything = []
     for kind, (symbol, colour) in _SYMBOLS.items():
-        mine = [one for one in found if one[0].endswith(kind)]
+        mine = [one for one in layers if one[0].endswith(kind)]
         if not mine:
             continue
         now, before = (np.concatenate([one[place] for one in mine]) for place in (1, 2))

@@ -110,10 +110,10 @@ def load_scaled(
 
     The statistics are computed once and kept in a file beside the source; x is a ``ScaledArray``, which has them.
     """
-    found = load_arrays(split, source, shares, about, rate, speaker)
+    unscaled = load_arrays(split, source, shares, about, rate, speaker)
 
     def fit() -> Arrays:
-        train = found if split == "train" else load_arrays("train", source, shares, about, rate, speaker)
+        train = unscaled if split == "train" else load_arrays("train", source, shares, about, rate, speaker)
         return fit_scale(str(source), train)._asdict()
 
     options = {"shares": shares, "rate": rate, "code": _CODE}
@@ -125,11 +125,11 @@ def load_scaled(
         options["items"] = [(item.name, item.label, item.group, item.split) for item in items]
     statistics = cached(folder / ".cache", "scale", options, files, fit, Statistics.read)
     path = ScaledPath(int(about.channels or 0), rate).calibrated(statistics=statistics)
-    x = path.scaled(found.x)
-    if found.lengths is not None:
-        for row, length in zip(x, found.lengths, strict=True):
+    x = path.scaled(unscaled.x)
+    if unscaled.lengths is not None:
+        for row, length in zip(x, unscaled.lengths, strict=True):
             row[length:] = 0
-    return Split(ScaledArray(x, path.known()), found.y, found.lengths, found.groups)
+    return Split(ScaledArray(x, path.known()), unscaled.y, unscaled.lengths, unscaled.groups)
 
 
 def fit_scale(name: str, train: Split) -> Statistics:

@@ -159,8 +159,8 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
 
 def _visible(source: Path) -> list[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an editor's)."""
-    found: list[Path] = []
+    paths: list[Path] = []
     for folder, folders, names in os.walk(source):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+        paths += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(paths)

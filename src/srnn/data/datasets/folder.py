@@ -128,9 +128,9 @@ class FolderTask(AudioTask):
 
 def find_source(path: str) -> Path:
     """The folder or file, as it is named, or under the data folder. SrnnError if it is not there."""
-    for found in (Path(path).expanduser(), resolve_data_dir() / path):
-        if found.exists():
-            return found
+    for place in (Path(path).expanduser(), resolve_data_dir() / path):
+        if place.exists():
+            return place
     raise SrnnError(
         f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path'."
     )

@@ -45,13 +45,13 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     what = "a MATLAB 5 .mat file"
     raw = read_bytes(path, what, _LIMITS)
     with reading(path, what):
-        found = dict(_variables(raw))
+        variables = dict(_variables(raw))
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name in names:
-        if name not in found:
-            there = ascii(", ".join(sorted(found))[:200])[1:-1] or "nothing"
+        if name not in variables:
+            there = ascii(", ".join(sorted(variables))[:200])[1:-1] or "nothing"
             raise SrnnError(f"{path} has no variable '{name}' (expected {', '.join(names)}; there is {there}).")
-        array = found[name]
+        array = variables[name]
         if array is None:
             raise SrnnError(f"{path}: '{name}' is not a dense array of real numbers.")
         arrays[name] = array

@@ -148,10 +148,10 @@ def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:
     with reading(path, "an IDX file; download it again"), path.open("rb") as file:
         allowance = Allowance(path.stat().st_size, limits)
         content = b"".join(gunzip(file, allowance, limits) if path.suffix == ".gz" else file_parts(file))
-    found = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
+    first_word = struct.unpack(">I", content[:4])[0] if len(content) >= 4 else None
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions
-    if found != magic or len(content) < start:
+    if first_word != magic or len(content) < start:
         raise SrnnError(
             f"{path} is not an IDX file of {'images' if magic == _IMAGES else 'labels'}; download it again."
         )

@@ -35,5 +35,5 @@ class NamePattern:
 
     def read(self, name: str) -> dict[str, str] | None:
         """The fields of a name without its suffix, none of which holds the text after it; None where the name does not match."""
-        found = self._expression.fullmatch(name) if len(name) <= 255 else None
-        return None if found is None else found.groupdict()
+        match = self._expression.fullmatch(name) if len(name) <= 255 else None
+        return None if match is None else match.groupdict()

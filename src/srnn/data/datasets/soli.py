@@ -93,8 +93,8 @@ class SoliTask(Task):
         options = {"receivers": list(self.receivers), "steps": self.steps, "code": _CODE, "recordings": names}
 
         def use(arrays: Arrays) -> Split:
-            found = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
-            return found.validate(str(folder), len(GESTURES), self.inputs)
+            frames = Split(arrays["x"], np.array(arrays["y"]), groups=np.array(arrays["groups"]))
+            return frames.validate(str(folder), len(GESTURES), self.inputs)
 
         return cached(
             folder / ".cache", split, options, paths, lambda: _read(recordings, self.receivers, self.steps), use
@@ -127,11 +127,11 @@ def find_folder(data_dir: Path | None = None) -> Path:
 def list_recordings(folder: Path, half: str) -> list[Recording]:
     """The recordings of a half of the official split, "train" or "eval", ordered by gesture, subject and instance."""
     path, keys = read_names(folder, half)
-    found = [Recording(folder / f"{g}_{s}_{i}.h5", g, s) for g, s, i in keys]
-    missing = [recording.path.name for recording in found if not recording.path.is_file()]
+    recordings = [Recording(folder / f"{g}_{s}_{i}.h5", g, s) for g, s, i in keys]
+    missing = [recording.path.name for recording in recordings if not recording.path.is_file()]
     if missing:
         raise SrnnError(f"{folder} lacks {len(missing)} recordings that {path.name} names, such as {missing[0]}.")
-    return found
+    return recordings
 
 
 def read_names(folder: Path, half: str) -> tuple[Path, list[tuple[int, int, int]]]:

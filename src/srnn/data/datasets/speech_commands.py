@@ -203,8 +203,8 @@ def _clip(folder: Path, name: str, label: int) -> Clip:
 
 def speaker_of(name: str) -> str | None:
     """The speaker in a recording's name, speaker_nohash_n or word_speaker_nohash_n; None if there is none."""
-    found = _SPEAKER.fullmatch(Path(name).stem)
-    return found.group(1) if found else None
+    match = _SPEAKER.fullmatch(Path(name).stem)
+    return match.group(1) if match else None
 
 
 def _silence(folder: Path, split: SplitName, count: int) -> list[Clip]:
@@ -229,12 +229,12 @@ def _keyword_folders(folder: Path, how: str) -> list[Clip]:
     """All recordings of a folder that has one of its own for each of the 12 classes."""
     clips = []
     for label, word in enumerate(KEYWORDS):
-        found = sorted(p for p in (folder / word).glob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        if not found:
+        paths = sorted(p for p in (folder / word).glob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        if not paths:
             raise SrnnError(
                 f"{folder / word} contains no recordings: {how}, or choose another data folder with --data-dir."
             )
-        clips += [_clip(folder, f"{word}/{path.name}", label) for path in found]
+        clips += [_clip(folder, f"{word}/{path.name}", label) for path in paths]
     return clips
 
 

@@ -99,10 +99,10 @@ def _sound_files(where: Path) -> list[Path]:
         return [where]
     if not where.is_dir():
         raise SrnnError(f"{where} does not exist: name folders or sound files.")
-    found = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-    if not found:
+    paths = sorted(p for p in where.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+    if not paths:
         raise SrnnError(f"{where} contains no sound files ({', '.join(AUDIO_SUFFIXES)}).")
-    return found
+    return paths
 
 
 def convert_clips(

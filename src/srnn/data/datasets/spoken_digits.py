@@ -76,10 +76,10 @@ class _Recordings(Task):
         held = self.validation_speaker or after(self.test_speaker)
         clips: dict[SplitName, list[Clip]] = {"train": [], "validation": [], "test": []}
         for path in paths:
-            found = _NAME.fullmatch(path.stem)
-            if found is None:
+            match = _NAME.fullmatch(path.stem)
+            if match is None:
                 raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
-            digit, speaker, index = int(found[1]), found[2], int(found[3])
+            digit, speaker, index = int(match[1]), match[2], int(match[3])
             if self.splitting == "official":
                 split = _OF_INDEX.get(index, "train")
             else:
@@ -132,7 +132,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         if not path.is_file():
             how = next(use for use in CATALOGUE["fsdd"].uses if use.needs).missing(resolve_data_dir(data_dir))
             raise SrnnError(f"{path} was not found; make it from the recordings (minutes): {how}")
-        found = read_recordings(path, self.binning, 10)
+        recordings = read_recordings(path, self.binning, 10)
         with open_hdf5(path, "spikes that name their clips; make it again with 'srnn encode cochlea'") as file:
             names = [name.decode() for name in file["extra/meta_info/file"].read().tolist()]
         place = {name: index for index, name in enumerate(names)}
@@ -142,7 +142,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         order = np.array([place[clip.path.name] for clip in clips])
         labels = np.array([clip.label for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])
-        return Split(found.x[order], labels, groups=groups).validate(str(path), 10)
+        return Split(recordings.x[order], labels, groups=groups).validate(str(path), 10)
 
 
 def after(speaker: str) -> str:

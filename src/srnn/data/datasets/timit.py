@@ -119,12 +119,12 @@ class TIMITTask(AudioTask):
             phone: -1 if name is None else class_names(self.classes).index(name)
             for phone, name in folding(self.classes).items()
         }
-        found: dict[SplitName, list[Clip]] = {}
+        listed: dict[SplitName, list[Clip]] = {}
 
         def clips_of(wanted: SplitName) -> list[Clip]:
-            if wanted not in found:
-                found[wanted] = list_sentences(folder, wanted, self.validation)
-            return found[wanted]
+            if wanted not in listed:
+                listed[wanted] = list_sentences(folder, wanted, self.validation)
+            return listed[wanted]
 
         x = load_features(split, clips_of, folder / ".cache", self.sound)
         clips, front = clips_of(split), self.sound.features.front

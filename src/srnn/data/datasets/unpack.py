@@ -76,13 +76,13 @@ def read_through(archive: Path, name: str = "") -> None:
 
     ``name`` gives its kind where the file still has another name.
     """
-    found = False
+    any_member = False
     with _open(archive, name) as (members, _):
         for member in members:
-            found = True
+            any_member = True
             for _ in member.parts:
                 pass
-    if not found:
+    if not any_member:
         raise SrnnError(f"{archive} is empty; fetch it again.")
 
 
@@ -131,9 +131,9 @@ class Note:
         path = _note_path(folder, name)
         try:
             with reading(path, "a note of what was unpacked"):
-                found = read_json(path)
-                files = {str(file): (int(size), int(crc)) for file, (size, crc) in found["files"].items()}
-                return Note(str(found["archive"]), files) if files else None
+                content = read_json(path)
+                files = {str(file): (int(size), int(crc)) for file, (size, crc) in content["files"].items()}
+                return Note(str(content["archive"]), files) if files else None
         except SrnnError:
             return None
 

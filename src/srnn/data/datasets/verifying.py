@@ -54,7 +54,7 @@ def usable(file: DataFile, folder: Path, data_set: DataSet) -> bool:
     """Whether a file need not be fetched: it is intact, or was deleted after its content was unpacked."""
     report = check(file, folder / file.name)
     if report.condition == "missing" and data_set.unpack:
-        return all(found.good for found in _check_unpacked(file, folder, data_set))
+        return all(part.good for part in _check_unpacked(file, folder, data_set))
     return report.good
 
 
@@ -78,8 +78,8 @@ def _there(data_set: DataSet, folder: Path) -> bool:
     from .timit import glance
 
     if data_set.recordings:
-        found = list(folder.glob(data_set.recordings))
-        return len(found) >= max(1, data_set.count) and begins_well(found[0])
+        paths = list(folder.glob(data_set.recordings))
+        return len(paths) >= max(1, data_set.count) and begins_well(paths[0])
     if data_set.name == "timit":
         return glance(folder.parent)
     if data_set.name == "qtdb":  # the records, or the paper's arrays
@@ -180,7 +180,7 @@ def _check_packed(file: DataFile, folder: Path, data_set: DataSet) -> list[FileR
     note = Note.read(folder, file.name)
     if note is None or note.archive != state_of(path):  # not unpacked yet
         return [report]
-    return [report, *(found for found in _check_unpacked(file, folder, data_set) if not found.good)]
+    return [report, *(unpacked for unpacked in _check_unpacked(file, folder, data_set) if not unpacked.good)]
 
 
 def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
@@ -204,9 +204,9 @@ def _check_unpacked(file: DataFile, folder: Path, data_set: DataSet) -> list[Fil
 def digest(path: Path, like: str, packed: bool = False) -> str:
     """The checksum of the file, or of its content if gzip-compressed, of the kind (md5, sha256) that ``like`` begins with."""
     kind = like.partition(":")[0]
-    found = hashlib.new(kind, usedforsecurity=False)
+    checksum = hashlib.new(kind, usedforsecurity=False)
     with reading(path, "a compressed file" if packed else "a file"), path.open("rb") as file:
         limits = LIMITS["archive"]
         for part in gunzip(file, Allowance(path.stat().st_size, limits), limits) if packed else file_parts(file):
-            found.update(part)
-    return f"{kind}:{found.hexdigest()}"
+            checksum.update(part)
+    return f"{kind}:{checksum.hexdigest()}"

@@ -45,9 +45,9 @@ class Statistics(NamedTuple):
     """(channels,) the standard deviation, the divisor; above 0."""
 
     @classmethod
-    def read(cls, found: Mapping[str, Any]) -> Statistics:
+    def read(cls, arrays: Mapping[str, Any]) -> Statistics:
         """From the lists or arrays "mean" and "std" of a file. Raises some exception for any other content."""
-        mean, std = (np.array(found[name], np.float32) for name in ("mean", "std"))
+        mean, std = (np.array(arrays[name], np.float32) for name in ("mean", "std"))
         if mean.ndim != 1 or mean.shape != std.shape or not np.isfinite([mean, std]).all() or not (std > 0).all():
             raise ValueError("mean and std must be equally many finite numbers, std above 0")
         return cls(mean, std)

@@ -123,12 +123,12 @@ class CochleaStream(StreamEncoder):
         return np.concatenate([self._none(), *self._whole_frames()])
 
     def _whole_frames(self) -> list[Array]:
-        frames, found = self.frames, []
+        frames, bins = self.frames, []
         size, hop = frames.samples(frames.frame), frames.samples(frames.hop)
         while len(self._sound) >= size:
-            found.append(self._hear(self._sound[:size], frames.hop))
+            bins.append(self._hear(self._sound[:size], frames.hop))
             self._sound = self._sound[hop:].copy()
-        return found
+        return bins
 
     def _hear(self, sound: Array, steps: int) -> Array:
         """A frame's first ``steps`` steps through the cells -> the bins that are now full."""
@@ -167,15 +167,15 @@ class CochleaStream(StreamEncoder):
             return self._none()
         last = -(-count * frames.cochlea.rate // frames.rate) // 2  # as the whole clip, resampled
         size, hop = frames.samples(frames.frame), frames.samples(frames.hop)
-        found = []
+        bins = []
         while self._steps <= last:
             sound = np.pad(self._sound[:size], (0, max(0, size - len(self._sound))))
-            found.append(self._hear(sound, min(frames.hop, last + 1 - self._steps)))
+            bins.append(self._hear(sound, min(frames.hop, last + 1 - self._steps)))
             self._sound = self._sound[hop:]
         if self._bins() == self._bin(np.array(last)):  # the last bin is not full
-            found.append(self._pending[None])
+            bins.append(self._pending[None])
         self.reset()
-        return np.concatenate(found)
+        return np.concatenate(bins)
 
     def reset(self) -> None:
         frames, cochlea = self.frames, self.frames.cochlea

@@ -47,16 +47,16 @@ class LogMelStream(StreamEncoder):
         return self._frames(np.concatenate([self._sound, sound]))
 
     def _frames(self, sound: Array) -> Array:
-        front, found = self.front, []
+        front, rows = self.front, []
         if not self._started and len(sound) > self.latency:  # before its beginning the sound is mirrored
             sound, self._started = np.pad(sound, (self.latency, 0), mode="reflect"), True
         if self._started:
             # One at a time: the bits of a product of matrices depend on how many rows it has.
             while len(sound) >= front.window:
-                found.append(np.log(front.energies(sound[: front.window]) + np.float32(FLOOR)))
+                rows.append(np.log(front.energies(sound[: front.window]) + np.float32(FLOOR)))
                 sound = sound[front.hop :]
         self._sound = sound.copy()
-        frames = np.concatenate(found) if found else self._none()
+        frames = np.concatenate(rows) if rows else self._none()
         return rounded(frames).astype(np.float32) if self._half else frames
 
     def flush(self) -> Array:

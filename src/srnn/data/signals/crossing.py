@@ -176,11 +176,11 @@ class CrossingPath(SignalPath):
     def in_c(self, signal: Array, std: Sequence[float], integer: bool = False) -> Array:
         """signal (T, channels), and each channel's deviation -> spikes (T, 2 channels), to the bit what the C does."""
         smooth = self._smooth_integer(signal) if integer else self._smooth(np.asarray(signal, np.float32))
-        found = [
+        spikes = [
             replace(self.crossing, up=up, down=down)(smooth[:, channel : channel + 1])[0]
             for channel, (up, down) in enumerate(self.thresholds(std, integer))
         ]
-        return np.concatenate(found, axis=1)
+        return np.concatenate(spikes, axis=1)
 
     def _smooth(self, x: Array) -> Array:
         if self.window == 1 or len(x) < self.window:

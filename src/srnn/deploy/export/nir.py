@@ -2,7 +2,7 @@
 
     graph, report = to_graph(net, dt=0.004)     the network in NIR, and a report of what NIR cannot represent
     save(graph, path)
-    found = load(path)                          found.network is an SRNN
+    imported = load(path)                       imported.network is an SRNN
 
 Our own files are restored to the same bits. ``nir_write.py`` and ``nir_read.py`` describe the conversions.
 """

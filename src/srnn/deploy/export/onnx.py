@@ -132,10 +132,10 @@ def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
     """The state of the decision before a sequence, as the model's inputs by name: zeros."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
-    found = {item.name: item.type.tensor_type for item in model.graph.input if item.name.startswith("decision.")}
+    kinds = {item.name: item.type.tensor_type for item in model.graph.input if item.name.startswith("decision.")}
     return {
         name: np.zeros((batch, kind.shape.dim[1].dim_value), tensor_dtype_to_np_dtype(kind.elem_type))
-        for name, kind in found.items()
+        for name, kind in kinds.items()
     }
 
 
@@ -177,12 +177,12 @@ def greatest_difference(
         session = start(model)
         state = {**state_arrays(net, initial), **decision_arrays(model, len(x))}
         if len(session.get_inputs()[0].shape) == 3:
-            found = advance(session, x.numpy(), state)[0]
+            actual = advance(session, x.numpy(), state)[0]
         else:
-            found = np.empty_like(expected)
+            actual = np.empty_like(expected)
             for t in range(x.shape[1]):
-                found[:, t], state = advance(session, np.ascontiguousarray(x[:, t].numpy()), state)
-    return float(np.abs(found - expected).max(initial=0))
+                actual[:, t], state = advance(session, np.ascontiguousarray(x[:, t].numpy()), state)
+    return float(np.abs(actual - expected).max(initial=0))
 
 
 # ---- building ---------------------------------------------------------------------------------------------------------------

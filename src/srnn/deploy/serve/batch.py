@@ -101,11 +101,11 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     session = decoder.open()
     parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
     parts.append(session.finish())
-    found = Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    if not len(found.steps):
+    decisions = Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    if not len(decisions.steps):
         raise SrnnError("A sequence is too short: it gives no step.")
-    believed = decoder.probabilities(found.scores[-1:])[0]
-    number = int(found.winners[-1])
+    believed = decoder.probabilities(decisions.scores[-1:])[0]
+    number = int(decisions.winners[-1])
     answer: dict[str, Any] = {
         "class": number,
         "label": decoder.classes[number],
@@ -114,5 +114,5 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "steps": session.steps,
     }
     if decoder.task.kind == "per_step":
-        answer["classes"] = found.winners.tolist()
+        answer["classes"] = decisions.winners.tolist()
     return answer

@@ -141,9 +141,9 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def decisions_message(decoder: Decoder, found: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:
+def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_probabilities: bool) -> dict[str, Any]:
     """The rows ``keep`` (booleans) of some decisions, column by column."""
-    steps, scores, final = found if keep.all() else (column[keep] for column in found)
+    steps, scores, final = decisions if keep.all() else (column[keep] for column in decisions)
     believed = decoder.probabilities(scores).round(6)
     message: dict[str, Any] = {
         "type": "decisions",

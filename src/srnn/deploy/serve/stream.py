@@ -166,27 +166,27 @@ class StreamConnection:
             membranes.append([] if first is None else [round(v, 4) for v in first.u[0, :DRAWN].tolist()])
 
         first, before = self._session.steps, self._session.samples
-        found = self._session.decide(await self._aside(self._session.encode, block), probe)
+        decisions = self._session.decide(await self._aside(self._session.encode, block), probe)
         shown = np.round(block.astype(np.float64), 5).tolist()
         await self._send(
             {"type": "trace", "sample": before, "input": shown, "step": first, "spikes": spikes, "membranes": membranes}
         )
-        await self._tell(found)
+        await self._tell(decisions)
 
-    async def _tell(self, found: Decisions) -> None:
+    async def _tell(self, decisions: Decisions) -> None:
         """Send the decisions that the client has asked for."""
-        if not len(found.steps):
+        if not len(decisions.steps):
             return
-        keep = np.ones(len(found.steps), bool)
+        keep = np.ones(len(decisions.steps), bool)
         if self._start.report != "step":
-            keep = found.final.copy()
+            keep = decisions.final.copy()
             if self._start.report == "change":
-                winners = found.winners
-                before = np.concatenate([[self._before], np.where(found.final, -1, winners)[:-1]])
+                winners = decisions.winners
+                before = np.concatenate([[self._before], np.where(decisions.final, -1, winners)[:-1]])
                 keep |= winners != before
-            self._before = -1 if found.final[-1] else int(found.winners[-1])
+            self._before = -1 if decisions.final[-1] else int(decisions.winners[-1])
         if keep.any():
-            await self._send(decisions_message(self._decoder, found, keep, self._start.probabilities))
+            await self._send(decisions_message(self._decoder, decisions, keep, self._start.probabilities))
 
     async def _tell_state(self) -> None:
         self._told = self._session.samples

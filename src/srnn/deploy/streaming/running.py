@@ -32,20 +32,20 @@ class Decision(NamedTuple):
     """(classes,)."""
 
 
-def decisions_of(decoder: Decoder, found: Decisions) -> list[Decision]:
+def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
     """Each step's decision by itself. SrnnError where the network's output is not finite."""
-    if not len(found.steps):
+    if not len(known.steps):
         return []
-    believed, step_seconds = decoder.probabilities(found.scores), decoder.step_seconds
+    believed, step_seconds = decoder.probabilities(known.scores), decoder.step_seconds
     if not np.isfinite(believed).all():
-        step = int(found.steps[~np.isfinite(believed).all(-1)][0])
+        step = int(known.steps[~np.isfinite(believed).all(-1)][0])
         raise SrnnError(f"The network's output is not finite from step {step} on: the samples are too large for it.")
     return [
         Decision(
             int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),
             decoder.classes[number], float(row[number]), bool(final), row,
         )
-        for step, number, final, row in zip(found.steps, found.winners, found.final, believed, strict=True)
+        for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
     ]  # fmt: skip
 
 
@@ -139,6 +139,6 @@ def run_source(
 
 def _timed(decoder: Decoder, timing: Timing, work: Callable[[], Decisions]) -> list[Decision]:
     start = time.perf_counter()
-    found = decisions_of(decoder, work())
+    decisions = decisions_of(decoder, work())
     timing.add(time.perf_counter() - start)
-    return found
+    return decisions

@@ -337,7 +337,7 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
     active_own = float(own_events @ layer.fan_own)
     products = layer.cell.products * cells
     emitted = rate.sum() * updates if layer.spiking else cells
-    found = LayerCounts(
+    counts = LayerCounts(
         neuron_macs=layer.neuron_macs * updates,
         effective_macs=products,
         dense=(layer.weights_in + layer.weights_own) * updates + products,
@@ -351,16 +351,16 @@ def _count(layer: LayerShape, arriving: Array, spikes: bool, rate: Array) -> Lay
         + layer.waiting_in / (_BITS if spikes else 1)
         + layer.waiting_own / (_BITS if layer.spiking else 1),
     )
-    found += LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
-    found += LayerCounts(effective_acs=active_own) if layer.spiking else LayerCounts(effective_macs=active_own)
+    counts += LayerCounts(effective_acs=active_in) if spikes else LayerCounts(effective_macs=active_in)
+    counts += LayerCounts(effective_acs=active_own) if layer.spiking else LayerCounts(effective_macs=active_own)
     if spikes and layer.event_driven:
-        found += _added(active_in, float(arriving.sum()) * layer.directions)
+        counts += _added(active_in, float(arriving.sum()) * layer.directions)
     else:
-        found += _multiplied(stored_in * updates, stored_in * updates, layer.inputs * layer.directions * updates)
+        counts += _multiplied(stored_in * updates, stored_in * updates, layer.inputs * layer.directions * updates)
     if layer.spiking:
-        return found + _added(active_own, float(own_events.sum()))
+        return counts + _added(active_own, float(own_events.sum()))
     own_macs = stored_own * updates * layer.cell.own / layer.cell.gates
-    return found + _multiplied(own_macs, stored_own * updates, len(layer.fan_own) * updates)
+    return counts + _multiplied(own_macs, stored_own * updates, len(layer.fan_own) * updates)
 
 
 def _added(synapses: float, events: float) -> LayerCounts:

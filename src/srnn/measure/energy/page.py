@@ -20,15 +20,15 @@ NOTHING = "-"
 """Not measured, or without meaning here."""
 
 
-def seeds_together(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row for each group of ``found["networks"]`` that differ in nothing but the seed.
+def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row for each group of ``comparison["networks"]`` that differ in nothing but the seed.
 
     Each: name, seeds, parameters, and lists over the seeds: accuracy, firing_rate, energy (nJ a step, by model); then, of their
     means, what ``compare`` has: ratio (by model), error, efficiency (by model). What is not known is None.
     """
     rows: list[dict[str, Any]] = []
-    for group in dict.fromkeys(report["group"] for report in found["networks"]):
-        members = [report for report in found["networks"] if report["group"] == group]
+    for group in dict.fromkeys(report["group"] for report in comparison["networks"]):
+        members = [report for report in comparison["networks"] if report["group"] == group]
         known = {model: [r["models"][model] for r in members] for model in MODELS}
         rows.append({
             "name": _name([Path(report["name"]).name for report in members]),
@@ -52,18 +52,18 @@ def seeds_together(found: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(found: dict[str, Any], command: str) -> str:
+def markdown(comparison: dict[str, Any], command: str) -> str:
     """The page: energies of a step, what they are compared with the first network's, and break-even rates."""
-    rows, given = seeds_together(found), found["input"]
+    rows, given = seeds_together(comparison), comparison["input"]
     own = md(rows[0]["name"])
     kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
-    step = f" ({found['step_ms']:g} ms)" if found["step_ms"] else ""
-    where = f", {found['split']} split" if found["split"] else ""
+    step = f" ({comparison['step_ms']:g} ms)" if comparison["step_ms"] else ""
+    where = f", {comparison['split']} split" if comparison["split"] else ""
     lines = [
-        f"# Energy: {md(found['task'])}{where}",
+        f"# Energy: {md(comparison['task'])}{where}",
         "",
         f"Of one step{step}, in nJ, by four models of what operations cost; input: {kind}; memory model: "
-        f"{md(found['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
+        f"{md(comparison['technology']['name'])}. Nothing here was measured on a device. Mean and standard deviation over seeds.",
         "",
         *markdown_table(
             [
@@ -107,7 +107,7 @@ def markdown(found: dict[str, Any], command: str) -> str:
                 ],
             ),
         ]
-    if found["break_even"]:
+    if comparison["break_even"]:
         lines += [
             "",
             f"Break-even: the firing rate (spikes per neuron and step) above which {own} costs more than networks of its sizes "
@@ -115,10 +115,10 @@ def markdown(found: dict[str, Any], command: str) -> str:
             "",
             *markdown_table(
                 ["compared with", *(HEADS[model] for model in MODELS)],
-                [[md(name), *map(digits, limits.values())] for name, limits in found["break_even"].items()],
+                [[md(name), *map(digits, limits.values())] for name, limits in comparison["break_even"].items()],
             ),
         ]
-    notes = dict.fromkeys((Path(r["name"]).name, r["note"]) for r in found["networks"] if r["note"])
+    notes = dict.fromkeys((Path(r["name"]).name, r["note"]) for r in comparison["networks"] if r["note"])
     lines += ["", *(f"- {md(name)}: {md(note)}" for name, note in notes), ""] if notes else [""]
     lines += [f"Made by {code(command)}; every number in [energy.json](energy.json).", ""]
     return "\n".join(lines)
@@ -132,8 +132,8 @@ def _name(names: Sequence[str]) -> str:
 
 
 def _all(values: Iterable[Any]) -> list[float] | None:
-    found = list(values)
-    return None if None in found else found
+    known = list(values)
+    return None if None in known else known
 
 
 def _ratio(own: list[float] | None, first: list[float] | None) -> float | None:

@@ -56,9 +56,9 @@ def compare_energy(
     prices = load_technology(technology)
     if not networks:
         raise SrnnError("Name at least one run folder or recipe.")
-    names, found = [str(item) for item in networks], [_find(item, data) for item in networks]
-    first, task = found[0], found[0].task
-    for name, other in zip(names, found, strict=True):
+    names, subjects = [str(item) for item in networks], [_find(item, data) for item in networks]
+    first, task = subjects[0], subjects[0].task
+    for name, other in zip(names, subjects, strict=True):
         if other.recipe.task != first.recipe.task:
             raise SrnnError(
                 f"{name} is of another task ({_task(other)}) than {names[0]} ({_task(first)}); compare networks of one task."
@@ -77,7 +77,7 @@ def compare_energy(
 
         sequences = Sequences(task, split, data_dir)
         reports, given = [], measure_input(sequences)
-        for name, one in zip(names, found, strict=True):
+        for name, one in zip(names, subjects, strict=True):
             evaluation, activity = evaluate_activity(one, sequences, split)
             if one.folder is None:
                 note = UNTRAINED_BASELINE if activity.rates is None else UNTRAINED
@@ -85,7 +85,7 @@ def compare_energy(
             else:
                 reports.append(report(one.network, activity, name, accuracy=evaluation.report["accuracy"]))
     else:
-        if len(found) > 1 or first.folder is not None:
+        if len(subjects) > 1 or first.folder is not None:
             raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
         if not (spiking(layers) or graded(layers)):
             raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
@@ -97,10 +97,10 @@ def compare_energy(
         shape = describe_network(network)
         note = UNMEASURED if spiking(shape) or graded(shape) else UNTRAINED_BASELINE
         reports.append(report(network, given, name, note=note))
-    recipes = [one.recipe for one in found]
+    recipes = [one.recipe for one in subjects]
     for index, made in enumerate(reports):
-        run = index < len(found) and found[index].folder is not None
-        made["seed"] = found[index].seed if run else None
+        run = index < len(subjects) and subjects[index].folder is not None
+        made["seed"] = subjects[index].seed if run else None
         made["group"] = recipes.index(recipes[index]) if run else index
     dense = (
         {name: as_baseline(first.recipe, name) for name in ("relu", "lstm")}

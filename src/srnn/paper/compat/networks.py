@@ -81,16 +81,16 @@ def _names(
     own: str, dense: str, recurrent: str | None, tau_mem: str, tau_adp: str | None
 ) -> dict[str, tuple[str, ...]]:
     """Of one layer: where its input weights, recurrent weights, biases and time constants are."""
-    found = {
+    names = {
         f"{own}.weight_in": (f"{dense}.weight",),
         f"{own}.bias": (f"{dense}.bias",) if recurrent is None else (f"{dense}.bias", f"{recurrent}.bias"),
         f"{own}.params.tau_mem": (tau_mem,),
     }
     if recurrent is not None:
-        found[f"{own}.weight_rec"] = (f"{recurrent}.weight",)
+        names[f"{own}.weight_rec"] = (f"{recurrent}.weight",)
     if tau_adp is not None:
-        found[f"{own}.params.tau_adp"] = (tau_adp,)
-    return found
+        names[f"{own}.params.tau_adp"] = (tau_adp,)
+    return names
 
 
 def _ecg() -> dict[str, Any]:

@@ -43,16 +43,18 @@ def load_published(name: str, weights: Path | str, overrides: Sequence[str] = ()
     ``overrides`` change settings of its recipe, as for ``load_recipe``: ``["--task.options.source", "mini"]``.
     Raises SrnnError for an unknown name, an unreadable file, or weights of another network.
     """
-    found, path = definition(name), Path(weights)
-    recipe = found.recipe(overrides)
+    described, path = definition(name), Path(weights)
+    recipe = described.recipe(overrides)
     task = recipe.create_task()
     arrays = read_weights(path)
     network = recipe.build_network(task, 0)
-    values = {own: _total(arrays, keys, network.get_parameter(own), path, name) for own, keys in found.names.items()}
-    silent = _silence(values, found.silent_units)
+    values = {
+        own: _total(arrays, keys, network.get_parameter(own), path, name) for own, keys in described.names.items()
+    }
+    silent = _silence(values, described.silent_units)
     for own, value in values.items():
         if not np.isfinite(value).all():
-            names = " + ".join(f"'{key}'" for key in found.names[own])
+            names = " + ".join(f"'{key}'" for key in described.names[own])
             raise SrnnError(f"{path}: {names} holds values that are not finite; copy the file again.")
         with torch.no_grad():
             network.get_parameter(own).copy_(torch.from_numpy(value))
@@ -81,15 +83,15 @@ def _silence(
     values: dict[str, np.ndarray[Any, Any]], silent_units: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
     """Replace, in place, the parameters of the named units where all of them are NaN; says which units these were."""
-    found: dict[str, tuple[int, ...]] = {}
+    silenced: dict[str, tuple[int, ...]] = {}
     for layer, units in silent_units.items():
         own = {name: value for name, value in values.items() if name.startswith(f"{layer}.")}
         dead = tuple(unit for unit in units if all(np.isnan(value[unit]).all() for value in own.values()))
         for name, value in own.items():
             value[list(dead)] = 1.0 if "tau" in name else 0.0  # without input the membrane stays at 0, whatever tau
         if dead:
-            found[layer] = dead
-    return found
+            silenced[layer] = dead
+    return silenced
 
 
 def describe_silent_units(silent_units: Mapping[str, tuple[int, ...]]) -> list[str]:

@@ -69,13 +69,13 @@ class Replay:
 
     def report(self) -> dict[str, Any]:
         """What ``srnn published verify --json`` prints; an infinite error is null there."""
-        found = asdict(self)
-        found["layers"] = {
+        content = asdict(self)
+        content["layers"] = {
             name: {**layer, "max_membrane_error": _finite(layer["max_membrane_error"])}
-            for name, layer in found["layers"].items()
+            for name, layer in content["layers"].items()
         }
         return {
-            **found,
+            **content,
             "spike_mismatches": self.spike_mismatches,
             "max_membrane_error": _finite(self.max_membrane_error),
             "max_output_error": _finite(self.max_output_error),
@@ -198,14 +198,14 @@ def _observe(part: Any, x: Any, state: Any, output: Output) -> list[Array]:
     try:
         for layer in usual:
             layer.output = output
-        found = part(x, state).output.transpose(0, 1).numpy()
+        emitted = part(x, state).output.transpose(0, 1).numpy()
     finally:
         for layer, its_own in usual.items():
             layer.output = its_own
     if not isinstance(part, BidirectionalLayer):
-        return [found]
+        return [emitted]
     size = part.forward_layer.size
-    return [found[..., :size], found[::-1, :, size:]]
+    return [emitted[..., :size], emitted[::-1, :, size:]]
 
 
 def _compare(

@@ -84,10 +84,10 @@ class _Storages(dict[str, _Storage]):
             ):
                 if kind not in _DTYPES:
                     raise ValueError(f"it holds numbers of the type {kind}, which are not read")
-                found = _Storage(key, _DTYPES[kind], count)
-                if self.setdefault(key, found) != found:
+                storage = _Storage(key, _DTYPES[kind], count)
+                if self.setdefault(key, storage) != storage:
                     raise ValueError("it says different things of the same numbers")
-                return found
+                return storage
         raise ValueError("it has a persistent id that is not a storage")
 
     def unpickle(self, file: io.BytesIO) -> Any:
@@ -109,9 +109,9 @@ def _read_zip(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         if f"{root}/byteorder" in archive.members and b"".join(archive.parts(f"{root}/byteorder")) != b"little":
             raise ValueError("it was written by a machine with another order of bytes")
         storages = _Storages()
-        found = storages.unpickle(io.BytesIO(b"".join(archive.parts(f"{root}/data.pkl"))))
+        content = storages.unpickle(io.BytesIO(b"".join(archive.parts(f"{root}/data.pkl"))))
         parts = {key: b"".join(archive.parts(f"{root}/data/{key}")) for key in storages}
-    return found, {key: _numbers(part, storages[key]) for key, part in parts.items()}
+    return content, {key: _numbers(part, storages[key]) for key, part in parts.items()}
 
 
 def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
@@ -122,7 +122,7 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     machine = storages.unpickle(file)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise ValueError("it was written by a machine with another order of bytes")
-    found, keys = storages.unpickle(file), storages.unpickle(file)
+    content, keys = storages.unpickle(file), storages.unpickle(file)
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
         raise ValueError("it does not hold the numbers that it refers to")
     numbers = {}
@@ -130,7 +130,7 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         if int.from_bytes(file.read(8), "little", signed=True) != storages[key].size:
             raise ValueError("its numbers are not as many as it says")
         numbers[key] = _numbers(file.read(storages[key].bytes), storages[key])
-    return found, numbers
+    return content, numbers
 
 
 def _numbers(part: bytes, storage: _Storage) -> np.ndarray:
@@ -139,14 +139,14 @@ def _numbers(part: bytes, storage: _Storage) -> np.ndarray:
     return np.frombuffer(part, storage.dtype)
 
 
-def _collect(found: Any, numbers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _collect(content: Any, numbers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of a state_dict, or those of a module, named as its state_dict would name them."""
     arrays: dict[str, np.ndarray] = {}
-    entries = _mapping(found)
-    if entries or not isinstance(found, Made):
+    entries = _mapping(content)
+    if entries or not isinstance(content, Made):
         entries = _mapping(entries.get("state_dict")) or entries
         return {str(name): _array(value, numbers) for name, value in entries.items() if _is_tensor(value)}
-    modules, visited = [("", found, 0)], 0
+    modules, visited = [("", content, 0)], 0
     while modules:
         prefix, module, depth = modules.pop()
         visited += 1

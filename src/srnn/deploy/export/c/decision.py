@@ -58,12 +58,12 @@ class DecisionPlan:
         """(C type, name, length; 0: no array) of the struct."""
         classes = len(self.rule.classes)
         score = "float" if self.bits is None else "int64_t" if self.summed else "int32_t"
-        found = [(score, "scores", classes)]
+        fields = [(score, "scores", classes)]
         if self.summed and self.bits is None:
-            found.append(("float", "lost", classes))
+            fields.append(("float", "lost", classes))
         if self.soft:
-            found.append(("float" if self.bits is None else "uint32_t", "part", classes))
-        return [*found, ("uint32_t", "steps", 0)]
+            fields.append(("float" if self.bits is None else "uint32_t", "part", classes))
+        return [*fields, ("uint32_t", "steps", 0)]
 
     @property
     def ram_bytes(self) -> int:

@@ -122,8 +122,8 @@ class Plan:
         return DecisionPlan(self.name, self.rule, bits)
 
     def constants(self) -> list[Constant]:
-        found = [constant for layer in self.layers for constant in layer.constants()]
-        return [*found, self.encoder.table] if self.encoder and self.encoder.table else found
+        own = [constant for layer in self.layers for constant in layer.constants()]
+        return [*own, self.encoder.table] if self.encoder and self.encoder.table else own
 
     @property
     def uses_math(self) -> bool:
@@ -159,8 +159,8 @@ class Plan:
     @property
     def counted(self) -> list[str]:
         """What a build with -DSRNN_COUNT counts."""
-        found = ["steps", "events", "synaptic_adds", "synaptic_multiplies", "neuron_adds", "neuron_multiplies"]
-        return [*found, *(["encoder_adds", "encoder_multiplies"] if self.encoder else [])]
+        names = ["steps", "events", "synaptic_adds", "synaptic_multiplies", "neuron_adds", "neuron_multiplies"]
+        return [*names, *(["encoder_adds", "encoder_multiplies"] if self.encoder else [])]
 
     def operations(self) -> dict[str, int]:
         """Of one step in the worst case, in which every sender sends."""
@@ -174,7 +174,7 @@ class Plan:
             if analog
         ]
         scaled = sum(layer.layer.size for layer in self.layers) if self.integer else 0
-        found = {
+        counts = {
             "synaptic_adds": sum(matrix.stored for layer in self.layers for matrix in layer.matrices),
             "synaptic_multiplies": sum(multiplied),
             "synaptic_multiplies_if_input_is_analog": sum(multiplied) + self.layers[0].matrices[0].stored,
@@ -182,8 +182,8 @@ class Plan:
             "neuron_multiplies": sum(size * step.multiplies for size, step in neurons) + scaled,
         }
         if self.encoder is not None:
-            found["encoder_adds"], found["encoder_multiplies"] = self.encoder.operations
-        return found
+            counts["encoder_adds"], counts["encoder_multiplies"] = self.encoder.operations
+        return counts
 
     def report(self) -> dict[str, Any]:
         """Sizes and operations, for JSON."""

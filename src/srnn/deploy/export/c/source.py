@@ -184,18 +184,18 @@ def _senders(plan: Plan, index: int) -> list[tuple[str, str, str]]:
     """(C expression, C type, own name in the row function) of what each matrix of a layer reads."""
     layer = plan.layers[index]
     if index == 0:
-        found = [("input", plan.input, "input")]
+        sent = [("input", plan.input, "input")]
     else:
         below = plan.layers[index - 1]
-        found = [(f"state->{below.name}.s", below.state[-1][0], "spike")]
+        sent = [(f"state->{below.name}.s", below.state[-1][0], "spike")]
     if layer.layer.weight_rec is not None:
-        found.append((f"state->{layer.name}.s", layer.state[-1][0], "spike"))
+        sent.append((f"state->{layer.name}.s", layer.state[-1][0], "spike"))
     arrived = {ring.name: ring.arrived for ring in layer.rings}
     names = ("incoming", "arriving")
-    found = [(arrived.get(name, value[0]), *value[1:]) for name, value in zip(names, found, strict=False)]
+    sent = [(arrived.get(name, value[0]), *value[1:]) for name, value in zip(names, sent, strict=False)]
     if not plan.integer:  # there, both are floats
-        found = [(expression, ctype, "any") for expression, ctype, _ in found]
-    return found
+        sent = [(expression, ctype, "any") for expression, ctype, _ in sent]
+    return sent
 
 
 def _row_kinds(plan: Plan) -> list[tuple[str, str, bool]]:
