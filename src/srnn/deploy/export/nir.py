@@ -4,7 +4,7 @@
     save(graph, path)
     imported = load(path)                       imported.network is an SRNN
 
-Our own files are restored to the same bits. ``nir_write.py`` and ``nir_read.py`` describe the conversions.
+Our own files are restored to the same bits. ``nir_write.py``, ``nir_read.py`` and ``nir_neurons.py`` describe the conversions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import SrnnError
 from ...files import write_atomically
-from .nir_read import OPEN, Imported, from_graph, load, read
+from .nir_neurons import OPEN
+from .nir_read import Imported, from_graph, load, read
 from .nir_report import Entry, Report
 from .nir_write import need_nir, to_graph
 

@@ -14,7 +14,7 @@ next step) stands in none of its nodes: ``neuron`` says it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -28,8 +28,8 @@ from ...files.hdf5 import open_hdf5
 from ...nn.delays import Delays, check_delays
 from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
-from ...nn.network.parameters import raw_from_tau
-from ...nn.neurons import LIF, CubaLIF, Init, Integrator, Neuron, as_neuron
+from ...nn.neurons import CubaLIF, Init, Integrator, Neuron, as_neuron
+from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled
 from .nir_report import (
     EXTENSION,
     FORMAT,
@@ -40,7 +40,6 @@ from .nir_report import (
     check_discretisation,
     check_dt,
     layer_names,
-    to_steps,
 )
 from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
 from .nir_write import need_nir, neuron_node
@@ -50,15 +49,6 @@ if TYPE_CHECKING:
 
 DEFAULT_DT = 1e-4
 """Of snnTorch's and SpikingJelly's files."""
-NO_LEAK = 2.0**26
-"""An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
-NO_MEMORY = 1e-3
-"""Time constant, in steps, of an integrator or a synapse that passes on its input: exp(-1000) is 0."""
-OPEN = {"reset_kind": "hard", "reset_step": "same", "synapse_step": "same"}
-"""Settings of CubaLIF of which NIR's nodes say nothing, and what is taken where the reader is told nothing either."""
-_Make = Callable[..., FrozenLayer]
-"""``FrozenLayer.of`` with all that the wiring says of a layer."""
-_SETTINGS = ("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset")
 
 
 @dataclass(frozen=True)
@@ -228,7 +218,7 @@ class _Reader:
             for what, key, count in (("incoming", feed, weight.shape[1]), ("arriving", back, size))
             if key is not None and wiring.sent(key)[1] is not None
         }
-        make: _Make = functools.partial(
+        make: Make = functools.partial(
             _delayed, delays, name=name, weight_in=weight, weight_rec=recurrent, bias=bias
         )  # fmt: skip
         if kind_of(node) == "Output":
@@ -237,7 +227,7 @@ class _Reader:
             return layer, "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
         if self.extension and EXTENSION in node.metadata:
             return self._extended(make, node, name, size)
-        return self._plain(make, node, name, size, last)
+        return Stepping(self.dt, self.discretisation, self.neuron).layer(make, node, f"{source}: '{name}'", last)
 
     def _delays(self, key: str, count: int) -> Array:
         """The delays of a Delay node in steps, (count,)."""
@@ -252,79 +242,7 @@ class _Reader:
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
 
-    def _plain(self, make: _Make, node: Any, name: str, size: int, last: bool) -> tuple[FrozenLayer, str]:
-        """A layer from the NIR node itself."""
-        kind, where = kind_of(node), f"{self.wiring.source}: '{name}'"
-        try:
-            given = {
-                key: np.broadcast_to(np.asarray(getattr(node, key), np.float64).reshape(-1), size)
-                for key in _SETTINGS
-                if hasattr(node, key)
-            }
-        except ValueError as error:
-            raise SrnnError(f"{where} has parameters of different lengths.") from error
-        if not all(np.isfinite(values).all() for values in given.values()):
-            raise SrnnError(f"{where} has parameters that are not finite.")
-        how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
-        if kind == "LI":
-            steps, leak = self._steps(given["tau"], "exact", where), given["v_leak"]
-            neuron = Integrator(**_settings(leak, steps))
-            parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
-            layer = _scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), given["r"])
-            return replace(layer, bias=layer.bias + leak), how
-        other_reset = any(self.neuron.get(key, OPEN[key]) != OPEN[key] for key in ("reset_kind", "reset_step"))
-        if kind == "CubaLIF" or other_reset:
-            told = (f"{key} {value}" for key, value in self.neuron.items())
-            return self._cubalif(make, given, where), ", ".join((how, *told))
-        return self._lif(make, given, where), how
-
-    def _lif(self, make: _Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
-        """Of NIR's LIF and IF."""
-        r, threshold, reset = (given[key] for key in ("r", "v_threshold", "v_reset"))
-        if "tau" in given:
-            steps, leak = self._steps(given["tau"], "euler", where), given["v_leak"]
-        else:
-            steps, r, leak = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
-        if (leak[r == 0] != 0).any():
-            raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
-        neuron = LIF(**_settings(leak, steps))
-        parameters = _stored(neuron, tau_mem=steps, resistance=r, threshold=threshold, reset=reset)
-        layer = make(neuron, parameters=parameters)
-        return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros_like(r), where=leak != 0))
-
-    def _cubalif(self, make: _Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
-        """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
-        r = given["r"]
-        leak, w_in = given.get("v_leak", np.zeros_like(r)), given.get("w_in", np.ones_like(r))
-        tau = given.get("tau_mem", given.get("tau"))
-        if tau is None:
-            mem, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
-        else:
-            mem = np.maximum(self._steps(tau, "exact", where), NO_MEMORY)
-        timing: dict[str, Any] = {**OPEN, **self.neuron}
-        if "tau_syn" in given:
-            syn = np.maximum(self._steps(given["tau_syn"], "exact", where), NO_MEMORY)
-        else:
-            syn = np.full_like(r, NO_MEMORY)
-            timing["synapse_step"] = "same"
-        neuron = CubaLIF(**_settings(np.zeros(1), mem, syn), **timing)
-        parameters = _stored(
-            neuron, tau_mem=mem, tau_syn=syn, gain=w_in, resistance=r,
-            threshold=given["v_threshold"] - leak, reset=given["v_reset"] - leak,
-        )  # fmt: skip
-        return make(neuron, parameters=parameters)
-
-    def _steps(self, tau: Array, own: Discretisation, where: str) -> Array:
-        """Our time constants from NIR's. SrnnError for those that the writer's step does not fit."""
-        steps = to_steps(tau, own, self.dt, self.discretisation)
-        if not (np.isfinite(steps) & (steps >= (1.0 if own == "euler" else 0.0))).all():
-            raise SrnnError(
-                f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s ({self.discretisation}); "
-                "name the writer's step with dt."
-            )
-        return steps
-
-    def _extended(self, make: _Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
+    def _extended(self, make: Make, node: NIRNode, name: str, size: int) -> tuple[FrozenLayer, str]:
         """The layer that the extension describes, if its node is unchanged since both were written."""
         source = self.wiring.source
         try:
@@ -342,7 +260,7 @@ class _Reader:
         wanted, _, scale = neuron_node(layer, self.dt, self.discretisation, scaling)
         same = type(wanted) is type(node) and all(
             np.allclose(getattr(node, key), getattr(wanted, key), rtol=1e-5, atol=1e-12)
-            for key in _SETTINGS
+            for key in SETTINGS
             if hasattr(wanted, key)
         )
         if not same:
@@ -350,35 +268,12 @@ class _Reader:
                 f"{source}: '{name}' is not what its extension says: one of them has been changed, or dt has; import "
                 "without the extension."
             )
-        return (layer if scaling == "keep" else _scaled(layer, 1.0 / scale)), f"{neuron.name}, from the extension"
+        return (layer if scaling == "keep" else scaled(layer, 1.0 / scale)), f"{neuron.name}, from the extension"
 
 
 def _delayed(delays: Mapping[str, Array], neuron: Neuron, **settings: Any) -> FrozenLayer:
     """``FrozenLayer.of`` with delays."""
     return replace(FrozenLayer.of(neuron=neuron, **settings), delays=delays)
-
-
-def _scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
-    """The current multiplied, neuron by neuron."""
-    recurrent = None if layer.weight_rec is None else factor[:, None] * layer.weight_rec
-    return replace(layer, weight_in=factor[:, None] * layer.weight_in, weight_rec=recurrent, bias=factor * layer.bias)
-
-
-def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
-    """A neuron's parameters, time constants in steps, as it stores them."""
-    for name in neuron.taus:
-        raw = raw_from_tau(torch.from_numpy(np.array(values[name])), neuron.time_constants, neuron.tau_min)
-        values[name] = raw.numpy()
-    return {name: np.array(value) for name, value in values.items()}
-
-
-def _settings(leak: Array, *taus: Array) -> dict[str, Any]:
-    """Of a neuron whose time constants (in steps) stay as they are read, and whose membrane starts at rest."""
-    kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)  # there "linear" is its own parameter
-    settings: dict[str, Any] = {"time_constants": "linear" if kept else "unconstrained"}
-    if leak[0] and (leak == leak[0]).all():
-        settings["initial"] = {"u": Init("constant", float(leak[0]))}
-    return settings
 
 
 def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: str) -> SRNN:

@@ -1,0 +1,136 @@
+"""A neuron's node of NIR as a layer of ours, from what the node itself says.
+
+Its equations are stepped as its writer steps them: LIF, IF and LI by our LIF and integrator, CubaLIF by CubaLIF, and LIF and IF
+whose reset is not NIR's by a CubaLIF whose synapse remembers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import SrnnError
+from ...nn.network import FrozenLayer
+from ...nn.network.parameters import raw_from_tau
+from ...nn.neurons import LIF, CubaLIF, Init, Integrator, Neuron
+from .nir_report import Array, Discretisation, to_steps
+from .nir_wiring import kind_of, size_of
+
+NO_LEAK = 2.0**26
+"""An IF neuron is a LIF of so many steps: 1 - 1/tau is 1 in float32."""
+NO_MEMORY = 1e-3
+"""Time constant, in steps, of an integrator or a synapse that passes on its input: exp(-1000) is 0."""
+OPEN = {"reset_kind": "hard", "reset_step": "same", "synapse_step": "same"}
+"""Settings of CubaLIF of which NIR's nodes say nothing, and what is taken where the reader is told nothing either."""
+Make = Callable[..., FrozenLayer]
+"""``FrozenLayer.of`` with all that the wiring says of a layer."""
+SETTINGS = ("tau", "tau_mem", "tau_syn", "r", "w_in", "v_leak", "v_threshold", "v_reset")
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How the writer of a file steps its neurons: what NIR leaves to its reader."""
+
+    dt: float
+    discretisation: Discretisation
+    settings: Mapping[str, str]
+    """Of ``OPEN``, as the writer has them."""
+
+    def layer(self, make: Make, node: Any, where: str, last: bool) -> tuple[FrozenLayer, str]:
+        """(layer, how it was read) of a node; ``where`` names it in messages."""
+        kind, size = kind_of(node), size_of(node)
+        try:
+            given = {
+                key: np.broadcast_to(np.asarray(getattr(node, key), np.float64).reshape(-1), size)
+                for key in SETTINGS
+                if hasattr(node, key)
+            }
+        except ValueError as error:
+            raise SrnnError(f"{where} has parameters of different lengths.") from error
+        if not all(np.isfinite(values).all() for values in given.values()):
+            raise SrnnError(f"{where} has parameters that are not finite.")
+        how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
+        if kind == "LI":
+            steps, leak = self._steps(given["tau"], "exact", where), given["v_leak"]
+            neuron = Integrator(**_settings(leak, steps))
+            parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
+            layer = scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), given["r"])
+            return replace(layer, bias=layer.bias + leak), how
+        other_reset = any(self.settings.get(key, OPEN[key]) != OPEN[key] for key in ("reset_kind", "reset_step"))
+        if kind == "CubaLIF" or other_reset:
+            told = (f"{key} {value}" for key, value in self.settings.items())
+            return self._cubalif(make, given, where), ", ".join((how, *told))
+        return self._lif(make, given, where), how
+
+    def _lif(self, make: Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
+        """Of NIR's LIF and IF."""
+        r, threshold, reset = (given[key] for key in ("r", "v_threshold", "v_reset"))
+        if "tau" in given:
+            steps, leak = self._steps(given["tau"], "euler", where), given["v_leak"]
+        else:
+            steps, r, leak = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
+        if (leak[r == 0] != 0).any():
+            raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
+        neuron = LIF(**_settings(leak, steps))
+        parameters = _stored(neuron, tau_mem=steps, resistance=r, threshold=threshold, reset=reset)
+        layer = make(neuron, parameters=parameters)
+        return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros_like(r), where=leak != 0))
+
+    def _cubalif(self, make: Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
+        """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
+        r = given["r"]
+        leak, w_in = given.get("v_leak", np.zeros_like(r)), given.get("w_in", np.ones_like(r))
+        tau = given.get("tau_mem", given.get("tau"))
+        if tau is None:
+            mem, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
+        else:
+            mem = np.maximum(self._steps(tau, "exact", where), NO_MEMORY)
+        timing: dict[str, Any] = {**OPEN, **self.settings}
+        if "tau_syn" in given:
+            syn = np.maximum(self._steps(given["tau_syn"], "exact", where), NO_MEMORY)
+        else:
+            syn = np.full_like(r, NO_MEMORY)
+            timing["synapse_step"] = "same"
+        neuron = CubaLIF(**_settings(np.zeros(1), mem, syn), **timing)
+        parameters = _stored(
+            neuron, tau_mem=mem, tau_syn=syn, gain=w_in, resistance=r,
+            threshold=given["v_threshold"] - leak, reset=given["v_reset"] - leak,
+        )  # fmt: skip
+        return make(neuron, parameters=parameters)
+
+    def _steps(self, tau: Array, own: Discretisation, where: str) -> Array:
+        """Our time constants from NIR's. SrnnError for those that the writer's step does not fit."""
+        steps = to_steps(tau, own, self.dt, self.discretisation)
+        if not (np.isfinite(steps) & (steps >= (1.0 if own == "euler" else 0.0))).all():
+            raise SrnnError(
+                f"{where} has a tau of {tau.min():g} s, too short for steps of {self.dt:g} s ({self.discretisation}); "
+                "name the writer's step with dt."
+            )
+        return steps
+
+
+def scaled(layer: FrozenLayer, factor: Array) -> FrozenLayer:
+    """The current multiplied, neuron by neuron."""
+    recurrent = None if layer.weight_rec is None else factor[:, None] * layer.weight_rec
+    return replace(layer, weight_in=factor[:, None] * layer.weight_in, weight_rec=recurrent, bias=factor * layer.bias)
+
+
+def _stored(neuron: Neuron, **values: Array) -> dict[str, Array]:
+    """A neuron's parameters, time constants in steps, as it stores them."""
+    for name in neuron.taus:
+        raw = raw_from_tau(torch.from_numpy(np.array(values[name])), neuron.time_constants, neuron.tau_min)
+        values[name] = raw.numpy()
+    return {name: np.array(value) for name, value in values.items()}
+
+
+def _settings(leak: Array, *taus: Array) -> dict[str, Any]:
+    """Of a neuron whose time constants (in steps) stay as they are read, and whose membrane starts at rest."""
+    kept = all(steps.min() >= 2.0 and steps.max() <= 1e6 for steps in taus)  # there "linear" is its own parameter
+    settings: dict[str, Any] = {"time_constants": "linear" if kept else "unconstrained"}
+    if leak[0] and (leak == leak[0]).all():
+        settings["initial"] = {"u": Init("constant", float(leak[0]))}
+    return settings
