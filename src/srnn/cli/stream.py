@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_decoder_arguments(parser)
     parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="go on from this state if it is there; write it at the end"
+        "--state", type=Path, metavar="FILE", help="continue from this state if it is there; write it at the end"
     )
     parser.add_argument("--real-time", action="store_true", help="give a file out as fast as it was recorded")
     parser.add_argument("--device", metavar="D", help="mic: which one, its number or part of its name")

@@ -22,7 +22,7 @@ Train a recipe; write a run folder with the resolved recipe, metrics, checkpoint
 Every setting of the recipe can be given here by its dotted name:
   srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
 'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
-goes on with the same command and --resume, to the same final weights.
+continues with the same command and --resume, to the same final weights.
 
 A baseline on the same task, splits and sizes, for comparison:
   srnn train digits --baseline lstm
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
     )
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..training.recipes import load_recipe
 
     if arguments.resume and arguments.out is None:
-        raise SrnnError("--resume needs the run folder to go on with: --out DIR.")
+        raise SrnnError("--resume needs the run folder to resume: --out DIR.")
     if not 0 <= arguments.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
     if min(arguments.devices, arguments.nodes) < 1:
@@ -84,7 +84,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
         raise SrnnError("Processes that train together need one folder, which all of them see: --out DIR.")
     if several > 1 and world_size() == 1:
         again = _words(arguments, out, resume=True)
-        advice = f"The run goes on from its last checkpoint: {shlex.join(['srnn', *again])}"
+        advice = f"The run continues from its last checkpoint: {shlex.join(['srnn', *again])}"
         command = [sys.executable, "-m", "srnn", *_words(arguments, out, arguments.resume)]
         return launch(command, arguments.devices, arguments.nodes, advice)
     from ..measure.analysis import recipe_spikes
@@ -106,7 +106,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
         reporter.stop()
         if is_first():
             again = shlex.join(["srnn", *_words(arguments, out, resume=True)])
-            print(f"srnn: stopped; go on with: {again}", file=sys.stderr)
+            print(f"srnn: stopped; resume with: {again}", file=sys.stderr)
         return 130
     if not is_first():
         return 0

@@ -34,7 +34,7 @@ _LINE_AT_MOST = 2**20
 _NAMED = 10  # arrays that a message names
 _BLOCK = 4096  # rows of a table that are lists of numbers at a time
 _SAME = {True: 1e-6, False: 0.01}
-"""By which share rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
+"""By which fraction rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
 
 
 def read_signal(path: Path, channels: int | None, rate: float | None) -> Array:
@@ -120,7 +120,7 @@ def at_rate(name: str, x: Array, own: float | None, wanted: float | None, sound:
     not known.
 
     A zero-phase polyphase filter (``audio.resampled``). Before and after sound is silence; other signals, which may be far
-    from 0, go on along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
+    from 0, continue along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
     cannot be resampled.
     """
     if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):

@@ -7,7 +7,7 @@
                                                optional: lengths (N,), groups (N,), split (N,), class_names, rate
 
 Who goes where: by ``split`` (train, validation, test) where it is given; else by groups (speakers, subjects), whole; else the
-same shares of every class. No chance is involved, and the answer is the same on every machine.
+same fractions of every class. No chance is involved, and the answer is the same on every machine.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class FolderTask(AudioTask):
     """Pattern of the files' names, without their suffix, which says who or what a file is of: "{speaker}_{index}"; {index} stands
     for anything else."""
     validation_fraction: float = Shares().validation
-    """Share that is held out where no split is given, of the groups or of each class."""
+    """Fraction held out for validation where no split is given, of the groups or of each class."""
     test_fraction: float = Shares().test
-    """Share for testing, likewise."""
+    """Fraction held out for testing where no split is given, of the groups or of each class."""
     rate: float | None = None  # type: ignore[misc, assignment]
     """Samples per second (Hz), to which files of another rate are resampled. None: sound 16000; arrays as their file states it
     (of several files the first), else steps are not in time."""

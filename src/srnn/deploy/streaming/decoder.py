@@ -6,7 +6,7 @@
     session = decoder.open()
     decisions = session.push(block)              # (samples, channels) -> what is now known, a row a step
     data = session.save()                        # bytes
-    session = decoder.restore(data)              # goes on to the same bits, in another process too
+    session = decoder.restore(data)              # continues to the same bits, in another process too
 
 A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. Block sizes change no bit of the result.
 """
@@ -214,7 +214,7 @@ class Session:
             ) from error
 
     def encode_last(self) -> Array:
-        """The first half of ``finish``, likewise."""
+        """The first half of ``finish``: the steps that were held back, (steps, inputs)."""
         return self.encoder.flush()
 
     def decide_last(self, steps: Array) -> Decisions:

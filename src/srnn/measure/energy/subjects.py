@@ -40,7 +40,7 @@ def compare_energy(
     rates: Sequence[float] | None = None,
     input_rate: float | None = None,
 ) -> dict[str, Any]:
-    """What ``srnn energy --json`` prints: networks beside the first of them, by all models.
+    """What ``srnn energy --json`` prints: networks compared with the first of them, by all models.
 
     Args:
         networks: run folders and recipes (names or files), all of one task; the others are compared with the first.

@@ -74,7 +74,7 @@ class Technology:
     def sram_word(self, words: float) -> float:
         """pJ to read or write a word in an on-chip memory of so many words.
 
-        Straight lines between the known capacities; below the smallest its energy, above the largest the last line goes on.
+        Straight lines between the known capacities; below the smallest its energy, above the largest the last line continues.
         """
         size, known, energy = words * self.word_bits / 8, self.sram_bytes, self.sram_pj
         if size <= known[0] or len(known) == 1:

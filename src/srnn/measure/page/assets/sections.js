@@ -1,7 +1,7 @@
 // The sections of a run's page, each from its part of the data.
 
 const EVALUATION = DATA.evaluation, STEP_MS = DATA.task.step_ms;
-// Neurons that do not spike have no firing rate: it is then the share of their outputs that are not 0.
+// Neurons that do not spike have no firing rate: it is then the fraction of their outputs that are not 0.
 const SPIKING = DATA.network.spiking;
 const MODELS = { paper: "paper's rules", fp32: "fp32", neurobench: "NeuroBench", memory: "with memory" };
 
@@ -119,7 +119,7 @@ function waves() {
   }
   section("waves", "Delineation", `Borders of the heart's waves, found within ${short(found.tolerance_ms)} ms of the cardiologist's. Errors are predicted minus true: late is positive.`,
     table("Waves and their borders", ["", "labelled", "sensitivity", "ppv", "mean error, ms", "sd, ms", "experts, ms"], rows),
-    el("p", { class: "note" }, "ppv: share of the predicted ones that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
+    el("p", { class: "note" }, "ppv: fraction of the predicted ones that are right. Experts: two standard deviations between experts (CSE Working Party, 1985; published)."));
 }
 
 function activity() {
