@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from .errors import SrnnError
     from .measure.energy import energy
     from .nn.network import SRNN, Readout
-    from .nn.neurons import ALIF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
+    from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
     from .training.recipes import load_recipe
 
 
 __all__ = [
     "ALIF",
+    "BHRF",
+    "BRF",
     "LIF",
     "SRNN",
     "AdLIF",
@@ -66,7 +68,7 @@ _HOME = {
     "errors": ("SrnnError",),
     "measure.energy": ("energy",),
     "nn.network": ("SRNN", "Readout"),
-    "nn.neurons": ("ALIF", "LIF", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "nn.neurons": ("ALIF", "BHRF", "BRF", "LIF", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
     "training.recipes": ("load_recipe",),
 }

@@ -457,8 +457,8 @@ def test_overrides_come_after(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("neuron", "lif"), ("readout", "alif"), ("surrogate", "linear"), ("merge", "concat"), ("substeps", "5"),
-     ("init_in", "zero"), ("init_rec", "zero"), ("backend", "reference"), ("recompute", "true")],
+    [("neuron", "lif"), ("readout", "alif"), ("surrogate", "linear"), ("merge", "concat"), ("substeps", "5"), ("bias", "false"),
+     ("init_in", "zero"), ("init_rec", "zero"), ("gain_in", "2"), ("backend", "reference"), ("recompute", "true")],
 )  # fmt: skip
 def test_what_means_nothing_for_cells_is_refused(key: str, value: str) -> None:
     with pytest.raises(SrnnError, match=f"'network.{key}' has no effect with network.model 'gru'") as caught:

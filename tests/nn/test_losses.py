@@ -11,7 +11,7 @@ from srnn.nn.kernels import LayerResult
 from srnn.nn.loss_config import LossConfig, RateConfig
 from srnn.nn.losses import Loss, neuron_rates, rate_penalty
 
-CE = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
+CE = ["ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
 
 def _batch(steps: int = 7, classes: int = 4, batch: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -48,12 +48,14 @@ def test_label_smoothing_against_a_loop(name: str) -> None:
     target, lengths, smoothing = per_step if name == "nll" else per_sequence, torch.tensor([7, 1, 3, 2, 5]), 0.2
     loss = Loss(LossConfig(name, start=1, label_smoothing=smoothing), name == "nll")  # type: ignore[arg-type]
     scores, wanted = loss.scores(output, lengths), loss.targets(target, output, lengths)
+    if name == "ce_steps":
+        scores, wanted = output, target[:, None].masked_fill(~loss.counted_steps(output, lengths), -1)
     rows = [
         (row.log_softmax(-1), int(label)) for row, label in zip(scores.reshape(-1, 4), wanted.flatten(), strict=True)
     ]
     terms = [-(1 - smoothing) * row[label] - smoothing * row.mean() for row, label in rows if label >= 0]
     scored = loss(output, target, lengths)
-    assert 0 < len(terms) == scored.counted
+    assert 0 < len(terms) == scored.weight
     torch.testing.assert_close(scored.loss, torch.stack(terms).mean())
     plain = Loss(LossConfig(name, start=1), name == "nll")(output, target, lengths)  # type: ignore[arg-type]
     assert scored.correct == plain.correct and scored.loss != plain.loss
@@ -79,6 +81,26 @@ def test_scores_of_the_sequence_losses() -> None:
         scored = loss(output, target)
         torch.testing.assert_close(scored.loss, F.cross_entropy(scores, target))
         assert scored.correct == int((scores.argmax(-1) == target).sum())
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_cross_entropy_at_every_step_against_a_loop(reduction: str) -> None:
+    """The loss is of every counted step; what is right is decided by the mean, of the outputs or of their log-softmax alike."""
+    output, _, target = _batch()
+    target[3] = -1
+    lengths = torch.tensor([7, 1, 3, 2, 5])
+    loss = Loss(LossConfig("ce_steps", start=2, reduction=reduction), False)  # type: ignore[arg-type]
+    total, counted, correct = 0.0, 0, 0
+    for sequence in (0, 1, 2, 4):
+        end = int(lengths[sequence])
+        steps = output[sequence, min(2, end - 1) : end].log_softmax(-1)
+        total -= float(steps[:, target[sequence]].sum())
+        counted += len(steps)
+        correct += int(steps.mean(0).argmax()) == int(target[sequence])
+    scored = loss(output, target, lengths)
+    assert float(scored.loss) == pytest.approx(total / (5 if reduction == "sum" else counted))
+    assert (scored.counted, scored.correct) == (4, correct)
+    torch.testing.assert_close(loss.scores(output), output[:, 2:].mean(1))
 
 
 @pytest.mark.parametrize("name", [*CE, "nll"])

@@ -16,6 +16,7 @@ from srnn.nn.surrogates import as_surrogate
 RANGES = {  # of each coefficient: low, high
     "alpha": (0.7, 0.98), "rho": (0.9, 0.99), "beta": (0.0, 2.0), "threshold": (0.01, 0.3),
     "leak": (0.7, 0.95), "gain": (0.1, 0.4), "reset": (-0.2, 0.2),
+    "keep": (0.4, 0.75), "turn": (0.1, 0.6), "dt": (0.05, 0.1), "refractory": (0.5, 0.8),  # no membrane grows by itself
 }  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def make(
     x = (normal(batch, steps, inputs) > 1.0).double() if binary else normal(batch, steps, inputs)
     coefficients = []
     for name in model.coefficients:
-        low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs no line here
+        low, high = RANGES.get(name, (0.1, 1.0))  # a new neuron needs a line only if it may be unstable
         coefficients.append(low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64))
     delays = arriving = None
     if longest is not None and recurrent and model.emission == "spike":

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from srnn import SrnnError
 from srnn.nn.loss_config import LossConfig
-from srnn.nn.network import Layer
+from srnn.nn.network import SRNN, Layer
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
 from srnn.training.recipes.baselines import as_baseline
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
+from srnn.training.recipes.writing import network_config
 from support.layouts import WRITERS
 
 
@@ -29,6 +30,19 @@ def test_shipped_recipe_loads_builds_and_reads_back(name: str) -> None:
     task = recipe.create_task()
     network = recipe.build_network(task, seed=0)
     assert (network.inputs, network.outputs) == (task.inputs, task.outputs)
+
+
+def test_a_folded_norm_leaves_a_bias() -> None:
+    text = "task: {name: digits}\nnetwork: {hidden: [4, 3], bias: false, norm: [none, {gamma: 2}]}"
+    network = parse_recipe(text).network
+    assert (network.folded().norm, network.folded().bias) == ("none", [False, True])
+    whole = network.build(8, 10, seed=0)
+    assert isinstance(whole, SRNN)
+    folded = network.folded().build(8, 10, seed=0)
+    assert {name: value.shape for name, value in whole.eval().fold().state_dict().items()} == {
+        name: value.shape for name, value in folded.state_dict().items()
+    }
+    assert network_config(whole.fold()).bias == [False, True]
 
 
 def small_data(recipe: Recipe, root: Path) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import SrnnError
+from ..nn.loss_config import LossName
 from .show import tell
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="RUN", help="make a run folder of it")
     parser.add_argument("--task", metavar="NAME", help="--out: its task (default: as our file says)")
     parser.add_argument(
-        "--loss", choices=("nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"),
+        "--loss", choices=get_args(LossName),
         help="--out: how its output is scored (default: as our file says, else by task and readout)",
     )  # fmt: skip
 

@@ -277,7 +277,8 @@ def _time_constants(console: Console, constants: Sequence[TimeConstants], symbol
 
 
 def _spread(values: Values | None, plus_minus: str) -> str:
-    return "n/a" if values is None else f"{values.mean():.1f} {plus_minus} {values.std():.1f}"
+    known = None if values is None else values[abs(values) < float("inf")]
+    return "n/a" if known is None or not len(known) else f"{known.mean():.1f} {plus_minus} {known.std():.1f}"
 
 
 def _percent(value: float | None) -> str:

@@ -119,9 +119,9 @@ def predict_steps(trained: Trained, steps: Array) -> Prediction:
     scores = np.asarray(output[0].cpu().numpy(), np.float64)
     per_step = task.kind == "per_step"
     if not per_step:
-        scores = running_scores(scores[None], loss.name, loss.start)[0]
+        scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     return Prediction(
-        trained.classes, scores, confidences(scores, loss.name), per_step, task.step_ms and task.step_ms / 1000
+        trained.classes, scores, confidences(scores, loss.scoring), per_step, task.step_ms and task.step_ms / 1000
     )
 
 

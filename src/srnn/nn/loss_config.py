@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..errors import SrnnError, require
 
-LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count"]
+LossName = Literal["nll", "ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count", "ce_steps"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class LossConfig:
     """How the readout's output over time becomes class scores, and their loss. See ``srnn.nn.losses``."""
 
     name: LossName = "ce_mean"
-    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output."""
+    """nll: every step on its own; ce_*: cross-entropy on the mean, last, softmax-summed or counted output; ce_steps: on that of
+    each step, with the label of the sequence, while the mean decides."""
     start: int = 0
     """First step that counts; earlier ones are left to settle."""
     reduction: Literal["sum", "mean"] = "mean"
-    """nll only: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
+    """nll and ce_steps: sum the steps of a sequence (then average over sequences), or average over all counted steps."""
     unlabelled: Literal["mask", "as_class"] = "mask"
     """Steps without a label: left out of the loss, or counted as the class that the task names for them."""
     label_smoothing: float = 0.0
@@ -54,6 +55,12 @@ class LossConfig:
     def __post_init__(self) -> None:
         require(self.start >= 0, "loss.start", "at least 0", self.start)
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
+
+    @property
+    def scoring(self) -> LossName:
+        """The loss by whose scores a class is chosen: all that a decision has to know. Every step's log-softmax differs from the
+        output by a number that is the same for all classes, so the mean of either chooses the same class."""
+        return "ce_mean" if self.name == "ce_steps" else self.name
 
 
 @dataclass(frozen=True)

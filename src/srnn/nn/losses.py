@@ -6,6 +6,7 @@ prediction, so that what is minimised is what is measured.
     ce_last         scores = output of the last valid step
     ce_sum_softmax  scores = sum over time of softmax(output); then cross-entropy, so a double softmax    (SHD)
     ce_spike_count  scores = sum over time of the output, where the output are the readout's spikes       (S-MNIST)
+    ce_steps        scores = mean of the output over time; but the loss is cross-entropy at every step    (BRF on PS-MNIST)
 
 Shapes: output (B, T, C); targets (B,) class numbers, or (B, T) for ``nll``; -1 means no label. ``lengths`` (B,) are the valid
 steps; steps after them are not counted. Steps before ``start`` are not counted either (``ce_last`` has no use for it).
@@ -74,7 +75,7 @@ class Loss:
 
     def scores(self, output: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Class scores, (B, C), or (B, T, C) for ``nll``; the class with the maximum is the prediction."""
-        name = self.config.name
+        name = self.config.scoring
         if name == "nll":
             return output
         if name == "ce_last":
@@ -108,13 +109,16 @@ class Loss:
     def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None) -> Scored:
         scores = self.scores(output, lengths)
         target = self.targets(target, output, lengths)
+        correct, counted = int(((scores.argmax(-1) == target) & (target >= 0)).sum()), int((target >= 0).sum())
+        if self.config.name == "ce_steps":  # learnt as if every step had the sequence's label
+            scores, target = output, target[:, None].masked_fill(~self.counted_steps(output, lengths), -1)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
         total = F.cross_entropy(
             scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum", label_smoothing=self.config.label_smoothing
         )
-        counted = int((target >= 0).sum())
-        weight = len(output) if self.per_step and self.config.reduction == "sum" else max(counted, 1)
-        correct = int(((scores.argmax(-1) == target) & (target >= 0)).sum())
+        weight = max(int((target >= 0).sum()), 1)
+        if target.ndim == 2 and self.config.reduction == "sum":
+            weight = len(output)
         return Scored(total / weight, weight, correct, counted)
 
 

@@ -248,7 +248,7 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
 
 def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
     """``Loss.scores`` of the output y (batch, time, outputs) of whole sequences of one length."""
-    name = decision.loss.name
+    name = decision.loss.scoring
     if name == "nll":
         return y
     last = graph.one("Sub", graph.one("Shape", y, attributes={"start": 1, "end": 2}), np.array([1]))
@@ -263,7 +263,7 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
 
 def _running_scores(graph: Graph, decision: DecisionRule, y: Value, outputs: int) -> None:
     """The scores after a step whose output is y (batch, outputs), of the sequence so far, and the state that they take."""
-    name, start = decision.loss.name, float(decision.loss.start)
+    name, start = decision.loss.scoring, float(decision.loss.start)
     if name in ("nll", "ce_last"):
         graph.output("scores", y, ["batch", outputs])
         return

@@ -77,7 +77,7 @@ class Decoder:
             raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
         if policy is not None and task.kind != "per_sequence":
             raise SrnnError(f"Task '{task.name}' has a label at every step: there is nothing to end early.")
-        if policy is not None and (policy.loss, policy.start) != (loss.name, loss.start):
+        if policy is not None and (policy.loss, policy.start) != (loss.scoring, loss.start):
             raise SrnnError(
                 f"The exit policy is for loss {policy.loss} from step {policy.start}, not for this network's."
             )
@@ -151,7 +151,7 @@ class Decoder:
 
     def probabilities(self, scores: Array) -> Array:
         """Class scores (T, classes) -> probabilities (T, classes)."""
-        return confidences(scores, self.loss.name)
+        return confidences(scores, self.loss.scoring)
 
 
 class Session:

@@ -2,7 +2,7 @@
 
     nll             the step's own output
     ce_last         the step's output
-    ce_mean         mean of the outputs from ``start`` on; before, the step's own
+    ce_mean         mean of the outputs from ``start`` on; before, the step's own; so for ce_steps
     ce_sum_softmax  sum of the softmaxes of the outputs from ``start`` on; before, the step's own
     ce_spike_count  sum of the outputs from ``start`` on; before, the step's own
 
@@ -34,7 +34,7 @@ class RunningScores:
     """
 
     def __init__(self, loss: LossConfig, classes: int) -> None:
-        self._name, self._start, self._classes = loss.name, loss.start, classes
+        self._name, self._start, self._classes = loss.scoring, loss.start, classes
         self.reset()
 
     def reset(self) -> None:

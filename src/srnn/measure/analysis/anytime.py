@@ -36,8 +36,8 @@ def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
     """Decisions at every step from a network's output (B, T, C); the last one equals the loss's own, to the bit."""
     rows, steps = np.arange(len(output)), output.shape[1]
     last = np.full(len(output), steps - 1) if lengths is None else lengths.cpu().numpy() - 1
-    scores = running_scores(output.detach().cpu().numpy(), loss.config.name, loss.config.start)
-    believed = confidences(scores, loss.config.name)
+    scores = running_scores(output.detach().cpu().numpy(), loss.config.scoring, loss.config.start)
+    believed = confidences(scores, loss.config.scoring)
     top = np.partition(believed, -2, axis=-1)[..., -2:] if believed.shape[-1] > 1 else np.repeat(believed, 2, -1)
     predicted = scores.argmax(-1)
     # A running sum rounds differently from the loss's: at the end the loss's own scores decide, as in evaluation.

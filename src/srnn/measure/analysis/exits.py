@@ -133,7 +133,9 @@ class ExitCounts:
         allowed_loss: float | None = None,
     ) -> ExitPolicy:  # fmt: skip
         config = self.loss.config
-        return ExitPolicy(config.name, config.start, confidence, self.margin, patience, earliest, split, allowed_loss)
+        return ExitPolicy(
+            config.scoring, config.start, confidence, self.margin, patience, earliest, split, allowed_loss
+        )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.network import Layer
+from ...nn.neurons import Neuron
 
 Values = npt.NDArray[np.float64]
 WIDE = 20.0
@@ -46,8 +48,11 @@ class TimeConstants:
 
     @property
     def rms_change(self) -> float | None:
-        """Root-mean-square change, in steps."""
-        return None if self.initial is None else float(np.sqrt(np.square(self.values - self.initial).mean()))
+        """Root-mean-square change, in steps, of the neurons for which it is finite."""
+        if self.initial is None:
+            return None
+        both = np.isfinite(self.values) & np.isfinite(self.initial)
+        return float(np.sqrt(np.square(self.values[both] - self.initial[both]).mean())) if both.any() else 0.0
 
     def histogram(self, bins: int = 24) -> Histogram:
         """Histogram of the values now and before training, over the range of both."""
@@ -90,14 +95,20 @@ def time_constants(
         module = network.get_submodule(layer)
         assert isinstance(module, Layer)
         start = before[name].double().cpu().numpy() if before else None
-        constants.append(
-            TimeConstants(name, tau in module.neuron.trained, values.double().cpu().numpy(), start, step_ms)
-        )
+        trained = tau in trained_time_constants(module.neuron)
+        constants.append(TimeConstants(name, trained, values.double().cpu().numpy(), start, step_ms))
     return constants
 
 
+def trained_time_constants(neuron: Neuron) -> set[str]:
+    """Names of the time constants that training changes: those that follow from a trained parameter."""
+    with torch.enable_grad():
+        parameters = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
+        return {name for name, value in neuron.dynamics(**parameters).items() if value.requires_grad}
+
+
 def _finite(values: Values) -> Values:
-    """The finite values: some published time constants are not finite."""
+    """The finite values: some published time constants are not finite, and a neuron that turns no more has no period."""
     return values[np.isfinite(values)]
 
 

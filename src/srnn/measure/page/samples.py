@@ -118,7 +118,7 @@ def _beliefs(network: Network, loss: Loss, given: Tensor) -> npt.NDArray[np.floa
     output = given.double().numpy()
     if loss.per_step or is_bidirectional(network):
         return softmax(output)
-    return confidences(running_scores(output, loss.config.name, loss.config.start), loss.config.name)
+    return confidences(running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring)
 
 
 def _outcome(loss: Loss, run: _Recorded, row: int) -> dict[str, Any]:

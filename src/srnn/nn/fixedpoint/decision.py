@@ -52,9 +52,9 @@ def integer_scores(output: Array, bits: int, loss: LossConfig) -> Array:
         bits: its fractional bits (``IntegerNetwork.output_bits``).
     """
     x = np.asarray(output, np.int64)
-    if loss.name in ("nll", "ce_last"):
+    if loss.scoring in ("nll", "ce_last"):
         return x
-    if loss.name == "ce_sum_softmax":
+    if loss.scoring == "ce_sum_softmax":
         x = softmax(x, bits)
     scores = x.copy()
     np.cumsum(x[loss.start :], axis=0, out=scores[loss.start :])

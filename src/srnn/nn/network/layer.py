@@ -78,6 +78,7 @@ class Layer(nn.Module):
         norm: NormSpec = None,
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
+        gain_in: float = 1.0,
         generator: torch.Generator | None = None,
         backend: str = "auto",
         recompute: bool = False,
@@ -94,6 +95,7 @@ class Layer(nn.Module):
         self.recompute = recompute
         self.weight_in = nn.Parameter(torch.empty(size, inputs))
         init_weight(self.weight_in, init_in, generator)
+        self.weight_in.data *= gain_in
         self.weight_rec = nn.Parameter(torch.empty(size, size)) if recurrent else None
         if self.weight_rec is not None:
             init_weight(self.weight_rec, init_rec, generator)

@@ -95,12 +95,16 @@ class NeuronParameters(nn.Module):
 
     def extra_repr(self) -> str:
         """Mean and range of each time constant, in steps."""
-        if any(getattr(self, name).is_meta for name in self.neuron.taus):  # without values
+        if any(getattr(self, name).is_meta for name in self.neuron.parameters()):  # without values
             return ""
-        taus = {name: tau.detach() for name, tau in self.values().items() if name in self.neuron.taus}
         return ", ".join(
-            f"{name} {tau.mean():.4g} steps ({tau.min():.4g} to {tau.max():.4g})" for name, tau in taus.items()
+            f"{name} {tau.mean():.4g} steps ({tau.min():.4g} to {tau.max():.4g})"
+            for name, tau in self.dynamics().items()
         )
+
+    def dynamics(self) -> dict[str, Tensor]:
+        """The time constants of the model by name, in steps, each (size,), detached."""
+        return self.neuron.dynamics(**{name: value.detach() for name, value in self.values().items()})
 
     def coefficients(self) -> tuple[Tensor, ...]:
         """The per-neuron constants of the model's ``step``, each (size,)."""

@@ -79,6 +79,8 @@ class SRNN(nn.Module):
             (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
             batch and updates the running ones, which it uses after ``eval()``. "none": without.
         init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
+        gain_in: factor of the hidden layers' initial feed-forward weights.
+        bias: whether the hidden layers have one; one answer for all, or a list.
         backend: "auto", or the name of the kernel that shall run the layers.
         recompute: computes currents again for the gradient instead of storing them, to the same bits (for long sequences).
         generator: draws the initial parameters (default: torch's global one).
@@ -106,6 +108,8 @@ class SRNN(nn.Module):
         norm: NormSpec | Sequence[NormSpec] = "none",
         init_in: WeightInit = "xavier",
         init_rec: WeightInit = "orthogonal",
+        gain_in: float = 1.0,
+        bias: bool | Sequence[bool] = True,
         backend: str = "auto",
         recompute: bool = False,
         generator: torch.Generator | None = None,
@@ -118,7 +122,8 @@ class SRNN(nn.Module):
         alike = delays is None or isinstance(delays, (Delays, Mapping))
         spans = [Delays.parse(item) for item in ([delays] * len(sizes) if alike else delays)]  # type: ignore[union-attr,list-item]
         norms: list[Any] = [norm] * len(sizes) if isinstance(norm, (str, Mapping, Norm, type(None))) else list(norm)
-        settings = {"neuron": neurons, "recurrent": recurrents, "delays": spans, "norm": norms}
+        biases = [bias] * len(sizes) if isinstance(bias, bool) else list(bias)
+        settings = {"neuron": neurons, "recurrent": recurrents, "delays": spans, "norm": norms, "bias": biases}
         for what, values in settings.items():
             if len(values) != len(sizes):
                 layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
@@ -131,19 +136,21 @@ class SRNN(nn.Module):
         self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
 
-        def make(n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays, normed: NormSpec) -> Layer:
+        def make(
+            n_in: int, n: int, model: Neuron, is_recurrent: bool, span: Delays, normed: NormSpec, has_bias: bool
+        ) -> Layer:
             return Layer(
-                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent, norm=normed,
-                delays=span if is_recurrent else replace(span, recurrent=None),
-                init_in=init_in, init_rec=init_rec, generator=generator, backend=backend, recompute=recompute,
+                n_in, n, model, surrogate=self.surrogate, recurrent=is_recurrent, norm=normed, bias=has_bias,
+                delays=span if is_recurrent else replace(span, recurrent=None), init_in=init_in, init_rec=init_rec,
+                gain_in=gain_in, generator=generator, backend=backend, recompute=recompute,
             )  # fmt: skip
 
         self.layers = nn.ModuleList()
         width = inputs
-        for size, model, is_recurrent, span, normed in zip(sizes, neurons, recurrents, spans, norms, strict=True):
-            layer: Layer | BidirectionalLayer = make(width, size, model, is_recurrent, span, normed)
+        for size, *kind in zip(sizes, neurons, recurrents, spans, norms, biases, strict=True):
+            layer: Layer | BidirectionalLayer = make(width, size, *kind)
             if bidirectional:
-                back = make(width, size, model, is_recurrent, span, normed)
+                back = make(width, size, *kind)
                 layer = BidirectionalLayer(layer, back, merge, late=late)
             self.layers.append(layer)
             width = layer.size
@@ -252,6 +259,5 @@ class SRNN(nn.Module):
         found = {}
         for name, module in self.named_modules():
             if isinstance(module, Layer):
-                values = module.params.values()
-                found |= {f"{name}.{tau}": values[tau].detach().clone() for tau in module.neuron.taus}
+                found |= {f"{name}.{tau}": values.clone() for tau, values in module.params.dynamics().items()}
         return found

@@ -13,13 +13,15 @@ from ...registry import create
 from .adlif import AdLIF
 from .alif import ALIF
 from .base import Init, Neuron
+from .bhrf import BHRF
+from .brf import BRF
 from .cubalif import CubaLIF
 from .integrator import Integrator
 from .lif import LIF
 from .relu import ReLU
 
 NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
-    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, Integrator, ReLU)}
+    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, BRF, BHRF, Integrator, ReLU)}
 )
 
 
@@ -33,4 +35,17 @@ def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
     return create("neuron", NEURONS, spec)
 
 
-__all__ = ["ALIF", "LIF", "NEURONS", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU", "as_neuron"]
+__all__ = [
+    "ALIF",
+    "BHRF",
+    "BRF",
+    "LIF",
+    "NEURONS",
+    "AdLIF",
+    "CubaLIF",
+    "Init",
+    "Integrator",
+    "Neuron",
+    "ReLU",
+    "as_neuron",
+]

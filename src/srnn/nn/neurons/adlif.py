@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from .base import Init, Neuron, decay
+from .base import Init, Neuron, clamped, decay
 
 
 class AdLIFState(NamedTuple):
@@ -43,11 +43,6 @@ def step(
     w_felt = w + symplectic * (w_new - w)
     u = alpha * u + (1.0 - alpha) * (current - w_felt)
     return u, w_new, u - threshold
-
-
-def _clamped(value: Tensor, low: float, high: float) -> Tensor:
-    """Value clamped to [low, high], with the gradient of the identity, so that it can come back from outside."""
-    return value + (value.clamp(low, high) - value).detach()
 
 
 @dataclass(frozen=True)
@@ -78,5 +73,5 @@ class AdLIF(Neuron):
         p = parameters
         alpha = decay(p["tau_mem"])
         symplectic = torch.full_like(alpha, 1.0 if self.discretisation == "symplectic" else 0.0)
-        a, b = p["coupling"] * _clamped(p["a"], 0.0, 1.0), p["coupling"] * _clamped(p["b"], 0.0, 2.0)
+        a, b = p["coupling"] * clamped(p["a"], 0.0, 1.0), p["coupling"] * clamped(p["b"], 0.0, 2.0)
         return alpha, decay(p["tau_adp"]), a, b, p["threshold"], symplectic

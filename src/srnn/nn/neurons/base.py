@@ -141,6 +141,13 @@ class Neuron:
         """Coefficients of ``step`` from the parameters' values, each of shape (size,), in the order of ``coefficients``."""
         raise NotImplementedError(f"{type(self).__name__} must define derive")
 
+    def dynamics(self, **parameters: Tensor) -> dict[str, Tensor]:
+        """The time constants that describe how the model moves, by name, each (size,) in time steps; infinite if it has none.
+
+        Here the parameters that are time constants. A model whose dynamics follow from other parameters derives them.
+        """
+        return {name: parameters[name] for name in self.taus}
+
     def describe(self) -> dict[str, Any]:
         """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints)."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -155,3 +162,8 @@ class Neuron:
 def decay(tau: Tensor) -> Tensor:
     """exp(-dt/tau) with dt = 1: the factor by which a variable of time constant tau (in steps) shrinks in one step."""
     return torch.exp(-tau.reciprocal())
+
+
+def clamped(value: Tensor, low: float, high: float) -> Tensor:
+    """Value clamped to [low, high], with the gradient of the identity, so that it can come back from outside."""
+    return value + (value.clamp(low, high) - value).detach()

@@ -95,11 +95,10 @@ def remove_neurons(network: SRNN, smaller: SRNN, removed: Sequence[Tensor]) -> S
         frozen.layers, [*(~mask.numpy() for mask in removed), np.ones(frozen.outputs, bool)], strict=True
     ):
         recurrent = None if layer.weight_rec is None else layer.weight_rec[own][:, own]
+        bias = layer.bias[own] if layer.has_bias else None
         left = {name: value[own] for name, value in layer.parameters.items()}
         weight_in = layer.weight_in[own][:, below]
-        layers.append(
-            FrozenLayer.of(layer.name, layer.neuron, weight_in, recurrent, layer.bias[own], left, layer.output)
-        )
+        layers.append(FrozenLayer.of(layer.name, layer.neuron, weight_in, recurrent, bias, left, layer.output))
         below = own
     replace(frozen, layers=tuple(layers)).into(smaller)
     return smaller

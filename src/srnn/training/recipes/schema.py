@@ -81,6 +81,10 @@ class NetworkConfig:
     """Initial feed-forward weights."""
     init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
     """Initial recurrent weights."""
+    gain_in: float = 1.0
+    """Factor of the hidden layers' initial feed-forward weights."""
+    bias: bool | list[bool] = True
+    """Whether the hidden layers have biases; one answer for all, or a list."""
     backend: str = "auto"
     """The kernel that runs the layers; auto: the fastest that can."""
     recompute: bool = False
@@ -98,6 +102,7 @@ class NetworkConfig:
                     "{recurrent: ..., input: ...}, or a list of these", self.delays)  # fmt: skip
         require(self.model == "srnn" or self.norm in ("none", "layer"), "network.norm",
                  f"none or layer with network.model '{self.model}'", self.norm)  # fmt: skip
+        require(0 < self.gain_in < float("inf"), "network.gain_in", "positive", self.gain_in)
         default = NetworkConfig() if self.model != "srnn" else self
         for name in self.idle_keys():
             if getattr(self, name) != getattr(default, name):
@@ -112,8 +117,12 @@ class NetworkConfig:
         return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
 
     def folded(self) -> NetworkConfig:
-        """The network without its norm, which is folded into weights and biases (``SRNN.fold``)."""
-        return replace(self, norm="none")
+        """The network without its norm, folded into weights and biases (``SRNN.fold``): layers that had one have a bias."""
+        norms = self.norm if isinstance(self.norm, list) else [self.norm] * len(self.hidden)
+        biases = self.bias if isinstance(self.bias, list) else [self.bias] * len(self.hidden)
+        names = [norm.get("name", "batch") if isinstance(norm, dict) else norm for norm in norms]
+        bias = [has or name not in (None, "none") for has, name in zip(biases, names, strict=True)]
+        return replace(self, norm="none", bias=all(bias) or bias)
 
     def build(self, inputs: int, outputs: int, seed: int) -> Network:
         """A new network, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
@@ -134,7 +143,7 @@ class NetworkConfig:
                 inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
                 recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late, delays=self.delays,
                 substeps=self.substeps, encoder=self.encoder, norm=self.norm, init_in=self.init_in, init_rec=self.init_rec,
-                backend=self.backend, recompute=self.recompute, generator=generator,
+                gain_in=self.gain_in, bias=self.bias, backend=self.backend, recompute=self.recompute, generator=generator,
             )  # fmt: skip
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
             raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error

@@ -30,6 +30,7 @@ def network_config(network: SRNN) -> NetworkConfig:
         },
         surrogate={"name": network.surrogate.name, **asdict(network.surrogate)},
         recurrent=[layer.recurrent for layer in layers],
+        bias=[layer.bias is not None for layer in layers],
         bidirectional=network.bidirectional,
         delays=list[dict[str, Any]](delays) if any(delays) else None,
         substeps=network.substeps,

@@ -43,16 +43,16 @@ class DecisionPlan:
 
     @property
     def summed(self) -> bool:
-        return self.rule.loss.name in ("ce_mean", "ce_sum_softmax", "ce_spike_count")
+        return self.rule.loss.scoring in ("ce_mean", "ce_sum_softmax", "ce_spike_count")
 
     @property
     def soft(self) -> bool:
-        return self.rule.loss.name == "ce_sum_softmax"
+        return self.rule.loss.scoring == "ce_sum_softmax"
 
     @property
     def uses_math(self) -> bool:
         """Whether it calls expf."""
-        return self.bits is None and self.rule.loss.name != "ce_spike_count"
+        return self.bits is None and self.rule.loss.scoring != "ce_spike_count"
 
     def members(self) -> list[tuple[str, str, int]]:
         """(C type, name, length; 0: no array) of the struct."""
@@ -84,7 +84,7 @@ class DecisionPlan:
         over = " over all of its steps"
         if start:
             over = f" over its steps from number {start} on, counted from 0 (until then, that of the step itself)"
-        return _RULES[self.rule.loss.name].format(over=over)
+        return _RULES[self.rule.loss.scoring].format(over=over)
 
     def header(self) -> list[str]:
         """Lines of NAME.h."""
@@ -219,9 +219,9 @@ class DecisionPlan:
         total, added, result, count = "0.0f", "expf(decision->scores[c] - most)", "1.0f / total", ""
         if self.soft:
             added, result = "decision->scores[c]", "most / total"
-        elif loss.name == "ce_spike_count":
+        elif loss.scoring == "ce_spike_count":
             total, added, result = f"{classes}.0f", "decision->scores[c]", "(most + 1.0f) / total"
-        elif loss.name == "ce_mean":
+        elif loss.scoring == "ce_mean":
             added = "expf((decision->scores[c] - most) / count)"
             start = f"{loss.start}ul"
             count = f"    const float count = decision->steps > {start} ? (float)(decision->steps - {start}) : 1.0f;\n"
