@@ -20,7 +20,7 @@ from ..files import locks, read_object, reading, write_atomically
 from ..text import code, markdown, markdown_table, spreadsheet
 from .plots import draw
 from .queue import UnitStatus, minutes
-from .schema import Sweep, short_names
+from .schema import Sweep, shipped_sweeps, short_names
 
 _METRICS = ("accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds")
 _SPREAD = ("accuracy", "accuracy_labelled", "loss", "firing_rate")
@@ -218,6 +218,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
     analog = "firing_rate" in metrics and not all(recipe_spikes(sweep.recipe_for(p["settings"])) for p in points)
     done = sum(row["state"] == "done" for row in rows)
     ended = "1 training to its end" if done == 1 else f"{done} trainings to their end"
+    file = sweep.name if sweep.name in shipped_sweeps() else f"{sweep.name}.yaml"
     limit = "" if budget is None else f", of a budget of {budget:g}"
     lines = [
         f"# {markdown(sweep.title)}",
@@ -234,7 +235,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         *([""] if pictures else []),
         *(["The firing rate of analog neurons is the fraction of their outputs that are not 0.", ""] if analog else []),
-        f"Made by {code(f'srnn sweep {sweep.name}')}: {ended},",
+        f"Made by {code(f'srnn sweep {file}')}: {ended},",
         f"{content['minutes']:.1f} minutes of training in all{limit}; every one in [results.csv](results.csv), all numbers in",
         "[results.json](results.json).",
         *([markdown(machine)] if machine else []),
