@@ -43,6 +43,9 @@ class Reporter:
     def epoch(self, record: dict[str, Any]) -> None:
         """After an epoch, with its line of metrics.jsonl."""
 
+    def note(self, text: str) -> None:
+        """Something that was found before the first step, below the header."""
+
     def event(self, text: str) -> None:
         """Something that a person should know."""
 
@@ -78,6 +81,8 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     }
     if d["compile_seconds"]:
         rows["first"] = compiling(d)
+    if d.get("start"):
+        rows["start"] = f"measured: {'; '.join(d['start'])}"
     lines: list[str] = []
     for name, text in rows.items():
         line = f"{name:<9} {text}"
@@ -123,6 +128,9 @@ class LineReporter(Reporter):
 
     def epoch(self, record: dict[str, Any]) -> None:
         self.event(epoch_line(record))
+
+    def note(self, text: str) -> None:
+        self.event(text)
 
     def event(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -198,6 +206,9 @@ class BarReporter(Reporter):
     def epoch(self, record: dict[str, Any]) -> None:
         if record["best"]:
             self._print(epoch_line(record, self._width))
+
+    def note(self, text: str) -> None:
+        self._print(text)
 
     def event(self, text: str) -> None:
         self._print(text, style="yellow")

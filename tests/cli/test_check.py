@@ -35,6 +35,7 @@ def test_check_tells_and_writes_nothing(
     assert printed.err == "" and printed.out.count("\n") == 1
     assert found["task"] == "digits" and found["sequences"] == {"train": 123, "validation": 22}
     assert (found["network"], found["epochs"]) == ("16-8-10, alif, integrator readout", 2)
+    assert len(found["start"]) == 1 and found["start"][0].startswith("layers.0 rate 0.")
     assert (found["device"], found["backend"], found["compile_seconds"]) == ("cpu", "reference", 0)
     assert "scikit-learn" in found["origin"]
     assert main(["check", *QUICK]) == 0

@@ -54,3 +54,37 @@ def test_settings_and_range() -> None:
     a.sum().backward()
     assert params.a.grad.tolist() == [120.0] * 4  # it can come back from outside
     assert ((alpha > 0) & (alpha < 1)).all()
+
+
+def _radius(alpha: float, rho: float, a: float, symplectic: float) -> float:
+    """Spectral radius of a step's matrix between spikes, by differences of the equations themselves."""
+    columns = [AdLIF.step(u, w, 0.0, 0.0, alpha, rho, a, 0.0, 1.0, symplectic)[:2] for u, w in ((1.0, 0.0), (0.0, 1.0))]
+    return float(np.abs(np.linalg.eigvals(np.array(columns).T)).max())
+
+
+@pytest.mark.parametrize(("discretisation", "coupling"), [("symplectic", 3000.0), ("euler", 120.0)])
+def test_the_coupling_stays_where_the_neuron_is_stable(discretisation: str, coupling: float) -> None:
+    """Exactly as it is where it was stable, on the bound where it was not."""
+    rng, clamped = np.random.default_rng(1), 0
+    tau_mem, tau_adp, a = rng.uniform(0.2, 30, 400), rng.uniform(2, 300, 400), rng.uniform(0, 1, 400)
+    neuron = AdLIF(discretisation=discretisation)  # type: ignore[arg-type]
+    values = {
+        "tau_mem": tau_mem,
+        "tau_adp": tau_adp,
+        "a": a,
+        "b": a,
+        "coupling": np.full(400, coupling),
+        "threshold": a,
+    }
+    given = {name: torch.tensor(value, requires_grad=name == "a") for name, value in values.items()}
+    alpha, rho, kept, *_, symplectic = neuron.derive(**given)
+    wanted, final = coupling * given["a"].detach(), kept.detach()
+    for row in range(400):
+        numbers = float(alpha[row]), float(rho[row])
+        before, after = (_radius(*numbers, float(value[row]), float(symplectic[row])) for value in (wanted, final))
+        assert after <= 1 + 1e-9
+        assert (before <= 1) == (float(wanted[row]) == float(final[row]))
+        clamped += before > 1
+    assert 20 < clamped < 380
+    kept.sum().backward()
+    assert torch.equal(given["a"].grad, torch.full((400,), coupling).double())  # type: ignore[arg-type]  # it can come back

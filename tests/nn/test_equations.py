@@ -38,7 +38,8 @@ NAMES = ("a", "b", "c")
 def _model(step: Any) -> Any:
     """The least that a derivative needs to know of a model: here a step with state (a), s = b and current = c."""
     state: Any = NamedTuple("State", [("a", Any), ("b", Any)])
-    return type("Model", (), {"name": "made_up", "State": state, "coefficients": (), "step": staticmethod(step)})
+    attributes = {"name": "made_up", "State": state, "coefficients": (), "detached": False, "step": staticmethod(step)}
+    return type("Model", (), attributes)
 
 
 def _numbers(count: int, seed: int = 0) -> list[torch.Tensor]:

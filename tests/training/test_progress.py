@@ -179,6 +179,7 @@ def test_training_reports_in_order_and_to_the_same_bits(tmp_path: Path) -> None:
     recipe = tiny_recipe("--training.epochs", "2")
     train(recipe, tmp_path / "told", task=TinyTask(), reporter=Told())
     train(recipe, tmp_path / "quiet", task=TinyTask())
-    assert said == ["reading the data", "header of tiny", "start 2 4 0", "validating", "validating"]
+    measuring = "measuring the first spikes"
+    assert said == ["reading the data", "header of tiny", measuring, "start 2 4 0", "validating", "validating"]
     lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("told", "quiet")]
     assert len({re.sub(r'"(seconds|samples_per_s)": [0-9.]+', "", text) for text in lines}) == 1

@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     ready = prepare(recipe, data_dir=arguments.data_dir, device=Team(recipe.training.device).fabric.device)
     description = ready.description()
+    # Where nothing has to be compiled for it, the layers run once, to say how the network would start.
+    description["start"] = [] if description["compile_seconds"] else [str(one) for one in ready.measured_start()]
     ready.compression()  # SrnnError where int8 cannot represent the network
     width = open_console().width if sys.stdout.isatty() else None
     return tell(arguments, description, lambda: print("\n".join(header(description, width))))

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from ..errors import SrnnError
 
+_UNPACKED = 1 << 14
+"""Steps whose bits are unpacked at once."""
+
 
 class _Unpack(torch.autograd.Function):
     """Dense spikes from bits; the gradient goes to the carrier."""
@@ -100,6 +103,15 @@ class Spikes:
         """Spikes of each sequence and step, (B, T) int64."""
         words = np.bitwise_count(self.words.cpu().numpy().view(np.uint64))
         return torch.from_numpy(words.sum(-1, dtype=np.int64))
+
+    def totals(self) -> Tensor:
+        """Spikes of each channel over all sequences and steps, (N,) int64."""
+        octets = self.words.cpu().contiguous().numpy().view(np.uint8).reshape(-1, self.words.shape[2] * 8)
+        total = np.zeros(self.size, np.int64)
+        for first in range(0, len(octets), _UNPACKED):
+            bits = np.unpackbits(octets[first : first + _UNPACKED], axis=-1, count=self.size, bitorder="little")
+            total += bits.sum(0, dtype=np.int64)
+        return torch.from_numpy(total)
 
     def rate(self, lengths: Tensor | None = None) -> float:
         """Spikes per channel and (valid) step."""

@@ -26,8 +26,12 @@ def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
     own = equations(model)
     given = (*(f"g_{variable}" for variable in model.State._fields[:-1]), "g_v")
     seeds = [Node("argument", value=name) for name in given]
-    gradients = _reverse(own, seeds, _Graph())
-    return function(f"{model.name}_adjoint", Record((*given, *own.arguments), gradients, all_named=False))
+    graph = _Graph()
+    gradients = list(_reverse(own, seeds, graph))
+    if model.detached:
+        s = own.arguments.index("s")
+        gradients[s] = graph.make("multiply", as_node(0.0), Node("argument", value="s"))
+    return function(f"{model.name}_adjoint", Record((*given, *own.arguments), tuple(gradients), all_named=False))
 
 
 @functools.cache
@@ -40,7 +44,10 @@ def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
     own, rows, graph = equations(model), [], _Graph()
     for place in range(len(own.results)):
         seeds = [as_node(1.0 if place == other else 0.0) for other in range(len(own.results))]
-        rows += _reverse(own, seeds, graph, zero=lambda _: as_node(0.0))
+        row = list(_reverse(own, seeds, graph, zero=lambda _: as_node(0.0)))
+        if model.detached:
+            row[own.arguments.index("s")] = as_node(0.0)
+        rows += row
     return function(f"{model.name}_jacobian", Record(own.arguments, tuple(rows), all_named=False))
 
 

@@ -349,7 +349,7 @@ def _sampler(sweep: Sweep, index: int) -> Any:
     """A sampler for one unit, seeded by the unit, so that two workers never draw the same point from one seed."""
     from optuna.samplers import RandomSampler, TPESampler
 
-    from ..training.loop import derive_seed
+    from ..training.seeds import derive_seed
 
     seed = derive_seed(sweep.sampler.seed, "sampler", index) % 2**32
     return TPESampler(seed=seed) if sweep.sampler.name == "tpe" else RandomSampler(seed=seed)

@@ -43,6 +43,11 @@ class Average:
                 mean.copy_(new)
         StateFormat.of_network(self.source).into(self.network)
 
+    def restart(self) -> None:
+        """Begin from the weights as they are now."""
+        if self.decay is not None:
+            self.network.load_state_dict(self.source.state_dict())
+
     def tensors(self) -> dict[str, Tensor]:
         """What the last checkpoint has of it."""
         if self.decay is None:

@@ -25,10 +25,12 @@ from torch import Tensor, nn
 
 from ..errors import SrnnError
 from ..files import LIMITS, parse_json, read_bytes, reading, whole_file
+from ..files.conversion import convert
 from ..files.tensors import read_metadata
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays
 from ..nn.network import Layer
+from .health import Watch
 
 if TYPE_CHECKING:
     from ..nn.losses import Scored
@@ -70,12 +72,24 @@ class TrainingState:
     restores: int = 0
     metrics_size: int = 0
     """Length of metrics.jsonl at this point."""
+    mends: bool = False
+    """Whether sick layers are mended; not in a run that began before they were looked for, so that it ends as it would have."""
+    watch: Watch = field(default_factory=Watch)
+    """What was seen of the layers in the current epoch."""
+    sick: list[str] = field(default_factory=list)
+    """What was wrong in the best epoch."""
+    start: list[dict[str, Any]] = field(default_factory=list)
+    """What was measured before the first step, by layer (``starting.LayerStart``)."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> TrainingState:
         """What a last checkpoint says. SrnnError unless it is what training writes."""
         with reading(checkpoint.path, "a checkpoint of this version's training"):
             state = cls(**checkpoint.info["state"])
+            if not isinstance(state.watch, Watch):
+                state.watch = Watch.of(state.watch)
+            state.mends, state.sick = convert(bool, state.mends, "mends"), convert(list[str], state.sick, "sick")
+            state.start = convert(list[dict[str, Any]], state.start, "start")
             for name in ("epoch", "step", "skipped", "best_epoch", "restores", "metrics_size"):
                 if type(value := getattr(state, name)) is not int or not 0 <= value < 2**53:
                     raise ValueError(f"{name} is {_brief(value)}")

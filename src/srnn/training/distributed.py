@@ -179,6 +179,13 @@ class Team:
         made: Any = make() if self.first else None
         return self.fabric.broadcast(made)
 
+    @torch.no_grad()
+    def agree(self, network: Network) -> None:
+        """Give the network of every process the first one's tensors."""
+        if self.size > 1:
+            for tensor in network.state_dict().values():
+                torch.distributed.broadcast(tensor, 0)
+
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
         """An error of the connection between processes means that another one has ended: SrnnError that says how to resume.
 

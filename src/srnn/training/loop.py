@@ -9,15 +9,14 @@ Several processes may train together (``distributed.py``). Alone, a ``Team`` of 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,15 +32,19 @@ from ..progress import Reporter
 from . import checkpoints
 from .averaging import Average
 from .checkpoints import TrainingState
+from .clipping import Gradients
 from .compression.evaluation import measure_int8
 from .compression.in_training import Compression
 from .distributed import Onlooker, Team, is_first
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
+from .health import EVERY
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
-from .preparing import prepare
+from .preparing import Prepared, prepare
 from .recipes import Recipe
 from .runs import Run
+from .seeds import derive_seed, epoch_order
+from .starting import told_start
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -121,7 +124,7 @@ def train(
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
-    state = TrainingState()
+    state, gradients = TrainingState(mends=config.mend), Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, compression, average)
         if state.step >= steps_per_epoch:
@@ -131,6 +134,10 @@ def train(
         run.truncate_metrics(state.metrics_size)
     else:
         run.truncate_metrics(0)
+        reporter.phase("measuring the first spikes")
+        state.start = told_start(ready.measured_start(), reporter)
+        team.agree(network)
+        average.restart()
         _save(run, trained, optimizer, state, compression, average)
     writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
     reporter.start(config.epochs, steps_per_epoch, state.epoch * steps_per_epoch + state.step)
@@ -140,8 +147,10 @@ def train(
         while not state.finished(recipe):
             clock, seconds_before, first_step = time.perf_counter(), state.seconds, state.step
             order = epoch_order(seed, state.epoch, len(train_set))
-            diverged, lr, norm, samples_per_s = "", 0.0, 0.0, 0.0
+            diverged, sick, lr, norm, samples_per_s = "", {}, 0.0, 0.0, 0.0
+            waits = state.epoch == 0 and config.start == "drawn"  # surrogate gradients may wake it by themselves
             if state.step == 0:
+                state.watch.begin_epoch()
                 compression.begin_epoch(state.epoch)
 
             while state.step < steps_per_epoch:
@@ -163,16 +172,16 @@ def train(
                 output, hidden = module(batch.x, batch.lengths, start, dropout)
                 scored, rates = loss(output, batch.y, batch.lengths), layer_rates(network, hidden.layers, batch.lengths)
                 scored, steps, rates = team.join(loss, share, scored, batch.steps, rates)
-                lengths = network.hidden_lengths(batch.lengths)
-                layers, lengths = team.join_layers(recipe.loss.rate, share, hidden.layers, lengths)
+                own_lengths = network.hidden_lengths(batch.lengths)
+                layers, lengths = team.join_layers(recipe.loss.rate, share, hidden.layers, own_lengths)
                 objective = scored.loss + rate_penalty(recipe.loss.rate, layers, lengths)
                 wrapped_optimizer.zero_grad()
                 fabric.backward(objective)
-                # Without clipping the norm is still needed: it tells whether every gradient is finite.
-                norm = fabric.clip_gradients(
-                    module, wrapped_optimizer, max_norm=config.clip_norm or math.inf, error_if_nonfinite=False
-                )
-                value, norm = float(objective.detach()), float(norm)  # type: ignore[arg-type]
+                norms = gradients.norms()
+                norm = gradients.clip(fabric, module, wrapped_optimizer, norms, state.watch.recent)
+                state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
+                state.watch.see(network, hidden.layers, own_lengths, state.step)
+                value = float(objective.detach())
                 if math.isfinite(value) and math.isfinite(norm):
                     wrapped_optimizer.step()
                     average.update(steps_done + 1)
@@ -196,17 +205,22 @@ def train(
                     "firing_rate": firing["mean"] if firing else None, "samples_per_s": samples_per_s,
                 })  # fmt: skip
                 every = config.checkpoint_every or steps_per_epoch
+                if state.step == steps_per_epoch or state.step % every == 0 or state.step % EVERY == 0:
+                    sick = team.from_first(partial(state.watch.examine, network))
+                    if sick and state.mends and not waits:
+                        break
                 if state.step % every == 0 and state.step < steps_per_epoch:
                     _save(run, trained, optimizer, state, compression, average)
 
             validation = None
-            if not diverged:
+            if not diverged and not (sick and state.mends and not waits):
                 reporter.phase("validating")
                 validation = team.from_first(lambda: evaluate_sequences(averaged, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged or validation is None:
-                state = _restore(run, network, optimizer, state, compression, average, recipe, diverged, reporter)
+                state = _restore(run, ready, state, compression, average, diverged, sick, reporter)
+                team.agree(network)
                 continue
 
             state.seconds = seconds_before + time.perf_counter() - clock
@@ -216,7 +230,7 @@ def train(
             best = state.best is None or score > state.best or compression.prunes(state.epoch)
             state.epoch, state.step, state.sums, state.skipped = state.epoch + 1, 0, {}, 0
             if best:
-                state.best, state.best_epoch = score, state.epoch
+                state.best, state.best_epoch, state.sick = score, state.epoch, list(sick.values())
             record = {
                 "epoch": state.epoch,
                 "step": state.epoch * steps_per_epoch,
@@ -224,6 +238,9 @@ def train(
                 "validation": {"loss": validation.loss, **_numbers(validation)},
                 "lr": lr,
                 "gradient_norm": norm,
+                "health": state.watch.report(network),
+                **({"sick": list(sick.values())} if sick else {}),
+                **({"start": state.start} if state.epoch == 1 and state.start else {}),
                 "seconds": round(state.seconds, 3),
                 "samples_per_s": round(samples_per_s, 1),
                 "best": best,
@@ -235,6 +252,8 @@ def train(
                 _save(run, averaged, None, state, compression, average)
             _save(run, trained, optimizer, state, compression, average)
             reporter.epoch(record)
+            for what in sick.values():
+                reporter.event(f"epoch {state.epoch}: {what}")
             if writer is not None:
                 _write_scalars(writer, record)
     except RuntimeError as error:
@@ -252,6 +271,9 @@ def train(
     compression.finish(best_checkpoint)
     final = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
+    if state.sick:
+        result["sick"] = state.sick
+        reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")
     if best_checkpoint is not None:
         about = {"result": {**final.report, "epochs": state.epoch, "best_epoch": state.best_epoch}, "srnn": __version__}
         model = replace(trained, about=about, **measure_int8(trained, train_set)).header()
@@ -260,17 +282,6 @@ def train(
             keep_examples(run.path, trained.task, validation_set)
     run.write_json("result.json", {**result, "best_epoch": state.best_epoch, "loss": final.loss})
     return result
-
-
-def derive_seed(seed: int, *place: str | int) -> int:
-    """A seed for one place in a run, such as ("batch", epoch, step): unlike for all places, and without a history."""
-    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
-
-
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which an epoch (from 0) sees the ``count`` training sequences."""
-    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(count)
 
 
 def selection_score(validation: Evaluation, metric: str) -> list[float]:
@@ -317,25 +328,40 @@ def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporte
 
 
 def _restore(
-    run: Run, network: Network, optimizer: torch.optim.Optimizer, state: TrainingState, compression: Compression,
-    average: Average, recipe: Recipe, reason: str, reporter: Reporter,
+    run: Run, ready: Prepared, state: TrainingState, compression: Compression, average: Average, diverged: str,
+    sick: dict[str, str], reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
-    """After a loss that is not finite, or too many such gradients: the last checkpoint again, with half the learning rate.
+    """After a loss that is not finite, too many such gradients, or an epoch with sick layers: the last checkpoint again.
 
-    Merely skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once
-    ``max_restores`` are used up.
+    The learning rate is halved; not where a layer was sick in the checkpoint, too: then its weights are scaled. Merely skipping
+    batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are used up.
     """
-    where = f"epoch {state.epoch + 1}, batch {state.step + 1}"
+    where, reason = f"epoch {state.epoch + 1}, batch {state.step + (not sick)}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
-    if restores > recipe.training.max_restores:
+    if restores > ready.recipe.training.max_restores:
+        advice = "lower training.optimizer.lr or set training.clip_norm"
+        if sick and not diverged:
+            raise SrnnError(
+                f"Training stopped at {where}: {reason}, and going back {state.restores} times did not mend it; {advice}, start "
+                "with training.start 'measured', or choose another threshold."
+            )
         raise SrnnError(
             f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
-            "lower training.optimizer.lr or set training.clip_norm."
+            f"{advice}."
         )
-    restored = _load(run, network, optimizer, compression, average)
+    restored = _load(run, ready.network, ready.optimizer, compression, average)
+    scaled = [layer for layer in ready.measured_again(sick) if layer.scaled] if not diverged else []
+    if scaled:
+        average.restart()
+    if any(layer.was_sick for layer in scaled):
+        lr_factor = state.lr_factor
     restored.restores, restored.lr_factor = restores, lr_factor
-    run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor})
-    reporter.event(f"{where}: not finite ({reason}); back to the last checkpoint, {lr_factor:g} x the learning rate")
+    weights = f", weights scaled: {'; '.join(map(str, scaled))}" if scaled else ""
+    run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor} | (
+        {"scaled": [asdict(layer) for layer in scaled]} if scaled else {}
+    ))  # fmt: skip
+    what = f"not finite ({reason})" if diverged else reason
+    reporter.event(f"{where}: {what}; back to the last checkpoint, {lr_factor:g} x the learning rate{weights}")
     return restored
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from ..nn.network import Layer
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
+from .starting import LayerStart, measured_start
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -48,6 +50,20 @@ class Prepared:
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.train_set) / self.recipe.training.batch_size)
+
+    def measured_start(self) -> list[LayerStart]:
+        """Scale the layers that would start silent or saturated; nothing where the recipe keeps the weights as drawn, or has them
+        from another run."""
+        config = self.recipe.training
+        if config.start == "drawn" or config.start_from is not None:
+            return []
+        return measured_start(self.network, self.train_set, self.trained.seed)
+
+    def measured_again(self, layers: Collection[str]) -> list[LayerStart]:
+        """Scale these layers' weights, where they are silent or saturated now; not those that another run has trained."""
+        if not layers or self.recipe.training.start_from is not None:
+            return []
+        return measured_start(self.network, self.train_set, self.trained.seed, layers)
 
     def compression(self) -> Compression:
         """Pruning and rounding as the recipe asks for them. SrnnError for a network that int8 cannot represent."""
@@ -88,11 +104,13 @@ class Prepared:
             return "torch", "PyTorch's own cells", 0
         dtype = layers[0].weight_in.dtype
         choices = [
-            choose(LayerProblem.smallest(layer.neuron, layer.surrogate, dtype, device), layer.backend)
+            choose(LayerProblem.smallest(layer.dynamics()[0], layer.surrogate, dtype, device), layer.backend)
             for layer in layers
         ]
         compiled = [
-            (layer.neuron, layer.surrogate) for layer, (name, _) in zip(layers, choices, strict=True) if name == "cpu"
+            (layer.dynamics()[0], layer.surrogate)
+            for layer, (name, _) in zip(layers, choices, strict=True)
+            if name == "cpu"
         ]
         seconds = 0.0
         if compiled:

@@ -66,7 +66,8 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)
         if weight_rec is not None:
             current = current + (s if arriving is None else arriving[:, 0]) @ weight_rec
-        *new, v = neuron.step(*variables, s, current, *p.coefficients)
+        own = s.detach() if neuron.detached else s
+        *new, v = neuron.step(*variables, own, current, *p.coefficients)
         if neuron.emission == "spike":
             s_new = spike(v, p.surrogate)
         else:

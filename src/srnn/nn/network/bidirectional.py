@@ -46,6 +46,12 @@ class BidirectionalLayer(nn.Module):
             self.backward_layer.initial_state(batch, generator),
         )
 
+    def signals(self, x: Tensor | Spikes, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the forward and the backward direction read, each (B, T, inputs)."""
+        x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
+        reversed_x = reverse_time(x, lengths)
+        return x, torch.cat([x[:, :1], reversed_x[:, :-1]], 1) if self.late else reversed_x
+
     def forward(
         self,
         x: Tensor | Spikes,
@@ -56,12 +62,9 @@ class BidirectionalLayer(nn.Module):
         gain: float = 1.0,
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
-        x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
+        x, reversed_x = self.signals(x, lengths)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)
-        reversed_x = reverse_time(x, lengths)
-        if self.late:
-            reversed_x = torch.cat([x[:, :1], reversed_x[:, :-1]], 1)
         back = self.backward_layer(reversed_x, back_state, lengths, record, gain=gain)
         back_output = reverse_time(back.output, lengths)
         if self.merge == "mean":

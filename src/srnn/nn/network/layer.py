@@ -15,6 +15,7 @@ from .. import kernels
 from ..delays import Delays, delayed_input, depth_of, draw, reached, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
+from ..neurons.detached import detached_neuron
 from ..neurons.rounded import KeptState, grids, rounded_neuron
 from ..surrogates import Surrogate, as_surrogate
 from .norm import BatchNorm, NormSpec, as_norm
@@ -184,9 +185,10 @@ class Layer(nn.Module):
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
         coefficients = self.params.coefficients()
+        neuron = detached_neuron(self.neuron) if self.neuron.detach_reset else self.neuron
         if self.kept is None:
-            return self.neuron, coefficients
-        return rounded_neuron(self.neuron), (*coefficients, *grids(self.neuron, self.kept, coefficients[0].detach()))
+            return neuron, coefficients
+        return rounded_neuron(neuron), (*coefficients, *grids(self.neuron, self.kept, coefficients[0].detach()))
 
     def forward(
         self,

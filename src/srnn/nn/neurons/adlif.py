@@ -11,6 +11,18 @@ two variables are updated in turn, which keeps oscillations stable. "euler": the
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps.
     a = coupling a', b = coupling b' with a' clamped to [0, 1] and b' to [0, 2]; a', b' are trained.
 
+Stability. Between spikes (u, w) is multiplied by a matrix M in every step; both stay bounded if the eigenvalues of M lie within
+the unit circle. With d = det M and t = trace M that means |d| < 1 and |t| < 1 + d (Jury):
+
+    symplectic  d = alpha rho,  t = alpha + rho - (1 - alpha)(1 - rho) a:  a < (1 + alpha)(1 + rho) / ((1 - alpha)(1 - rho))
+    euler       d = alpha rho + (1 - alpha)(1 - rho) a,  t = alpha + rho:  a < (1 - alpha rho) / ((1 - alpha)(1 - rho))
+
+and a > -1 in both. a is clamped to that bound, which training can reach by short time constants. The gradient goes back through
+M', in which the surrogate psi stands for the spike: there a is replaced by a (1 - s) + (b - a u) psi. Of a neuron that does not
+spike this is about a + b psi, and where psi is negative (the lobes of the multi-Gaussian, down to -.016; b is up to 240) it can
+lie below -1 although the neuron is stable: then the gradient grows exponentially over the steps. So surrogates that are never
+negative suit this neuron, or ``detach_reset``, without which b psi does not arise (results/health).
+
 Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step against ours (theirs is
 updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling as they draw them.
 """
@@ -74,4 +86,11 @@ class AdLIF(Neuron):
         alpha = decay(p["tau_mem"])
         symplectic = torch.full_like(alpha, 1.0 if self.discretisation == "symplectic" else 0.0)
         a, b = p["coupling"] * clamped(p["a"], 0.0, 1.0), p["coupling"] * clamped(p["b"], 0.0, 2.0)
-        return alpha, decay(p["tau_adp"]), a, b, p["threshold"], symplectic
+        rho = decay(p["tau_adp"])
+        return alpha, rho, self._stable(a, alpha, rho), b, p["threshold"], symplectic
+
+    def _stable(self, a: Tensor, alpha: Tensor, rho: Tensor) -> Tensor:
+        """``a`` itself where the neuron is stable with it, else the bound; with the gradient of the identity."""
+        top = (1.0 + alpha) * (1.0 + rho) if self.discretisation == "symplectic" else 1.0 - alpha * rho
+        bound = top / ((1.0 - alpha) * (1.0 - rho)).clamp(min=1e-30)
+        return a + (torch.minimum(a, bound) - a).detach()

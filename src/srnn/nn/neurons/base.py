@@ -90,6 +90,8 @@ class Neuron:
             published ECG and SHD networks start, with u and s the same tensor).
         time_constants: how a trained time constant is kept valid: "linear" (equal to the parameter itself from one step
             upwards), "log" (the parameter is the logarithm), or "unconstrained" (as the published networks; may go wrong).
+        detach_reset: the gradient does not pass through ``step``'s argument ``s``: through the reset, and what else a neuron's
+            own spike does to it (a jump of its adaptation). Values stay the same. Through recurrent weights it passes.
     """
 
     name: ClassVar[str]
@@ -103,10 +105,13 @@ class Neuron:
     tau_min: ClassVar[float] = 0.1
     """No trained time constant falls below this many steps."""
     step: ClassVar[Callable[..., Any]]
+    detached: ClassVar[bool] = False
+    """Whether the derivatives of ``step`` by ``s`` are 0: see ``detached.py``, which makes such models."""
 
     trained: tuple[str, ...] = field(default=("tau_mem",), kw_only=True)
     initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)
     time_constants: Literal["linear", "log", "unconstrained"] = field(default="linear", kw_only=True)
+    detach_reset: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in self.parameters():
@@ -122,6 +127,8 @@ class Neuron:
             if key not in variables:
                 raise SrnnError(f"Neuron '{self.name}' has no state variable '{key}'.{nearest(key, variables)}")
         object.__setattr__(self, "initial", tuple(initial.items()))
+        if not isinstance(self.detach_reset, bool):
+            raise SrnnError(f"detach_reset is true or false, not {self.detach_reset!r}.")
         if self.time_constants not in ("linear", "log", "unconstrained"):
             raise SrnnError(f"time_constants is 'linear', 'log' or 'unconstrained', not {self.time_constants!r}.")
 

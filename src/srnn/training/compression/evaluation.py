@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...data.batches import Sequences
+from ...errors import SrnnError
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, measure_states, quantise
 from ...nn.kernels import Spikes
@@ -45,7 +46,12 @@ def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat 
     if device.why_not("int8") is not None:
         return {"inputs_as": inputs_as}
     x = _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x)
-    return {"inputs_as": inputs_as, "state_ranges": measure_ranges(device, x, inputs_as)}
+    try:
+        return {"inputs_as": inputs_as, "state_ranges": measure_ranges(device, x, inputs_as)}
+    except (
+        SrnnError
+    ):  # its weights have no int8 form, for example because sums might overflow: there is nothing to know
+        return {"inputs_as": inputs_as}
 
 
 def measure_kept(

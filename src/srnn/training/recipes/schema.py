@@ -262,8 +262,15 @@ class TrainingConfig:
     """Decay, per step, of an exponential moving average of the weights, such as 0.995: the averaged network is validated, and
     becomes the model; null: the network itself."""
     clip_norm: float | None = None
-    """Gradients whose overall norm is larger are scaled down to it; null: no clipping."""
+    """Gradients whose norm is larger are scaled down to it; null: no clipping."""
+    clip: Literal["network", "layer"] = "network"
+    """Whether the norm is that of all gradients together, or each layer's gradients are scaled by their own."""
+    clip_quantile: float | None = None
+    """Also scale gradients down to this quantile of the norms of the last batches (AutoClip); null: no."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    start: Literal["measured", "drawn"] = "measured"
+    """measured: before the first step, weights of layers that would be silent or saturated are scaled until they spike
+    (``training.starting``); drawn: the network stays as drawn."""
     start_from: str | None = None
     """Folder of a run whose best network this training starts from; null: new weights. Its weights that are 0 stay 0; where its
     hidden layers are larger, the neurons used least are removed."""
@@ -279,6 +286,9 @@ class TrainingConfig:
     max_restores: int = 5
     """After a loss that is not finite, or more such gradients, go back to the last checkpoint and halve the learning rate, so
     often."""
+    mend: bool = True
+    """Whether a layer that is silent or saturated, or whose gradient has exploded for long, is mended as after a divergence
+    (``training.health``); false: it is only reported, as in the first epoch of a start as drawn."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto: a GPU when there is one."""
 
@@ -288,6 +298,8 @@ class TrainingConfig:
         require(0 <= self.dropout < 1, "training.dropout", "in [0, 1)", self.dropout)
         require(self.average is None or 0 < self.average < 1, "training.average", "between 0 and 1", self.average)
         require(self.clip_norm is None or self.clip_norm > 0, "training.clip_norm", "positive", self.clip_norm)
+        require(self.clip_quantile is None or 0 < self.clip_quantile <= 1, "training.clip_quantile",
+                 "above 0 and at most 1", self.clip_quantile)  # fmt: skip
         require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
         require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
@@ -346,7 +358,7 @@ class Recipe:
         for name in self.network.idle_keys():
             del plain["network"][name]
         if self.network.model != "srnn":
-            for name in ("prune", "quantise", "state_bits"):
+            for name in ("prune", "quantise", "state_bits", "start"):
                 del plain["training"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain

@@ -1,0 +1,76 @@
+"""The norms of gradients, layer by layer, and how they are bounded.
+
+    network  the gradients of the whole network are scaled by one factor: their direction stays, but one layer whose gradient has
+             exploded takes the step from all others
+    layer    each layer's gradients are scaled on their own: the others keep their step
+
+The bound is ``clip_norm``, or adapts: ``clip_quantile`` of the norms of the last batches (AutoClip, Seetharaman et al. 2020,
+arXiv 2007.14469), so that a recipe need not know how large its gradients are. Adaptive gradient clipping (AGC, Brock et al. 2021,
+arXiv 2102.06171) bounds them by the norms of the weights instead; these say little here, where a layer's weights may start forty
+times larger than another's (``starting.py``) and time constants are counted in steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .recipes.schema import TrainingConfig
+
+REMEMBERED = 200
+"""Batches whose norms an adaptive bound looks back on."""
+FEWEST = 10
+"""Batches before a bound adapts; until then it is ``clip_norm``."""
+WHOLE = "network"
+"""Name of the norm of all gradients together."""
+
+
+class Gradients:
+    """The gradients of a network, by layer: "layers.0", ..., "readout", "encoder"."""
+
+    def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
+        self._config = config
+        self._groups: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            first, second, *_ = name.split(".")
+            self._groups.setdefault(f"{first}.{second}" if first == "layers" else first, []).append(parameter)
+
+    def norms(self) -> dict[str, float]:
+        """The norm of each layer's gradients, now."""
+        norms = {}
+        for name, parameters in self._groups.items():
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            norms[name] = nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+        return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True))
+
+    def clip(self, fabric: Any, module: Any, optimizer: Any, norms: Mapping[str, float], recent: Any) -> float:
+        """Scale the gradients in place, as the recipe says; the norm of all of them before, which may not be finite.
+
+        norms: each layer's (``norms``). recent: the last norms of each, of ``Watch``, which adaptive bounds follow.
+        """
+        config = self._config
+        whole = config.clip == "network"
+        bound = self._bound(recent.get(WHOLE, ())) if whole else math.inf
+        # Without clipping the norm is still needed: it tells whether every gradient is finite.
+        total = float(fabric.clip_gradients(module, optimizer, max_norm=bound, error_if_nonfinite=False))
+        if not whole and math.isfinite(total):
+            for name, parameters in self._groups.items():
+                factor = self._bound(recent.get(name, ())) / (norms[name] + 1e-6)
+                if factor < 1:
+                    for parameter in parameters:
+                        if parameter.grad is not None:
+                            parameter.grad.mul_(factor)
+        return total
+
+    def _bound(self, recent: Any) -> float:
+        """The largest norm that a gradient may keep; infinite: any."""
+        config = self._config
+        fixed = math.inf if config.clip_norm is None else config.clip_norm
+        if config.clip_quantile is None or len(recent) < FEWEST:
+            return fixed
+        return min(fixed, float(np.quantile(recent, config.clip_quantile)))

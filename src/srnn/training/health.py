@@ -1,0 +1,149 @@
+"""Whether a training is healthy: what each layer did in the current epoch, and what is wrong with it.
+
+Of every batch some steps are sampled (spikes are bits, so this costs next to nothing), and the norms of the gradients are known
+anyway. A layer is
+
+    silent     at least ``SILENT`` of its neurons emitted nothing at any sampled step of the epoch
+    saturated  at least ``SATURATED`` of its neurons spiked at more than ``ALWAYS`` of them
+    exploded   the norm of its gradients was above ``EXPLODED`` in at least ``LONG`` of the batches
+
+``examine`` names such layers; the training loop goes back to its last checkpoint, which was healthy, and lowers the learning
+rate, or scales the layer's weights where it was sick from the start. What is counted is part of the last checkpoint, so that a
+resumed training sees, and does, the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.spikes import Spikes
+from ..files.conversion import convert
+from ..nn.network import SRNN, BidirectionalLayer
+from .clipping import REMEMBERED, WHOLE
+
+if TYPE_CHECKING:
+    from ..nn.baselines import Network
+    from ..nn.kernels import LayerResult
+
+SILENT, SATURATED, ALWAYS = 0.9, 0.5, 0.95
+"""Fractions of a layer's neurons, and of steps."""
+EXPLODED, LONG, FEWEST = 1e5, 0.25, 4
+"""Norm of a layer's gradients, and the fraction and the number of an epoch's batches from which on it counts. Healthy norms are
+around 1, with losses that are summed over steps around 1,000."""
+EVERY = 200
+"""Batches of a long epoch after which it is examined."""
+_SAMPLED = 512
+"""Steps of a batch that are sampled."""
+_TINY = 1e-30
+"""In place of a norm of 0, whose logarithm is not finite."""
+
+
+@dataclass
+class Watch:
+    """What was seen of the layers in the current epoch. Plain numbers, so that a checkpoint's JSON holds it exactly."""
+
+    steps: int = 0
+    """Sampled steps."""
+    fired: dict[str, list[int]] = field(default_factory=dict)
+    """By hidden layer, at how many of them each neuron's output was not 0."""
+    norms: dict[str, list[float]] = field(default_factory=dict)
+    """By layer, of its gradients' norms: [batches, sum of logarithms, largest, batches above ``EXPLODED``]."""
+    recent: dict[str, list[float]] = field(default_factory=dict)
+    """By layer, and of all together, the norms of the last batches, earlier epochs' too, where an adaptive bound needs them."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Watch:
+        """What a checkpoint says. SrnnError or ValueError for anything else than plain finite numbers."""
+        hints = get_type_hints(cls)
+        watch = cls(**{item.name: convert(hints[item.name], plain[item.name], item.name) for item in fields(cls)})
+        numbers = [number for group in (watch.norms, watch.recent) for row in group.values() for number in row]
+        counts = [watch.steps, *(count for row in watch.fired.values() for count in row)]
+        if (
+            not all(map(math.isfinite, numbers))
+            or min(counts) < 0
+            or any(len(row) != 4 for row in watch.norms.values())
+        ):
+            raise ValueError("its counts of spikes or norms of gradients are not what training writes")
+        return watch
+
+    def begin_epoch(self) -> None:
+        """Forget the epoch before."""
+        self.steps, self.fired, self.norms = 0, {}, {}
+
+    def see(self, network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None, batch: int) -> None:
+        """Sample one batch's outputs of the hidden layers; ``lengths`` as these see them, ``batch`` its number."""
+        if not isinstance(network, SRNN) or not hidden:
+            return
+        sequences, steps = hidden[0].emitted.shape[:2]
+        stride = max(1, sequences * steps // _SAMPLED)
+        places = np.arange(batch * 7919 % stride, sequences * steps, stride)  # a prime: other steps in every batch
+        if lengths is not None:
+            places = places[places % steps < lengths.cpu().numpy()[places // steps]]
+        self.steps += len(places)
+        for index, result in enumerate(hidden):
+            name, counts = f"layers.{index}", _counts(result.emitted, places)
+            before = self.fired.get(name)
+            self.fired[name] = (counts if before is None else counts + np.array(before)).tolist()
+
+    def add_norms(self, norms: Mapping[str, float], total: float, remember: bool) -> None:
+        """Count the norms of one batch's gradients: each layer's, and that of all together."""
+        for name, norm in norms.items():
+            batches, logs, largest, exploded = self.norms.get(name, (0, 0.0, 0.0, 0))
+            finite = norm if math.isfinite(norm) else 1e38
+            self.norms[name] = [
+                batches + 1, logs + math.log(max(finite, _TINY)), max(largest, finite), exploded + (finite > EXPLODED),
+            ]  # fmt: skip
+        if remember and math.isfinite(total):
+            for name, norm in (*norms.items(), (WHOLE, total)):
+                self.recent[name] = [*self.recent.get(name, ()), norm][-REMEMBERED:]
+
+    def report(self, network: Network) -> dict[str, dict[str, Any]]:
+        """By layer: fractions of silent and saturated neurons (of hidden layers that spike), geometric mean and maximum of its
+        gradients' norms."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, (batches, logs, largest, _) in self.norms.items():
+            found[name] = {"gradient_norm": math.exp(logs / max(batches, 1)), "largest_gradient_norm": largest}
+        for name, counts in self.fired.items():
+            rates = np.array(counts) / max(self.steps, 1)
+            found.setdefault(name, {})["silent"] = float((rates == 0).mean())
+            if _spikes(network, name):
+                found[name]["saturated"] = float((rates > ALWAYS).mean())
+        return found
+
+    def examine(self, network: Network) -> dict[str, str]:
+        """What is wrong, by layer; empty for a healthy training."""
+        wrong: dict[str, str] = {}
+        for name, found in self.report(network).items():
+            size, (batches, _, largest, exploded) = len(self.fired.get(name, ())), self.norms.get(name, (0, 0, 0, 0))
+            if found.get("silent", 0) >= SILENT:
+                wrong[name] = f"{name} is silent ({round(found['silent'] * size)} of {size} neurons emitted nothing)"
+            elif found.get("saturated", 0) >= SATURATED:
+                count = round(found["saturated"] * size)
+                wrong[name] = f"{name} is saturated ({count} of {size} neurons spiked at nearly every step)"
+            elif exploded >= max(FEWEST, LONG * batches):
+                wrong[name] = (
+                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, above {EXPLODED:g} in {exploded:.0f} of "
+                    f"{batches:.0f} batches)"
+                )
+        return wrong
+
+
+def _counts(emitted: Tensor | Spikes, places: np.ndarray) -> np.ndarray:
+    """At how many of these places, step + steps x sequence, each channel of (B, T, N) is not 0: (N,)."""
+    if isinstance(emitted, Spikes):
+        words = emitted.words.reshape(-1, emitted.words.shape[2])
+        return Spikes(words[torch.from_numpy(places).to(words.device)][None], emitted.size).totals().numpy()
+    rows = emitted.detach().reshape(-1, emitted.shape[2])
+    return (rows[torch.from_numpy(places).to(rows.device)] != 0).sum(0).cpu().numpy()
+
+
+def _spikes(network: Any, name: str) -> bool:
+    layer = network.get_submodule(name)
+    return (layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer).neuron.emission == "spike"

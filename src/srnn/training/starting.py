@@ -1,0 +1,235 @@
+"""A measured start: before the first step of a training, every layer spikes, and no neuron is silent or saturated throughout.
+
+A few training sequences run through the network, layer by layer. Where a layer's mean rate lies outside ``LAYER_RATES``, its
+input weights are multiplied by one gain; then each neuron whose own rate lies outside ``NEURON_RATES`` gets a gain of its own.
+What lies within the bounds keeps its weights to the bit. A layer sees the layers below as they were scaled.
+
+- Gains are factors of a neuron's input weights, with batch norm of its gamma; where one must fall, of its recurrent weights as
+  well.
+- A neuron that stays silent whatever the gain has weights whose current never rises (its inputs are mostly excitatory, and its
+  weights happened to be negative): their sign is turned, which is as likely a draw.
+- Neurons that do not spike, and readouts whose membrane is read, are left alone: their output is graded, and so is the gradient.
+
+Scaling layer by layer on data is LSUV (Mishkin & Matas 2016, arXiv 1511.06422); that spiking layers need a membrane that
+fluctuates around its threshold from the start, Rossbroich, Gygax & Zenke 2022 (arXiv 2206.10226).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..data.spikes import Spikes
+from ..nn.network import SRNN, BidirectionalLayer, Layer
+from .seeds import derive_seed, epoch_order
+
+if TYPE_CHECKING:
+    from ..data.batches import Sequences
+    from ..nn.baselines import Network
+    from ..progress import Reporter
+
+SEQUENCES = 128
+"""Training sequences that are measured, at most."""
+LAYER_RATES = 0.005, 0.5
+"""Bounds of a layer's mean rate, spikes per neuron and step."""
+NEURON_RATES = 0.001, 0.9
+"""Bounds of a neuron's rate: below it is silent, above it is saturated."""
+TARGET = 0.05
+"""Mean rate that a layer outside the bounds is brought to."""
+_OCTAVES = 20
+"""By so many powers of two a layer's gain may differ from 1."""
+_TURN = 6
+"""After so many doublings a neuron that is still silent has its sign turned; then it may rise by ``_OCTAVES``."""
+_ROUNDS = 30
+"""Times that single neurons are corrected; each changes what the others see."""
+
+
+@dataclass(frozen=True)
+class LayerStart:
+    """What the measurement found in a layer, and made of it."""
+
+    name: str
+    size: int
+    rates: tuple[float, float]
+    """Mean rate before and after."""
+    silent: tuple[int, int]
+    """Silent neurons before and after."""
+    saturated: tuple[int, int]
+    """Saturated neurons before and after."""
+    scaled: int
+    """Neurons whose weights were changed."""
+    gains: tuple[float, float]
+    """Smallest and largest absolute gain."""
+
+    @property
+    def was_sick(self) -> bool:
+        """Whether the layer's mean rate was out of bounds."""
+        return not LAYER_RATES[0] <= self.rates[0] <= LAYER_RATES[1]
+
+    def __str__(self) -> str:
+        text = f"{self.name} rate {self.rates[0]:.3f}"
+        if self.scaled:
+            text += f" -> {self.rates[1]:.3f}, gains {self.gains[0]:.3g} to {self.gains[1]:.3g}"
+        for count, what in ((self.silent, "silent"), (self.saturated, "saturated")):
+            if any(count):
+                text += f", {count[0]}{f' -> {count[1]}' if self.scaled else ''} of {self.size} neurons {what}"
+        return text
+
+
+@torch.no_grad()
+def measured_start(
+    network: Network, train_set: Sequences, seed: int, only: Collection[str] | None = None
+) -> list[LayerStart]:
+    """Measure the hidden layers (and a readout whose spikes are read), and scale the weights of those out of bounds, in place.
+
+    ``only``: names of the layers to measure ("layers.0", "readout"); None: all. The same seed gives the same bits, whatever the
+    threads. Returns what was done, one entry a layer of spiking neurons, each direction for itself; nothing for networks of
+    torch's cells.
+    """
+    if not isinstance(network, SRNN):
+        return []
+    norms = {name: tensor.clone() for name, tensor in network.named_buffers() if ".norm." in name}
+    indices = epoch_order(seed, 0, len(train_set))[:SEQUENCES]
+    batch = train_set.take(indices)
+    device = network.readout.weight_in.device
+    generator = torch.Generator(device).manual_seed(derive_seed(seed, "start"))
+    state = network.initial_state(len(indices), generator)
+    found: list[LayerStart] = []
+    x, lengths = network.hold(network.encode(batch.x)), network.hidden_lengths(batch.lengths)
+    for index, (layer, layer_state) in enumerate(zip(network.layers, state[:-1], strict=True)):
+        if only is None or f"layers.{index}" in only:
+            for name, single, signal, own_state in _directions(f"layers.{index}", layer, x, layer_state, lengths):
+                found += _start(name, single, signal, own_state, lengths)
+        x = layer(x, layer_state, lengths).emitted
+    if network.readout.output == "emission" and (only is None or "readout" in only):
+        found += _start("readout", network.readout, network.pool(x), state[-1], batch.lengths)
+    for name, tensor in norms.items():  # statistics are of training's own batches
+        network.get_buffer(name).copy_(tensor)
+    return found
+
+
+def _directions(
+    name: str, layer: Any, x: Tensor | Spikes, state: Any, lengths: Tensor | None
+) -> Iterator[tuple[str, Layer, Tensor | Spikes, tuple[Tensor, ...]]]:
+    """The layers that one of the network consists of, each with its input and state."""
+    if isinstance(layer, BidirectionalLayer):
+        signals = layer.signals(x, lengths)
+        halves = (layer.forward_layer, layer.backward_layer)
+        for part, half, signal, own in zip(("forward", "backward"), halves, signals, state, strict=True):
+            yield f"{name}.{part}", half, signal, own
+    else:
+        yield name, layer, x, state
+
+
+def _start(
+    name: str, layer: Layer, x: Tensor | Spikes, state: tuple[Tensor, ...], lengths: Tensor | None
+) -> list[LayerStart]:
+    """Measure and scale one layer; nothing for one that does not spike."""
+    if layer.neuron.emission != "spike":
+        return []
+    scaling = _Scaling(layer, lambda: channel_rates(layer(x, state, lengths).emitted, lengths))
+    before = scaling.rates
+    scaling.common()
+    scaling.single()
+    after, gains = scaling.rates, scaling.gains.abs()
+
+    def count(outside: Callable[[Tensor], Tensor]) -> tuple[int, int]:
+        return int(outside(before).sum()), int(outside(after).sum())
+
+    return [
+        LayerStart(
+            name, layer.size, (float(before.mean()), float(after.mean())), count(_silent), count(_saturated),
+            int((scaling.gains != 1).sum()), (float(gains.min()), float(gains.max())),
+        )
+    ]  # fmt: skip
+
+
+def _silent(rates: Tensor) -> Tensor:
+    return rates < NEURON_RATES[0]
+
+
+def _saturated(rates: Tensor) -> Tensor:
+    return rates > NEURON_RATES[1]
+
+
+class _Scaling:
+    """The gains of one layer's neurons. ``measure`` runs the layer and returns its neurons' rates (size,)."""
+
+    def __init__(self, layer: Layer, measure: Callable[[], Tensor]) -> None:
+        self._layer, self._measure = layer, measure
+        # With batch norm a gain of the weights would cancel: the current is scaled after it.
+        self._scaled = layer.weight_in if layer.norm is None else layer.norm.gamma
+        self._drawn = self._scaled.detach().clone()
+        self._weight_rec = None if layer.weight_rec is None else layer.weight_rec.detach().clone()
+        self.gains = torch.ones(layer.size, dtype=torch.float64)
+        """Of the input weights; negative: the sign was turned. Below 1 the recurrent weights have the same gain."""
+        self.rates = measure()
+
+    def _set(self, gains: Tensor) -> Tensor:
+        """Give the layer these gains; its rates with them."""
+        like = {"device": self._drawn.device, "dtype": self._drawn.dtype}
+        own = gains.to(**like)
+        self._scaled.copy_(self._drawn * (own if self._drawn.ndim == 1 else own[:, None]))
+        if self._layer.weight_rec is not None and self._weight_rec is not None:
+            self._layer.weight_rec.copy_(self._weight_rec * gains.abs().clamp(max=1).to(**like)[:, None])
+        self.gains, self.rates = gains, self._measure()
+        return self.rates
+
+    def common(self) -> None:
+        """One gain for all neurons, if the mean rate is out of bounds: the one that brings it nearest to ``TARGET``."""
+        mean = float(self.rates.mean())
+        if LAYER_RATES[0] <= mean <= LAYER_RATES[1]:
+            return
+        ones, rising = torch.ones_like(self.gains), mean < LAYER_RATES[0]
+        octave = 0.0
+        for _ in range(_OCTAVES):
+            octave += 1 if rising else -1
+            if (float(self._set(ones * 2**octave).mean()) > TARGET) == rising:
+                break
+        else:
+            self._set(ones)  # no gain does it: no input, or an input that no gain can hold down
+            return
+        low, high = sorted((octave, octave - (1 if rising else -1)))
+        for _ in range(3):
+            middle = (low + high) / 2
+            low, high = (low, middle) if float(self._set(ones * 2**middle).mean()) > TARGET else (middle, high)
+        self._set(ones * 2**high)
+
+    def single(self) -> None:
+        """A gain for each neuron that is silent or saturated. Those that nothing makes spike keep what they had."""
+        basis, gains = self.gains.clone(), self.gains.clone()
+        turned, lost = torch.zeros_like(gains, dtype=torch.bool), torch.zeros_like(gains, dtype=torch.bool)
+        for _ in range(_ROUNDS):
+            silent, saturated = _silent(self.rates) & ~lost, _saturated(self.rates)
+            if not bool((silent | saturated).any()):
+                return
+            limit = torch.where(turned, 2.0**_OCTAVES, 2.0**_TURN)
+            at_end = silent & (gains.abs() >= basis.abs() * limit)
+            lost |= at_end & turned
+            turned |= at_end
+            gains = torch.where(at_end, torch.where(lost, basis, -basis), gains)
+            gains = torch.where(silent & ~at_end, gains * 2, torch.where(saturated, gains / 2, gains))
+            self._set(gains)
+
+
+def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
+    """Fraction of the valid steps at which each channel of (B, T, N) is not 0: (N,), float64 on the CPU."""
+    totals = emitted.totals() if isinstance(emitted, Spikes) else (emitted.detach() != 0).sum((0, 1)).cpu()
+    steps = emitted.shape[0] * emitted.shape[1] if lengths is None else int(lengths.sum())
+    return totals.double() / max(steps, 1)
+
+
+def start_text(found: Sequence[LayerStart]) -> str:
+    """What was measured, in one line for people; "" for a network without spikes."""
+    return f"start     measured: {'; '.join(map(str, found))}" if found else ""
+
+
+def told_start(found: Sequence[LayerStart], reporter: Reporter) -> list[dict[str, Any]]:
+    """Say what was measured; and it as JSON values, for the record of the first epoch."""
+    if found:
+        reporter.note(start_text(found))
+    return [asdict(layer) for layer in found]

@@ -1,0 +1,236 @@
+"""Sick trainings: named, mended a bounded number of times, or ended in one line; resumed to the same bits. And clipping."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from srnn import SrnnError
+from srnn.data.spikes import Spikes
+from srnn.nn.kernels import LayerResult
+from srnn.progress import Reporter
+from srnn.training import health, loop
+from srnn.training.checkpoints import TrainingState, read_checkpoint
+from srnn.training.clipping import Gradients
+from srnn.training.health import Watch
+from srnn.training.loop import train
+from srnn.training.runs import Run
+from support.runs import cut_and_resumed
+from support.tiny import TinyTask, tiny_recipe
+
+SILENT = ("--network.neuron.threshold=100", "--training.start=drawn")
+LIF = "--network.neuron={name: lif, tau_mem: 4, threshold: 0.05, initial: {u: 0.1}}"
+
+
+class _Told(Reporter):
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def event(self, text: str) -> None:
+        self.events.append(text)
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> None:
+    told = _Told()
+    train(tiny_recipe(*SILENT), tmp_path / "run", task=TinyTask(), reporter=told)
+    first, mended, *epochs = _records(tmp_path / "run")
+    silent = "layers.0 is silent (8 of 8 neurons emitted nothing)"
+    assert first["sick"] == [silent] and told.events[0] == f"epoch 1: {silent}"  # as drawn: it may wake by itself
+    assert len(told.events) == 2 and told.events[1].startswith(
+        f"epoch 2, batch 4: {silent}; back to the last checkpoint"
+    )
+    assert mended["event"] == "restored" and mended["scaled"][0]["silent"] == [8, 0]
+    assert mended["lr_factor"] == 1  # the weights were at fault, not the rate
+    assert [record["epoch"] for record in epochs] == [2, 3, 4]
+    assert all(record["health"]["layers.0"]["silent"] < 0.9 for record in epochs)
+    assert all(record["train"]["firing_rate"]["mean"] > 0 for record in epochs)
+
+
+def test_what_cannot_be_mended_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srnn.training.preparing.measured_start", lambda *_: [])
+    with pytest.raises(
+        SrnnError, match=r"stopped at epoch 2, batch 4: layers.0 is silent .* 2 times did not mend it; "
+    ) as error:
+        train(tiny_recipe(*SILENT, "--training.max_restores=2"), tmp_path / "run", task=TinyTask())
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_without_mending_a_dead_result_says_so(tmp_path: Path) -> None:
+    told = _Told()
+    result = train(tiny_recipe(*SILENT, "--training.mend=false"), tmp_path / "run", task=TinyTask(), reporter=told)
+    assert result["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["sick"] == result["sick"]
+    assert len(told.events) == 5 and "is of a sick network: layers.0 is silent" in told.events[-1]
+    assert all(record["sick"] == result["sick"] for record in _records(tmp_path / "run"))
+
+
+def test_a_saturated_layer_is_named_and_calmed(tmp_path: Path) -> None:
+    told = _Told()
+    words = ["--network.neuron={name: lif, tau_mem: 4, threshold: -5, trained: []}", "--training.start=drawn"]
+    words += ["--training.max_restores=1"]
+    with pytest.raises(SrnnError, match=r"layers.0 is saturated \(8 of 8 neurons spiked at nearly every step\)"):
+        train(tiny_recipe(*words, "--training.lr_scale={}"), tmp_path / "run", task=TinyTask(), reporter=told)
+    assert "layers.0 is saturated" in told.events[0] and "epoch 1: " in told.events[0]
+
+
+def test_a_gradient_that_has_exploded_for_long_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = Gradients.norms, [0]
+
+    def norms(self: Gradients) -> dict[str, float]:
+        calls[0] += 1
+        return original(self) | (
+            {"layers.0": 3e7} if calls[0] in range(5, 9) else {}
+        )  # the second epoch's four batches
+
+    monkeypatch.setattr(Gradients, "norms", norms)
+    told = _Told()
+    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=told)
+    assert "the gradient of layers.0 has exploded (norm up to 3e+07, above 100000 in 4 of 4 batches)" in told.events[0]
+    epochs = [record for record in _records(tmp_path / "run") if "epoch" in record]
+    assert [record["lr"] for record in epochs] == [0.02, 0.01, 0.01, 0.01]
+
+
+def test_a_healthy_training_is_not_touched(tmp_path: Path) -> None:
+    for name, word in (("mends", "true"), ("only-tells", "false")):
+        train(tiny_recipe(f"--training.mend={word}"), tmp_path / name, task=TinyTask())
+    ours, theirs = (read_checkpoint(Run.open(tmp_path / name).last).tensors for name in ("mends", "only-tells"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    for record in _records(tmp_path / "mends"):
+        found = record["health"]
+        assert set(found) == {"layers.0", "readout"}
+        assert 0 <= found["layers.0"]["silent"] <= 1 and 0 <= found["layers.0"]["saturated"] <= 1
+        assert 0 < found["readout"]["gradient_norm"] <= found["readout"]["largest_gradient_norm"] < math.inf
+
+
+@pytest.mark.parametrize("moment", [0, 2, 4, 6])
+def test_a_mended_training_is_resumed_to_the_same_bits(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--training.checkpoint_every=3", "--training.clip_quantile=0.5", "--training.clip=layer"]
+    cut_and_resumed(tiny_recipe(*SILENT, *words), moment, tmp_path, monkeypatch)
+
+
+def test_a_run_from_before_is_resumed_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checkpoint knows nothing of health: nothing is scaled, nothing is mended."""
+
+    class Stop(Reporter):
+        def epoch(self, record: dict[str, Any]) -> None:
+            raise KeyboardInterrupt
+
+    recipe = tiny_recipe(*SILENT, "--training.mend=false")
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, run, task=TinyTask(), reporter=Stop())
+    checkpoint = read_checkpoint(Run.open(run).last)
+    old = {k: v for k, v in checkpoint.info["state"].items() if k not in ("mends", "watch", "sick", "start")}
+    loop.checkpoints.save_checkpoint(Run.open(run).last, checkpoint.tensors, {**checkpoint.info, "state": old})
+    text = (run / "recipe.yaml").read_text()
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.strip().startswith(("start:", "mend:", "clip:", "clip_quantile:"))
+    ]
+    (run / "recipe.yaml").write_text("\n".join(lines))
+    train(tiny_recipe("--network.neuron.threshold=100"), run, task=TinyTask(), resume=True)
+    records = _records(run)
+    assert [record.get("event") for record in records] == [None] * 4
+    assert all(record["train"]["firing_rate"]["mean"] == 0 for record in records)
+
+
+def test_sampling_counts_what_is_there() -> None:
+    """Of dense outputs as of bits, and never a padded step."""
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(40, 50, 9, generator=generator) < 0.3).float()
+    x[..., 0], x[..., 1] = 0, 1
+    lengths = torch.randint(20, 51, (40,), generator=generator)
+    x = x * (torch.arange(50)[None, :, None] < lengths[:, None, None])
+    network = tiny_recipe("--network.hidden=9").build_network(TinyTask(), 0)
+    found = []
+    for emitted in (x, Spikes.from_dense(x)):
+        watch = Watch()
+        for batch in range(20):
+            watch.see(network, [LayerResult(emitted, ())], lengths, batch)
+        found.append(asdict(watch))
+        report = watch.report(network)["layers.0"]
+        assert report == {"silent": pytest.approx(1 / 9), "saturated": pytest.approx(1 / 9)}
+        assert watch.fired["layers.0"][1] == watch.steps
+        rates = [count / watch.steps for count in watch.fired["layers.0"][2:]]
+        assert rates == pytest.approx((x.sum((0, 1)) / lengths.sum())[2:].tolist(), abs=0.03)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"steps": -1}, {"fired": {"layers.0": [1.5]}}, {"norms": {"a": [1.0]}}, {"recent": {"a": [1e999]}}, {"fired": 3},
+        {"norms": {"a": [1.0, math.nan, 1.0, 1.0]}},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_lies_about_health_is_refused(damage: dict[str, Any], tmp_path: Path) -> None:
+    train(tiny_recipe("--training.epochs=1"), tmp_path / "run", task=TinyTask())
+    checkpoint = read_checkpoint(Run.open(tmp_path / "run").last)
+    checkpoint.info["state"]["watch"] |= damage
+    with pytest.raises(SrnnError):
+        TrainingState.of(checkpoint)
+
+
+# ---- clipping -------------------------------------------------------------------------------------------------------------
+
+
+class _Fabric:
+    def clip_gradients(
+        self, module: torch.nn.Module, optimizer: Any, max_norm: float, error_if_nonfinite: bool
+    ) -> torch.Tensor:
+        return torch.nn.utils.clip_grad_norm_(module.parameters(), max_norm)
+
+
+def _gradients(*words: str) -> tuple[Any, Gradients, dict[str, torch.Tensor]]:
+    network = tiny_recipe().build_network(TinyTask(), 0)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in network.named_parameters():
+        scale = 1e6 if name.startswith("layers.0") else 1e-2
+        parameter.grad = scale * torch.randn(parameter.shape, generator=generator)
+    before = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    return network, Gradients(network, tiny_recipe(*words).training), before
+
+
+def test_by_layer_an_exploded_layer_takes_nothing_from_the_others() -> None:
+    for how in ("network", "layer"):
+        network, gradients, before = _gradients("--training.clip_norm=1", f"--training.clip={how}")
+        norms = gradients.norms()
+        assert norms["layers.0"] > 1e6 and norms["readout"] < 0.1
+        total = gradients.clip(_Fabric(), network, None, norms, {})
+        assert total == pytest.approx(math.hypot(*norms.values()), rel=1e-5)
+        kept = torch.equal(network.readout.weight_in.grad, before["readout.weight_in"])
+        assert kept == (how == "layer")
+        assert gradients.norms()["layers.0"] == pytest.approx(1, rel=1e-3)
+
+
+def test_an_adaptive_bound_is_a_quantile_of_the_last_norms() -> None:
+    network, gradients, _ = _gradients("--training.clip=layer", "--training.clip_quantile=0.5")
+    recent = {"layers.0": [1.0] * 5 + [3.0] * 6, "readout": [1e-9] * 5}  # of the readout too few are known
+    before = gradients.norms()
+    gradients.clip(_Fabric(), network, None, before, recent)
+    after = gradients.norms()
+    assert after["layers.0"] == pytest.approx(3, rel=1e-3) and after["readout"] == before["readout"]
+
+
+def test_norms_are_remembered_for_so_many_batches() -> None:
+    watch = Watch()
+    for batch in range(health.REMEMBERED + 5):
+        watch.add_norms({"layers.0": float(batch)}, math.inf if batch == 7 else float(batch), remember=True)
+    assert len(watch.recent["layers.0"]) == len(watch.recent[health.WHOLE]) == health.REMEMBERED
+    assert watch.norms["layers.0"][0] == health.REMEMBERED + 5
+    watch.begin_epoch()
+    assert watch.recent and not watch.norms
