@@ -30,7 +30,7 @@ from support.exporting import check_states, exported, network, signal
 
 torch.set_num_threads(1)
 SLOW = partial(pytest.param, marks=pytest.mark.slow)
-NEURONS = ("lif", "alif", "adlif", "cubalif", "cubalif-soft", "relu", "integrator")
+NEURONS = ("lif", "alif", "adlif", "cubalif", "cubalif-soft", "brf", "bhrf", "relu", "integrator")
 
 
 def flags_for(kind: str) -> tuple[str, ...]:

@@ -49,8 +49,14 @@ def same_parameters(a: SRNN, b: SRNN) -> bool:
 # ---- round trips ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("neuron", ["brf", "bhrf"])
+def test_resonators_are_refused_in_one_line(neuron: str, tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match=f"^NIR cannot take this network: it does not know the neuron '{neuron}'.*$"):
+        back(make_net(neuron=NEURONS[neuron]), tmp_path)
+
+
 @pytest.mark.parametrize("discretisation", ["euler", "exact"])
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", [name for name in NEURONS if name not in ("brf", "bhrf")])
 def test_every_neuron_comes_back_to_the_same_bits(neuron: str, discretisation: Any, tmp_path: Path) -> None:
     net = make_net(neuron=NEURONS[neuron], recurrent=[False, True], surrogate=SLayer(slope=3.0))
     found, _ = back(net, tmp_path, discretisation=discretisation, dt=0.004)

@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 import srnn
 from srnn import Readout, Spikes, SrnnError, Stream
 from srnn.nn.neurons import NEURONS, as_neuron
+from support.networks import NEURONS as SPIKING
 from support.streams import make, same_bits, signal, whole
 
 pytest.importorskip("numba")
 
 MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
     "adlif euler": {"name": "adlif", "discretisation": "euler"},
+    "brf": SPIKING["brf"],  # which spike; those of the default wait for larger weights
+    "bhrf": SPIKING["bhrf"],
     "cubalif hard": {"name": "cubalif", "reset_kind": "hard", "reset_step": "next", "synapse_step": "next"},
 }
 QUICK = settings(max_examples=20, deadline=None)

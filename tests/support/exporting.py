@@ -21,6 +21,8 @@ from support.compiled import FLAGS
 
 NEURONS: dict[str, Any] = {
     "adlif": {"name": "adlif", "threshold": 0.02, "coupling": 1.0},  # else it hardly spikes
+    "brf": {"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05},
+    "bhrf": {"name": "bhrf", "dt": 0.1, "omega": "uniform(1, 6)", "b_offset": 0.3, "threshold": 0.05},
     "cubalif": {"name": "cubalif", "reset": -0.01, "reset_kind": "hard", "reset_step": "next"},
     "cubalif-soft": {"name": "cubalif", "reset_kind": "soft", "synapse_step": "next"},
 }
