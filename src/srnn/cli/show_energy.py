@@ -21,10 +21,10 @@ def show_energy(comparison: dict[str, Any]) -> None:
     from ..terminal import open_console
 
     console = open_console()
-    given, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
+    signal, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
     names = _short([report["name"] for report in reports])
-    kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
-    length = f"; {given['steps_per_sequence']:g} steps a sequence" if given["steps_per_sequence"] else ""
+    kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
+    length = f"; {signal['steps_per_sequence']:g} steps a sequence" if signal["steps_per_sequence"] else ""
     where = f" ({comparison['split']} split)" if comparison["split"] else ""
     console.print(f"task {comparison['task']}{where}; input: {kind}{length}", highlight=False, soft_wrap=True)
     console.print(f"memory model: {comparison['technology']['name']}", highlight=False, soft_wrap=True)

@@ -121,12 +121,14 @@ class CrossingPath(SignalPath):
 
     def with_std(self, std: Sequence[float]) -> CrossingPath:
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are there and positive."""
-        given = tuple(float(value) for value in std)
-        if len(given) != self.channels:
-            raise SrnnError(f"The encoder needs {self.channels} standard deviations, one a channel, not {len(given)}.")
-        if not all(math.isfinite(value) and value > 0 for value in given):
-            raise SrnnError(f"Standard deviations must be positive numbers, not {given}.")
-        return replace(self, scale=((0.0,) * self.channels, given))
+        deviations = tuple(float(value) for value in std)
+        if len(deviations) != self.channels:
+            raise SrnnError(
+                f"The encoder needs {self.channels} standard deviations, one a channel, not {len(deviations)}."
+            )
+        if not all(math.isfinite(value) and value > 0 for value in deviations):
+            raise SrnnError(f"Standard deviations must be positive numbers, not {deviations}.")
+        return replace(self, scale=((0.0,) * self.channels, deviations))
 
     def check_c(self, integer: bool) -> None:
         """SrnnError for a path that cannot be exported."""

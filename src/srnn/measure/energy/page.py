@@ -54,9 +54,9 @@ def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
 
 def markdown(comparison: dict[str, Any], command: str) -> str:
     """The page: energies of a step, what they are compared with the first network's, and break-even rates."""
-    rows, given = seeds_together(comparison), comparison["input"]
+    rows, signal = seeds_together(comparison), comparison["input"]
     own = md(rows[0]["name"])
-    kind = f"spikes, {given['density']:.4g} per channel and step" if given["spikes"] else "analog"
+    kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
     step = f" ({comparison['step_ms']:g} ms)" if comparison["step_ms"] else ""
     where = f", {comparison['split']} split" if comparison["split"] else ""
     lines = [

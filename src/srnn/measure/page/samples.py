@@ -113,9 +113,9 @@ def _run(network: Network, batch: Batch, seed: int) -> _Recorded:
     return _Recorded(x.cpu(), batch.y.cpu(), lengths, result.output.cpu(), result.layers[:-1])
 
 
-def _beliefs(network: Network, loss: Loss, given: Tensor) -> npt.NDArray[np.float64]:
+def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
     """(B, T, C): probabilities of the classes, at each step from the steps read so far."""
-    output = given.double().numpy()
+    output = outputs.double().numpy()
     if loss.per_step or is_bidirectional(network):
         return softmax(output)
     return confidences(running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring)
@@ -178,12 +178,12 @@ def _arrays(
     inner = steps * network.substeps
     sample["layers"] = [pack_activity(layer.output[row, :inner].cpu().numpy()) for layer in run.layers]
     sample["membranes"] = []
-    for layer, given in zip(watched, run.layers, strict=True):
+    for layer, result in zip(watched, run.layers, strict=True):
         if not layer["neurons"]:
             sample["membranes"].append(None)
             continue
         prefix = "forward." if is_bidirectional(network) else ""
-        u, v = (given.traces[prefix + name][row][:inner, layer["neurons"]].cpu().numpy() for name in ("u", "v"))
+        u, v = (result.traces[prefix + name][row][:inner, layer["neurons"]].cpu().numpy() for name in ("u", "v"))
         # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold, moving or not.
         threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
         sample["membranes"].append({"u": pack_levels(u, fine=True), "threshold": threshold})
