@@ -42,11 +42,12 @@ class Gradients:
 
     def norms(self) -> dict[str, float]:
         """The norm of each layer's gradients, now."""
-        norms = {}
-        for name, parameters in self._groups.items():
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            norms[name] = nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
-        return dict(zip(norms, torch.stack(list(norms.values())).tolist(), strict=True))
+        norms = dict.fromkeys(self._groups, 0.0)
+        own = [(name, p.grad) for name, group in self._groups.items() for p in group if p.grad is not None]
+        each = torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in own]).tolist() if own else []
+        for (name, _), norm in zip(own, each, strict=True):
+            norms[name] = math.hypot(norms[name], norm)
+        return norms
 
     def clip(self, fabric: Any, module: Any, optimizer: Any, norms: Mapping[str, float], recent: Any) -> float:
         """Scale the gradients in place, as the recipe says; the norm of all of them before, which may not be finite.

@@ -1,7 +1,7 @@
 """Whether a training is healthy: what each layer did in the current epoch, and what is wrong with it.
 
-Of every batch some steps are sampled (spikes are bits, so this costs next to nothing), and the norms of the gradients are known
-anyway. A layer is
+Of every fourth batch some steps are sampled (spikes are bits, so this costs little), and of every batch the norms of the gradients
+are taken. A layer is
 
     silent     at least ``SILENT`` of its neurons emitted nothing at any sampled step of the epoch
     saturated  at least ``SATURATED`` of its neurons spiked at more than ``ALWAYS`` of them
@@ -39,8 +39,10 @@ EXPLODED, LONG, FEWEST = 1e5, 0.25, 4
 around 1, with losses that are summed over steps around 1,000."""
 EVERY = 200
 """Batches of a long epoch after which it is examined."""
+SAMPLED_EVERY = 4
+"""Batches of which one is sampled, the first of an epoch always."""
 _SAMPLED = 512
-"""Steps of a batch that are sampled."""
+"""Steps of it that are."""
 _TINY = 1e-30
 """In place of a norm of 0, whose logarithm is not finite."""
 

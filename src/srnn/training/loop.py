@@ -38,7 +38,7 @@ from .compression.in_training import Compression
 from .distributed import Onlooker, Team, is_first
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
-from .health import EVERY
+from .health import EVERY, SAMPLED_EVERY
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
@@ -180,7 +180,8 @@ def train(
                 norms = gradients.norms()
                 norm = gradients.clip(fabric, module, wrapped_optimizer, norms, state.watch.recent)
                 state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
-                state.watch.see(network, hidden.layers, own_lengths, state.step)
+                if state.step % SAMPLED_EVERY == 0:
+                    state.watch.see(network, hidden.layers, own_lengths, state.step)
                 value = float(objective.detach())
                 if math.isfinite(value) and math.isfinite(norm):
                     wrapped_optimizer.step()
