@@ -1,7 +1,7 @@
 """Whether a training is healthy: what each layer did in the current epoch, and what is wrong with it.
 
-Of every fourth batch some steps are sampled (spikes are bits, so this costs little), and of every batch the norms of the gradients
-are taken. A layer is
+Of every fourth batch some steps are sampled (spikes are bits, so this costs little), of every batch the norms of the gradients.
+A layer is
 
     silent     at least ``SILENT`` of its neurons emitted nothing at any sampled step of the epoch
     saturated  at least ``SATURATED`` of its neurons spiked at more than ``ALWAYS`` of them
