@@ -23,9 +23,8 @@ from torch import Tensor
 from ..data.batches import Sequences
 from ..data.spikes import Spikes
 from ..errors import require
-from .rules import DRTRL, EProp, learn_sequences
+from .rules import EProp, create_rule, local_layers, run_by_rule
 from .rules.e_prop import Feedback
-from .rules.learner import local_layers
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -63,10 +62,9 @@ class Adapter:
         self.config = Adaptation() if config is None else config
         self.start = trained.folded()
         self.network = deepcopy(self.start.spiking("adapted")).eval()
-        self.rule = None
-        if self.config.rule != "bptt":
+        self.rule = create_rule(self.config.rule, self.config.feedback, trained.seed)
+        if self.rule is not None:
             local_layers(self.network)  # its own check
-            self.rule = EProp(self.config.feedback, trained.seed) if self.config.rule == "e-prop" else DRTRL()
         chosen = self.network.readout if self.config.train == "readout" else self.network
         self._names = {id(parameter) for parameter in chosen.parameters()}
         for parameter in self.network.parameters():
@@ -87,13 +85,10 @@ class Adapter:
         self.optimizer.zero_grad()
         if self.rule is None:
             output = self.network.run(x, state, lengths=lengths).output
-            scored = loss(output, y, lengths)
-            scored.loss.backward()
         else:
-            *_, output = learn_sequences(
-                self.network, self.rule, x, state, lengths, lambda output: loss(output, y, lengths).loss
-            )
-            scored = loss(output, y, lengths)
+            output = run_by_rule(self.network, self.rule, x, state, lengths).output
+        scored = loss(output, y, lengths)
+        scored.loss.backward()
         self._step()
         self.seen += len(y)
         self.right, self.scored = self.right + scored.correct, self.scored + scored.counted

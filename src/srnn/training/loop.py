@@ -27,7 +27,7 @@ from ..files import locks
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
 from ..nn.losses import rate_penalty
-from ..nn.network import Dropout
+from ..nn.network import SRNN, Dropout
 from ..progress import Reporter
 from . import checkpoints
 from .averaging import Average
@@ -42,6 +42,7 @@ from .health import EVERY, SAMPLED_EVERY
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
+from .rules import OnlineRule, run_by_rule
 from .runs import Run
 from .seeds import derive_seed, epoch_order
 from .starting import told_start
@@ -61,14 +62,17 @@ class _Hidden:
 class _Network(nn.Module):
     """The network as Fabric wants it: a module that is called for its output."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, rule: OnlineRule | None) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.rule = network, rule
 
     def forward(
         self, x: Tensor, lengths: Tensor | None, state: tuple[Any, ...], dropout: Dropout | None
     ) -> tuple[Tensor, _Hidden]:
-        result = self.network.run(x, state, lengths=lengths, dropout=dropout)
+        if self.rule is not None and isinstance(self.network, SRNN):
+            result = run_by_rule(self.network, self.rule, x, state, lengths)
+        else:
+            result = self.network.run(x, state, lengths=lengths, dropout=dropout)
         return result.output, _Hidden(result.layers[:-1])
 
 
@@ -109,13 +113,15 @@ def train(
     fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
     if team.first:
         Run.check(out, resume)
+    if config.rule != "bptt" and team.size > 1:
+        raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     task, trained, network, optimizer = ready.task, ready.trained, ready.network, ready.optimizer
     train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
-    module, wrapped_optimizer = fabric.setup(_Network(network), optimizer)
+    module, wrapped_optimizer = fabric.setup(_Network(network, ready.rule), optimizer)
     compression = ready.compression()
     average = Average(network, config.average)
     averaged = replace(trained, network=average.network)

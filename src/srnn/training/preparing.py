@@ -16,10 +16,11 @@ from ..data.batches import Sequences
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
-from ..nn.network import Layer
+from ..nn.network import SRNN, Layer
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
+from .rules import OnlineRule, create_rule, local_layers
 from .starting import LayerStart, measured_start
 from .trained import Trained
 
@@ -50,6 +51,12 @@ class Prepared:
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.train_set) / self.recipe.training.batch_size)
+
+    @property
+    def rule(self) -> OnlineRule | None:
+        """The learning rule; None: backpropagation through time."""
+        config = self.recipe.training
+        return create_rule(config.rule, config.feedback, self.trained.seed)
 
     def measured_start(self) -> list[LayerStart]:
         """Scale the layers that would start silent or saturated; nothing where the recipe keeps the weights as drawn, or has them
@@ -158,6 +165,8 @@ def prepare(
             "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
         )
     network = recipe.build_network(task, seed)
+    if config.rule != "bptt" and isinstance(network, SRNN):
+        local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
     trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
     _ = trained.loss  # SrnnError where it does not fit

@@ -256,6 +256,10 @@ class TrainingConfig:
     The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    rule: Literal["bptt", "rtrl", "d-rtrl", "e-prop", "es-d-rtrl"] = "bptt"
+    """Learning rule: backpropagation through time, or one that goes forwards in time (``srnn.training.rules``)."""
+    feedback: Literal["symmetric", "random"] = "symmetric"
+    """rule: e-prop only. How errors reach hidden layers: by the weights above them, or by fixed random ones."""
     dropout: float = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
     average: float | None = None
@@ -302,6 +306,11 @@ class TrainingConfig:
                  "above 0 and at most 1", self.clip_quantile)  # fmt: skip
         require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
+        require(
+            self.rule == "bptt" or self.dropout == 0, "training.dropout", f"0 with the rule {self.rule}", self.dropout
+        )
+        require(self.feedback == "symmetric" or self.rule == "e-prop", "training.feedback",
+                 "symmetric unless training.rule is e-prop", self.feedback)  # fmt: skip
         require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
         require(self.max_restores >= 0, "training.max_restores", "at least 0", self.max_restores)
         require(self.state_bits == 32 or self.quantise == "int8", "training.state_bits",
@@ -325,12 +334,22 @@ class Recipe:
         for name, used in (
             ("prune", self.training.prune.sparsity > 0),
             ("quantise", self.training.quantise != "none"),
+            ("rule", self.training.rule != "bptt"),
         ):
             if used and self.network.model != "srnn":
                 raise SrnnError(
                     f"Recipe key 'training.{name}' has no effect with network.model '{self.network.model}': only spiking "
-                    "networks can be pruned or quantised; remove it."
+                    "networks can be pruned or quantised, or learn forwards in time; remove it."
                 )
+        if self.training.rule != "bptt":
+            require(
+                self.loss.rate.weight == 0,
+                "loss.rate.weight",
+                f"0 with the rule {self.training.rule}",
+                self.loss.rate.weight,
+            )
+            require(self.training.quantise == "none", "training.quantise", f"none with the rule {self.training.rule}",
+                     self.training.quantise)  # fmt: skip
 
     def create_task(self) -> Task:
         """The task that the recipe names. SrnnError for an unknown name or option."""
@@ -358,7 +377,7 @@ class Recipe:
         for name in self.network.idle_keys():
             del plain["network"][name]
         if self.network.model != "srnn":
-            for name in ("prune", "quantise", "state_bits", "start"):
+            for name in ("prune", "quantise", "state_bits", "start", "rule", "feedback"):
                 del plain["training"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain

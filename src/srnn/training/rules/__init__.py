@@ -13,13 +13,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from .d_rtrl import DRTRL
-from .e_prop import EProp
+from .e_prop import EProp, Feedback
 from .es_d_rtrl import ESDRTRL
-from .learner import Learner, OnlineRule, learn_sequences
+from .learner import Learner, OnlineRule, learn_sequences, local_layers, run_by_rule
 from .rtrl import RTRL
 
 RULES: Mapping[str, type[OnlineRule]] = MappingProxyType(
     {"rtrl": RTRL, "d-rtrl": DRTRL, "e-prop": EProp, "es-d-rtrl": ESDRTRL}
 )
 
-__all__ = ["DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "learn_sequences"]
+
+def create_rule(name: str, feedback: Feedback = "symmetric", seed: int = 0) -> OnlineRule | None:
+    """A rule by its name in recipes; None for bptt. ``feedback`` is e-prop's, drawn from ``seed`` if random."""
+    if name == "bptt":
+        return None
+    return EProp(feedback, seed) if name == "e-prop" else RULES[name]()
+
+
+__all__ = [
+    "DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "create_rule", "learn_sequences", "local_layers",
+    "run_by_rule",
+]  # fmt: skip

@@ -15,14 +15,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
-from ...nn.network import SRNN, has_norm
+from ...nn.network import SRNN, Result, has_norm
 from ...nn.network.layer import Layer
+from ...nn.network.srnn import State
 from .chunks import ChunkLearner
 from .local import Derivatives, LocalLayer
 
@@ -125,16 +128,17 @@ class Learner:
 
 def learn_sequences(
     network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: Sequence[tuple[Tensor, ...]], lengths: Tensor | None,
-    objective: Callable[[Tensor], Tensor],
-) -> list[Tensor]:  # fmt: skip
+    error: Callable[[Tensor], Tensor],
+) -> Tensor:  # fmt: skip
     """The gradients of whole sequences by a rule, added to the parameters' ``.grad``.
 
     Args:
         x: (B, T, inputs); ``lengths`` (B,) the valid steps.
         state: where the network starts.
-        objective: the loss, a scalar, of the outputs (B, T, outputs); it may depend on them in any way.
+        error: gives the derivative of the loss by the outputs from the outputs, both (B, T, outputs) and zero after a
+            sequence's end; the loss may depend on them in any way.
 
-    Returns each layer's output (B, T, H), the readout last; after a sequence's end zero.
+    Returns the outputs.
     """
     layers = local_layers(network)
     dense = x.dense(network.readout.weight_in.dtype) if isinstance(x, Spikes) else x
@@ -143,22 +147,45 @@ def learn_sequences(
     def masked(steps: Tensor) -> Tensor:
         return steps if valid is None else steps * valid[:, :, None]
 
-    def error(output: Tensor) -> Tensor:
-        output = masked(output).detach().requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(objective(output), output)
-        return masked(gradient)
-
     chunked = rule.in_chunks(layers, state)
     if chunked is not None:
-        outputs = chunked.run(dense, error, lengths)
+        outputs = chunked.run(dense, lambda output: masked(error(masked(output))), lengths)
         chunked.give()
-        return [masked(output) for output in outputs]
+        return masked(outputs[-1])
     with torch.no_grad():
-        result = network.run(dense, tuple(state), lengths=lengths)
-    errors, learner = error(result.output), Learner(network, rule, len(dense), state)
+        output = network.run(dense, tuple(state), lengths=lengths).output
+    errors, learner = masked(error(output)), Learner(network, rule, len(dense), state)
     for t in range(dense.shape[1]):
         learner.step(dense[:, t], None if valid is None else valid[:, t])
         learner.learn(errors[:, t])
     learner.give()
-    return [layer.output for layer in result.layers]
+    return output
+
+
+class _Learnt(torch.autograd.Function):
+    """The outputs of a network, whose gradient goes to a learning rule and no further."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, output: Tensor, learn: Callable[[Tensor], object]) -> Tensor:
+        ctx.learn = learn
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, None]:
+        ctx.learn(gradients[0])
+        return None, None, None
+
+
+def run_by_rule(network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: State, lengths: Tensor | None) -> Result:
+    """``network.run``, where ``backward`` of a loss of the output gives the parameters the gradients of a learning rule.
+
+    The outputs of hidden layers have no gradient.
+    """
+    with torch.no_grad():
+        result = network.run(x, state, lengths=lengths)
+
+    def learn(error: Tensor) -> None:
+        learn_sequences(network, rule, x, state, lengths, lambda _: error)
+
+    output = _Learnt.apply(torch.zeros((), requires_grad=True), result.output, learn)
+    return replace(result, output=output)

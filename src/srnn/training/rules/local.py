@@ -58,8 +58,8 @@ class LocalLayer:
     def __init__(self, layer: Layer) -> None:
         if layer.kept is not None or layer.weights_as is not None:
             raise SrnnError("Learning rules other than bptt cannot train a network with rounded weights or states.")
-        self.layer, self.neuron = layer, layer.neuron
-        self.jacobian = jacobian(layer.neuron)
+        self.layer, self.neuron = layer, layer.dynamics()[0]
+        self.jacobian = jacobian(type(self.neuron))
         self.refresh()
 
     def refresh(self) -> None:

@@ -1,0 +1,72 @@
+"""Training by a learning rule: one key of a recipe apart from backpropagation through time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from srnn import SrnnError
+from srnn.training.loop import train
+from srnn.training.recipes import as_baseline
+from srnn.training.runs import Run
+from support.runs import cut_and_resumed
+from support.tiny import TinyTask, tiny_recipe
+
+RULES = ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"]
+
+
+def weights(folder: Path) -> list[torch.Tensor]:
+    return [value for _, value in sorted(Run.open(folder).trained().network.state_dict().items())]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_learns(rule: str, tmp_path: Path) -> None:
+    recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]")
+    result = train(recipe, tmp_path / "run", task=TinyTask(padded=True))
+    assert result["accuracy"] > 0.55  # of three classes
+    assert Run.open(tmp_path / "run").recipe.training.rule == rule
+
+
+def test_rtrl_and_bptt_train_the_same_network(tmp_path: Path) -> None:
+    for rule in ("rtrl", "bptt"):
+        recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=1", "--network.hidden=[4]")
+        train(recipe, tmp_path / rule, task=TinyTask())
+    for one, other in zip(weights(tmp_path / "rtrl"), weights(tmp_path / "bptt"), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize("rule", ["e-prop", "es-d-rtrl"])
+def test_killed_and_resumed_to_the_same_bits(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [f"--training.rule={rule}", "--training.epochs=2", "--training.checkpoint_every=1"]
+    if rule == "e-prop":
+        options.append("--training.feedback=random")
+    cut_and_resumed(tiny_recipe(*options), 4, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--training.dropout=0.1"], "training.dropout"),
+        (["--loss.rate.weight=1", "--loss.rate.upper=0.1"], "loss.rate.weight"),
+        (["--training.quantise=int8"], "training.quantise"),
+        (["--network.bidirectional=true"], "it is bidirectional"),
+        (["--network.norm=batch"], "batch norm"),
+        (["--network.substeps=2"], "substeps"),
+    ],
+)
+def test_what_a_rule_cannot_train(options: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(SrnnError, match=said):
+        train(tiny_recipe("--training.rule=e-prop", *options), tmp_path / "run", task=TinyTask())
+    assert not (tmp_path / "run").exists()
+
+
+def test_cells_of_torch_have_no_rule() -> None:
+    with pytest.raises(SrnnError, match=r"training\.rule.*lstm.*remove it"):
+        as_baseline(tiny_recipe("--training.rule=e-prop"), "lstm")
+
+
+def test_feedback_is_of_e_prop() -> None:
+    with pytest.raises(SrnnError, match=r"training\.feedback"):
+        tiny_recipe("--training.rule=d-rtrl", "--training.feedback=random")
