@@ -136,7 +136,8 @@ def test_options_go_to_the_models_that_can_have_them(
     serve.add_arguments(parser)
 
     def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
-        return serve.load_models(parser.parse_args([str(runs / "ecg"), str(runs / "digits"), *words]))
+        models, _, notes = serve.load_models(parser.parse_args([str(runs / "ecg"), str(runs / "digits"), *words]))
+        return models, notes
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
     assert (

@@ -46,7 +46,8 @@ def test_networks_that_are_compared_are_searched_with_equal_effort(task: str) ->
         assert lists[0] == lists[1], name
         ours, theirs = recipes["srnn"], recipes[name]
         assert (ours.task, ours.network.hidden) == (theirs.task, theirs.network.hidden)
-        searched = replace(theirs.training, optimizer=ours.training.optimizer, lr_scale=ours.training.lr_scale)
+        own_keys = {key: getattr(ours.training, key) for key in ("optimizer", "lr_scale", "start")}
+        searched = replace(theirs.training, **own_keys)
         assert searched == ours.training and theirs.loss == ours.loss
 
 
