@@ -27,6 +27,10 @@ from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, ma
 pytest.importorskip("numba")
 
 
+SOME_NEURONS = [name if name in ("alif", "adlif") else pytest.param(name, marks=pytest.mark.slow) for name in NEURONS]
+"""Loops are compiled for each; what differs between neurons is compared for all of them in every run."""
+
+
 @pytest.mark.parametrize("neuron", NEURONS)
 @RANDOM
 @given(shape=st.fixed_dictionaries(SHAPES))
@@ -45,7 +49,7 @@ def test_large_layers_equal_the_reference(size: int) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", SOME_NEURONS)
 def test_wide_layers_over_many_steps_equal_the_reference(neuron: str, binary: bool) -> None:
     """Several spans of states in a chunk of steps, and several chunks."""
     assert_same(make(neuron=neuron, size=150, inputs=20, batch=9, steps=140, binary=binary, padded=True), binary=binary)
@@ -121,7 +125,7 @@ def test_the_number_of_threads_changes_no_bit(binary: bool) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", SOME_NEURONS)
 def test_recomputing_changes_no_bit(neuron: str, binary: bool) -> None:
     problem = make(
         neuron=neuron, batch=11, steps=75, inputs=70, size=33, binary=binary, padded=True, dtype=torch.float32
