@@ -66,9 +66,9 @@ class Adapter:
         if self.rule is not None:
             local_layers(self.network)  # its own check
         chosen = self.network.readout if self.config.train == "readout" else self.network
-        self._names = {id(parameter) for parameter in chosen.parameters()}
+        learning = {id(parameter) for parameter in chosen.parameters() if parameter.requires_grad}
         for parameter in self.network.parameters():
-            parameter.requires_grad_(parameter.requires_grad and id(parameter) in self._names)
+            parameter.requires_grad_(id(parameter) in learning)
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.config.lr)

@@ -3,7 +3,7 @@
     bptt       backpropagation through time: autograd, or the compiled loops, through the whole sequence
     rtrl       the same gradient forwards in time; memory grows with neurons x parameters          (rtrl.py)
     d-rtrl     each neuron's own derivatives, forwards in time; nothing through recurrent weights    (d_rtrl.py)
-    e-prop     the same without the reset's path, with the readout's memory and a choice of feedback   (e_prop.py)
+    e-prop     the same, filtered as the readout remembers, and with a choice of feedback            (e_prop.py)
     es-d-rtrl  d-rtrl with one trace per input and one per neuron, instead of one per synapse         (es_d_rtrl.py)
 
 All of them are made from the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every neuron has every rule.

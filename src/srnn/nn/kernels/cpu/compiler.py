@@ -87,28 +87,39 @@ def cannot_compile(what: str) -> Iterator[None]:
         raise CannotCompile(f"Numba cannot compile {what} ({str(error).strip().splitlines()[0]})") from error
 
 
-def no_derivative(v: Any) -> Any:
+def _no_derivative(v: Any) -> Any:
     """Stands for the surrogate of a neuron that does not spike."""
     return v
+
+
+def compile_forward(make: Callable[..., Callable[..., Any]], neuron: type[Neuron]) -> Callable[..., Any]:
+    """The loop that ``make(step, emission, fingerprint)`` returns, compiled for a neuron model."""
+    step: Any = neuron.step
+    register(step)
+    return compile_loop(make(step, neuron.emission, fingerprint(step)))
+
+
+def compile_backward(
+    make: Callable[..., Callable[..., Any]], neuron: type[Neuron], surrogate: type[Surrogate]
+) -> Callable[..., Any]:
+    """The loop that ``make(step, adjoint, derivative, emission, fingerprint)`` returns, for a neuron model with a surrogate."""
+    derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
+    functions: Any = (neuron.step, adjoint(neuron), derivative)
+    for function in functions:
+        register(function)
+    return compile_loop(make(*functions, neuron.emission, fingerprint(*functions)))
 
 
 @functools.cache
 def forward_loop(neuron: type[Neuron]) -> Callable[..., Any]:
     """The compiled forward loop of a neuron model; Numba compiles it at its first call for each dtype."""
-    step: Any = neuron.step
-    register(step)
-    return compile_loop(make_forward(step, neuron.emission, fingerprint(step)))
+    return compile_forward(make_forward, neuron)
 
 
 @functools.cache
 def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
     """The compiled backward loop of a neuron model with a surrogate."""
-    derivative = surrogate.derivative if neuron.emission == "spike" else no_derivative
-    functions: Any = (neuron.step, adjoint(neuron), derivative)
-    for function in functions:
-        register(function)
-    step, step_adjoint, derivative = functions
-    return compile_loop(make_backward(step, step_adjoint, derivative, neuron.emission, fingerprint(*functions)))
+    return compile_backward(make_backward, neuron, surrogate)
 
 
 @functools.cache

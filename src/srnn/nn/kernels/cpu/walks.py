@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...derivatives import adjoint
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from . import threads
 from .arguments import Array
-from .compiler import compile_loop, fingerprint, no_derivative, register
+from .compiler import compile_backward, compile_forward
 from .forward import emit
 from .memory import flat, load, load_each, split, store, store_each
 from .rows import add_weighted_rows, lanes_of
@@ -125,20 +124,13 @@ def make_back(
 @functools.cache
 def forth_loop(neuron: type[Neuron]) -> Callable[..., Any]:
     """The compiled ``forth`` of a neuron model."""
-    step: Any = neuron.step
-    register(step)
-    return compile_loop(make_forth(step, neuron.emission, fingerprint(step)))
+    return compile_forward(make_forth, neuron)
 
 
 @functools.cache
 def back_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
     """The compiled ``back`` of a neuron model with a surrogate."""
-    derivative = surrogate.derivative if neuron.emission == "spike" else no_derivative
-    functions: Any = (neuron.step, adjoint(neuron), derivative)
-    for function in functions:
-        register(function)
-    step, step_adjoint, derivative = functions
-    return compile_loop(make_back(step, step_adjoint, derivative, neuron.emission, fingerprint(*functions)))
+    return compile_backward(make_back, neuron, surrogate)
 
 
 class Rows:
