@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .deploy.predicting import Prediction
     from .deploy.streaming import Decoder, Stream
     from .errors import SrnnError
+    from .measure import plot
     from .measure.energy import energy
     from .nn.network import SRNN, Readout
     from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
@@ -56,6 +57,7 @@ __all__ = [
     "from_network",
     "load",
     "load_recipe",
+    "plot",
     "train",
 ]
 
@@ -73,12 +75,13 @@ _HOME = {
     "training.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")
+_MODULES = {"plot": "measure.plot"} | {wing: wing for wing in _WINGS}
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WINGS:
-        return import_module(f".{name}", __name__)
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
     if name in _MODULE:
         return getattr(import_module(f".{_MODULE[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrnnError, nearest
 from ..files import reading
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
     from matplotlib.legend import Legend
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -145,6 +147,19 @@ def legend_below(axes: Axes, columns: int = 1, centre: float = 0.5, **look: Any)
 
     below = axes.transAxes + ScaledTranslation(0, -_AXIS_POINTS / 72, axes.figure.dpi_scale_trans)
     return axes.legend(loc="upper center", bbox_to_anchor=(centre, 0), bbox_transform=below, ncols=columns, **look)
+
+
+def heat_map(
+    axes: Axes, cells: npt.ArrayLike, texts: Sequence[tuple[float, float, str, float]] = (), **look: Any
+) -> AxesImage:
+    """A picture of cells (rows, columns), the first row at the bottom. texts: (column, row, text, value), in white on the
+    dark half of the values. ``look``: of ``imshow``."""
+    image = axes.imshow(cells, **{"aspect": "auto", "origin": "lower", **look})
+    values = [value for *_, value in texts]
+    for x, y, text, value in texts:
+        colour = "white" if value < (min(values) + max(values)) / 2 else BLACK
+        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, color=colour)
+    return image
 
 
 def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:

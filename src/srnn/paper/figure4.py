@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SrnnError
-from ..measure import style
+from ..measure import plot, style
 from .evidence import LABELLED, Entry, Evidence, SweepResult
 from .examples import segments
 from .published import TASKS, claims
@@ -71,14 +71,12 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
         place = heights.index(float(p["settings"][_H])), widths.index(float(p["settings"][_S]))
         cells[place] = scale * p[metric]["mean"]
         spreads[place] = np.nan if p[metric]["std"] is None else scale * p[metric]["std"]
-    axes.imshow(cells, origin="lower", aspect="auto", cmap="cividis")
-    middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
+    digits, texts = 1 if scale == 100 else 3, []
     for (y, x), value in np.ndenumerate(cells):
         if np.isfinite(value):
-            digits = 1 if scale == 100 else 3
             spread = f"\n± {spreads[y, x]:.{digits}f}" if np.isfinite(spreads[y, x]) else ""
-            axes.text(x, y, f"{value:.{digits}f}{spread}", ha="center", va="center", fontsize=6.5,
-                      color="white" if value < middle else style.BLACK)  # fmt: skip
+            texts.append((x, y, f"{value:.{digits}f}{spread}", value))
+    style.heat_map(axes, cells, texts)
     chosen = claims()
     if chosen["h"] in heights and chosen["s"] in widths:
         from matplotlib.patches import Rectangle
@@ -154,8 +152,8 @@ class Curve:
     """Accuracy over time of a full evaluation."""
 
     split: str
-    percent: list[float]
-    """(T,) at each step; NaN where nothing counts yet."""
+    accuracy: list[float | None]
+    """(T,) at each step, as a fraction; None where nothing counts yet."""
     meaning: str
     """What the accuracy at a step is."""
     steps: str = ""
@@ -181,7 +179,7 @@ def anytime_curve(entry: Entry) -> Curve | None:
                 meaning += (
                     ", where a step without a label counts as one of a class (of an ECG's first steps all have none)"
                 )
-    return Curve(report["split"], [float("nan") if value is None else 100 * value for value in values], meaning, steps)
+    return Curve(report["split"], values, meaning, steps)
 
 
 def _anytime(axes: Axes, evidence: Evidence, task: str) -> Made:
@@ -201,18 +199,15 @@ def _curves(axes: Axes, entries: list[Entry], command: str, several: bool = Fals
     drawn = [(entry, curve) for entry in entries if (curve := anytime_curve(entry)) is not None]
     if not drawn:
         raise MissingError("No run with a full evaluation is among the results.", command)
-    numbers: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
     told: dict[str, list[str]] = {}
-    for index, (entry, curve) in enumerate(drawn):
-        length = len(curve.percent)
-        x = np.linspace(0, 100, length) if several else np.arange(1, length + 1)
+    for entry, curve in drawn:
         about = [task_name(entry.task) if several else curve.split, *([curve.steps] if curve.steps else [])]
-        name = f"{entry.name} ({', '.join(about)})"
-        axes.plot(x, curve.percent, color=style.CYCLE[index % 7], ls=style.DASHES[index % 7], label=name)
-        numbers[entry.name] = [None if value != value else value for value in curve.percent]
+        curves[f"{entry.name} ({', '.join(about)})"] = curve.accuracy
         told.setdefault(curve.meaning, []).append(f"{entry.name}, {curve.split}")
-    axes.set(xlabel="% of the sequence read" if several else "steps read", ylabel="accuracy, %", ylim=(0, 100))
-    axes.grid()
-    style.legend_below(axes, fontsize=6)
+    plot.anytime(curves, axes, relative=several)
+    numbers = {
+        entry.name: [None if value is None else 100 * value for value in curve.accuracy] for entry, curve in drawn
+    }
     meanings = "; ".join(f"{meaning} ({'; '.join(names)})" for meaning, names in told.items())
     return Made(f"srnn evaluate --full: {meanings}", numbers)

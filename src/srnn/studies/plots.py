@@ -129,10 +129,7 @@ def _heat_map(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], first: 
             ys, xs = zip(*places, strict=True)
             text = number if training is not None else f"{number}, whatever s"
             labels.append((statistics.fmean(xs), statistics.fmean(ys), text, known[0]))
-    image = axes.imshow(cells, aspect="auto", origin="lower")
-    middle = (min(label[-1] for label in labels) + max(label[-1] for label in labels)) / 2
-    for x, y, text, value in labels:
-        axes.text(x, y, text, ha="center", va="center", color="white" if value < middle else "black")
+    image = style.heat_map(axes, cells, labels)
     axes.set_xticks(range(len(columns)), [_name(value) for value in columns])
     axes.set_yticks(range(len(rows)), [_name(value) for value in rows])
     axes.set(xlabel=second, ylabel=first)

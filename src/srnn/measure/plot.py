@@ -1,0 +1,262 @@
+"""Pictures of a result or a model: each function draws into matplotlib axes, new ones unless some are given, and returns them.
+
+    result = net.run(x, record=("u", "v"))
+    srnn.plot.raster(result)
+    srnn.plot.membranes(result, neurons=(3, 5)).figure.savefig("membranes.svg")
+    srnn.plot.time_constants(srnn.load("runs/digits"))
+
+matplotlib is imported when something is drawn, and new axes belong to pyplot, so that a notebook shows them. All are drawn in
+the style of the paper's figures (``measure/style.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SrnnError
+from . import style
+from .analysis import Analysis, AnytimeCurve, ClassReport, TimeConstants
+from .analysis import time_constants as time_constants_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..nn.baselines import Network
+    from ..nn.kernels import LayerResult
+    from ..nn.network import Result
+    from ..training.trained import Trained
+
+Array = npt.NDArray[Any]
+Accuracies = Sequence[float | None] | AnytimeCurve | Analysis
+_SYMBOLS = {"tau_mem": "τ$_m$", "tau_adp": "τ$_{adp}$", "tau_syn": "τ$_{syn}$"}
+_TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+_BINS = 30
+_COUNTED = 12
+"""Classes up to which a confusion matrix shows its counts."""
+
+
+@contextmanager
+def _drawing(axes: Axes | None, height: float) -> Iterator[Axes]:
+    """The axes, or new ones of the style's width and a height in inches."""
+    with style.context():
+        if axes is None:
+            from matplotlib import pyplot
+
+            axes = pyplot.subplots(figsize=(style.WIDTH, height), layout="constrained")[1]
+        yield axes
+
+
+def raster(
+    result: Result, axes: Axes | None = None, *, sequence: int = 0, step_ms: float | None = None, readout: bool = False
+) -> Axes:
+    """The spikes of every neuron over time, layer upon layer; of neurons that do not spike, where their output is not 0.
+
+    Args:
+        result: of ``net.run(x)``.
+        sequence: which of the batch.
+        step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a step.
+        readout: draw the readout too, whose spikes are of interest where it counts them.
+    """
+    layers = [_emitted(layer, sequence) for layer in (result.layers if readout else result.layers[:-1])]
+    if not layers:
+        raise SrnnError("The network has no hidden layer; draw its readout with readout=True.")
+    steps = result.output.shape[1]
+    with _drawing(axes, 2.6) as axes:
+        base, marks = 0, []
+        for index, emitted in enumerate(layers):
+            at, neurons = np.nonzero(emitted)
+            size = emitted.shape[1]
+            axes.plot(
+                at * _per_step(emitted, steps, step_ms), base + neurons, "|", color=style.CYCLE[index % 7],
+                ms=max(1.5, min(5.0, 120 / sum(layer.shape[1] for layer in layers))), mew=0.8,
+            )  # fmt: skip
+            if base:
+                axes.axhline(base - 0.5, color=style.LIGHT, lw=0.6)
+            name = "readout" if index == len(result.layers) - 1 else f"layer {index}"
+            marks.append((base + (size - 1) / 2, f"{name}\n{size} neurons"))
+            base += size
+        axes.set_yticks([at for at, _ in marks], [text for _, text in marks])
+        axes.tick_params(axis="y", length=0)
+        axes.set(ylim=(-0.7, base - 0.3), **_time_axis(steps, step_ms))
+        return axes
+
+
+def membranes(
+    result: Result, axes: Axes | None = None, *, layer: int = 0, neurons: Sequence[int] = (0, 1, 2), sequence: int = 0,
+    step_ms: float | None = None,
+) -> Axes:  # fmt: skip
+    """Membrane potentials of some neurons of a layer over time, a band each on its own scale, with their spikes.
+
+    Args:
+        result: of ``net.run(x, record=("u",))``; with ``record=("u", "v")`` thresholds are drawn too, moving ones included: a
+            neuron spikes where v = u - threshold is above 0. Of a bidirectional layer the forward direction is drawn.
+        layer: a hidden layer's number; -1: the readout.
+        neurons: their numbers, from the bottom to the top.
+        sequence: which of the batch.
+        step_ms: milliseconds per step, for an axis in time; None: in steps.
+
+    SrnnError where the result has no trace of u, or the layer no such neuron.
+    """
+    if not -len(result.layers) <= layer < len(result.layers):
+        raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, the readout included.")
+    one, steps = result.layers[layer], result.output.shape[1]
+    traces = {name.removeprefix("forward."): values for name, values in one.traces.items()}
+    if "u" not in traces:
+        raise SrnnError('The result has no membrane potentials; run the network with net.run(x, record=("u", "v")).')
+    u = _array(traces["u"][sequence])
+    if not all(0 <= neuron < u.shape[1] for neuron in neurons):
+        raise SrnnError(f"Layer {layer} has neurons 0 to {u.shape[1] - 1}, not all of {list(neurons)}.")
+    threshold = u - _array(traces["v"][sequence]) if "v" in traces else np.zeros_like(u)
+    emitted = _emitted(one, sequence)
+    x = np.arange(len(u)) * _per_step(u, steps, step_ms)
+    with _drawing(axes, 0.5 + 0.7 * len(neurons)) as axes:
+        for row, neuron in enumerate(neurons):
+            shown = [u[:, neuron], *([threshold[:, neuron]] if threshold[:, neuron].any() else [])]
+            low, high = min(map(np.min, shown)), max(map(np.max, shown))
+            for values, colour, dash in zip(shown, (style.BLUE, style.GREY), ("-", style.DASHES[2]), strict=False):
+                band = row + 0.8 * (values - low) / max(float(high - low), 1e-30)
+                axes.plot(x, band, color=colour, ls=dash, lw=1.0)
+            if set(np.unique(emitted[:, neuron])) <= {0, 1}:
+                axes.vlines(x[emitted[:, neuron] > 0], row + 0.83, row + 0.93, color=style.ORANGE, lw=1.0)
+        axes.set_yticks([row + 0.4 for row in range(len(neurons))], [f"neuron {neuron}" for neuron in neurons])
+        axes.tick_params(axis="y", length=0)
+        axes.set(ylim=(-0.1, max(len(neurons), 1)), **_time_axis(steps, step_ms))
+        return axes
+
+
+def time_constants(source: Trained | Network | Sequence[TimeConstants], axes: Axes | None = None) -> Axes:
+    """Histograms of the hidden layers' time constants now (filled) and before training (lines), on a logarithmic axis.
+
+    The first kind (tau_mem) goes upwards, others (tau_adp) downwards. ``source``: a model, whose untrained network its recipe
+    gives; a network, which does not know of its past; or what ``measure.analysis.time_constants`` returns.
+    SrnnError where there are none that are positive numbers.
+    """
+    if not isinstance(source, Sequence):
+        network, initial, step_ms = source, None, None
+        if (task := getattr(source, "task", None)) is not None:
+            network, initial, step_ms = source.network, source.untrained(), task.step_ms  # type: ignore[union-attr]
+        source = time_constants_of(network, initial, step_ms)  # type: ignore[arg-type]
+    constants = [one for one in source if not one.name.startswith("readout.")]
+    kinds = {kind: positive_values([one for one in constants if one.name.endswith(kind)])
+             for kind in dict.fromkeys(one.name.rpartition(".")[2] for one in constants)}  # fmt: skip
+    kinds = {kind: values for kind, values in kinds.items() if any(map(len, values))}
+    if not kinds:
+        raise SrnnError("There are no time constants that are positive numbers.")
+    with _drawing(axes, 2.6) as axes:
+        signs = {kind: -1 if index else 1 for index, kind in enumerate(sorted(kinds, key="tau_mem".__ne__))}
+        if len(kinds) == 1 and "tau_adp" in kinds:
+            signs["tau_adp"] = -1
+        everything = np.concatenate([np.concatenate(values) for values in kinds.values()])
+        for (kind, sign), colour in zip(signs.items(), style.CYCLE, strict=False):
+            now, before = kinds[kind]
+            both = np.concatenate(kinds[kind])
+            edges = np.geomspace(both.min() / 1.001, both.max() * 1.001, _BINS + 1)  # a rounded outer edge loses nobody
+            counts, start = (np.histogram(values, edges)[0] for values in (now, before))
+            symbol = _SYMBOLS.get(kind, kind)
+            axes.stairs(sign * counts, edges, fill=True, color=colour, alpha=0.75, label=f"{symbol} after")
+            axes.stairs(sign * start, edges, color=style.BLACK, lw=0.8, ls=style.DASHES[0 if sign > 0 else 2],
+                        label=f"{symbol} before")  # fmt: skip
+        axes.axhline(0, color=style.GREY, lw=0.6)
+        limit = max(map(abs, axes.get_ylim()))
+        low, high = float(everything.min()) / 1.1, float(everything.max()) * 1.1
+        style.log_scale(axes, "x")
+        axes.set(xlabel="steps", ylabel="hidden neurons", xlim=(low, high),
+                 ylim=(-limit if -1 in signs.values() else 0, limit if 1 in signs.values() else 0))  # fmt: skip
+        ticks = [tick for tick in _TICKS if low <= tick <= high]
+        if len(ticks) > 5:
+            ticks = [tick for tick in ticks if str(tick)[0] == "1"]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+        for text in style.legend_below(axes, 2, fontsize=6.5).get_texts():  # of the symbols, which are ours
+            text.set_parse_math(True)
+        return axes
+
+
+def positive_values(constants: Sequence[TimeConstants]) -> tuple[Array, Array]:
+    """(now, before training) of all neurons: the values that a logarithmic axis can show."""
+    both = [
+        [one.values for one in constants],
+        [one.initial for one in constants if one.initial is not None],
+    ]
+    now, before = (np.concatenate([np.zeros(0), *values]) for values in both)
+    return now[np.isfinite(now) & (now > 0)], before[np.isfinite(before) & (before > 0)]
+
+
+def anytime(curves: Accuracies | Mapping[str, Accuracies], axes: Axes | None = None, *, relative: bool = False) -> Axes:
+    """Accuracy over time: what it would be if the signal ended at that step.
+
+    Args:
+        curves: of ``measure.analysis.analyse``, or its ``anytime``, or fractions by step (None where nothing counts yet); or
+            several of them by name. Where steps without a label count, the accuracy of the labelled ones is drawn.
+        relative: the time axis in percent of each curve's length, for sequences of different tasks.
+    """
+    named = curves if isinstance(curves, Mapping) else {"": curves}
+    with _drawing(axes, 2.6) as axes:
+        for index, (name, curve) in enumerate(named.items()):
+            percent = [np.nan if value is None else 100 * value for value in _accuracies(curve)]
+            x = np.linspace(0, 100, len(percent)) if relative else np.arange(1, len(percent) + 1)
+            axes.plot(x, percent, color=style.CYCLE[index % 7], ls=style.DASHES[index % 7], label=name or None)
+        axes.set(xlabel="% of the sequence read" if relative else "steps read", ylabel="accuracy, %", ylim=(0, 100))
+        axes.grid()
+        if any(named):
+            style.legend_below(axes, fontsize=6)
+        return axes
+
+
+def confusion(report: ClassReport | Analysis, axes: Axes | None = None) -> Axes:
+    """The confusion matrix: a row a true class, coloured by the fraction of it that was predicted as each class.
+
+    Of few classes each field shows its count.
+    """
+    classes = report.classes if isinstance(report, Analysis) else report
+    counts, names = classes.confusion, classes.class_names
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    few = len(names) <= _COUNTED
+    texts = [(x, y, f"{counts[y, x]:,}", shares[y, x]) for y, x in zip(*np.nonzero(counts), strict=True) if few]
+    with _drawing(axes, 4.2) as axes:
+        style.heat_map(axes, shares, texts, vmin=0, vmax=1, aspect="equal", origin="upper")
+        rotated: dict[str, Any] = {"rotation": 90} if max(map(len, names), default=0) > 4 else {}
+        axes.set_xticks(range(len(names)), names, **rotated)
+        axes.set_yticks(range(len(names)), names)
+        axes.set(xlabel="predicted", ylabel="true")
+        return axes
+
+
+def _accuracies(curve: Accuracies) -> Sequence[float | None]:
+    if isinstance(curve, Analysis):
+        if curve.anytime is None:
+            raise SrnnError("A bidirectional network has no accuracy over time: it decides at the end.")
+        curve = curve.anytime
+    if isinstance(curve, AnytimeCurve):
+        return curve.accuracy if curve.accuracy_labelled is None else curve.accuracy_labelled
+    return curve
+
+
+def _array(tensor: Any) -> Array:
+    return tensor.detach().cpu().numpy()
+
+
+def _emitted(layer: LayerResult, sequence: int) -> Array:
+    """(T, size) what a layer passed on, of one sequence. SrnnError where the batch has no such one."""
+    if not -len(layer.output) <= sequence < len(layer.output):
+        raise SrnnError(f"There is no sequence {sequence}: the batch has {len(layer.output)}.")
+    return _array(layer.output[sequence])
+
+
+def _per_step(values: Array, steps: int, step_ms: float | None) -> float:
+    """From one row of a layer's values to the next, on the time axis; hidden layers may take several for each step."""
+    return (1.0 if step_ms is None else step_ms) * steps / max(len(values), 1)
+
+
+def _time_axis(steps: int, step_ms: float | None) -> dict[str, Any]:
+    scale = 1.0 if step_ms is None else step_ms
+    return {
+        "xlim": (-0.5 * scale, max(steps - 0.5, 0.5) * scale),
+        "xlabel": "time step" if step_ms is None else "time, ms",
+    }
