@@ -18,11 +18,12 @@ SHARED = ("model", "--state-bits", "--data-dir", "--json")
 HELP = "C99 for a device: float32, or int8 in integers only"
 DESCRIPTION = """\
 Write a trained network as a C99 library without allocation or dependencies, which names the class that the network decides for,
-a program to try it, and a Makefile.
+a program to try it, and a Makefile; or, with --layout, as a library that a tool for devices takes, with an example.
 
   srnn export c runs/digits-s0-20260101-120000 --out digits_c
   srnn export c RUN --out DIR --format int8
   srnn export c RUN --out DIR --format int8 --state-bits 16
+  srnn export c RUN --out DIR --layout arduino
 
 int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
 not, the command looks at the training data, or --inputs tells it.
@@ -34,6 +35,12 @@ A network trained on raw ECG records brings its encoder; --std tells it the stan
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="folder to write, new or empty")
     parser.add_argument("--format", choices=("float32", "int8"), default="float32", help="numbers (default: float32)")
+    parser.add_argument(
+        "--layout",
+        choices=("plain", "arduino", "platformio", "zephyr", "espidf"),
+        default="plain",
+        help="for which tool",
+    )
     parser.add_argument(
         "--name",
         metavar="N",
@@ -63,9 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
         trained = with_ranges(trained, inputs_as, arguments)
     report = export_c(
         trained, arguments.out, arguments.format, name=arguments.name, inputs_as=inputs_as, state_bits=arguments.state_bits,
-        std=arguments.std,
+        std=arguments.std, layout=arguments.layout,
     )  # fmt: skip
-    report = {**report, "out": str(arguments.out)}
+    report = {**report, "out": str(arguments.out), "layout": arguments.layout}
     return tell(arguments, report, lambda: _show(report))
 
 
@@ -103,6 +110,8 @@ def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argp
 
 
 def _show(report: dict[str, Any]) -> None:
+    from ..deploy.export.c.layouts import LAYOUTS
+
     worst, lstm = report["worst_case_operations_per_step"], report["lstm_of_the_same_size"]
     print(f"{report['out']}: {report['name']}, {report['format']}")
     print(
@@ -128,4 +137,4 @@ def _show(report: dict[str, Any]) -> None:
         f"decides    {report['name']}_decide: {len(decision['classes'])} classes by {decision['loss']}; "
         f"{decision['ram_bytes']:,} of these bytes of RAM"
     )
-    print(f"try it     make -C {report['out']} && {report['out']}/{report['name']} < input.csv")
+    print(f"try it     {LAYOUTS[report['layout']].format(**report)}")

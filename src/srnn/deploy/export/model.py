@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ...nn.fixedpoint.integer import InputFormat
     from ...training.trained import Trained
+    from .c.layouts import Layout
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def export_c(
     inputs_as: InputFormat | None = None,
     state_bits: int | None = None,
     std: Sequence[float] | None = None,
+    layout: Layout = "plain",
 ) -> dict[str, Any]:
     """A C99 library in the folder ``out``; see ``deploy.export.c.export_c``.
 
@@ -53,6 +55,7 @@ def export_c(
         inputs_as: int8: what inputs are like; None: as in training.
         state_bits: int8: bits of a state, 32, 16 or 8; None: as the network was trained for.
         std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
+        layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio", "zephyr", "espidf".
 
     SrnnError, besides, where int8 has to know of training data what the model does not say.
     """
@@ -87,6 +90,7 @@ def export_c(
     return export_c(
         device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
         decision=trained.decision, scale=scale, about=f"{trained.name}, task {trained.task.name}",
+        layout=layout,
     )  # fmt: skip
 
 

@@ -8,13 +8,14 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ....errors import SrnnError
+from ....errors import SrnnError, nearest
 from ....files import check_folder, whole_folder
 from ....nn.fixedpoint.device import device_network
 from ....nn.fixedpoint.integer import InputFormat, quantise
 from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
+from .layouts import LAYOUTS, Layout, arranged
 from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
@@ -52,6 +53,7 @@ def export_c(
     decision: DecisionRule | None = None,
     scale: tuple[Array, Array] | None = None,
     about: str = "",
+    layout: Layout = "plain",
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
 
@@ -68,6 +70,7 @@ def export_c(
             it the library ends with the readout's outputs.
         scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
         about: one line for the header: what network this is.
+        layout: for which tool the folder is a library, see ``layouts``.
 
     Returns: sizes and operations, as written to NAME.json.
     Raises SrnnError for a network that cannot be exported so, a bad name, or a folder that cannot be written.
@@ -77,6 +80,8 @@ def export_c(
     check_out(out)
     if format not in ("float32", "int8"):
         raise SrnnError(f"The C export knows the formats float32 and int8, not {format!r}.")
+    if layout not in LAYOUTS:
+        raise SrnnError(f"There is no layout {layout!r} for C.{nearest(str(layout), LAYOUTS)}")
     if inputs_as is not None and format != "int8":
         raise SrnnError("A range of the inputs belongs to --format int8; float32 takes any input.")
     if state_as is not None and format != "int8":
@@ -94,7 +99,7 @@ def export_c(
         "Makefile": makefile(plan),
         f"{name}.json": json.dumps(report, indent=2) + "\n",
     }
-    write_folder(out, files)
+    write_folder(out, arranged(layout, plan, text, files))
     return report
 
 
@@ -141,4 +146,5 @@ def write_folder(out: Path, files: dict[str, str]) -> None:
     """All files, or no folder."""
     with whole_folder(out) as folder:
         for file, text in files.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_text(text, encoding="utf-8")

@@ -1,0 +1,148 @@
+"""Layouts of exported C: what each tool looks for, and that its example compiles and prints the class that the network says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from srnn import SRNN, SrnnError
+from srnn.cli.export_c import add_arguments
+from srnn.cli.main import main
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.layouts import LAYOUTS, Layout
+from srnn.nn.loss_config import DecisionRule, LossConfig
+from support.compiled import FLAGS, WARNINGS
+
+NET = SRNN(3, [6], 4, generator=torch.Generator().manual_seed(0))
+CLASSES = ("50 %", 'the "b"', "c", "d")
+STUBS = {
+    # Each prints what the platform prints, once, and ends where a platform would wait.
+    "Arduino.h": """\
+#include <cstdio>
+#include <cstdlib>
+struct { void begin(long) {} void println(const char *text) { puts(text); } void println(int n) { printf("%d\\n", n); } } Serial;
+static void delay(unsigned long) { exit(0); }
+void setup();
+void loop();
+int main() { setup(); loop(); }
+""",
+    "zephyr/kernel.h": "#include <stdio.h>\n#include <stdlib.h>\n#define printk printf\n#define k_msleep(ms) exit(0)\n",
+    "freertos/FreeRTOS.h": "#include <stdlib.h>\n#define pdMS_TO_TICKS(ms) (ms)\n",
+    "freertos/task.h": "#define vTaskDelay(ticks) exit(0)\nvoid app_main(void);\nint main(void) { app_main(); }\n",
+}
+EXAMPLES: dict[Layout, str] = {
+    "arduino": "examples/net/net.ino", "platformio": "examples/net/src/main.c", "zephyr": "samples/net/src/main.c",
+    "espidf": "examples/net/main/main.c",
+}  # fmt: skip
+
+
+def exported(folder: Path, layout: Layout, decision: bool = True, **options: Any) -> Path:
+    rule = DecisionRule(LossConfig("ce_mean"), CLASSES) if decision else None
+    export_c(NET, folder / layout, "net", about='of "all": 100 % # {x}', decision=rule, layout=layout, **options)
+    return folder / layout
+
+
+@pytest.mark.parametrize("layout, decision, format", [
+    ("arduino", True, "float32"), ("platformio", True, "int8"), ("zephyr", False, "float32"), ("espidf", True, "float32"),
+])  # fmt: skip
+def test_example_compiles_and_prints_the_class(layout: Layout, decision: bool, format: Any, tmp_path: Path) -> None:
+    compiler = "g++" if layout == "arduino" else "gcc"
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} on this machine")
+    plain, folder = (exported(tmp_path, one, decision, format=format) for one in ("plain", layout))
+    for name in ("net.c", "net.h", "net_weights.h"):
+        assert (folder / "src" / name).read_bytes() == (plain / name).read_bytes()
+    for name, text in STUBS.items():
+        (tmp_path / "stubs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "stubs" / name).write_text(text)
+    include = [f"-I{folder / 'src'}", "-isystem", str(tmp_path / "stubs")]
+    source = [str(folder / EXAMPLES[layout])]
+    warnings = list(WARNINGS)
+    if layout == "arduino":
+        source = ["-include", "Arduino.h", "-x", "c++", *source]
+        warnings = [flag for flag in WARNINGS if "prototypes" not in flag]
+    elif layout == "espidf":
+        warnings.remove("-Wmissing-prototypes")  # the platform's header has no prototype of app_main
+    objects = [tmp_path / "net.o", tmp_path / "example.o"]
+    commands = [
+        ["gcc", *FLAGS, *include, "-c", str(folder / "src" / "net.c"), "-o", str(objects[0])],
+        [compiler, *warnings, *include, "-c", *source, "-o", str(objects[1])],
+        [compiler, *map(str, objects), "-o", str(tmp_path / "example"), "-lm"],
+        [str(tmp_path / "example")],
+        ["gcc", *FLAGS, str(plain / "net_main.c"), str(plain / "net.c"), "-o", str(tmp_path / "reference"), "-lm"],
+    ]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        if command[0] == str(tmp_path / "example"):
+            printed = done.stdout
+    rows = "".join(",".join(str(int((step + i) % 3 == 0)) for i in range(3)) + "\n" for step in range(100))
+    done = subprocess.run([tmp_path / "reference"], input=rows, capture_output=True, text=True, check=True)
+    if decision:
+        assert printed == done.stdout.split("\t")[1]
+    else:
+        assert int(printed) == np.array(done.stdout.splitlines()[-1].split(","), float).argmax()
+
+
+def test_what_the_tools_look_for(tmp_path: Path) -> None:
+    arduino = exported(tmp_path, "arduino")
+    properties = dict(line.split("=", 1) for line in (arduino / "library.properties").read_text().splitlines())
+    # https://arduino.github.io/arduino-cli/latest/library-specification/: these are required.
+    required = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url", "architectures"}
+    assert required <= set(properties) and all(properties.values())
+    assert properties["name"] == "net" and re.fullmatch(r"\d+\.\d+\.\d+", properties["version"])
+    assert (arduino / "src" / properties["includes"]).is_file()
+
+    platformio = exported(tmp_path, "platformio")
+    library = json.loads((platformio / "library.json").read_text())
+    assert (
+        library["name"] == "net"
+        and library["build"]["srcDir"] == "src"
+        and "-ffp-contract=off" in library["build"]["flags"]
+    )
+    assert "symlink://../.." in (platformio / "examples/net/platformio.ini").read_text()
+
+    zephyr = exported(tmp_path, "zephyr")
+    build = yaml.safe_load((zephyr / "zephyr/module.yml").read_text())["build"]
+    assert (zephyr / build["cmake"] / "CMakeLists.txt").is_file() and (zephyr / build["kconfig"]).is_file()
+    symbol = re.findall(r"^config (\w+)$", (zephyr / "Kconfig").read_text(), re.MULTILINE)
+    assert symbol == ["SRNN_NET"] and (zephyr / "samples/net/prj.conf").read_text() == "CONFIG_SRNN_NET=y\n"
+    assert "if(CONFIG_SRNN_NET)" in (zephyr / "CMakeLists.txt").read_text()
+    assert yaml.safe_load((zephyr / "samples/net/sample.yaml").read_text())["sample"]["name"] == "net"
+
+    espidf = exported(tmp_path, "espidf")
+    component = yaml.safe_load((espidf / "idf_component.yml").read_text())
+    assert component["description"] == 'net: of "all": 100 % # {x}, float32' and component["dependencies"]["idf"]
+    example = espidf / "examples/net/main"
+    depends = yaml.safe_load((example / "idf_component.yml").read_text())["dependencies"]["net"]
+    assert (example / depends["override_path"] / "idf_component.yml").resolve() == (
+        espidf / "idf_component.yml"
+    ).resolve()
+    for cmake in (zephyr, espidf):
+        sources = re.findall(r"src/\w+\.c", (cmake / "CMakeLists.txt").read_text())
+        assert sources == ["src/net.c"] and (cmake / sources[0]).is_file()
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser()
+    add_arguments(parser)
+    choices = next(action.choices for action in parser._actions if action.dest == "layout")
+    assert tuple(choices or ()) == tuple(LAYOUTS) == get_args(Layout)
+    model = Path(__file__).parents[1] / "fixtures" / "models" / "version-1.safetensors"
+    words = ["export", "c", str(model), "--out", str(tmp_path / "out"), "--layout", "zephyr", "--name", "heart"]
+    assert main(words) == 0
+    assert f"west build -b BOARD {tmp_path / 'out'}/samples/heart" in capsys.readouterr().out
+    with pytest.raises(SrnnError, match=r"no layout 'arduin' for C.*arduino"):
+        export_c(NET, tmp_path / "other", layout="arduin")  # type: ignore[arg-type]
+    assert not (tmp_path / "other").exists()
