@@ -26,11 +26,15 @@ class AugmentConfig:
     """Values only: twice, up to so many neighbouring channels are set to zero."""
     time_mask: int = 0
     """Values only: twice, up to so many neighbouring steps are set to zero."""
+    image_shift: float = 0.0
+    """Images read pixel by pixel only: both coordinates of the image move by up to so many pixels."""
+    image_warp: float = 0.0
+    """Images read pixel by pixel only: turned, sheared and scaled by the matrix 1 + U, U (2, 2) uniform in +- image_warp."""
 
     def __post_init__(self) -> None:
-        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask"):
+        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift"):
             require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
-        for name in ("stretch", "drop", "channel_warp"):
+        for name in ("stretch", "drop", "channel_warp", "image_warp"):
             require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))
 
     @property

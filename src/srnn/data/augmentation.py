@@ -1,10 +1,12 @@
 """Augmentation: random changes of training sequences, which their classes should not depend on. Never of other splits.
 
-Two kinds, because a moved event is still one event, but an interpolated one is not:
+Three kinds. A moved event is still one event, but an interpolated one is not; and an image does not move along the order in
+which its pixels are read:
 
     events (0/1)   every event moves: in time by a shift and a stretch, over neighbouring channels; some are dropped
     values         the whole sequence moves in time, by a shift and a stretch, and over channels by a stretch; neighbouring
                    channels, or neighbouring steps, are set to zero
+    images         read pixel by pixel, in any order: the image itself is shifted, turned, sheared and scaled, and read again
 
 Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it.
 """
@@ -22,13 +24,16 @@ import torch
 from ..data.augment_config import AugmentConfig
 from ..errors import SrnnError
 from .batches import Batch
+from .encoders.sliding_window import sliding_window
 from .spikes import Spikes
 
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
-def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[int]) -> Batch:
+def augment(
+    batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[int], pixel_order: npt.NDArray[np.intp] | None = None
+) -> Batch:
     """An augmented copy of a batch; the batch itself where ``config`` enables nothing.
 
     Args:
@@ -37,6 +42,7 @@ def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[in
         blocks: groups of as many channels each that belong together, such as features and their derivatives: a masked
             channel is masked in all.
         seeds: one a sequence, of every random choice.
+        pixel_order: ``Task.pixel_order``; None: the sequences are no images.
 
     Raises SrnnError where the config does not fit the inputs: events asked for, values given, or vice versa.
     """
@@ -47,11 +53,20 @@ def augment(batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[in
     lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
     events = isinstance(batch.x, Spikes) or bool(((x == 0) | (x == 1)).all())
     _check(config, events, blocks, x.shape)
+    images = bool(config.image_shift or config.image_warp)
+    if images and pixel_order is None:
+        raise SrnnError(
+            "training.augment.image_shift and image_warp apply only to images read pixel by pixel; remove them."
+        )
     result = np.zeros_like(x)
     for index, length in enumerate(lengths.tolist()):
         steps = y[index, :length] if y.ndim == 2 else None
         change = _change_events if events else _change_values
-        result[index, :length] = change(x[index, :length], steps, config, blocks, np.random.default_rng(seeds[index]))
+        generator = np.random.default_rng(seeds[index])
+        sequence = x[index, :length]
+        if images and pixel_order is not None:
+            sequence = _move_image(sequence, pixel_order, config, generator)
+        result[index, :length] = change(sequence, steps, config, blocks, generator)
     dense = torch.from_numpy(result)
     inputs = Spikes.from_dense(dense) if isinstance(batch.x, Spikes) else dense
     return Batch(inputs.to(batch.x.device), torch.from_numpy(y).to(batch.y.device), batch.lengths)
@@ -118,6 +133,21 @@ def _change_values(
         first = int(generator.integers(steps - size + 1))
         moved[first : first + size] = 0
     return moved
+
+
+def _move_image(x: Array, order: npt.NDArray[np.intp], config: AugmentConfig, generator: np.random.Generator) -> Array:
+    """The windows (T, width) of an image whose pixels are read in ``order``, moved; what comes from beyond its border is 0."""
+    from scipy.ndimage import affine_transform
+
+    steps, width = x.shape
+    side = math.isqrt(steps)
+    image = np.empty(steps, x.dtype)
+    image[order] = np.concatenate([x[: steps - width, 0], x[-1]])  # windows overlap; the last full one is repeated
+    matrix = np.eye(2) + generator.uniform(-config.image_warp, config.image_warp, (2, 2))
+    centre = np.full(2, (side - 1) / 2)
+    offset = centre - matrix @ centre + generator.uniform(-config.image_shift, config.image_shift, 2)
+    moved = affine_transform(image.reshape(side, side), matrix, offset, order=1).reshape(-1)
+    return sliding_window(moved[None, order], width)[0]  # type: ignore[return-value]
 
 
 def _at(x: Array, places: npt.NDArray[Any]) -> Array:

@@ -56,6 +56,11 @@ class Task(ABC):
     """Number of equal groups of channels that describe the same quantities: 3 for features with two derivatives."""
 
     @property
+    def pixel_order(self) -> npt.NDArray[np.intp] | None:
+        """Square images read pixel by pixel: (T,) the place, counted row by row, of every step's pixel; None: no images."""
+        return None
+
+    @property
     def inputs(self) -> int:
         """Channels of the network's input."""
         return self.signal().inputs

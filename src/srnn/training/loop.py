@@ -169,7 +169,7 @@ def train(
                 batch = train_set.take(indices[share.part])
                 if config.augment.active:
                     seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
-                    batch = augment(batch, config.augment, task.channel_blocks, seeds)
+                    batch = augment(batch, config.augment, task.channel_blocks, seeds, task.pixel_order)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
                 start = team.initial_state(network, share, generator)

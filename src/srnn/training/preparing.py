@@ -175,7 +175,7 @@ def prepare(
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     if config.augment.active:
         some = train_set.take(np.arange(min(config.batch_size, len(train_set))))
-        augment(some, config.augment, task.channel_blocks, [0] * len(some.y))
+        augment(some, config.augment, task.channel_blocks, [0] * len(some.y), task.pixel_order)
     validation_set = Sequences(task, "validation", data_dir, device)
     return Prepared(recipe, task, trained, optimizer, train_set, validation_set, task.origin(data_dir))
 

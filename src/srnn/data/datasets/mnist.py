@@ -76,13 +76,13 @@ class SequentialMNISTTask(Task):
                 raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
             part = slice(kept, None) if split == "validation" else slice(kept)
             pixels, labels = pixels[part], labels[part]
-        return Split(WindowedArray(self.arranged(pixels), self.window, 255.0), labels).validate(
+        return Split(WindowedArray(pixels[:, self.pixel_order], self.window, 255.0), labels).validate(
             str(where), CLASSES, self.window
         )
 
-    def arranged(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(N, 784) in the order in which they are read."""
-        return pixels
+    @property
+    def pixel_order(self) -> npt.NDArray[np.intp]:
+        return np.arange(PIXELS)
 
 
 @register
@@ -104,8 +104,9 @@ class PermutedMNISTTask(SequentialMNISTTask):
     def signal(self) -> Steps:
         return Steps(self.window, reason="the first step needs pixels from anywhere in the image; give steps")
 
-    def arranged(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        return pixels[:, permutation(self.permutation_seed)]
+    @property
+    def pixel_order(self) -> npt.NDArray[np.intp]:
+        return permutation(self.permutation_seed)
 
 
 def permutation(seed: int) -> npt.NDArray[np.intp]:
