@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from srnn.data.augment_config import AugmentConfig
 from srnn.data.augmentation import augment
 from srnn.data.batches import Batch
+from srnn.data.encoders import sliding_window
+from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from srnn.nn.kernels import Spikes
 from srnn.training.loop import train
@@ -97,6 +99,37 @@ def test_channels_are_warped_within_each_block():
     expected = (torch.arange(20) * slopes).clamp(max=19)
     torch.testing.assert_close(changed[:, :, :20], expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(changed[:, :, 20:], 100 + 2 * expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_image_moves_as_an_image_in_whatever_order_it_is_read():
+    """A ramp over 12 x 12 pixels stays a ramp of another slope (bilinear interpolation is exact on it), black comes in from
+    beyond the border, and the order in which pixels are read, and how many are seen at a step, change nothing."""
+    side, orders = 12, (np.arange(144), np.random.default_rng(0).permutation(144))
+    ramp = (1 + np.arange(side)[:, None] + 3 * np.arange(side)).astype(np.float32).reshape(-1)
+    images = []
+    for order, width in zip(orders, (5, 3), strict=True):
+        x = torch.from_numpy(sliding_window(np.stack([ramp[order]] * 8), width))
+        config = AugmentConfig(image_shift=2, image_warp=0.1)
+        moved = augment(Batch(x, torch.zeros(8, dtype=torch.int64), None), config, 1, range(8), order).x.numpy()
+        image = np.empty((8, 144))
+        image[:, order] = np.concatenate([moved[:, : 144 - width, 0], moved[:, -1]], axis=1)
+        np.testing.assert_array_equal(moved, sliding_window(image[:, order].astype(np.float32), width))
+        images.append(image.reshape(8, side, side))
+    np.testing.assert_array_equal(*images)
+    inner = images[0][:, 4:-4, 4:-4]
+    np.testing.assert_allclose(np.diff(inner, 2, axis=1), 0, atol=1e-4)
+    np.testing.assert_allclose(np.diff(inner, 2, axis=2), 0, atol=1e-4)
+    slopes = np.diff(inner, axis=2)[:, 0, 0]
+    assert len(np.unique(slopes.round(4))) == 8 and (abs(slopes - 3) < 0.5).all() and (images[0] == 0).any()
+
+
+def test_only_images_are_moved_as_images():
+    x = torch.rand(2, 9, 1)
+    with pytest.raises(SrnnError, match="apply only to images read pixel by pixel"):
+        augment(Batch(x, torch.zeros(2, dtype=torch.int64), None), AugmentConfig(image_warp=0.1), 1, [0, 1])
+    assert create_task("ecg").pixel_order is None
+    order = create_task("psmnist", window=1).pixel_order
+    assert sorted(order.tolist()) == list(range(784)) and (order != create_task("smnist").pixel_order).any()
 
 
 def test_what_was_drawn_before_there_was_a_stretch_of_values_is_drawn_still():

@@ -32,7 +32,11 @@ Labels = npt.NDArray[np.int64]
 
 
 def augment(
-    batch: Batch, config: AugmentConfig, blocks: int, seeds: Sequence[int], pixel_order: npt.NDArray[np.intp] | None = None
+    batch: Batch,
+    config: AugmentConfig,
+    blocks: int,
+    seeds: Sequence[int],
+    pixel_order: npt.NDArray[np.intp] | None = None,
 ) -> Batch:
     """An augmented copy of a batch; the batch itself where ``config`` enables nothing.
 
