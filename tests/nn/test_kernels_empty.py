@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srnn import SRNN, Readout, Spikes
-from srnn.nn.kernels import BACKENDS
 from srnn.nn.neurons import NEURONS, as_neuron
+from support.kernels import CPU_BACKENDS
 
 pytest.importorskip("numba")
 
@@ -36,7 +36,7 @@ def differentiate(net: SRNN, x: torch.Tensor | Spikes, lengths: torch.Tensor | N
     return found
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("neuron", NEURONS)
 @settings(max_examples=12, deadline=None)
 @given(
@@ -66,7 +66,7 @@ def test_nothing_to_do_gives_zero_gradients_of_every_shape(
         assert parameter.grad is not None and parameter.grad.shape == parameter.shape, name
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_an_empty_batch_among_others_changes_nothing(backend: str) -> None:
     """As a loader's last batch may be: gradients are added up as if it were not there."""
     net = SRNN(4, [20, 7], 3, backend=backend, generator=torch.Generator().manual_seed(0))

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.nn.kernels import BACKENDS, Spikes
+from srnn.nn.kernels import Spikes
 from srnn.training.evaluation import layer_rates
+from support.kernels import CPU_BACKENDS
 
 
 def make(substeps: int, *, seed: int = 0, **options) -> SRNN:
@@ -23,7 +24,7 @@ def signal(batch: int, steps: int) -> torch.Tensor:
     return torch.randn(batch, steps, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_holding_and_averaging_by_hand(backend: str, bidirectional: bool) -> None:
     net = make(5, bidirectional=bidirectional, merge="concat", backend=backend)
@@ -41,7 +42,7 @@ def test_holding_and_averaging_by_hand(backend: str, bidirectional: bool) -> Non
         torch.testing.assert_close(one, two)
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_padding_cuts_and_rates(backend: str) -> None:
     net = make(3, backend=backend)
     x, lengths = signal(3, 9), torch.tensor([9, 4, 0])

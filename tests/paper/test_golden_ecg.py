@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import srnn
-from srnn.nn.kernels import BACKENDS
 from srnn.paper.compat import load_published
+from support.kernels import CPU_BACKENDS
 
 # Published parameter -> ours. The two biases of a layer have the same gradient as our one.
 GRADIENTS = {
@@ -61,7 +61,7 @@ def initial_state(net: srnn.SRNN, draws_h: np.ndarray, draws_o: np.ndarray, dtyp
     return one(draws_h), one(draws_o)
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dynamics(golden: dict, checkpoint_dir: Path, dtype: torch.dtype, backend: str) -> None:
     net = network(checkpoint_dir, dtype, backend)
@@ -113,7 +113,7 @@ def test_released_script_threshold(golden: dict, checkpoint_dir: Path) -> None:
         assert np.abs(layer.traces["u"].transpose(0, 1).detach().numpy() - golden[f"b001_mem_{suffix}"]).max() < 4e-4
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize(
     ("prefix", "steps", "surrogate"),
     [("", 1301, "MG"), *((f"T100_{name}_", 100, name) for name in SURROGATES), ("T11_MG_", 11, "MG")],

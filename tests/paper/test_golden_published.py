@@ -15,10 +15,10 @@ import torch
 
 from srnn import SrnnError
 from srnn.cli.main import main
-from srnn.nn.kernels import BACKENDS
 from srnn.nn.network import Layer
 from srnn.paper.compat import PUBLISHED, load_published, verify
 from srnn.training.runs import Run
+from support.kernels import CPU_BACKENDS
 from support.restated import Arrays, restate
 
 AT_HAND = ("ecg", "shd", "gsc", "smnist", "timit")
@@ -40,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory):
     return of
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("task", AT_HAND)
 def test_the_authors_recordings(task: str, dtype, backend: str, golden_dir: Path, checkpoint_dir: Path) -> None:
@@ -79,7 +79,7 @@ def test_thresholds_of_the_recordings(task: str, golden_dir: Path, checkpoint_di
         below = spikes
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("task", sorted(PUBLISHED))
 def test_a_restatement_in_numpy(task: str, backend: str, files) -> None:
     found = verify(task, *files(task), backend=backend, dtype="float64")
@@ -256,7 +256,7 @@ def test_mistakes_on_the_command_line(files, tmp_path: Path, capsys: pytest.Capt
         (["published", "verify"], "--task"),
         (right[:4], "--weights"),
         (right[:6], "--golden"),
-        ([*right, "--backend", "gpu"], "gpu"),
+        ([*right, "--backend", "tpu"], "tpu"),
         ([*right, "--dtype", "float16"], "float16"),
         (_words("psmnst", weights, golden), "Did you mean 'psmnist'"),
         (_words("psmnist", tmp_path / "w.npz", golden), "no weights file"),

@@ -13,6 +13,9 @@ from srnn.nn.kernels import LayerProblem, Spikes, run_layer
 from srnn.nn.neurons import as_neuron
 from srnn.nn.surrogates import as_surrogate
 
+CPU_BACKENDS = ("cpu", "reference")
+"""Those that run where the tests do; the third one's tests are ``tests/nn/gpu_against_reference.py``."""
+
 RANGES = {  # of each coefficient: low, high
     "alpha": (0.7, 0.98), "rho": (0.9, 0.99), "beta": (0.0, 2.0), "threshold": (0.01, 0.3),
     "leak": (0.7, 0.95), "gain": (0.1, 0.4), "reset": (-0.2, 0.2),
@@ -62,8 +65,17 @@ def make(
 
 
 def cast(problem: LayerProblem, dtype: torch.dtype) -> LayerProblem:
+    return _moved(problem, dtype)
+
+
+def on_device(problem: LayerProblem, device: str) -> LayerProblem:
+    delays, lengths = (None if value is None else value.to(device) for value in (problem.delays, problem.lengths))
+    return replace(_moved(problem, device), delays=delays, lengths=lengths)
+
+
+def _moved(problem: LayerProblem, where: torch.dtype | str) -> LayerProblem:
     def to(value: torch.Tensor | None) -> torch.Tensor | None:
-        return None if value is None else value.detach().to(dtype)
+        return None if value is None else value.detach().to(where)
 
     p = problem
     return replace(
@@ -92,7 +104,7 @@ def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> 
     result = run_layer(run, backend)
     generator = torch.Generator().manual_seed(1)
     values = [result.output, *result.state, *([] if result.arriving is None else [result.arriving])]
-    factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.dtype) for value in values]
+    factors = [torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value) for value in values]
     total = sum((value * factor).sum() for value, factor in zip(values, factors, strict=True))
     total.backward()  # type: ignore[union-attr]
     kinds = ["output", *(f"final {name}" for name in problem.neuron.State._fields), "final arriving"]
@@ -101,12 +113,15 @@ def differentiate(problem: LayerProblem, backend: str, binary: bool = False) -> 
     return {name: torch.zeros(()) if value is None else value.detach() for name, value in found.items()}
 
 
-def assert_same(problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False) -> None:
-    expected, got = differentiate(problem, "reference", binary), differentiate(problem, "cpu", binary)
+def assert_same(problem: LayerProblem, tolerance: float = 1e-9, binary: bool = False, backend: str = "cpu") -> None:
+    expected, got = differentiate(problem, "reference", binary), differentiate(problem, backend, binary)
     for name, value in expected.items():
         if value.numel():
             scale = float(value.abs().max())
-            assert float((got[name] - value).abs().max()) <= tolerance * scale, name
+            difference = float((got[name] - value).abs().max())
+            assert difference <= tolerance * scale, (
+                f"{name}: differs by {difference / max(scale, 1e-300):.1e} of {scale:.1e}"
+            )
 
 
 SIZES = st.one_of(st.integers(1, 70), st.integers(71, 600))

@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..compiling import has_numba
     from ..errors import SrnnError
     from ..nn.kernels import BACKENDS
+    from ..nn.kernels.gpu import info as gpu_info
     from ..nn.neurons import NEURONS
     from ..nn.surrogates import SURROGATES
     from ..training.runs import environment
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         **{name: here[name] for name in names},
         "backends": list(BACKENDS),
         "cpu backend": cpu_info(),
+        "gpu backend": gpu_info(),
         "neurons": list(NEURONS),
         "surrogates": list(SURROGATES),
     }

@@ -37,7 +37,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--golden", type=Path, metavar="G", required=True, help="a recording of the authors' code, .npz"
     )
-    parser.add_argument("--backend", default="auto", help="auto (default), reference or cpu")
+    parser.add_argument("--backend", default="auto", help="auto (default), reference, cpu or gpu")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision")
 
 

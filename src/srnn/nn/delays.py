@@ -153,7 +153,7 @@ class _Carried(torch.autograd.Function):
             whole[:, :steps] = of_arrivals
         if of_after is not None:
             whole.scatter_add_(1, index, of_after * reached(delays - 1, depth))
-        arrives = torch.arange(steps)[:, None] + delays
+        arrives = torch.arange(steps, device=delays.device)[:, None] + delays
         return whole.gather(1, arrives.expand(batch, -1, -1)), None, None, None
 
 

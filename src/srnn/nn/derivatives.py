@@ -23,6 +23,12 @@ def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
 
     Called as ``adjoint(*g_state, g_v, *state, s, current, *coefficients)``; returns one gradient for each argument of ``step``.
     """
+    return function(f"{model.name}_adjoint", adjoint_record(model))
+
+
+@functools.cache
+def adjoint_record(model: Any) -> Record:
+    """The record of ``adjoint``."""
     own = equations(model)
     given = (*(f"g_{variable}" for variable in model.State._fields[:-1]), "g_v")
     seeds = [Node("argument", value=name) for name in given]
@@ -31,7 +37,7 @@ def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
     if model.detached:
         s = own.arguments.index("s")
         gradients[s] = graph.make("multiply", as_node(0.0), Node("argument", value="s"))
-    return function(f"{model.name}_adjoint", Record((*given, *own.arguments), tuple(gradients), all_named=False))
+    return Record((*given, *own.arguments), tuple(gradients), all_named=False)
 
 
 @functools.cache

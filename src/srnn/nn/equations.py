@@ -262,17 +262,22 @@ class Writer(Algebra):
         return Text(name)
 
 
-def function(name: str, own: Record) -> Callable[..., tuple[Any, ...]]:
-    """The record as a Python function of its arguments, which returns a tuple. Its text is where debuggers look for it."""
-    writer = Writer()
+def function(
+    name: str, own: Record, writer: Writer | None = None, words: Mapping[str, Any] | None = None
+) -> Callable[..., tuple[Any, ...]]:
+    """The record as a Python function of its arguments, which returns a tuple. Its text is where debuggers look for it.
+
+    ``writer``, and the ``words`` that its text uses: for a compiler that reads Python but has words of its own.
+    """
+    words = words or {key: getattr(arithmetic, key) for key in ("exp", "absolute", "positive_part")}
+    writer = writer or Writer()
     results = own.run(writer, [Text(argument) for argument in own.arguments])
     lines = [f"def {name}({', '.join(own.arguments)}):"]
     lines += [f"    {variable} = {text}" for variable, text in writer.assignments]
     lines += ["    return (", *(f"        {result.text}," for result in results), "    )"]
     text = "\n".join(lines) + "\n"
     place = f"<equations: {name} {zlib.crc32(text.encode()):08x}>"  # two models may have one name
-    space = {key: getattr(arithmetic, key) for key in ("exp", "absolute", "positive_part")}
     made: dict[str, Any] = {}
-    exec(compile(text, place, "exec"), space | {"__name__": __name__}, made)
+    exec(compile(text, place, "exec"), {**words, "__name__": __name__}, made)
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
     return made[name]

@@ -9,11 +9,11 @@ from types import MappingProxyType
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
-from . import cpu, reference
+from . import cpu, gpu, reference
 from .problem import CannotCompile, LayerProblem, LayerResult
 
 BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType(
-    {"reference": reference.run_layer, "cpu": cpu.run_layer}
+    {"reference": reference.run_layer, "cpu": cpu.run_layer, "gpu": gpu.run_layer}
 )
 
 
@@ -38,10 +38,13 @@ def choose(problem: LayerProblem, backend: str = "auto") -> tuple[str, str]:
     name = check_backend(backend)
     if name == "reference":
         return name, "as asked for"
-    reason = cpu.why_not(problem)
-    if reason and name == "cpu":
-        raise SrnnError(f"The cpu backend cannot run this layer: {reason}.")
-    return ("reference", reason) if reason else ("cpu", "as asked for" if name == "cpu" else "the fastest that can")
+    asked, fast = name, name
+    if name == "auto":
+        fast = "gpu" if problem.weight_in.is_cuda else "cpu"
+    reason = (gpu if fast == "gpu" else cpu).why_not(problem)
+    if reason and asked != "auto":
+        raise SrnnError(f"The {asked} backend cannot run this layer: {reason}.")
+    return ("reference", reason) if reason else (fast, "the fastest that can" if asked == "auto" else "as asked for")
 
 
 def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
@@ -51,11 +54,11 @@ def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     reference's task. A backend asked for by name raises SrnnError if it cannot.
     """
     name, reason = choose(problem, backend)
-    if name == "cpu":
+    if name != "reference":
         try:
-            return cpu.run_layer(problem)
+            return BACKENDS[name](problem)
         except CannotCompile as error:
-            if backend == "cpu":
+            if backend != "auto":
                 raise
             reason = str(error)
     if backend != "reference" and not problem.record:

@@ -15,6 +15,7 @@ from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
 Output = Literal["emission", "membrane"]
+_DTYPES = (torch.float32, torch.float64)
 
 
 class CannotCompile(SrnnError):
@@ -58,6 +59,13 @@ class LayerProblem:
     record: tuple[str, ...] = ()
     """Traces to return: state variables by name, "s", "v" (the drive) or "current"."""
 
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether anything of this run will be differentiated."""
+        x = self.x.carrier if isinstance(self.x, Spikes) else self.x
+        tensors = (x, self.weight_in, self.bias, self.weight_rec, self.arriving, *self.coefficients, *self.state)
+        return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
     @classmethod
     def smallest(
         cls, neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, device: torch.device | str = "cpu",
@@ -75,6 +83,24 @@ class LayerProblem:
             coefficients=tuple(one for _ in neuron.coefficients),
             state=tuple(torch.zeros(1, 1, dtype=dtype, device=device) for _ in neuron.State._fields),
         )
+
+
+def unfit(problem: LayerProblem, device: str) -> str:
+    """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
+    tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]
+    tensors += [] if problem.arriving is None else [problem.arriving]
+    if torch.compiler.is_compiling():
+        return "torch.export and torch.compile can trace the reference only"
+    if problem.record:
+        return "traces are recorded by the reference"
+    if any(tensor.device.type != device for tensor in tensors):
+        return f"the layer is on {problem.weight_in.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
+    if any(tensor.dtype not in _DTYPES or tensor.dtype != problem.weight_in.dtype
+           for tensor in tensors if isinstance(tensor, torch.Tensor)):  # fmt: skip
+        return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
+    if problem.delays is not None and problem.neuron.emission != "spike":
+        return "delayed values that are no spikes are read by the reference"
+    return ""
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,32 +16,13 @@ Importing this package does not import Numba; running a layer does.
 
 from __future__ import annotations
 
-import torch
-
 from ....compiling import has_numba
-from ..problem import LayerProblem, LayerResult
-
-DTYPES = (torch.float32, torch.float64)
+from ..problem import LayerProblem, LayerResult, unfit
 
 
 def why_not(problem: LayerProblem) -> str:
     """Why this backend cannot run the problem, in half a sentence; empty if it can."""
-    tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]
-    tensors += [] if problem.arriving is None else [problem.arriving]
-    if torch.compiler.is_compiling():
-        return "torch.export and torch.compile can trace the reference only"
-    if problem.record:
-        return "traces are recorded by the reference"
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        return f"the layer is on {problem.weight_in.device}, not on the CPU"
-    if any(tensor.dtype not in DTYPES or tensor.dtype != problem.weight_in.dtype
-           for tensor in tensors if isinstance(tensor, torch.Tensor)):  # fmt: skip
-        return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
-    if problem.delays is not None and problem.neuron.emission != "spike":
-        return "delayed values that are no spikes are read by the reference"
-    if not has_numba():
-        return "Numba is not installed"
-    return ""
+    return unfit(problem, "cpu") or ("" if has_numba() else "Numba is not installed")
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:

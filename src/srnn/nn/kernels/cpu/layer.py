@@ -305,13 +305,6 @@ class _Run(torch.autograd.Function):
         )
 
 
-def _wants_gradients(problem: LayerProblem) -> bool:
-    p = problem
-    x = p.x.carrier if isinstance(p.x, Spikes) else p.x
-    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-
-
 def _sizes(problem: LayerProblem, lengths: Array) -> Sizes:
     p = problem
     _, steps, channels = p.x.shape
@@ -320,7 +313,7 @@ def _sizes(problem: LayerProblem, lengths: Array) -> Sizes:
     kind, kept, span = InputKind.FEW if channels <= FEW_INPUTS else InputKind.MANY, Kept.NOTHING, CHUNK
     if isinstance(p.x, Spikes):
         kind = InputKind.SPIKES
-    if _wants_gradients(p):
+    if p.wants_gradients:
         # A readout of spikes adds few rows a step: they are added again rather than all its currents kept.
         few = kind == InputKind.SPIKES and p.neuron.emission != "spike" and p.weight_rec is None
         kept = Kept.STATES if p.recompute or few else Kept.CURRENTS
@@ -411,5 +404,5 @@ def info() -> dict[str, Any]:
 def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
     p = problem
-    precompile(p.neuron, p.surrogate, p.weight_in.dtype, _wants_gradients(p))
+    precompile(p.neuron, p.surrogate, p.weight_in.dtype, p.wants_gradients)
     return _run(p)

@@ -1,0 +1,172 @@
+"""The GPU backend's loops compiled ahead of time, without a GPU: registers, stack and shared memory for each target.
+
+What is compiled is what a layer would launch: the launch itself is recorded, and its arguments become a signature.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import triton
+import triton.backends.nvidia as nvidia
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from srnn.nn.kernels import LayerProblem
+from srnn.nn.kernels.gpu import layer, plans
+from srnn.nn.network.parameters import NeuronParameters
+from srnn.nn.neurons import as_neuron
+from srnn.nn.surrogates import as_surrogate
+
+TARGETS = {"sm_80": 163 << 10, "sm_90": 227 << 10}
+"""Bytes of shared memory that a program may have there: an A100's, an H100's."""
+
+MOST_STACK = 64
+"""Bytes: more is spilled registers."""
+
+TYPES = {
+    torch.float32: "*fp32",
+    torch.float64: "*fp64",
+    torch.bfloat16: "*bf16",
+    torch.int8: "*i8",
+    torch.int64: "*i64",
+}
+TOOLS = Path(nvidia.__file__).parent / "bin"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel and its arguments by name."""
+
+    kernel: Any
+    arguments: dict[str, Any]
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.kernel.fn.__name__
+
+    def source(self) -> ASTSource:
+        names = self.kernel.arg_names
+        signature = {name: _type(self.arguments[name]) for name in names}
+        fixed = {}
+        for name in names:
+            fixed |= _constants(self.arguments[name], (names.index(name),))
+        aligned = {place: [["tt.divisibility", 16]] for place in _pointers(list(signature.values()))}
+        return ASTSource(fn=self.kernel, signature=signature, constexprs=fixed, attrs=aligned)
+
+
+def _type(value: Any) -> Any:
+    if isinstance(value, tuple) and all(isinstance(part, Tensor) for part in value):
+        return tuple(map(_type, value))
+    if isinstance(value, Tensor):
+        return TYPES[value.dtype]
+    return "i32" if type(value) is int else "constexpr"
+
+
+def _constants(value: Any, path: tuple[int, ...]) -> dict[tuple[int, ...], Any]:
+    return {path: value} if _type(value) == "constexpr" else {}
+
+
+def _pointers(types: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
+    places = []
+    for place, kind in enumerate(types):
+        if isinstance(kind, tuple):
+            places += _pointers(kind, (*path, place))
+        elif kind.startswith("*"):
+            places.append((*path, place))
+    return places
+
+
+def launches(problem: LayerProblem, shared: int) -> list[Launch]:
+    """What running and differentiating a layer would launch, on a device with so much shared memory."""
+    recorded = []
+
+    def record(self: Any, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
+        options = self.constants | constants
+        # Sizes are constants to the compiler; only these four are not.
+        values = dict(zip(kernel.arg_names, (*arguments, 1, 1, 0, 1), strict=False))
+        values |= {name: _Fixed(value) if type(value) is int else value for name, value in options.items()}
+        recorded.append(Launch(kernel, {name: values[name] for name in kernel.arg_names},
+                               {name: options[name] for name in ("num_warps", "enable_fp_fusion")}))  # fmt: skip
+
+    with (
+        mock.patch.object(layer.Loop, "launch", record),
+        mock.patch.object(plans, "shared_memory", lambda device: shared),
+    ):
+        result = layer.run_layer(problem)
+        result.output.sum().backward()  # type: ignore[union-attr]
+    return recorded[-2:]  # before them, those of the smallest problem
+
+
+class _Fixed(int):
+    """An integer that is a constant to the compiler."""
+
+
+def compiled(launch: Launch, target: str) -> dict[str, Any]:
+    """Registers, bytes of stack and of shared memory, and what the machine code shows, of a kernel for sm_XX."""
+    made = triton.compile(launch.source(), target=GPUTarget("cuda", int(target[3:]), 32), options=launch.options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(made.asm["cubin"])
+        file.flush()
+        usage = _output(TOOLS / "cuobjdump", "-res-usage", file.name)
+        text = _output(TOOLS / "nvdisasm", "-c", file.name)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
+    assert found is not None, usage
+    whole, loop = instructions(text)
+    return {
+        "registers": int(found[1]),
+        "stack": int(found[2]),
+        "shared": made.metadata.shared,
+        "instructions in the loop": sum(loop.values()),
+        "tensor-core instructions in the loop": loop["HMMA"] + loop["HGMMA"] + loop["DMMA"],
+        "local loads in the loop": loop["LDL"],
+        "contractions": whole["FFMA"] + whole["DFMA"],
+    }
+
+
+def _output(*command: Any) -> str:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
+
+
+def instructions(text: str) -> tuple[Counter[str], Counter[str]]:
+    """How often each instruction occurs in a disassembly, and in its longest loop."""
+    names: list[str] = []
+    labels: dict[str, int] = {}
+    loop = (0, 0)
+    for line in text.splitlines():
+        if label := re.match(r"(\.L_x_\d+):", line):
+            labels[label[1]] = len(names)
+        elif code := re.match(r"\s+/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+ )?(\w+)(.*);", line):
+            names.append(code[1])
+            back = re.search(r"\.L_x_\d+", code[2])
+            if code[1] == "BRA" and back and len(names) - labels.get(back[0], len(names)) > loop[1] - loop[0]:
+                loop = labels[back[0]], len(names)
+    return Counter(names), Counter(names[slice(*loop)])
+
+
+def example(
+    neuron: str = "alif", size: int = 128, surrogate: str = "multi_gaussian", *, recurrent: bool = True, padded: bool = False,
+    delays: bool = False, output: str = "emission", dtype: torch.dtype = torch.float32,
+) -> LayerProblem:  # fmt: skip
+    """A layer in training, of which nothing but shapes counts."""
+    problem = LayerProblem.smallest(as_neuron(neuron), as_surrogate(surrogate), dtype, trained=True)
+    weight = torch.zeros(size, 1, dtype=dtype, requires_grad=True)
+    square = torch.zeros(size, size, dtype=dtype, requires_grad=True)
+    return replace(
+        problem, weight_in=weight, weight_rec=square if recurrent else None,
+        coefficients=tuple(each.to(dtype) for each in NeuronParameters(problem.neuron, size).coefficients()),
+        state=tuple(torch.zeros(1, size, dtype=dtype) for _ in problem.state), output=output,  # type: ignore[arg-type]
+        lengths=torch.ones(1, dtype=torch.int64) if padded else None,
+        delays=torch.zeros(size, dtype=torch.int64) if delays else None,
+        arriving=torch.zeros(1, 1, size, dtype=dtype) if delays else None,
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""The GPU backend: a neuron's own equations, compiled by Triton into time loops. Not yet run on a GPU.
+
+    functions.py   from records to device functions
+    loops.py       the two time loops, generic over neurons and surrogates
+    plans.py       how a layer is cut into programs, and with which numbers it is multiplied
+    layer.py       one autograd function a layer, and the way in
+
+Importing this package does not import Triton; running a layer does. With TRITON_INTERPRET=1 in the environment Triton interprets
+the loops on CPU tensors: slow, for tests.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from importlib.util import find_spec
+
+import torch
+
+from ..problem import LayerProblem, LayerResult, unfit
+from .plans import interpreted, plan_of
+
+OLDEST = (3, 5, 1)
+"""Of Triton: earlier ones do not compile the loops."""
+
+
+@functools.cache
+def no_triton() -> str:
+    """Why Triton cannot be used, in half a sentence; empty if it can."""
+    if find_spec("triton") is None:
+        return "Triton is not installed (pip install 'srnn[gpu]')"
+    version = importlib.import_module("triton").__version__
+    if tuple(int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")[:3]) < OLDEST:
+        return f"Triton {version} is too old, {'.'.join(map(str, OLDEST))} or newer is needed"
+    return ""
+
+
+def why_not(problem: LayerProblem) -> str:
+    """Why this backend cannot run the problem, in half a sentence; empty if it can."""
+    reason = unfit(problem, "cpu" if interpreted() else "cuda") or no_triton()
+    if reason:
+        return reason
+    device = problem.weight_in.device
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        return "the GPU is older than compute capability 8.0"
+    return "" if plan_of(problem) else "the layer is too large for the GPU's shared memory, or too long"
+
+
+def info() -> dict[str, str]:
+    """What a report about this backend shows: Triton's version, and the GPUs."""
+    version = importlib.import_module("triton").__version__ if find_spec("triton") else "not installed"
+    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+    return {"triton": version, "gpus": ", ".join(gpus) or "none"}
+
+
+def run_layer(problem: LayerProblem) -> LayerResult:
+    """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
+    from .layer import run_layer as run
+
+    return run(problem)

@@ -1,0 +1,239 @@
+"""One autograd function a layer: torch tensors in, a launch of Triton's loops for all steps or for each, torch tensors out.
+
+What needs no loop is torch's: the products with the input, with what is under way at the start, and of the weights' gradients.
+"""
+
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ....data.spikes import Spikes
+from ....errors import SrnnError
+from ...delays import later, reached
+from ..problem import CannotCompile, LayerProblem, LayerResult
+from . import loops, plans
+from .functions import adjoint_of, psi_of, step_of
+
+
+def pieces(matrix: Tensor, count: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """``count`` matrices of a dtype whose sum is the matrix: each is the rounding of what those before leave."""
+    parts = []
+    for _ in range(count):
+        parts.append(matrix.to(dtype).contiguous())
+        matrix = matrix - parts[-1].to(matrix.dtype)
+    return tuple(parts)
+
+
+class Loop:
+    """What the autograd function needs besides tensors: the loops' constants, and how they are launched."""
+
+    def __init__(self, problem: LayerProblem, device: torch.device) -> None:
+        p = self.problem = problem
+        plan, size = plans.plan_of(p), len(p.weight_in)
+        assert plan is not None, "why_not has been asked"
+        self.batch, self.steps = p.x.shape[:2]
+        self.products, self.device = plans.Products.of(p.weight_in.dtype), device
+        self.grid = (-(-self.batch // plan.rows), plan.blocks(size))
+        self.steps_a_launch = 1 if p.weight_rec is not None and self.grid[1] > 1 else max(1, self.steps)
+        self.constants = {
+            "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth, "EMISSION": p.neuron.emission,
+            "PRECISION": self.products.on_device,
+            "num_warps": plan.warps,
+            "enable_fp_fusion": False,  # a contraction rounds otherwise, and spikes hang on the last digit near thresholds
+        }  # fmt: skip
+
+    def launch(self, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
+        """Run a loop over the steps, from each of ``firsts`` on."""
+        if not self.batch:
+            return
+        here = torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
+        with here:
+            for first in firsts:
+                last = min(first + self.steps_a_launch, self.steps)
+                kernel[self.grid](
+                    *arguments, self.batch, self.steps, first, last, **self.constants, **constants
+                )  # fmt: skip
+
+    @property
+    def firsts(self) -> range:
+        return range(0, self.steps, self.steps_a_launch)
+
+
+class _Run(torch.autograd.Function):
+    """(loop, lengths, delays, current, weight_rec, *coefficients, *state) -> (emission, membrane or None, *final state)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None, current: Tensor,
+        weight_rec: Tensor | None, *tensors: Tensor,
+    ) -> tuple[Tensor | None, ...]:  # fmt: skip
+        p, like = loop.problem, {"dtype": current.dtype, "device": current.device}
+        n = len(p.neuron.coefficients)
+        coefficients, initial = ([tensor.contiguous() for tensor in part] for part in (tensors[:n], tensors[n:]))
+        state = tuple(tensor.clone() for tensor in initial)
+        spiking = p.neuron.emission == "spike"
+        emitted = torch.empty_like(current, dtype=torch.int8 if spiking else None)
+        count = len(initial) - 1 if keep else int(p.output == "membrane")
+        states = tuple(torch.empty(current.shape, **like) for _ in range(count))
+        current = current.clone() if keep else current
+        products = loop.products
+        weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
+        loop.launch(
+            loops.forward, loop.firsts, step_of(type(p.neuron)), current, weights, delays, tuple(coefficients), state,
+            lengths, emitted, states, KEEP=keep, PIECES=1 if spiking else products.forward,
+        )  # fmt: skip
+        ctx.loop = loop
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(lengths, delays, weight_rec, current, emitted, *coefficients, *initial, *states)
+        membrane = None
+        if p.output == "membrane":
+            membrane = states[0] if lengths is None else states[0] * _valid(lengths, loop.steps)
+        return emitted.to(current.dtype), membrane, *state
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise SrnnError("The gpu backend has no second derivatives; use backend='reference'.")
+        loop: Loop = ctx.loop
+        p, products = loop.problem, loop.products
+        lengths, delays, weight_rec, current, emitted, *tensors = ctx.saved_tensors
+        n, m = len(p.neuron.coefficients), len(p.neuron.State._fields)
+        coefficients, initial, states = tensors[:n], tensors[n : n + m], tensors[n + m :]
+        g_emitted, g_membrane = (None if gradient is None else gradient.contiguous() for gradient in gradients[:2])
+        g_state = tuple(
+            torch.zeros_like(value) if gradient is None else gradient.clone(memory_format=torch.contiguous_format)
+            for value, gradient in zip(initial, gradients[2:], strict=True)
+        )
+        g_current = torch.empty_like(current)
+        wanted = tuple(ctx.needs_input_grad[6 : 6 + n])
+        sums = tuple(current.new_zeros(loop.grid[0], current.shape[2]) for _ in coefficients)
+        weights = None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
+        model = type(p.neuron)
+        loop.launch(
+            loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(p.surrogate),
+            current, weights, delays, tuple(coefficients), tuple(initial), lengths, emitted, tuple(states), g_emitted,
+            g_membrane, g_current, None if delays is None else torch.empty_like(current), g_state, sums,
+            WANTED=wanted, PIECES=products.backward,
+        )  # fmt: skip
+        g_weight = None
+        if weight_rec is not None and ctx.needs_input_grad[5]:
+            g_weight = g_current.flatten(0, 1).t() @ _arrivals(emitted, delays).to(current.dtype).flatten(0, 1)
+        g_coefficients = (total.sum(0) if asked else None for total, asked in zip(sums, wanted, strict=True))
+        return None, None, None, None, g_current, g_weight, *g_coefficients, *g_state
+
+
+def _valid(lengths: Tensor, steps: int) -> Tensor:
+    """(B, T, 1) booleans."""
+    return (torch.arange(steps, device=lengths.device) < lengths[:, None])[:, :, None]
+
+
+def _arrivals(emitted: Tensor, delays: Tensor | None) -> Tensor:
+    """What arrives at each step of what was emitted within the sequence, (B, T, H)."""
+    steps = emitted.shape[1]
+    if delays is None:
+        return F.pad(emitted, (0, 0, 1, 0))[:, :steps]
+    depth = int(delays.max()) + 1
+    sent = torch.arange(steps, device=emitted.device)[:, None] + (depth - 1 - delays)
+    return F.pad(emitted, (0, 0, depth, 0)).gather(1, sent.expand(len(emitted), -1, -1))
+
+
+def _under_way(emission: Tensor, delays: Tensor, lengths: Tensor | None) -> Tensor:
+    """Of what was emitted within the sequences, what has not arrived after their last steps: (B, depth, H)."""
+    depth = int(delays.max()) + 1
+    last = emission.shape[1] if lengths is None else lengths[:, None, None]
+    sent = torch.arange(depth, device=emission.device)[:, None] + (depth - 1 - delays) + last
+    sent = sent.expand(len(emission), -1, -1).clamp(max=emission.shape[1] + depth - 1)
+    return F.pad(emission, (0, 0, depth, 0)).gather(1, sent) * reached(delays, depth)
+
+
+def _run(problem: LayerProblem) -> LayerResult:
+    p = problem
+    device, steps = p.weight_in.device, p.x.shape[1]
+    x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
+    lengths = None if p.lengths is None else p.lengths.to(device, torch.int64).clamp(max=steps)
+    current = F.linear(x, p.weight_in, p.bias)
+    if p.weight_rec is not None:  # what was emitted before the sequence
+        early = p.state[-1][:, None] if p.arriving is None else p.arriving
+        early = F.linear(early[:, :steps], p.weight_rec)
+        current = current + F.pad(early, (0, 0, 0, steps - early.shape[1]))
+    keep = p.wants_gradients
+    emission, membrane, *state = _Run.apply(
+        Loop(p, device), keep, lengths, p.delays, current.contiguous(), p.weight_rec, *p.coefficients, *p.state
+    )
+    arriving = None
+    if p.delays is not None and p.arriving is not None:
+        arriving = _under_way(emission, p.delays, lengths) + later(p.arriving, lengths, steps)
+    emitted = emission if p.output == "emission" else membrane
+    return LayerResult(emitted, p.neuron.State._make(state), arriving=arriving)
+
+
+def _smallest(problem: LayerProblem) -> LayerProblem:
+    """A problem that takes the same kernels: one sequence of one step, one input, and what is differentiated there is here."""
+    p, size = problem, len(problem.weight_in)
+
+    def like(tensor: Tensor, *shape: int) -> Tensor:
+        return p.weight_in.new_zeros(shape).requires_grad_(tensor.requires_grad)
+
+    def or_none(tensor: Tensor | None, *shape: int) -> Any:
+        return None if tensor is None else like(tensor, *shape)
+
+    return replace(
+        p, x=p.weight_in.new_zeros(1, 1, 1).requires_grad_(p.wants_gradients),
+        weight_in=like(p.weight_in, size, 1), bias=None,
+        weight_rec=or_none(p.weight_rec, size, size), coefficients=tuple(like(each, size) for each in p.coefficients),
+        state=tuple(like(each, 1, size) for each in p.state),
+        arriving=None if p.arriving is None else like(p.arriving, 1, *p.arriving.shape[1:]),
+        lengths=None if p.lengths is None else p.lengths.new_ones(1),
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=256)
+def _tried(*kind: Any) -> list[str | None]:
+    """Of one kind of layer: nothing yet, or None where it compiles, or the reason why not."""
+    return []
+
+
+def precompile(problem: LayerProblem) -> None:
+    """Compile the loops for a layer's kind and size, by running the smallest problem that takes them.
+
+    Raises CannotCompile if Triton cannot, or if they do not fit the device: in ``forward``, where another backend can still be
+    chosen.
+    """
+    p = problem
+    asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, *p.coefficients)]
+    outcome = _tried(
+        type(p.neuron), p.surrogate, p.weight_in.dtype, p.weight_in.device, len(p.weight_in), p.output, p.wants_gradients,
+        p.weight_rec is None, p.delays is None, p.lengths is None, plans.Products.of(p.weight_in.dtype), *asked,
+    )  # fmt: skip
+    if not outcome:
+        outcome.append(None)
+        try:
+            result = _run(_smallest(p))
+            if p.wants_gradients:
+                sum(part.sum() for part in (result.output, *result.state)).backward()  # type: ignore[union-attr]
+            if p.weight_in.is_cuda:
+                torch.cuda.synchronize(p.weight_in.device)
+        except torch.OutOfMemoryError:
+            outcome.clear()
+            raise
+        except Exception as error:  # Triton's own, a missing C compiler, a driver that is too old
+            outcome[0] = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if outcome[0] is not None:
+        raise CannotCompile(
+            f"Triton cannot compile the neuron '{p.neuron.name}' with '{p.surrogate.name}' ({outcome[0]})"
+        )
+
+
+def run_layer(problem: LayerProblem) -> LayerResult:
+    """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
+    precompile(problem)
+    return _run(problem)

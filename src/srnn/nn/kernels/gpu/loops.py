@@ -1,0 +1,237 @@
+"""The two time loops of a layer in Triton, generic over neurons and surrogates. For steps ``first`` to ``last`` - 1 of T.
+
+Program (i, j) runs ROWS sequences of COLUMNS neurons; the recurrent weights that lead to these neurons (going back: from them)
+stay on the chip for all steps. What a step needs of the other neurons passes through memory: their emissions, and going back the
+gradients of their currents. So does the state, at the beginning and at the end: one launch may do all steps or a single one.
+Programs do not wait for each other, so a recurrent layer of several blocks of neurons takes a launch a step.
+
+Three things keep the loops fast, and look odd. ``while``, not ``for``, over time: else values that it carries are computed once
+for each layout that they are wanted in. Time is a scalar that moves ``at``, around which the offsets stay: else the weights are
+copied anew in each step. ``tl.where(total == total, part, total)`` keeps the sums of pieces apart, which would else become one
+long chain of tensor-core instructions.
+"""
+
+# ruff: noqa: RUF005 (Triton's tuples know + only)
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def load_each(pointers, offsets, mask):
+    values = ()
+    for i in tl.static_range(len(pointers)):
+        values = values + (tl.load(pointers[i] + offsets, mask=mask, other=0.0),)
+    return values
+
+
+@triton.jit
+def store_each(pointers, offsets, values, mask):
+    for i in tl.static_range(len(pointers)):
+        tl.store(pointers[i] + offsets, values[i], mask=mask)
+
+
+@triton.jit
+def where_each(condition, values, others):
+    chosen = ()
+    for i in tl.static_range(len(others)):
+        chosen = chosen + (tl.where(condition, values[i], others[i]),)
+    return chosen
+
+
+@triton.jit
+def load_tiles(weights, own, SIZE: tl.constexpr, DEPTH: tl.constexpr):
+    """The columns ``own`` of (SIZE, SIZE) pieces: for each DEPTH rows a tuple, with a tile (DEPTH, COLUMNS) of each piece."""
+    tiles = ()
+    for k in tl.static_range(0, SIZE, DEPTH):
+        rows = k + tl.arange(0, DEPTH)[:, None]
+        tiles = tiles + (load_each(weights, rows * SIZE + own, (rows < SIZE) & (own < SIZE)),)
+    return tiles
+
+
+@triton.jit
+def multiply(values, tiles, total, PIECES: tl.constexpr, PRECISION: tl.constexpr):
+    """total (ROWS, COLUMNS) + values (ROWS, DEPTH) @ the sum of the tiles, each (DEPTH, COLUMNS).
+
+    The values are cut into as many numbers of the weights' dtype as PIECES says; products of two small pieces, which are below
+    the last digit of the others, are left out. PRECISION "upcast" is for Triton's interpreter, which cannot multiply bfloat16.
+    """
+    for i in tl.static_range(PIECES):
+        piece = values.to(tiles[0].dtype)
+        for j in tl.static_range(len(tiles)):
+            if i + j < max(PIECES, len(tiles)):
+                if PRECISION == "upcast":
+                    part = tl.dot(
+                        piece.to(total.dtype), tiles[j].to(total.dtype), input_precision="ieee", out_dtype=total.dtype
+                    )
+                else:
+                    part = tl.dot(piece, tiles[j], input_precision=PRECISION, out_dtype=total.dtype)
+                total += tl.where(total == total, part, total)
+        if i + 1 < PIECES:
+            values = values - piece.to(values.dtype)
+    return total
+
+
+@triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
+def forward(
+    STEP: tl.constexpr, current, weights, delays, coefficients, state, lengths, emitted, states, batch, steps, first, last,
+    SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    EMISSION: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """current (B, T, H): of the input, and of what was under way at the start; replaced by the whole current if KEEP.
+
+    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays (H,) or None.
+    coefficients: (H,) each. state: (B, H) each, of the step before ``first``, replaced. lengths (B,) or None.
+    emitted (B, T, H): int8 for spikes; the steps before ``first`` are read. states: of the first variables, (B, T, H) each.
+    """
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    part = tl.arange(0, DEPTH)[None, :]
+    inside = (row < batch) & (own < SIZE)
+    place = row.to(tl.int64) * SIZE + own
+    at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + first * SIZE
+    around = tl.arange(0, ROWS)[:, None] * steps * SIZE + own
+    constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
+    valid = inside
+    if lengths is not None:
+        length = tl.load(lengths + row, mask=row < batch, other=0)
+    if weights is not None:
+        to_own = load_tiles(weights, own, SIZE, DEPTH)
+        others = tl.arange(0, ROWS)[:, None] * steps * SIZE + part
+    state_now = load_each(state, place, inside)
+    n: tl.constexpr = len(state) - 1
+    t = first
+    while t < last:
+        now = tl.load(current + at + around, mask=inside, other=0.0)
+        if weights is not None:
+            for k in tl.static_range(0, SIZE, DEPTH):
+                there = (row < batch) & (k + part < SIZE)
+                if delays is None:
+                    arriving = tl.load(emitted + tl.where(t > 0, at - SIZE, at) + k + others, mask=there, other=0)
+                    arriving = tl.where(t > 0, arriving, 0)
+                else:
+                    lag = 1 + tl.load(delays + k + part, mask=k + part < SIZE, other=0).to(tl.int32)
+                    arriving = tl.load(emitted + at + k + others - lag * SIZE, mask=there & (t >= lag), other=0)
+                now = multiply(arriving.to(now.dtype), to_own[k // DEPTH], now, PIECES, PRECISION)
+        result = STEP(*state_now, now, *constants)
+        v = result[n]
+        if EMISSION == "spike":
+            s = tl.where(v > 0.0, 1.0, 0.0).to(now.dtype)
+        elif EMISSION == "relu":
+            s = tl.maximum(v, 0.0)
+        else:
+            s = v
+        after = result[:n] + (s,)
+        shown = s
+        if lengths is not None:
+            valid = inside & (t < length)
+            after = where_each(valid, after, state_now)
+            shown = tl.where(valid, s, 0.0)
+        tl.store(emitted + at + around, shown.to(emitted.dtype.element_ty), mask=inside)
+        if KEEP:
+            tl.store(current + at + around, now, mask=inside)
+        store_each(states, at + around, after, inside)
+        state_now = after
+        at += SIZE
+        t += 1
+        if weights is not None:
+            tl.debug_barrier()  # what this program stored is visible to all of it
+    store_each(state, place, state_now, inside)
+
+
+@triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
+def backward(
+    STEP: tl.constexpr, ADJOINT: tl.constexpr, PSI: tl.constexpr,
+    current, weights, delays, coefficients, initial, lengths, emitted, states,
+    g_emitted, g_membrane, g_current, g_arriving, g_state, g_coefficients, batch, steps, first, last,
+    SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
+    EMISSION: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """From step ``last`` - 1 down to ``first``. The first arrays are as ``forward`` took and left them, with all states.
+
+    weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before step 0, (B, H) each.
+    g_emitted, g_membrane (B, T, H): gradients of the emission and of the first variable, or None. g_current (B, T, H): the
+    result. g_arriving (B, T, H): scratch, with delays. g_state, (B, H) each: of the state after ``last`` - 1, replaced by those
+    before ``first``, without what comes by the current. g_coefficients: (blocks of sequences, H) each, to which is added where
+    WANTED.
+    """
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    part = tl.arange(0, DEPTH)[None, :]
+    inside = (row < batch) & (own < SIZE)
+    place = row.to(tl.int64) * SIZE + own
+    at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + (last - 1) * SIZE
+    around = tl.arange(0, ROWS)[:, None] * steps * SIZE + own
+    constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
+    valid = inside
+    if lengths is not None:
+        length = tl.load(lengths + row, mask=row < batch, other=0)
+    if weights is not None:
+        from_own = load_tiles(weights, own, SIZE, DEPTH)
+        others = tl.arange(0, ROWS)[:, None] * steps * SIZE + part
+        if delays is not None:
+            lag = 1 + tl.load(delays + own, mask=own < SIZE, other=0).to(tl.int32)
+    n: tl.constexpr = len(g_state) - 1
+    g_after = load_each(g_state, place, inside)
+    sums = ()
+    for i in tl.static_range(len(g_coefficients)):
+        sums = sums + (tl.zeros((ROWS, COLUMNS), g_coefficients[i].dtype.element_ty) if WANTED[i] else 0.0,)
+    t = last - 1
+    while t >= first:
+        now = tl.load(current + at + around, mask=inside, other=0.0)
+        if t > 0:
+            before = load_each(states, at - SIZE + around, inside)
+            before = before + (tl.load(emitted + at - SIZE + around, mask=inside, other=0).to(now.dtype),)
+        else:
+            before = load_each(initial, place, inside)
+        g_s = g_after[n]
+        if weights is not None:
+            g_arrived = tl.zeros_like(g_s)
+            for k in tl.static_range(0, SIZE, DEPTH):
+                there = (row < batch) & (k + part < SIZE)
+                later = tl.load(g_current + tl.where(t + 1 < steps, at + SIZE, at) + k + others, mask=there, other=0.0)
+                later = tl.where(t + 1 < steps, later, 0.0)
+                g_arrived = multiply(later, from_own[k // DEPTH], g_arrived, PIECES, PRECISION)
+            if delays is None:
+                g_s += g_arrived
+            else:
+                tl.store(g_arriving + at + around, g_arrived, mask=inside)  # of step t + 1, one row early
+                tl.debug_barrier()
+                g_s += tl.load(g_arriving + at + around + (lag - 1) * SIZE, mask=inside & (t + lag < steps), other=0.0)
+        if g_emitted is not None:
+            g_s += tl.load(g_emitted + at + around, mask=inside, other=0.0)
+        g_new = g_after[:n]
+        if g_membrane is not None:
+            g_new = (g_new[0] + tl.load(g_membrane + at + around, mask=inside, other=0.0),) + g_new[1:]
+        v = STEP(*before, now, *constants)[n]
+        if EMISSION == "spike":
+            g_v = g_s * PSI(v)[0]
+        elif EMISSION == "relu":
+            g_v = tl.where(v >= 0.0, g_s, 0.0)
+        else:
+            g_v = g_s
+        g = ADJOINT(*g_new, g_v, *before, now, *constants)
+        if lengths is not None:
+            valid = inside & (t < length)
+            g_before = where_each(valid, g[: n + 1], g_after)
+        else:
+            g_before = g[: n + 1]
+        tl.store(g_current + at + around, tl.where(valid, g[n + 1], 0.0), mask=inside)
+        more = ()
+        for i in tl.static_range(len(g_coefficients)):
+            more = more + (sums[i] + tl.where(valid, g[n + 2 + i], 0.0) if WANTED[i] else 0.0,)
+        sums = more
+        g_after = g_before
+        at -= SIZE
+        t -= 1
+        if weights is not None:
+            tl.debug_barrier()
+    store_each(g_state, place, g_after, inside)
+    block = tl.program_id(0) * SIZE + tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    here = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS) < SIZE
+    for i in tl.static_range(len(g_coefficients)):
+        if WANTED[i]:
+            total = tl.load(g_coefficients[i] + block, mask=here, other=0.0) + tl.sum(sums[i], 0)
+            tl.store(g_coefficients[i] + block, total, mask=here)

@@ -1,0 +1,101 @@
+"""How a layer is cut into programs, and with which numbers it is multiplied."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from ..problem import LayerProblem
+
+INTERPRETED = 227 << 10
+"""Bytes of shared memory a program that Triton's interpreter is taken to have: an H100's."""
+
+DEEPEST = 64
+"""Neurons whose emissions are multiplied at once, at most: fewer take fewer registers."""
+
+SPARE = 12 << 10
+"""Bytes of shared memory for all but weights, at most."""
+
+
+def interpreted() -> bool:
+    """Whether Triton interprets kernels, on the CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@dataclass(frozen=True)
+class Products:
+    """Products with recurrent weights: as sums of how many ``dtype`` numbers a weight is written, on the way there and back.
+
+    Going back, and forwards where emissions are not spikes (which every dtype holds exactly), what is multiplied is written as
+    such a sum as well.
+    """
+
+    dtype: torch.dtype
+    forward: int = 1
+    backward: int = 1
+    precision: str = "ieee"
+
+    @classmethod
+    def of(cls, dtype: torch.dtype) -> Products:
+        """For tensors of a dtype; of float32 ones as ``torch.set_float32_matmul_precision`` has it."""
+        if dtype == torch.float64:
+            return cls(dtype)
+        match torch.get_float32_matmul_precision():
+            case "highest":
+                return cls(torch.bfloat16, 3, 2)
+            case "high":
+                return cls(torch.float32, precision="tf32")
+            case _:
+                return cls(torch.bfloat16)
+
+    @property
+    def on_device(self) -> str:
+        """``PRECISION`` of the loops. The interpreter multiplies bfloat16 wrongly, and knows no tf32."""
+        return "upcast" if interpreted() else self.precision
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Programs of ``rows`` sequences and ``columns`` neurons, of ``warps`` warps; ``depth`` neurons are multiplied at once."""
+
+    rows: int
+    columns: int
+    warps: int
+    depth: int = 16
+
+    def blocks(self, size: int) -> int:
+        """Into how many blocks of neurons a layer is cut."""
+        return -(-size // self.columns)
+
+
+def shared_memory(device: torch.device) -> int:
+    """Bytes of shared memory that a program may have."""
+    return (
+        torch.cuda.get_device_properties(device).shared_memory_per_block_optin if device.type == "cuda" else INTERPRETED
+    )
+
+
+def choose_plan(size: int, recurrent: bool, products: Products, shared: int) -> Plan | None:
+    """The largest blocks of neurons whose recurrent weights fit into ``shared`` bytes; None if not even the smallest do.
+
+    Rows are the 16 of a tensor core. A feed-forward layer, which multiplies nothing, has small programs, and many.
+    """
+    if not recurrent:
+        return Plan(4, 32, 1)
+    depth = min(DEEPEST, max(16, 1 << (size - 1).bit_length()))
+    column = -(-size // depth) * depth * products.dtype.itemsize * max(products.forward, products.backward)
+    for columns in (128, 64, 32, 16):
+        wide = columns > 16 and (columns >= 2 * size or (columns == 128 and size > 128))
+        if not wide and columns * column + SPARE <= shared:
+            return Plan(16, columns, 8 if size > 64 else 4, depth)
+    return None
+
+
+def plan_of(problem: LayerProblem) -> Plan | None:
+    """The plan of a problem on its device; None if the layer is too large for it, or its offsets for 32 bits."""
+    size, weight = len(problem.weight_in), problem.weight_in
+    recurrent, shared = problem.weight_rec is not None, shared_memory(weight.device)
+    plan = choose_plan(size, recurrent, Products.of(weight.dtype), shared)
+    return plan if plan is None or plan.rows * problem.x.shape[1] * size < 1 << 31 else None

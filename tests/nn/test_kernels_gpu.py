@@ -1,0 +1,118 @@
+"""The choice of the GPU backend, and what of it needs no Triton. Its loops: ``gpu_against_reference.py``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from srnn import SrnnError
+from srnn.data.spikes import Spikes, packed, unpacked
+from srnn.nn import kernels
+from srnn.nn.kernels import LayerProblem, LayerResult, choose, gpu, run_layer
+from srnn.nn.kernels.gpu import plans
+from srnn.nn.kernels.problem import CannotCompile
+from support.kernels import make
+
+
+def on_a_gpu() -> LayerProblem:
+    """A layer whose tensors have the shape, the dtype and the device of ones on a GPU, and no values."""
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+
+    p = make(batch=2, steps=3, size=4, bias=False)
+    return replace(
+        p, x=moved(p.x), weight_in=moved(p.weight_in), weight_rec=moved(p.weight_rec),  # type: ignore[arg-type]
+        coefficients=tuple(map(moved, p.coefficients)), state=tuple(map(moved, p.state)),
+    )  # fmt: skip
+
+
+def test_auto_takes_the_gpu_for_what_is_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeTensorMode():
+        monkeypatch.setattr(gpu, "no_triton", lambda: "Triton is not installed (pip install 'srnn[gpu]')")
+        assert choose(on_a_gpu()) == ("reference", "Triton is not installed (pip install 'srnn[gpu]')")
+        with pytest.raises(SrnnError, match="gpu backend cannot run this layer: Triton is not installed"):
+            choose(on_a_gpu(), "gpu")
+        with pytest.raises(
+            SrnnError, match="cpu backend cannot run this layer: the layer is on cuda:0, not on the CPU"
+        ):
+            choose(on_a_gpu(), "cpu")
+        monkeypatch.setattr(gpu, "why_not", lambda problem: "")
+        assert choose(on_a_gpu()) == ("gpu", "the fastest that can")
+        assert choose(on_a_gpu(), "gpu") == ("gpu", "as asked for")
+    assert choose(make(batch=1, steps=1, size=1))[0] == "cpu"
+
+
+def test_what_is_on_the_cpu_is_not_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(SrnnError, match="gpu backend cannot run this layer: the layer is on cpu, not on a GPU"):
+        run_layer(make(batch=1, steps=1, size=1), "gpu")
+
+
+def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(problem: LayerProblem) -> LayerResult:
+        raise CannotCompile("Triton cannot compile the neuron 'alif' with 'linear' (no C compiler)")
+
+    monkeypatch.setattr(gpu, "why_not", lambda problem: "")
+    monkeypatch.setattr(kernels, "BACKENDS", {**kernels.BACKENDS, "gpu": broken})
+    monkeypatch.setattr(kernels.reference, "run_layer", lambda problem: LayerResult(problem.x, ()))  # it has no values
+    kernels.warn_slow.cache_clear()
+    with FakeTensorMode():
+        with pytest.warns(RuntimeWarning, match="slow reference backend: Triton cannot compile.*no C compiler"):
+            assert run_layer(on_a_gpu()).output.is_cuda
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            run_layer(on_a_gpu())
+        with pytest.raises(CannotCompile):
+            run_layer(on_a_gpu(), "gpu")
+
+
+def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find_spec", lambda name: name)
+    for version, reason in (("3.2.0", "Triton 3.2.0 is too old, 3.5.1 or newer is needed"), ("3.5.1", ""),
+                            ("3.10.0+git1a2b", "")):  # fmt: skip
+        gpu.no_triton.cache_clear()
+        monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(__version__=version))
+        assert gpu.no_triton() == reason
+    gpu.no_triton.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("size", "kilobytes", "columns"),
+    [(1, 227, 16), (36, 227, 64), (64, 99, 64), (128, 227, 128), (128, 99, 64), (256, 227, 64), (400, 227, 64), (400, 163, 32),
+     (1000, 227, 32), (1000, 99, None)],
+)  # fmt: skip
+def test_blocks_of_neurons_fit_shared_memory(size: int, kilobytes: int, columns: int | None) -> None:
+    plan = plans.choose_plan(size, True, plans.Products(torch.bfloat16, 3, 2), kilobytes << 10)
+    assert (plan and plan.columns) == columns
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 130])
+def test_bits_are_packed_on_their_own_device_as_by_numpy(size: int) -> None:
+    x = torch.rand(3, 5, size, generator=torch.Generator().manual_seed(0)) < 0.4
+    for part in (x, x[:0], x[:, :0]):
+        words = Spikes.from_dense(part.float()).words
+        assert torch.equal(packed(part), words)
+        assert torch.equal(unpacked(words, size).bool(), part)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed (pip install 'srnn[gpu]')")
+def test_by_tritons_interpreter() -> None:
+    """All of ``gpu_against_reference.py``, in a process in which Triton interprets the loops on the CPU."""
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    tests = Path(__file__).with_name("gpu_against_reference.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-m", "slow or not slow"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
