@@ -31,6 +31,7 @@ COMMANDS = {
     "import": "make a run of a network from another library, or of the paper's authors",
     "prune": "prune a trained network, and measure the cost",
     "quantise": "measure a trained network in int8, or fine-tune it for int8",
+    "merge": "make one network of several trainings of a recipe: an ensemble",
     "adapt": "let a trained network go on learning from labelled recordings, one at a time",
     "stream": "run a live signal through a trained network",
     "serve": "serve trained networks: streams, batches, and a live page",

@@ -114,7 +114,7 @@ class Trained:
 
     def untrained(self) -> Network | None:
         """The network as it was before training; None of one that was trained elsewhere."""
-        return None if "imported" in self.about else self.recipe.build_network(self.task, self.seed)
+        return None if {"imported", "merged"} & self.about.keys() else self.recipe.build_network(self.task, self.seed)
 
     def folded(self) -> Self:
         """The model with batch norm folded into its weights (``SRNN.fold``), and a recipe without it; itself if it has none."""

@@ -1,0 +1,92 @@
+"""Several networks as one: its output is the mean of theirs, and its hidden neurons spike as theirs do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from srnn.errors import SrnnError
+from srnn.training.merging import merge
+from srnn.training.recipes import Recipe
+from srnn.training.trained import Trained
+from support.tiny import TinyTask, tiny_recipe
+
+FIXED = {"name": "integrator", "neuron": {"name": "integrator", "tau_mem": 5, "trained": []}}
+
+
+def models(count: int = 3, **network: object) -> list[Trained]:
+    """Networks of two hidden layers with weights as drawn, and the statistics of a batch each where they have a norm."""
+    recipe: Recipe = tiny_recipe()
+    settings = {"hidden": [6, 5], "readout": FIXED, "neuron": "alif", **network}  # whose initial state is not random
+    recipe = replace(recipe, network=replace(recipe.network, **settings))
+    made = []
+    for seed in range(count):
+        net = recipe.build_network(TinyTask(), seed).double()
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)).double()
+            net(4 * torch.rand(4, 12, 3, generator=torch.Generator().manual_seed(seed)).double())  # a norm's statistics
+        made.append(Trained(net.eval(), TinyTask().described(), recipe, seed, state_ranges=({"u": 1.0 + seed},)))
+    return made
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        {"recurrent": [True, False], "delays": {"recurrent": "uniform(0, 4)"}},
+        {"neuron": "adlif", "norm": "batch"},
+        {"delays": [{}, {"input": "uniform(1, 3)"}], "recurrent": False, "bias": False},
+    ],
+)
+def test_the_merged_network_is_the_mean(network) -> None:
+    several = models(**network)
+    merged = merge(several)
+    x = 4 * torch.rand(7, 12, 3, dtype=torch.float64)
+    each = [model.folded().network.run(x) for model in several]
+    joint = merged.network.run(x)
+    for layer in range(2):
+        spikes = torch.cat([result.layers[layer].emitted for result in each], -1)
+        assert 0 < spikes.mean() < 1 and torch.equal(joint.layers[layer].emitted, spikes)
+    mean = torch.stack([result.output for result in each]).mean(0)
+    torch.testing.assert_close(joint.output, mean, rtol=1e-12, atol=1e-12)
+    assert merged.state_ranges == ({"u": 3.0},) and merged.recipe.network.hidden == [18, 15]
+    assert merged.untrained() is None
+
+
+def test_the_file_is_a_model_as_any_other(tmp_path) -> None:
+    merged = merge([replace(model, network=model.network.float()) for model in models()])
+    again = Trained.read(merged.save(tmp_path / "merged.safetensors"))
+    x = torch.rand(2, 12, 3)
+    assert torch.equal(again.network(x)[0], merged.network(x)[0])
+    assert [one["seed"] for one in again.about["merged"]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ({"bidirectional": True}, "not bidirectional"),
+        ({"readout": "alif"}, "integrator as readout"),
+        ({"readout": "integrator"}, "tau_mem differ.*trained '\\[\\]'"),
+        ({"delays": {"input": "uniform(1, 5)"}}, "inputs are delayed differently"),
+    ],
+)
+def test_what_cannot_be_merged_is_one_line(network, words) -> None:
+    with pytest.raises(SrnnError, match=words):
+        merge(models(**network))
+
+
+def test_other_networks_tasks_and_too_few_are_refused() -> None:
+    several = models()
+    other = replace(
+        several[1], recipe=replace(several[1].recipe, network=replace(several[1].recipe.network, hidden=[6, 6]))
+    )
+    with pytest.raises(SrnnError, match="different networks or losses"):
+        merge([several[0], other])
+    described = replace(several[1].task, class_names=("x", "y", "z"))
+    with pytest.raises(SrnnError, match="different tasks or signals"):
+        merge([several[0], replace(several[1], task=described)])
+    with pytest.raises(SrnnError, match="at least two"):
+        merge(several[:1])
