@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
+from srnn.cli.main import main
 from srnn.errors import SrnnError
+from srnn.training.evaluation import evaluate
 from srnn.training.merging import merge
 from srnn.training.recipes import Recipe
 from srnn.training.trained import Trained
@@ -48,8 +51,8 @@ def test_the_merged_network_is_the_mean(network) -> None:
     each = [model.folded().network.run(x) for model in several]
     joint = merged.network.run(x)
     for layer in range(2):
-        spikes = torch.cat([result.layers[layer].emitted for result in each], -1)
-        assert 0 < spikes.mean() < 1 and torch.equal(joint.layers[layer].emitted, spikes)
+        spikes = torch.cat([result.layers[layer].output for result in each], -1)
+        assert 0 < spikes.mean() < 1 and torch.equal(joint.layers[layer].output, spikes)
     mean = torch.stack([result.output for result in each]).mean(0)
     torch.testing.assert_close(joint.output, mean, rtol=1e-12, atol=1e-12)
     assert merged.state_ranges == ({"u": 3.0},) and merged.recipe.network.hidden == [18, 15]
@@ -90,3 +93,16 @@ def test_other_networks_tasks_and_too_few_are_refused() -> None:
         merge([several[0], replace(several[1], task=described)])
     with pytest.raises(SrnnError, match="at least two"):
         merge(several[:1])
+
+
+def test_the_command_says_what_each_and_all_together_have(tmp_path, capsys) -> None:
+    files = [
+        str(replace(model, network=model.network.float()).save(tmp_path / f"{model.seed}.safetensors"))
+        for model in models(2)
+    ]
+    out = tmp_path / "merged.safetensors"
+    assert main(["merge", *files, "--out", str(out), "--split", "test", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    measured = [evaluate(Trained.read(path), "test").report["accuracy"] for path in [*files, out]]
+    assert [*report["accuracies"], report["merged"]] == measured and report["split"] == "test"
+    assert main(["merge", *files, "--out", str(out)]) == 2 and "exists; name a new file" in capsys.readouterr().err

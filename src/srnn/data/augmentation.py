@@ -150,8 +150,8 @@ def _move_image(x: Array, order: npt.NDArray[np.intp], config: AugmentConfig, ge
     matrix = np.eye(2) + generator.uniform(-config.image_warp, config.image_warp, (2, 2))
     centre = np.full(2, (side - 1) / 2)
     offset = centre - matrix @ centre + generator.uniform(-config.image_shift, config.image_shift, 2)
-    moved = affine_transform(image.reshape(side, side), matrix, offset, order=1).reshape(-1)
-    return sliding_window(moved[None, order], width)[0]  # type: ignore[return-value]
+    moved = affine_transform(image.reshape(side, side), matrix, offset.tolist(), order=1).reshape(-1)
+    return sliding_window(moved[None, order], width)[0]
 
 
 def _at(x: Array, places: npt.NDArray[Any]) -> Array:

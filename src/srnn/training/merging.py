@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -56,8 +56,8 @@ def merge(models: Sequence[Trained]) -> Trained:
     merged = recipe.build_network(first.task, first.seed)
     assert isinstance(merged, SRNN)
     merged.to(networks[0].readout.weight_in)  # its precision
-    for index, layer in enumerate(merged.layers):
-        _join(layer, [one.layers[index] for one in networks], first_layer=index == 0)
+    for index, (layer, *layers) in enumerate(zip(merged.layers, *(one.layers for one in networks), strict=True)):
+        _join(cast(Layer, layer), cast(list[Layer], layers), first_layer=index == 0)
     readouts = [one.readout for one in networks]
     for name, value in readouts[0].params.values().items():
         if any(not torch.equal(value, one.params.values()[name]) for one in readouts):
@@ -90,9 +90,8 @@ def _join(merged: Layer, layers: Sequence[Layer], first_layer: bool) -> None:
     put("weight_rec", diagonal)
     put("bias", torch.cat)
     put("delay_rec", torch.cat)
-    if first_layer and any(
-        not torch.equal(layer.delay_in, layers[0].delay_in) for layer in layers if layer.delays.input
-    ):
+    delays = [layer.delay_in for layer in layers if layer.delay_in is not None]
+    if first_layer and any(not torch.equal(delay, delays[0]) for delay in delays):
         raise SrnnError("The networks' inputs are delayed differently, so no single layer can read them.")
     put("delay_in", (lambda tensors: tensors[0]) if first_layer else torch.cat)
     for name in merged.neuron.parameters():
