@@ -86,6 +86,9 @@ def test_numbers_are_those_of_evaluation_and_energy(tmp_path: Path) -> None:
     for ours, theirs in zip(content["energy"]["networks"], energy["networks"], strict=True):
         assert ours["models"] == theirs["models"]
     assert content["training"]["best_epoch"] == 2 and len(content["training"]["epochs"]) == 3
+    assert content["training"]["events"] == [
+        {"event": "restored", "where": "epoch 2, batch 4", "reason": "layers.0 is silent", "lr_factor": 0.5}
+    ]
     assert "run" not in content["training"]["result"] and str(tmp_path) not in to_json(content)
     for part, one in zip(content["evaluation"]["time_constants"], content["histograms"], strict=True):
         assert sum(one["now"]) == len(part["now"]["values"]) == sum(one["initial"])

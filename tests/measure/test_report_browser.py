@@ -231,6 +231,19 @@ def test_analog_neurons_are_not_said_to_spike(browser: Browser, pages: dict) -> 
     assert browser.errors == []
 
 
+def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["digits"][0])
+    titles = browser.value("[...document.querySelectorAll('#health figcaption')].map(e => e.firstChild.textContent)")
+    assert titles == ["Firing rate by layer", "Silent and saturated neurons", "Gradient norm by layer"]
+    browser.value("document.querySelectorAll('#health svg')[2].focus()")
+    press(browser, "End")
+    tip = browser.value("document.querySelectorAll('#health .tip')[2].textContent")
+    assert "epoch 3" in tip and tip.count("1,000") == 2  # of the layer and of the readout
+    text = browser.value("document.getElementById('health').textContent")
+    assert "mended once" in text and "epoch 2, batch 4layers.0 is silent: mended from the last checkpoint" in text
+    assert "Layer 1, saturated" in text and browser.errors == []
+
+
 def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
     for name, place in (("ecg", "#time"), ("both", "#curves")):
         page, _ = pages[name]

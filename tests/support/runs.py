@@ -52,9 +52,11 @@ def make_run(
     Trained(given.build_network(task, seed), task, given, seed, **known).save(run.best)
     for epoch in range(1, epochs + 1):
         report = {"loss": 2.0 / epoch, "accuracy": 0.3 * epoch, "firing_rate": {"layers": [0.1], "mean": 0.1}}
-        run.log(
-            {"epoch": epoch, "train": report, "validation": report, "lr": 0.01, "seconds": epoch, "best": epoch < 3}
-        )
+        norms = {"gradient_norm": 10.0**epoch, "largest_gradient_norm": 1e9}
+        health = {"layers.0": {**norms, "silent": 0.3 / epoch, "saturated": 0.1}, "readout": norms}
+        record = {"epoch": epoch, "train": report, "validation": report, "lr": 0.01, "seconds": epoch, "health": health}
+        run.log({**record, "best": epoch < 3})
+    run.log({"event": "restored", "where": "epoch 2, batch 4", "reason": "layers.0 is silent", "lr_factor": 0.5})
     if epochs:
         run.write_json("result.json", {"accuracy": 0.6, "seconds": 3.0, "run": str(folder)})
     return folder

@@ -172,9 +172,17 @@ class Run:
         append_line(self.metrics, json.dumps(record))
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl that are of an epoch, whole lines only: the run may still be written, or be torn."""
+        """The records of metrics.jsonl that are of an epoch."""
+        return self._records("epoch")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Those of what was done about a training that was ill: steps that were skipped, returns to the last checkpoint."""
+        return self._records("event")
+
+    def _records(self, key: str) -> list[dict[str, Any]]:
+        """The records with that key, whole lines only: the run may still be written, or be torn."""
         found = read_json_lines(self.metrics, "a run's metrics", torn_tail=True) if self.metrics.is_file() else []
-        return [record for record in found if isinstance(record, dict) and "epoch" in record]
+        return [record for record in found if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:
         """Bytes in metrics.jsonl, so that a checkpoint can say how far it had got."""

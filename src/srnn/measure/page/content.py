@@ -66,7 +66,7 @@ def report_content(
     shown = [*short_names([folder, *map(Path, others)]), *(name for name in names if name not in others)]
     for name, report, row in zip(shown, energy["networks"], energy["compared_with_first"], strict=True):
         report["name"] = row["name"] = name
-    history: dict[str, Any] = {"epochs": [], "best_epoch": None, "result": trained.about.get("result")}
+    history: dict[str, Any] = {"epochs": [], "events": [], "best_epoch": None, "result": trained.about.get("result")}
     environment: dict[str, Any] = {"seed": trained.seed}
     if folder.is_dir():  # a run; a model's file has no history
         history, environment = training(Run.open(folder)), read_object(folder / "environment.json")
@@ -168,13 +168,15 @@ def histogram(one: TimeConstants) -> dict[str, Any]:
 
 
 def training(run: Run) -> dict[str, Any]:
-    """The values that training logged for each epoch, and the epoch that validation chose."""
+    """The values that training logged for each epoch, what it did where it was ill, and the epoch that validation chose."""
     epochs = run.epochs()
     best = [record["epoch"] for record in epochs if record.get("best")]
     result = read_object(run.path / "result.json") if (run.path / "result.json").is_file() else None
     if result is not None:
         result.pop("run", None)  # where it lies is nobody's business
-    return {"epochs": epochs, "best_epoch": best[-1] if best else None, "result": result}
+    return {
+        "epochs": epochs, "events": run.events(), "best_epoch": best[-1] if best else None, "result": result,
+    }  # fmt: skip
 
 
 def plain(value: Any) -> Any:

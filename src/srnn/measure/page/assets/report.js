@@ -15,6 +15,7 @@
   timeConstants();
   energySection();
   trainingSection();
+  healthSection();
   origin();
   document.getElementById("footer").textContent = `Made by srnn report; measured on the ${EVALUATION.split} split. The numbers are those of srnn report --json.`;
 })();

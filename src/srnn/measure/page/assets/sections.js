@@ -133,7 +133,7 @@ function activity() {
   section("activity", "Activity", `The hidden neurons on the ${EVALUATION.split} split: ${short(found.sops_per_step)} ${SPIKING ? "synaptic operations" : "operations of outputs that are not 0, which multiply,"} per step, ${short(found.sops_per_sequence)} per sequence; of these ${short(found.inputs.sops_per_step)} per step come from the input.`, el("div", { class: "columns" }, parts));
 }
 
-const layerName = name => name.startsWith("readout") ? "Readout" : `Layer ${Number(name.split(".")[1]) + 1}` + (name.includes("forward") ? ", forwards" : name.includes("backward") ? ", backwards" : "");
+const layerName = name => name.startsWith("readout") ? "Readout" : name === "encoder" ? "Encoder" : `Layer ${Number(name.split(".")[1]) + 1}` + (name.includes("forward") ? ", forwards" : name.includes("backward") ? ", backwards" : "");
 
 function timeConstants() {
   if (!DATA.histograms.length) return;
@@ -178,6 +178,32 @@ function trainingSection() {
   ].filter(Boolean);
   const took = epochs[epochs.length - 1].seconds;
   section("training", "Training", `${whole(epochs.length)} ${epochs.length === 1 ? "epoch" : "epochs"}${took != null ? " in " + seconds(took) : ""}. Everything on this page is from ${best ? `epoch ${best}, which validation chose` : "the checkpoint that validation chose"}.`, el("div", { class: "columns" }, parts));
+}
+
+/** Whether the training was healthy: each layer over the epochs, and what was done where it was not. */
+function healthSection() {
+  const epochs = DATA.training.epochs.filter(e => e.health), x = epochs.map(e => e.epoch);
+  const layers = [...new Set(epochs.flatMap(e => Object.keys(e.health)))].sort();
+  const colour = i => `var(--c${[0, 2, 3, 6, 5, 4][i % 6]})`, axis = { label: "epoch", whole: true };
+  const line = (name, i, read, more) => ({ name, x, y: epochs.map(read), colour: colour(i), ...more });
+  const known = series => series.filter(one => one.y.some(v => v != null));
+  const rates = known(layers.map((name, i) => line(layerName(name), i, e => name.startsWith("layers.") && e.train && e.train.firing_rate ? e.train.firing_rate.layers[name.split(".")[1]] ?? null : null)));
+  const idle = known(layers.flatMap((name, i) => [["silent", {}], ["saturated", { dash: true }]].map(([what, more]) => line(`${layerName(name)}, ${SPIKING || what === "saturated" ? what : "always 0"}`, i, e => e.health[name] ? e.health[name][what] ?? null : null, more))));
+  const norms = known(layers.map((name, i) => line(layerName(name), i, e => e.health[name] && e.health[name].gradient_norm > 0 ? e.health[name].gradient_norm : null)));
+  const spread = extent(norms.flatMap(one => one.y));
+  const parts = [
+    rates.length && plot({ title: SPIKING ? "Firing rate by layer" : "Activity by layer", subtitle: "on the training split", x: axis, y: { label: SPIKING ? "spikes per neuron and step" : "fraction of outputs not 0", min: 0 }, series: rates, legend: true }),
+    idle.length && plot({ title: SPIKING ? "Silent and saturated neurons" : "Neurons that are always 0", subtitle: SPIKING ? "fractions of a layer that never spiked, or at nearly every sampled step" : "fractions of a layer, at the sampled steps", x: axis, y: { label: "fraction of neurons", text: share, min: 0, max: 1 }, series: idle, legend: true }),
+    norms.length && plot({ title: "Gradient norm by layer", subtitle: "geometric mean of an epoch's batches, before clipping; logarithmic", x: axis, y: { label: "norm", log: true, min: spread[0] / 1.6, max: spread[1] * 1.6 }, series: norms, legend: true }),
+  ].filter(Boolean);
+  const start = DATA.training.epochs.flatMap(e => e.start || []).filter(one => one.scaled), said = [
+    ...start.map(one => ["before the first step", `${layerName(one.name)}: weights scaled by ${short(one.gains[0])} to ${short(one.gains[1])}, rate ${short(one.rates[0])} to ${short(one.rates[1])}`]),
+    ...DATA.training.events.map(one => [one.where, one.event === "restored" ? `${one.reason}: mended from the last checkpoint, at ${short(one.lr_factor)}× the learning rate${(one.scaled || []).map(layer => `; ${layerName(layer.name)}: weights scaled`).join("")}` : `${one.reason}: ${one.event}`]),
+    ...DATA.training.epochs.flatMap(e => (e.sick || []).map(what => [`epoch ${e.epoch}`, what]))];
+  if (!parts.length && !said.length) return;
+  const mended = DATA.training.events.filter(one => one.event === "restored").length;
+  section("health", "Health", `${mended ? `The training was mended ${mended === 1 ? "once" : `${mended} times`}` : "The training was never mended"}${epochs.some(e => e.sick) ? "; some epochs ended with a sick layer" : ""}. A layer is sick when nearly all of its neurons are silent, half of them spike at nearly every step, or its gradient has exploded.`,
+    el("div", { class: "columns" }, parts), said.length ? el("div", { class: "below" }, table("What was done", ["when", "what"], said.map(([when, what]) => [when, { text: what, words: true }]))) : null);
 }
 
 function origin() {
