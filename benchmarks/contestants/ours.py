@@ -7,7 +7,8 @@ Options: ``backend`` ("fast": the compiled one, an error where it cannot run, ne
 ``convert``  binary inputs come dense, and packing them is part of what is timed
 ``dense``    dense inputs stay dense
 
-``neuron``: "alif", or "adlif", which reads the same weights with thresholds at which its layers fire at the problem's rates.
+``neuron``: "alif", or another one's name, which reads the same weights with thresholds at which its layers fire at the problem's
+rates; ``delays``: as ``SRNN`` takes them, with such thresholds too.
 
 ``stream``: "library" for the library's streaming step, "module" for the network itself, called with one step at a time.
 
@@ -27,7 +28,7 @@ import torch
 from torch import Tensor
 
 from srnn import SRNN
-from srnn.nn.neurons import ALIF, AdLIF, Integrator
+from srnn.nn.neurons import ALIF, NEURONS, Integrator
 from srnn.nn.surrogates import MultiGaussian
 
 from ..nets import BETA, GAMMA, LOBE, SIGMA, THRESHOLD, WIDTH
@@ -69,8 +70,13 @@ class Ours(TorchContestant):
             if "recompute" not in inspect.signature(SRNN.__init__).parameters:
                 raise Unsupported("this checkout cannot recompute")
             given["recompute"] = True
-        self.holds_common_weights = self.options.get("neuron", "alif") == "alif"
-        neuron = ALIF(beta=BETA, threshold=THRESHOLD) if self.holds_common_weights else AdLIF()  # type: ignore[arg-type]
+        name = self.options.get("neuron", "alif")
+        if name not in NEURONS:
+            raise Unsupported(f"this checkout has no neuron '{name}'")
+        if "delays" in self.options:
+            given["delays"] = self.options["delays"]
+        self.holds_common_weights = name == "alif" and "delays" not in self.options
+        neuron = ALIF(beta=BETA, threshold=THRESHOLD) if name == "alif" else NEURONS[name]()  # type: ignore[arg-type]
         surrogate = MultiGaussian(gamma=GAMMA, h=LOBE, s=WIDTH, sigma=SIGMA)
         net = self.net
         self.model = SRNN(net.inputs, list(net.hidden), net.outputs, neuron, Integrator(), surrogate, **given)
@@ -83,7 +89,8 @@ class Ours(TorchContestant):
                 if key.startswith(name + ".")
             }
             values = {key: weights.pop(key) for key in list(weights) if key.startswith("tau")}
-            if number < len(net.hidden) and self.holds_common_weights:
+            values = {key: value for key, value in values.items() if key in layer.neuron.parameters()}
+            if number < len(net.hidden) and isinstance(neuron, ALIF):
                 # Again, in this dtype: a parameter drawn before .to() is rounded to float32.
                 constants = {"beta": BETA, "threshold": THRESHOLD}
                 values |= {

@@ -54,7 +54,9 @@ def test_float32_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, 
 
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("kind", ["spikes", "analog"])
-@pytest.mark.parametrize("neuron", ["alif", "cubalif", SLOW("lif"), SLOW("adlif"), SLOW("cubalif-soft")])
+@pytest.mark.parametrize(
+    "neuron", ["alif", "brf", "cubalif", SLOW("lif"), SLOW("adlif"), SLOW("bhrf"), SLOW("cubalif-soft")]
+)
 def test_int8_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp_path: Path) -> None:
     x = signal(kind)
     inputs_as = InputFormat.measure(x)

@@ -24,6 +24,7 @@ from srnn.measure.analysis import (
     spikes,
     time_constants,
 )
+from srnn.measure.energy import energy
 from srnn.nn.losses import Loss
 from srnn.training.evaluation import evaluate
 from srnn.training.trained import Trained
@@ -75,6 +76,26 @@ def test_each_point_is_the_loss_on_the_prefix(name: str, padded: bool) -> None:
         cut = torch.from_numpy(np.minimum(lengths, t + 1))
         predicted = loss.scores(output, cut).argmax(-1).numpy()
         assert found.anytime.accuracy[t] == pytest.approx((predicted == data.y).mean())
+
+
+def test_a_resonator_is_asked_at_every_step_and_its_spikes_are_counted() -> None:
+    """BRF has three states and no reset: curve, early exit and energy against the network's own outputs and spikes."""
+    task = TinyTask(padded=True)
+    brf = "{name: brf, dt: 0.2, omega: 'uniform(1, 3)', threshold: 0.1}"
+    trained = made(task, *words_for("ce_mean"), f"--network.neuron={brf}", "--network.gain_in=3")
+    found, data = analyse(trained, "test"), task.load("test")
+    assert found.anytime is not None and found.activity is not None and found.exit is not None
+    x, lengths = torch.from_numpy(data.x), torch.from_numpy(np.array(data.lengths))
+    with torch.no_grad():
+        result = trained.network.eval().run(x, lengths=lengths)
+    for t in range(12):
+        predicted = trained.loss.scores(result.output, lengths.clamp(max=t + 1)).argmax(-1).numpy()
+        assert found.anytime.accuracy[t] == pytest.approx((predicted == data.y).mean())
+    assert found.exit.waiting.accuracy == found.anytime.accuracy[-1]
+    spikes, steps = float(result.layers[0].output.sum()), int(lengths.sum())
+    assert found.activity.layers[0].rates.mean() == pytest.approx(spikes / steps / 8) and spikes > 0.02 * steps * 8
+    counts = energy(trained.network, x, lengths)["counts"]  # a spike reaches its layer and the readout
+    assert counts["synaptic_acs"] * steps == pytest.approx(float(x.sum()) * 8 + spikes * (8 + 3), rel=1e-5)
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -201,6 +201,8 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
 
     assert macs(Mine()) == 4
     assert [macs(name) for name in ("integrator", "relu", "lif", "cubalif", "alif", "adlif")] == [1, 1, 1, 2, 3, 3]
+    # q's decay and what it takes of the rest; two products for each of u and w, for w of BHRF one; dt I is in the weights.
+    assert [macs(name) for name in ("brf", "bhrf")] == [6, 5]
     assert macs(AdLIF(discretisation="euler")) == 3
 
 
