@@ -77,6 +77,22 @@ def test_spikes_arrive_after_their_delay(backend: str) -> None:
                for k in range(result.state.arriving.shape[1]) for j, d in enumerate(own))  # type: ignore[attr-defined] # fmt: skip
 
 
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_one_delay_for_all_is_the_skip_recurrence(backend: str) -> None:
+    """ASRC-SNN: what a layer hears of itself is s[t - k], for which the delay is k - 1."""
+    k, x = 5, torch.ones(2, 20, 3).double()
+    made = layer(backend, delays={"recurrent": k - 1})
+    (u, s), spikes = made.initial_state(2)[:2], []
+    with torch.no_grad():
+        for t in range(20):
+            skipped = spikes[t - k] if t >= k else torch.zeros(2, 8).double()
+            current = x[:, t] @ made.weight_in.t() + made.bias + skipped @ made.weight_rec.t()  # type: ignore[union-attr]
+            u, v = made.neuron.step(u, s, current, *made.params.coefficients())
+            s = (v > 0).double()
+            spikes.append(s)
+        assert torch.equal(made(x).output, torch.stack(spikes, 1)) and 0.05 < torch.stack(spikes).mean() < 0.9
+
+
 def test_a_delay_of_no_step_is_no_delay() -> None:
     x = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for backend in ("reference", "cpu"):

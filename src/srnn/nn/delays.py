@@ -2,7 +2,10 @@
 
 Within a step a layer sees the layer below in the same step and itself one step earlier. With a delay of d >= 0 steps it sees
 x[t - d] of an input channel, s[t - 1 - d] of a neuron of its own. A constant recurrent delay of k - 1 is the skip recurrence
-s[t - k] (ASRC-SNN, arXiv 2505.11455); a delay of its own for each neuron is DelRec's (arXiv 2509.24852), here drawn once.
+s[t - k] (ASRC-SNN, arXiv 2505.11455); a delay of its own for each neuron, drawn once or learned, is DelRec's (arXiv 2509.24852).
+
+Learned delays are real numbers, which only training sees (``network/learned_delays.py``): in evaluation mode, and wherever a
+network is used, they are rounded, and the network is one with fixed delays.
 
 What is under way is state, beside the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
 from each of N presynaptic neurons. A neuron with delay d has no entries beyond d (recurrent) or d - 1 (input).
@@ -15,7 +18,7 @@ from __future__ import annotations
 import functools
 from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -23,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.spikes import Spikes
-from ..errors import SrnnError, nearest
+from ..errors import SrnnError, nearest, require
 from .neurons.base import Init
 
 LONGEST = 4095
@@ -39,6 +42,17 @@ class Delays:
 
     recurrent: Init | None = None
     input: Init | None = None
+    learned: bool = False
+    """Whether they are trained; what is drawn, then not rounded, is where they start."""
+    sigma: float = 10.0
+    """Of learned delays: steps by which the triangle is wider than the narrowest at the start."""
+
+    def __post_init__(self) -> None:
+        require(isinstance(self.learned, bool), "network.delays.learned", "true or false", self.learned)
+        number = isinstance(self.sigma, (int, float)) and not isinstance(self.sigma, bool)
+        require(
+            number and 0 <= self.sigma <= LONGEST, "network.delays.sigma", f"from 0 to {LONGEST:,} steps", self.sigma
+        )
 
     @classmethod
     def parse(cls, spec: Delays | Mapping[str, Any] | None) -> Delays:
@@ -47,28 +61,46 @@ class Delays:
             return spec
         if not isinstance(spec, Mapping | None):
             raise SrnnError(f"Delays are given as a mapping such as {{recurrent: 'uniform(0, 20)'}}, not {spec!r}.")
-        found = dict[str, Init]()
-        for key, how in (spec or {}).items():
-            if key not in ("recurrent", "input"):
-                raise SrnnError(f"Delays have no setting '{key}'.{nearest(str(key), ('recurrent', 'input'))}")
-            if how is not None:
-                found[key] = Init.parse(how)
-        return cls(**found)
+        settings, known = dict[str, Any](), [item.name for item in fields(cls)]
+        for key, value in (spec or {}).items():
+            if key not in known:
+                raise SrnnError(f"Delays have no setting '{key}'.{nearest(str(key), known)}")
+            if value is not None:
+                settings[key] = Init.parse(value) if key in ("recurrent", "input") else value
+        if settings and not settings.keys() & {"recurrent", "input"}:
+            raise SrnnError(
+                "Delays to be learned need to be drawn first: give the distribution of recurrent, or of input, ones."
+            )
+        return cls(**settings)
 
-    def describe(self) -> dict[str, str]:
-        """The mapping that ``parse`` reads back."""
-        return {key: str(how) for key, how in vars(self).items() if how is not None}
+    @property
+    def drawn(self) -> dict[str, Init]:
+        """The distributions by connection, "recurrent" and "input"; empty for a layer without delays."""
+        return {key: how for key in ("recurrent", "input") if (how := getattr(self, key)) is not None}
+
+    def describe(self) -> dict[str, Any]:
+        """The mapping that ``parse`` reads back; empty for a layer without delays."""
+        described: dict[str, Any] = {key: str(how) for key, how in self.drawn.items()}
+        return described | ({"learned": True, "sigma": self.sigma} if described and self.learned else {})
 
 
-def draw(how: Init, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """Delays in steps, (count,) int64. SrnnError where one is beyond LONGEST."""
-    values = how.sample(count, generator=generator, dtype=torch.float64).abs().round()
+def draw(how: Init, count: int, generator: torch.Generator | None = None, learned: bool = False) -> Tensor:
+    """Delays in steps, (count,) int64; ``learned``: floats, not rounded. SrnnError where one is beyond LONGEST."""
+    values = how.sample(count, generator=generator, dtype=torch.float64).abs()
     check_delays(values, str(how))
-    return values.to(torch.int64)
+    return values.to(torch.get_default_dtype()) if learned else rounded(values)
+
+
+def rounded(delays: Tensor) -> Tensor:
+    """Delays in whole steps, (N,) int64, which may be learned ones. These are what is trained without its sign."""
+    if not delays.is_floating_point():
+        return delays
+    return delays.detach().abs().round().clamp(max=LONGEST).to(torch.int64)
 
 
 def check_delays(delays: Tensor, what: str) -> None:
-    """SrnnError unless all delays are from 0 to LONGEST steps."""
+    """SrnnError unless all delays are from 0 to LONGEST steps; learned ones are whatever their sign."""
+    delays = delays.abs() if delays.is_floating_point() else delays
     if not delays.is_meta and not bool(((delays >= 0) & (delays <= LONGEST)).all()):
         raise SrnnError(f"{what}: a delay is from 0 to {LONGEST:,} steps.")
 
@@ -119,11 +151,11 @@ def delayed_input(
     sent = torch.arange(steps + depth, device=x.device)[:, None] - delays + depth
     arrivals = F.pad(x, (0, 0, depth, depth)).gather(1, sent.expand(x.shape[0], -1, -1))
     arrivals = arrivals + F.pad(incoming, (0, 0, 0, steps))
-    after = arrivals.gather(1, _after(lengths, steps, incoming))
+    after = arrivals.gather(1, indices_after(lengths, steps, incoming))
     return arrivals[:, :steps], after * reached(delays - 1, depth)
 
 
-def _after(lengths: Tensor | None, steps: int, incoming: Tensor) -> Tensor:
+def indices_after(lengths: Tensor | None, steps: int, incoming: Tensor) -> Tensor:
     """Indices, of the shape of ``incoming`` (B, D, I), of the D steps after each sequence's last."""
     last = torch.full((len(incoming),), steps) if lengths is None else lengths.to(torch.int64)
     after = last.to(incoming.device)[:, None] + torch.arange(incoming.shape[1], device=incoming.device)
@@ -166,7 +198,7 @@ def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor |
     for delay in delays.unique().tolist():
         mask = Spikes.from_dense((delays == delay)[None, None]).words[0, 0].to(x.device)
         arrivals[:, delay : delay + steps] |= x.words & mask
-    index = _after(lengths, steps, incoming)
+    index = indices_after(lengths, steps, incoming)
     rows = arrivals.gather(1, index[:, :, :1].expand(-1, -1, arrivals.shape[2]))
     rows &= Spikes.from_dense(reached(delays - 1, depth)[None]).words.to(x.device)
     after = Spikes(rows, channels).dense(incoming.dtype)

@@ -28,7 +28,7 @@ from ..files import LIMITS, parse_json, read_bytes, reading, whole_file
 from ..files.conversion import convert
 from ..files.tensors import read_metadata
 from ..nn.baselines import CellLayer, DenseLayer, Network
-from ..nn.delays import check_delays
+from ..nn.delays import check_delays, rounded
 from ..nn.network import Layer
 from .health import Watch
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+_DELAYS = (".delay_rec", ".delay_in")
 _ZEROS = b'"sha256":"' + b"0" * 64 + b'"'
 
 
@@ -177,7 +178,7 @@ def architecture(network: Network) -> list[str]:
             lines.append(  # not the module's repr, for files must be read for ever
                 f"{name}: {module.inputs} -> {module.size} {module.neuron.name}, {recurrent}, {module.surrogate.name}, "
                 f"output={module.output}, {module.neuron.time_constants} time constants"
-                + "".join(f", {name} delays" for name in module.delays.describe())
+                + "".join(f", {name} delays" for name in module.delays.drawn)
                 + (", batch norm" if module.norm is not None else "")
             )
         elif isinstance(module, CellLayer):
@@ -194,6 +195,12 @@ def network_tensors(network: Network) -> dict[str, Tensor]:
     return {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
 
 
+def model_tensors(network: Network) -> dict[str, Tensor]:
+    """``network_tensors`` of a network that is to be used: learned delays are whole steps."""
+    tensors = network_tensors(network)
+    return tensors | {name: rounded(tensor) for name, tensor in tensors.items() if name.endswith(_DELAYS)}
+
+
 def load_network(network: Network, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's weights into the network. SrnnError when it is another architecture's."""
     own, theirs = architecture(network), checkpoint.info.get("architecture")
@@ -205,12 +212,14 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
     found = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
     for name in sorted(expected.keys() | found.keys()):
         a, b = found.get(name), expected.get(name)
-        if a is None or b is None or a.shape != b.shape or a.is_floating_point() != b.is_floating_point():
+        kind = a is not None and b is not None and a.is_floating_point() == b.is_floating_point()
+        kind = kind or (name.endswith(_DELAYS) and a is not None and not a.is_floating_point())  # learned ones go on
+        if a is None or b is None or a.shape != b.shape or not kind:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} is of another architecture: '{_brief(name)}' does not fit."
             )
     for name, tensor in found.items():
-        if name.endswith((".delay_rec", ".delay_in")):
+        if name.endswith(_DELAYS):
             check_delays(tensor, f"The checkpoint {checkpoint.path}, '{name}'")
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in found.items()})
 

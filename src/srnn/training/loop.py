@@ -27,7 +27,7 @@ from ..files import locks
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
 from ..nn.losses import rate_penalty
-from ..nn.network import SRNN, Dropout
+from ..nn.network import SRNN, Dropout, narrow_delays
 from ..progress import Reporter
 from . import checkpoints
 from .averaging import Average
@@ -155,6 +155,7 @@ def train(
             order = epoch_order(seed, state.epoch, len(train_set))
             diverged, sick, lr, norm, samples_per_s = "", {}, 0.0, 0.0, 0.0
             waits = state.epoch == 0 and config.start == "drawn"  # surrogate gradients may wake it by themselves
+            narrow_delays(network, state.epoch / config.epochs)
             if state.step == 0:
                 state.watch.begin_epoch()
                 compression.begin_epoch(state.epoch)

@@ -182,10 +182,10 @@ class Trained:
     def save(self, path: Path | str) -> Path:
         """Write the model's file, whole or not at all. SrnnError where it cannot be written, or not be read back."""
         from ..nn.network.state_format import StateFormat
-        from .checkpoints import network_tensors, save_checkpoint
+        from .checkpoints import model_tensors, save_checkpoint
 
         lines = self.check_recipe()
-        tensors = network_tensors(self.network) | StateFormat.of_network(self.network).tensors()
+        tensors = model_tensors(self.network) | StateFormat.of_network(self.network).tensors()
         save_checkpoint(Path(path), tensors, {"architecture": lines, "model": self.header()})
         return Path(path)
 

@@ -295,7 +295,7 @@ class Stream:
         layers: list[Any] = [*self._net.layers, self._net.readout]
         for layer, parts in zip(layers, state, strict=True):
             emission = layer.neuron.emission
-            for emitted in (parts.s, *([parts.arriving] if layer.delay_rec is not None else [])):
+            for emitted in (parts.s, *([parts.arriving] if "arriving" in layer.delay_steps else [])):
                 if emission == "spike":
                     sound = sound and bool(((emitted == 0) | (emitted == 1)).all())
                 elif emission == "relu":

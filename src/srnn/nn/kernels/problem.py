@@ -47,6 +47,9 @@ class LayerProblem:
     delays: Tensor | None = None
     """Further steps until what each neuron emits arrives at the layer itself, (H,) int64 (``nn/delays.py``); None: a layer
     without such delays."""
+    kernel: Tensor | None = None
+    """In place of ``delays``, (depth, H): how much of what each neuron emits arrives after how many further steps. Of delays that
+    are being learned, which spread over several."""
     arriving: Tensor | None = None
     """With delays, what is under way at the start: (B, depth, H), entry k arrives at step k; nothing beyond a neuron's delay."""
     lengths: Tensor | None = None
@@ -63,7 +66,8 @@ class LayerProblem:
     def wants_gradients(self) -> bool:
         """Whether anything of this run will be differentiated."""
         x = self.x.carrier if isinstance(self.x, Spikes) else self.x
-        tensors = (x, self.weight_in, self.bias, self.weight_rec, self.arriving, *self.coefficients, *self.state)
+        tensors = (x, self.weight_in, self.bias, self.weight_rec, self.arriving, self.kernel)
+        tensors = (*tensors, *self.coefficients, *self.state)
         return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
     @classmethod
@@ -88,7 +92,7 @@ class LayerProblem:
 def unfit(problem: LayerProblem, device: str) -> str:
     """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
     tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]
-    tensors += [] if problem.arriving is None else [problem.arriving]
+    tensors += [tensor for tensor in (problem.arriving, problem.kernel) if tensor is not None]
     if torch.compiler.is_compiling():
         return "torch.export and torch.compile can trace the reference only"
     if problem.record:
@@ -98,7 +102,7 @@ def unfit(problem: LayerProblem, device: str) -> str:
     if any(tensor.dtype not in _DTYPES or tensor.dtype != problem.weight_in.dtype
            for tensor in tensors if isinstance(tensor, torch.Tensor)):  # fmt: skip
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
-    if problem.delays is not None and problem.neuron.emission != "spike":
+    if problem.arriving is not None and problem.neuron.emission != "spike":
         return "delayed values that are no spikes are read by the reference"
     return ""
 

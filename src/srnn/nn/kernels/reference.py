@@ -60,7 +60,9 @@ def run_layer(problem: LayerProblem) -> LayerResult:
 
     *variables, s = p.state
     arriving = p.arriving
-    sent = None if p.delays is None or arriving is None else taps(p.delays, arriving.shape[1], arriving)
+    sent = p.kernel
+    if p.delays is not None and arriving is not None:
+        sent = taps(p.delays, arriving.shape[1], arriving)
     emitted, traces = [], {name: [] for name in p.record}
     for t in range(x.shape[1]):
         current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)

@@ -3,7 +3,7 @@
 from .bidirectional import BidirectionalLayer
 from .dropout import Dropout
 from .frozen import FrozenLayer, FrozenNetwork, freeze
-from .layer import Layer
+from .layer import Layer, narrow_delays
 from .norm import BatchNorm, Norm, has_norm
 from .readout import READOUTS, Readout, as_readout
 from .srnn import SRNN, Result
@@ -23,4 +23,5 @@ __all__ = [
     "as_readout",
     "freeze",
     "has_norm",
+    "narrow_delays",
 ]

@@ -327,10 +327,7 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,
     )
-    delays = {key: getattr(layer, buffer) for key, buffer in _BUFFERS.items()}
-    return replace(
-        frozen, delays={key: value.cpu().numpy().copy() for key, value in delays.items() if value is not None}
-    )
+    return replace(frozen, delays={key: value.cpu().numpy().copy() for key, value in layer.delay_steps.items()})
 
 
 def _array(tensor: Tensor) -> Array:

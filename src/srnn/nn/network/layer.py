@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from ...data.spikes import Spikes
 from ...errors import SrnnError
 from .. import kernels
-from ..delays import Delays, delayed_input, depth_of, draw, reached, state_type, taps
+from ..delays import Delays, delayed_input, depth_of, draw, reached, rounded, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
 from ..neurons.detached import detached_neuron
 from ..neurons.rounded import KeptState, grids, rounded_neuron
 from ..surrogates import Surrogate, as_surrogate
+from .learned_delays import fitted, spread_input, triangle
 from .norm import BatchNorm, NormSpec, as_norm
 from .parameters import NeuronParameters
 
@@ -59,7 +60,8 @@ class Layer(nn.Module):
         weight_in (size, inputs), weight_rec (size, size) if recurrent, bias (size,), and the neuron's own in ``params``; those
         of batch norm of the current from below in ``norm``, if it has one (``norm.py``).
         All feed-forward weights start Xavier-uniform, recurrent ones orthogonal, biases zero (the paper's choice).
-        With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once.
+        With delays (``nn/delays.py``) the constants delay_rec (size,) and delay_in (inputs,), in steps, drawn once; learned ones
+        are parameters, which are spread over steps in training mode, as ``sigma`` says, and else rounded (``delay_steps``).
 
     Called with x (B, T, inputs) and an optional state it returns a LayerResult: output (B, T, size), final state, traces.
     The layer keeps nothing between calls.
@@ -112,7 +114,13 @@ class Layer(nn.Module):
         self.delay_rec: Tensor | None
         self.delay_in: Tensor | None
         for name, how, count in (("delay_rec", self.delays.recurrent, size), ("delay_in", self.delays.input, inputs)):
-            self.register_buffer(name, None if how is None else draw(how, count, generator))
+            drawn = None if how is None else draw(how, count, generator, self.delays.learned)
+            if drawn is not None and self.delays.learned:
+                self.register_parameter(name, nn.Parameter(drawn))
+            else:
+                self.register_buffer(name, drawn)
+        self.sigma = self.delays.sigma
+        """Of learned delays, in steps: training lets it shrink (``narrow_delays``)."""
         self.kept: KeptState | None = None
         """How states are rounded between two steps, in a network for int8 with states of few bits; None: not at all."""
         self.weights_as: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None
@@ -127,11 +135,24 @@ class Layer(nn.Module):
         """The shapes, without the batch, of what the layer keeps between two steps: the neuron's variables, s, and with delays
         what is under way: ``arriving`` (depth, size) from the layer itself, ``incoming`` (steps, inputs) from its input."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.neuron.State._fields, (self.size,))
-        if self.delay_rec is not None:
-            shapes["arriving"] = (depth_of(self.delay_rec), self.size)
-        if self.delay_in is not None:
-            shapes["incoming"] = (int(self.delay_in.max()), self.inputs)
+        for name, delays in self.delay_steps.items():
+            kernel = self._kernel(name)
+            depth = depth_of(delays) if kernel is None else len(kernel)
+            shapes[name] = (depth, self.size) if name == "arriving" else (depth - 1, self.inputs)
         return shapes
+
+    @property
+    def delay_steps(self) -> dict[str, Tensor]:
+        """The delays, (size,) and (inputs,) int64, by the state that they make: "arriving" and "incoming"; without, empty."""
+        named = {"arriving": self.delay_rec, "incoming": self.delay_in}
+        return {name: rounded(delays) for name, delays in named.items() if delays is not None}
+
+    def _kernel(self, name: str) -> Tensor | None:
+        """How learned delays spread what is "arriving" or "incoming" over steps, in training mode; else None."""
+        delays = {"arriving": self.delay_rec, "incoming": self.delay_in}.get(name)
+        if not self.training or delays is None or not delays.is_floating_point():
+            return None
+        return triangle(delays, self.sigma)
 
     def as_state(self, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """A state of this layer from its tensors by name, in the order of ``state_shapes``."""
@@ -152,11 +173,13 @@ class Layer(nn.Module):
                 state[name] = state[how]
             else:
                 state[name] = how.sample(batch, self.size, generator=generator, **like)
-        if self.delay_rec is not None:
-            sent = taps(self.delay_rec, depth_of(self.delay_rec), self.weight_in)
-            state["arriving"] = sent * state["s"][:, None]
-        if self.delay_in is not None:
-            state["incoming"] = torch.zeros(batch, *self.state_shapes["incoming"], **like)
+        for name, delays in self.delay_steps.items():
+            depth, senders = self.state_shapes[name]
+            state[name] = torch.zeros(batch, depth, senders, **like)
+            if name == "arriving":
+                kernel = self._kernel(name)
+                sent = taps(delays, depth, self.weight_in) if kernel is None else kernel.detach()
+                state[name] = sent * state["s"][:, None]
         return self.as_state(state)
 
     def weights(self) -> tuple[Tensor, Tensor | None]:
@@ -204,16 +227,25 @@ class Layer(nn.Module):
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
+        for name, part in zip(shapes, state, strict=False):
+            if part.ndim == 3 and self._kernel(name) is not None:
+                shapes[name] = (shapes[name][0], part.shape[1], shapes[name][2])
         if [tuple(part.shape) for part in state] != list(shapes.values()):
             raise SrnnError(
                 f"The state does not fit this layer: expected {shapes}, got {[tuple(part.shape) for part in state]}."
             )
         values = dict(zip(shapes, state, strict=True))
-        if self.delay_in is not None:
-            x, values["incoming"] = delayed_input(x, self.delay_in, values["incoming"], lengths)
-        arriving = values.get("arriving")
-        if arriving is not None and self.delay_rec is not None:
-            arriving = arriving * reached(self.delay_rec, arriving.shape[1])
+        steps, kernel = self.delay_steps, self._kernel("incoming")
+        if kernel is not None:
+            incoming, kernel = fitted(values["incoming"], kernel, 1)
+            x, values["incoming"] = spread_input(x, kernel, incoming, lengths)
+        elif "incoming" in steps:
+            x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
+        arriving, kernel, own = values.get("arriving"), self._kernel("arriving"), steps.get("arriving")
+        if arriving is not None and own is not None and kernel is None:
+            arriving = arriving * reached(own, arriving.shape[1])
+        elif arriving is not None and kernel is not None:
+            arriving, kernel = fitted(arriving, kernel)
         neuron, coefficients = self.dynamics()
         weight_in, weight_rec = self.weights()
         weight_in, bias = weight_in if gain == 1 else weight_in * gain, self.bias
@@ -228,7 +260,8 @@ class Layer(nn.Module):
             weight_rec=weight_rec,
             coefficients=coefficients,
             state=tuple(values[name] for name in self.neuron.State._fields),
-            delays=self.delay_rec,
+            delays=own if kernel is None else None,
+            kernel=kernel,
             arriving=arriving,
             lengths=lengths,
             output=self.output,
@@ -245,6 +278,15 @@ class Layer(nn.Module):
 
     def extra_repr(self) -> str:
         kind = "recurrent" if self.recurrent else "feed-forward"
-        kind += "".join(f", {name} delayed by {how}" for name, how in self.delays.describe().items())
+        learned = "learned from" if self.delays.learned else "delayed by"
+        kind += "".join(f", {name} {learned} {how}" for name, how in self.delays.drawn.items())
         count = f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters"
         return f"{self.inputs} -> {self.size} {self.neuron.name}, {kind}, {count}, {self.surrogate.name}, output={self.output}"
+
+
+def narrow_delays(network: nn.Module, done: float) -> None:
+    """Set sigma of all learned delays for when the fraction ``done`` of a training is: 0.95 to the power of 100 done of the
+    first one (DelRec's schedule, a 170th at the end)."""
+    for module in network.modules():
+        if isinstance(module, Layer):
+            module.sigma = module.delays.sigma * 0.95 ** (100 * done)

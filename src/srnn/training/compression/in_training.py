@@ -19,7 +19,7 @@ from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, quantise
 from ...nn.network import SRNN, has_norm
 from ...nn.network.state_format import StateFormat
-from ..checkpoints import Checkpoint, architecture, load_network, network_tensors
+from ..checkpoints import Checkpoint, architecture, load_network, model_tensors
 from ..recipes.schema import TrainingConfig
 from ..runs import open_trained
 from .evaluation import measure_inputs, measure_kept
@@ -50,7 +50,7 @@ def start_from(network: Network, folder: Path, task: Task, train_set: Sequences,
             removed = least_used(source.to(device), train_set, dropped, trained.seed)
             remove_neurons(source.cpu(), cast(SRNN, network), removed)
             return
-    load_network(network, Checkpoint(folder, network_tensors(source), {"architecture": architecture(source)}))
+    load_network(network, Checkpoint(folder, model_tensors(source), {"architecture": architecture(source)}))
 
 
 class Compression:
@@ -133,7 +133,7 @@ class Compression:
         """The trained network, or its average, as it computes, for the best checkpoint: its weights rounded where the training is
         for int8, and how its states were kept, as a device is to keep them."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
-        return network_tensors(network) | rounded | StateFormat.of_network(network).tensors()
+        return model_tensors(network) | rounded | StateFormat.of_network(network).tensors()
 
     @cached_property
     def _inputs_as(self) -> InputFormat:

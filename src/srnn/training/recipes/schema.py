@@ -66,8 +66,9 @@ class NetworkConfig:
     late: bool = False
     """Bidirectional layers: the backward direction runs one step late, as in the published TIMIT network."""
     delays: dict[str, Any] | list[dict[str, Any]] | None = None
-    """Further steps that spikes are under way, {recurrent: ..., input: ...}: distributions, from which each presynaptic neuron's
-    (or input channel's) is drawn once; one for all hidden layers, or a list with one a layer ({}: none there)."""
+    """Further steps that spikes are under way, {recurrent: ..., input: ..., learned: false, sigma: 10}: distributions, from which
+    each presynaptic neuron's (or input channel's) is drawn once; one for all hidden layers, or a list with one a layer ({}: none
+    there). learned: they are trained from there, see ``nn/delays.py``."""
     substeps: int = 1
     """Steps of the hidden layers for each step of the input, which is held constant."""
     encoder: str | dict[str, Any] | None = None
@@ -98,8 +99,8 @@ class NetworkConfig:
         require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
         _count("network.substeps", self.substeps, 10_000)
         for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
-            require(delays.keys() <= {"recurrent", "input"}, "network.delays",
-                    "{recurrent: ..., input: ...}, or a list of these", self.delays)  # fmt: skip
+            require(delays.keys() <= {"recurrent", "input", "learned", "sigma"}, "network.delays",
+                    "{recurrent: ..., input: ..., learned: ..., sigma: ...}, or a list of these", self.delays)  # fmt: skip
         require(self.model == "srnn" or self.norm in ("none", "layer"), "network.norm",
                  f"none or layer with network.model '{self.model}'", self.norm)  # fmt: skip
         require(0 < self.gain_in < float("inf"), "network.gain_in", "positive", self.gain_in)
@@ -159,8 +160,8 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), nor to the
-    scale of a norm."""
+    """Of weights and biases; never applied to a neuron's own parameters (time constants must not shrink to nothing), to delays,
+    nor to the scale of a norm."""
 
     def __post_init__(self) -> None:
         require(0 < self.lr < float("inf"), "training.optimizer.lr", "positive", self.lr)

@@ -159,11 +159,42 @@ def _step_back(
 
 
 @called
-def _bring_out(chunk, sizes, lines, g_sent, arriving):
+def _gather(t, r, row, sizes, words, lines, g_early, g_kernel, arriving):
+    """``_bring_back`` of spikes that were spread by a kernel, and its gradient, for one sequence.
+
+    Step t itself, whose place in the ring that of step t - depth now becomes, has been seen to.
+    """
+    width, depth, count = sizes.width, lines.depth, (sizes.size + 63) // 64
+    brought, done = (depth * BLOCK + r) * width, (t % depth * BLOCK + r) * width
+    clear(arriving, done, done + width)
+    for k in range(depth):
+        back = t - 1 - k
+        if 0 <= back < sizes.lengths[row]:
+            slot = (back % depth * BLOCK + r) * width
+            for h in range(0, width, lanes_of(arriving)):
+                g, at = load(arriving, brought + h), k * width + h
+                store(arriving, slot + h, load(arriving, slot + h) + g * load(lines.kernel, at))
+                s = load_spikes(words, (row * sizes.steps + back) * count, h, g)
+                store(g_kernel, at, load(g_kernel, at) + s * g)
+    if t < depth:
+        for h in range(0, width, lanes_of(arriving)):
+            early = (row * depth + t) * width + h
+            store(g_early, early, load(g_early, early) + load(arriving, brought + h))
+
+
+@called
+def _bring_out(chunk, sizes, words, lines, g_sent, g_early, g_kernel, arriving):
     """Before the last step: the gradients of the spikes that are then under way, each to the step at which it was emitted."""
     width = sizes.width
     for r in range(chunk.rows):
         row = chunk.block + r
+        if lines.spread:
+            for k in range(lines.depth - 1, -1, -1):
+                for h in range(0, width, lanes_of(arriving)):
+                    g = load(g_sent, (row * lines.depth + k) * width + h)
+                    store(arriving, (lines.depth * BLOCK + r) * width + h, g)
+                _gather(sizes.lengths[row] + k, r, row, sizes, words, lines, g_early, g_kernel, arriving)
+            continue
         for k in range(lines.depth):
             for j in range(sizes.size):
                 t = sizes.lengths[row] + k - 1 - lines.delays[j]
@@ -173,7 +204,7 @@ def _bring_out(chunk, sizes, lines, g_sent, arriving):
 
 
 @called
-def _bring_back(t, chunk, sizes, lines, g_early, arriving):
+def _bring_back(t, chunk, sizes, words, lines, g_early, g_kernel, arriving):
     """What the recurrent weights bring back from step t, to the steps at which the spikes that it saw were emitted.
 
     ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place of the ring
@@ -184,6 +215,9 @@ def _bring_back(t, chunk, sizes, lines, g_early, arriving):
     for r in range(chunk.rows):
         row, brought = chunk.block + r, (depth * BLOCK + r) * width
         if t >= sizes.lengths[row]:
+            continue
+        if lines.spread:
+            _gather(t, r, row, sizes, words, lines, g_early, g_kernel, arriving)
             continue
         slot = t % depth
         for j in range(sizes.size):
@@ -209,9 +243,10 @@ def make_backward(
 
     def backward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, depth, groups, lags, masks, delays, early,
+        bias, weights, projection, coefficients, delayed, spread, depth, groups, lags, masks, delays, known, early,
+        kernel,
         words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
-        emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_bias, g_coefficients,
+        emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_kernel, g_bias, g_coefficients,
         variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
@@ -219,10 +254,12 @@ def make_backward(
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, depth, groups, lags, masks, delays, early))
+        lines = flat(Lines(delayed, spread, depth, groups, lags, masks, delays, known, early, kernel))
         saved = flat(Saved(words, currents, checkpoints))
         adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in, g_sent))
-        gradients = flat(Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_bias, g_coefficients))
+        gradients = flat(
+            Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_kernel, g_bias, g_coefficients)
+        )
         tape = flat(Tape(variables, s))
         scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
         lanes, pitch = lanes_of(bias), BLOCK * width
@@ -240,7 +277,10 @@ def make_backward(
                 for k in range(CHUNK):
                     clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
             if delayed and len(g_sent) > 0:
-                _bring_out(Chunk(block, rows, 0, 0), sizes, lines, adjoint.g_sent, scratch.arriving)
+                _bring_out(
+                    Chunk(block, rows, 0, 0), sizes, saved.words, lines, adjoint.g_sent, gradients.g_early,
+                    gradients.g_kernel, scratch.arriving,
+                )  # fmt: skip
             for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
                 chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
                 clear(scratch.g_currents, (chunk.stop - start) * pitch, CHUNK * pitch)
@@ -261,7 +301,10 @@ def make_backward(
                                 scratch.g_currents, k * pitch, width, rows, size, adjoint.back_own, width,
                             )  # fmt: skip
                         if delayed:
-                            _bring_back(start + k, chunk, sizes, lines, gradients.g_early, scratch.arriving)
+                            _bring_back(
+                                start + k, chunk, sizes, saved.words, lines, gradients.g_early, gradients.g_kernel,
+                                scratch.arriving,
+                            )  # fmt: skip
                 if wants_x:
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(

@@ -72,13 +72,18 @@ def project(projected, x, at, channels, steps, projection, width):
 def list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, listed):
     """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
 
-    What comes from before the sequence need not be 0 or 1: other values are added to total[at : at + W] at once.
+    What comes from before the sequence, or is spread over steps, need not be 0 or 1: other values are added to
+    total[at : at + W] at once.
     """
     width, count = sizes.width, (sizes.size + 63) // 64
+    if lines.spread:
+        first = (row * lines.known + t) * width
+        add_weighted_rows(total, at, lines.early, first, 1, sizes.size, weights, own * width, width, width)
+        return listed
     for w in range(count):
         word = arrived(words, row * sizes.steps * count, t, w, count, lines)
-        if t < lines.depth:
-            first = (row * lines.depth + t) * width + 64 * w
+        if t < lines.known:
+            first = (row * lines.known + t) * width + 64 * w
             for i in range(min(64, sizes.size - 64 * w)):
                 value = lines.early[first + i]
                 if value == 1.0:
@@ -88,6 +93,17 @@ def list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, 
                     add_weighted_rows(total, at, lines.early, first + i, 0, 1, weights, place, 0, width)
         listed = list_bits(word, own + 64 * w, active, listed)
     return listed
+
+
+@called
+def send(row, t, sizes, words, lines, active):
+    """Add what the spikes of step t will bring to the steps at which it arrives, as the kernel says."""
+    width, count = sizes.width, (sizes.size + 63) // 64
+    listed = list_spikes(words, (row * sizes.steps + t) * count, count, 0, active, 0)
+    for k in range(lines.depth):
+        first = (row * lines.known + t + 1 + k) * width
+        for i in range(listed):
+            lines.early[first + active[i]] += lines.kernel[k * width + active[i]]
 
 
 @inlined
@@ -146,7 +162,8 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
 
     def forward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, depth, groups, lags, masks, delays, early,
+        bias, weights, projection, coefficients, delayed, spread, depth, groups, lags, masks, delays, known, early,
+        kernel,
         words, currents, checkpoints, state, emitted, out, projected, active, total,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.FORWARD``."""
@@ -154,7 +171,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, depth, groups, lags, masks, delays, early))
+        lines = flat(Lines(delayed, spread, depth, groups, lags, masks, delays, known, early, kernel))
         saved = flat(Saved(words, currents, checkpoints))
         outputs = flat(Outputs(state, emitted, out))
         scratch = flat(ForwardScratch(projected, active, total))
@@ -190,5 +207,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                         store_first(outputs.out, here + h, size - h, s)
                     elif emitted == Emitted.MEMBRANE:
                         store_first(outputs.out, here + h, size - h, result[0])
+                if spiking and lines.spread:
+                    send(row, t, sizes, saved.words, lines, scratch.active)
 
     return forward

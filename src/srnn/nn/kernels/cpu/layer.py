@@ -80,6 +80,8 @@ class _Layer:
     """The output, if it is: filled by the forward loop."""
     arrivals: Arrivals | None
     """When its own spikes reach the layer, if they are delayed."""
+    spread: int
+    """Or over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
     padded: bool
     """Whether any sequence is shorter than the batch."""
 
@@ -109,13 +111,35 @@ class _Layer:
         return (self.zeros if self.padded else self.empty)(self.batch, self.sizes.steps, width)
 
     @property
-    def depth(self) -> int:
-        return 1 if self.arrivals is None else self.arrivals.depth
+    def delayed(self) -> bool:
+        return self.arrivals is not None or self.spread > 0
 
-    def lines(self, early: Array) -> Lines:
+    @property
+    def depth(self) -> int:
+        return self.spread or (1 if self.arrivals is None else self.arrivals.depth)
+
+    def lines(self, early: Array, kernel: Tensor | None) -> Lines:
+        """early: (B, depth, W), of the first steps."""
+        nothing = _NO_LAGS, _NO_WORDS, _NO_LAGS
+        if kernel is not None:
+            known = self.sizes.steps + self.depth
+            arriving = self.zeros(self.batch, known, self.sizes.width)
+            arriving.reshape(self.batch, known, -1)[:, : self.depth] = early.reshape(self.batch, self.depth, -1)
+            return Lines(True, True, self.depth, 0, *nothing, known, arriving, self.padded_rows(kernel, self.depth))
         if self.arrivals is None:
-            return Lines(False, 1, 0, _NO_LAGS, _NO_WORDS, _NO_LAGS, early)
-        return Lines(True, *self.arrivals.arrays(), early)
+            return Lines(False, False, 1, 0, *nothing, 1, early, self.empty(0))
+        return Lines(True, False, *self.arrivals.arrays(), self.depth, early, self.empty(0))
+
+    def sent(self, lines: Lines) -> Tensor | None:
+        """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
+        lengths, steps = self.sizes.lengths, self.sizes.steps
+        if self.arrivals is not None:
+            return torch.from_numpy(self.arrivals.after(self.words, lengths, steps, self.dtype))
+        if not self.spread:
+            return None
+        arriving = lines.early.reshape(self.batch, lines.known, self.sizes.width)
+        after = (lengths[:, None] + np.arange(self.depth))[:, :, None]
+        return torch.from_numpy(np.take_along_axis(arriving, after, 1)[:, :, : self.sizes.size])
 
     def padded_rows(self, tensor: Tensor | None, rows: int) -> Array:
         """A copy of (rows, H), flat, each row padded with zeros to whole vectors; zeros for None."""
@@ -168,7 +192,7 @@ class _Layer:
         return *tape, *BackwardScratch(
             projected=projected,
             active=active,
-            arriving=self.empty(self.depth + (self.arrivals is not None), *block),
+            arriving=self.empty(self.depth + self.delayed, *block),
             g_currents=self.empty(CHUNK, *block),
             recomputed=self.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
@@ -179,7 +203,7 @@ class _Layer:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
         variables = len(self.neuron.variables())
         _, _, size, _, channels, kind, _, _, span = self.sizes
-        lines = self.arrivals is not None, self.depth
+        lines = self.delayed, self.depth
         return _spare(scratch, self.dtype, self.spiking, variables, size, channels, kind, span, *lines)
 
 
@@ -194,10 +218,10 @@ def _flat(tensor: Tensor) -> Array:
 
 
 class _Run(torch.autograd.Function):
-    """(layer, x, weight_in, bias, weight_rec, early, *coefficients, *state) -> (emitted, sent, *final state).
+    """(layer, x, weight_in, bias, weight_rec, early, kernel, *coefficients, *state) -> (emitted, sent, *final state).
 
-    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what of its own spikes is still
-    under way after it; without, both are None.
+    With delays ``early`` (B, depth, H) is what arrives from before the sequence, and ``sent`` what of its own spikes (with a
+    kernel: of everything) is still under way after it; without, both are None.
     x is the dense input, or the carrier of a binary one, or None. Where the layer emits spikes they are in ``layer.words``
     and the first result is only their carrier.
     """
@@ -205,7 +229,7 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, layer: _Layer, x: Tensor | None, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None,
-        early: Tensor | None, *tensors: Tensor,
+        early: Tensor | None, kernel: Tensor | None, *tensors: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.empty(0)
         dense = x if sizes.input_kind != InputKind.SPIKES else None
@@ -214,7 +238,8 @@ class _Run(torch.autograd.Function):
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padded_rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
-        lines = layer.lines(s_initial if early is None else layer.padded_rows(early, layer.batch * layer.depth))
+        rows = s_initial if early is None else layer.padded_rows(early, layer.batch * layer.depth)
+        lines = layer.lines(rows, kernel)
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
         saved = Saved(
@@ -240,10 +265,7 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(dense, weight_in, bias, weight_rec)
         ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), lines, saved, s_initial
         emitted = torch.from_numpy(out).view(shape) if dense_output else weight_in.new_zeros(()).expand(shape)
-        sent = None
-        if layer.arrivals is not None:
-            sent = torch.from_numpy(layer.arrivals.after(layer.words, sizes.lengths, sizes.steps, layer.dtype))
-        return emitted, sent, *(layer.unpadded(rows) for rows in state)
+        return emitted, layer.sent(lines), *(layer.unpadded(rows) for rows in state)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -271,7 +293,7 @@ class _Run(torch.autograd.Function):
         g_bias = layer.zeros(len(shards), sizes.width).reshape(len(shards), -1)
         g_coefficients = layer.zeros(len(shards), count, sizes.width).reshape(len(shards), count, -1)
         g_state = tuple(layer.padded_rows(tensor, layer.batch) for tensor in g_final)
-        delayed = layer.arrivals is not None
+        g_kernel = layer.zeros(len(shards), layer.spread, sizes.width).reshape(len(shards), -1)
         whole = Gradients(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
@@ -279,15 +301,17 @@ class _Run(torch.autograd.Function):
             wants_x=wants_x,
             g_x=layer.output_array(sizes.channels) if wants_x else empty,
             g_weights=g_weights,
-            g_early=layer.zeros(layer.batch, layer.depth, sizes.width) if delayed else g_state[-1],
+            g_early=layer.zeros(layer.batch, layer.depth, sizes.width) if layer.delayed else g_state[-1],
+            g_kernel=g_kernel,
             g_bias=g_bias,
             g_coefficients=(),
         )
         loop = backward_loop(type(layer.neuron), type(layer.surrogate))
-        groups = (*sizes, *inputs, *parameters, *lines, *saved, *adjoint, *whole[:-4])
+        groups = (*sizes, *inputs, *parameters, *lines, *saved, *adjoint, *whole[:-5])
 
         def work(i: int, scratch: tuple[Any, ...]) -> None:
-            loop(*shards[i], *groups, g_weights[i], whole.g_early, g_bias[i], tuple(g_coefficients[i]), *scratch)
+            sums = g_weights[i], whole.g_early, g_kernel[i], g_bias[i], tuple(g_coefficients[i])
+            loop(*shards[i], *groups, *sums, *scratch)
 
         threads.for_each_with(layer.backward_scratch, work, len(shards), layer.spare(BackwardScratch))
 
@@ -299,7 +323,8 @@ class _Run(torch.autograd.Function):
             torch.from_numpy(g_weight_in),
             layer.unpadded(g_bias.sum(0))[0] if bias is not None else None,
             torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
-            layer.unpadded(whole.g_early).unflatten(0, (layer.batch, layer.depth)) if delayed else None,
+            layer.unpadded(whole.g_early).unflatten(0, (layer.batch, layer.depth)) if layer.delayed else None,
+            layer.unpadded(g_kernel.sum(0)) if layer.spread else None,
             *layer.unpadded(g_coefficients.sum(0)),
             *(layer.unpadded(rows) for rows in whole.g_state),
         )
@@ -347,10 +372,11 @@ def _run(problem: LayerProblem) -> LayerResult:
         words=(buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row if spiking else 0, np.uint64),
         padded=padded,
         arrivals=None if p.delays is None else Arrivals(p.delays.numpy()),
+        spread=0 if p.kernel is None else len(p.kernel),
     )
-    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, *p.coefficients, *p.state)
+    tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, p.kernel, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
-    if p.arriving is not None:
+    if p.arriving is not None and p.kernel is None:
         sent = sent + later(p.arriving, p.lengths, steps)
     if spiking and p.output == "emission":
         words = torch.from_numpy(layer.words.view(np.int64)).view(batch, steps, words_per_row)

@@ -147,15 +147,15 @@ def add_input_weights(fresh, chunk, sizes, inputs, lines, g_weights, products, s
 def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, scratch):
     """A chunk's part of the gradients of the recurrent weights. s: of a tape, what neurons that do not spike emitted."""
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
-    if spiking:
+    if spiking and not lines.spread:
         _add_events(g_weights, own, words, sizes.size, 1, lines, fresh, chunk, sizes, scratch)
     elif fresh:
         clear(g_weights, own * width, (own + sizes.size) * width)
     for r in range(chunk.rows):
         valid = valid_steps(chunk, sizes, r)
-        early = min(valid, lines.depth - chunk.start)
-        if spiking and early > 0:  # from before the sequence
-            at = ((chunk.block + r) * lines.depth + chunk.start) * width
+        early = min(valid, lines.known - chunk.start)
+        if spiking and early > 0:  # from before the sequence, or spread over steps
+            at = ((chunk.block + r) * lines.known + chunk.start) * width
             for j in range(sizes.size):
                 add_weighted_rows(
                     g_weights, (own + j) * width, lines.early, at + j, width, early,

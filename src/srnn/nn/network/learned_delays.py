@@ -1,0 +1,74 @@
+"""Learned delays in training: real numbers, around which a spike is spread over several steps, so that they have a gradient.
+
+DelRec (arXiv 2509.24852): what a neuron with delay d sends arrives in parts, the part after k steps in proportion to
+max(0, 1 + sigma - |k - d|). While training goes on sigma falls towards 0, where this is linear interpolation between two steps;
+in evaluation d is rounded, without a change of the parameter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...data.spikes import Spikes
+from ..delays import LONGEST, indices_after
+from ..kernels.cpu import threads
+
+
+def triangle(delays: Tensor, sigma: float) -> Tensor:
+    """(depth, N): how much of what each of N neurons sends arrives k steps later than without a delay.
+
+    delays: (N,), whatever their sign. The parts add up to 1, also where the triangle is cut off because nothing arrives before it
+    was sent.
+    """
+    delays, width = torch.where(delays < 0, -delays, delays), 1.0 + sigma  # of 0, too, there is a gradient
+    depth = int(torch.ceil(delays.detach().max() + width).clamp(max=LONGEST + 1))
+    steps = torch.arange(depth, device=delays.device)[:, None]
+    kernel = (width - (steps - delays.clamp(max=LONGEST)).abs()).clamp(min=0)
+    return kernel / kernel.sum(0)
+
+
+def fitted(under_way: Tensor, kernel: Tensor, further: int = 0) -> tuple[Tensor, Tensor]:
+    """What is under way (B, D, N) and the kernel (D + further, N), of whichever has fewer steps with zeros: delays change while
+    they are learned, also between two parts of a sequence."""
+    missing = under_way.shape[1] + further - len(kernel)
+    return F.pad(under_way, (0, 0, 0, max(0, -missing))), F.pad(kernel, (0, 0, 0, max(0, missing)))
+
+
+def spread_input(x: Tensor | Spikes, kernel: Tensor, incoming: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """``delayed_input`` by learned delays: x (B, T, I) is spread by ``kernel`` (D + 1, I), as plain torch does it."""
+    x = x.dense(incoming.dtype) if isinstance(x, Spikes) else x
+    steps = x.shape[1]
+    if lengths is not None:
+        x = torch.where((torch.arange(steps, device=x.device) < lengths.to(x.device)[:, None])[..., None], x, 0)
+    arrivals = _Spread.apply(x, kernel) + F.pad(incoming, (0, 0, 0, steps))
+    return arrivals[:, :steps], arrivals.gather(1, indices_after(lengths, steps, incoming))
+
+
+class _Spread(torch.autograd.Function):
+    """x (B, T, I), kernel (D + 1, I) -> (B, T + D, I): the sum over k of x, k steps later, times kernel[k]. Step by step, for
+    autograd would keep D + 1 copies of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(x, kernel)
+        (batch, steps, channels), depth = x.shape, len(kernel) - 1
+        arrivals = x.new_zeros(batch, steps + depth, channels)
+        for k, part in enumerate(kernel):
+            arrivals[:, k : k + steps].addcmul_(x, part)
+        return arrivals
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
+        x, kernel = ctx.saved_tensors
+        g_x, g_kernel = torch.zeros_like(x) if ctx.needs_input_grad[0] else None, torch.empty_like(kernel)
+        with threads.only_this_one():  # sums to the same bits whatever their number
+            for k, part in enumerate(kernel):
+                arrived = gradients[0][:, k : k + x.shape[1]]
+                if g_x is not None:
+                    g_x.addcmul_(arrived, part)
+                g_kernel[k] = (x * arrived).sum((0, 1))
+        return g_x, g_kernel
