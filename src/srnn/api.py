@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths
     from .progress import Reporter
+    from .training.loggers import LoggerName
     from .training.recipes import Recipe
 
 
@@ -101,6 +102,7 @@ def train(
     resume: bool = False,
     task: Task | None = None,
     reporter: Reporter | None = None,
+    logger: LoggerName | None = None,
     examples: bool = True,
 ) -> Model:
     """Train a recipe, write a run folder, and return the model that validation chose.
@@ -113,6 +115,7 @@ def train(
         data_dir: where the task's files are.
         task: the task itself, where it is none that a recipe can name.
         reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody.
+        logger: who else is given each epoch's metrics: "tensorboard", "wandb" or "mlflow"; None: nobody.
         examples: keep a few short recordings of the validation split in the folder, which ``srnn serve`` plays.
 
     The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
@@ -127,8 +130,9 @@ def train(
         raise SrnnError("Overrides are for recipes given by name or file; change a Recipe with dataclasses.replace.")
     place = None if data_dir is None else Path(data_dir)
     train_run(
-        recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=reporter, examples=examples
-    )
+        recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=reporter, logger=logger,
+        examples=examples,
+    )  # fmt: skip
     return load(out)
 
 

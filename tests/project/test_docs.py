@@ -9,7 +9,9 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,13 +29,18 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     ]
 
 
+def is_tutorial(page: Path) -> bool:
+    """Those are run where the site is built (``test_site.py``)."""
+    return page.parent.name == "tutorials"
+
+
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page) and not is_tutorial(page)], ids=name)
 def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one folder, as a reader would paste it: Python blocks share their names, and lines that start with "$ srnn" end with
     exit code 0. Those that need data are left out without it, and the skip says so."""
@@ -44,7 +51,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, monkeypatch:
     for number, (language, code) in enumerate(blocks(page), 1):
         if language == "python":
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(code, f"{name(page)}, block {number}", "exec"), namespace)
+                exec(compile(code, f"{name(page)}, block {number}", "exec", dont_inherit=True), namespace)
             continue
         for line in re.findall(r"^\$ (srnn .*)$", code.replace("\\\n", " "), re.MULTILINE):
             if "SRNN_DATA" in line and not os.environ.get("SRNN_DATA"):
@@ -55,6 +62,23 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, monkeypatch:
             assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
     if without_data:
         pytest.skip(f"SRNN_DATA is not set: not run: {'; '.join(without_data)}")
+
+
+@pytest.mark.slow
+def test_the_lightning_example_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/pytorch.md's, on the data of the page's own loop: the loss falls."""
+    pytest.importorskip("lightning", reason="Lightning is not installed; pip install lightning")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    data = page[page.index("```python\n") + 10 : page.index("\nfor epoch in")]
+    (example,) = re.findall(r"<!-- lightning -->\n```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice
+        exec(compile(f"{data}\n{example}", "docs/pytorch.md, Lightning", "exec", dont_inherit=True), namespace)
+    assert namespace["trainer"].callback_metrics["loss"] < 0.4
+    out, _ = namespace["classifier"].net(namespace["x"])
+    assert (out.mean(1).argmax(1) == namespace["y"]).float().mean() > 0.9
 
 
 def test_every_local_link_leads_somewhere() -> None:

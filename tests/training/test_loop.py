@@ -231,31 +231,6 @@ def test_seeds_differ_by_place_and_orders_are_permutations() -> None:
     assert orders[0] != orders[1] and all(sorted(order) == list(range(20)) for order in orders)
 
 
-def test_tensorboard_without_its_extra_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(SrnnError, match=r"srnn\[tensorboard\]"):
-        train(tiny_recipe(), tmp_path / "run", task=TinyTask(), tensorboard=True)
-
-
-def test_tensorboard_gets_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[str, float, int]] = []
-
-    class SummaryWriter:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            assert folder == str(tmp_path / "run" / "tensorboard") and purge_step == 1
-
-        def add_scalar(self, name: str, value: float, epoch: int) -> None:
-            written.append((name, value, epoch))
-
-        def close(self) -> None: ...
-
-    module = type("module", (), {"SummaryWriter": SummaryWriter})
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", module)
-    train(tiny_recipe("--training.epochs=2"), tmp_path / "run", task=TinyTask(), tensorboard=True)
-    assert {name for name, _, _ in written} >= {"loss/train", "accuracy/validation", "firing_rate/validation", "lr"}
-    assert {epoch for _, _, epoch in written} == {1, 2}
-
-
 def test_recipe_is_untouched_by_training(tmp_path: Path) -> None:
     recipe = tiny_recipe()
     before = dataclasses.asdict(recipe)

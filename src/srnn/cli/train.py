@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-examples", action="store_true",
         help="keep no recordings in the run folder (else three short ones of the validation split, for srnn serve)",
     )  # fmt: skip
-    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard files into the run folder")
+    parser.add_argument(
+        "--logger", choices=("tensorboard", "wandb", "mlflow"), help="who else is given each epoch's metrics"
+    )
     parser.set_defaults(overrides=[])
 
 
@@ -99,7 +101,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
             data_dir=arguments.data_dir,
             resume=arguments.resume,
             reporter=reporter,
-            tensorboard=arguments.tensorboard,
+            logger=arguments.logger,
             examples=not arguments.no_examples,
         )
     except KeyboardInterrupt:
@@ -140,6 +142,6 @@ def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
         words += ["--data-dir", str(arguments.data_dir)]
     if arguments.devices * arguments.nodes > 1:
         words += ["--devices", str(arguments.devices), "--nodes", str(arguments.nodes)]
-    words += ["--json"] * arguments.json + ["--tensorboard"] * arguments.tensorboard
+    words += ["--json"] * arguments.json + (["--logger", arguments.logger] if arguments.logger else [])
     words += ["--no-examples"] * arguments.no_examples
     return [*words, *arguments.overrides]

@@ -39,6 +39,7 @@ from .distributed import Onlooker, Team, is_first
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
 from .health import EVERY, SAMPLED_EVERY
+from .loggers import Logger, LoggerName
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
@@ -87,7 +88,7 @@ def train(
     resume: bool = False,
     task: Task | None = None,
     reporter: Reporter | None = None,
-    tensorboard: bool = False,
+    logger: LoggerName | None = None,
     examples: bool = True,
 ) -> dict[str, Any]:
     """Train a recipe and write a run.
@@ -100,7 +101,7 @@ def train(
         data_dir: where the task's files are.
         task: the task itself, where it is none that the recipe can name.
         reporter: what a person sees meanwhile.
-        tensorboard: also write metrics for TensorBoard into the folder.
+        logger: who else is given each epoch's metrics (``loggers.py``); None: nobody.
         examples: also keep a few recordings of the validation split in the folder (``examples.py``).
 
     Returns:
@@ -145,7 +146,7 @@ def train(
         team.agree(network)
         average.restart()
         _save(run, trained, optimizer, state, compression, average)
-    writer = _tensorboard_writer(run, state.epoch) if tensorboard and team.first else None
+    log = Logger(logger, run, state.epoch) if logger and team.first else None
     reporter.start(config.epochs, steps_per_epoch, state.epoch * steps_per_epoch + state.step)
 
     # 3. The loop.
@@ -262,15 +263,15 @@ def train(
             reporter.epoch(record)
             for what in sick.values():
                 reporter.event(f"epoch {state.epoch}: {what}")
-            if writer is not None:
-                _write_scalars(writer, record)
+            if log is not None:
+                log.log(record)
     except RuntimeError as error:
         team.raise_if_broken(error, out)
         raise
     finally:
         reporter.stop()
-        if writer is not None:
-            writer.close()
+        if log is not None:
+            log.close()
 
     # 4. The result is the checkpoint that validation chose; its model is complete with what int8 needs of the training data.
     best_checkpoint = checkpoints.read_checkpoint(run.best) if team.first else None
@@ -376,19 +377,3 @@ def _restore(
 def _numbers(validation: Evaluation) -> dict[str, Any]:
     names = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "firing_rate")
     return {name: validation.report[name] for name in names if name in validation.report}
-
-
-def _tensorboard_writer(run: Run, epoch: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise SrnnError("TensorBoard is not installed; install srnn[tensorboard].") from error
-    return SummaryWriter(str(run.path / "tensorboard"), purge_step=epoch + 1)
-
-
-def _write_scalars(writer: Any, record: dict[str, Any]) -> None:
-    for part in ("train", "validation"):
-        for name, value in record[part].items():
-            if value is not None:  # a network without spikes has no firing rate
-                writer.add_scalar(f"{name}/{part}", value["mean"] if name == "firing_rate" else value, record["epoch"])
-    writer.add_scalar("lr", record["lr"], record["epoch"])

@@ -79,6 +79,10 @@ class Init:
         return self.a + self.b * torch.randn(shape, generator=generator, **options)
 
 
+_INIT_TYPES = (Init, "Init", "srnn.Init")
+"""How a field says that it is a parameter; as text where the module evaluates annotations later."""
+
+
 @dataclass(frozen=True)
 class Neuron:
     """Base of all neuron models. A subclass sets the class variables, its parameter fields, ``step`` and ``derive``.
@@ -137,7 +141,7 @@ class Neuron:
     def parameters(cls) -> tuple[str, ...]:
         """Names of the model's own parameter fields, in order."""
         common = {item.name for item in fields(Neuron)}
-        return tuple(item.name for item in fields(cls) if item.name not in common and item.type in ("Init", Init))
+        return tuple(item.name for item in fields(cls) if item.name not in common and item.type in _INIT_TYPES)
 
     @classmethod
     def variables(cls) -> tuple[str, ...]:

@@ -1,0 +1,30 @@
+"""Links out of a page's place: of the README on a package index, of the site's pages to files that are beside docs/."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+HOME = ""
+"""Where the repository's files can be read, with "/" at the end; set it once there is such a place. Until then links are text."""
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)\s]+)\)")
+
+
+def absolute(markdown: str, folder: str, inside: str | None = None) -> str:
+    """The text with its relative links made absolute or, without a ``HOME``, replaced by their words; pictures vanish then.
+
+    Args:
+        folder: of the page, relative to the repository's root ("" for it).
+        inside: links into this folder stay as they are; None: none stays.
+    """
+
+    def replaced(link: re.Match[str]) -> str:
+        is_picture, words, target = link.groups()
+        place = posixpath.normpath(posixpath.join(folder, target))
+        if inside is not None and place.startswith(f"{inside}/"):
+            return link[0]
+        if HOME:
+            return f"{is_picture}[{words}]({HOME}{place})"
+        return "" if is_picture else words
+
+    return LINK.sub(replaced, markdown)

@@ -1,0 +1,62 @@
+"""The site: built strictly, with tutorials that were run and pages that fetch nothing; links of pages to other files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from release import links
+from release.notebooks import cells
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the site needs srnn[docs]; not built, and the tutorials not run")
+    site = tmp_path / "site"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)], cwd=ROOT,
+        env={**os.environ, "PATH": path, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-5000:]
+    pages = {page.relative_to(site): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    assert len(pages) > 40
+    for name, page in pages.items():
+        fetched = re.findall(r"<(?:script|img|iframe)[^>]*\bsrc=\"?((?:https?:)?//[^\" >]+)", page)
+        fetched += re.findall(r"<link(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?((?:https?:)?//[^\" >]+)", page)
+        assert not fetched, f"{name} fetches {fetched}"
+    reference = pages[Path("reference/index.html")]
+    for name in ("train", "Model.predict", "Stream.push", "Decoder", "SRNN.run", "raster", "AdLIF"):
+        assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
+    for source in (ROOT / "docs" / "tutorials").glob("*.md"):
+        notebook = json.loads((site / "tutorials" / f"{source.stem}.ipynb").read_text())
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert len(code) == sum(kind != "markdown" for kind, _ in cells(source.read_text(encoding="utf-8")))
+        assert any(output.get("data") for cell in code for output in cell["outputs"])  # a picture
+        assert any("text" in output for cell in code for output in cell["outputs"])
+
+
+def test_a_page_is_cut_into_cells_and_nothing_is_lost() -> None:
+    page = "# T\n\nText.\n\n```python\na = 1\n```\nMore.\n\n```sh\nls\n```\n\n```console\n$ srnn check x\n```\n"
+    assert cells(page) == [
+        ("markdown", "# T\n\nText."), ("python", "a = 1"), ("markdown", "More.\n\n```sh\nls\n```"), ("console", "$ srnn check x"),
+    ]  # fmt: skip
+
+
+def test_links_out_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "[a](docs/a.md#b), [`x`](https://e.org), [d](#d), ![p](docs/p.png) and [in [1]](src/x.py)"
+    monkeypatch.setattr(links, "HOME", "")
+    assert links.absolute(text, "") == "a, [`x`](https://e.org), [d](#d),  and in [1]"
+    monkeypatch.setattr(links, "HOME", "https://e.org/main/")
+    assert links.absolute("[r](../../results/r.md), [o](../other.md)", "docs/tasks", "docs") == (
+        "[r](https://e.org/main/results/r.md), [o](../other.md)"
+    )
+    assert links.absolute("![p](docs/p.png)", "") == "![p](https://e.org/main/docs/p.png)"

@@ -1,0 +1,68 @@
+"""The wheel, installed alone into an environment of its own: small, complete, and described without links that lead nowhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LARGEST = 1_500_000
+"""Bytes: what is not code (pages' assets, recipes, models) has to be small."""
+
+
+def run(*command: Any, folder: Path) -> str:
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, cwd=folder, env=alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_wheel_in_a_clean_environment(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling", reason="the wheel is built with hatchling, which .ci/run installs")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT, folder=tmp_path)
+    (wheel,) = tmp_path.glob("srnn-*.whl")
+    assert wheel.stat().st_size < LARGEST
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = message_from_bytes(archive.read(next(name for name in names if name.endswith("/METADATA"))))
+    assert all(name.startswith("srnn") for name in names) and not any(
+        re.search(r"test_|\.ipynb|\.git", n) for n in names
+    )
+    assets = {path.name for path in (ROOT / "src/srnn/measure/page/assets").iterdir()}
+    assert assets <= {Path(name).name for name in names} and any(name.endswith("py.typed") for name in names)
+    described = metadata.get_payload()
+    assert metadata["Description-Content-Type"].startswith("text/markdown") and "## In Python" in described
+    assert not re.search(r"\]\((?!https?:|#)", described)
+    assert "The srnn authors" in (metadata["Author"] or metadata["Author-Email"])
+
+    environment = tmp_path / "env"
+    run(sys.executable, "-m", "venv", "--without-pip", environment, folder=tmp_path)
+    python = environment / "bin" / "python"
+    run(*pip, "--python", python, "install", "--no-deps", "--no-index", wheel, folder=tmp_path)
+    # What it depends on comes from here: a path in a .pth file is searched, but its own .pth (our source) is not followed.
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = environment / "lib" / version / "site-packages"
+    (site / "dependencies.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n"
+    )
+    where = run(python, "-c", "import srnn; print(srnn.__file__)", folder=tmp_path)
+    assert Path(where.strip()).is_relative_to(site)
+    srnn = environment / "bin" / "srnn"
+    assert "paper/ecg" in run(srnn, "recipes", folder=tmp_path)
+    run(srnn, "train", "digits", "--out", "run", "--epochs", "1", "--network.hidden", "[8, 8]", folder=tmp_path)
+    run(srnn, "report", "run", "--samples", "1", folder=tmp_path)
+    assert "<script" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    run(srnn, "export", "c", "run", "--out", "c", "--layout", "arduino", folder=tmp_path)
+    assert (tmp_path / "c" / "library.properties").is_file()
