@@ -21,7 +21,6 @@ from srnn.nn.kernels.cpu import layer as layers
 from srnn.nn.kernels.cpu import rows, weights
 from srnn.nn.kernels.problem import CannotCompile
 from srnn.nn.neurons import NEURONS, as_neuron
-from srnn.nn.surrogates import SURROGATES
 from support.kernels import RANDOM, SHAPES, assert_same, cast, differentiate, make
 
 pytest.importorskip("numba")
@@ -38,9 +37,9 @@ def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
     assert_same(make(neuron=neuron, **shape), binary=shape["binary"])
 
 
-@pytest.mark.parametrize("surrogate", SURROGATES)
-def test_every_surrogate_equals_the_reference(surrogate: str) -> None:
-    assert_same(make(surrogate=surrogate, batch=9, size=17))
+def test_a_surrogate_of_other_parameters_equals_the_reference() -> None:
+    """Of two parameters, not of four; each surrogate's own derivative, compiled: test_kernels_walks."""
+    assert_same(make(surrogate="slayer", batch=9, size=17))
 
 
 @pytest.mark.parametrize("size", [127, 128, 129, 257, 600])

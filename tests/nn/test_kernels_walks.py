@@ -9,6 +9,8 @@ from torch import Tensor
 from srnn.nn.kernels import walks
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
+from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
+from srnn.nn.surrogates import SURROGATES, as_surrogate
 
 LENGTHS = torch.tensor([9, 0, 4])
 
@@ -29,15 +31,20 @@ def problem(
     return layer, 3 * random(3, 9, size), state, random(3, 9, size), tuple(random(3, size) for _ in state)
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize(("neuron", "rounded"), [(name, rounded) for name in NEURONS for rounded in (False, True)
+                                                 if name != "relu" or not rounded])  # fmt: skip
 @pytest.mark.parametrize("size", [1, 5, 17])
 @pytest.mark.parametrize("recurrent", [True, False])
-def test_compiled_walks_are_those_in_torch(neuron: str, size: int, recurrent: bool) -> None:
+def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int, recurrent: bool) -> None:
     layer, currents, state, signal, seed = problem(neuron, size, torch.float64)
     weight_rec = layer.weight_rec.detach() if recurrent else None  # type: ignore[union-attr]
-    coefficients = tuple(value.detach() for value in layer.params.coefficients())
+    model, coefficients = layer.neuron, tuple(value.detach() for value in layer.params.coefficients())
+    trained = len(coefficients)
+    if rounded:  # to 7 bits, 4 of them fractional
+        kept = KeptState(7, dict.fromkeys(model.variables(), 4))
+        model, coefficients = rounded_neuron(model), (*coefficients, *grids(model, kept, coefficients[0]))
     there = [
-        walks.forth(layer.neuron, currents, weight_rec, coefficients, state, LENGTHS, compiled=compiled)
+        walks.forth(model, currents, weight_rec, coefficients, state, LENGTHS, compiled=compiled)
         for compiled in (True, False)
     ]
     for one, other in zip(*there, strict=True):
@@ -46,15 +53,30 @@ def test_compiled_walks_are_those_in_torch(neuron: str, size: int, recurrent: bo
             assert torch.allclose(a * valid, b * valid, rtol=1e-12, atol=1e-12)
     states, totals, _ = there[1]
     for membrane in (False, True):
-        given = (layer.neuron, layer.surrogate, membrane, torch.linspace(-1, 1, size, dtype=torch.float64))
-        back = [
-            walks.back(*given, coefficients, states, totals, signal, seed, LENGTHS, compiled=compiled)
-            for compiled in (True, False)
-        ]
+        own_weight = torch.linspace(-1, 1, size, dtype=torch.float64)
+        arguments = (model, layer.surrogate, membrane, own_weight, coefficients, states, totals, signal, seed, LENGTHS)
+        back = []
+        for compiled in (True, False):
+            g_currents, g_coefficients, g_state = walks.back(*arguments, compiled=compiled)
+            back.append((g_currents, g_coefficients[:trained], g_state))  # a grid's bounds are not trained
         for one, other in zip(*back, strict=True):
             for a, b in zip(*(part if isinstance(part, tuple) else (part,) for part in (one, other)), strict=True):
                 assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
                 assert neuron == "relu" or a.abs().max() > 0 or b.abs().max() == 0
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_every_surrogates_derivative_is_compiled_as_torch_computes_it(surrogate: str) -> None:
+    """Of drives on both sides of the threshold: the derivatives by the currents."""
+    layer, currents, state, signal, seed = problem("lif", 17, torch.float64)
+    coefficients = tuple(value.detach() for value in layer.params.coefficients())
+    states, totals, _ = walks.forth(layer.neuron, currents, None, coefficients, state, LENGTHS)
+    arguments = (coefficients, states, totals, signal, seed, LENGTHS)
+    compiled, expected = (
+        walks.back(layer.neuron, as_surrogate(surrogate), False, torch.zeros(17), *arguments, compiled=which)[0]
+        for which in (True, False)
+    )
+    assert torch.allclose(compiled, expected, rtol=1e-9, atol=1e-12) and expected.any()
 
 
 def test_a_walk_changes_nothing_that_it_is_given() -> None:

@@ -55,10 +55,12 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
 # ---- the rounded model ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("neuron", [name for name in NEURONS if name != "relu"])
+@pytest.mark.parametrize("neuron", [name if name in ("alif", "adlif") else pytest.param(name, marks=SLOW)
+                                    for name in NEURONS if name != "relu"])  # fmt: skip
 @RANDOM
 @given(shape=st.fixed_dictionaries(SHAPES), bits=st.integers(1, 12), width=st.integers(6, 16))
 def test_the_rounded_model_equals_the_reference(neuron: str, shape: dict, bits: int, width: int) -> None:
+    """Of the other neurons the steps and adjoints are compared, compiled, in test_kernels_walks."""
     problem, binary = rounded_problem(bits, width, neuron=neuron, **shape), shape["binary"]
     expected, found = (differentiate(problem, backend, binary) for backend in ("reference", "cpu"))
     for name, value in expected.items():
