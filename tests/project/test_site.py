@@ -7,9 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from release import links
 from release.notebooks import cells
 
@@ -60,3 +63,15 @@ def test_links_out_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
         "[r](https://e.org/main/results/r.md), [o](../other.md)"
     )
     assert links.absolute("![p](docs/p.png)", "") == "![p](https://e.org/main/docs/p.png)"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    def pages(nav: Any) -> Iterator[str]:
+        if isinstance(nav, str):
+            yield nav
+        for part in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+            yield from pages(part)
+
+    listed = list(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]))
+    docs = ROOT / "docs"
+    assert sorted(listed) == sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
