@@ -304,7 +304,10 @@ def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: 
 def _range(layer: FrozenLayer) -> Delays:
     """Distributions of delays such as the layer's, which then take the place of the drawn ones."""
     keys = {"incoming": "input", "arriving": "recurrent"}
-    return Delays(**{keys[what]: Init("uniform", float(d.min()), float(d.max())) for what, d in layer.delays.items()})
+    ranges: dict[str, Any] = {
+        keys[what]: Init("uniform", float(d.min()), float(d.max())) for what, d in layer.delays.items()
+    }
+    return Delays(**ranges)
 
 
 def _dtype(entries: Mapping[str, Any]) -> Literal["float32", "float64"]:
