@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,11 +25,13 @@ from triton.compiler import ASTSource
 from srnn.nn.kernels import LayerProblem
 from srnn.nn.kernels.gpu import layer, plans
 from srnn.nn.network.parameters import NeuronParameters
-from srnn.nn.neurons import as_neuron
-from srnn.nn.surrogates import as_surrogate
+from srnn.nn.neurons import NEURONS, as_neuron
+from srnn.nn.surrogates import SURROGATES, as_surrogate
 
 TARGETS = {"sm_80": 163 << 10, "sm_90": 227 << 10}
 """Bytes of shared memory that a program may have there: an A100's, an H100's."""
+
+HIP = "gfx942"
 
 MOST_STACK = 64
 """Bytes: more is spilled registers."""
@@ -114,6 +117,13 @@ class _Fixed(int):
 
 def compiled(launch: Launch, target: str) -> dict[str, Any]:
     """Registers, bytes of stack and of shared memory, and what the machine code shows, of a kernel for sm_XX."""
+    if target.startswith("gfx"):
+        text = triton.compile(launch.source(), target=GPUTarget("hip", target, 64), options=launch.options).asm[
+            "amdgcn"
+        ]
+        return {name: int(max(re.findall(rf"\.{key}: +(\d+)", text), key=int))
+                for name, key in (("registers", "vgpr_count"), ("spilled", "vgpr_spill_count"),
+                                  ("shared", "group_segment_fixed_size"))}  # fmt: skip
     made = triton.compile(launch.source(), target=GPUTarget("cuda", int(target[3:]), 32), options=launch.options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(made.asm["cubin"])
@@ -130,12 +140,20 @@ def compiled(launch: Launch, target: str) -> dict[str, Any]:
         "instructions in the loop": sum(loop.values()),
         "tensor-core instructions in the loop": loop["HMMA"] + loop["HGMMA"] + loop["DMMA"],
         "local loads in the loop": loop["LDL"],
+        "weights stored in the loop": _weights_stored(launch, made.asm["ttgir"]),
         "contractions": whole["FFMA"] + whole["DFMA"],
     }
 
 
 def _output(*command: Any) -> str:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
+
+
+def _weights_stored(launch: Launch, text: str) -> int:
+    """How often a tile of weights is written to shared memory within the loop over time, of Triton's own text."""
+    tile = f"tensor<{launch.arguments['DEPTH']}x{launch.arguments['COLUMNS']}x"
+    loop = text[text.index("scf.while") :]
+    return sum(tile in line for line in loop.splitlines() if re.search(r"ttg\.local_(alloc|store)", line))
 
 
 def instructions(text: str) -> tuple[Counter[str], Counter[str]]:
@@ -154,19 +172,80 @@ def instructions(text: str) -> tuple[Counter[str], Counter[str]]:
     return Counter(names), Counter(names[slice(*loop)])
 
 
+def exceeded(launch: Launch, target: str, measured: dict[str, Any]) -> list[str]:
+    """Which ceilings a float32 kernel breaks."""
+    rules = {
+        f"stack above {MOST_STACK} B": measured["stack"] > MOST_STACK,
+        "shared memory above the device's": measured["shared"] > TARGETS[target],
+        "registers spilled in the loop": measured["local loads in the loop"] > 0,
+        "weights stored anew in each step": measured["weights stored in the loop"] > 0,
+        "contractions in the forward step": launch.name == "forward" and measured["contractions"] > 0,
+    }
+    return [rule for rule, broken in rules.items() if broken]
+
+
 def example(
     neuron: str = "alif", size: int = 128, surrogate: str = "multi_gaussian", *, recurrent: bool = True, padded: bool = False,
     delays: bool = False, output: str = "emission", dtype: torch.dtype = torch.float32,
 ) -> LayerProblem:  # fmt: skip
     """A layer in training, of which nothing but shapes counts."""
     problem = LayerProblem.smallest(as_neuron(neuron), as_surrogate(surrogate), dtype, trained=True)
+    trained = NeuronParameters(problem.neuron, size).coefficients()
     weight = torch.zeros(size, 1, dtype=dtype, requires_grad=True)
     square = torch.zeros(size, size, dtype=dtype, requires_grad=True)
     return replace(
         problem, weight_in=weight, weight_rec=square if recurrent else None,
-        coefficients=tuple(each.to(dtype) for each in NeuronParameters(problem.neuron, size).coefficients()),
+        coefficients=tuple(each.detach().to(dtype).requires_grad_(each.requires_grad) for each in trained),
         state=tuple(torch.zeros(1, size, dtype=dtype) for _ in problem.state), output=output,  # type: ignore[arg-type]
         lengths=torch.ones(1, dtype=torch.int64) if padded else None,
         delays=torch.zeros(size, dtype=torch.int64) if delays else None,
         arriving=torch.zeros(1, 1, size, dtype=dtype) if delays else None,
     )  # fmt: skip
+
+
+def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
+    """(what, target, layer) of all that is compiled."""
+    if quick:
+        return [(f"{neuron}, H 128", "sm_90", example(neuron)) for neuron in NEURONS]
+    kinds = {f"{neuron}, H {size}": example(neuron, size) for neuron in NEURONS for size in (64, 128, 400)}
+    kinds["alif, H 256"] = example(size=256)
+    kinds |= {f"{name}, H 128": example(surrogate=name) for name in SURROGATES if name != "multi_gaussian"}
+    kinds |= {
+        "alif, H 128, padded": example(padded=True),
+        "alif, H 128, delays": example(delays=True),
+        "alif, H 400, padded, delays": example(size=400, padded=True, delays=True),
+        "alif, H 128, feed-forward": example(recurrent=False),
+        "integrator, H 20, readout": example("integrator", 20, recurrent=False, output="membrane"),
+        "alif, H 37, padded, delays, float64": example(size=37, padded=True, delays=True, dtype=torch.float64),
+    }
+    with_targets = [(what, target, layer) for what, layer in kinds.items() for target in TARGETS]
+    return [*with_targets, *((f"alif, H {size}", HIP, example(size=size)) for size in (64, 128))]
+
+
+def measure(quick: bool) -> list[dict[str, Any]]:
+    """A row for each kernel: what, target, direction, neurons a program, what ``compiled`` says, and the ceilings broken."""
+    rows = []
+    for what, target, problem in cases(quick):
+        for launch in launches(problem, TARGETS.get(target, 64 << 10)):
+            measured = compiled(launch, target)
+            bound = target in TARGETS and problem.weight_in.dtype == torch.float32
+            rows.append({
+                "layer": what, "target": target, "pass": launch.name, "neurons": int(launch.arguments["COLUMNS"]), **measured,
+                "exceeded": exceeded(launch, target, measured) if bound else [],
+            })  # fmt: skip
+            print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| layer | target | pass | neurons | registers | stack, B | shared, KB | loop: instructions, tensor core | ceilings |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        stack = row.get("stack", f"{row.get('spilled')} registers")
+        inside = [row.get(f"{kind} in the loop", "") for kind in ("instructions", "tensor-core instructions")]
+        cells = (row["layer"], row["target"], row["pass"], row["neurons"], row["registers"], stack, f"{row['shared'] / 1024:.0f}",
+                 ", ".join(filter(None, map(str, inside))), ", ".join(row["exceeded"]))  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"

@@ -23,6 +23,8 @@ from srnn.nn.kernels.gpu import plans
 from srnn.nn.kernels.problem import CannotCompile
 from support.kernels import make
 
+ROOT = Path(__file__).parents[2]
+
 
 def on_a_gpu() -> LayerProblem:
     """A layer whose tensors have the shape, the dtype and the device of ones on a GPU, and no values."""
@@ -106,13 +108,41 @@ def test_bits_are_packed_on_their_own_device_as_by_numpy(size: int) -> None:
         assert torch.equal(unpacked(words, size).bool(), part)
 
 
+def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A module in a process of its own, from the root of the checkout."""
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), **environment}
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+
+
+def test_without_a_gpu_its_benchmark_says_so_in_one_line() -> None:
+    done = start("benchmarks.gpu", TRITON_INTERPRET="0")
+    if done.returncode == 2:  # else there is one
+        assert done.stdout == "" and done.stderr.count("\n") == 1
+        assert "No GPU" in done.stderr or "Triton is not installed" in done.stderr
+
+
+needs_triton = pytest.mark.skipif(
+    find_spec("triton") is None, reason="Triton is not installed (pip install 'srnn[gpu]')"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@needs_triton
+@pytest.mark.parametrize("what", ["compile", "precision", "run"])
+def test_its_benchmarks_run(what: str, tmp_path: Path) -> None:
+    """Every neuron compiled for sm_90 within the ceilings; the table of precision; what is done on a GPU, rehearsed."""
+    interpret = "0" if what == "compile" else "1"
+    done = start("benchmarks.gpu", what, "--quick", "--out", str(tmp_path), TRITON_INTERPRET=interpret)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed (pip install 'srnn[gpu]')")
+@needs_triton
 def test_by_tritons_interpreter() -> None:
     """All of ``gpu_against_reference.py``, in a process in which Triton interprets the loops on the CPU."""
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    tests = Path(__file__).with_name("gpu_against_reference.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-m", "slow or not slow"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    tests = "tests/nn/gpu_against_reference.py"
+    done = start("pytest", "-q", "-p", "no:cacheprovider", tests, "-m", "slow or not slow", TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stdout[-3000:]

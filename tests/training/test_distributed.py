@@ -172,7 +172,7 @@ def test_alone_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     assert team.first and team.share(5) == Share(slice(0, 5), 5)
     assert team.from_first(lambda: 3) == 3
     team.raise_if_broken(RuntimeError("connection closed by peer"), Path("run"))  # none of ours: says nothing
-    with pytest.raises(SrnnError, match="does not offer"):
+    with pytest.raises(SrnnError, match="does not offer: PyTorch finds none that it can use"):
         Team("cuda" if not torch.cuda.is_available() else "mps")
 
 

@@ -83,7 +83,8 @@ class Team:
             )
         except (RuntimeError, ValueError) as error:
             what = f"which this machine does not offer{f' {local} times' if local > 1 else ''}"
-            raise SrnnError(f"training.device is '{device}', {what}: {error}") from error
+            why = error if local > 1 else "PyTorch finds none that it can use. Take 'cpu', or 'auto' for what there is."
+            raise SrnnError(f"training.device is '{device}', {what}: {why}") from error
         if self.size > 1:
             logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
             # Left at the exit, when DDP's own objects are gone: one of these that drops the group last waits for it forever

@@ -180,15 +180,9 @@ def backward(
         sums = sums + (tl.zeros((ROWS, COLUMNS), g_coefficients[i].dtype.element_ty) if WANTED[i] else 0.0,)
     t = last - 1
     while t >= first:
-        now = tl.load(current + at + around, mask=inside, other=0.0)
-        if t > 0:
-            before = load_each(states, at - SIZE + around, inside)
-            before = before + (tl.load(emitted + at - SIZE + around, mask=inside, other=0).to(now.dtype),)
-        else:
-            before = load_each(initial, place, inside)
-        g_s = g_after[n]
+        g_s = g_after[n]  # first the product, then what else is loaded: both at once take more registers than there are
         if weights is not None:
-            g_arrived = tl.zeros_like(g_s)
+            g_arrived = tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty)
             for k in tl.static_range(0, SIZE, DEPTH):
                 there = (row < batch) & (k + part < SIZE)
                 later = tl.load(g_current + tl.where(t + 1 < steps, at + SIZE, at) + k + others, mask=there, other=0.0)
@@ -200,6 +194,12 @@ def backward(
                 tl.store(g_arriving + at + around, g_arrived, mask=inside)  # of step t + 1, one row early
                 tl.debug_barrier()
                 g_s += tl.load(g_arriving + at + around + (lag - 1) * SIZE, mask=inside & (t + lag < steps), other=0.0)
+        now = tl.load(current + at + around, mask=inside, other=0.0)
+        if t > 0:
+            before = load_each(states, at - SIZE + around, inside)
+            before = before + (tl.load(emitted + at - SIZE + around, mask=inside, other=0).to(now.dtype),)
+        else:
+            before = load_each(initial, place, inside)
         if g_emitted is not None:
             g_s += tl.load(g_emitted + at + around, mask=inside, other=0.0)
         g_new = g_after[:n]

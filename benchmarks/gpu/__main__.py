@@ -1,0 +1,119 @@
+"""The GPU backend without and with a GPU.
+
+    python -m benchmarks.gpu                all that is to be seen and measured on a GPU, (a) to (g): see device.py
+    python -m benchmarks.gpu compile        every neuron's kernels compiled for GPUs that need not be there, with ceilings
+    TRITON_INTERPRET=1 python -m benchmarks.gpu precision   how exactly each way of multiplying trains
+    python -m benchmarks.gpu roofline       what a training step should take on an H100, of what was compiled
+    TRITON_INTERPRET=1 python -m benchmarks.gpu --out FOLDER   a rehearsal of the first, tiny, on the CPU
+
+From a checkout's root. Each writes a table and its numbers to results/gpu.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))  # for the random layers of the tests
+
+
+def write(out: Path, name: str, text: str, numbers: Any) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(text)
+    (out / f"{name}.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    print(text)
+
+
+def compile_all(out: Path, quick: bool) -> int:
+    import triton
+
+    from . import compiled
+
+    rows = compiled.measure(quick)
+    broken = [row for row in rows if row["exceeded"]]
+    text = (
+        f"# Compiled ahead of time\n\nTriton {triton.__version__}, without a GPU; not yet run on one. A layer of H neurons in "
+        "training, in programs of 16 sequences (feed-forward 4) and so many neurons, float32 by bfloat16 pieces unless said. "
+        f"Ceilings: {compiled.MOST_STACK} B of stack, the device's shared memory, no register spilled in the loop, no weight "
+        "stored anew in a step, no contraction in the forward step; float64, which is for tests, and HIP have none. "
+        f"{len(broken)} of {len(rows)} kernels break one. By `python -m benchmarks.gpu compile`.\n\n{compiled.table(rows)}"
+    )
+    write(out, "compiled", text, rows)
+    return 1 if broken else 0
+
+
+def precision(out: Path, quick: bool) -> int:
+    from srnn.nn.kernels.gpu import plans
+
+    if not plans.interpreted():
+        print("Set TRITON_INTERPRET=1; on a GPU precision is part of python -m benchmarks.gpu.", file=sys.stderr)
+        return 2
+    from .precision import measure, table
+
+    sizes = (4, 10, 24) if quick else (16, 100, 128)
+    rows = measure(*sizes)
+    batch, steps, size = sizes
+    text = (
+        f"# Precision\n\nA recurrent ALIF layer, {batch} sequences, {steps} steps, {size} neurons, against the reference in "
+        "float64; gradients as relative errors in the Euclidean norm. By Triton's interpreter, not on a GPU; it multiplies the "
+        "pieces in float32, and tf32 is emulated by rounding both factors. By `TRITON_INTERPRET=1 python -m benchmarks.gpu "
+        f"precision`.\n\n{table(rows)}"
+    )
+    write(out, "precision", text, rows)
+    return 0
+
+
+def roofline(out: Path, quick: bool) -> int:
+    from .roofline import milliseconds, table
+
+    if not (out / "compiled.json").is_file():
+        print(f"{out / 'compiled.json'} is not there: python -m benchmarks.gpu compile writes it.", file=sys.stderr)
+        return 2
+    text = (
+        "# Roofline\n\nWhat a training step (forward, loss, gradients) of recurrent ALIF layers in float32 should take on one "
+        "H100, from the instructions of the compiled loops and the assumptions below. An estimate: not yet run on a GPU. By "
+        f"`python -m benchmarks.gpu roofline`, from compiled.json.\n\n{table(out)}"
+    )
+    write(out, "roofline", text, milliseconds(out))
+    return 0
+
+
+def on_device(out: Path, quick: bool) -> int:
+    import torch
+
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        from .device import rehearse
+
+        return rehearse(out)
+    if not torch.cuda.is_available():
+        print(
+            "No GPU that PyTorch can use was found: nothing is measured (torch.cuda.is_available()).", file=sys.stderr
+        )
+        return 2
+    from .device import run_all
+
+    return run_all(out, quick)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("what", nargs="?", default="run", choices=("run", "compile", "precision", "roofline"))
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
+    parser.add_argument("--quick", action="store_true", help="few and small: to see that it runs")
+    arguments = parser.parse_args()
+    if find_spec("triton") is None:
+        print("Triton is not installed: pip install 'srnn[gpu]'.", file=sys.stderr)
+        return 2
+    commands = {"run": on_device, "compile": compile_all, "precision": precision, "roofline": roofline}
+    return commands[arguments.what](arguments.out, arguments.quick)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
