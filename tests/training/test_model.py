@@ -237,7 +237,7 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
     net = srnn.SRNN(
         4, [5, 4], 3, neuron=[srnn.ALIF(beta=0.7), "lif"], readout="spike_count", recurrent=[True, False],
         bidirectional=True, merge="concat", encoder={"name": "learned_ternary", "per_channel": True}, substeps=2,
-        delays=[{"recurrent": "uniform(0, 9)"}, {"input": "normal(0, 4)"}],
+        delays=[{"recurrent": "uniform(0, 9)", "learned": True}, {"input": "normal(0, 4)"}],
     )  # fmt: skip
     model = srnn.from_network(net, "abc", loss="ce_spike_count", about={"licence": "CC0"})
     again = srnn.load(model.save(tmp_path / "m.safetensors"))
