@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .nn.network import SRNN, Readout
     from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
+    from .training.adapting import Adaptation
     from .training.recipes import load_recipe
 
 
@@ -33,6 +34,7 @@ __all__ = [
     "LIF",
     "SRNN",
     "AdLIF",
+    "Adaptation",
     "ArcTan",
     "CubaLIF",
     "Decoder",
@@ -72,6 +74,7 @@ _HOME = {
     "nn.network": ("SRNN", "Readout"),
     "nn.neurons": ("ALIF", "BHRF", "BRF", "LIF", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
+    "training.adapting": ("Adaptation",),
     "training.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")

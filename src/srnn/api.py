@@ -66,7 +66,8 @@ class Model(Trained):
     def stream(self, **options: Any) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
 
-        ``options`` are those of ``Decoder.of``: form, scale, calibration, gain, segment, policy.
+        ``options`` are those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn. With
+        ``learn=Adaptation()`` the stream learns what it is told: ``learn(target)``.
         """
         from .deploy.streaming import Decoder
 

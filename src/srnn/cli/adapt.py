@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..training.adapting import Adaptation
+    from ..training.trained import Trained
 
 SHARED = ("model", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
@@ -15,12 +21,23 @@ Adapt a trained network to new recordings, such as those of one patient or speak
 Each recording is predicted, then learnt, then dropped. Said is how often the network would have been right as it was, and how
 often it was right while it learnt (before it was told). No parameter moves further than --bound allows, so that what was learnt
 before is kept. What is written is a model: srnn predict, stream, evaluate and export take it.
+
+  srnn adapt runs/ecg --split validation --curve 1 5 20 --out results/adaptation
+
+writes instead, as a table, what so many labels of each subject are worth: the accuracy on the rest of its recordings, learnt by
+the readout alone, by everything, and by everything with backpropagation through time.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the adapted model's file, a new one")
-    parser.add_argument("--train", choices=("readout", "all"), default="all", help="what learns (default: all)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="the adapted model's file, a new one; with --curve a folder",
+    )
+    parser.add_argument("--train", choices=("readout", "all"), default="readout", help="what learns (default: readout)")
     parser.add_argument(
         "--rule", choices=("e-prop", "d-rtrl", "bptt"), default="e-prop", help="learning rule (default: e-prop)"
     )
@@ -34,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how far a parameter tensor may move, as a fraction of its norm (default: 0.1)",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="learn from so many recordings (default: all)")
+    parser.add_argument(
+        "--curve", type=int, nargs="+", metavar="N", help="write accuracy after so many labels of each subject"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of their order (default: 0)")
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="train",
@@ -53,11 +73,44 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError(f"{arguments.out} exists; name a new file.")
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
     trained = open_trained(arguments.model, arguments.data)
+    if arguments.curve:
+        return _curve(arguments, trained, config)
     adapted, report = adapt(
         trained, arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed
     )
     adapted.save(arguments.out)
     return tell(arguments, {**report, "model": str(arguments.out)}, lambda: _show(report, arguments.out))
+
+
+def _curve(arguments: argparse.Namespace, trained: Trained, config: Adaptation) -> int:
+    """--curve: the table of all subjects, in a folder."""
+    from ..errors import require
+    from ..files import whole_folder
+    from ..studies.adaptation import adaptation_curve, curve_table
+    from .show import tell
+
+    require(min(arguments.curve) >= 1, "--curve", "numbers of labels, at least 1", min(arguments.curve))
+    ways = {
+        "readout": replace(config, train="readout"),
+        f"all, {config.rule}": replace(config, train="all"),
+        "all, bptt": replace(config, train="all", rule="bptt"),
+    }
+    report = adaptation_curve(trained, arguments.split, arguments.curve, ways, arguments.data_dir)
+    report |= {"model": trained.name, "task": asdict(trained.recipe.task), **asdict(config)}
+    table = "\n".join(curve_table(report, list(ways)))
+    about = f"""\
+# Adaptation of {trained.name}
+
+{len(report["subjects"])} subjects of the {report["split"]} split, none of them in training; {report["left_out"]} more had too few
+labels. {config.optimizer}, rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the subjects. All numbers
+of a subject are of the same labels, behind the last that is learnt.
+
+{table}
+"""
+    with whole_folder(arguments.out) as folder:
+        (folder / "summary.md").write_text(about, encoding="utf-8")
+        (folder / "summary.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return tell(arguments, report, lambda: print(f"{table}\n\nwritten: {arguments.out}"))
 
 
 def _show(report: dict[str, Any], out: Path) -> None:

@@ -1,16 +1,20 @@
-"""A trained network goes on learning, one labelled sequence at a time: to one patient, one speaker, one machine.
+"""A trained network goes on learning: to one patient, one speaker, one machine.
 
-    adapter = Adapter(trained, Adaptation(lr=3e-3))
+    adapter = Adapter(trained, Adaptation("all", lr=3e-3))
     for x, y in sequences:
-        guess = adapter.learn(x, y)        # what it thought before it was told
+        guess = adapter.learn(x, y)        # what it predicted before it was told
     adapted = adapter.trained()
 
-Each sequence is seen once and then dropped. Nothing moves further from where it started than ``bound`` allows, which is what
-keeps a network from forgetting the others: the best that it can lose is known beforehand.
+Each sequence is seen once and then dropped.
+
+Each sequence is seen once and then dropped; ``listening.Listener`` is told of a stream. Nothing moves further from where it
+started than ``bound`` allows, which is what keeps a network from forgetting the others: the most that it can lose is known
+beforehand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,8 +27,13 @@ from torch import Tensor
 from ..data.batches import Sequences
 from ..data.spikes import Spikes
 from ..errors import require
-from .rules import EProp, create_rule, local_layers, run_by_rule
+from ..nn.losses import Loss, Scored
+from ..nn.network import SRNN
+from ..nn.network.srnn import State
+from .rules import EProp, OnlineRule, create_rule, local_layers
+from .rules.chunks import Chunk
 from .rules.e_prop import Feedback
+from .rules.local import LocalLayer
 from .trained import Trained
 
 if TYPE_CHECKING:
@@ -35,25 +44,128 @@ if TYPE_CHECKING:
 class Adaptation:
     """How a network adapts."""
 
-    train: Literal["readout", "all"] = "all"
+    train: Literal["readout", "all"] = "readout"
     """What learns: the readout alone, or every trained parameter."""
     rule: Literal["e-prop", "d-rtrl", "bptt"] = "e-prop"
-    """See ``training.rules``."""
+    """See ``training.rules``; for the readout alone all are the same."""
     feedback: Feedback = "symmetric"
     """e-prop: how errors reach hidden layers."""
     lr: float = 1e-3
-    """Learning rate of Adam, one step per sequence."""
+    """Learning rate, one step of the optimiser per sequence or per ``tell``."""
     bound: float = 0.1
     """Each parameter tensor stays within this fraction of its initial norm from where it started."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """sgd: the delta rule, as exported C has it; adam keeps two more numbers per parameter."""
+    window: int = 4096
+    """On a stream, a label reaches back at least so many steps if none came before; memory grows with it."""
 
     def __post_init__(self) -> None:
         require(0 < self.lr < float("inf"), "lr", "positive", self.lr)
         require(0 < self.bound < float("inf"), "bound", "positive", self.bound)
+        require(1 <= self.window <= 2**20, "window", "between 1 and 1,048,576", self.window)
+        require(self.optimizer in ("adam", "sgd"), "optimizer", "adam or sgd", self.optimizer)
         EProp(self.feedback)  # its own check
 
 
+class Course:
+    """What a network is in the middle of: the state of its sequences and, for a rule that goes forwards, its traces.
+
+    Args:
+        network, layers: the network and, for a rule other than bptt, its ``local_layers``.
+        rule: None: bptt, through the steps of one call.
+        first: the lowest layer that learns; those below only run.
+        state: of the network, before the first step.
+    """
+
+    def __init__(
+        self, network: SRNN, layers: list[LocalLayer], rule: OnlineRule | None, first: int, state: State
+    ) -> None:
+        self._network, self._below, self._types = network, layers[:first], [type(part) for part in state]
+        self.state: list[tuple[Tensor, ...]] = [tuple(part) for part in state]
+        self.learner = None if rule is None else rule.in_chunks(layers[first:], self.state[first:])
+
+    def run(self, x: Tensor, lengths: Tensor | None, scored: Callable[[Tensor], Scored] | None, last: bool) -> Tensor:
+        """Run steps x (B, T, inputs), and return the outputs (B, T, outputs).
+
+        ``scored`` gives their loss, whose gradients are added to the parameters' ``.grad``; None: nothing is learnt. ``last``: no
+        more steps follow.
+        """
+        if self.learner is None:
+            state = self.whole_state()
+            with torch.set_grad_enabled(scored is not None):
+                result = self._network.run(x, state, lengths=lengths)
+                if scored is not None:
+                    scored(result.output).loss.backward()
+            self.state = [tuple(value.detach() for value in part) for part in result.state]
+            return result.output.detach()
+
+        def error(output: Tensor) -> Tensor:
+            if scored is None:
+                return torch.zeros_like(output)
+            with torch.enable_grad():
+                leaf = output.detach().requires_grad_()
+                return torch.autograd.grad(scored(leaf).loss, leaf)[0]
+
+        steps = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
+        with torch.no_grad():
+            for number, layer in enumerate(self._below):
+                chunk = Chunk.run(layer, x, self.state[number], steps)
+                x, self.state[number] = chunk.output, chunk.last
+        output = self.learner.run(x, error, lengths, last)[-1]
+        self.learner.give()
+        self.state[len(self._below) :] = self.learner.state
+        return output
+
+    def whole_state(self) -> State:
+        """The state as ``SRNN.run`` takes it."""
+        return tuple(kind(*part) for kind, part in zip(self._types, self.state, strict=True))
+
+    def clear(self) -> None:
+        """Forget the traces, not the state."""
+        for _, traces, _ in self._traces():
+            traces.clear()
+
+    def _traces(self) -> Iterator[tuple[str, list[Tensor], list[tuple[int, ...]]]]:
+        """The traces by name, a list that is empty before the first step; the shapes that it has afterwards."""
+        learner = self.learner
+        if learner is None:
+            return
+        for number, traces in enumerate(learner.traces):
+            layer, last = traces.layer, traces is learner.traces[-1]
+            rows = len(layer.neuron.State._fields) + (learner.filtered and not last)
+            size, width = layer.weight_in.shape
+            width += 0 if layer.weight_rec is None else size
+            yield f"traces.{number}.synapses", traces.synapses, [(1, size, width)] * rows
+            yield f"traces.{number}.own", traces.own, [(1, size, 1 + len(layer.coefficients))] * rows
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State and traces by name, from which ``load`` continues."""
+        parts = [(f"state.{number}", part) for number, part in enumerate(self.state)]
+        parts += [(name, tuple(traces)) for name, traces, _ in self._traces()]
+        return {f"{name}.{row}": value for name, part in parts for row, value in enumerate(part)}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from ``tensors``. KeyError or ValueError if they do not fit."""
+        dtype = self.state[0][0].dtype
+
+        def part(name: str, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+            loaded = [tensors[f"{name}.{row}"] for row in range(len(shapes))]
+            if [tensor.shape for tensor in loaded] != list(shapes) or any(tensor.dtype != dtype for tensor in loaded):
+                raise ValueError(f"{name} is of another form")
+            return loaded
+
+        self.state = [
+            tuple(part(f"state.{number}", [value.shape for value in values]))
+            for number, values in enumerate(self.state)
+        ]
+        if self.learner is not None:
+            self.learner.state = self.state[len(self._below) :]
+        for name, traces, shapes in self._traces():
+            traces[:] = part(name, shapes) if f"{name}.0" in tensors else []
+
+
 class Adapter:
-    """A copy of a trained network that learns from one sequence after the other; batch norm is folded into its weights.
+    """A copy of a trained network that goes on learning; batch norm is folded into its weights.
 
     SrnnError for a network that has no spiking layers, or that the rule cannot train.
     """
@@ -62,37 +174,66 @@ class Adapter:
         self.config = Adaptation() if config is None else config
         self.start = trained.folded()
         self.network = deepcopy(self.start.spiking("adapted")).eval()
-        self.rule = create_rule(self.config.rule, self.config.feedback, trained.seed)
-        if self.rule is not None:
-            local_layers(self.network)  # its own check
+        self._rule = create_rule(self.config.rule, self.config.feedback, trained.seed)
+        self.layers = [] if self._rule is None else local_layers(self.network)
         chosen = self.network.readout if self.config.train == "readout" else self.network
         learning = {id(parameter) for parameter in chosen.parameters() if parameter.requires_grad}
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in learning)
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=self.config.lr)
         self.seen = self.right = self.scored = 0
-        """Sequences so far; of their labels (one each, or one per step), those predicted before they were learnt; all of them."""
+        """Sequences, or times that it was told; of their labels (one each, or one per step), those predicted before they were
+        learnt; all of them."""
+        self.forget()
 
     def learn(self, x: Tensor | Spikes, y: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Predict sequences x (B, T, inputs), then learn their labels y, (B,) or (B, T), with one step of the optimiser.
 
         Returns the class predicted beforehand, (B,) or (B, T).
         """
-        loss = self.start.loss
-        state = self.network.initial_state(len(y), torch.Generator().manual_seed(self.start.seed))
+        dense = x.dense(self.network.readout.weight_in.dtype) if isinstance(x, Spikes) else x
+        return self.step(self.course(len(y)), dense, y, lengths, self.start.loss, last=True)
+
+    def forget(self) -> None:
+        """Back to the network as it was trained: its parameters, and an optimiser and traces that know of nothing."""
+        with torch.no_grad():
+            for parameter, initial in zip(self.parameters, self._initial, strict=True):
+                parameter.copy_(initial)
+        kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+        self.optimizer = kinds[self.config.optimizer](self.parameters, lr=self.config.lr)
+        self.refresh()
+
+    def accuracy(self) -> float:
+        """Of the labels so far, the fraction predicted before they were learnt."""
+        return self.right / max(self.scored, 1)
+
+    def trained(self) -> Trained:
+        """The network as it is now, with the task, the signal path and the decision that it had."""
+        about = {**self.start.about, "adapted": {**asdict(self.config), "sequences": self.seen}}
+        return replace(self.start, network=deepcopy(self.network).requires_grad_(True), folder=None, about=about)
+
+    def course(self, batch: int) -> Course:
+        """``batch`` sequences at their beginning."""
+        state = self.network.initial_state(batch, torch.Generator().manual_seed(self.start.seed))
+        first = max(len(self.layers) - 1, 0) if self.config.train == "readout" else 0
+        return Course(self.network, self.layers, self._rule, first, state)
+
+    def step(self, course: Course, x: Tensor, y: Tensor, lengths: Tensor | None, loss: Loss, last: bool) -> Tensor:
+        """Run x (B, T, inputs) and learn its labels. Returns the class predicted beforehand."""
+        scored = list[Scored]()
+
+        def score(output: Tensor) -> Scored:
+            scored.append(loss(output, y, lengths))
+            return scored[0]
+
         self.optimizer.zero_grad()
-        if self.rule is None:
-            output = self.network.run(x, state, lengths=lengths).output
-        else:
-            output = run_by_rule(self.network, self.rule, x, state, lengths).output
-        scored = loss(output, y, lengths)
-        scored.loss.backward()
-        self._step()
+        output = course.run(x, lengths, score, last)
+        if scored[0].counted:
+            self._step()
         self.seen += len(y)
-        self.right, self.scored = self.right + scored.correct, self.scored + scored.counted
-        return loss.scores(output.detach(), lengths).argmax(-1)
+        self.right, self.scored = self.right + scored[0].correct, self.scored + scored[0].counted
+        return loss.scores(output, lengths).argmax(-1)
 
     @torch.no_grad()
     def _step(self) -> None:
@@ -103,16 +244,15 @@ class Adapter:
         self.optimizer.step()
         for parameter, initial in zip(self.parameters, self._initial, strict=True):
             moved, room = parameter - initial, self.config.bound * initial.norm().clamp(min=1e-3)
-            parameter.copy_(initial + moved * (room / moved.norm().clamp(min=1e-12)).clamp(max=1.0))
+            distance = moved.norm()
+            if distance > room:
+                parameter.copy_(initial + moved * (room / distance))
+        self.refresh()
 
-    def accuracy(self) -> float:
-        """Of the labels so far, the fraction predicted before they were learnt."""
-        return self.right / max(self.scored, 1)
-
-    def trained(self) -> Trained:
-        """The network as it is now, with the task, the signal path and the decision that it had."""
-        about = {**self.start.about, "adapted": {**asdict(self.config), "sequences": self.seen}}
-        return replace(self.start, network=deepcopy(self.network).requires_grad_(True), folder=None, about=about)
+    def refresh(self) -> None:
+        """Take the parameters as they are now."""
+        for layer in self.layers:
+            layer.refresh()
 
 
 def adapt(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from ...data.signals.base import Scale
     from ...measure.analysis.policy import ExitPolicy
     from ...nn.network import SRNN
+    from ...training.adapting import Adaptation
+    from ...training.listening import Listener
     from ...training.trained import Trained
 
 Array = npt.NDArray[Any]
@@ -65,13 +68,15 @@ class Decoder:
         segment: steps after which a sequence ends and the next begins, with the initial state; None: it never ends.
         policy: ends a sequence as soon as the network is sure enough; it then rests until the next segment. Only where a
             sequence has one label.
+        learn: how its sessions learn, each by itself (``Session.learn``); None: they do not.
 
     Use a decoder and its sessions from one thread at a time: they share the network's working memory (but see ``encode``).
     """
 
     def __init__(
-        self, trained: Trained, signal: SignalPath, *, segment: int | None = None, policy: ExitPolicy | None = None
-    ) -> None:
+        self, trained: Trained, signal: SignalPath, *, segment: int | None = None, policy: ExitPolicy | None = None,
+        learn: Adaptation | None = None,
+    ) -> None:  # fmt: skip
         network, task, loss = trained.spiking("streamed"), trained.task, trained.recipe.loss
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
             raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
@@ -82,11 +87,13 @@ class Decoder:
                 f"The exit policy is for loss {policy.loss} from step {policy.start}, not for this network's."
             )
         self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
+        self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
         self.classes = task.class_names
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
         self._initial = self.stream.flat_state()
-        summary = json.dumps([task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()])
+        settings = [task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()]
+        summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
         self.fingerprint = _fingerprint(network, f"{summary} {self.stream.layout}")
         self._warm_up()
 
@@ -94,7 +101,7 @@ class Decoder:
     def of(
         cls, model: Trained | Path | str, *, form: Form = "auto", data_dir: Path | None = None,
         scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
-        segment: float | None = None, policy: ExitPolicy | None = None,
+        segment: float | None = None, policy: ExitPolicy | None = None, learn: Adaptation | None = None,
     ) -> Decoder:  # fmt: skip
         """The decoder of a trained network, a run folder or a model's file.
 
@@ -121,7 +128,7 @@ class Decoder:
             if not 0.5 <= segment / length < 2**31:
                 raise SrnnError(f"A segment lasts at least one step ({length:g}), not {segment:g}.")
             steps = round(segment / length)
-        return cls(trained, signal, segment=steps, policy=policy)
+        return cls(trained, signal, segment=steps, policy=policy, learn=learn)
 
     def _warm_up(self) -> None:
         """Push something: what is imported or compiled at its first use is there before the first client comes."""
@@ -161,7 +168,13 @@ class Session:
         self.decoder = decoder
         self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores = RunningScores(decoder.loss, len(decoder.classes))
-        self._network = decoder._initial
+        self._network, self._stream = decoder._initial, decoder.stream
+        self._listener: Listener | None = None
+        if decoder.adaptation is not None:
+            from ...training.listening import Listener
+
+            self._listener = Listener(decoder.trained, decoder.adaptation)
+            self._stream = Stream(self._listener.network)
         self.samples = 0
         """Samples that were pushed since the stream's start."""
         self.steps = 0
@@ -230,7 +243,7 @@ class Session:
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
         """The second half of ``push``: steps (T, inputs), already encoded -> their decisions."""
         decoder = self.decoder
-        stream, segment = decoder.stream, decoder.segment
+        stream, segment = self._stream, decoder.segment
         stream.set_flat_state(self._network)
         parts: list[Decisions] = []
         x = np.ascontiguousarray(steps, stream.dtype)
@@ -259,7 +272,9 @@ class Session:
         return Decisions(np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool))
 
     def _run(self, x: Array, probe: Callable[[int], None] | None) -> Array:
-        stream = self.decoder.stream
+        stream = self._stream
+        if self._listener is not None:
+            self._listener.hear(x)
         if probe is None:
             return stream.run(x)
         rows = []
@@ -284,14 +299,54 @@ class Session:
 
     def _begin(self) -> None:
         """The next segment."""
-        self.decoder.stream.set_flat_state(self.decoder._initial)
+        self._stream.set_flat_state(self.decoder._initial)
+        if self._listener is not None:
+            self._listener.end()
         self._scores.reset()
         self._position, self._ended, self._guess, self._sure = 0, False, -1, 0
+
+    # ---- learning ---------------------------------------------------------------------------------------------------
+
+    def learn(self, target: npt.ArrayLike) -> Array:
+        """Learn what was just heard: the steps of the sequence since the last call, or of the one that has just ended.
+
+        target: a class number; where every step has a class, also one for each step, (T,), -1 where it is not known.
+
+        Returns the class predicted beforehand, () or (T,). SrnnError for a target that does not fit, if nothing was heard, or for
+        a stream that was opened without ``learn``.
+        """
+        predicted = self._learner().tell(target)
+        self._restart()
+        return predicted
+
+    def forget(self) -> None:
+        """Back to the network as it was trained. The sequence goes on."""
+        self._learner().forget()
+        self._restart()
+
+    def trained(self) -> Trained:
+        """The network as it has learnt to be, with its task: a model like any other."""
+        return self._learner().trained()
+
+    def _learner(self) -> Listener:
+        if self._listener is None:
+            raise SrnnError("This stream does not learn; open it with learn=Adaptation().")
+        return self._listener
+
+    def _restart(self) -> None:
+        """Go on with what was learnt."""
+        listener = self._learner()
+        self._stream = Stream(listener.network)
+        if listener.state is not None and not listener.heard:
+            self._stream.state = listener.state
+            self._network = self._stream.flat_state()
 
     # ---- state ------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Back to the beginning."""
+        """Back to the beginning. What was learnt stays."""
+        if self._listener is not None:
+            self._listener.reset()
         self.encoder.reset()
         self._scores.reset()
         self._network = self.decoder._initial
@@ -303,6 +358,8 @@ class Session:
         arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
         arrays |= {f"scores.{name}": part for name, part in self._scores.state.items()}
         arrays |= {"network": self._network, "last": self._none().scores if self._last is None else self._last[None]}
+        if self._listener is not None:
+            arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {"decoder": self.decoder.fingerprint, "samples": self.samples, "steps": self.steps,
                 "position": self._position, "ended": self._ended, "guess": self._guess, "sure": self._sure}  # fmt: skip
         return pack(arrays, info, key)
@@ -333,6 +390,9 @@ class Session:
             raise SrnnError("This state does not fit: it has class scores of more steps than there were.")
         encoder = self.decoder.signal.stream()
         encoder.restore(_of(arrays, "encoder."))
+        if self._listener is not None:
+            self._listener.restore(_of(arrays, "learner."))
+            self._stream = Stream(self._listener.network)
         self.encoder, self._scores, self._network = encoder, scores, network.copy()
         self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
         self._ended, self._last = ended, last[0] if len(last) else None

@@ -1,0 +1,146 @@
+"""What a few labels of a new subject are worth: accuracy before and after learning 1, 5, 20 of them, subject by subject.
+
+Each subject's recordings are one stream in the order of the split. Its first labels are learnt, in their order, by one step each;
+the accuracy is that of all labels behind the last that any of the compared networks learns, so that every number of a subject is
+of the same steps, and nothing is chosen on what is scored. A label is a sequence's or, where every step has a class, that of a
+cycle of them (a heartbeat): it ends where the first of its classes comes again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..data.batches import Sequences
+from ..errors import SrnnError
+from ..text import markdown, markdown_table
+from ..training.adapting import Adaptation
+from ..training.listening import Listener
+from ..training.trained import Trained
+
+if TYPE_CHECKING:
+    from ..data.datasets import SplitName
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one label is of."""
+
+    x: Array
+    """(T, inputs)."""
+    y: Array
+    """A class number, (), or those of the steps, (T,)."""
+    ends: bool
+    """Whether a sequence ends with it."""
+
+
+def cycles(x: Array, y: Array) -> list[Piece]:
+    """A stream (T, inputs) whose labels (T,), -1 where they are not known, come in cycles: one piece for each."""
+    labelled = y[y >= 0]
+    if not len(labelled):
+        return [Piece(x, y, False)]
+    known = np.where(y < 0, 0, 1).cumsum()
+    before = np.concatenate([labelled[:1], labelled])[known - (y >= 0)]  # the last known class before each step
+    starts = np.flatnonzero((y == labelled[0]) & (before != labelled[0]))
+    return [Piece(a, b, False) for a, b in zip(np.split(x, starts), np.split(y, starts), strict=True)]
+
+
+def joined(parts: Sequence[Piece]) -> list[Piece]:
+    """Pieces of one sequence as one."""
+    if not parts or parts[0].ends:
+        return list(parts)
+    return [Piece(np.concatenate([part.x for part in parts]), np.concatenate([part.y for part in parts]), False)]
+
+
+def learn(listener: Listener, told: Sequence[Piece]) -> None:
+    """One step of the optimiser for each piece."""
+    for piece in told:
+        listener.hear(piece.x)
+        listener.tell(piece.y)
+        if piece.ends:
+            listener.end()
+
+
+def correct(trained: Trained, heard: Sequence[Piece], scored: Sequence[Piece]) -> tuple[int, int]:
+    """Of the labels of ``scored``, which follow on ``heard``: those predicted, and all."""
+    network, right, counted = trained.spiking("scored").eval(), 0, 0
+    heard, scored = joined(heard), joined(scored)
+    state = initial = network.initial_state(1, torch.Generator().manual_seed(trained.seed))
+    for number, piece in enumerate([*heard, *scored]):
+        with torch.no_grad():
+            result = network.run(torch.from_numpy(piece.x)[None].to(network.readout.weight_in.dtype), state)
+        state = initial if piece.ends else result.state
+        if number >= len(heard):
+            of_piece = trained.loss(result.output, torch.from_numpy(np.asarray(piece.y)).long()[None])
+            right, counted = right + of_piece.correct, counted + of_piece.counted
+    return right, counted
+
+
+def adaptation_curve(
+    trained: Trained,
+    split: SplitName,
+    labels: Sequence[int],
+    ways: Mapping[str, Adaptation],
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Accuracy of every subject of a split: as trained, and after so many labels learnt in each of the ways.
+
+    Subjects with too few labels are left out, and counted. SrnnError for data without subjects, or if none is left.
+    """
+    data, sequences = trained.task.load(split, data_dir), Sequences(trained.task, split, data_dir)
+    if data.groups is None:
+        raise SrnnError(
+            f"Task '{trained.task.name}' does not say whose its recordings are; there are no subjects to adapt to."
+        )
+    counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
+    for subject in sorted(set(data.groups.tolist())):
+        parts = []
+        for index in np.flatnonzero(data.groups == subject):
+            batch = sequences.take(np.array([index]))
+            x = batch.x if isinstance(batch.x, torch.Tensor) else batch.x.dense(torch.float32)
+            parts.append((x[0].numpy(), batch.y[0].numpy()))
+        if trained.loss.per_step:
+            stream = cycles(np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts]))
+        else:
+            stream = [Piece(x, y, True) for x, y in parts]
+        told, scored = stream[: counts[-1]], stream[counts[-1] :]
+        if sum(int((np.asarray(piece.y) >= 0).any()) for piece in scored) < 2:
+            left_out += 1
+            continue
+        right, counted = correct(trained, told, scored)
+        row: dict[str, Any] = {"subject": subject, "scored_labels": counted, "before": right / counted}
+        for name, way in ways.items():
+            listener, learnt = Listener(trained, way), 0
+            for count in counts:
+                learn(listener, told[learnt:count])
+                learnt = count
+                row[f"{name} {count}"] = correct(listener.trained(), told, scored)[0] / counted
+        rows.append(row)
+    if not rows:
+        raise SrnnError(f"No subject of the {split} split has more than {counts[-1]} labels; learn fewer.")
+    return {"split": split, "labels": counts, "left_out": left_out, "subjects": rows}
+
+
+def curve_table(report: Mapping[str, Any], ways: Sequence[str]) -> list[str]:
+    """Lines of Markdown: mean and standard deviation over the subjects, and of the difference from before."""
+    rows, before = [], [row["before"] for row in report["subjects"]]
+    for name in ["before", *(f"{way} {count}" for way in ways for count in report["labels"])]:
+        values = [row[name] for row in report["subjects"]]
+        gains = [value - first for value, first in zip(values, before, strict=True)]
+        better = sum(gain > 0 for gain in gains)
+        rows.append([markdown(name), _spread(values), _spread(gains), f"{better} of {len(gains)}"])
+    return markdown_table(["learnt, labels", "accuracy, %", "gain, points", "subjects that gain"], rows)
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{100 * statistics.fmean(values):.2f} ± {100 * deviation:.2f}"

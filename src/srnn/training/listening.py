@@ -1,0 +1,139 @@
+"""A trained network that learns from a stream: it is told of what was just heard, whenever somebody knows.
+
+    listener = Listener(trained, Adaptation())
+    listener.hear(steps)                   # (T, inputs), any number of times
+    listener.tell(label)                   # of all steps since the last call, or one for each of them
+
+The network's state and the rule's traces go on over what was learnt. Memory does not grow with the stream: what is kept is the
+steps that no label was told of yet, at most two windows of them, and the traces. ``deploy.streaming`` has streams that learn so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..errors import SrnnError
+from ..nn.losses import Loss
+from ..nn.network.srnn import State
+from .adapting import Adaptation, Adapter
+from .checkpoints import Checkpoint, architecture, load_network, load_optimizer, network_tensors, optimizer_tensors
+from .trained import Trained
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Listener(Adapter):
+    """An ``Adapter`` of one stream."""
+
+    def __init__(self, trained: Trained, config: Adaptation | None = None) -> None:
+        super().__init__(trained, config)
+        self._dtype = np.zeros(0, str(self.network.readout.weight_in.dtype).removeprefix("torch.")).dtype
+        self._begin()
+
+    def _begin(self) -> None:
+        self._course, self._ended = self.course(1), False
+        self._pending = np.zeros((0, self.network.inputs), self._dtype)
+        self._learnt = self._dropped = 0
+
+    @property
+    def heard(self) -> int:
+        """Steps of the sequence since the last label."""
+        return self._dropped + len(self._pending)
+
+    @property
+    def state(self) -> State | None:
+        """The network's state after the last label, from which a stream continues; None: a new sequence has begun."""
+        return None if self._ended else self._course.whole_state()
+
+    def end(self) -> None:
+        """The sequence is over, and the next one starts anew. Until its first step, labels are still of the one before."""
+        self._ended = True
+
+    def reset(self) -> None:
+        """A new sequence, from the initial state; what was heard and not learnt is dropped. What was learnt stays."""
+        self._begin()
+
+    def forget(self) -> None:
+        """Back to the network as it was trained. The sequence goes on, its traces start anew."""
+        super().forget()
+        if hasattr(self, "_course"):
+            self._course.clear()
+
+    def hear(self, x: npt.ArrayLike) -> None:
+        """Steps (T, inputs) of the sequence, of which the next label will be."""
+        if self._ended:
+            self._begin()
+        steps, window = np.concatenate([self._pending, np.asarray(x, self._dtype)]), self.config.window
+        while len(steps) >= 2 * window:  # no label reaches the older ones any more
+            self._course.run(self._tensor(steps[:window]), None, None, last=False)
+            steps, self._dropped = steps[window:], self._dropped + window
+        self._pending = steps.copy()
+
+    def tell(self, label: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Learn the label of all steps since the last one or the sequence's beginning, by one step of the optimiser.
+
+        Args:
+            label: a class number; for a network that labels every step also one for each of them, (T,), -1 where it is not known.
+
+        Returns the class predicted beforehand, () or (T,); -1 for steps so long ago (``window``) that they were dropped.
+        SrnnError for a label that does not fit, or if nothing was heard.
+        """
+        loss, heard, labels = self.start.loss, self.heard, np.asarray(label)
+        if not len(self._pending):
+            raise SrnnError("There is nothing to learn: no step was heard since the last label.")
+        if labels.dtype.kind not in "iu" or labels.shape not in ((), (heard,) if loss.per_step else ()):
+            each = f", or one for each of the {heard} steps since the last one" if loss.per_step else ""
+            raise SrnnError(f"A label is the number of a class{each}, not {labels.dtype} of shape {labels.shape}.")
+        if labels.min() < -1 or labels.max() >= len(self.start.classes):
+            raise SrnnError(f"A label lies between 0 and {len(self.start.classes) - 1}, or is -1: not known.")
+        x, shape = self._tensor(self._pending), (1, heard) if loss.per_step else (1,)
+        y = torch.from_numpy(np.broadcast_to(labels, shape).astype(np.int64))[..., -x.shape[1] :]
+        start = max(loss.config.start - self._learnt - self._dropped, 0)
+        loss = Loss(replace(loss.config, start=start), loss.per_step, loss.unlabelled_class)
+        predicted = self.step(self._course, x, y, None, loss, last=False)[0].numpy()
+        self._learnt, self._dropped, self._pending = self._learnt + heard, 0, self._pending[:0]
+        return np.pad(predicted, (heard - len(predicted), 0), constant_values=-1) if predicted.ndim else predicted
+
+    def _tensor(self, steps: npt.NDArray[Any]) -> Tensor:
+        return torch.from_numpy(steps)[None]
+
+    # ---- saved ------------------------------------------------------------------------------------------------------
+
+    def arrays(self) -> Arrays:
+        """All that it has learnt and is in the middle of, from which ``restore`` continues to the same bits."""
+        tensors = network_tensors(self.network) | optimizer_tensors(self.optimizer) | self._course.tensors()
+        counts = (self.seen, self.right, self.scored, self._ended, self._learnt, self._dropped)
+        numbers = {"pending": self._pending.copy(), "counts": np.array(counts, np.int64)}
+        return {name: value.detach().numpy().copy() for name, value in tensors.items()} | numbers
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue from ``arrays``. SrnnError, and nothing has changed, if they do not fit."""
+        before = self.arrays()
+        try:
+            self._restore(arrays)
+        except (SrnnError, KeyError, IndexError, TypeError, ValueError) as error:
+            self._restore(before)
+            raise SrnnError("This state does not fit what the stream learns.") from error
+
+    def _restore(self, arrays: Arrays) -> None:
+        tensors = {name: torch.from_numpy(part.copy()) for name, part in arrays.items()}
+        counts, pending = arrays["counts"], arrays["pending"]
+        fits = counts.shape == (6,) and counts.dtype == np.int64 and bool((counts >= 0).all())
+        fits = fits and pending.shape[1:] == (self.network.inputs,) and len(pending) < 2 * self.config.window
+        if not fits or pending.dtype != self._dtype or not all(np.isfinite(part).all() for part in arrays.values()):
+            raise ValueError("not of this stream")
+        checkpoint = Checkpoint(Path("state"), tensors, {"architecture": architecture(self.network)})
+        load_network(self.network, checkpoint)
+        load_optimizer(self.optimizer, checkpoint)
+        self.refresh()
+        self._begin()
+        self._course.load(tensors)
+        self.seen, self.right, self.scored, ended, self._learnt, self._dropped = counts.tolist()
+        self._ended, self._pending = bool(ended), pending.copy()
