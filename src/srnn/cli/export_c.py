@@ -24,6 +24,7 @@ a program to try it, and a Makefile; or, with --layout, as a library that a tool
   srnn export c RUN --out DIR --format int8
   srnn export c RUN --out DIR --format int8 --state-bits 16
   srnn export c RUN --out DIR --layout arduino
+  srnn export c RUN --out DIR --learn readout
 
 int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
 not, the command looks at the training data, or --inputs tells it.
@@ -49,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", metavar="R", help="int8: 'spikes' for integers up to 127, or the largest analog input"
     )
+    parser.add_argument(
+        "--learn", choices=("readout", "e-prop"),
+        help="float32: what goes on learning on the device, the readout, or with it one hidden layer by e-prop",
+    )  # fmt: skip
     parser.add_argument("--std", type=float, nargs="+", metavar="S", help="raw ECG: standard deviation of each lead")
 
 
@@ -70,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         trained = with_ranges(trained, inputs_as, arguments)
     report = export_c(
         trained, arguments.out, arguments.format, name=arguments.name, inputs_as=inputs_as, state_bits=arguments.state_bits,
-        std=arguments.std, layout=arguments.layout,
+        std=arguments.std, layout=arguments.layout, learn=arguments.learn,
     )  # fmt: skip
     report = {**report, "out": str(arguments.out), "layout": arguments.layout}
     return tell(arguments, report, lambda: _show(report))
@@ -137,4 +142,14 @@ def _show(report: dict[str, Any]) -> None:
         f"decides    {report['name']}_decide: {len(decision['classes'])} classes by {decision['loss']}; "
         f"{decision['ram_bytes']:,} of these bytes of RAM"
     )
+    if "learning" in report:
+        learning = report["learning"]
+        costs = "; ".join(
+            f"a {when} {cost['adds']:,} additions and {cost['multiplies']:,} multiplications"
+            for when, cost in learning["operations"].items()
+        )
+        print(
+            f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} bytes of RAM for {learning['parameters']:,} "
+            f"parameters and {learning['traces_ram_bytes']:,} for traces; {costs}"
+        )
     print(f"try it     {LAYOUTS[report['layout']].format(**report)}")

@@ -42,7 +42,13 @@ def adjoint_record(model: Any) -> Record:
 
 @functools.cache
 def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
-    """The partial derivatives of ``step``, called with its arguments.
+    """``jacobian_record`` as a function, called with the arguments of ``step``."""
+    return function(f"{model.name}_jacobian", jacobian_record(model))
+
+
+@functools.cache
+def jacobian_record(model: Any) -> Record:
+    """The partial derivatives of ``step`` as a record of its arguments.
 
     First those of the first result (a new state variable; v is the last) by each argument in order, then those of the second, ...
     A derivative that is 0 everywhere is the number 0.0.
@@ -54,7 +60,7 @@ def jacobian(model: Any) -> Callable[..., tuple[Any, ...]]:
         if model.detached:
             row[own.arguments.index("s")] = as_node(0.0)
         rows += row
-    return function(f"{model.name}_jacobian", Record(own.arguments, tuple(rows), all_named=False))
+    return Record(own.arguments, tuple(rows), all_named=False)
 
 
 @dataclass(frozen=True)

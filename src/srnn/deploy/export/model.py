@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...nn.fixedpoint.integer import InputFormat
     from ...training.trained import Trained
     from .c.layouts import Layout
+    from .c.learning import Learn
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def export_c(
     state_bits: int | None = None,
     std: Sequence[float] | None = None,
     layout: Layout = "plain",
+    learn: Learn | None = None,
 ) -> dict[str, Any]:
     """A C99 library in the folder ``out``; see ``deploy.export.c.export_c``.
 
@@ -54,6 +56,7 @@ def export_c(
         name: prefix of files, functions and types; None: the model's (of its run or file).
         inputs_as: int8: what inputs are like; None: as in training.
         state_bits: int8: bits of a state, 32, 16 or 8; None: as the network was trained for.
+        learn: float32: what goes on learning on the device: "readout", or with it one hidden layer by "e-prop".
         std: networks that read a signal's level crossings: the standard deviation of each channel, in the signal's unit.
         layout: "plain", or the tool that takes the folder as a library: "arduino", "platformio", "zephyr", "espidf".
 
@@ -89,7 +92,7 @@ def export_c(
                 )
     return export_c(
         device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, scale=scale, about=f"{trained.name}, task {trained.task.name}",
+        decision=trained.decision, scale=scale, learn=learn, about=f"{trained.name}, task {trained.task.name}",
         layout=layout,
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from ...errors import SrnnError
 from ..kernels.problem import Output
 from ..neurons import Init, Neuron
 from ..neurons.rounded import grids, rounded_neuron
+from ..surrogates import Surrogate
 from .bidirectional import BidirectionalLayer, Merge
 from .layer import Layer
 from .parameters import valid_values
@@ -82,6 +83,8 @@ class FrozenLayer:
     """The neurons that read the sequence from its end; None: the layer reads forwards only."""
     merge: Merge = "mean"
     """How the outputs of both directions become one."""
+    surrogate: Surrogate | None = None
+    """Of a layer that was trained; what learns on a device needs it."""
     late: bool = False
     """Whether the backward direction is one step late (``BidirectionalLayer``)."""
 
@@ -327,7 +330,8 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,
     )
-    return replace(frozen, delays={key: value.cpu().numpy().copy() for key, value in layer.delay_steps.items()})
+    delays = {key: value.cpu().numpy().copy() for key, value in layer.delay_steps.items()}
+    return replace(frozen, delays=delays, surrogate=layer.surrogate)
 
 
 def _array(tensor: Tensor) -> Array:

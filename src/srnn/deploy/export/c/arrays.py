@@ -78,17 +78,17 @@ def index_types(matrices: list[Array]) -> tuple[str, str]:
     return ("uint16_t" if most < 2**16 else "uint32_t"), ("uint8_t" if widest <= 2**8 else "uint16_t")
 
 
-def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str) -> Matrix:
-    """matrix (size, senders) as rows, one a sender, dense or compressed, whichever has fewer bytes."""
+def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str, dense: bool = False) -> Matrix:
+    """matrix (size, senders) as rows, one a sender, dense or compressed, whichever has fewer bytes; or ``dense`` anyway."""
     size, senders = matrix.shape
     rows = np.ascontiguousarray(matrix.T)
     nonzero = rows != 0
     kept = int(nonzero.sum())
     start_type, target_type = types
     sparse_bytes = kept * (BYTES[ctype] + BYTES[target_type]) + (senders + 1) * BYTES[start_type]
-    if sparse_bytes >= rows.size * BYTES[ctype] or (kept == 0 and rows.size == 0):
-        dense = Constant(f"{name}", ctype, rows, f"{what}: a row of {size} for each of {senders} senders")
-        return Matrix(name, size, senders, kept, (dense,))
+    if dense or sparse_bytes >= rows.size * BYTES[ctype] or (kept == 0 and rows.size == 0):
+        whole = Constant(f"{name}", ctype, rows, f"{what}: a row of {size} for each of {senders} senders")
+        return Matrix(name, size, senders, kept, (whole,))
     starts = np.concatenate([[0], np.cumsum(nonzero.sum(1))])
     # C has no empty arrays; a row that nobody reads stands in.
     targets = np.nonzero(nonzero)[1] if kept else np.zeros(1, np.int64)

@@ -49,6 +49,7 @@ def _example(plan: Plan, includes: str, main: str) -> str:
     """The example: a sequence through the network, and what a platform does with its class."""
     name, upper = plan.name, plan.name.upper()
     decides = plan.decision is not None
+    declaration, initialisation, arguments = plan.learnt
     choose = f"        label = {name}_decide(&decision, scores);\n"
     if not decides:
         choose = f"""\
@@ -63,7 +64,7 @@ def _example(plan: Plan, includes: str, main: str) -> str:
 #define STEPS 100 /* of a sequence */
 
 static {name}_state state;
-{f"static {name}_decision decision;{chr(10)}" if decides else ""}\
+{declaration}{f"static {name}_decision decision;{chr(10)}" if decides else ""}\
 
 /* Stands for a sensor: what a channel says at a step, as {name}.h describes the input. Read yours here. */
 static {name}_input sensor(int step, int channel)
@@ -78,11 +79,11 @@ static int classify(void)
     int step, i, label = 0;
 
     {name}_init(&state);
-{f"    {name}_decision_init(&decision);{chr(10)}" if decides else ""}\
+{initialisation}{f"    {name}_decision_init(&decision);{chr(10)}" if decides else ""}\
     for (step = 0; step < STEPS; step++) {{
         for (i = 0; i < {upper}_INPUTS; i++)
             input[i] = sensor(step, i);
-        {name}_step(&state, input, scores);
+        {name}_step(&state, {arguments}input, scores);
 {choose}    }}
     return label;
 }}

@@ -48,6 +48,7 @@ def main_c(plan: Plan) -> str:
     encode = _Encoding(plan) if plan.encoder is not None else None
     decide = _Deciding(plan) if plan.decision is not None else None
     raw = takes_raw(plan)
+    declaration, initialisation, arguments = plan.learnt
     counted = ", ".join(rf"\"{what}\": %lu" for what in (*plan.counted, "state_bytes"))
     counts = ", ".join(f"{name}_counts.{what}" for what in plan.counted)
     return f"""\
@@ -68,6 +69,7 @@ def main_c(plan: Plan) -> str:
 #include <string.h>
 
 static {name}_state state, first;
+{declaration}\
 {decide.variables if decide else ""}\
 static int binary, trace{", raw" if raw else ""};
 static unsigned long line = 1; /* of the input; of binary input, the step */
@@ -78,7 +80,7 @@ static void step(const {name}_input *input)
     {name}_score scores[{upper}_OUTPUTS];
     int i;
 
-    {name}_step(&state, input, scores);
+    {name}_step(&state, {arguments}input, scores);
     if (binary) {{
         fwrite(scores, sizeof scores, 1, stdout);
         if (trace)
@@ -133,6 +135,7 @@ int main(int argc, char **argv)
         }}
     }}
     {name}_init(&first);
+{initialisation}\
     if (state_file) {{
         FILE *file = fopen(state_file, "rb");
         /* Any bytes are safe as a state; a file of another size is of another network. */

@@ -16,6 +16,7 @@ from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
 from ....nn.network.state_format import StateFormat
 from .layouts import LAYOUTS, Layout, arranged
+from .learning import Learn, check_learning
 from .plan import make_plan
 from .program import main_c, makefile
 from .source import header, source, weights
@@ -52,6 +53,7 @@ def export_c(
     encoder: CrossingPath | None = None,
     decision: DecisionRule | None = None,
     scale: tuple[Array, Array] | None = None,
+    learn: Learn | None = None,
     about: str = "",
     layout: Layout = "plain",
 ) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def export_c(
         decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
             it the library ends with the readout's outputs.
         scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
+        learn: what goes on learning on the device: "readout", or with it one hidden layer by "e-prop"; see ``learning``.
         about: one line for the header: what network this is.
         layout: for which tool the folder is a library, see ``layouts``.
 
@@ -88,7 +91,8 @@ def export_c(
         raise SrnnError("A width of the states belongs to --format int8; float32 keeps states in float32.")
     device = network if isinstance(network, FrozenNetwork) else device_network(network, encoder)
     model = quantise(device, inputs_as, state_as) if format == "int8" else device.require("float32 C")
-    plan = make_plan(model, name, decision, scale)
+    check_learning(device, learn, format, decision is not None)
+    plan = make_plan(model, name, decision, scale, learn)
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {

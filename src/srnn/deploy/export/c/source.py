@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .arrays import number
 from .helpers import folded, row_function, used_arithmetic
-from .plan import LayerPlan, Plan
+from .layers import LayerPlan
+from .plan import Plan
 from .reading import input_bits
 
 
@@ -58,6 +59,7 @@ def header(plan: Plan, about: str) -> str:
         "/* Set the state before the first step. Again, to begin a new signal. */",
         f"void {name}_init({name}_state *state);",
         "",
+        *(plan.learning.header() if plan.learning else []),
         "/* One time step. scores: the readout's output at this step, a number for each class. "
         + (
             f"{name}_decide makes a decision of them. */"
@@ -65,7 +67,7 @@ def header(plan: Plan, about: str) -> str:
             else "Which class it is depends on the loss that the network was trained with, which this export was not given: "
             "the largest of this step, or of a sum, a mean or the last over a sequence. */"
         ),
-        f"void {name}_step({name}_state *state, const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS]);",
+        f"void {_step_head(plan)};",
         "",
     ]
     if encoder is not None:
@@ -167,13 +169,15 @@ def source(plan: Plan) -> str:
             neuron = layer.layer.neuron
             parts.append(f"/* From the step of srnn's neuron '{neuron.name}'. Returns the drive. */\n{layer.step.text}")
     parts += [_layer_function(plan, index) for index in range(len(plan.layers))]
-    parts += [_init_function(plan), _step_function(plan)]
+    parts += [_init_function(plan), *(plan.learning.source() if plan.learning else []), _step_function(plan)]
     if plan.encoder is not None:
         parts.append(plan.encoder.source())
     if plan.decision is not None:
         parts.append(plan.decision.source())
     if plan.uses_math:
         head.insert(0, "#include <math.h>\n")
+    if plan.learning is not None:
+        head.insert(0, "#include <float.h>\n#include <string.h>\n")
     if plan.integer:
         head.append(used_arithmetic("\n".join(parts)) + "\n")
     text = folded("\n".join([*head, *parts]))
@@ -215,10 +219,13 @@ def _layer_function(plan: Plan, index: int) -> str:
     layer = plan.layers[index]
     name, size, state = plan.name, layer.layer.size, f"state->{layer.name}"
     last = index == len(plan.layers) - 1
+    learning = plan.learning.of_layer(layer.name) if plan.learning else None
     arguments = [f"{name}_state *state"]
+    arguments += [f"const {name}_parameters *parameters, {name}_traces *traces"] if learning else []
     arguments += [f"const {name}_input *input"] if index == 0 else []
     arguments += [f"{name}_score *scores"] if last else []
-    lines = [f"static void step_{layer.name}({', '.join(arguments)})", "{"]
+    follow = learning.functions(name, _senders(plan, index)[0][0]) if learning else []
+    lines = [*follow, f"static void step_{layer.name}({', '.join(arguments)})", "{"]
     lines += [f"    {ring.ctype} {ring.arrived}[{ring.senders}];" for ring in layer.rings]
     lines += ["    int h;", ""]
     for ring in layer.rings:
@@ -227,18 +234,22 @@ def _layer_function(plan: Plan, index: int) -> str:
             lines.append(ring.call("send", below))
         lines.append(ring.call("receive", ring.arrived))
     start = "0" if plan.integer else f"{layer.bias.name}[h]"
+    if learning and layer.layer.has_bias:
+        start = f"({learning.place(len(layer.matrices))})[h]"
     lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] = {start};"]
     pairs = list(zip(layer.matrices, _senders(plan, index), strict=True))
     lift = getattr(layer.layer, "lift", 0)  # of int8
     if lift < 0:  # the coarser sums first
         pairs.reverse()
     for place, (matrix, (expression, _, kind)) in enumerate(pairs):
-        arrays = ", ".join(constant.name for constant in matrix.constants)
+        arrays = learning.place(place) if learning else ", ".join(constant.name for constant in matrix.constants)
         width = "" if matrix.sparse else f"{size}, "
         call = f"{_row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.senders});"
         lines.append(f"    {call}")
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
+    if learning:
+        lines += ["    if (traces)", f"        {learning.call(follow)}"]
     current = "state->sums[h]"
     scaled = ""
     if layer.scaling is not None:
@@ -299,16 +310,22 @@ def _init_function(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _step_function(plan: Plan) -> str:
+def _step_head(plan: Plan) -> str:
     name, upper = plan.name, plan.name.upper()
-    lines = [
-        f"void {name}_step({name}_state *state, const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS])",
-        "{",
-    ]
+    more = f"const {name}_parameters *parameters, {name}_traces *traces, " if plan.learning else ""
+    arguments = f"const {name}_input input[{upper}_INPUTS], {name}_score scores[{upper}_OUTPUTS]"
+    return f"{name}_step({name}_state *state, {more}{arguments})"
+
+
+def _step_function(plan: Plan) -> str:
+    lines = [f"void {_step_head(plan)}", "{"]
     for index, layer in enumerate(plan.layers):
-        arguments = (
-            ["state"] + (["input"] if index == 0 else []) + (["scores"] if index == len(plan.layers) - 1 else [])
+        arguments = ["state"] + (
+            ["parameters", "traces"] if plan.learning and plan.learning.of_layer(layer.name) else []
         )
+        arguments += (["input"] if index == 0 else []) + (["scores"] if index == len(plan.layers) - 1 else [])
         lines.append(f"    step_{layer.name}({', '.join(arguments)});")
+    if plan.learning:
+        lines += ["    if (traces)", "        remember(traces, scores);"]
     lines += ["    COUNT(steps, 1);", "}\n"]
     return "\n".join(lines)

@@ -1,0 +1,135 @@
+"""A layer as C text, before any of it is written: the packing of its arrays, its state, and its neuron's step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ....nn.equations import Text, equations
+from ....nn.fixedpoint.integer import IntegerLayer
+from ....nn.network.frozen import Array, FrozenLayer
+from .arrays import Constant, Matrix, number, pack_matrix
+from .delays import Ring
+from .translate import FixedC, FixedText, FloatC
+
+
+@dataclass(frozen=True)
+class StepFunction:
+    """A neuron's step in C."""
+
+    name: str
+    parameters: tuple[str, ...]
+    """Names of what it takes beyond the variables: s, current and coefficients, where the step reads them."""
+    text: str
+    adds: int
+    multiplies: int
+    """Operations of one neuron's step."""
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer as C text: the frozen layer, and of each of its arrays the name, type and packing that it has in C."""
+
+    name: str
+    layer: FrozenLayer
+    matrices: tuple[Matrix, ...]
+    bias: Constant
+    scaling: Constant | None
+    """int8: what makes a current of a sum."""
+    coefficients: dict[str, Constant | str]
+    """Of the step's own parameters: an array, or one literal for all neurons."""
+    step: StepFunction
+    state: tuple[tuple[str, str], ...]
+    """(C type, name) of the arrays of ``size`` numbers."""
+    rings: tuple[Ring, ...] = ()
+    """With delays, what is under way."""
+
+    @property
+    def members(self) -> list[tuple[str, str, int]]:
+        """(C type, name, length) of all arrays of the state."""
+        rings = [member for ring in self.rings for member in ring.members]
+        return [(ctype, name, self.layer.size) for ctype, name in self.state] + rings
+
+    @property
+    def spiking(self) -> bool:
+        return self.layer.neuron.emission == "spike"
+
+    @property
+    def keeps_emission(self) -> bool:
+        return self.state[-1][1] == "s"
+
+    def constants(self) -> list[Constant]:
+        arrays = [constant for matrix in self.matrices for constant in matrix.constants]
+        own = [value for value in self.coefficients.values() if isinstance(value, Constant)]
+        delays = [ring.delays for ring in self.rings]
+        return [*arrays, self.bias, *([self.scaling] if self.scaling else []), *own, *delays]
+
+
+def plan_layer(
+    layer: FrozenLayer, name: str, types: tuple[str, str], functions: dict[str, StepFunction], needs_emission: bool,
+    dense: bool,
+) -> LayerPlan:  # fmt: skip
+    """The plan of one layer. ``functions``: those of the layers before, by their text; ``dense``: no matrix is compressed."""
+    integer = isinstance(layer, IntegerLayer)
+    weight, value = ("int8_t", "int32_t") if integer else ("float", "float")
+    sources = ("input", "self") if name == "layer0" else ("below", "self")
+    matrices = tuple(
+        pack_matrix(f"{name}_from_{source}", matrix, weight, types, f"{name}, weights from {source}", dense)
+        for source, matrix in zip(sources, layer.matrices(), strict=False)
+    )
+    bias = Constant(f"{name}_bias", value, layer.bias, f"{name}, bias")
+    scaling = None
+    if isinstance(layer, IntegerLayer):
+        about = f"{name}, what a sum of int8 weights is multiplied by, over 2^{layer.shift}"
+        scaling = Constant(f"{name}_scale", value, layer.multiplier, about)
+    step = _step_function(layer, functions)
+    coefficients = {
+        key: _coefficient(f"{name}_{key}", value, array, key)
+        for key, array in layer.coefficients.items()
+        if key in step.parameters
+    }
+    kept = f"int{layer.width}_t" if isinstance(layer, IntegerLayer) else value
+    state = [(kept, variable) for variable in layer.neuron.variables()]
+    spiking = layer.neuron.emission == "spike"
+    if "s" in step.parameters or needs_emission or layer.weight_rec is not None:
+        state.append(("uint8_t" if integer and spiking else value, "s"))
+    return LayerPlan(name, layer, matrices, bias, scaling, coefficients, step, tuple(state))
+
+
+def _coefficient(name: str, ctype: str, array: Array, what: str) -> Constant | str:
+    same = bool((array == array[0]).all())
+    return number(array[0], ctype) if same else Constant(name, ctype, array, f"{name.partition('_')[0]}, {what}")
+
+
+def _step_function(layer: FrozenLayer, functions: dict[str, StepFunction]) -> StepFunction:
+    """The layer's step, one for all layers whose step has the same text."""
+    neuron, own = layer.neuron, equations(type(layer.neuron))
+    variables = neuron.variables()
+    read = {variable: f"*{variable}_at" for variable in variables}
+    if isinstance(layer, IntegerLayer):
+        counts, writer = Counter[str](), FixedC()
+        spiking, kept_bits = neuron.emission == "spike", layer.kept_bits
+        bits = dict.fromkeys(own.arguments, layer.bits) | layer.coefficient_bits | {"s": 0 if spiking else layer.bits}
+        *after, drive = own.run(writer, [FixedText(name, bits[name], layer.bits, counts) for name in own.arguments])
+        after = [result.kept(kept_bits[name], layer.width) for name, result in zip(variables, after, strict=True)]
+        results = [result.text for result in (*after, drive.to(layer.bits))]
+        read = {n: FixedText(text, kept_bits[n], layer.bits, Counter()).to(layer.bits).text for n, text in read.items()}
+        adds, multiplies, ctype, kept = counts["adds"], counts["multiplies"], "int32_t", f"int{layer.width}_t"
+    else:
+        counts, writer = own.counts, FloatC()
+        results = [result.text for result in own.run(writer, map(Text, own.arguments))]
+        adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
+        ctype = kept = "float"
+    parameters = tuple(name for name in own.arguments[len(variables) :] if name in own.used)
+    body = [f"    const {ctype} {variable} = {text};" for variable, text in read.items() if variable in own.used]
+    body += [f"    const {ctype} {name} = {expression};" for name, expression in writer.assignments]
+    body += [f"    *{variable}_at = {result};" for variable, result in zip(variables, results, strict=False)]
+    body.append(f"    return {results[-1]};")
+    head = [*(f"{kept} *{variable}_at" for variable in variables), *(f"{ctype} {name}" for name in parameters)]
+    text = f"({', '.join(head)})\n{{\n" + "\n".join(body) + "\n}\n"
+    if text not in functions:
+        # Not NAME_step: that of a network called as its neuron is the library's own function.
+        taken = sum(function.name.startswith(f"{neuron.name}_neuron") for function in functions.values())
+        name = f"{neuron.name}_neuron" + (f"_{taken}" if taken else "")
+        functions[text] = StepFunction(name, parameters, f"static {ctype} {name}{text}", adds, multiplies)
+    return functions[text]

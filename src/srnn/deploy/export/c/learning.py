@@ -1,0 +1,353 @@
+"""Learning in C: a network that goes on learning where it lives, in memory of fixed size, without allocation.
+
+What is learnt are the weights and biases of the readout or, by e-prop, those of the one hidden layer, too. They are a struct in
+RAM; what was shipped stays as constants, from which nothing moves further than a bound. It is the delta rule: each parameter
+moves against its gradient. ``Adaptation(optimizer="sgd")`` does the same in Python.
+
+Two ways, by the loss:
+
+    each step    learnt from the step's own outputs, by cross-entropy: a label for a step, whenever there is one
+    in the end   ce_mean, ce_spike_count: traces are summed, and one label is told of all steps since the last one
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ....errors import SrnnError
+from ....nn.network.frozen import FrozenNetwork
+from .arrays import number
+from .layers import LayerPlan
+from .traces import LayerLearning
+
+if TYPE_CHECKING:
+    from ....nn.loss_config import LossConfig
+
+Learn = Literal["readout", "e-prop"]
+SUMMED = ("ce_mean", "ce_spike_count")
+"""Losses of the sum of the outputs."""
+
+
+def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, decides: bool) -> None:
+    """SrnnError, in one line, for what cannot learn in C."""
+    if learn is None:
+        return
+    if learn not in get_args(Learn):
+        raise SrnnError(f"In C the readout learns, or one hidden layer with it by e-prop, not {learn!r}.")
+    if format != "float32":
+        raise SrnnError("Learning in C needs float32: int8 weights are too coarse for its small steps.")
+    if learn == "e-prop" and len(network.layers) != 2:
+        raise SrnnError(
+            f"e-prop in C is for one hidden layer, and this network has {len(network.layers) - 1}; --learn readout takes it."
+        )
+    if any(layer.delays for layer in network.layers):
+        raise SrnnError(
+            "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt."
+        )
+    if not decides:
+        raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What is to be written of a network that learns."""
+
+    name: str
+    layers: tuple[LayerLearning, ...]
+    """Those that learn, the readout last."""
+    loss: LossConfig
+
+    @classmethod
+    def of(cls, name: str, layers: tuple[LayerPlan, ...], learn: Learn, loss: LossConfig) -> Learning:
+        """SrnnError for e-prop whose errors would not reach the hidden layer in the same way in all steps."""
+        chosen = layers if learn == "e-prop" else layers[-1:]
+        made = cls(name, tuple(LayerLearning(layer, layer is not layers[-1]) for layer in chosen), loss)
+        if made.summed and len(chosen) > 1 and not made.layers[-1].constant:
+            raise SrnnError(
+                f"e-prop in C with the loss {loss.name} needs a readout whose membrane is the output; --learn readout takes this "
+                "network."
+            )
+        return made
+
+    @property
+    def summed(self) -> bool:
+        """Whether labels are told in the end, of all steps."""
+        return self.loss.name in SUMMED
+
+    @property
+    def readout(self) -> LayerLearning:
+        return self.layers[-1]
+
+    def of_layer(self, name: str) -> LayerLearning | None:
+        """What a layer learns; None: nothing."""
+        return next((layer for layer in self.layers if layer.name == name), None)
+
+    # ---- sizes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.count for layer in self.layers)
+
+    @cached_property
+    def members(self) -> list[tuple[str, int]]:
+        """(name, length) of the arrays of the traces."""
+        return [*(member for layer in self.layers for member in layer.members()), ("scores", self.readout.size)]
+
+    @property
+    def trace_bytes(self) -> int:
+        return 4 * (sum(length for _, length in self.members) + 2 + self.summed)
+
+    @property
+    def operations(self) -> dict[str, dict[str, int]]:
+        """Additions, multiplications and calls of expf of a step (beyond the network's own), of a label, and of an update."""
+        outputs = self.readout.size
+        adds, multiplies, exponentials = (
+            sum(part) for part in zip(*(layer.operations for layer in self.layers), strict=True)
+        )
+        for layer in self.layers:
+            adds += layer.count * (layer.filtered + self.summed)
+            multiplies += layer.count * layer.filtered
+        told_adds, told_multiplies = self.parameters * (not self.summed) + 3 * outputs, self.parameters + 2 * outputs
+        for layer in self.layers[:-1]:
+            told_adds, told_multiplies = told_adds + outputs * layer.size, told_multiplies + outputs * (layer.size + 1)
+        return {
+            "step": {"adds": adds, "multiplies": multiplies, "exponentials": exponentials},
+            "label": {"adds": told_adds, "multiplies": told_multiplies, "exponentials": outputs},
+            "update": {"adds": 6 * self.parameters, "multiplies": 4 * self.parameters, "exponentials": 0},
+        }
+
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "learning": {
+                "rule": "e-prop" if len(self.layers) > 1 else "readout",
+                "labels": "in the end" if self.summed else "each step",
+                "parameters": self.parameters,
+                "parameters_ram_bytes": 4 * self.parameters,
+                "traces_ram_bytes": self.trace_bytes,
+                "operations": self.operations,
+            }
+        }
+
+    # ---- text -------------------------------------------------------------------------------------------------------
+
+    def header(self) -> list[str]:
+        """Lines of NAME.h, before those of NAME_step."""
+        name, operations = self.name, self.operations
+        what = "the readout" if len(self.layers) == 1 else "the readout and, by e-prop, the hidden layer"
+        costs = [
+            f"a {when} {cost['adds']} additions, {cost['multiplies']} multiplications, {cost['exponentials']} calls of expf"
+            for when, cost in operations.items()
+        ]
+        if self.summed:
+            use = [
+                f" *     {name}_learn(&parameters, &traces, label);     in the end: of all steps since the last label",
+                f" *     {name}_update(&parameters, &traces, rate, bound);   then",
+            ]
+        else:
+            use = [
+                f" *     {name}_learn(&parameters, &traces, label);     after each step whose label is known",
+                f" *     {name}_update(&parameters, &traces, rate, bound);   whenever something shall become of it",
+            ]
+        return [
+            f"/* Learning: the weights and biases of {what}.",
+            " *",
+            f" *     {name}_parameters_init(&parameters);           once: as they were trained; again, to forget",
+            f" *     {name}_init(&state); {name}_traces_init(&traces);     before the first step of every sequence",
+            f" *     {name}_step(&state, &parameters, &traces, input, scores);     0 for the traces: only to run",
+            *use,
+            " *",
+            " * An update moves each parameter by rate times the gradient of the loss, the mean over the labels since the last",
+            " * one, and no tensor further from where it was trained than bound times its norm. A gradient that is not finite is",
+            " * dropped.",
+            " * Both structs are plain numbers: kept as bytes, learning continues from them to the same bits.",
+            f" * RAM {4 * self.parameters} bytes of parameters and {self.trace_bytes} of traces. Beyond what the network itself "
+            f"costs: {'; '.join(costs)}. */",
+            "typedef struct {",
+            *(f"    float {layer.name}[{layer.count}];" for layer in self.layers),
+            f"}} {name}_parameters;",
+            "typedef struct {",
+            *(f"    float {member}[{length}];" for member, length in self.members),
+            f"    uint32_t position, learnt{', told' if self.summed else ''};",
+            f"}} {name}_traces;",
+            f"void {name}_parameters_init({name}_parameters *parameters);",
+            f"void {name}_traces_init({name}_traces *traces);",
+            f"void {name}_learn(const {name}_parameters *parameters, {name}_traces *traces, int label);",
+            f"void {name}_update({name}_parameters *parameters, {name}_traces *traces, float rate, float bound);",
+            "",
+        ]
+
+    def source(self) -> list[str]:
+        """C functions beside those of the layers."""
+        return [self._init(), self._remember(), self._learn(), _MOVE, self._update()]
+
+    def _init(self) -> str:
+        name = self.name
+        copies = [
+            f"    memcpy({layer.place(k)}, {constant}, sizeof {constant});"
+            for layer in self.layers
+            for k, (constant, _) in enumerate(layer.tensors)
+        ]
+        return (
+            f"void {name}_parameters_init({name}_parameters *parameters)\n{{\n" + "\n".join(copies) + "\n}\n\n"
+            f"void {name}_traces_init({name}_traces *traces)\n{{\n    memset(traces, 0, sizeof *traces);\n}}\n"
+        )
+
+    def _remember(self) -> str:
+        """After a step: filters, sums, outputs."""
+        lines, readout, outputs = list[str](), self.readout, self.readout.size
+        first = readout.layer.layer.neuron.State._fields[0]
+        head = ["    int i;"]
+        if len(self.layers) > 1:
+            kept = readout.slope(first, first)
+            head += ["    float kept = 0.0f;"]
+            if "[h]" in kept:
+                head[0] = "    int h, i;"
+                lines += [
+                    f"    for (h = 0; h < {outputs}; h++)",
+                    f"        kept += {kept};",
+                    f"    kept /= {outputs}.0f;",
+                ]
+            else:
+                lines.append(f"    kept = {kept};")
+        for layer in self.layers:
+            if layer.filtered:
+                trace = f"traces->{layer.output}[i]"
+                lines.append(f"    for (i = 0; i < {layer.count}; i++)")
+                lines.append(f"        {trace} = kept * {trace} + traces->{layer.name}_{layer.rows[-1]}[i];")
+        if not self.summed:
+            lines += [f"    for (i = 0; i < {outputs}; i++)", "        traces->scores[i] = scores[i];"]
+        else:
+            lines.append(f"    if (traces->position <= {self.loss.start}ul) {{ /* stands alone */")
+            sums = [(layer.count, f"traces->{layer.name}_sum", f"traces->{layer.output}") for layer in self.layers]
+            sums.append((outputs, "traces->scores", "scores"))
+            for sign in ("=", "+="):
+                for count, total, part in sums:
+                    lines += [f"        for (i = 0; i < {count}; i++)", f"            {total}[i] {sign} {part}[i];"]
+                lines += (
+                    ["        traces->learnt = 1;", "    } else {"]
+                    if sign == "="
+                    else ["        traces->learnt++;", "    }"]
+                )
+        lines.append("    if (traces->position < UINT32_MAX)\n        traces->position++;")
+        return f"static void remember({self.name}_traces *traces, const {self.name}_score *scores)\n{{\n" + "\n".join(
+            [*head, "", *lines, "}", ""]
+        )
+
+    def _learn(self) -> str:
+        """A label."""
+        name, readout, outputs = self.name, self.readout, self.readout.size
+        mean, smoothing = self.loss.name == "ce_mean", self.loss.label_smoothing
+        each = f"    for (c = 0; c < {outputs}; c++)"
+        score = "traces->scores[c] / count" if mean else "traces->scores[c]"
+        waits = "traces->learnt == 0 || traces->told" if self.summed else "traces->position == 0"
+        if not self.summed and self.loss.name != "ce_last" and self.loss.start:
+            waits = f"traces->position <= {self.loss.start}ul"
+        target = f"(c == label ? {number(1 - smoothing + smoothing / outputs, 'float')} : {number(smoothing / outputs, 'float')})"
+        lines = [
+            f"    float error[{outputs}], most = -FLT_MAX, total = 0.0f;",
+            *(["    const float count = traces->learnt > 0 ? (float)traces->learnt : 1.0f;"] if mean else []),
+            f"    int c, {'h, ' if len(self.layers) > 1 else ''}j;",
+            "",
+            f"    if (label < 0 || label >= {outputs} || {waits})",
+            "        return;",
+            each,
+            f"        most = {score} > most ? {score} : most;",
+            f"{each} {{",
+            f"        error[c] = expf({score} - most);",
+            "        total += error[c];",
+            "    }",
+            each,
+            f"        error[c] = {'(' if mean else ''}error[c] / total - {target}{') / count' if mean else ''};",
+        ]
+        for layer in self.layers:
+            signal, width = ("error", outputs) if layer is readout else ("signal", layer.size)
+            if layer is not readout:
+                column = readout.slope(readout.rows[-1], "current").replace("[h]", "[c]")
+                lines.insert(0, f"    float signal[{width}];")
+                lines += [
+                    f"    for (h = 0; h < {width}; h++) {{",
+                    "        signal[h] = 0.0f;",
+                    f"    {each}",
+                    f"            signal[h] += error[c] * {column} * parameters->readout[h * {outputs} + c];",
+                    "    }",
+                ]
+            index = "c" if layer is readout else "h"
+            place = f"j * {width} + {index}"
+            total = f"traces->{layer.name}_sum[{place}]"
+            added = f"{total} *= {signal}[{index}];"
+            if not self.summed:
+                added = f"{total} += {signal}[{index}] * traces->{layer.output}[{place}];"
+            lines += [
+                f"    for (j = 0; j < {layer.count // width}; j++)",
+                f"        for ({index} = 0; {index} < {width}; {index}++)",
+                f"            {added}",
+            ]
+        lines.append("    traces->told = 1;" if self.summed else "    traces->learnt++;")
+        if len(self.layers) == 1:
+            lines.insert(lines.index("") + 1, "    (void)parameters;")
+        return (
+            f"void {name}_learn(const {name}_parameters *parameters, {name}_traces *traces, int label)\n{{\n"
+            + "\n".join([*lines, "}", ""])
+        )
+
+    def _update(self) -> str:
+        name, told = self.name, "told" if self.summed else "learnt"
+        mean = not self.summed and self.loss.reduction == "mean" and self.loss.name != "ce_last"
+        lines = ["    int finite = 1;", *(["    int i;"] if self.summed else []), ""]
+        lines += [f"    if (!traces->{told})", "        return;"]
+        if mean:
+            lines.append("    rate /= (float)traces->learnt;")
+        lines += [
+            f"    finite = finite && all_finite(traces->{layer.name}_sum, {layer.count});" for layer in self.layers
+        ]
+        for layer in self.layers:
+            offset = 0
+            for k, (constant, length) in enumerate(layer.tensors):
+                total = f"traces->{layer.name}_sum + {offset}"
+                lines.append(f"    move({layer.place(k)}, {constant}, {total}, {length}, finite ? rate : 0.0f, bound);")
+                offset += length
+        if self.summed:
+            lines += [
+                f"    for (i = 0; i < {self.readout.size}; i++)",
+                "        traces->scores[i] = 0.0f;",
+                "    traces->told = 0;",
+            ]
+        lines.append("    traces->learnt = 0;")
+        return (
+            f"void {name}_update({name}_parameters *parameters, {name}_traces *traces, float rate, float bound)\n{{\n"
+            + "\n".join([*lines, "}", ""])
+        )
+
+
+_MOVE = """\
+static int all_finite(const float *x, int count)
+{
+    int i, finite = 1;
+
+    for (i = 0; i < count; i++)
+        finite = finite && x[i] - x[i] == 0.0f;
+    return finite;
+}
+
+/* A step against the gradient, which is then 0; back to the bound where that is passed. */
+static void move(float *now, const float *first, float *gradient, int count, float rate, float bound)
+{
+    float moved = 0.0f, size = 0.0f;
+    int i;
+
+    for (i = 0; i < count; i++) {
+        if (rate > 0.0f)
+            now[i] -= rate * gradient[i];
+        gradient[i] = 0.0f;
+        moved += (now[i] - first[i]) * (now[i] - first[i]);
+        size += first[i] * first[i];
+    }
+    size = bound * bound * (size > 1e-6f ? size : 1e-6f);
+    if (moved > size)
+        for (i = 0; i < count; i++)
+            now[i] = first[i] + (now[i] - first[i]) * sqrtf(size / moved);
+}
+"""

@@ -1,0 +1,235 @@
+"""The traces of a layer in C: how its output depends on its own weights and bias, kept up to date step by step.
+
+They are those of ``training.rules.traces``, made from the Jacobian in the record of the neuron's equations, so that every neuron
+has them without a line of its own.
+
+    S_t = M_t S_{t-1} + d_t z_t            a row of S for each state variable, z_t: what arrives at the synapses; 1: the bias
+    F_t = kept_t F_{t-1} + S_t             e-prop: a hidden layer's, filtered as the readout remembers
+
+Arrays lie as the weights do: a row of a layer's neurons for each presynaptic neuron, and one for the bias.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from ....nn.derivatives import jacobian_record
+from ....nn.equations import Node, Record, Text, as_node, equations, record
+from ....nn.surrogates import Surrogate
+from .arrays import number
+from .layers import LayerPlan
+from .translate import FloatC
+
+
+@dataclass(frozen=True)
+class LayerLearning:
+    """What of a layer learns, and how its traces go on."""
+
+    layer: LayerPlan
+    filtered: bool
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def size(self) -> int:
+        return self.layer.layer.size
+
+    @property
+    def tensors(self) -> list[tuple[str, int]]:
+        """(name of the shipped constant, length) of weights and bias, in the order in which they lie."""
+        weights = [(matrix.constants[0].name, matrix.senders * self.size) for matrix in self.layer.matrices]
+        return weights + ([(self.layer.bias.name, self.size)] if self.layer.layer.has_bias else [])
+
+    @property
+    def count(self) -> int:
+        """Parameters."""
+        return sum(length for _, length in self.tensors)
+
+    def place(self, number: int) -> str:
+        """Where tensor ``number`` lies."""
+        return f"parameters->{self.name} + {sum(length for _, length in self.tensors[:number])}"
+
+    @property
+    def output(self) -> str:
+        """Name of the trace of what the layer passes on."""
+        return f"{self.name}_filtered" if self.filtered else f"{self.name}_{self.rows[-1]}"
+
+    @cached_property
+    def rows(self) -> list[str]:
+        """Names of the state's variables (and of s) on which the output depends over time, the output's the last."""
+        names, model = self.layer.layer.neuron.State._fields, self.layer.layer
+        order = [names[0] if model.output == "membrane" else names[-1]]
+        for row in order:
+            order += [name for name in names if name not in order and (row, name) in self._partials]
+        return [*order[1:], order[0]]
+
+    @cached_property
+    def _partials(self) -> dict[tuple[str, str], Node | None]:
+        """What the rows depend on, by (row, column): nodes of the Jacobian; None: on s, through the own weight alone."""
+        neuron = self.layer.layer.neuron
+        names, own = neuron.State._fields, jacobian_record(type(neuron))
+        width = len(own.arguments)
+        partials: dict[tuple[str, str], Node | None] = {}
+        for place, row in enumerate(names):
+            for column, name in enumerate((*names, "current")):
+                node = own.results[place * width + column]
+                if node.value != 0.0:
+                    partials[row, name] = node
+            if self.layer.layer.weight_rec is not None and (row, "current") in partials:
+                partials.setdefault((row, names[-1]), None)
+        return partials
+
+    @property
+    def _entries(self) -> list[tuple[str, str]]:
+        """(row, column) of all that a step of the traces reads."""
+        return [(row, column) for row, column in self._partials if row in self.rows]
+
+    @property
+    def constant(self) -> bool:
+        """Whether the output depends on the current of its step always in the same way."""
+        node, neuron = self._partials.get((self.rows[-1], "current")), self.layer.layer.neuron
+        if node is None or self.rows[-1] == "s":
+            return False
+        return Record(equations(type(neuron)).arguments, (node,)).used <= set(neuron.coefficients)
+
+    def slope(self, row: str, column: str) -> str:
+        """A slope of neuron h: a literal, or where it is kept."""
+        node = self._partials.get((row, column), as_node(0.0))
+        if node is None or row == "s" or column == "s":
+            return f"traces->{self.name}_{row}_by_{column}[h]"
+        if node.operation == "constant":
+            return number(node.value, "float")
+        if node.name in self.layer.coefficients:
+            value = self.layer.coefficients[node.name]
+            return value if isinstance(value, str) else f"{value.name}[h]"
+        return f"traces->{self.name}_{row}_by_{column}[h]"
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """The slopes that are computed in each step."""
+        return [entry for entry in self._entries if self.slope(*entry).startswith("traces->")]
+
+    def members(self) -> list[tuple[str, int]]:
+        """(name, length) of its arrays among the traces: of each synapse, and of each neuron."""
+        synapses = [f"{self.name}_{row}" for row in self.rows] + ([self.output] if self.filtered else [])
+        slopes = [f"{self.name}_{row}_by_{column}" for row, column in self.kept]
+        return [*((name, self.count) for name in (*synapses, f"{self.name}_sum")), *((n, self.size) for n in slopes)]
+
+    @cached_property
+    def _slopes(self) -> tuple[str, list[str], int, int, int]:
+        """The C function of one neuron's slopes, its parameters; additions, multiplications and calls of expf in it."""
+        layer = self.layer.layer
+        own = equations(type(layer.neuron))
+        psi = emission_slope(layer.neuron.emission, layer.surrogate)
+        through = [(row, "current") for row in self.rows if (row, "current") in self._partials]
+        wanted = [*self.kept, *(entry for entry in through if entry not in self.kept)]
+        nodes = [as_node(0.0 if node is None else node) for node in map(self._partials.__getitem__, wanted)]
+        whole = Record(own.arguments, (*nodes, own.results[-1]), all_named=False)
+        writer = FloatC()
+        *results, drive = [result.text for result in whole.run(writer, map(Text, own.arguments))]
+        texts = dict(zip(wanted, results, strict=True))
+        counts, lines, spikes = (
+            whole.counts,
+            [f"    const float {n} = {t};" for n, t in writer.assignments],
+            "s" in self.rows,
+        )
+        if spikes:
+            counts = counts + psi.counts
+            lines += [f"    const float drive = {drive};", f"    const float psi = {self.name}_psi(drive);"]
+        for row, column in self.kept:
+            result = texts[row, column]
+            if column == "s" and layer.weight_rec is not None and (row, "current") in texts:
+                result = f"{result} + ({texts[row, 'current']}) * own_weight"
+                counts["add"], counts["multiply"] = counts["add"] + 1, counts["multiply"] + 1
+            if row == "s":
+                result, counts["multiply"] = f"psi * ({result})", counts["multiply"] + 1
+            lines.append(f"    *{row}_by_{column}_at = {result};")
+        text = "\n".join(lines)
+        read = [name for name in (*own.arguments, "own_weight") if re.search(rf"\b{name}\b", text)]
+        head = [f"float {name}" for name in read] + [f"float *{row}_by_{column}_at" for row, column in self.kept]
+        body = f"static void {self.name}_slopes({', '.join(head)})\n{{\n{text}\n}}\n"
+        if spikes:
+            writer = FloatC()
+            (value,) = [result.text for result in psi.run(writer, [Text("drive")])]
+            lines = [*(f"    const float {n} = {t};" for n, t in writer.assignments), f"    return {value};"]
+            body = f"static float {self.name}_psi(float drive)\n{{\n" + "\n".join(lines) + f"\n}}\n\n{body}"
+        adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
+        return body, read, adds, multiplies, counts["exp"]
+
+    def functions(self, name: str, presynaptic: str) -> list[str]:
+        """C that takes the traces one step on, before the layer's own step. ``presynaptic``: what the layer reads."""
+        size, state, rows = self.size, f"state->{self.name}", self.rows
+        lines = []
+        parts = []
+        if self.kept:
+            text, read, *_ = self._slopes
+            parts.append(text)
+            values = {"current": "state->sums[h]"}
+            for coefficient in self.layer.coefficients:
+                value = self.layer.coefficients[coefficient]
+                values[coefficient] = value if isinstance(value, str) else f"{value.name}[h]"
+            senders = self.layer.matrices[0].senders
+            values["own_weight"] = f"parameters->{self.name}[({senders} + h) * {size} + h]"
+            call = [values.get(argument, f"{state}.{argument}[h]") for argument in read]
+            call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
+            lines += [f"    for (h = 0; h < {size}; h++)", f"        {self.name}_slopes({', '.join(call)});"]
+        arrived = "1.0f"
+        sources = [presynaptic, f"{state}.s"][: len(self.layer.matrices)]
+        bounds = [sum(matrix.senders for matrix in self.layer.matrices[:n]) for n in range(len(sources) + 1)]
+        for place in reversed(range(len(sources))):
+            index = "j" if not bounds[place] else f"j - {bounds[place]}"
+            value = f"{sources[place]}[{index}]"
+            last = place == len(sources) - 1 and not self.layer.layer.has_bias
+            arrived = value if last else f"j < {bounds[place + 1]} ? {value} : {arrived}"
+        lines += [f"    for (j = 0; j < {self.count // size}; j++) {{", f"        const float z = {arrived};"]
+        lines += [f"        float *const {row}_at = traces->{self.name}_{row} + j * {size};" for row in rows]
+        lines += ["", f"        for (h = 0; h < {size}; h++) {{"]
+        lines += [f"            const float {row} = {row}_at[h];" for row in rows if self._reads(row)]
+        for row in rows:
+            terms = []
+            for entry_row, column in self._entries:
+                if entry_row == row and (column in rows or column == "current"):
+                    factor = self.slope(row, column)
+                    value = "z" if column == "current" else column
+                    terms.append(value if factor == "1.0f" else f"{factor} * {value}")
+            lines.append(f"            {row}_at[h] = {' + '.join(terms) or '0.0f'};")
+        lines += ["        }", "    }", "}", ""]
+        body = "\n".join(lines)
+        arguments = [f"const {name}_state *state"] if "state->" in body else []
+        arguments += [f"const {name}_parameters *parameters"] if "parameters->" in body else []
+        arguments += [f"{name}_traces *traces"] + ([f"const {name}_input *input"] if "input[" in body else [])
+        parts.append(f"static void follow_{self.name}({', '.join(arguments)})\n{{\n    int h, j;\n\n{body}")
+        return parts
+
+    def call(self, functions: list[str]) -> str:
+        """The call of ``functions``'s last."""
+        head = functions[-1].partition("\n")[0]
+        names = [name for name in ("state", "parameters", "traces", "input") if re.search(rf"\*{name}\b", head)]
+        return f"follow_{self.name}({', '.join(names)});"
+
+    def _reads(self, row: str) -> bool:
+        return any(column == row for _, column in self._entries)
+
+    @property
+    def operations(self) -> tuple[int, int, int]:
+        """Additions, multiplications and calls of expf for one step of the traces."""
+        entries = [entry for entry in self._entries if entry[1] in (*self.rows, "current")]
+        multiplied = sum(self.slope(*entry) != "1.0f" for entry in entries)
+        adds, multiplies = self.count * (len(entries) - len(self.rows)), self.count * multiplied
+        if self.kept:
+            _, _, own_adds, own_multiplies, exponentials = self._slopes
+            return adds + self.size * own_adds, multiplies + self.size * own_multiplies, self.size * exponentials
+        return adds, multiplies, 0
+
+
+def emission_slope(emission: str, surrogate: Surrogate | None) -> Record:
+    """What stands for the derivative of the emission by the drive, as a record of it."""
+    if emission == "spike":
+        assert surrogate is not None
+        parameters, derivative = surrogate.parameters, type(surrogate).derivative
+        return record(lambda drive: (derivative(drive, *parameters),), ("drive",))
+    return record(lambda drive: (1.0 * (drive >= 0.0) if emission == "relu" else 1.0 + 0.0 * drive,), ("drive",))
