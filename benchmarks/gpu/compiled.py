@@ -1,6 +1,6 @@
 """The GPU backend's loops compiled ahead of time, without a GPU: registers, stack and shared memory for each target.
 
-What is compiled is what a layer would launch: the launch itself is recorded, and its arguments become a signature.
+What is compiled is what a layer would launch: the launch is recorded, and goes its way up to where a GPU would run it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from typing import Any
 from unittest import mock
 
 import torch
-import triton
 import triton.backends.nvidia as nvidia
-from torch import Tensor
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.runtime import driver
 
 from srnn.nn.kernels import LayerProblem
 from srnn.nn.kernels.gpu import layer, plans
@@ -36,58 +34,41 @@ HIP = "gfx942"
 MOST_STACK = 64
 """Bytes: more is spilled registers."""
 
-TYPES = {
-    torch.float32: "*fp32",
-    torch.float64: "*fp64",
-    torch.bfloat16: "*bf16",
-    torch.int8: "*i8",
-    torch.int64: "*i64",
-}
 TOOLS = Path(nvidia.__file__).parent / "bin"
+
+
+class Absent:
+    """Triton's driver of GPUs that are not there: enough of one to compile for, by the target that is current."""
+
+    target = ""
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("hip", self.target, 64) if self.target == HIP else GPUTarget("cuda", int(self.target[3:]), 32)
+
+    def get_current_device(self) -> int:
+        return [*TARGETS, HIP].index(self.target)  # Triton keeps what it has compiled by device
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A kernel and its arguments by name."""
+    """A kernel and all that it would be launched with."""
 
     kernel: Any
-    arguments: dict[str, Any]
-    options: dict[str, Any]
+    arguments: tuple[Any, ...]
+    constants: dict[str, Any]
 
     @property
     def name(self) -> str:
         return self.kernel.fn.__name__
 
-    def source(self) -> ASTSource:
-        names = self.kernel.arg_names
-        signature = {name: _type(self.arguments[name]) for name in names}
-        fixed = {}
-        for name in names:
-            fixed |= _constants(self.arguments[name], (names.index(name),))
-        aligned = {place: [["tt.divisibility", 16]] for place in _pointers(list(signature.values()))}
-        return ASTSource(fn=self.kernel, signature=signature, constexprs=fixed, attrs=aligned)
-
-
-def _type(value: Any) -> Any:
-    if isinstance(value, tuple) and all(isinstance(part, Tensor) for part in value):
-        return tuple(map(_type, value))
-    if isinstance(value, Tensor):
-        return TYPES[value.dtype]
-    return "i32" if type(value) is int else "constexpr"
-
-
-def _constants(value: Any, path: tuple[int, ...]) -> dict[tuple[int, ...], Any]:
-    return {path: value} if _type(value) == "constexpr" else {}
-
-
-def _pointers(types: Any, path: tuple[int, ...] = ()) -> list[tuple[int, ...]]:
-    places = []
-    for place, kind in enumerate(types):
-        if isinstance(kind, tuple):
-            places += _pointers(kind, (*path, place))
-        elif kind.startswith("*"):
-            places.append((*path, place))
-    return places
+    def compile(self, target: str) -> Any:
+        """The kernel as this launch would compile it on such a GPU."""
+        driver.set_active(Absent())
+        driver.active.target = target
+        return self.kernel.warmup(*self.arguments, grid=(1, 1), **self.constants)
 
 
 def launches(problem: LayerProblem, shared: int) -> list[Launch]:
@@ -95,12 +76,7 @@ def launches(problem: LayerProblem, shared: int) -> list[Launch]:
     recorded = []
 
     def record(self: Any, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
-        options = self.constants | constants
-        # Sizes are constants to the compiler; only these four are not.
-        values = dict(zip(kernel.arg_names, (*arguments, 1, 1, 0, 1), strict=False))
-        values |= {name: _Fixed(value) if type(value) is int else value for name, value in options.items()}
-        recorded.append(Launch(kernel, {name: values[name] for name in kernel.arg_names},
-                               {name: options[name] for name in ("num_warps", "enable_fp_fusion")}))  # fmt: skip
+        recorded.append(Launch(kernel, (*arguments, self.batch, self.steps, 0, self.steps), self.constants | constants))
 
     with (
         mock.patch.object(layer.Loop, "launch", record),
@@ -111,20 +87,13 @@ def launches(problem: LayerProblem, shared: int) -> list[Launch]:
     return recorded[-2:]  # before them, those of the smallest problem
 
 
-class _Fixed(int):
-    """An integer that is a constant to the compiler."""
-
-
 def compiled(launch: Launch, target: str) -> dict[str, Any]:
     """Registers, bytes of stack and of shared memory, and what the machine code shows, of a kernel for sm_XX."""
-    if target.startswith("gfx"):
-        text = triton.compile(launch.source(), target=GPUTarget("hip", target, 64), options=launch.options).asm[
-            "amdgcn"
-        ]
-        return {name: int(max(re.findall(rf"\.{key}: +(\d+)", text), key=int))
+    made = launch.compile(target)
+    if target == HIP:
+        return {name: int(max(re.findall(rf"\.{key}: +(\d+)", made.asm["amdgcn"]), key=int))
                 for name, key in (("registers", "vgpr_count"), ("spilled", "vgpr_spill_count"),
                                   ("shared", "group_segment_fixed_size"))}  # fmt: skip
-    made = triton.compile(launch.source(), target=GPUTarget("cuda", int(target[3:]), 32), options=launch.options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(made.asm["cubin"])
         file.flush()
@@ -151,7 +120,7 @@ def _output(*command: Any) -> str:
 
 def _weights_stored(launch: Launch, text: str) -> int:
     """How often a tile of weights is written to shared memory within the loop over time, of Triton's own text."""
-    tile = f"tensor<{launch.arguments['DEPTH']}x{launch.arguments['COLUMNS']}x"
+    tile = f"tensor<{launch.constants['DEPTH']}x{launch.constants['COLUMNS']}x"
     loop = text[text.index("scf.while") :]
     return sum(tile in line for line in loop.splitlines() if re.search(r"ttg\.local_(alloc|store)", line))
 
@@ -230,7 +199,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             measured = compiled(launch, target)
             bound = target in TARGETS and problem.weight_in.dtype == torch.float32
             rows.append({
-                "layer": what, "target": target, "pass": launch.name, "neurons": int(launch.arguments["COLUMNS"]), **measured,
+                "layer": what, "target": target, "pass": launch.name, "neurons": launch.constants["COLUMNS"], **measured,
                 "exceeded": exceeded(launch, target, measured) if bound else [],
             })  # fmt: skip
             print(rows[-1], file=sys.stderr, flush=True)
