@@ -2,8 +2,6 @@
 
 Any neuron, any device, any dtype, and readable; slow, because Python walks every time step and autograd keeps all of them.
 Every faster backend must equal this one, in values and in gradients.
-
-May import: neurons, surrogates, arithmetic, delays.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """A layer forwards over time, keeping every state, and back through each of its neurons alone: what online rules need.
 
 Here in plain torch, for any device, and the choice of the compiled loops of ``cpu/walks.py`` where these can.
-
-May import: neurons, surrogates, derivatives, cpu.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +41,7 @@ from .arguments import (
 )
 from .arrivals import Arrivals
 from .compiler import backward_loop, cannot_compile, forward_loop
+from .padding import Padding
 from .rows import LIST_OVERRUN
 from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
@@ -71,7 +71,7 @@ class _Layer:
     surrogate: Surrogate
     batch: int
     sizes: Sizes
-    dtype: np.dtype[Any]
+    padding: Padding
     emitted: int
     """EMISSION or MEMBRANE: what the layer passes on."""
     x_words: Array
@@ -99,16 +99,9 @@ class _Layer:
         rows = -(-blocks // SHARDS) * BLOCK
         return [(first, min(first + rows, self.batch)) for first in range(0, max(1, self.batch), rows)]
 
-    def empty(self, *shape: int) -> Array:
-        """Uninitialised numbers, flat. See ``buffers``."""
-        return buffers.empty(math.prod(shape), self.dtype)
-
-    def zeros(self, *shape: int) -> Array:
-        return buffers.zeros(math.prod(shape), self.dtype)
-
     def output_array(self, width: int) -> Array:
         """Room for (B, T, width); zero where no loop will write, after the end of short sequences."""
-        return (self.zeros if self.padded else self.empty)(self.batch, self.sizes.steps, width)
+        return (self.padding.zeros if self.padded else self.padding.empty)(self.batch, self.sizes.steps, width)
 
     @property
     def delayed(self) -> bool:
@@ -123,42 +116,23 @@ class _Layer:
         nothing = _NO_LAGS, _NO_WORDS, _NO_LAGS
         if kernel is not None:
             known = self.sizes.steps + self.depth
-            arriving = self.zeros(self.batch, known, self.sizes.width)
+            arriving = self.padding.zeros(self.batch, known, self.sizes.width)
             arriving.reshape(self.batch, known, -1)[:, : self.depth] = early.reshape(self.batch, self.depth, -1)
-            return Lines(True, True, self.depth, 0, *nothing, known, arriving, self.padded_rows(kernel, self.depth))
+            return Lines(True, True, self.depth, 0, *nothing, known, arriving, self.padding.rows(kernel, self.depth))
         if self.arrivals is None:
-            return Lines(False, False, 1, 0, *nothing, 1, early, self.empty(0))
-        return Lines(True, False, *self.arrivals.arrays(), self.depth, early, self.empty(0))
+            return Lines(False, False, 1, 0, *nothing, 1, early, self.padding.empty(0))
+        return Lines(True, False, *self.arrivals.arrays(), self.depth, early, self.padding.empty(0))
 
     def sent(self, lines: Lines) -> Tensor | None:
         """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
         lengths, steps = self.sizes.lengths, self.sizes.steps
         if self.arrivals is not None:
-            return torch.from_numpy(self.arrivals.after(self.words, lengths, steps, self.dtype))
+            return torch.from_numpy(self.arrivals.after(self.words, lengths, steps, self.padding.dtype))
         if not self.spread:
             return None
         arriving = lines.early.reshape(self.batch, lines.known, self.sizes.width)
         after = (lengths[:, None] + np.arange(self.depth))[:, :, None]
         return torch.from_numpy(np.take_along_axis(arriving, after, 1)[:, :, : self.sizes.size])
-
-    def padded_rows(self, tensor: Tensor | None, rows: int) -> Array:
-        """A copy of (rows, H), flat, each row padded with zeros to whole vectors; zeros for None."""
-        copy = self.zeros(rows, self.sizes.width)
-        if tensor is not None:
-            copy.reshape(rows, self.sizes.width)[:, : self.sizes.size] = (
-                tensor.detach().numpy().reshape(rows, self.sizes.size)
-            )
-        return copy
-
-    def unpadded(self, rows: Array) -> Tensor:
-        return torch.from_numpy(rows.reshape(-1, self.sizes.width)[:, : self.sizes.size])
-
-    def constants(self, tensor: Tensor) -> Array:
-        """A neuron's constants (H,) padded with the last one, so that padding computes what some neuron computes."""
-        values, padded = tensor.detach().numpy(), self.empty(self.sizes.width)
-        padded[: self.sizes.size] = values
-        padded[self.sizes.size :] = values[-1]
-        return padded
 
     def parameters(
         self, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None, coefficients: Arrays
@@ -166,18 +140,18 @@ class _Layer:
         matrices = [tensor.detach().numpy() for tensor in (None if self.projects else weight_in, weight_rec)
                     if tensor is not None]  # fmt: skip
         return Parameters(
-            bias=self.padded_rows(bias, 1),
-            weights=presynaptic_major(*matrices) if matrices else self.empty(0),
-            projection=packed_transposed(weight_in.detach().numpy()) if self.projects else self.empty(0),
+            bias=self.padding.rows(bias, 1),
+            weights=presynaptic_major(*matrices) if matrices else self.padding.empty(0),
+            projection=packed_transposed(weight_in.detach().numpy()) if self.projects else self.padding.empty(0),
             coefficients=coefficients,
         )
 
     def forward_scratch(self) -> ForwardScratch:
         return ForwardScratch(
-            projected=self.empty(BLOCK, self.sizes.width + self.sizes.channels if self.projects else 0),
+            projected=self.padding.empty(BLOCK, self.sizes.width + self.sizes.channels if self.projects else 0),
             # Of one step, or of one channel over a chunk.
             active=np.empty(max(BLOCK * CHUNK, self.sizes.channels + self.sizes.size) + LIST_OVERRUN, np.int64),
-            total=self.empty(self.sizes.width),
+            total=self.padding.empty(self.sizes.width),
         )
 
     def backward_scratch(self) -> tuple[Any, ...]:
@@ -186,15 +160,15 @@ class _Layer:
         block, sizes = (BLOCK, self.sizes.width), self.sizes
         channels = max(sizes.size, sizes.channels if sizes.input_kind == InputKind.SPIKES else 0)
         tape = Tape(
-            variables=tuple(self.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
-            s=self.empty(0 if self.spiking else CHUNK + 1, *block),
+            variables=tuple(self.padding.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
+            s=self.padding.empty(0 if self.spiking else CHUNK + 1, *block),
         )
         return *tape, *BackwardScratch(
             projected=projected,
             active=active,
-            arriving=self.empty(self.depth + self.delayed, *block),
-            g_currents=self.empty(CHUNK, *block),
-            recomputed=self.empty(CHUNK, *block),
+            arriving=self.padding.empty(self.depth + self.delayed, *block),
+            g_currents=self.padding.empty(CHUNK, *block),
+            recomputed=self.padding.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
             square=np.empty(64, np.uint64),
         )
@@ -204,7 +178,7 @@ class _Layer:
         variables = len(self.neuron.variables())
         _, _, size, _, channels, kind, _, _, span = self.sizes
         lines = self.delayed, self.depth
-        return _spare(scratch, self.dtype, self.spiking, variables, size, channels, kind, span, *lines)
+        return _spare(scratch, self.padding.dtype, self.spiking, variables, size, channels, kind, span, *lines)
 
 
 @functools.lru_cache(maxsize=32)
@@ -231,21 +205,21 @@ class _Run(torch.autograd.Function):
         ctx: Any, layer: _Layer, x: Tensor | None, weight_in: Tensor, bias: Tensor | None, weight_rec: Tensor | None,
         early: Tensor | None, kernel: Tensor | None, *tensors: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
-        n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.empty(0)
+        n, sizes, empty = len(layer.neuron.coefficients), layer.sizes, layer.padding.empty(0)
         dense = x if sizes.input_kind != InputKind.SPIKES else None
         inputs = Inputs(empty if dense is None else _flat(dense), layer.x_words)
-        coefficients = tuple(layer.constants(tensor) for tensor in tensors[:n])
+        coefficients = tuple(layer.padding.constants(tensor) for tensor in tensors[:n])
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
-        state = tuple(layer.padded_rows(tensor, layer.batch) for tensor in tensors[n:])
+        state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
-        rows = s_initial if early is None else layer.padded_rows(early, layer.batch * layer.depth)
+        rows = s_initial if early is None else layer.padding.rows(early, layer.batch * layer.depth)
         lines = layer.lines(rows, kernel)
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
         saved = Saved(
             words=layer.words,
-            currents=layer.empty(*shape) if sizes.kept == Kept.CURRENTS else empty,
-            checkpoints=tuple(layer.empty(layer.batch, spans, sizes.width)
+            currents=layer.padding.empty(*shape) if sizes.kept == Kept.CURRENTS else empty,
+            checkpoints=tuple(layer.padding.empty(layer.batch, spans, sizes.width)
                               for _ in (state[:-1] if layer.spiking else state)),
         )  # fmt: skip
         dense_output = not layer.spiking or layer.emitted == Emitted.MEMBRANE
@@ -265,14 +239,14 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(dense, weight_in, bias, weight_rec)
         ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), lines, saved, s_initial
         emitted = torch.from_numpy(out).view(shape) if dense_output else weight_in.new_zeros(()).expand(shape)
-        return emitted, layer.sent(lines), *(layer.unpadded(rows) for rows in state)
+        return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph=True
             raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
         layer: _Layer = ctx.layer
-        sizes, empty = layer.sizes, layer.empty(0)
+        sizes, empty = layer.sizes, layer.padding.empty(0)
         _, weight_in, bias, weight_rec = ctx.saved_tensors  # of x the flat array is used, but torch watches for changes
         inputs, parameters, lines, saved, s_initial = ctx.groups
         if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
@@ -284,16 +258,16 @@ class _Run(torch.autograd.Function):
             s_initial=s_initial,
             back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
             back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
-            g_sent=empty if g_sent is None else layer.padded_rows(g_sent, layer.batch * layer.depth),
+            g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
         # Each shard's own sums: over the weight matrix, the bias, the coefficients.
         presynaptic, count = sizes.channels + (sizes.size if sizes.recurrent else 0), len(parameters.coefficients)
-        g_weights = layer.empty(len(shards), presynaptic * sizes.width).reshape(len(shards), -1)
-        g_bias = layer.zeros(len(shards), sizes.width).reshape(len(shards), -1)
-        g_coefficients = layer.zeros(len(shards), count, sizes.width).reshape(len(shards), count, -1)
-        g_state = tuple(layer.padded_rows(tensor, layer.batch) for tensor in g_final)
-        g_kernel = layer.zeros(len(shards), layer.spread, sizes.width).reshape(len(shards), -1)
+        g_weights = layer.padding.empty(len(shards), presynaptic * sizes.width).reshape(len(shards), -1)
+        g_bias = layer.padding.zeros(len(shards), sizes.width).reshape(len(shards), -1)
+        g_coefficients = layer.padding.zeros(len(shards), count, sizes.width).reshape(len(shards), count, -1)
+        g_state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in g_final)
+        g_kernel = layer.padding.zeros(len(shards), layer.spread, sizes.width).reshape(len(shards), -1)
         whole = Gradients(
             emitted=int(Emitted.NOTHING) if g_emitted is None else layer.emitted,
             g_out=empty if g_emitted is None else _flat(g_emitted),
@@ -301,7 +275,7 @@ class _Run(torch.autograd.Function):
             wants_x=wants_x,
             g_x=layer.output_array(sizes.channels) if wants_x else empty,
             g_weights=g_weights,
-            g_early=layer.zeros(layer.batch, layer.depth, sizes.width) if layer.delayed else g_state[-1],
+            g_early=layer.padding.zeros(layer.batch, layer.depth, sizes.width) if layer.delayed else g_state[-1],
             g_kernel=g_kernel,
             g_bias=g_bias,
             g_coefficients=(),
@@ -321,12 +295,12 @@ class _Run(torch.autograd.Function):
             None,
             torch.from_numpy(whole.g_x).view(layer.batch, sizes.steps, sizes.channels) if wants_x else None,
             torch.from_numpy(g_weight_in),
-            layer.unpadded(g_bias.sum(0))[0] if bias is not None else None,
+            layer.padding.tensor(g_bias.sum(0)) if bias is not None else None,
             torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
-            layer.unpadded(whole.g_early).unflatten(0, (layer.batch, layer.depth)) if layer.delayed else None,
-            layer.unpadded(g_kernel.sum(0)) if layer.spread else None,
-            *layer.unpadded(g_coefficients.sum(0)),
-            *(layer.unpadded(rows) for rows in whole.g_state),
+            layer.padding.tensor(whole.g_early, layer.batch, layer.depth) if layer.delayed else None,
+            layer.padding.tensor(g_kernel.sum(0), -1) if layer.spread else None,
+            *layer.padding.tensor(g_coefficients.sum(0), -1),
+            *(layer.padding.tensor(rows, -1) for rows in whole.g_state),
         )
 
 
@@ -366,7 +340,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         surrogate=p.surrogate,
         batch=batch,
         sizes=sizes,
-        dtype=p.weight_in.detach().numpy().dtype,
+        padding=Padding(sizes.size, sizes.width, p.weight_in.detach().numpy().dtype),
         emitted=int(Emitted[p.output.upper()]),
         x_words=x_words,
         words=(buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row if spiking else 0, np.uint64),

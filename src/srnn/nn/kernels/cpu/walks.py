@@ -12,21 +12,18 @@ Arrays are flat, rows of ``width`` numbers (whole vectors); (B, T) rows of them,
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
 from . import threads
-from .arguments import Array
 from .compiler import compile_backward, compile_forward
 from .forward import emit
 from .memory import flat, load, load_each, split, store, store_each
+from .padding import Padding
 from .rows import add_weighted_rows, lanes_of
 from .simd import add_vectors, as_vector, select
 from .weights import padded_width
@@ -133,31 +130,10 @@ def back_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[...,
     return compile_backward(make_back, neuron, surrogate)
 
 
-class Rows:
-    """Tensors (..., H) as flat arrays of padded rows, and back."""
-
-    def __init__(self, size: int, like: Tensor) -> None:
-        self.size, self.dtype = size, torch.empty(0, dtype=like.dtype).numpy().dtype
-        self.width = padded_width(size, np.empty(0, self.dtype))
-
-    def of(self, tensor: Tensor) -> Array:
-        """A copy, each row padded with zeros."""
-        rows = tensor.detach().numpy().reshape(-1, self.size)
-        padded = np.zeros((len(rows), self.width), self.dtype)
-        padded[:, : self.size] = rows
-        return padded.reshape(-1)
-
-    def constants(self, tensor: Tensor) -> Array:
-        """A neuron's constants (H,), padded with the last one: padding computes what some neuron computes."""
-        values = tensor.detach().numpy()
-        return np.concatenate([values, np.full(self.width - self.size, values[-1], self.dtype)])
-
-    def empty(self, *shape: int) -> Array:
-        return np.empty(math.prod(shape) * self.width, self.dtype)
-
-    def tensor(self, rows: Array, *shape: int) -> Tensor:
-        """(*shape, H)."""
-        return torch.from_numpy(rows.reshape(*shape, self.width)[..., : self.size])
+def _padding(tensor: Tensor) -> Padding:
+    """Of rows as those of a tensor (..., H)."""
+    values = tensor.detach().numpy()
+    return Padding(values.shape[-1], padded_width(values.shape[-1], values), values.dtype)
 
 
 def forth(
@@ -165,20 +141,19 @@ def forth(
     state: tuple[Tensor, ...], lengths: Tensor,
 ) -> tuple[tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """See ``srnn.nn.kernels.walks.forth``."""
-    batch, steps, size = currents.shape
-    rows = Rows(size, currents)
-    total = rows.of(currents)
-    weights = rows.of(torch.zeros(1, size, dtype=currents.dtype) if weight_rec is None else weight_rec.t())
-    now = tuple(rows.of(part) for part in state)
-    states = tuple(rows.empty(batch, steps) for _ in state)
-    given = (steps, size, rows.width, weight_rec is not None, total, weights)
-    constants, ends = tuple(rows.constants(value) for value in coefficients), lengths.numpy()
+    (batch, steps, size), padding = currents.shape, _padding(currents)
+    total = padding.rows(currents, batch * steps)
+    weights = padding.empty(0) if weight_rec is None else padding.rows(weight_rec.t(), size)
+    now = tuple(padding.rows(part, batch) for part in state)
+    states = tuple(padding.empty(batch, steps, padding.width) for _ in state)
+    constants, ends = tuple(padding.constants(value) for value in coefficients), lengths.numpy()
+    layer = (steps, size, padding.width, weight_rec is not None, total, weights, constants)
     loop = forth_loop(type(neuron))
-    threads.for_each(lambda row: loop(row, row + 1, ends, *given, constants, now, states), batch)
+    threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
     return (
-        tuple(rows.tensor(part, batch, steps) for part in states),
-        rows.tensor(total, batch, steps),
-        tuple(rows.tensor(part, batch) for part in now),
+        tuple(padding.tensor(part, batch, steps) for part in states),
+        padding.tensor(total, batch, steps),
+        tuple(padding.tensor(part, batch) for part in now),
     )
 
 
@@ -187,22 +162,21 @@ def back(
     states: tuple[Tensor, ...], currents: Tensor, signal: Tensor, seed: tuple[Tensor, ...], lengths: Tensor,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:  # fmt: skip
     """See ``srnn.nn.kernels.walks.back``."""
-    batch, steps, size = currents.shape
-    rows = Rows(size, currents)
-    g_state, g_currents = tuple(rows.of(part) for part in seed), np.zeros(batch * steps * rows.width, rows.dtype)
-    g_coefficients = tuple(np.zeros(batch * rows.width, rows.dtype) for _ in coefficients)
-    ends, parameters = lengths.numpy(), surrogate.parameters if neuron.emission == "spike" else ()
-    before, now, asked = tuple(rows.of(part) for part in states), rows.of(currents), rows.of(signal)
-    given = (rows.of(own_weight), tuple(rows.constants(value) for value in coefficients), parameters)
-    loop = back_loop(type(neuron), type(surrogate))
-    threads.for_each(
-        lambda row: loop(
-            row, row + 1, ends, steps, rows.width, membrane, *given, before, now, asked, g_state, g_currents, g_coefficients
-        ),
-        batch,
+    (batch, steps, _), padding = currents.shape, _padding(currents)
+    places = batch * steps
+    g_state, g_currents = tuple(padding.rows(part, batch) for part in seed), padding.zeros(places, padding.width)
+    g_coefficients = tuple(padding.zeros(batch, padding.width) for _ in coefficients)
+    layer = (
+        lengths.numpy(), steps, padding.width, membrane, padding.rows(own_weight, 1),
+        tuple(padding.constants(value) for value in coefficients),
+        surrogate.parameters if neuron.emission == "spike" else (),
+        tuple(padding.rows(part, places) for part in states), padding.rows(currents, places), padding.rows(signal, places),
+        g_state, g_currents, g_coefficients,
     )  # fmt: skip
+    loop = back_loop(type(neuron), type(surrogate))
+    threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
-        rows.tensor(g_currents, batch, steps),
-        tuple(rows.tensor(part, batch) for part in g_coefficients),
-        tuple(rows.tensor(part, batch) for part in g_state),
+        padding.tensor(g_currents, batch, steps),
+        tuple(padding.tensor(part, batch) for part in g_coefficients),
+        tuple(padding.tensor(part, batch) for part in g_state),
     )
