@@ -1,7 +1,4 @@
-"""What is written for people at a terminal: text of others (names, titles, class names) is shown there, never obeyed.
-
-May import: text, and rich when something is shown.
-"""
+"""What is written for people at a terminal: text of others (names, titles, class names) is shown there, never obeyed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Text of others (names, titles, a file's words) as it may stand in an error, a terminal, Markdown or a spreadsheet.
-
-May import nothing.
-"""
+"""Text of others (names, titles, a file's words) as it may stand in an error, a terminal, Markdown or a spreadsheet."""
 
 from __future__ import annotations
 

@@ -148,9 +148,10 @@ def test_a_cut_sequence_goes_on_from_the_state() -> None:
     net, x = make_net(), make_input(2, 20)
     model = exported.to_model(net, "sequence")
     state = exported.state_arrays(net, net.initial_state(2))
-    whole, _ = exported.run_model(model, x.numpy(), state)
-    first, middle = exported.run_model(model, x[:, :13].contiguous().numpy(), state)
-    second, _ = exported.run_model(model, x[:, 13:].contiguous().numpy(), middle)
+    session = exported.start(model)
+    whole, _ = exported.advance(session, x.numpy(), state)
+    first, middle = exported.advance(session, x[:, :13].contiguous().numpy(), state)
+    second, _ = exported.advance(session, x[:, 13:].contiguous().numpy(), middle)
     assert np.abs(np.concatenate([first, second], 1) - whole).max() < 1e-6
 
 
@@ -277,7 +278,7 @@ def test_published_networks_spike_as_recorded(task: str, golden_dir: Path, check
         expected = net.run(torch.from_numpy(x), initial).output.numpy()
     online = not any(isinstance(layer, BidirectionalLayer) for layer in net.layers)
     state = exported.state_arrays(net, initial)
-    y, _ = exported.run_model(exported.to_model(net, "sequence"), x, state)
+    y, _ = exported.advance(exported.start(exported.to_model(net, "sequence")), x, state)
     scale = max(1.0, float(np.abs(expected).max()))
     assert np.abs(y - expected).max() <= 1e-5 * scale
     if online:

@@ -22,7 +22,6 @@ from srnn.training.checkpoints import load_network, network_tensors, read_checkp
 from srnn.training.compression import (
     apply_masks,
     dead_neurons,
-    least_used_neurons,
     magnitude_masks,
     remove_neurons,
     snap_weights,
@@ -30,7 +29,7 @@ from srnn.training.compression import (
     train_as_int8,
 )
 from srnn.training.compression.masks import present_masks, weight_matrices
-from srnn.training.compression.neurons import same_on, smaller_recipe
+from srnn.training.compression.neurons import least_used, same_on, smaller_recipe, to_drop
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
@@ -138,8 +137,8 @@ def test_a_neuron_that_starts_with_a_spike_is_not_dead() -> None:
 def test_the_least_used_go_first() -> None:
     net = silenced(network(), 3)
     sequences = Sequences(TinyTask(), "train")
-    assert least_used_neurons(net, sequences, 1 / 8)[0].nonzero().flatten().tolist() == [3]
-    most = least_used_neurons(net, sequences, 0.99)
+    assert least_used(net, sequences, to_drop([8, 6], 1 / 8))[0].nonzero().flatten().tolist() == [3]
+    most = least_used(net, sequences, to_drop([8, 6], 0.99))
     assert [int((~mask).sum()) for mask in most] == [1, 1]  # one neuron stays
     smaller = smaller_network(net, most)
     kept = int((~most[0]).nonzero())

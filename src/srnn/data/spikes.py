@@ -1,7 +1,4 @@
-"""Spikes as bits: what layers pass to each other, and what a binary data set passes to the first of them.
-
-May import: torch, numpy.
-"""
+"""Spikes as bits: what layers pass to each other, and what a binary data set passes to the first of them."""
 
 from __future__ import annotations
 

@@ -47,10 +47,6 @@ def parse_yaml(text: str, source: Path | str) -> Any:
             raise SrnnError(f"{source} is not valid YAML: {str(error)[:200]}.") from error
 
 
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 @functools.cache
 def _loader() -> Any:
     """The loader's class; made when it is first needed, for PyYAML takes a while to import."""
@@ -123,7 +119,7 @@ def _loader() -> Any:
                     None, None, f"a number has at most {_LONGEST_NUMBER} characters", node.start_mark
                 )
             value = super().construct_scalar(node)
-            if not _encodable(value):
+            if any("\ud800" <= character <= "\udfff" for character in value):
                 raise ConstructorError(
                     None, None, "a text contains half a character (a lone surrogate)", node.start_mark
                 )

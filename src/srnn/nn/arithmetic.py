@@ -4,7 +4,7 @@ A neuron's ``step`` and a surrogate's ``derivative`` are written once and run ev
 right thing for torch tensors, numpy arrays and SIMD vectors; these functions are the rest of the vocabulary. Called from
 Python they serve torch and numpy; a compiling backend gives each of them its own meaning for its own vectors.
 
-May import: torch, numpy. Adding a function here obliges every backend to translate it.
+Adding a function here obliges every backend to translate it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 Both come from the record of ``step`` by the chain rule, node by node, and read much as one would write them: what one gradient
 multiplies is added up first, a factor of 1 and a sum with 0 are left out, nothing is computed twice.
-
-May import: equations.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ under the names that its author gave. Everything else is derived from that ``Rec
     function(name, record)        the record as a Python function of its own; ``derivatives.py`` makes adjoints and Jacobians
 
 Derived functions are ordinary Python text: a debugger shows them, and a compiler takes them like any other.
-
-May import: arithmetic.
 """
 
 from __future__ import annotations

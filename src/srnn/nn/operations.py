@@ -3,8 +3,6 @@
 Not every product of the text is one for a device: what is multiplied by a spike is taken or left out, products of constants are
 made once, a constant factor of the summed input is part of the weights. So counted, the paper's rules for its neurons (LIF and
 integrator 1, ALIF 3, or 2 where beta is 0) come out of their equations, and every other neuron is counted in the same way.
-
-May import: equations, neurons.
 """
 
 from __future__ import annotations

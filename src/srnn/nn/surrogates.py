@@ -7,7 +7,7 @@ as plain arithmetic, written once for torch, numpy and every compiled kernel. Ke
 All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper omits it; so do not
 compare learning rates with a library that has gamma = 1 without setting it here).
 
-May import: arithmetic. To add one: a function, a dataclass, and its line in ``SURROGATES``.
+To add one: a function, a dataclass, and its line in ``SURROGATES``.
 """
 
 from __future__ import annotations

@@ -6,21 +6,17 @@ Where runs or data are missing, a note says so; no number is made up. docs/repro
 """
 
 from .curves import write_curves
-from .evidence import Entry, Evidence, SweepResult, gather
+from .evidence import Evidence, gather
 from .make import MAKERS, file_names, reproduce
-from .published import PublishedRow, published_rows, published_settings
+from .published import published_rows, published_settings
 from .sheet import Panel, Sheet
-from .table import Number, Table
+from .table import Table
 
 __all__ = [
     "MAKERS",
-    "Entry",
     "Evidence",
-    "Number",
     "Panel",
-    "PublishedRow",
     "Sheet",
-    "SweepResult",
     "Table",
     "file_names",
     "gather",

@@ -93,7 +93,7 @@ def _epochs(path: Path) -> dict[str, list[float]]:
             "loss": [report["loss"] for report in trained],
             "firing_rate": [] if None in rates else [rate["mean"] for rate in rates],
         }
-        return _checked({name: [_rounded(value) for value in values] for name, values in columns.items()})
+        return _checked({name: [float(f"{value:.{_DIGITS}g}") for value in values] for name, values in columns.items()})
 
 
 def _checked(training: Any) -> Epochs:
@@ -101,7 +101,3 @@ def _checked(training: Any) -> Epochs:
         if not isinstance(training[name], list) or not all(math.isfinite(value) for value in training[name]):
             raise ValueError(f"{name} is not a list of numbers")
     return training
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

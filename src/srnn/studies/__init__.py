@@ -8,6 +8,6 @@ watch.py     the progress display
 results.py   the results as CSV, JSON and Markdown; plots.py draws them
 """
 
-from .schema import Sweep, Unit, load_sweep, shipped_sweeps
+from .schema import Sweep, load_sweep, shipped_sweeps
 
-__all__ = ["Sweep", "Unit", "load_sweep", "shipped_sweeps"]
+__all__ = ["Sweep", "load_sweep", "shipped_sweeps"]

@@ -138,7 +138,8 @@ def prune_run(
             replace(now.recipe, note=note), now.folder, options, f"Pruned: {share:g} of the {what}{how}."
         )
         if what == "weights":
-            recipe = _with_prune(recipe, PruneConfig(share, scope, 0.0, options.gradual))
+            prune = PruneConfig(share, scope, 0.0, options.gradual)
+            recipe = replace(recipe, training=replace(recipe.training, prune=prune))
         else:
             sizes = recipe.network.hidden
             left = [size - n for size, n in zip(sizes, to_drop(sizes, 1 - (1 - share) / (1 - before)), strict=True)]
@@ -160,10 +161,6 @@ def _share_name(point: dict[str, Any]) -> str:
     if "pruned" not in point:
         return "without dead neurons"
     return f"{point['pruned']:.4g} gone" if point["pruned"] else "whole"
-
-
-def _with_prune(recipe: Recipe, prune: PruneConfig) -> Recipe:
-    return replace(recipe, training=replace(recipe.training, prune=prune))
 
 
 def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:

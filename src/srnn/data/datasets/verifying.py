@@ -83,7 +83,8 @@ def _there(data_set: DataSet, folder: Path) -> bool:
     if data_set.name == "timit":
         return glance(folder.parent)
     if data_set.name == "qtdb":  # the records, or the paper's arrays
-        return any(_filled(path) for pattern in ("records/*.dat", "paper_split/*.mat") for path in folder.glob(pattern))
+        paths = [*folder.glob("records/*.dat"), *folder.glob("paper_split/*.mat")]
+        return any(path.is_file() and path.stat().st_size > 0 for path in paths)
     if data_set.name == "soli" and not any(begins_well(path) for path in folder.rglob("*_*_*.h5")):
         return False
     return all(
@@ -100,10 +101,6 @@ def begins_well(path: Path) -> bool:
     except OSError:
         return False
     return first.startswith(_MAGIC.get(path.suffix.lower(), (b"",))) and bool(first)
-
-
-def _filled(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
 
 
 def read_sums(data_set: DataSet, path: Path) -> list[DataFile]:

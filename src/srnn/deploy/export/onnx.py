@@ -33,6 +33,7 @@ from ...files import reading
 from ...nn.equations import equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
+from .onnx_delays import arrive, first_step, later_steps, send, under_way
 from .onnx_graph import Constants, Graph, Nodes, Value
 
 if TYPE_CHECKING:
@@ -139,14 +140,6 @@ def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
     }
 
 
-def run_model(model: ModelProto, x: Array, state: Mapping[str, Array]) -> tuple[Array, dict[str, Array]]:
-    """Run a model of either form once in onnxruntime: (y, state afterwards). x and state as the model's inputs.
-
-    For checks; a program makes one ``onnxruntime.InferenceSession`` and keeps it.
-    """
-    return advance(start(model), x, state)
-
-
 def start(model: ModelProto) -> Any:
     """An onnxruntime session of one thread. SrnnError without the extra ``onnx``."""
     _need("onnxruntime")
@@ -197,7 +190,7 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
     for layer, state in zip(hidden, before, strict=False):
         currents, outputs = dict[str, Value](), list[Value]()
         for value in below * (net.substeps if layer is hidden[0] else 1):
-            arrived, state = _arrive(graph, layer, value, state)
+            arrived, state = arrive(graph, layer, value, state)
             if arrived.name not in currents:
                 currents[arrived.name] = _project(graph, layer.name, layer, arrived)
             output, state = _advance(graph, layer.name, layer, currents[arrived.name], state)
@@ -221,7 +214,7 @@ def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | No
     for layer in hidden:
         outputs = []
         for key, one in layer.directions.items():
-            backwards, delayed = one is layer.backward, "incoming" in _under_way(one)
+            backwards, delayed = one is layer.backward, "incoming" in under_way(one)
             current = x if delayed else _project(graph, key, one, x)
             size = one.inputs if delayed else one.size
             current = _repeat(graph, current, net.substeps if layer is hidden[0] else 1, size)
@@ -309,10 +302,10 @@ def _advance(
 ) -> tuple[Value, list[Value]]:
     """One step of a layer: (its output, new state). As ``kernels.reference``."""
     neuron, count = layer.neuron, len(layer.neuron.State._fields)
-    own, under_way = state[:count], dict(zip(_under_way(layer), state[count:], strict=True))
+    own, pending = state[:count], dict(zip(under_way(layer), state[count:], strict=True))
     if layer.weight_rec is not None:
         weight = graph.constants.name(layer.weight_rec.T, f"{key}.weight_rec")
-        arrives = _next(graph, under_way["arriving"]) if "arriving" in under_way else own[-1]
+        arrives = first_step(graph, pending["arriving"]) if "arriving" in pending else own[-1]
         current = current + graph.one("MatMul", arrives, Value(graph, weight))
     *new, v = equations(type(neuron)).run(Nodes(graph), [*own, current, *layer.coefficients.values()])
     if neuron.emission == "spike":
@@ -322,43 +315,11 @@ def _advance(
         s = graph.one("Relu", v)
     else:
         s = v
-    if "arriving" in under_way:
+    if "arriving" in pending:
         delays = layer.delays["arriving"]
-        kept = _others(graph, under_way["arriving"]) if delays.max() else None
-        under_way["arriving"] = _sent(graph, kept, delays, s)
-    return (new[0] if layer.output == "membrane" else s), [*new, s, *under_way.values()]
-
-
-def _under_way(layer: FrozenLayer) -> dict[str, tuple[int, int]]:
-    """(steps, presynaptic) of what is under way to a layer, by name; what has no steps is left out."""
-    shapes = {name: (int(delays.max()) + (name == "arriving"), len(delays)) for name, delays in layer.delays.items()}
-    return {name: shape for name, shape in shapes.items() if shape[0]}
-
-
-def _arrive(graph: Graph, layer: FrozenLayer, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
-    """(what arrives of the input at a step at which x (batch, inputs) is sent, new state)."""
-    if "incoming" not in _under_way(layer):
-        return x, state
-    *others, incoming = state
-    entries = _sent(graph, incoming, layer.delays["incoming"], x)
-    return _next(graph, entries), [*others, _others(graph, entries)]
-
-
-def _sent(graph: Graph, under_way: Value | None, delays: Array, values: Value) -> Value:
-    """What is under way, (batch, steps, N) or nothing, with one more step, and each of the values (batch, N) at its delay."""
-    sent = graph.one("Unsqueeze", values, np.array([1]))
-    if under_way is None:
-        return sent
-    entries = graph.one("Pad", under_way, np.array([0, 0, 0, 0, 1, 0]))
-    return entries + sent * (np.arange(delays.max() + 1)[:, None] == delays).astype(np.float64)
-
-
-def _next(graph: Graph, entries: Value) -> Value:
-    return graph.one("Gather", entries, np.array(0), attributes={"axis": 1})
-
-
-def _others(graph: Graph, entries: Value) -> Value:
-    return graph.one("Slice", entries, np.array([1]), np.array([2**62]), np.array([1]))
+        kept = later_steps(graph, pending["arriving"]) if delays.max() else None
+        pending["arriving"] = send(graph, kept, delays, s)
+    return (new[0] if layer.output == "membrane" else s), [*new, s, *pending.values()]
 
 
 def _scan(
@@ -371,7 +332,7 @@ def _scan(
     inside = [body.input(f"{key}.{variable}.before", own) for variable, own in variables.items()]
     if "incoming" in variables:
         x = body.input(f"{key}.x", ["batch", layer.inputs])
-        arrived, inside = _arrive(body, layer, x, inside)
+        arrived, inside = arrive(body, layer, x, inside)
         now = _project(body, key, layer, arrived)
     else:
         now = body.input(f"{key}.current", shape)
@@ -403,7 +364,7 @@ def _encode(graph: Graph, net: FrozenNetwork, x: Value) -> Value:
 def _state_shapes(layer: FrozenLayer) -> dict[str, list[int | str]]:
     """The shape of each tensor of a layer's state, by name."""
     shapes: dict[str, list[int | str]] = {name: ["batch", layer.size] for name in layer.neuron.State._fields}
-    return shapes | {name: ["batch", *shape] for name, shape in _under_way(layer).items()}
+    return shapes | {name: ["batch", *shape] for name, shape in under_way(layer).items()}
 
 
 def _state_inputs(graph: Graph, key: str, layer: FrozenLayer) -> list[Value]:

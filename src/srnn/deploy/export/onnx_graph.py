@@ -3,8 +3,6 @@
 A ``Value`` stands for a tensor that is known only when the exported model runs. Operators on it append a node and return the
 result's ``Value``; numpy arrays and numbers beside it become constants, and what is computed from constants alone is computed at
 once. ``Nodes`` is the whole vocabulary of equations. So no neuron is written a second time.
-
-May import: equations, numpy, onnx (an extra).
 """
 
 from __future__ import annotations

@@ -8,16 +8,15 @@
 operations), ``time_constants``. docs/evaluation.md explains them.
 """
 
-from .analyse import Analysis, AnalysisOptions, analyse, can_exit, early_exit, exit_counts
-from .anytime import Anytime, AnytimeCurve, Prefixes, prefixes
-from .changes import ChangePoint, ChangeTimes
+from .analyse import Analysis, AnalysisOptions, analyse, can_exit, exit_counts
+from .anytime import Anytime, AnytimeCurve, prefixes
 from .confusion import ClassReport
-from .delineation import BorderReport, Delineation, DelineationReport, WaveReport, has_waves
-from .exits import EarlyExit, ExitCounts, ExitPoint
-from .neurons import Activity, LayerActivity, neuron_activity, recipe_spikes, spikes
-from .policy import Deciding, Decisions, ExitPolicy
+from .delineation import Delineation, has_waves
+from .exits import ExitCounts
+from .neurons import Activity, recipe_spikes, spikes
+from .policy import ExitPolicy
 from .scores import running_scores
-from .time_constants import Histogram, TimeConstants, time_constants
+from .time_constants import TimeConstants, time_constants
 
 __all__ = [
     "Activity",
@@ -25,29 +24,15 @@ __all__ = [
     "AnalysisOptions",
     "Anytime",
     "AnytimeCurve",
-    "BorderReport",
-    "ChangePoint",
-    "ChangeTimes",
     "ClassReport",
-    "Deciding",
-    "Decisions",
     "Delineation",
-    "DelineationReport",
-    "EarlyExit",
     "ExitCounts",
-    "ExitPoint",
     "ExitPolicy",
-    "Histogram",
-    "LayerActivity",
-    "Prefixes",
     "TimeConstants",
-    "WaveReport",
     "analyse",
     "can_exit",
-    "early_exit",
     "exit_counts",
     "has_waves",
-    "neuron_activity",
     "prefixes",
     "recipe_spikes",
     "running_scores",

@@ -114,6 +114,7 @@ class AnytimeCurve:
         return int(below[-1]) + 2 if len(below) else 1
 
     def to_dict(self) -> dict[str, Any]:
+        by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
         return {
             "per_step": self.per_step,
             "online": self.online,
@@ -122,15 +123,7 @@ class AnytimeCurve:
             "accuracy": self.accuracy,
             "accuracy_labelled": self.accuracy_labelled,
             "settled_steps": self.settled(),
-            **(self._by_step() if self.per_step else {}),
-        }
-
-    def _by_step(self) -> dict[str, Any]:
-        return {
-            "at_step": self.at_step,
-            "at_step_labelled": self.at_step_labelled,
-            "labelled_from": self.labelled_from,
-            "after_change": self.after_change,
+            **{name: getattr(self, name) for name in by_step if self.per_step},
         }
 
 

@@ -59,11 +59,13 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Counts of reference, predicted and found items."""
+class _Matched:
+    """Waves, or borders of one kind, over all sequences."""
 
     reference: int
+    """In the labels; waves whose borders are all visible."""
     predicted: int
+    """In the predictions; waves without those paired with a reference wave whose borders are not all visible."""
     found: int
 
     @property
@@ -75,16 +77,15 @@ class _Found:
         """Positive predictive value."""
         return self.found / self.predicted if self.predicted else None
 
+    def to_dict(self) -> dict[str, Any]:
+        names = ("reference", "predicted", "found", "sensitivity", "ppv")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
-class BorderReport(_Found):
-    """One border of one wave, over all sequences."""
+class BorderReport(_Matched):
+    """One border of one wave."""
 
-    reference: int
-    """Number of borders in the labels."""
-    predicted: int
-    """Number of borders in the predictions."""
-    found: int
     mean_ms: float | None
     """Mean error, predicted - reference; None if none was found."""
     sd_ms: float | None
@@ -92,30 +93,18 @@ class BorderReport(_Found):
     cse_tolerance_ms: float
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "reference": self.reference, "predicted": self.predicted, "found": self.found,
-            "sensitivity": self.sensitivity, "ppv": self.ppv, "mean_ms": self.mean_ms, "sd_ms": self.sd_ms,
-            "cse_tolerance_ms": self.cse_tolerance_ms,
-        }  # fmt: skip
+        errors = {"mean_ms": self.mean_ms, "sd_ms": self.sd_ms, "cse_tolerance_ms": self.cse_tolerance_ms}
+        return {**super().to_dict(), **errors}
 
 
 @dataclass(frozen=True)
-class WaveReport(_Found):
-    """One wave, over all sequences."""
+class WaveReport(_Matched):
+    """One wave."""
 
-    reference: int
-    """Number of waves in the labels whose borders are all visible."""
-    predicted: int
-    """Number of waves in the predictions, without those paired with a reference wave whose borders are not all visible."""
-    found: int
     borders: Mapping[Border, BorderReport]
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "reference": self.reference, "predicted": self.predicted, "found": self.found,
-            "sensitivity": self.sensitivity, "ppv": self.ppv,
-            **{name: border.to_dict() for name, border in self.borders.items()},
-        }  # fmt: skip
+        return {**super().to_dict(), **{name: border.to_dict() for name, border in self.borders.items()}}
 
 
 @dataclass(frozen=True)

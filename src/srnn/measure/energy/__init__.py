@@ -7,26 +7,24 @@ counts = count(layers, Activity(spikes=True, density=0.1, rates=(0.3,)))
 picojoules(total(counts), FP32)
 """
 
-from .activity import Activity, ActivityTally, evaluate_activity, measure_input, recorded
+from .activity import Activity, ActivityTally, evaluate_activity, measure_input
 from .counting import LayerCounts, LayerShape, count, describe_network, rates_of, total
 from .estimate import break_even, compare, energy, energy_report
 from .prices import (
     FP32,
     INT8,
     MODELS,
-    NEUROBENCH,
     PAPER,
     PAPER_AC_PJ,
     PAPER_MAC_PJ,
     picojoules,
 )
-from .technology import Technology, load_technology, technologies
+from .technology import load_technology, technologies
 
 __all__ = [
     "FP32",
     "INT8",
     "MODELS",
-    "NEUROBENCH",
     "PAPER",
     "PAPER_AC_PJ",
     "PAPER_MAC_PJ",
@@ -34,7 +32,6 @@ __all__ = [
     "ActivityTally",
     "LayerCounts",
     "LayerShape",
-    "Technology",
     "break_even",
     "compare",
     "count",
@@ -46,7 +43,6 @@ __all__ = [
     "measure_input",
     "picojoules",
     "rates_of",
-    "recorded",
     "technologies",
     "total",
 ]

@@ -1,7 +1,4 @@
-"""What ``srnn energy --out`` writes for people: networks compared with the first, seeds of one recipe as one row, with a spread.
-
-May import: prices, text.
-"""
+"""What ``srnn energy --out`` writes: networks compared with the first, seeds of one recipe as one row, with a spread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The networks whose energy shall be told: trained runs, recipes, and baselines of the same sizes; their activity measured.
-
-May import: recipes, runs, evaluation.
-"""
+"""The networks whose energy shall be told: trained runs, recipes, and baselines of the same sizes; their activity measured."""
 
 from __future__ import annotations
 

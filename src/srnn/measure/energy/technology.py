@@ -6,8 +6,6 @@ A file of the user's own may start from a shipped one and say only what differs:
     name = "int8 weights, 45 nm"
     word_bits = 8
     mac = {pj = 0.23, source = "Horowitz 2014: int8 multiplication 0.2 + addition 0.03"}
-
-May import: errors, files, text.
 """
 
 from __future__ import annotations

@@ -5,11 +5,10 @@ from .dropout import Dropout
 from .frozen import FrozenLayer, FrozenNetwork, freeze
 from .layer import Layer, narrow_delays
 from .norm import BatchNorm, Norm, has_norm
-from .readout import READOUTS, Readout, as_readout
+from .readout import Readout
 from .srnn import SRNN, Result
 
 __all__ = [
-    "READOUTS",
     "SRNN",
     "BatchNorm",
     "BidirectionalLayer",
@@ -20,7 +19,6 @@ __all__ = [
     "Norm",
     "Readout",
     "Result",
-    "as_readout",
     "freeze",
     "has_norm",
     "narrow_delays",

@@ -9,8 +9,6 @@ its record in other languages. No backend restates a neuron.
 
 ``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one step ago, ``current`` the
 summed input, ``v`` the drive from which the emission is made: a spike where v > 0, or max(0, v), or v itself.
-
-May import: surrogates, arithmetic, equations.
 """
 
 from __future__ import annotations

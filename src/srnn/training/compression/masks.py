@@ -67,11 +67,7 @@ def apply_masks(network: SRNN, masks: Masks) -> None:
     for name, mask in masks.items():
         matrices[name].mul_(mask)
         if matrices[name].requires_grad:
-            matrices[name].register_hook(_keeper(mask))
-
-
-def _keeper(mask: Tensor):
-    return lambda gradient: gradient * mask.to(gradient)
+            matrices[name].register_hook(lambda gradient, mask=mask: gradient * mask.to(gradient))
 
 
 def present_masks(network: SRNN) -> dict[str, Tensor]:

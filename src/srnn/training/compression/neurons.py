@@ -48,11 +48,6 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
     return [(count == 0) & start for count, start in zip(counts, silent_start, strict=True)]
 
 
-def least_used_neurons(network: SRNN, sequences: Sequences, share: float, seed: int = 0) -> list[Tensor]:
-    """The given fraction of each hidden layer's neurons that is used least: booleans (size,). At least one neuron stays."""
-    return least_used(network, sequences, to_drop([layer.size for layer in _hidden(network)], share), seed)
-
-
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
     """How many neurons of layers of these sizes that fraction is; never all."""
     check_share("fraction of neurons", share)

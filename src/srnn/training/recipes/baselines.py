@@ -46,7 +46,8 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
             f"(network.model: {recipe.network.model})."
         )
     made = BASELINES[name](recipe)
-    names = [key for key, _ in _smallest(made.network).build(1, 1, seed=0).named_parameters()]
+    smallest = replace(made.network, hidden=[1] * len(made.network.hidden))  # parameters have the same names
+    names = [key for key, _ in smallest.build(1, 1, seed=0).named_parameters()]
     scales = {
         pattern: scale
         for pattern, scale in made.training.lr_scale.items()
@@ -54,11 +55,6 @@ def as_baseline(recipe: Recipe, name: str) -> Recipe:
     }
     training = replace(made.training, lr_scale=scales)
     return replace(made, training=training, note=f"Baseline {name} of: {recipe.note}")
-
-
-def _smallest(network: NetworkConfig) -> NetworkConfig:
-    """The recipe with layers of one neuron, whose parameters have the same names."""
-    return replace(network, hidden=[1] * len(network.hidden))
 
 
 def _cells(model: Literal["rnn", "gru", "lstm"], both_ends: bool = False) -> Callable[[Recipe], Recipe]:
@@ -108,10 +104,6 @@ def _lif(recipe: Recipe) -> Recipe:
     return replace(recipe, network=replace(recipe.network, neuron=dict(LIF), readout=given))
 
 
-def _feedforward(recipe: Recipe) -> Recipe:
-    return replace(recipe, network=replace(recipe.network, recurrent=False))
-
-
 BASELINES: Mapping[str, Callable[[Recipe], Recipe]] = MappingProxyType(
     {
         "rnn": _cells("rnn"),
@@ -120,7 +112,7 @@ BASELINES: Mapping[str, Callable[[Recipe], Recipe]] = MappingProxyType(
         "bilstm": _cells("lstm", both_ends=True),
         "relu": _relu,
         "lif": _lif,
-        "feedforward": _feedforward,
+        "feedforward": lambda recipe: replace(recipe, network=replace(recipe.network, recurrent=False)),
     }
 )
 """The function that turns a recipe into each baseline, by name."""
