@@ -125,7 +125,7 @@ def test_installed_where_nothing_can_be_written(tmp_path: Path, user_cache: str)
     if user_cache == "not writable":
         cache.touch()
     code = (
-        "import torch; from srnn import SRNN; from srnn.nn.kernels.cpu.layer import info\n"
+        "import torch; from srnn import SRNN; from srnn.nn.kernels.cpu.compiler import info\n"
         "net = SRNN(2, [3], 2, backend='cpu'); net(torch.ones(1, 4, 2)); print(info()['cache'])"
     )
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}

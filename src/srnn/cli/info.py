@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not has_numba():
         raise SrnnError("Numba is not installed.")
-    from ..nn.kernels.cpu.layer import info as cpu_info
+    from ..nn.kernels.cpu.compiler import info as cpu_info
 
     here = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")

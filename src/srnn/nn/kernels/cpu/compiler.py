@@ -14,10 +14,11 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import torch
 from numba.core.errors import NumbaError
 from numba.extending import register_jitable
 
-from ....compiling import compiled
+from ....compiling import compiled, folder_in_use
 from ... import arithmetic
 from ...derivatives import adjoint
 from ...neurons.base import Neuron
@@ -126,3 +127,19 @@ def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[
 def turn_loop() -> Callable[..., Any]:
     """The compiled loop of ``make_turn``."""
     return compile_loop(make_turn(fingerprint()))
+
+
+def info() -> dict[str, Any]:
+    """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
+    import llvmlite.binding as llvm
+    import numba
+
+    named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
+    features = {} if named else {"register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") else 256}
+    return {
+        "threads": torch.get_num_threads(),
+        "processor": named or llvm.get_host_cpu_name(),
+        **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
+        "numba": numba.__version__,
+        "cache": folder_in_use(),
+    }

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....compiling import folder_in_use, is_kept
+from ....compiling import is_kept
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import later
@@ -383,22 +383,6 @@ def seconds_to_compile(pairs: Iterable[tuple[Neuron, Surrogate]], dtype: torch.d
                 seconds += each
             asked.add(kind)
     return seconds and seconds + LOADING
-
-
-def info() -> dict[str, Any]:
-    """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
-    import llvmlite.binding as llvm
-    import numba
-
-    named: str | None = numba.config.CPU_NAME  # type: ignore[attr-defined]
-    features = {} if named else {"register_bits": 512 if llvm.get_host_cpu_features().get("avx512f") else 256}
-    return {
-        "threads": torch.get_num_threads(),
-        "processor": named or llvm.get_host_cpu_name(),
-        **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
-        "numba": numba.__version__,
-        "cache": folder_in_use(),
-    }
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:
