@@ -60,10 +60,11 @@ def agreement(
     flags: tuple[str, ...],
 ) -> dict[str, Any]:
     """Both formats, x (N, T, inputs) with valid steps ``lengths``; ``folder`` has an exported folder of each format."""
-    from srnn.deploy.export.onnx import run_model, state_arrays, to_model
+    from srnn.deploy.export.onnx import advance, start, state_arrays, to_model
     from srnn.nn.fixedpoint.device import run_float32
 
-    reference, onnx, programs = as_reference(subject.trained.network), to_model(subject.trained.network, "sequence"), {}
+    reference, programs = as_reference(subject.trained.network), {}
+    session = start(to_model(subject.trained.network, "sequence"))
     for format in plans:
         for compiler in compilers:
             programs[format, compiler] = target = folder / format / f"whole-{compiler}"
@@ -90,10 +91,10 @@ def agreement(
             found = subject.trained.loss.scores(torch.from_numpy(np.array(scores, np.float32)), own).argmax(-1).numpy()
             return found[valid] if found.ndim == 2 else found
 
-        start = first_state(reference, device, len(part))
-        result, model = reference.run(torch.from_numpy(part), start), run_float32(device, part)
+        state = first_state(reference, device, len(part))
+        result, model = reference.run(torch.from_numpy(part), state), run_float32(device, part)
         given = whole.inputs_as.encode(part)
-        integer, (y, _) = whole.run(given), run_model(onnx, part, state_arrays(reference, start))
+        integer, (y, _) = whole.run(given), advance(session, part, state_arrays(reference, state))
         expected, decisions = [layer.output.numpy() for layer in result.layers[:-1]], decided(result.output.numpy())
         total["spikes"] += int(sum(np.count_nonzero(spikes[valid]) for spikes in expected))
         total["decisions"] += decisions.size
