@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,14 +166,17 @@ def stream(steps: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 ALIF_READOUT = as_neuron({"name": "alif", "tau_mem": 5.0, "threshold": 0.1})
-CASES: list[Any] = [
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
+CASES = [
     ("alif", "nll", "e-prop", LEAKY, (7,)),
     ("adlif", "ce_mean", "e-prop", LEAKY, (7,)),
-    ("lif", "ce_last", "e-prop", LEAKY, (7,)),
-    ("relu", "nll", "e-prop", LEAKY, (7,)),
-    (as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05}), "nll", "e-prop", LEAKY, (7,)),
     ("lif", "ce_spike_count", "readout", "spike_count", (6, 5)),
-    ("alif", "nll", "readout", ALIF_READOUT, (6, 5)),
+    SLOW("lif", "ce_last", "e-prop", LEAKY, (7,)),
+    SLOW("relu", "nll", "e-prop", LEAKY, (7,)),
+    SLOW(
+        as_neuron({"name": "brf", "dt": 0.1, "omega": "uniform(1, 6)", "threshold": 0.05}), "nll", "e-prop", LEAKY, (7,)
+    ),
+    SLOW("alif", "nll", "readout", ALIF_READOUT, (6, 5)),
 ]
 
 
