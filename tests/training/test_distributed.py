@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
+from srnn.nn.network.inputs import each_part
 from srnn.training.checkpoints import read_checkpoint
-from srnn.training.distributed import LOST, Share, Team, _cut, launch, world_size
+from srnn.training.distributed import LOST, Share, Team, launch, world_size
 from srnn.training.loop import train
 from support.distributed import cases
 from support.tiny import TinyTask, tiny_recipe
@@ -154,7 +156,7 @@ def test_shares_are_the_whole_batch_and_nothing_twice(total: int, size: int) -> 
 def test_a_state_is_cut_by_sequences() -> None:
     network = SRNN(3, [4, 5], 2, {"name": "alif", "initial": {"u": "uniform(0, 1)"}}, bidirectional=True)
     whole = network.initial_state(7, torch.Generator().manual_seed(0))
-    parts = [_cut(whole, slice(0, 3)), _cut(whole, slice(3, 7))]
+    parts = [each_part(whole, operator.itemgetter(part)) for part in (slice(0, 3), slice(3, 7))]
     for layer, pair in enumerate(zip(*parts, strict=True)):
         assert type(pair[0]) is type(whole[layer])
     x = torch.rand(7, 6, 3)

@@ -14,7 +14,7 @@ from srnn.training.runs import Run
 from support.runs import cut_and_resumed
 from support.tiny import TinyTask, tiny_recipe
 
-RULES = ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"]
+RULES = {"tbptt": ["--training.window=6"], "rtrl": [], "d-rtrl": [], "e-prop": [], "es-d-rtrl": []}
 
 
 def weights(folder: Path) -> list[torch.Tensor]:
@@ -23,7 +23,7 @@ def weights(folder: Path) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_learns(rule: str, tmp_path: Path) -> None:
-    recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]")
+    recipe = tiny_recipe(f"--training.rule={rule}", "--training.epochs=8", "--network.hidden=[8]", *RULES[rule])
     result = train(recipe, tmp_path / "run", task=TinyTask(padded=True))
     assert result["accuracy"] > 0.55  # of three classes
     assert Run.open(tmp_path / "run").recipe.training.rule == rule
@@ -37,12 +37,33 @@ def test_rtrl_and_bptt_train_the_same_network(tmp_path: Path) -> None:
         assert torch.allclose(one, other, atol=1e-3)
 
 
-@pytest.mark.parametrize("rule", ["e-prop", "es-d-rtrl"])
-def test_killed_and_resumed_to_the_same_bits(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = [f"--training.rule={rule}", "--training.epochs=2", "--training.checkpoint_every=1"]
-    if rule == "e-prop":
-        options.append("--training.feedback=random")
-    cut_and_resumed(tiny_recipe(*options), 4, tmp_path, monkeypatch)
+WINDOWS = ["--training.window=5"]
+FPTT = [*WINDOWS, "--training.fptt.alpha=0.1"]
+MORE = ["--training.dropout=0.1", "--loss.rate.weight=0.1", "--loss.rate.upper=0.2", "--network.norm=batch"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "updates"),
+    [
+        ("rtrl", [], 8),
+        ("d-rtrl", FPTT, 24),
+        ("e-prop", ["--training.feedback=random"], 8),
+        ("e-prop", [*WINDOWS, "--training.feedback=learned", "--training.clip_norm=0.5"], 24),
+        ("es-d-rtrl", WINDOWS, 24),
+        ("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24),
+        ("tbptt", [*WINDOWS, "--training.update=sequence"], 8),
+    ],
+)  # fmt: skip
+def test_killed_and_resumed_to_the_same_bits(
+    rule: str, options: list[str], updates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(
+        f"--training.rule={rule}", "--network.hidden=[4, 3]", "--training.epochs=2", "--training.checkpoint_every=1", *options
+    )  # fmt: skip
+    tensors = cut_and_resumed(recipe, 4, tmp_path, monkeypatch)["last"]
+    assert {int(value) for name, value in tensors.items() if name.endswith(".step")} == {updates}
+    names = {name.split(".")[0] for name in tensors}
+    assert ("fptt" in names, "feedback" in names) == (FPTT[1] in options, "--training.feedback=learned" in options)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +80,15 @@ def test_killed_and_resumed_to_the_same_bits(rule: str, tmp_path: Path, monkeypa
 def test_what_a_rule_cannot_train(options: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=said):
         train(tiny_recipe("--training.rule=e-prop", *options), tmp_path / "run", task=TinyTask())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [["--training.rule=e-prop"], ["--training.rule=tbptt", *WINDOWS]])
+def test_one_process_trains(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SrnnError, match="trains in one process"):
+        train(tiny_recipe(*options), tmp_path / "run", task=TinyTask())
     assert not (tmp_path / "run").exists()
 
 

@@ -89,37 +89,44 @@ class Loss:
         total = (output * steps).sum(1)
         return total / steps.sum(1) if name == "ce_mean" else total
 
-    def counted_steps(self, output: Tensor, lengths: Tensor | None) -> Tensor:
-        """Which steps count: (B, T) booleans. A sequence that ends before ``start`` still has its last step."""
+    def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0) -> Tensor:
+        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` still has its last step."""
         time = torch.arange(output.shape[1], device=output.device)[None, :]
         end = torch.full((len(output), 1), output.shape[1], device=output.device)
         if lengths is not None:
             end = lengths.to(output.device)[:, None]
-        start = end.sub(1).clamp(min=0, max=self.config.start)
+        start = end.sub(1).clamp(min=0, max=self.config.start).clamp(min=begin)
         return (start <= time) & (time < end)
 
-    def targets(self, target: Tensor, output: Tensor, lengths: Tensor | None) -> Tensor:
+    def targets(self, target: Tensor, output: Tensor, lengths: Tensor | None, begin: int = 0) -> Tensor:
         """Targets as the loss sees them: unlabelled steps as their class if requested, -1 wherever nothing is counted."""
         if self.unlabelled_class is not None:
             target = target.masked_fill(target < 0, self.unlabelled_class)
         if self.per_step:
-            target = target.masked_fill(~self.counted_steps(output, lengths), -1)
-        return target
+            return target.masked_fill(~self.counted_steps(output, lengths, begin), -1)
+        if begin == 0 or lengths is None:
+            return target
+        return target.masked_fill(lengths.to(target.device) <= begin, -1)
 
-    def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None) -> Scored:
-        scores = self.scores(output, lengths)
-        target = self.targets(target, output, lengths)
+    def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0) -> Scored:
+        """``begin``: of sequences cut into windows, the first step of this one; output and target are those of all steps so far.
+
+        Losses of single steps (nll, ce_steps) are then of the window's. Others are of the sequence as if it ended with the
+        window, unless it has ended before.
+        """
+        scores = self.scores(output, None if lengths is None else lengths.clamp(max=output.shape[1]))
+        target = self.targets(target, output, lengths, begin)
         correct, counted = int(((scores.argmax(-1) == target) & (target >= 0)).sum()), int((target >= 0).sum())
         if self.config.name == "ce_steps":  # learnt as if every step had the sequence's label
-            scores, target = output, target[:, None].masked_fill(~self.counted_steps(output, lengths), -1)
+            scores, target = output, target[:, None].masked_fill(~self.counted_steps(output, lengths, begin), -1)
         # Classes before time: torch's log-softmax over few classes is eight times slower where they come last.
         total = F.cross_entropy(
             scores.movedim(-1, 1), target, ignore_index=-1, reduction="sum", label_smoothing=self.config.label_smoothing
         )
-        weight = max(int((target >= 0).sum()), 1)
+        weight = int((target >= 0).sum())
         if target.ndim == 2 and self.config.reduction == "sum":
             weight = len(output)
-        return Scored(total / weight, weight, correct, counted)
+        return Scored(total / max(weight, 1), weight, correct, counted)
 
 
 def neuron_rates(emitted: Tensor, lengths: Tensor | None = None) -> Tensor:

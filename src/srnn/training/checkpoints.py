@@ -128,7 +128,7 @@ class TrainingState:
         """Loss, accuracy and firing rate of each hidden layer that has one, over the current epoch so far."""
         s = self.sums
         rates = [total / s["steps"] for name, total in s.items() if name.startswith("rate.")]
-        return s["loss"] / s["weight"], s["correct"] / max(s["counted"], 1), rates
+        return s["loss"] / max(s["weight"], 1), s["correct"] / max(s["counted"], 1), rates
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:

@@ -40,6 +40,11 @@ class Gradients:
             first, second, *_ = name.split(".")
             self._groups.setdefault(f"{first}.{second}" if first == "layers" else first, []).append(parameter)
 
+    def divide(self, number: float) -> None:
+        """Divide all gradients by a number."""
+        for parameter in (p for group in self._groups.values() for p in group if p.grad is not None):
+            parameter.grad.div_(number)  # type: ignore[union-attr]
+
     def norms(self) -> dict[str, float]:
         """The norm of each layer's gradients, now."""
         norms = dict.fromkeys(self._groups, 0.0)

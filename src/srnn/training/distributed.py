@@ -29,6 +29,7 @@ from torch import Tensor
 from ..errors import SrnnError
 from ..nn.losses import Loss, Scored, neuron_rates
 from ..nn.network import BatchNorm, Dropout
+from ..nn.network.inputs import each_part
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Team:
         """The state before the first step, drawn for the whole batch, of this process's part."""
         if self.size == 1:
             return network.initial_state(share.total, generator)
-        return _cut(network.initial_state(share.total, generator), share.part)
+        return each_part(network.initial_state(share.total, generator), lambda part: part[share.part])
 
     def dropout(self, network: Network, share: Share, p: float, generator: torch.Generator) -> Dropout | None:
         """Which neurons dropout keeps, drawn for the whole batch, for this process's part."""
@@ -239,14 +240,6 @@ class _Rates:
     """In the place of a layer's result: one sequence of one step that emits the rates, so that these are its rates."""
 
     output: Tensor
-
-
-def _cut(state: Any, part: slice) -> Any:
-    """A part of the sequences of a network's state, whose tensors are (B, size) in nested tuples."""
-    if isinstance(state, Tensor):
-        return state[part]
-    inner = [_cut(item, part) for item in state]
-    return type(state)(*inner) if hasattr(state, "_fields") else tuple(inner)
 
 
 def _leave() -> None:

@@ -11,70 +11,44 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
 from .._version import __version__
 from ..data.augmentation import augment
 from ..errors import SrnnError
 from ..files import locks
 from ..nn.baselines import Network
-from ..nn.kernels import LayerResult
 from ..nn.losses import rate_penalty
-from ..nn.network import SRNN, Dropout, narrow_delays
+from ..nn.network import narrow_delays
 from ..progress import Reporter
 from . import checkpoints
 from .averaging import Average
 from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.evaluation import measure_int8
-from .compression.in_training import Compression
-from .distributed import Onlooker, Team, is_first
+from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
 from .health import EVERY, SAMPLED_EVERY
+from .histories import Histories
 from .loggers import Logger, LoggerName
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
 from .preparing import Prepared, prepare
 from .recipes import Recipe
-from .rules import OnlineRule, run_by_rule
+from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import derive_seed, epoch_order
 from .starting import told_start
 from .trained import Trained
+from .windows import Trainee, Window
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
-
-
-class _Hidden:
-    """What the hidden layers gave, out of reach of Fabric, which would copy it: spikes stay bits unless someone wants them."""
-
-    def __init__(self, layers: Sequence[LayerResult]) -> None:
-        self.layers = layers
-
-
-class _Network(nn.Module):
-    """The network as Fabric wants it: a module that is called for its output."""
-
-    def __init__(self, network: Network, rule: OnlineRule | None) -> None:
-        super().__init__()
-        self.network, self.rule = network, rule
-
-    def forward(
-        self, x: Tensor, lengths: Tensor | None, state: tuple[Any, ...], dropout: Dropout | None
-    ) -> tuple[Tensor, _Hidden]:
-        if self.rule is not None and isinstance(self.network, SRNN):
-            result = run_by_rule(self.network, self.rule, x, state, lengths)
-        else:
-            result = self.network.run(x, state, lengths=lengths, dropout=dropout)
-        return result.output, _Hidden(result.layers[:-1])
 
 
 @locks("out", when=is_first)
@@ -110,22 +84,26 @@ def train(
     Raises SrnnError for bad data, recipes and folders, and when training diverges for good.
     """
     # 1. What is trained, on what, for what. Nothing is written until all of this is known to be right.
-    config, team = recipe.training, Team(recipe.training.device)
+    config = recipe.training
+    if config.rule != "bptt" and world_size() > 1:
+        raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
+    team = Team(config.device)
     fabric, reporter = team.fabric, (reporter if team.first else None) or Reporter()
     if team.first:
         Run.check(out, resume)
-    if config.rule != "bptt" and team.size > 1:
-        raise SrnnError(f"training.rule '{config.rule}' trains in one process; only bptt shares a batch among several.")
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     task, trained, network, optimizer = ready.task, ready.trained, ready.network, ready.optimizer
     train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
-    module, wrapped_optimizer = fabric.setup(_Network(network, ready.rule), optimizer)
+    trainee = Trainee(network, ready.rule, ready.feedback.weights)
+    module, wrapped_optimizer = fabric.setup(trainee, optimizer)
     compression = ready.compression()
-    average = Average(network, config.average)
-    averaged = replace(trained, network=average.network)
+    histories = Histories(
+        compression, Average(network, config.average), RunningMean(network, config.fptt), ready.feedback
+    )
+    averaged = replace(trained, network=histories.average.network)
     reporter.header(ready.description)
     generator = torch.Generator(fabric.device)
 
@@ -133,7 +111,7 @@ def train(
     run = team.open_run(out, recipe, seed, resume)
     state, gradients = TrainingState(mends=config.mend), Gradients(network, config)
     if run.last.is_file():
-        state = _load(run, network, optimizer, compression, average)
+        state = _load(run, network, optimizer, histories)
         if state.step >= steps_per_epoch:
             raise SrnnError(
                 f"The checkpoint {run.last} is after {state.step} batches of an epoch, which has {steps_per_epoch} of this data."
@@ -144,8 +122,8 @@ def train(
         reporter.phase("measuring the first spikes")
         state.start = told_start(ready.measured_start(), reporter)
         team.agree(network)
-        average.restart()
-        _save(run, trained, optimizer, state, compression, average)
+        histories.restart()
+        _save(run, trained, optimizer, state, histories)
     log = Logger(logger, run, state.epoch) if logger and team.first else None
     reporter.start(config.epochs, steps_per_epoch, state.epoch * steps_per_epoch + state.step)
 
@@ -174,36 +152,51 @@ def train(
                     batch = augment(batch, config.augment, task.channel_blocks, seeds, task.pixel_order)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                start = team.initial_state(network, share, generator)
+                past: Any = trainee.begin(team.initial_state(network, share, generator))
                 dropout = team.dropout(network, share, config.dropout, generator)
                 team.join_norms(network, share)
-                output, hidden = module(batch.x, batch.lengths, start, dropout)
-                scored, rates = loss(output, batch.y, batch.lengths), layer_rates(network, hidden.layers, batch.lengths)
-                scored, steps, rates = team.join(loss, share, scored, batch.steps, rates)
-                own_lengths = network.hidden_lengths(batch.lengths)
-                layers, lengths = team.join_layers(recipe.loss.rate, share, hidden.layers, own_lengths)
-                objective = scored.loss + rate_penalty(recipe.loss.rate, layers, lengths)
-                wrapped_optimizer.zero_grad()
-                fabric.backward(objective)
-                norms = gradients.norms()
-                norm = gradients.clip(fabric, module, wrapped_optimizer, norms, state.watch.recent)
-                state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
-                if state.step % SAMPLED_EVERY == 0:
-                    state.watch.see(network, hidden.layers, own_lengths, state.step)
-                value = float(objective.detach())
-                if math.isfinite(value) and math.isfinite(norm):
-                    wrapped_optimizer.step()
-                    average.update(steps_done + 1)
-                    compression.after_step(average.network)
-                elif math.isfinite(value) and state.skipped < config.max_skipped:
-                    state.skipped += 1
-                    _tell_skipped(run, state, norm, reporter)
-                else:
-                    diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
+                outputs, weight = None, 0.0
+                for window in Window.cut(batch, config.window):
+                    output, ran = module(window.x, window.lengths, past, dropout, window.last)
+                    past, hidden = ran.past, ran.layers
+                    outputs = output if outputs is None else torch.cat([outputs.detach(), output], 1)
+                    scored, rates = window.score(loss, outputs), layer_rates(network, hidden, window.lengths)
+                    scored, steps, rates = team.join(loss, share, scored, window.steps, rates)
+                    own_lengths = network.hidden_lengths(window.lengths)
+                    layers, lengths = team.join_layers(recipe.loss.rate, share, hidden, own_lengths)
+                    objective = scored.loss + rate_penalty(recipe.loss.rate, layers, lengths)
+                    value = float(objective.detach())
+                    state.add(scored, steps, rates)
+                    if state.step % SAMPLED_EVERY == 0:
+                        state.watch.see(network, hidden, own_lengths, state.step)
+                    if config.update == "window" or window.begin == 0:
+                        wrapped_optimizer.zero_grad()
+                    if config.update == "sequence":
+                        objective, weight = objective * scored.weight, weight + scored.weight
+                    fabric.backward(objective)
+                    updates = window.last if config.update == "sequence" else scored.weight or config.window is None
+                    if not updates:
+                        continue
+                    if weight:
+                        gradients.divide(weight)
+                    histories.running_mean.regularise()
+                    norms = gradients.norms()
+                    norm = gradients.clip(fabric, module, wrapped_optimizer, norms, state.watch.recent)
+                    state.watch.add_norms(norms, norm, remember=config.clip_quantile is not None)
+                    if math.isfinite(value) and math.isfinite(norm):
+                        ready.feedback.follow()
+                        wrapped_optimizer.step()
+                        histories.after_step(steps_done + 1)
+                    elif math.isfinite(value) and state.skipped < config.max_skipped:
+                        state.skipped += 1
+                        _tell_skipped(run, state, norm, reporter)
+                    else:
+                        diverged = f"loss {value:.4g}, gradient norm {norm:.4g}"
+                        break
+                if diverged:
                     break
 
                 state.step += 1
-                state.add(scored, steps, rates)
                 state.seconds = seconds_before + time.perf_counter() - clock
                 samples = min(state.step * config.batch_size, len(train_set)) - first_step * config.batch_size
                 samples_per_s = samples / max(state.seconds - seconds_before, 1e-9)
@@ -219,16 +212,17 @@ def train(
                     if sick and state.mends and not waits:
                         break
                 if state.step % every == 0 and state.step < steps_per_epoch:
-                    _save(run, trained, optimizer, state, compression, average)
+                    _save(run, trained, optimizer, state, histories)
 
             validation = None
             if not diverged and not (sick and state.mends and not waits):
+                histories.end_epoch()
                 reporter.phase("validating")
                 validation = team.from_first(lambda: evaluate_sequences(averaged, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged or validation is None:
-                state = _restore(run, ready, state, compression, average, diverged, sick, reporter)
+                state = _restore(run, ready, state, histories, diverged, sick, reporter)
                 team.agree(network)
                 continue
 
@@ -258,8 +252,8 @@ def train(
             run.log(record)
             state.metrics_size = run.metrics_size()
             if best:
-                _save(run, averaged, None, state, compression, average)
-            _save(run, trained, optimizer, state, compression, average)
+                _save(run, averaged, None, state, histories)
+            _save(run, trained, optimizer, state, histories)
             reporter.epoch(record)
             for what in sick.values():
                 reporter.event(f"epoch {state.epoch}: {what}")
@@ -301,8 +295,7 @@ def selection_score(validation: Evaluation, metric: str) -> list[float]:
 
 
 def _save(
-    run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, compression: Compression,
-    average: Average,
+    run: Run, trained: Trained, optimizer: torch.optim.Optimizer | None, state: TrainingState, histories: Histories
 ) -> None:  # fmt: skip
     """Write the last checkpoint; without the optimiser, from which nothing can resume, the best network as a model."""
     if isinstance(run, Onlooker):
@@ -310,22 +303,20 @@ def _save(
     network = trained.network
     info = {"architecture": checkpoints.architecture(network), "state": asdict(state)}
     if optimizer is None:
-        checkpoints.save_checkpoint(run.best, compression.best_tensors(network), {**info, "model": trained.header()})
+        checkpoints.save_checkpoint(
+            run.best, histories.compression.best_tensors(network), {**info, "model": trained.header()}
+        )
         return
-    tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer)
-    tensors |= compression.tensors() | average.tensors()
+    tensors = checkpoints.network_tensors(network) | checkpoints.optimizer_tensors(optimizer) | histories.tensors()
     checkpoints.save_checkpoint(run.last, tensors, info)
 
 
-def _load(
-    run: Run, network: Network, optimizer: torch.optim.Optimizer, compression: Compression, average: Average
-) -> TrainingState:
+def _load(run: Run, network: Network, optimizer: torch.optim.Optimizer, histories: Histories) -> TrainingState:
     """Put the last checkpoint's tensors into network and optimiser; return the rest."""
     checkpoint = checkpoints.read_checkpoint(run.last)
     checkpoints.load_network(network, checkpoint)
     checkpoints.load_optimizer(optimizer, checkpoint)
-    compression.load(checkpoint)
-    average.load(checkpoint)
+    histories.load(checkpoint)
     return TrainingState.of(checkpoint)
 
 
@@ -337,8 +328,8 @@ def _tell_skipped(run: Run, state: TrainingState, norm: float, reporter: Reporte
 
 
 def _restore(
-    run: Run, ready: Prepared, state: TrainingState, compression: Compression, average: Average, diverged: str,
-    sick: dict[str, str], reporter: Reporter,
+    run: Run, ready: Prepared, state: TrainingState, histories: Histories, diverged: str, sick: dict[str, str],
+    reporter: Reporter,
 ) -> TrainingState:  # fmt: skip
     """After a loss that is not finite, too many such gradients, or an epoch with sick layers: the last checkpoint again.
 
@@ -358,10 +349,10 @@ def _restore(
             f"Training diverged at {where} ({reason}), and halving the learning rate {state.restores} times did not help; "
             f"{advice}."
         )
-    restored = _load(run, ready.network, ready.optimizer, compression, average)
+    restored = _load(run, ready.network, ready.optimizer, histories)
     scaled = [layer for layer in ready.measured_again(sick) if layer.scaled] if not diverged else []
     if scaled:
-        average.restart()
+        histories.restart()
     if any(layer.was_sick for layer in scaled):
         lr_factor = state.lr_factor
     restored.restores, restored.lr_factor = restores, lr_factor

@@ -21,6 +21,7 @@ from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
 from .rules import OnlineRule, create_rule, local_layers
+from .rules.feedback import LearnedFeedback
 from .starting import LayerStart, measured_start
 from .trained import Trained
 
@@ -42,6 +43,8 @@ class Prepared:
     validation_set: Sequences
     origin: str
     """Where the data come from, for people."""
+    feedback: LearnedFeedback
+    """Weights that take errors down and learn, in the optimiser; none unless the recipe asks for them."""
 
     @property
     def network(self) -> Network:
@@ -56,7 +59,7 @@ class Prepared:
     def rule(self) -> OnlineRule | None:
         """The learning rule; None: backpropagation through time."""
         config = self.recipe.training
-        return create_rule(config.rule, config.feedback, self.trained.seed)
+        return create_rule(config.rule, config.feedback, self.trained.seed, self.feedback.weights)
 
     def measured_start(self) -> list[LayerStart]:
         """Scale the layers that would start silent or saturated; nothing where the recipe keeps the weights as drawn, or has them
@@ -165,7 +168,7 @@ def prepare(
             "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
         )
     network = recipe.build_network(task, seed)
-    if config.rule != "bptt" and isinstance(network, SRNN):
+    if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
     train_set = Sequences(task, "train", data_dir, device)
     trained = Trained(network, task.described(_path_of(task, train_set)), recipe, seed, steps=train_set.typical_length)
@@ -173,11 +176,13 @@ def prepare(
     if config.start_from is not None:
         start_from(network, Path(config.start_from), task, train_set, torch.device(device))
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
+    learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
+    feedback = LearnedFeedback(learns, optimizer, seed)
     if config.augment.active:
         some = train_set.take(np.arange(min(config.batch_size, len(train_set))))
         augment(some, config.augment, task.channel_blocks, [0] * len(some.y), task.pixel_order)
     validation_set = Sequences(task, "validation", data_dir, device)
-    return Prepared(recipe, task, trained, optimizer, train_set, validation_set, task.origin(data_dir))
+    return Prepared(recipe, task, trained, optimizer, train_set, validation_set, task.origin(data_dir), feedback)
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:

@@ -100,9 +100,9 @@ def call(
         return PackedSequence(data, x.batch_sizes, order, x.unsorted_indices), result.state
     if not isinstance(x, Spikes) and getattr(x, "ndim", 0) == 2:
         _no_lengths(lengths, "A single sequence has all its steps")
-        whole = None if state is None else _each(state, lambda part: part[None])
+        whole = None if state is None else each_part(state, lambda part: part[None])
         result = net.run(as_input(net, x)[None], whole, check=check)
-        return result.output[0], _each(result.state, lambda part: part[0])
+        return result.output[0], each_part(result.state, lambda part: part[0])
     result = net.run(x, state, lengths=lengths, check=check)
     return result.output, result.state
 
@@ -112,9 +112,9 @@ def _no_lengths(lengths: Lengths | None, why: str) -> None:
         raise SrnnError(f"{why}; lengths are for a padded batch (batch, time, inputs).")
 
 
-def _each(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A state with every tensor changed, its tuples of the same types."""
+def each_part(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A network's state (nested tuples of tensors) with every tensor changed, its tuples of the same types."""
     if isinstance(state, Tensor):
         return change(state)
-    parts = [_each(part, change) for part in state]
+    parts = [each_part(part, change) for part in state]
     return state._make(parts) if hasattr(state, "_make") else tuple(parts)

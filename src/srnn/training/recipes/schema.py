@@ -246,6 +246,24 @@ class PruneConfig:
 
 
 @dataclass(frozen=True)
+class FPTTConfig:
+    """Forward propagation through time: each window's update stays close to a running mean (``rules.fptt``), with any rule that
+    has windows."""
+
+    alpha: float = 0.0
+    """Strength of the regulariser (published: 0.1 to 0.5); 0: no FPTT."""
+    beta: float = 0.5
+    """Weight of the newest weights in the running mean."""
+    rho: float = 0.0
+    """How much of the correction by past gradients is left out."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.alpha < float("inf"), "training.fptt.alpha", "at least 0", self.alpha)
+        require(0 < self.beta <= 1, "training.fptt.beta", "above 0 and at most 1", self.beta)
+        require(0 <= self.rho <= 1, "training.fptt.rho", "in [0, 1]", self.rho)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """One training run."""
 
@@ -257,10 +275,18 @@ class TrainingConfig:
     The first pattern that matches counts; names are layers.0.weight_in, layers.0.params.tau_mem, readout.bias, ..."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    rule: Literal["bptt", "rtrl", "d-rtrl", "e-prop", "es-d-rtrl"] = "bptt"
-    """Learning rule: backpropagation through time, or one that goes forwards in time (``srnn.training.rules``)."""
-    feedback: Literal["symmetric", "random"] = "symmetric"
-    """rule: e-prop only. How errors reach hidden layers: by the weights above them, or by fixed random ones."""
+    rule: Literal["bptt", "tbptt", "rtrl", "d-rtrl", "e-prop", "es-d-rtrl"] = "bptt"
+    """Learning rule: backpropagation through time, through whole sequences or (tbptt) windows of them, or one that goes forwards
+    in time (``srnn.training.rules``)."""
+    window: int | None = None
+    """Steps after which a sequence's loss is learnt, all rules but bptt; state and traces are carried into the next window. null:
+    whole sequences."""
+    update: Literal["window", "sequence"] = "window"
+    """The optimiser makes a step after each window, or after the last of a batch by the gradients of all."""
+    fptt: FPTTConfig = field(default_factory=FPTTConfig)
+    feedback: Literal["symmetric", "random", "learned"] = "symmetric"
+    """rule: e-prop only. How errors reach hidden layers: by the weights above them, by fixed random ones, or by others that learn
+    with these and need weight decay to resemble them."""
     dropout: float = 0.0
     """Probability that the layers above do not receive a hidden neuron's output, drawn for each sequence; 0: no dropout."""
     average: float | None = None
@@ -307,9 +333,14 @@ class TrainingConfig:
                  "above 0 and at most 1", self.clip_quantile)  # fmt: skip
         require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
-        require(
-            self.rule == "bptt" or self.dropout == 0, "training.dropout", f"0 with the rule {self.rule}", self.dropout
-        )
+        require(not self.online or self.dropout == 0, "training.dropout", f"0 with the rule {self.rule}", self.dropout)
+        require(self.window is None or self.window >= 1, "training.window", "at least 1", self.window)
+        require((self.window is None or self.rule != "bptt") and (self.window is not None or self.rule != "tbptt"),
+                 "training.window", "given with the rule tbptt, and null with bptt", self.window)  # fmt: skip
+        require(self.update == "window" or self.window is not None, "training.update",
+                 "window where training.window is null", self.update)  # fmt: skip
+        require(self.fptt.alpha == 0 or (self.window is not None and self.update == "window"), "training.fptt.alpha",
+                 "0 unless training.window is given, each with an update", self.fptt.alpha)  # fmt: skip
         require(self.feedback == "symmetric" or self.rule == "e-prop", "training.feedback",
                  "symmetric unless training.rule is e-prop", self.feedback)  # fmt: skip
         require(self.max_skipped >= 0, "training.max_skipped", "at least 0", self.max_skipped)
@@ -318,6 +349,11 @@ class TrainingConfig:
                  "32 unless training.quantise is int8", self.state_bits)  # fmt: skip
         for pattern, scale in self.lr_scale.items():
             require(0 <= scale < float("inf"), f"training.lr_scale.{pattern}", "at least 0", scale)
+
+    @property
+    def online(self) -> bool:
+        """Whether the rule goes forwards in time."""
+        return self.rule not in ("bptt", "tbptt")
 
 
 @dataclass(frozen=True)
@@ -342,7 +378,9 @@ class Recipe:
                     f"Recipe key 'training.{name}' has no effect with network.model '{self.network.model}': only spiking "
                     "networks can be pruned or quantised, or learn forwards in time; remove it."
                 )
-        if self.training.rule != "bptt":
+        require(self.training.rule != "tbptt" or not self.network.bidirectional, "training.rule",
+                 "bptt for a bidirectional network, which needs whole sequences", self.training.rule)  # fmt: skip
+        if self.training.online:
             require(
                 self.loss.rate.weight == 0,
                 "loss.rate.weight",
@@ -378,7 +416,7 @@ class Recipe:
         for name in self.network.idle_keys():
             del plain["network"][name]
         if self.network.model != "srnn":
-            for name in ("prune", "quantise", "state_bits", "start", "rule", "feedback"):
+            for name in ("prune", "quantise", "state_bits", "start", "rule", "feedback", "window", "update", "fptt"):
                 del plain["training"][name]
         plain["training"]["optimizer"]["betas"] = list(self.training.optimizer.betas)
         return plain

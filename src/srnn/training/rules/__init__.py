@@ -1,6 +1,7 @@
-"""Learning rules: how the gradient of a loss over time is computed. One file per rule; ``bptt`` needs none.
+"""Learning rules: how the gradient of a loss over time is computed. One file per rule; ``bptt`` and ``tbptt`` need none.
 
     bptt       backpropagation through time: autograd, or the compiled loops, through the whole sequence
+    tbptt      the same through windows of it, with the state carried on; windows are for every rule (``training.windows``)
     rtrl       the same gradient forwards in time; memory grows with neurons x parameters          (rtrl.py)
     d-rtrl     each neuron's own derivatives, forwards in time; nothing through recurrent weights    (d_rtrl.py)
     e-prop     the same, filtered as the readout remembers, and with a choice of feedback            (e_prop.py)
@@ -9,13 +10,16 @@
 All of them are made from the Jacobian of the neuron's ``step`` (``srnn.nn.derivatives``), so that every neuron has every rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Literal
+
+from torch import Tensor
 
 from .d_rtrl import DRTRL
 from .e_prop import EProp, Feedback
 from .es_d_rtrl import ESDRTRL
-from .learner import Learner, OnlineRule, learn_sequences, local_layers, run_by_rule
+from .learner import Learner, OnlineRule, follow, local_layers, run_by_rule, run_window
 from .rtrl import RTRL
 
 RULES: Mapping[str, type[OnlineRule]] = MappingProxyType(
@@ -23,14 +27,19 @@ RULES: Mapping[str, type[OnlineRule]] = MappingProxyType(
 )
 
 
-def create_rule(name: str, feedback: Feedback = "symmetric", seed: int = 0) -> OnlineRule | None:
-    """A rule by its name in recipes; None for bptt. ``feedback`` is e-prop's, drawn from ``seed`` if random."""
-    if name == "bptt":
+def create_rule(
+    name: str, feedback: Feedback | Literal["learned"] = "symmetric", seed: int = 0, mirrors: Sequence[Tensor] = ()
+) -> OnlineRule | None:
+    """A rule by its name in recipes; None for bptt and tbptt. ``feedback`` is e-prop's, drawn from ``seed`` if random, and
+    ``mirrors`` if learned."""
+    if name in ("bptt", "tbptt"):
         return None
-    return EProp(feedback, seed) if name == "e-prop" else RULES[name]()
+    if name == "e-prop":
+        return EProp(mirrors=mirrors) if feedback == "learned" else EProp(feedback, seed)
+    return RULES[name]()
 
 
 __all__ = [
-    "DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "create_rule", "learn_sequences", "local_layers",
-    "run_by_rule",
+    "DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "create_rule", "follow", "local_layers",
+    "run_by_rule", "run_window",
 ]  # fmt: skip

@@ -21,8 +21,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...nn.kernels import walks
+from ...data.spikes import Spikes
+from ...nn.kernels import LayerResult, walks
+from ...nn.network import Result
 from .local import LocalLayer
+
+CHUNK = 1000
+"""Steps whose states are kept at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,13 @@ class Chunk:
         """(B, T, H), after a sequence's end as at its end."""
         row = self.layer.output_row()
         return torch.cat([self.states[row][:, 1:], self.last[row][:, None]], 1)
+
+    def emitted(self) -> Tensor | Spikes:
+        """The output, zero after a sequence's end; as bits if it is spikes."""
+        valid = torch.arange(self.x.shape[1], device=self.x.device) < self.lengths.to(self.x.device)[:, None]
+        output = self.output * valid[:, :, None]
+        spikes = self.layer.neuron.emission == "spike" and self.layer.layer.output == "emission"
+        return Spikes.from_dense(output) if spikes else output
 
     def back(self, signal: Tensor, seed: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """What a signal (B, T, H) and a seed ask of the chunk, see ``walks.back``: by current (B, T, H), by bias and
@@ -112,9 +124,10 @@ class ChunkTraces:
         for number in range(len(none)):
             seed = tuple(torch.ones_like(part) if k == number else part for k, part in enumerate(none))
             asked.append((silence, seed, None))
-        if kept is not None:
-            end = torch.cat([torch.zeros_like(silence[:, :-1]), torch.ones_like(silence[:, -1:])], 1)
-            asked.append((*_filter_back(end, kept)[:1], none, _filter_back(end, kept)[1]))
+        if kept is not None:  # the product of what later steps keep; and of all
+            products = kept.flip(1).cumprod(1).flip(1)
+            later = torch.cat([products[:, 1:], torch.ones_like(products[:, :1])], 1)
+            asked.append((later[:, :, None].expand_as(silence).contiguous(), none, products[:, :1].expand_as(none[0])))
         synapses, own = [], []
         for signal, seed, through in asked:
             by_current, of_own, start = chunk.back(signal, seed)
@@ -151,18 +164,18 @@ class ChunkLearner:
         layers: the network's, the readout last.
         state: where it starts.
         filtered: whether hidden layers' traces are filtered as the readout remembers (e-prop).
-        feedback: weights (outputs, H) from the outputs to each hidden layer; None: the transposed weights of the layers above.
+        feedback: weights (outputs, H) from the outputs to each hidden layer; None: errors go down from layer to layer.
+        mirrors: by what weights, one matrix for each layer above the first; None: the layers' own.
     """
 
     def __init__(
         self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]], *, filtered: bool = False,
-        feedback: Sequence[Tensor] | None = None,
+        feedback: Sequence[Tensor] | None = None, mirrors: Sequence[Tensor] | None = None,
     ) -> None:  # fmt: skip
         self.layers, self.state = layers, [tuple(part) for part in state]
-        self.filtered, self.feedback = filtered, feedback
+        self.filtered, self.feedback, self.mirrors = filtered, feedback, mirrors
         self.traces = [ChunkTraces(layer) for layer in layers]
 
-    @torch.no_grad()
     def run(
         self, x: Tensor, error: Callable[[Tensor], Tensor], lengths: Tensor | None = None, last: bool = True
     ) -> list[Tensor]:
@@ -171,33 +184,67 @@ class ChunkLearner:
         ``error`` gives the derivative of the loss by the outputs (B, T, outputs) from these; ``lengths`` (B,): the steps of the
         chunk that each sequence has, none to all; ``last``: no chunk follows.
         """
-        lengths = torch.full((len(x),), x.shape[1]) if lengths is None else lengths.clamp(0, x.shape[1])
+        chunks = self.forward(x, torch.full((len(x),), x.shape[1]) if lengths is None else lengths)
+        outputs = [chunk.output for chunk in chunks]
+        self.learn(chunks, error(outputs[-1]), last)
+        return outputs
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, lengths: Tensor) -> list[Chunk]:
+        """Run a chunk, without learning; see ``run``."""
+        lengths = lengths.clamp(0, x.shape[1])
         chunks: list[Chunk] = []
         for number, layer in enumerate(self.layers):
             chunks.append(Chunk.run(layer, chunks[-1].output if chunks else x, self.state[number], lengths))
             self.state[number] = chunks[-1].last
-        derivatives = [chunk.layer.derivatives(chunk.states, chunk.currents) for chunk in chunks]
-        outputs = [chunk.output for chunk in chunks]
-        kept = derivatives[-1].by_state[0, 0].mean(-1) if self.filtered else None
-        slopes = [layer.output_by_current(of_layer) for layer, of_layer in zip(self.layers, derivatives, strict=True)]
-        signals = self._signals(error(outputs[-1]), slopes)
-        for traces, chunk, signal in zip(self.traces, chunks, signals, strict=True):
-            traces.learn(chunk, signal, None if chunk is chunks[-1] else kept, last)
-        return outputs
+        return chunks
 
-    def _signals(self, error: Tensor, slopes: Sequence[Tensor]) -> list[Tensor]:
-        """The derivative of the loss by each layer's output, (B, T, H), from that by the network's.
-
-        slopes: of each layer's output by the current of the same step.
-        """
-        signals, at_current = [error], error * slopes[-1]
-        for number in range(len(slopes) - 2, -1, -1):
+    @torch.no_grad()
+    def learn(self, chunks: Sequence[Chunk], error: Tensor, last: bool) -> None:
+        """Learn from the chunk that ran last, and move the traces to its end; ``error`` (B, T, outputs)."""
+        slope, kept = self.layers[-1].slopes(chunks[-1].states, chunks[-1].currents)
+        signals, at_current = [error], error * slope
+        for number in range(len(chunks) - 2, -1, -1):
             if self.feedback is not None:
                 signals.append(at_current @ self.feedback[number])
                 continue
-            signals.append(at_current @ self.layers[number + 1].weight_in)
-            at_current = signals[-1] * slopes[number]
-        return signals[::-1]
+            weights = self.layers[number + 1].weight_in if self.mirrors is None else self.mirrors[number]
+            signals.append(at_current @ weights)
+            if number:
+                at_current = signals[-1] * self.layers[number].slopes(chunks[number].states, chunks[number].currents)[0]
+        for traces, chunk, signal in zip(self.traces, chunks, reversed(signals), strict=True):
+            traces.learn(chunk, signal, kept.mean(-1) if self.filtered and chunk is not chunks[-1] else None, last)
+
+    def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
+        """Run a window x (B, T, I) by the parameters as they are now; how to learn it, once, from the derivative by its output.
+
+        Memory: the outputs, a bit for each spike, and a chunk's states. A longer window runs again as it is learnt.
+        """
+        self.refresh()
+        dtype, begins, state = self.layers[0].weight_in.dtype, range(0, x.shape[1], CHUNK), list(self.state)
+
+        def forward(begin: int) -> list[Chunk]:
+            part = x[:, begin : begin + CHUNK]
+            return self.forward(part.dense(dtype) if isinstance(part, Spikes) else part, lengths - begin)
+
+        chunks, emitted = list[Chunk](), []
+        for begin in begins:
+            chunks = forward(begin)
+            emitted.append([chunk.emitted() for chunk in chunks])
+
+        def learn(error: Tensor) -> None:
+            if len(begins) == 1:
+                self.learn(chunks, error, last)
+            else:
+                self.state = list(state)
+                for begin in begins:
+                    self.learn(forward(begin), error[:, begin : begin + CHUNK], last and begin == begins[-1])
+            self.give()
+
+        layers = [
+            LayerResult(_joined(parts), end) for parts, end in zip(zip(*emitted, strict=True), self.state, strict=True)
+        ]
+        return Result(layers[-1].output, tuple(self.state), tuple(layers)), learn
 
     def give(self) -> None:
         """Add the gradients since the last call to the parameters' ``.grad``."""
@@ -208,3 +255,12 @@ class ChunkLearner:
         """Take the parameters as they are now, after an optimiser's step."""
         for layer in self.layers:
             layer.refresh()
+
+
+def _joined(parts: Sequence[Tensor | Spikes]) -> Tensor | Spikes:
+    """One after the other, in time."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], Spikes):
+        return Spikes(torch.cat([part.words for part in parts], 1), parts[0].size)  # type: ignore[union-attr]
+    return torch.cat(parts, 1)  # type: ignore[arg-type]

@@ -26,8 +26,10 @@ from .traces import Traces
 class LayerTracker(Tracker):
     """Traces of each layer, and errors that go down through the layers within one step."""
 
-    def __init__(self, layers: Sequence[LocalLayer], traces: Sequence[Traces]) -> None:
-        self.layers, self.traces = layers, traces
+    def __init__(
+        self, layers: Sequence[LocalLayer], traces: Sequence[Traces], mirrors: Sequence[Tensor] | None = None
+    ) -> None:
+        self.layers, self.traces, self.mirrors = layers, traces, mirrors
         self.derivatives: Sequence[Derivatives] = ()
 
     def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
@@ -41,9 +43,10 @@ class LayerTracker(Tracker):
 
     def signals(self, error: Tensor) -> list[Tensor]:
         """The derivative of the loss by each layer's output (B, H), the readout's first."""
-        signals = [error]
-        for layer, of_step in zip(reversed(self.layers[1:]), reversed(self.derivatives[1:]), strict=True):
-            signals.append((signals[-1] * layer.output_by_current(of_step)) @ layer.weight_in)
+        signals, above = [error], self.layers[1:]
+        weights = [layer.weight_in for layer in above] if self.mirrors is None else self.mirrors
+        for layer, of_step, down in reversed(list(zip(above, self.derivatives[1:], weights, strict=True))):
+            signals.append((signals[-1] * layer.output_by_current(of_step)) @ down)
         return signals
 
     def give(self) -> None:

@@ -10,6 +10,7 @@ spike does through recurrent weights, and the memory of hidden layers above the 
 Feedback
     symmetric   the transposed weights of the layers above
     random      fixed random weights from the outputs to each hidden layer
+    learned     weights beside those of the layers above, which learn with them (feedback.py)
 
 Source: Bellec et al. 2020 (e-prop 1), whose traces leave out the reset; here the neuron's own Jacobian has it.
 """
@@ -27,7 +28,7 @@ from ...errors import require
 from .chunks import ChunkLearner
 from .d_rtrl import LayerTracker
 from .learner import OnlineRule, Tracker
-from .local import Derivatives, LocalLayer
+from .local import Derivatives, LocalLayer, draw_weights
 from .traces import Traces
 
 Feedback = Literal["symmetric", "random"]
@@ -36,9 +37,16 @@ Feedback = Literal["symmetric", "random"]
 class FilteredTracker(LayerTracker):
     """Traces filtered by the readout's decay; errors by feedback weights, one matrix (outputs, H) per hidden layer."""
 
-    def __init__(self, layers: Sequence[LocalLayer], batch: int, feedback: Sequence[Tensor] | None) -> None:
+    def __init__(
+        self,
+        layers: Sequence[LocalLayer],
+        batch: int,
+        feedback: Sequence[Tensor] | None,
+        mirrors: Sequence[Tensor] | None,
+    ) -> None:
         hidden, readout = layers[:-1], layers[-1]
-        super().__init__(layers, [*(Traces(layer, batch, filtered=True) for layer in hidden), Traces(readout, batch)])
+        traces = [*(Traces(layer, batch, filtered=True) for layer in hidden), Traces(readout, batch)]
+        super().__init__(layers, traces, mirrors)
         self.feedback = feedback
 
     def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
@@ -60,24 +68,24 @@ class EProp(OnlineRule):
 
     feedback: Feedback = "symmetric"
     seed: int = 0
+    mirrors: Sequence[Tensor] | None = None
+    """Learned feedback: in the place of the input weights of each layer above the first. What moves them is not this rule."""
 
     def __post_init__(self) -> None:
         require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)
 
     def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
-        return FilteredTracker(layers, batch, self.weights(layers))
+        return FilteredTracker(layers, batch, self.weights(layers), self.mirrors)
 
     def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
-        return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers))
+        return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers), mirrors=self.mirrors)
 
     def weights(self, layers: Sequence[LocalLayer]) -> list[Tensor] | None:
         """Feedback weights (outputs, H) for each hidden layer; None: the transposed weights of the layers above."""
         if self.feedback == "symmetric":
             return None
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = []
-        for layer in layers[:-1]:
-            weight = torch.empty(len(layers[-1].weight_in), len(layer.weight_in), dtype=torch.float64)
-            torch.nn.init.xavier_uniform_(weight, generator=generator)
-            drawn.append(weight.to(layer.weight_in))
-        return drawn
+        outputs = len(layers[-1].weight_in)
+        return [
+            draw_weights(layer.weight_in.new_empty(outputs, len(layer.weight_in)), generator) for layer in layers[:-1]
+        ]

@@ -26,7 +26,7 @@ from ...errors import SrnnError
 from ...nn.network import SRNN, Result, has_norm
 from ...nn.network.layer import Layer
 from ...nn.network.srnn import State
-from .chunks import ChunkLearner
+from .chunks import CHUNK, ChunkLearner
 from .local import Derivatives, LocalLayer
 
 
@@ -90,7 +90,7 @@ class Learner:
     def __init__(
         self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None
     ) -> None:
-        self.layers = local_layers(network)
+        self.network, self.layers = network, local_layers(network)
         self.state = [tuple(part) for part in (network.initial_state(batch) if state is None else state)]
         self.tracker = rule.track(self.layers, batch)
 
@@ -116,6 +116,22 @@ class Learner:
         """Learn from the last step; ``error`` (B, outputs) is the derivative of the loss by its output."""
         self.tracker.learn(error)
 
+    def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
+        """As ``ChunkLearner.window``; it is learnt step by step."""
+        self.refresh()
+        result = self.network.run(x, tuple(self.state), lengths=lengths)
+
+        def learn(error: Tensor) -> None:
+            for begin in range(0, x.shape[1], CHUNK):
+                part = x[:, begin : begin + CHUNK]
+                part = part.dense(error.dtype) if isinstance(part, Spikes) else part
+                for t in range(begin, begin + part.shape[1]):
+                    self.step(part[:, t - begin], (t < lengths).to(part.device))
+                    self.learn(error[:, t])
+            self.give()
+
+        return result, learn
+
     def give(self) -> None:
         """Add the gradients since the last call to the parameters' ``.grad``."""
         self.tracker.give()
@@ -124,42 +140,6 @@ class Learner:
         """Take the parameters as they are now, after an optimiser's step."""
         for layer in self.layers:
             layer.refresh()
-
-
-def learn_sequences(
-    network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: Sequence[tuple[Tensor, ...]], lengths: Tensor | None,
-    error: Callable[[Tensor], Tensor],
-) -> Tensor:  # fmt: skip
-    """The gradients of whole sequences by a rule, added to the parameters' ``.grad``.
-
-    Args:
-        x: (B, T, inputs); ``lengths`` (B,) the valid steps.
-        state: where the network starts.
-        error: gives the derivative of the loss by the outputs from the outputs, both (B, T, outputs) and zero after a
-            sequence's end; the loss may depend on them in any way.
-
-    Returns the outputs.
-    """
-    layers = local_layers(network)
-    dense = x.dense(network.readout.weight_in.dtype) if isinstance(x, Spikes) else x
-    valid = None if lengths is None else (torch.arange(dense.shape[1]) < lengths[:, None]).to(dense.device)
-
-    def masked(steps: Tensor) -> Tensor:
-        return steps if valid is None else steps * valid[:, :, None]
-
-    chunked = rule.in_chunks(layers, state)
-    if chunked is not None:
-        outputs = chunked.run(dense, lambda output: masked(error(masked(output))), lengths)
-        chunked.give()
-        return masked(outputs[-1])
-    with torch.no_grad():
-        output = network.run(dense, tuple(state), lengths=lengths).output
-    errors, learner = masked(error(output)), Learner(network, rule, len(dense), state)
-    for t in range(dense.shape[1]):
-        learner.step(dense[:, t], None if valid is None else valid[:, t])
-        learner.learn(errors[:, t])
-    learner.give()
-    return output
 
 
 class _Learnt(torch.autograd.Function):
@@ -176,16 +156,28 @@ class _Learnt(torch.autograd.Function):
         return None, None, None
 
 
-def run_by_rule(network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: State, lengths: Tensor | None) -> Result:
-    """``network.run``, where ``backward`` of a loss of the output gives the parameters the gradients of a learning rule.
+def follow(network: SRNN, rule: OnlineRule, state: Sequence[tuple[Tensor, ...]]) -> Learner | ChunkLearner:
+    """A learner by a rule for the sequences of a state, in chunks where the rule can. SrnnError as ``Learner``."""
+    return rule.in_chunks(local_layers(network), state) or Learner(network, rule, len(state[0][0]), state)
 
-    The outputs of hidden layers have no gradient.
+
+def run_window(
+    learner: Learner | ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True
+) -> Result:
+    """Run the next steps x (B, T, inputs) of sequences, where ``backward`` of a loss of the output learns from them.
+
+    That must be called before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing follows. The gradients
+    are those of the learner's rule; the outputs of hidden layers have none.
     """
+    lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths
     with torch.no_grad():
-        result = network.run(x, state, lengths=lengths)
-
-    def learn(error: Tensor) -> None:
-        learn_sequences(network, rule, x, state, lengths, lambda _: error)
-
-    output = _Learnt.apply(torch.zeros((), requires_grad=True), result.output, learn)
+        result, learn = learner.window(x, lengths, last)
+    valid = (torch.arange(x.shape[1]) < lengths.cpu()[:, None]).to(result.output.device)[:, :, None]
+    output = _Learnt.apply(torch.zeros((), requires_grad=True), result.output, lambda error: learn(error * valid))
     return replace(result, output=output)
+
+
+def run_by_rule(network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: State, lengths: Tensor | None) -> Result:
+    """``network.run`` over whole sequences, where ``backward`` of a loss of the output, which may depend on it in any way, gives
+    the parameters the gradients of a learning rule."""
+    return run_window(follow(network, rule, state), x, lengths)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from ...nn.derivatives import jacobian
+from ...nn.derivatives import adjoint, jacobian
 from ...nn.kernels import walks
 from ...nn.network.layer import Layer
 
@@ -108,6 +108,17 @@ class LocalLayer:
         """Which row of a sensitivity is that of the output."""
         return 0 if self.layer.output == "membrane" else -1
 
+    def slopes(self, states: tuple[Tensor, ...], current: Tensor) -> tuple[Tensor, Tensor]:
+        """The derivatives of the output by the current of the same step and by the first variable before it, (..., H) each."""
+        arguments, none = (*states, current, *self.coefficients), current.new_zeros(())
+        seeds = [none] * len(states)
+        if self.layer.output == "membrane":
+            seeds[0] = none + 1
+        else:
+            seeds[-1] = walks.emission_slope(self.neuron, self.layer.surrogate, self.neuron.step(*arguments)[-1])
+        gradients = adjoint(type(self.neuron))(*seeds, *arguments)
+        return gradients[len(states)].expand_as(current), gradients[0].expand_as(current)
+
     def output_by_current(self, derivatives: Derivatives) -> Tensor:
         """The derivative of the output by the current of the same step, (B, H)."""
         if self.layer.output == "membrane":
@@ -133,3 +144,10 @@ class LocalLayer:
         pairs = [(c, g) for c, g in zip(coefficients, by_coefficient, strict=True) if c.requires_grad]
         if pairs:
             torch.autograd.backward([c for c, _ in pairs], [g for _, g in pairs])
+
+
+def draw_weights(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Random weights (Xavier) of the shape, type and place of others."""
+    weight = torch.empty(like.shape, dtype=torch.float64)
+    torch.nn.init.xavier_uniform_(weight, generator=generator)
+    return weight.to(like.detach())

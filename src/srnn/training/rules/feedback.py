@@ -1,0 +1,63 @@
+"""Learned feedback: weights that take errors down, beside those that take spikes up, and learn to resemble them.
+
+Each layer above the first has a matrix B of the shape of its input weights W, drawn independently of them. Both get the same
+gradient, the same steps of the optimiser and the same decay, so that the difference between them, which no gradient reaches,
+shrinks by the decay alone: by lr * weight_decay a step with AdamW. Without decay it stays, while what both have learnt grows.
+No weight is carried from one to the other: what a synapse needs is known at its place.
+
+Sources: Kolen & Pollack 1994; Akrout et al. 2019 (arXiv 1904.05391).
+
+May import: nn, checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import SrnnError
+from ...nn.network import SRNN
+from ..checkpoints import Checkpoint
+from .local import draw_weights
+
+_PREFIX = "feedback."
+
+
+class LearnedFeedback:
+    """Those matrices, a part of the last checkpoint (``feedback.<input weights>``).
+
+    Args:
+        network: whose layers they are for; None: there are none, and nothing happens.
+        optimizer: moves the network's parameters; those of feedback are added to it, each beside the weights that it follows.
+        seed: draws them.
+    """
+
+    def __init__(self, network: SRNN | None, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        self.followed: dict[str, nn.Parameter] = {}
+        if network is not None:
+            layers = {f"layers.{index}": layer for index, layer in enumerate(network.layers) if index}
+            for name, layer in {**layers, "readout": network.readout}.items():
+                self.followed[f"{_PREFIX}{name}.weight_in"] = layer.weight_in
+        generator = torch.Generator().manual_seed(seed)
+        self.weights = [nn.Parameter(draw_weights(weight, generator)) for weight in self.followed.values()]
+        """From the lowest layer that has one to the readout: (H of the layer, H of the one below)."""
+        for followed, weight in zip(self.followed.values(), self.weights, strict=True):
+            group = next(g for g in optimizer.param_groups if any(p is followed for p in g["params"]))
+            group["params"].append(weight)
+
+    def follow(self) -> None:
+        """Give them the gradients of the weights that they follow, as these were clipped."""
+        for followed, weight in zip(self.followed.values(), self.weights, strict=True):
+            weight.grad = None if followed.grad is None else followed.grad.clone()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the last checkpoint has of them."""
+        return dict(zip(self.followed, (weight.detach() for weight in self.weights), strict=True))
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a last checkpoint. SrnnError where it has no such feedback."""
+        for name, own in self.tensors().items():
+            saved = checkpoint.tensors.get(name)
+            if saved is None or saved.shape != own.shape or not saved.is_floating_point():
+                raise SrnnError(f"The checkpoint {checkpoint.path} has no learned feedback of this network.")
+            own.copy_(saved)

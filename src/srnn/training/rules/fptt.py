@@ -1,0 +1,84 @@
+"""FPTT: forward propagation through time, an update after each window that stays close to a running mean of the weights.
+
+    theta  <- optimiser's step by   dE/dtheta + (rho - 1) lambda + alpha (theta - mean)      E: the window's loss, by any rule
+    lambda <- lambda - alpha (theta - mean)
+    mean   <- (1 - beta) mean + beta (theta - lambda / alpha)
+
+lambda stands for the gradients of the steps that a window cannot see. After each epoch the weights become the mean. Memory: two
+copies of the parameters. It makes no gradient better; it keeps many updates within a sequence from undoing each other.
+
+Sources: Kag & Saligrama 2021 (ICML); Yin, Corradi & Bohte 2023 (Nature Machine Intelligence) and their published code, whose
+losses also pull early windows towards estimated distributions of the classes, and whose neurons have time constants that depend
+on input and state. Neither is here.
+
+May import: nn, checkpoints, recipes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...errors import SrnnError
+from ...nn.baselines import Network
+from ..checkpoints import Checkpoint
+from ..recipes.schema import FPTTConfig
+
+_PREFIX = "fptt."
+
+
+class RunningMean:
+    """Mean and lambda of each trained parameter of a network; does nothing where ``config.alpha`` is 0.
+
+    Its history is a part of the last checkpoint (``fptt.mean.<parameter>``, ``fptt.lambda.<parameter>``).
+    """
+
+    def __init__(self, network: Network, config: FPTTConfig) -> None:
+        self.config = config
+        active = config.alpha > 0
+        self.parameters = {name: p for name, p in network.named_parameters() if active and p.requires_grad}
+        self.restart()
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Begin from the weights as they are now."""
+        self.mean = {name: parameter.clone() for name, parameter in self.parameters.items()}
+        self.past = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
+
+    @torch.no_grad()
+    def regularise(self) -> None:
+        """Add the regulariser's gradients to the parameters' ``.grad``."""
+        for name, parameter in self.parameters.items():
+            pull = (self.config.rho - 1) * self.past[name] + self.config.alpha * (parameter - self.mean[name])
+            parameter.grad = pull if parameter.grad is None else parameter.grad + pull
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take up the weights after a step of the optimiser."""
+        for name, parameter in self.parameters.items():
+            self.past[name] -= self.config.alpha * (parameter - self.mean[name])
+            self.mean[name].lerp_(parameter - self.past[name] / self.config.alpha, self.config.beta)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Set the weights to their mean."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(self.mean[name])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the last checkpoint has of it."""
+        return {
+            f"{_PREFIX}{what}.{name}": tensor
+            for what, tensors in (("mean", self.mean), ("lambda", self.past))
+            for name, tensor in tensors.items()
+        }
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a last checkpoint. SrnnError where it has no such means."""
+        for name, own in self.tensors().items():
+            saved = checkpoint.tensors.get(name)
+            if saved is None or saved.shape != own.shape or not saved.is_floating_point():
+                raise SrnnError(
+                    f"The checkpoint {checkpoint.path} has no running mean of this network for training.fptt."
+                )
+            own.copy_(saved)

@@ -1,0 +1,116 @@
+"""Sequences cut into windows, each of which is learnt before the next is read; and the network as it runs over one of them.
+
+    bptt         one window, the whole sequence
+    tbptt        the gradient goes back to the window's first step; the state is carried on
+    online       state and traces are carried on (``rules``)
+
+A window's loss is that of the sequence as if it ended with the window, so that scores that are summed over time have all steps so
+far; its gradient goes through the outputs of the window's own steps (the published code of PS-MNIST: bptt in windows of 100
+steps, sums of the outputs carried on, a step of the optimiser after each). Where every step has a loss of its own, it is that of
+the window's steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.batches import Batch
+from ..data.spikes import Spikes
+from ..nn.baselines import Network
+from ..nn.kernels import LayerResult
+from ..nn.losses import Loss, Scored
+from ..nn.network import SRNN, Dropout
+from ..nn.network.inputs import each_part
+from .rules import OnlineRule, follow, run_window
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some steps of a batch of sequences."""
+
+    batch: Batch
+    """The whole of them."""
+    begin: int
+    end: int
+
+    @classmethod
+    def cut(cls, batch: Batch, size: int | None) -> Iterator[Window]:
+        """The windows of a batch, of ``size`` steps each but the last; None: one."""
+        steps = batch.x.shape[1]
+        for begin in range(0, steps, size or steps):
+            yield cls(batch, begin, min(begin + (size or steps), steps))
+
+    @property
+    def last(self) -> bool:
+        """Whether no window follows."""
+        return self.end == self.batch.x.shape[1]
+
+    @property
+    def x(self) -> Tensor | Spikes:
+        """Its input, (B, steps, inputs)."""
+        return self.batch.x if self.begin == 0 and self.last else self.batch.x[:, self.begin : self.end]
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """Valid steps of it, (B,), 0 for a sequence that has ended before; None: all."""
+        lengths = self.batch.lengths
+        return None if lengths is None else (lengths - self.begin).clamp(0, self.end - self.begin)
+
+    @property
+    def steps(self) -> int:
+        """Valid steps of it, of all sequences together."""
+        lengths = self.lengths
+        return len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
+
+    def score(self, loss: Loss, outputs: Tensor) -> Scored:
+        """The window's loss, from the outputs of all steps up to its end (B, end, C)."""
+        whole = self.batch.x.shape[1]
+        y = self.batch.y[:, : self.end] if loss.per_step else self.batch.y
+        lengths = self.batch.lengths
+        if lengths is None and self.end - self.begin < whole:
+            lengths = torch.full((len(y),), whole, device=y.device)
+        return loss(outputs, y, lengths, self.begin)
+
+
+class Ran:
+    """What a window gave besides its output; a class of its own, which Fabric does not copy: spikes stay bits."""
+
+    def __init__(self, layers: Sequence[LayerResult], past: Any) -> None:
+        self.layers, self.past = layers, past
+        """Of the hidden layers; and where the next window begins."""
+
+
+class Trainee(nn.Module):
+    """The network as Fabric wants it: a module that is called for its output.
+
+    Args:
+        network: what is trained.
+        rule: by which it learns; None: backpropagation through time.
+        feedback: parameters that learn with it and are no part of it (``rules.feedback``).
+    """
+
+    def __init__(self, network: Network, rule: OnlineRule | None, feedback: Sequence[nn.Parameter] = ()) -> None:
+        super().__init__()
+        self.network, self.rule, self.feedback = network, rule, nn.ParameterList(feedback)
+
+    def begin(self, state: tuple[Any, ...]) -> Any:
+        """The past of a batch's first window, from the network's state."""
+        if self.rule is None or not isinstance(self.network, SRNN):
+            return state
+        return follow(self.network, self.rule, state)
+
+    def forward(
+        self, x: Tensor | Spikes, lengths: Tensor | None, past: Any, dropout: Dropout | None, last: bool
+    ) -> tuple[Tensor, Ran]:
+        """The window's output, to be differentiated before the next one runs; and the rest."""
+        if isinstance(past, tuple):
+            result = self.network.run(x, past, lengths=lengths, dropout=dropout)
+            past = None if last else each_part(result.state, Tensor.detach)
+        else:
+            result = run_window(past, x, lengths, last)
+        return result.output, Ran(result.layers[:-1], past)

@@ -1,0 +1,26 @@
+"""benchmarks.rules, tiny: a point of each rule, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks import rules
+
+
+@pytest.mark.slow
+def test_points_of_all_rules_and_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "in_its_own_process", rules.measure)
+    out = ["--neurons=4", "--window=20", f"--out={tmp_path}"]
+    assert rules.main(["--rules", "bptt", "tbptt", "es-d-rtrl", "--steps", "30", "50", "--limit=30", *out]) == 0
+    written = json.loads((tmp_path / "rules.json").read_text())
+    assert [(point["rule"], point["done"]) for point in written["points"]] == [
+        (rule, steps) for rule in ("bptt", "tbptt", "es-d-rtrl") for steps in (30, 50)
+    ]
+    assert all(point["seconds_per_step"] > 0 for point in written["points"])
+    assert "</svg>" in (tmp_path / "rules.svg").read_text()
+    # What cannot stop is not begun; what can stops at its limit.
+    assert rules.main(["--rules", "bptt", "tbptt", "--steps", "30", "50000000", "--limit=0.2", *out]) == 0
+    points = json.loads((tmp_path / "rules.json").read_text())["points"]
+    assert "skipped" in points[1] and points[3]["done"] < 50_000_000
