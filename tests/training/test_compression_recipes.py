@@ -13,8 +13,8 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.nn.network import Layer
-from srnn.training import loop
 from srnn.training.compression import sparsity
+from srnn.training.compression.in_training import Compression
 from srnn.training.compression.masks import present_masks
 from srnn.training.compression.quantisation import as_int8
 from srnn.training.loop import TrainingState, train
@@ -90,7 +90,7 @@ def test_what_is_asked_for_changes_nothing_else(tmp_path: Path) -> None:
     old = text.split("  start_from:")[0] + text[text.index("  checkpoint_every:") :]
     assert "prune" not in old and parse_recipe(old) == plain
     network = plain.build_network(TinyTask(), 0)
-    loop.Compression(network, plain.training, Sequences(TinyTask(), "train"))
+    Compression(network, plain.training, Sequences(TinyTask(), "train"))
     assert not any(getattr(module, "weights_as", None) or module._backward_hooks for module in network.modules())
 
 

@@ -108,8 +108,8 @@ of a subject are of the same labels, behind the last that is learnt.
 {table}
 """
     with whole_folder(arguments.out) as folder:
-        (folder / "summary.md").write_text(about, encoding="utf-8")
-        (folder / "summary.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (folder / "adaptation.md").write_text(about, encoding="utf-8")
+        (folder / "adaptation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return tell(arguments, report, lambda: print(f"{table}\n\nwritten: {arguments.out}"))
 
 

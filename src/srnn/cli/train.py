@@ -46,8 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep no recordings in the run folder (else three short ones of the validation split, for srnn serve)",
     )  # fmt: skip
     parser.add_argument(
-        "--logger", choices=("tensorboard", "wandb", "mlflow"), help="who else is given each epoch's metrics"
-    )
+        "--logger", choices=("tensorboard", "wandb", "mlflow"), metavar="NAME",
+        help="who else is given each epoch's metrics: tensorboard, wandb or mlflow",
+    )  # fmt: skip
     parser.set_defaults(overrides=[])
 
 

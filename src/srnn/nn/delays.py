@@ -99,8 +99,7 @@ def rounded(delays: Tensor) -> Tensor:
 
 
 def check_delays(delays: Tensor, what: str) -> None:
-    """SrnnError unless all delays are from 0 to LONGEST steps; learned ones are whatever their sign."""
-    delays = delays.abs() if delays.is_floating_point() else delays
+    """SrnnError unless all delays are from 0 to LONGEST steps."""
     if not delays.is_meta and not bool(((delays >= 0) & (delays <= LONGEST)).all()):
         raise SrnnError(f"{what}: a delay is from 0 to {LONGEST:,} steps.")
 

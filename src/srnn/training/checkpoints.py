@@ -220,7 +220,9 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
             )
     for name, tensor in found.items():
         if name.endswith(_DELAYS):
-            check_delays(tensor, f"The checkpoint {checkpoint.path}, '{name}'")
+            check_delays(
+                tensor.abs() if tensor.is_floating_point() else tensor, f"The checkpoint {checkpoint.path}, '{name}'"
+            )
     network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in found.items()})
 
 
