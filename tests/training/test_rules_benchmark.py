@@ -1,4 +1,4 @@
-"""benchmarks.rules, tiny: a point of each rule, in this process."""
+"""benchmarks.rules, tiny: a point of each rule, in this process; and benchmarks.learning_stream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import rules
+from benchmarks import learning_stream, rules
 
 
 @pytest.mark.slow
@@ -24,3 +24,12 @@ def test_points_of_all_rules_and_a_plot(tmp_path: Path, monkeypatch: pytest.Monk
     assert rules.main(["--rules", "bptt", "tbptt", "--steps", "30", "50000000", "--limit=0.2", *out]) == 0
     points = json.loads((tmp_path / "rules.json").read_text())["points"]
     assert "skipped" in points[1] and points[3]["done"] < 50_000_000
+
+
+@pytest.mark.slow
+def test_a_stream_that_learns_is_measured(tmp_path: Path) -> None:
+    assert learning_stream.main(["--steps", "500", "1000", "--train", "readout", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "learning-stream.json").read_text())["rows"]
+    assert [row["steps"] for row in rows] == [500, 1000] and rows[0]["state_bytes"] == rows[1]["state_bytes"]
+    assert all(row["microseconds_per_step"] > 0 and row["resident_mib"] > 0 for row in rows)
+    assert "| 1,000 |" in (tmp_path / "learning-stream.md").read_text()
