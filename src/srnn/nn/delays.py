@@ -9,8 +9,6 @@ network is used, they are rounded, and the network is one with fixed delays.
 
 What is under way is state, beside the neuron's variables and s: a tensor (B, depth, N), of which entry k arrives k steps from now
 from each of N presynaptic neurons. A neuron with delay d has no entries beyond d (recurrent) or d - 1 (input).
-
-May import: neurons, spikes.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@
         guess = adapter.learn(x, y)        # what it predicted before it was told
     adapted = adapter.trained()
 
-Each sequence is seen once and then dropped.
-
 Each sequence is seen once and then dropped; ``listening.Listener`` is told of a stream. Nothing moves further from where it
 started than ``bound`` allows, which is what keeps a network from forgetting the others: the most that it can lose is known
 beforehand.

@@ -9,8 +9,6 @@ neuron on its own (``kernels.walks.back``), and the gradient is one product of m
     S_T[k] = sum_t (a_t . d_t) z_t + (M_1' a_1) . S_0      where a_T is 1 for variable k, and g is 0
 
 Where a chunk is a whole sequence, nothing of S is ever made. Memory grows with a chunk's steps, not with a sequence's.
-
-May import: nn, the other files of this folder.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ shrinks by the decay alone: by lr * weight_decay a step with AdamW. Without deca
 No weight is carried from one to the other: what a synapse needs is known at its place.
 
 Sources: Kolen & Pollack 1994; Akrout et al. 2019 (arXiv 1904.05391).
-
-May import: nn, checkpoints.
 """
 
 from __future__ import annotations

@@ -10,8 +10,6 @@ copies of the parameters. It makes no gradient better; it keeps many updates wit
 Sources: Kag & Saligrama 2021 (ICML); Yin, Corradi & Bohte 2023 (Nature Machine Intelligence) and their published code, whose
 losses also pull early windows towards estimated distributions of the classes, and whose neurons have time constants that depend
 on input and state. Neither is here.
-
-May import: nn, checkpoints, recipes.
 """
 
 from __future__ import annotations

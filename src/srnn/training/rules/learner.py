@@ -7,8 +7,6 @@
     learner.give()                                     # into the parameters' .grad; then optimizer.step(), learner.refresh()
 
 Nothing is unrolled: memory does not grow with the number of steps.
-
-May import: nn, the other files of this folder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One layer, one step, without autograd: what it does, and the derivatives of what it does.
-
-May import: nn.
-"""
+"""One layer, one step, without autograd: what it does, and the derivatives of what it does."""
 
 from __future__ import annotations
 

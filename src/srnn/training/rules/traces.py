@@ -5,8 +5,6 @@
     FactorTraces   one per sequence and presynaptic neuron, and one per state variable: B (I + H) + (V + 1) B H
 
 Both are of constant size, whatever the number of steps. Bias and coefficients take (V + 1) B H numbers each.
-
-May import: local.
 """
 
 from __future__ import annotations
