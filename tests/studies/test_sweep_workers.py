@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from srnn import SrnnError
 from srnn.studies import Sweep, load_sweep
-from srnn.studies.liveness import Watcher, identity, is_gone
 from srnn.studies.queue import MAX_DEATHS, Claim, Lost, Queue
 from srnn.studies.results import write_results
 from srnn.studies.storage import open_storage
@@ -418,25 +417,3 @@ def test_whatever_happens_every_unit_is_done_exactly_once(
         assert claim.complete(0.5, {})
     assert queue.finished()
     _once(queue)
-
-
-def test_liveness() -> None:
-    lease = identity()
-    assert not is_gone(lease)
-    assert not is_gone({}) and not is_gone({**lease, "machine": "another", "pid": 1, "started": 5})
-    if lease["machine"] is not None:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        from srnn.studies.liveness import _started
-
-        theirs = {**lease, "pid": child.pid, "started": _started(child.pid)}
-        assert not is_gone(theirs)
-        assert is_gone({**theirs, "started": theirs["started"] - 1})  # the number was given to a later process
-        child.kill()
-        assert child.stdin is not None
-        child.stdin.close()
-        child.wait()
-        assert is_gone(theirs)
-    watcher = Watcher(patience=1e-9)
-    assert not watcher.is_stale(1, {"beat": 1}) and watcher.is_stale(1, {"beat": 1})
-    assert not watcher.is_stale(1, {"beat": 2}) and not watcher.is_stale(2, {})
-    assert not Watcher(patience=1e9).is_stale(1, {"beat": 1})

@@ -11,7 +11,7 @@ import yaml
 from srnn import SrnnError
 from srnn.studies.schema import load_sweep
 from srnn.training.recipes import load_recipe, parse_recipe
-from srnn.training.recipes.schema import MOST_LAYERS, MOST_NEURONS
+from srnn.training.recipes.network import MOST_LAYERS, MOST_NEURONS
 
 FREE = ("task.options.x", "network.neuron.x", "network.readout.x", "network.surrogate.x", "network.encoder.x")
 

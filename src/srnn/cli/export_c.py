@@ -81,16 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
     return tell(arguments, report, lambda: _show(report))
 
 
-def input_format(given: str | None) -> InputFormat | None:
+def input_format(text: str | None) -> InputFormat | None:
     """What --inputs says; None: nothing."""
     from ..nn.fixedpoint.integer import InputFormat
 
-    if given is None or given == "spikes":
-        return None if given is None else InputFormat()
+    if text is None or text == "spikes":
+        return None if text is None else InputFormat()
     try:
-        return InputFormat(float(given), whole=False)
+        return InputFormat(float(text), whole=False)
     except ValueError as error:
-        raise SrnnError(f"--inputs is 'spikes' or the largest analog input, not {given!r}.") from error
+        raise SrnnError(f"--inputs is 'spikes' or the largest analog input, not {text!r}.") from error
 
 
 def with_ranges(trained: Trained, inputs_as: InputFormat | None, arguments: argparse.Namespace) -> Trained:

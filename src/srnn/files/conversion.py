@@ -34,8 +34,8 @@ def convert(hint: Any, value: Any, key: str) -> Any:
     try:
         return _convert(hint, value)
     except _Wrong as wrong:
-        expected, given = wrong.args
-        shown = given if isinstance(given, str) and len(given) <= 100 else "null" if given is None else brief(given)
+        expected, got = wrong.args
+        shown = got if isinstance(got, str) and len(got) <= 100 else "null" if got is None else brief(got)
         raise SrnnError(f"{key}: expected {expected}, not {shown}.") from None
 
 

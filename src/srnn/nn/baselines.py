@@ -148,10 +148,10 @@ class CellLayer(nn.Module):
 
     def _to_torch(self, state: CellState) -> Tensor | CellState:
         """(B, units) or (B, 2, units) each -> torch's (directions, B, units), of an LSTM a pair."""
-        given = tuple(
+        parts = tuple(
             part.reshape(len(part), self.directions, self.units).transpose(0, 1).contiguous() for part in state
         )
-        return given if self.name == "lstm" else given[0]
+        return parts if self.name == "lstm" else parts[0]
 
     def _from_torch(self, hidden: Tensor | CellState) -> CellState:
         parts = hidden if isinstance(hidden, tuple) else (hidden,)

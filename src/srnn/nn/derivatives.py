@@ -28,14 +28,14 @@ def adjoint(model: Any) -> Callable[..., tuple[Any, ...]]:
 def adjoint_record(model: Any) -> Record:
     """The record of ``adjoint``."""
     own = equations(model)
-    given = (*(f"g_{variable}" for variable in model.State._fields[:-1]), "g_v")
-    seeds = [Node("argument", value=name) for name in given]
+    names = (*(f"g_{variable}" for variable in model.State._fields[:-1]), "g_v")
+    seeds = [Node("argument", value=name) for name in names]
     graph = _Graph()
     gradients = list(_reverse(own, seeds, graph))
     if model.detached:
         s = own.arguments.index("s")
         gradients[s] = graph.make("multiply", as_node(0.0), Node("argument", value="s"))
-    return Record((*given, *own.arguments), tuple(gradients), all_named=False)
+    return Record((*names, *own.arguments), tuple(gradients), all_named=False)
 
 
 @functools.cache

@@ -160,11 +160,11 @@ class Record:
 
     def run(self, algebra: Algebra, values: Iterable[Any]) -> list[Any]:
         """The results for these values of the arguments, as the algebra has it."""
-        given = dict(zip(self.arguments, values, strict=True))
+        values_of = dict(zip(self.arguments, values, strict=True))
         made: dict[Node, Any] = {}
         for node in self.nodes:
             if node.operation == "argument":
-                made[node] = given[node.name]
+                made[node] = values_of[node.name]
             elif node.operation == "constant":
                 made[node] = algebra.constant(node.value)
             else:

@@ -106,5 +106,5 @@ def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> i
 def trained_coefficients(neuron: Neuron) -> list[bool]:
     """For each coefficient of the neuron's ``step``, whether training changes it."""
     with torch.enable_grad():
-        given = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
-        return [coefficient.requires_grad for coefficient in neuron.derive(**given)]
+        ones = {name: torch.ones(1, requires_grad=name in neuron.trained) for name in neuron.parameters()}
+        return [coefficient.requires_grad for coefficient in neuron.derive(**ones)]

@@ -11,15 +11,16 @@ def spiking(network: Mapping[str, Any], settings: Mapping[str, Any] | None = Non
 
     network: a recipe's ``network`` section; settings: a sweep's point, by dotted names, which override it.
     """
-    given = settings or {}
-    if given.get("baseline") is not None:
-        return given["baseline"] == "lif"
-    if given.get("network.model", network.get("model", "srnn")) != "srnn":
+    settings = settings or {}
+    if settings.get("baseline") is not None:
+        return settings["baseline"] == "lif"
+    if settings.get("network.model", network.get("model", "srnn")) != "srnn":
         return False
     from ..nn.neurons import NEURONS, Neuron
 
     return all(
-        getattr(NEURONS.get(name, Neuron), "emission", "spike") == "spike" for name in _hidden_neurons(network, given)
+        getattr(NEURONS.get(name, Neuron), "emission", "spike") == "spike"
+        for name in _hidden_neurons(network, settings)
     )
 
 
@@ -46,7 +47,7 @@ def published_kind(method: str) -> str:
 
 
 def _hidden_neurons(network: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    given = settings.get("network.neuron", network.get("neuron"))
+    neuron = settings.get("network.neuron", network.get("neuron"))
     named = settings.get("network.neuron.name")
-    each = given if isinstance(given, list) else [given]
+    each = neuron if isinstance(neuron, list) else [neuron]
     return [str(named or (spec.get("name") if isinstance(spec, Mapping) else spec)) for spec in each]

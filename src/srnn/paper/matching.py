@@ -114,22 +114,22 @@ def _layout(recipe: Recipe) -> tuple[Any, ...]:
 
 def _recurrent(recipe: Recipe) -> tuple[bool, ...]:
     """Of each hidden layer."""
-    given = recipe.network.recurrent
-    return tuple(given) if isinstance(given, list) else (given,) * len(recipe.network.hidden)
+    recurrent = recipe.network.recurrent
+    return tuple(recurrent) if isinstance(recurrent, list) else (recurrent,) * len(recipe.network.hidden)
 
 
 def _neurons(recipe: Recipe) -> tuple[tuple[str, bool], ...]:
     """(name, whether it adapts) of each hidden layer's neuron."""
-    given = recipe.network.neuron
-    each = given if isinstance(given, list) else [given] * len(recipe.network.hidden)
+    neurons = recipe.network.neuron
+    each = neurons if isinstance(neurons, list) else [neurons] * len(recipe.network.hidden)
     return tuple((_name(spec), not isinstance(spec, Mapping) or spec.get("beta", 1) != 0) for spec in each)
 
 
 def _readout(recipe: Recipe) -> tuple[str, str]:
     """(readout, its neuron); a spike count's neuron is an ALIF neuron, others bear the readout's name, unless said otherwise."""
-    given = recipe.network.readout
-    name = _name(given)
-    neuron = given.get("neuron") if isinstance(given, Mapping) else None
+    readout = recipe.network.readout
+    name = _name(readout)
+    neuron = readout.get("neuron") if isinstance(readout, Mapping) else None
     return name, _name(neuron) if neuron is not None else {"spike_count": "alif"}.get(name, name)
 
 

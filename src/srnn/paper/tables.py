@@ -142,8 +142,8 @@ def _other_remark(entry: Entry, rows: list[PublishedRow]) -> str:
     recipe = next((loaded for row in rows if (loaded := row.load_recipe()) is not None), None)
     own = entry.recipe.task
     if recipe is not None and own.name == recipe.task.name and entry.recipe.create_task() != recipe.create_task():
-        given = ", ".join(f"{key} {value}" for key, value in own.options.items()) or "the task's defaults"
-        return f"not a network of this table, or on other data ({given}): not comparable with the published row"
+        options = ", ".join(f"{key} {value}" for key, value in own.options.items()) or "the task's defaults"
+        return f"not a network of this table, or on other data ({options}): not comparable with the published row"
     return "not a network of this table"
 
 

@@ -94,8 +94,8 @@ class Queue:
         sweep, theirs = self.sweep, self.study.user_attrs.get("sweep")
         ours = json.loads(json.dumps(sweep.identity()))
         if theirs is not None and ours != theirs:
-            given = theirs if isinstance(theirs, dict) else {}
-            key = next((key for key in [*ours, *given] if ours.get(key) != given.get(key)), "description")
+            stored = theirs if isinstance(theirs, dict) else {}
+            key = next((key for key in [*ours, *stored] if ours.get(key) != stored.get(key)), "description")
             raise SrnnError(
                 f"The storage contains a different sweep '{sweep.name}' (its {key} differs); choose another --out, or another "
                 "name for the file."

@@ -161,10 +161,10 @@ class Sweep:
 
     def recipe_for(self, settings: Mapping[str, Any]) -> Recipe:
         """The recipe with these settings. SrnnError, which names the key, when they are not valid."""
-        given = {**self.common, **settings}
-        name, baseline = str(given.pop("recipe", self.recipe)), given.pop("baseline", None)
+        overrides = {**self.common, **settings}
+        name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
         beside = self.folder / name
-        return load_recipe(str(beside) if beside.is_file() else name, given, baseline)
+        return load_recipe(str(beside) if beside.is_file() else name, overrides, baseline)
 
     def check(self) -> None:
         """Build every point's recipe and network once (for a search: both ends of each range), so that mistakes surface before
@@ -328,17 +328,17 @@ def _axis(values: Any, where: str) -> list[Any] | Range:
     return Range(match[1], low, high)
 
 
-def _options(cls: Any, given: Any, names: tuple[str, ...], where: str) -> Any:
+def _options(cls: Any, options: Any, names: tuple[str, ...], where: str) -> Any:
     """A Sampler or Pruner from its name, or from a mapping with its name and integers."""
-    given = {} if given is None else {"name": given} if isinstance(given, str) else given
+    options = {} if options is None else {"name": options} if isinstance(options, str) else options
     known = tuple(cls.__dataclass_fields__)
-    if not isinstance(given, Mapping) or (given and given.get("name") not in names):
+    if not isinstance(options, Mapping) or (options and options.get("name") not in names):
         raise SrnnError(
-            f"{where} must be one of {', '.join(names)}, or a mapping with one of them as its name; not {brief(given)}."
+            f"{where} must be one of {', '.join(names)}, or a mapping with one of them as its name; not {brief(options)}."
         )
-    for key, value in given.items():
+    for key, value in options.items():
         if key not in known:
             raise SrnnError(f"{where}: unknown key '{key}'.{nearest(key, known)}")
         if key != "name" and (type(value) is not int or not 0 <= value < 2**63):
             raise SrnnError(f"{where}.{key} must be an integer, at least 0, not {brief(value)}.")
-    return cls(**given)
+    return cls(**options)

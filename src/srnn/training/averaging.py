@@ -59,12 +59,12 @@ class Average:
         if self.decay is None:
             return
         expected = self.network.state_dict()
-        found = {
+        averages = {
             name.removeprefix(_PREFIX): tensor
             for name, tensor in checkpoint.tensors.items()
             if name.startswith(_PREFIX)
         }
-        if {name: tensor.shape for name, tensor in found.items()} != {name: t.shape for name, t in expected.items()}:
+        if {name: tensor.shape for name, tensor in averages.items()} != {name: t.shape for name, t in expected.items()}:
             raise SrnnError(f"The checkpoint {checkpoint.path} has no average of this network's weights.")
-        self.network.load_state_dict(found)
+        self.network.load_state_dict(averages)
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)

@@ -209,21 +209,21 @@ def load_network(network: Network, checkpoint: Checkpoint) -> None:
         detail = next((f"'{_brief(a)}' there, '{b}' here" for a, b in pairs if a != b), "the number of layers differs")
         raise SrnnError(f"The checkpoint {checkpoint.path} is of another architecture: {detail}.")
     expected = network_tensors(network)
-    found = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
-    for name in sorted(expected.keys() | found.keys()):
-        a, b = found.get(name), expected.get(name)
+    stored = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith("network.")}
+    for name in sorted(expected.keys() | stored.keys()):
+        a, b = stored.get(name), expected.get(name)
         kind = a is not None and b is not None and a.is_floating_point() == b.is_floating_point()
         kind = kind or (name.endswith(_DELAYS) and a is not None and not a.is_floating_point())  # learned ones go on
         if a is None or b is None or a.shape != b.shape or not kind:
             raise SrnnError(
                 f"The checkpoint {checkpoint.path} is of another architecture: '{_brief(name)}' does not fit."
             )
-    for name, tensor in found.items():
+    for name, tensor in stored.items():
         if name.endswith(_DELAYS):
             check_delays(
                 tensor.abs() if tensor.is_floating_point() else tensor, f"The checkpoint {checkpoint.path}, '{name}'"
             )
-    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in found.items()})
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in stored.items()})
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -246,11 +246,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> 
                 _, number, quantity = name.split(".")
                 state.setdefault(int(number), {})[quantity] = tensor
         expected = _quantities(type(optimizer))
-        for number, found in state.items():
+        for number, stored in state.items():
             parameter = parameters[number]
-            if found.keys() != expected.keys() or number < 0:
-                raise ValueError(f"parameter {number} has {_brief(', '.join(found))}")
-            for quantity, tensor in found.items():
+            if stored.keys() != expected.keys() or number < 0:
+                raise ValueError(f"parameter {number} has {_brief(', '.join(stored))}")
+            for quantity, tensor in stored.items():
                 counter = expected[quantity]
                 if tensor.shape != (() if counter else parameter.shape) or not tensor.is_floating_point():
                     raise ValueError(f"{quantity} of parameter {number} is {tensor.dtype} {tuple(tensor.shape)}")

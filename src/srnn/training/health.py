@@ -109,25 +109,25 @@ class Watch:
     def report(self, network: Network) -> dict[str, dict[str, Any]]:
         """By layer: fractions of silent and saturated neurons (of hidden layers that spike), geometric mean and maximum of its
         gradients' norms."""
-        found: dict[str, dict[str, Any]] = {}
+        reports: dict[str, dict[str, Any]] = {}
         for name, (batches, logs, largest, _) in self.norms.items():
-            found[name] = {"gradient_norm": math.exp(logs / max(batches, 1)), "largest_gradient_norm": largest}
+            reports[name] = {"gradient_norm": math.exp(logs / max(batches, 1)), "largest_gradient_norm": largest}
         for name, counts in self.fired.items():
             rates = np.array(counts) / max(self.steps, 1)
-            found.setdefault(name, {})["silent"] = float((rates == 0).mean())
+            reports.setdefault(name, {})["silent"] = float((rates == 0).mean())
             if _spikes(network, name):
-                found[name]["saturated"] = float((rates > ALWAYS).mean())
-        return found
+                reports[name]["saturated"] = float((rates > ALWAYS).mean())
+        return reports
 
     def examine(self, network: Network) -> dict[str, str]:
         """What is wrong, by layer; empty for a healthy training."""
         wrong: dict[str, str] = {}
-        for name, found in self.report(network).items():
+        for name, health in self.report(network).items():
             size, (batches, _, largest, exploded) = len(self.fired.get(name, ())), self.norms.get(name, (0, 0, 0, 0))
-            if found.get("silent", 0) >= SILENT:
-                wrong[name] = f"{name} is silent ({round(found['silent'] * size)} of {size} neurons emitted nothing)"
-            elif found.get("saturated", 0) >= SATURATED:
-                count = round(found["saturated"] * size)
+            if health.get("silent", 0) >= SILENT:
+                wrong[name] = f"{name} is silent ({round(health['silent'] * size)} of {size} neurons emitted nothing)"
+            elif health.get("saturated", 0) >= SATURATED:
+                count = round(health["saturated"] * size)
                 wrong[name] = f"{name} is saturated ({count} of {size} neurons spiked at nearly every step)"
             elif exploded >= max(FEWEST, LONG * batches):
                 wrong[name] = (

@@ -181,8 +181,8 @@ class Run:
 
     def _records(self, key: str) -> list[dict[str, Any]]:
         """The records with that key, whole lines only: the run may still be written, or be torn."""
-        found = read_json_lines(self.metrics, "a run's metrics", torn_tail=True) if self.metrics.is_file() else []
-        return [record for record in found if isinstance(record, dict) and key in record]
+        records = read_json_lines(self.metrics, "a run's metrics", torn_tail=True) if self.metrics.is_file() else []
+        return [record for record in records if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:
         """Bytes in metrics.jsonl, so that a checkpoint can say how far it had got."""
@@ -238,13 +238,13 @@ def _git_commit() -> str | None:
     if "site-packages" in folder.parts:
         return None
     try:
-        found = subprocess.run(
+        outcome = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
             capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return outcome.stdout.strip() or None
 
 
 def _clear(path: Path) -> None:
@@ -261,8 +261,8 @@ def _difference(ours: Any, theirs: Any, key: str = "") -> str:
     """The first setting that differs, as "training.epochs: 5 there, 6 now"; empty when none does."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in [*ours, *(name for name in theirs if name not in ours)]:
-            found = _difference(ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name))
-            if found:
-                return found
+            difference = _difference(ours.get(name), theirs.get(name), f"{key}.{name}" if key else str(name))
+            if difference:
+                return difference
         return ""
     return "" if ours == theirs else f"{key}: {ours!r} there, {theirs!r} now"

@@ -98,18 +98,18 @@ def measured_start(
     device = network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "start"))
     state = network.initial_state(len(indices), generator)
-    found: list[LayerStart] = []
+    starts: list[LayerStart] = []
     x, lengths = network.hold(network.encode(batch.x)), network.hidden_lengths(batch.lengths)
     for index, (layer, layer_state) in enumerate(zip(network.layers, state[:-1], strict=True)):
         if only is None or f"layers.{index}" in only:
             for name, single, signal, own_state in _directions(f"layers.{index}", layer, x, layer_state, lengths):
-                found += _start(name, single, signal, own_state, lengths)
+                starts += _start(name, single, signal, own_state, lengths)
         x = layer(x, layer_state, lengths).emitted
     if network.readout.output == "emission" and (only is None or "readout" in only):
-        found += _start("readout", network.readout, network.pool(x), state[-1], batch.lengths)
+        starts += _start("readout", network.readout, network.pool(x), state[-1], batch.lengths)
     for name, tensor in norms.items():  # statistics are of training's own batches
         network.get_buffer(name).copy_(tensor)
-    return found
+    return starts
 
 
 def _directions(
@@ -223,13 +223,13 @@ def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
     return totals.double() / max(steps, 1)
 
 
-def start_text(found: Sequence[LayerStart]) -> str:
+def start_text(starts: Sequence[LayerStart]) -> str:
     """What was measured, in one line for people; "" for a network without spikes."""
-    return f"start     measured: {'; '.join(map(str, found))}" if found else ""
+    return f"start     measured: {'; '.join(map(str, starts))}" if starts else ""
 
 
-def told_start(found: Sequence[LayerStart], reporter: Reporter) -> list[dict[str, Any]]:
+def told_start(starts: Sequence[LayerStart], reporter: Reporter) -> list[dict[str, Any]]:
     """Say what was measured; and it as JSON values, for the record of the first epoch."""
-    if found:
-        reporter.note(start_text(found))
-    return [asdict(layer) for layer in found]
+    if starts:
+        reporter.note(start_text(starts))
+    return [asdict(layer) for layer in starts]

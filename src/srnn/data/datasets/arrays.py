@@ -169,12 +169,12 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
         if len(missing):
             named = ", ".join(classes[index] for index in missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
             say(f"{source}: {len(missing)} of {len(classes)} classes have no label in y: {named}.")
-        groups, given = (_texts(optional.get(key)) for key in ("groups", "split"))
+        groups, splits = (_texts(optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
-        if shares is not None or given is not None:
+        if shares is not None or splits is not None:
             labels = [0] * count if y.ndim == 2 else y.tolist()
             of = assign_splits(
-                source, [f"{index:08d}" for index in range(count)], labels, groups, given, shares or Shares(0, 0)
+                source, [f"{index:08d}" for index in range(count)], labels, groups, splits, shares or Shares(0, 0)
             )
             rows = np.flatnonzero(np.array(of) == split)
         if not len(rows):
@@ -246,10 +246,10 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
     if names is not None and len(names) > CLASSES:
         raise SrnnError(f"{source} has {len(names)} classes; {CLASSES} are possible at most.")
     with reading(source, "a data set's arrays"):
-        given = None if names is None else tuple(_texts(names) or ())
+        named = None if names is None else tuple(_texts(names) or ())
         if y.dtype.kind in "USO":
             texts = _texts(y.ravel()) or []
-            classes = list_classes(text for text in texts if text) if given is None else given
+            classes = list_classes(text for text in texts if text) if named is None else named
             number = {"": UNLABELLED} | {name: index for index, name in enumerate(classes)}
             unknown = next((index for index, text in enumerate(texts) if text not in number), None)
             if unknown is not None:
@@ -260,12 +260,12 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
             return classes, np.array([number[text] for text in texts], np.int64).reshape(y.shape)
     if y.min() < UNLABELLED or y.max() < 0:
         raise SrnnError(f"{source}: y should hold classes from 0 on, and -1 for none, not {y.min()} to {y.max()}.")
-    count = max(int(y.max()) + 1, 0 if given is None else len(given))
+    count = max(int(y.max()) + 1, 0 if named is None else len(named))
     if count > CLASSES:
         raise SrnnError(f"{source} has {count} classes (a label is {y.max()}); {CLASSES} are possible at most.")
-    if given is not None and count > len(given):
-        raise SrnnError(f"{source}: y holds the label {y.max()}, and class_names has {len(given)} names.")
-    return given or tuple(str(number) for number in range(count)), y.astype(np.int64)
+    if named is not None and count > len(named):
+        raise SrnnError(f"{source}: y holds the label {y.max()}, and class_names has {len(named)} names.")
+    return named or tuple(str(number) for number in range(count)), y.astype(np.int64)
 
 
 def _float32(name: str, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

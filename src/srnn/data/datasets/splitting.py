@@ -28,14 +28,14 @@ class Shares(NamedTuple):
 
 def assign_splits(
     source: Path, names: Sequence[str], labels: Sequence[int | str], groups: Sequence[str] | None,
-    given: Sequence[str] | None, shares: Shares,
+    splits: Sequence[str] | None, shares: Shares,
 ) -> list[str]:  # fmt: skip
     """The split of every sequence: the ``given`` ones, else by groups, else by classes. SrnnError, which names the source."""
-    if given is not None and any(given):
-        for name in given:
+    if splits is not None and any(splits):
+        for name in splits:
             if name not in SPLITS:
                 raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
-        return list(given)
+        return list(splits)
     if groups is not None and any(groups) and not all(groups):
         raise SrnnError(f"{source}: some files have a group and some have none.")
     try:

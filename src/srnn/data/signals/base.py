@@ -99,16 +99,16 @@ class SignalPath(ABC):
 
         SrnnError for settings that this path does not have (``settings``), and for invalid values.
         """
-        given = {"scale": scale, "gain": gain, "calibration": calibration, "statistics": statistics}
-        given = {name: value for name, value in given.items() if value is not None}
-        for name in given:
+        changes = {"scale": scale, "gain": gain, "calibration": calibration, "statistics": statistics}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        for name in changes:
             if name not in self.settings:
                 raise SrnnError(_REFUSALS[name])
         if calibration is not None and not 0 < calibration <= LONGEST_CALIBRATION:
             raise SrnnError(
                 f"Calibration must take above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {calibration!r}."
             )
-        return replace(self, **given) if given else self  # type: ignore[type-var]
+        return replace(self, **changes) if changes else self  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)

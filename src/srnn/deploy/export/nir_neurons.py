@@ -44,33 +44,33 @@ class Stepping:
         """(layer, how it was read) of a node; ``where`` names it in messages."""
         kind, size = kind_of(node), size_of(node)
         try:
-            given = {
+            fields = {
                 key: np.broadcast_to(np.asarray(getattr(node, key), np.float64).reshape(-1), size)
                 for key in SETTINGS
                 if hasattr(node, key)
             }
         except ValueError as error:
             raise SrnnError(f"{where} has parameters of different lengths.") from error
-        if not all(np.isfinite(values).all() for values in given.values()):
+        if not all(np.isfinite(values).all() for values in fields.values()):
             raise SrnnError(f"{where} has parameters that are not finite.")
         how = f"NIR's {kind}, as stepped by dt = {self.dt:g} s, {self.discretisation}"
         if kind == "LI":
-            steps, leak = self._steps(given["tau"], "exact", where), given["v_leak"]
+            steps, leak = self._steps(fields["tau"], "exact", where), fields["v_leak"]
             neuron = Integrator(**_settings(leak, steps))
             parameters = _stored(neuron, tau_mem=np.maximum(steps, NO_MEMORY))
-            layer = scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), given["r"])
+            layer = scaled(make(neuron, parameters=parameters, output="membrane" if last else "emission"), fields["r"])
             return replace(layer, bias=layer.bias + leak), how
         other_reset = any(self.settings.get(key, OPEN[key]) != OPEN[key] for key in ("reset_kind", "reset_step"))
         if kind == "CubaLIF" or other_reset:
             told = (f"{key} {value}" for key, value in self.settings.items())
-            return self._cubalif(make, given, where), ", ".join((how, *told))
-        return self._lif(make, given, where), how
+            return self._cubalif(make, fields, where), ", ".join((how, *told))
+        return self._lif(make, fields, where), how
 
-    def _lif(self, make: Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
+    def _lif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
         """Of NIR's LIF and IF."""
-        r, threshold, reset = (given[key] for key in ("r", "v_threshold", "v_reset"))
-        if "tau" in given:
-            steps, leak = self._steps(given["tau"], "euler", where), given["v_leak"]
+        r, threshold, reset = (fields[key] for key in ("r", "v_threshold", "v_reset"))
+        if "tau" in fields:
+            steps, leak = self._steps(fields["tau"], "euler", where), fields["v_leak"]
         else:
             steps, r, leak = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
         if (leak[r == 0] != 0).any():
@@ -80,25 +80,25 @@ class Stepping:
         layer = make(neuron, parameters=parameters)
         return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros_like(r), where=leak != 0))
 
-    def _cubalif(self, make: Make, given: Mapping[str, Array], where: str) -> FrozenLayer:
+    def _cubalif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
         """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
-        r = given["r"]
-        leak, w_in = given.get("v_leak", np.zeros_like(r)), given.get("w_in", np.ones_like(r))
-        tau = given.get("tau_mem", given.get("tau"))
+        r = fields["r"]
+        leak, w_in = fields.get("v_leak", np.zeros_like(r)), fields.get("w_in", np.ones_like(r))
+        tau = fields.get("tau_mem", fields.get("tau"))
         if tau is None:
             mem, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
         else:
             mem = np.maximum(self._steps(tau, "exact", where), NO_MEMORY)
         timing: dict[str, Any] = {**OPEN, **self.settings}
-        if "tau_syn" in given:
-            syn = np.maximum(self._steps(given["tau_syn"], "exact", where), NO_MEMORY)
+        if "tau_syn" in fields:
+            syn = np.maximum(self._steps(fields["tau_syn"], "exact", where), NO_MEMORY)
         else:
             syn = np.full_like(r, NO_MEMORY)
             timing["synapse_step"] = "same"
         neuron = CubaLIF(**_settings(np.zeros(1), mem, syn), **timing)
         parameters = _stored(
             neuron, tau_mem=mem, tau_syn=syn, gain=w_in, resistance=r,
-            threshold=given["v_threshold"] - leak, reset=given["v_reset"] - leak,
+            threshold=fields["v_threshold"] - leak, reset=fields["v_reset"] - leak,
         )  # fmt: skip
         return make(neuron, parameters=parameters)
 

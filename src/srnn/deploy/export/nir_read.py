@@ -140,15 +140,15 @@ def _from_graph(
         Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension, neuron
     )
     chain = reader.wiring.chain()
-    found = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
-    names = layer_names(len(found))
-    layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, found, strict=True))
+    read = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
+    names = layer_names(len(read))
+    layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, read, strict=True))
     return Imported(
         network=_build(layers, reader.entries, source),
         report=Report(
             tuple(
                 Entry(name, "neuron", "exact", f"node '{layer.name}': {how}")
-                for name, (layer, how) in zip(names, found, strict=True)
+                for name, (layer, how) in zip(names, read, strict=True)
             )
         ),
         name=str(entries.get("name", "")),
@@ -201,8 +201,8 @@ class _Reader:
         fan_in = wiring.channels if before == wiring.input else {size_of(wiring.nodes[before])}
         feed, back = wiring.fed_by(name, before), wiring.fed_by(name, name)
         assert feed is not None  # ``chain`` says so
-        found, fed_back = matrices[feed], None if back is None else matrices[back]
-        weight = diagonal(np.ones(size), source) if found is None else found
+        matrix, fed_back = matrices[feed], None if back is None else matrices[back]
+        weight = diagonal(np.ones(size), source) if matrix is None else matrix
         recurrent = diagonal(np.ones(size), source) if back is not None and fed_back is None else fed_back
         bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
         fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
@@ -246,14 +246,14 @@ class _Reader:
         """The layer that the extension describes, if its node is unchanged since both were written."""
         source = self.wiring.source
         try:
-            found = parse_json(node.metadata[EXTENSION], source)
-            neuron, stored = as_neuron(found["neuron"]), node.metadata[f"{EXTENSION}_parameters"]
+            described = parse_json(node.metadata[EXTENSION], source)
+            neuron, stored = as_neuron(described["neuron"]), node.metadata[f"{EXTENSION}_parameters"]
             parameters = {key: np.asarray(stored[key], _dtype(self.entries)) for key in neuron.parameters()}
-            if found["output"] not in get_args(Output):
+            if described["output"] not in get_args(Output):
                 raise ValueError("no output")
             if any(value.shape != (size,) or not np.isfinite(value).all() for value in parameters.values()):
                 raise ValueError("not finite, or of another shape")
-            layer = make(neuron, parameters=parameters, output=found["output"])
+            layer = make(neuron, parameters=parameters, output=described["output"])
         except (TypeError, ValueError, KeyError, AttributeError, SrnnError) as error:
             raise SrnnError(f"{source}: the extension of '{name}' cannot be read; import without it.") from error
         scaling = self.entries.get("scaling", "keep")

@@ -85,9 +85,9 @@ def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisat
         return -dt / np.log1p(-1.0 / steps)
 
 
-def to_steps(tau: Array, own: Discretisation, dt: float, given: Discretisation) -> Array:
-    """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would discretise as ``given``."""
-    if own == given:
+def to_steps(tau: Array, own: Discretisation, dt: float, theirs: Discretisation) -> Array:
+    """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would discretise as ``theirs``."""
+    if own == theirs:
         return tau / dt
     if own == "euler":
         return 1.0 / -np.expm1(-dt / tau)

@@ -92,10 +92,10 @@ class Wiring:
         """How many channels the input may have: all of its numbers, or (Sinabs counts time steps in) its last axis."""
 
     def _only(self, kind: str, names: list[str]) -> str:
-        found = [name for name in names if kind_of(self.nodes[name]) == kind]
-        if len(found) != 1 or len(names) != 1:
+        matching = [name for name in names if kind_of(self.nodes[name]) == kind]
+        if len(matching) != 1 or len(names) != 1:
             raise SrnnError(f"{self.source}: a network needs one {kind} and no other loose ends; there are {names}.")
-        return found[0]
+        return matching[0]
 
     def current(self, name: str, seen: tuple[str, ...] = ()) -> tuple[dict[str, Matrix], Array | float]:
         """({neuron or input, or a Delay behind one: matrix}, bias) of the sum that arrives at a node."""
@@ -107,11 +107,11 @@ class Wiring:
         bias: Array | float = 0.0
         for start in self._before[name]:
             if start == self.input or kind_of(self.nodes[start]) in (DELAY, *NEURONS):
-                found, offset = {start: None}, 0.0
+                matrices, offset = {start: None}, 0.0
             else:
-                found, offset = self._through(start, *self.current(start, (*seen, name)))
+                matrices, offset = self._through(start, *self.current(start, (*seen, name)))
             bias = bias + offset
-            for key, matrix in found.items():
+            for key, matrix in matrices.items():
                 total[key] = matrix if key not in total else self._sum(total[key], matrix, name)
         self._currents[name] = total, bias
         return total, bias
@@ -137,20 +137,20 @@ class Wiring:
             raise SrnnError(f"{self.source}: '{name}' is fed by '{source}' with several delays ({', '.join(keys)}).")
         return keys[0] if keys else None
 
-    def _through(self, name: str, found: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
+    def _through(self, name: str, matrices: dict[str, Matrix], offset: Array | float) -> tuple[dict[str, Matrix], Any]:
         """The output of a node that is not a neuron for the sum that arrives at it."""
         node: Any = self.nodes[name]
         if kind_of(node) not in LINEAR:
-            return found, offset
+            return matrices, offset
         scaling = kind_of(node) == "Scale"
         weight = diagonal(np.asarray(node.scale).reshape(-1), self.source) if scaling else np.asarray(node.weight)
         if weight.ndim != 2:
             raise SrnnError(f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a matrix.")
-        if any(matrix is not None and len(weight) * matrix.shape[1] > _ENTRIES for matrix in found.values()):
+        if any(matrix is not None and len(weight) * matrix.shape[1] > _ENTRIES for matrix in matrices.values()):
             raise SrnnError(f"{self.source}: the weights before and of '{name}' make too large a matrix.")
         try:
             through: dict[str, Matrix] = {
-                key: weight if matrix is None else weight @ matrix for key, matrix in found.items()
+                key: weight if matrix is None else weight @ matrix for key, matrix in matrices.items()
             }
             moved = weight @ offset if isinstance(offset, np.ndarray) else 0.0
         except ValueError as error:
@@ -178,13 +178,13 @@ class Wiring:
                     "each is fed by one other and by itself."
                 )
             feeds[others[0]] = name
-        found, at = [], self.input
+        chain, at = [], self.input
         while at in feeds:
-            found.append((at, feeds[at]))
+            chain.append((at, feeds[at]))
             at = feeds[at]
-        if at != self.output or len(found) != len(targets):
+        if at != self.output or len(chain) != len(targets):
             raise SrnnError(f"{self.source}: not all of its neurons lie on the way from the input to the output.")
-        last = found[-1][0]
+        last = chain[-1][0]
         matrices, offset = self.current(self.output)
         as_it_is = last in matrices and matrices[last] is None and not np.any(offset) and last != self.input
-        return found[:-1] if as_it_is and self.fed_by(last, last) is None else found
+        return chain[:-1] if as_it_is and self.fed_by(last, last) is None else chain

@@ -78,9 +78,9 @@ class Access:
 
     def _has_token(self, headers: dict[bytes, bytes], query: bytes) -> bool:
         assert self._token is not None
-        given = headers.get(b"authorization", b"")
-        if given[:7].lower() == b"bearer ":
-            return hmac.compare_digest(given[7:].strip(), self._token)
+        header = headers.get(b"authorization", b"")
+        if header[:7].lower() == b"bearer ":
+            return hmac.compare_digest(header[7:].strip(), self._token)
         try:
             token = parse_qs(query.decode("ascii"), max_num_fields=20).get("token", [""])[0]
         except (ValueError, UnicodeDecodeError):

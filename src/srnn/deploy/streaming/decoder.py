@@ -13,7 +13,6 @@ A ``Decoder`` holds what sessions share, a ``Session`` one stream's state. Block
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,7 +26,7 @@ import torch
 from ...data.encoders.streaming import StreamEncoder
 from ...errors import SrnnError
 from ...measure.analysis.scores import confidences
-from .saved import pack, unpack
+from .saved import fingerprint, pack, unpack
 from .scores import RunningScores
 from .stream import Stream
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from ...data.signals import Form, SignalPath
     from ...data.signals.base import Scale
     from ...measure.analysis.policy import ExitPolicy
-    from ...nn.network import SRNN
     from ...training.adapting import Adaptation
     from ...training.listening import Listener
     from ...training.trained import Trained
@@ -94,7 +92,7 @@ class Decoder:
         self._initial = self.stream.flat_state()
         settings = [task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()]
         summary = json.dumps(settings if learn is None else [*settings, asdict(learn)])
-        self.fingerprint = _fingerprint(network, f"{summary} {self.stream.layout}")
+        self.fingerprint = fingerprint(network, f"{summary} {self.stream.layout}")
         self._warm_up()
 
     @classmethod
@@ -400,13 +398,3 @@ class Session:
 
 def _of(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
     return {name.removeprefix(prefix): part for name, part in arrays.items() if name.startswith(prefix)}
-
-
-def _fingerprint(network: SRNN, summary: str) -> str:
-    """What tells this decoder's states from another's: its weights, its sizes, its settings."""
-    digest = hashlib.blake2b(summary.encode(), digest_size=16)
-    digest.update(repr(network).encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -13,15 +13,19 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import numpy as tensors
 
 from ...errors import SrnnError
 from ...files import LIMITS, parse_json, reading
 from ...files.tensors import read_metadata
+
+if TYPE_CHECKING:
+    from ...nn.network import SRNN
 
 VERSION = 1
 _MAGIC = b"srnn state %d" % VERSION
@@ -51,6 +55,16 @@ def unpack(data: bytes, key: bytes = b"") -> tuple[dict[str, npt.NDArray[Any]], 
         if not isinstance(info, dict):
             raise ValueError("it says nothing of itself")
         return tensors.load(content), info
+
+
+def fingerprint(network: SRNN, summary: str) -> str:
+    """What tells a decoder's states from another's: its weights, its sizes, and its settings, of which ``summary`` tells."""
+    digest = hashlib.blake2b(summary.encode(), digest_size=16)
+    digest.update(repr(network).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _digest(content: bytes, key: bytes) -> bytes:

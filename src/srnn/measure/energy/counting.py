@@ -315,8 +315,8 @@ def _rates(layers: Sequence[LayerShape], activity: Activity) -> list[Array]:
     """(cells,) of each layer; the readout is not recurrent, and its spikes go nowhere."""
     if activity.rates is None and spiking(layers):
         raise SrnnError("The firing rates of this network were not measured.")
-    given = activity.rates or [1.0] * len(layers[:-1])
-    return [np.broadcast_to(rate, layer.cells) for rate, layer in zip((*given, 0.0), layers, strict=True)]
+    hidden = activity.rates or [1.0] * len(layers[:-1])
+    return [np.broadcast_to(rate, layer.cells) for rate, layer in zip((*hidden, 0.0), layers, strict=True)]
 
 
 def _delivered(layer: LayerShape, rate: Array, following: LayerShape) -> Array:

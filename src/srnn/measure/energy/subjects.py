@@ -73,7 +73,7 @@ def compare_energy(
         from ...data.batches import Sequences
 
         sequences = Sequences(task, split, data_dir)
-        reports, given = [], measure_input(sequences)
+        reports, at_input = [], measure_input(sequences)
         for name, one in zip(names, subjects, strict=True):
             evaluation, activity = evaluate_activity(one, sequences, split)
             if one.folder is None:
@@ -86,14 +86,14 @@ def compare_energy(
             raise SrnnError("--rates belongs to a single recipe; the rates of runs are measured.")
         if not (spiking(layers) or graded(layers)):
             raise SrnnError(f"{names[0]} has no firing rates; leave --rates out, or name a spiking recipe first.")
-        given = Activity(input_rate is not None, 1.0 if input_rate is None else input_rate, rates_of(layers, rates))
-        reports = [report(first.network, given, names[0], note="rates as given")]
-    given = replace(given, rates=None)
+        at_input = Activity(input_rate is not None, 1.0 if input_rate is None else input_rate, rates_of(layers, rates))
+        reports = [report(first.network, at_input, names[0], note="rates as given")]
+    at_input = replace(at_input, rates=None)
     for name in baselines:
         network = as_baseline(first.recipe, name).build_network(task, 0)
         shape = describe_network(network)
         note = UNMEASURED if spiking(shape) or graded(shape) else UNTRAINED_BASELINE
-        reports.append(report(network, given, name, note=note))
+        reports.append(report(network, at_input, name, note=note))
     recipes = [one.recipe for one in subjects]
     for index, made in enumerate(reports):
         run = index < len(subjects) and subjects[index].folder is not None
@@ -108,13 +108,17 @@ def compare_energy(
         "task": task.name,
         "split": split if rates is None else None,
         "step_ms": task.step_ms,
-        "input": {"spikes": given.spikes, "density": float(np.mean(given.density)), "steps_per_sequence": given.steps},
+        "input": {
+            "spikes": at_input.spikes,
+            "density": float(np.mean(at_input.density)),
+            "steps_per_sequence": at_input.steps,
+        },
         "technology": {"name": prices.name, "sources": dict(prices.sources)},
         "networks": reports,
         "compared_with_first": compare(reports),
         "break_even": {
             name: break_even(
-                layers, given, describe_network(recipe.build_network(task, 0)), prices, task.analog_in_paper
+                layers, at_input, describe_network(recipe.build_network(task, 0)), prices, task.analog_in_paper
             )
             for name, recipe in dense.items()
         },

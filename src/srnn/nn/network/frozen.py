@@ -343,10 +343,10 @@ def _initial(neuron: Neuron, size: int, dtype: np.dtype[Any]) -> dict[str, Array
     def mean(how: Init) -> float:
         return (how.a + how.b) / 2 if how.distribution == "uniform" else how.a
 
-    given = dict(neuron.initial)
+    rules = dict(neuron.initial)
     values: dict[str, float] = {}
     for name in neuron.State._fields:
-        how = given.get(name)
+        how = rules.get(name)
         values[name] = 0.0 if how is None else values["u"] if isinstance(how, str) else mean(how)
     if neuron.emission == "spike" and values["s"] not in (0.0, 1.0):
         values["s"] = 0.0

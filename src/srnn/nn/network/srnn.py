@@ -256,8 +256,8 @@ class SRNN(nn.Module):
 
     def time_constants(self) -> dict[str, Tensor]:
         """All time constants in steps, by name ("layers.0.tau_mem", ...), each (size,), detached."""
-        found = {}
+        dynamics = {}
         for name, module in self.named_modules():
             if isinstance(module, Layer):
-                found |= {f"{name}.{tau}": values.clone() for tau, values in module.params.dynamics().items()}
-        return found
+                dynamics |= {f"{name}.{tau}": values.clone() for tau, values in module.params.dynamics().items()}
+        return dynamics

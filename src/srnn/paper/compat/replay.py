@@ -130,8 +130,11 @@ def _replay(name: str, published: Published, recording: Recording, golden: Golde
     layers: dict[str, LayerReplay] = {}
     below = [network.hold(x), *(layer.emitted for layer in result.layers[:-1])]
     below[-1] = network.pool(below[-1])
-    for part, given, own_state in zip([*network.layers, network.readout], below, state, strict=True):
-        membranes, spikes = _observe(part, given, own_state, "membrane"), _observe(part, given, own_state, "emission")
+    for part, layer_input, own_state in zip([*network.layers, network.readout], below, state, strict=True):
+        membranes, spikes = (
+            _observe(part, layer_input, own_state, "membrane"),
+            _observe(part, layer_input, own_state, "emission"),
+        )
         for layer, membrane, spike in zip(_single_layers(part), membranes, spikes, strict=True):
             silent = published.silent_units.get(_name_in(network, layer), ())
             layers[names[layer]] = _compare(golden, names[layer], layer, membrane, spike, silent)

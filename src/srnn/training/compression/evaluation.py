@@ -88,15 +88,15 @@ def evaluate_int8(
         result, held = _run(model, batch)
         tally.add(batch, result)
         saturated += held
-    found = tally.evaluation(split, len(sequences))
-    found.report["saturated"] = saturated
-    return found
+    evaluation = tally.evaluation(split, len(sequences))
+    evaluation.report["saturated"] = saturated
+    return evaluation
 
 
 def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
     """The integer model in place of a network: real inputs in, real scores out; and how often something saturated."""
     x = _dense(batch.x)
-    found = model.run(model.inputs_as.encode(x))
+    outcome = model.run(model.inputs_as.encode(x))
     valid = np.ones(x.shape[:2], bool)
     if batch.lengths is not None:
         valid = np.arange(x.shape[1]) < batch.lengths.cpu().numpy()[:, None]
@@ -104,8 +104,8 @@ def _run(model: IntegerNetwork, batch: Batch) -> tuple[Result, int]:
     def real(values: np.ndarray[Any, Any], bits: int) -> Tensor:
         return torch.from_numpy((values * valid[:, :, None] * 2.0**-bits).astype(np.float32))
 
-    layers = tuple(LayerResult(real(emitted, 0), (), {}) for emitted in found.emitted)
-    return Result(real(found.output, model.output_bits), (), layers), found.saturated
+    layers = tuple(LayerResult(real(emitted, 0), (), {}) for emitted in outcome.emitted)
+    return Result(real(outcome.output, model.output_bits), (), layers), outcome.saturated
 
 
 def _dense(x: Tensor | Spikes) -> np.ndarray[Any, Any]:

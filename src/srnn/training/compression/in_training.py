@@ -120,13 +120,13 @@ class Compression:
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Restore the masks, and the format of states, from a last checkpoint."""
-        found = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
-        for name, mask in found.items():
+        masks = {name: checkpoint.tensors.get(f"pruning.{name}") for name in self._matrices}
+        for name, mask in masks.items():
             if mask is not None and (mask.dtype != torch.bool or mask.shape != self._matrices[name].shape):
                 raise SrnnError(
                     f"The checkpoint {checkpoint.path} does not fit: its mask of '{name}' has another shape."
                 )
-        self.masks = {name: mask.to(self._matrices[name].device) for name, mask in found.items() if mask is not None}
+        self.masks = {name: mask.to(self._matrices[name].device) for name, mask in masks.items() if mask is not None}
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)
 
     def best_tensors(self, network: Network) -> dict[str, Tensor]:

@@ -62,12 +62,12 @@ def ordinary(network: nn.Module) -> None:
 
 def rounded_weights(network: nn.Module) -> dict[str, Tensor]:
     """The rounded weights that the layers compute with, by parameter name."""
-    found: dict[str, Tensor] = {}
+    matrices: dict[str, Tensor] = {}
     for name, layer in _layers(network).items():
         if layer.weights_as is not None:
             below, own = as_int8(layer.weight_in, layer.weight_rec)
-            found |= {f"{name}.weight_in": below, **({} if own is None else {f"{name}.weight_rec": own})}
-    return found
+            matrices |= {f"{name}.weight_in": below, **({} if own is None else {f"{name}.weight_rec": own})}
+    return matrices
 
 
 @torch.no_grad()

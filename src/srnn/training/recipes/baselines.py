@@ -27,7 +27,8 @@ from typing import Any, Literal
 
 from ...errors import SrnnError, nearest
 from ...nn.loss_config import RateConfig
-from .schema import NetworkConfig, PruneConfig, Recipe
+from .network import NetworkConfig
+from .schema import PruneConfig, Recipe
 
 # u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance / tau_mem = 1.
 _TAU = 1 / 0.382
@@ -87,21 +88,21 @@ def _relu(recipe: Recipe) -> Recipe:
 
 def _leaky(name: str, neuron: str | Mapping[str, Any]) -> dict[str, Any]:
     """A membrane without spikes in the place of a spiking neuron: only its leak and its initial membrane remain."""
-    given = neuron if isinstance(neuron, Mapping) else {}
-    kept = {key: given[key] for key in ("tau_mem", "time_constants") if key in given}
-    if "trained" in given:
-        kept["trained"] = [key for key in given["trained"] if key == "tau_mem"]
-    initial = {key: value for key, value in dict(given.get("initial", {})).items() if key == "u"}
+    settings = neuron if isinstance(neuron, Mapping) else {}
+    kept = {key: settings[key] for key in ("tau_mem", "time_constants") if key in settings}
+    if "trained" in settings:
+        kept["trained"] = [key for key in settings["trained"] if key == "tau_mem"]
+    initial = {key: value for key, value in dict(settings.get("initial", {})).items() if key == "u"}
     return {"name": name, **kept, **({"initial": initial} if initial else {})}
 
 
 def _lif(recipe: Recipe) -> Recipe:
     readout = recipe.network.readout
-    given: dict[str, Any] = dict(readout) if isinstance(readout, Mapping) else {"name": readout}
+    settings: dict[str, Any] = dict(readout) if isinstance(readout, Mapping) else {"name": readout}
     # An integrating readout has no spikes to reset it, and stays; a spiking one becomes LIF too.
-    if given.get("name", "integrator") != "integrator":
-        given["neuron"] = dict(LIF)
-    return replace(recipe, network=replace(recipe.network, neuron=dict(LIF), readout=given))
+    if settings.get("name", "integrator") != "integrator":
+        settings["neuron"] = dict(LIF)
+    return replace(recipe, network=replace(recipe.network, neuron=dict(LIF), readout=settings))
 
 
 BASELINES: Mapping[str, Callable[[Recipe], Recipe]] = MappingProxyType(

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError
-from .schema import NetworkConfig
+from .network import NetworkConfig
 
 if TYPE_CHECKING:
     from ...nn.network import SRNN

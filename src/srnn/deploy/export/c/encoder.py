@@ -135,10 +135,10 @@ class EncoderPlan:
             keep = (
                 f"if (!encoder->started || spikes[2 * c] != {zero} || spikes[2 * c + 1] != {zero})\n            {keep}"
             )
-        given = "signal[c]"
+        sample = "signal[c]"
         if integer and self.encoder.smoothing:
             limit = self.encoder.limit
-            given = f"signal[c] > {limit} ? {limit} : signal[c] < -{limit} ? -{limit} : signal[c]"
+            sample = f"signal[c] > {limit} ? {limit} : signal[c] < -{limit} ? -{limit} : signal[c]"
         adds, multiplies = self.operations
         head = f"""\
 void {name}_encoder_init({name}_encoder *encoder, const {ctype} up[{upper}_CHANNELS], const {ctype} down[{upper}_CHANNELS])
@@ -200,7 +200,7 @@ void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_C
     for (c = 0; c < {self.channels}; c++) {{
         for (k = 1; k < {window}; k++)
             encoder->last[k - 1][c] = encoder->last[k][c];
-        encoder->last[{window - 1}][c] = {given};
+        encoder->last[{window - 1}][c] = {sample};
     }}
     encoder->next = encoder->seen < {window} ? 0 : {half};
     if (encoder->seen < {window})

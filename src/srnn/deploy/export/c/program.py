@@ -240,8 +240,8 @@ class _Encoding:
         assert plan.encoder is not None
         encoder, name, upper = plan.encoder.encoder, plan.name, plan.name.upper()
         channels, ctype = plan.encoder.channels, plan.encoder.sample
-        given = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
-        self.usage = f""" *   --encode STD ...  the input is a signal of {channels} channels with these standard deviations{given}
+        std = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
+        self.usage = f""" *   --encode STD ...  the input is a signal of {channels} channels with these standard deviations{std}
 """
         bounds = ("INT32_MIN", "INT32_MAX") if plan.integer else FLOATS
         self.reader = reader("signal_read", ctype, f"{upper}_CHANNELS", plan.integer, bounds)

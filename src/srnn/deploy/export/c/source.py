@@ -125,16 +125,14 @@ def _scale_lines(plan: Plan) -> list[str]:
     if plan.scale is None:
         return []
     upper = plan.name.upper()
-    given = "" if plan.integer else ", which is the input"
+    inputs = "" if plan.integer else ", which is the input"
     if plan.integer:
-        given = f", of which the input is round(that * 2^{input_bits(plan)})"
+        inputs = f", of which the input is round(that * 2^{input_bits(plan)})"
     rows = [
         f"#define {upper}_{what} {{{', '.join(number(value, 'float') for value in values)}}}"
         for what, values in zip(("MEAN", "STD"), plan.scale, strict=True)
     ]
-    about = (
-        f"/* The network was trained on scaled channels: (signal - mean) / std{given}. {plan.name}_main.c shows how. */"
-    )
+    about = f"/* The network was trained on scaled channels: (signal - mean) / std{inputs}. {plan.name}_main.c shows how. */"
     return ["", about, *rows]
 
 

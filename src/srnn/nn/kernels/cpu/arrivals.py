@@ -45,5 +45,5 @@ class Arrivals:
         entry = np.arange(self.depth)[:, None]
         # In a sequence's spikes, flat; beyond their end where nothing is under way.
         place = (self.depth - 1 - self.delays + entry) * size + np.arange(size)
-        found = np.take(spikes.reshape(len(lengths), self.depth * size), place, 1, mode="clip")
-        return (found * (entry <= self.delays)).astype(dtype)
+        arrived = np.take(spikes.reshape(len(lengths), self.depth * size), place, 1, mode="clip")
+        return (arrived * (entry <= self.delays)).astype(dtype)

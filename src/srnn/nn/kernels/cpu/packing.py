@@ -125,13 +125,13 @@ class PackedNetwork:
     def _rings(self, number: int) -> dict[str, Array]:
         """What is under way in a layer, for all streams: views (streams, slots, presynaptic and padding) by name, from the first
         slot on; it is the next to arrive once ``_unwind`` has turned the ring."""
-        record, lanes, found = self._records[number], lanes_of(self.numbers), {}
+        record, lanes, views = self._records[number], lanes_of(self.numbers), {}
         for name, (depth, _, ring) in _RINGS.items():
             if record[depth]:
                 count = record[stream.SIZE] if name == "arriving" else record[stream.PRESYNAPTIC]
                 end = record[ring] + record[depth] * (count + -count % lanes)
-                found[name] = self._states[:, record[ring] : end].reshape(self.streams, record[depth], -1)
-        return found
+                views[name] = self._states[:, record[ring] : end].reshape(self.streams, record[depth], -1)
+        return views
 
     def _unwind(self, which: Any) -> None:
         """Turn the rings of some streams (slice or numbers) to where they are at turn 0, and call it that."""

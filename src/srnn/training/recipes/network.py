@@ -1,0 +1,128 @@
+"""A recipe's section ``network``: which layers, of which neurons. See ``schema.py``, of which it is a part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import SrnnError, require
+
+if TYPE_CHECKING:
+    from ...nn.baselines import Network
+
+
+def require_count(key: str, value: int, most: int) -> None:
+    """Check a quantity that takes memory or time in proportion: at least 1, and at most far more than any training needs."""
+    require(1 <= value <= most, key, "at least 1" if value < 1 else f"at most {most:,}", value)
+
+
+MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
+"""In a network, in a layer of it, and between all of its hidden neurons: 1 GiB in float32."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network: the arguments of ``srnn.SRNN``, or of a baseline; inputs and outputs are the task's."""
+
+    model: Literal["srnn", "rnn", "gru", "lstm"] = "srnn"
+    """srnn: spiking neurons; rnn (tanh), gru, lstm: torch's cells with a linear readout, for comparison. These use only
+    hidden, recurrent (false: a dense ReLU layer), bidirectional (the directions are concatenated) and norm."""
+    hidden: list[int] = field(default_factory=lambda: [64])
+    """Neurons in each hidden layer."""
+    neuron: str | dict[str, Any] | list[str | dict[str, Any]] = "alif"
+    """A neuron's name, a mapping {name: ..., parameter: value}, or a list with one of these a layer."""
+    readout: str | dict[str, Any] = "integrator"
+    """integrator, alif, spike_count, or a mapping {name: ..., neuron: {...}, output: membrane | emission}."""
+    surrogate: str | dict[str, Any] = "multi_gaussian"
+    """Name of the surrogate gradient, or a mapping {name: ..., parameter: value}."""
+    recurrent: bool | list[bool] = True
+    """Whether the hidden layers are recurrent; one answer for all, or a list."""
+    bidirectional: bool = False
+    """Whether the hidden layers are bidirectional."""
+    merge: Literal["mean", "concat"] = "mean"
+    """How a bidirectional layer joins its two directions."""
+    late: bool = False
+    """Bidirectional layers: the backward direction runs one step late, as in the published TIMIT network."""
+    delays: dict[str, Any] | list[dict[str, Any]] | None = None
+    """Further steps that spikes are under way, {recurrent: ..., input: ..., learned: false, sigma: 10}: distributions, from which
+    each presynaptic neuron's (or input channel's) is drawn once; one for all hidden layers, or a list with one a layer ({}: none
+    there). learned: they are trained from there, see ``nn/delays.py``."""
+    substeps: int = 1
+    """Steps of the hidden layers for each step of the input, which is held constant."""
+    encoder: str | dict[str, Any] | None = None
+    """learned_ternary, or a mapping {name: learned_ternary, threshold: 0.05, per_channel: false, surrogate: gaussian}: analog
+    input becomes -1, 0 and 1 by thresholds that are trained; null: the first layer reads the input as it is."""
+    norm: str | dict[str, Any] | list[str | dict[str, Any]] = "none"
+    """none, batch, or a mapping {name: batch, gamma: 3, momentum: 0.1, detach: true}: batch norm of the current that the hidden
+    layers receive from below; one for all, or a list. Of torch's cells: none, or layer, which normalises each hidden layer's
+    output over its units, step by step."""
+    init_in: Literal["xavier", "orthogonal", "kaiming", "zero"] = "xavier"
+    """Initial feed-forward weights."""
+    init_rec: Literal["xavier", "orthogonal", "kaiming", "zero"] = "orthogonal"
+    """Initial recurrent weights."""
+    gain_in: float = 1.0
+    """Factor of the hidden layers' initial feed-forward weights."""
+    bias: bool | list[bool] = True
+    """Whether the hidden layers have biases; one answer for all, or a list."""
+    backend: str = "auto"
+    """The kernel that runs the layers; auto: the fastest that can."""
+    recompute: bool = False
+    """Whether currents are recomputed for the gradient instead of stored (slower, for long sequences)."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.hidden) and min(self.hidden) > 0, "network.hidden", "a list of positive sizes", self.hidden)
+        require(len(self.hidden) <= MOST_LAYERS and max(self.hidden) <= MOST_NEURONS, "network.hidden",
+                 f"at most {MOST_LAYERS} layers of at most {MOST_NEURONS:,} neurons", self.hidden)  # fmt: skip
+        weights = sum(size * (size + below) for size, below in zip(self.hidden, [0, *self.hidden], strict=False))
+        require(weights <= MOST_WEIGHTS, "network.hidden", f"of at most {MOST_WEIGHTS:,} weights", self.hidden)
+        require_count("network.substeps", self.substeps, 10_000)
+        for delays in self.delays if isinstance(self.delays, list) else [self.delays or {}]:
+            require(delays.keys() <= {"recurrent", "input", "learned", "sigma"}, "network.delays",
+                    "{recurrent: ..., input: ..., learned: ..., sigma: ...}, or a list of these", self.delays)  # fmt: skip
+        require(self.model == "srnn" or self.norm in ("none", "layer"), "network.norm",
+                 f"none or layer with network.model '{self.model}'", self.norm)  # fmt: skip
+        require(0 < self.gain_in < float("inf"), "network.gain_in", "positive", self.gain_in)
+        default = NetworkConfig() if self.model != "srnn" else self
+        for name in self.idle_keys():
+            if getattr(self, name) != getattr(default, name):
+                raise SrnnError(
+                    f"Recipe key 'network.{name}' has no effect with network.model '{self.model}'; remove it, or let "
+                    f"--baseline {self.model} do it."
+                )
+
+    def idle_keys(self) -> list[str]:
+        """Keys that have no effect with the model."""
+        known = ("model", "hidden", "recurrent", "bidirectional", "norm")
+        return [] if self.model == "srnn" else [item.name for item in fields(self) if item.name not in known]
+
+    def folded(self) -> NetworkConfig:
+        """The network without its norm, folded into weights and biases (``SRNN.fold``): layers that had one have a bias."""
+        norms = self.norm if isinstance(self.norm, list) else [self.norm] * len(self.hidden)
+        biases = self.bias if isinstance(self.bias, list) else [self.bias] * len(self.hidden)
+        names = [norm.get("name", "batch") if isinstance(norm, dict) else norm for norm in norms]
+        bias = [has or name not in (None, "none") for has, name in zip(biases, names, strict=True)]
+        return replace(self, norm="none", bias=all(bias) or bias)
+
+    def build(self, inputs: int, outputs: int, seed: int) -> Network:
+        """A new network, its parameters drawn from ``seed``. SrnnError for settings that do not fit."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        try:
+            if self.model != "srnn":
+                from ...nn.baselines import ClassicalRNN
+
+                return ClassicalRNN(
+                    inputs, self.hidden, outputs, self.model, recurrent=self.recurrent,
+                    bidirectional=self.bidirectional, norm="layer" if self.norm == "layer" else "none", generator=generator,
+                )  # fmt: skip
+            from ...nn.network import SRNN
+
+            return SRNN(
+                inputs, self.hidden, outputs, self.neuron, self.readout, self.surrogate,
+                recurrent=self.recurrent, bidirectional=self.bidirectional, merge=self.merge, late=self.late, delays=self.delays,
+                substeps=self.substeps, encoder=self.encoder, norm=self.norm, init_in=self.init_in, init_rec=self.init_rec,
+                gain_in=self.gain_in, bias=self.bias, backend=self.backend, recompute=self.recompute, generator=generator,
+            )  # fmt: skip
+        except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
+            raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error
