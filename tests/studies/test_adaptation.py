@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def test_a_stream_is_cut_where_the_first_class_comes_again() -> None:
 def test_a_subject_learns_its_own_first_labels_and_is_scored_on_the_rest() -> None:
     recipe = tiny_recipe()
     trained = Trained(recipe.build_network(Subjects(), 1), Subjects(), recipe)
-    report = adaptation_curve(trained, "train", [8, 1], WAYS)
+    report = adaptation_curve(trained, "train", [8, 1], WAYS, seed=3)
     assert report["labels"] == [1, 8] and report["left_out"] == 1
     first, second = report["subjects"]
     assert (first["subject"], first["scored_labels"], second["scored_labels"]) == ("a", 20, 20)
@@ -50,12 +51,13 @@ def test_a_subject_learns_its_own_first_labels_and_is_scored_on_the_rest() -> No
         assert row["all 8"] != row["before"]
     data = Subjects().load("train")
     adapter = Adapter(trained, WAYS["all"])
-    for index in range(28, 36):
+    order = np.random.default_rng(3).permutation(np.arange(28, 56))
+    for index in order[:8]:
         adapter.learn(torch.from_numpy(data.x[index : index + 1]), torch.from_numpy(data.y[index : index + 1]))
     state = adapter.network.initial_state(20, torch.Generator().manual_seed(0))
     state = tuple(type(part)(*(value[:1].expand_as(value) for value in part)) for part in state)
-    output = adapter.network.run(torch.from_numpy(data.x[36:56]), state).output
-    assert trained.loss(output, torch.from_numpy(data.y[36:56])).correct == round(20 * second["all 8"])
+    output = adapter.network.run(torch.from_numpy(data.x[order[8:]]), state).output
+    assert trained.loss(output, torch.from_numpy(data.y[order[8:]])).correct == round(20 * second["all 8"])
     lines = curve_table(report, list(WAYS))
     assert len(lines) == 2 + 1 + 4 and "0 of 2" in lines[-1]
 
@@ -72,3 +74,23 @@ def test_what_has_no_subjects(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out = tmp_path / "curve"
     assert main(["adapt", str(model), "--curve", "0", "--out", str(out)]) == 2
     assert "at least 1" in capsys.readouterr().err and not out.exists()
+
+
+def test_models_that_left_different_subjects_out_make_one_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = TinyTask().load("train")
+    speakers = np.array(["a", "b"])[np.arange(len(data.y)) % 2]
+    np.savez(tmp_path / "words.npz", x=data.x, y=data.y, groups=speakers, class_names=np.array(["a", "b", "c"]))
+    models = []
+    for seed in (1, 2):
+        trained = Trained(tiny_recipe().build_network(TinyTask(), seed), TinyTask(), tiny_recipe())
+        models.append(str(trained.save(tmp_path / f"{seed}.safetensors")))
+    arguments = ["--data", str(tmp_path / "words.npz"), "--out", str(tmp_path / "curve")]
+    assert main(["adapt", *models, *arguments]) == 2
+    assert "one without --curve" in capsys.readouterr().err
+    assert main(["adapt", *models, *arguments, "--curve", "2", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["subject"] for row in report["subjects"]] == ["a", "b", "a", "b"]
+    assert report["subjects"][0]["before"] != report["subjects"][2]["before"]  # of another model
+    assert "4 subjects" in (tmp_path / "curve" / "adaptation.md").read_text()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..training.adapting import Adaptation
     from ..training.trained import Trained
 
-SHARED = ("model", "--data", "--data-dir", "--json")
+SHARED = ("--data", "--data-dir", "--json")
 DESCRIPTION = """\
 Adapt a trained network to new recordings, such as those of one patient or speaker, by learning forwards in time:
 
@@ -25,11 +25,16 @@ before is kept. What is written is a model: srnn predict, stream, evaluate and e
   srnn adapt runs/ecg --split validation --curve 1 5 20 --out results/adaptation
 
 writes instead, as a table, what so many labels of each subject are worth: the accuracy on the rest of its recordings, learnt by
-the readout alone, by everything, and by everything with backpropagation through time.
+the readout alone, by everything, and by everything with backpropagation through time. Several models, each of which has left
+other subjects out, make one table.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", type=Path, nargs="+", metavar="MODEL",
+        help="a run folder, written by 'srnn train', or a model's file; several with --curve",
+    )  # fmt: skip
     parser.add_argument(
         "--out",
         type=Path,
@@ -72,9 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.exists():
         raise SrnnError(f"{arguments.out} exists; name a new file.")
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
-    trained = open_trained(arguments.model, arguments.data)
+    models = [open_trained(path, arguments.data) for path in arguments.models]
     if arguments.curve:
-        return _curve(arguments, trained, config)
+        return _curve(arguments, models, config)
+    require(len(models) == 1, "MODEL", "one without --curve", len(models))
+    trained = models[0]
     adapted, report = adapt(
         trained, arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed
     )
@@ -82,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     return tell(arguments, {**report, "model": str(arguments.out)}, lambda: _show(report, arguments.out))
 
 
-def _curve(arguments: argparse.Namespace, trained: Trained, config: Adaptation) -> int:
+def _curve(arguments: argparse.Namespace, models: list[Trained], config: Adaptation) -> int:
     """--curve: the table of all subjects, in a folder."""
     from ..errors import require
     from ..files import whole_folder
@@ -95,13 +102,18 @@ def _curve(arguments: argparse.Namespace, trained: Trained, config: Adaptation) 
         f"all, {config.rule}": replace(config, train="all"),
         "all, bptt": replace(config, train="all", rule="bptt"),
     }
-    report = adaptation_curve(trained, arguments.split, arguments.curve, ways, arguments.data_dir)
-    report |= {"model": trained.name, "task": asdict(trained.recipe.task), **asdict(config)}
+    report: dict[str, Any] = {"left_out": 0, "subjects": []}
+    for trained in models:
+        part = adaptation_curve(trained, arguments.split, arguments.curve, ways, arguments.data_dir, arguments.seed)
+        rows = [{**row, "model": trained.name} for row in part["subjects"]]
+        report = {**part, "left_out": report["left_out"] + part["left_out"], "subjects": [*report["subjects"], *rows]}
+    names = ", ".join(dict.fromkeys(trained.name for trained in models))
+    report |= {"model": names, "task": asdict(models[0].recipe.task), "seed": arguments.seed, **asdict(config)}
     table = "\n".join(curve_table(report, list(ways)))
     about = f"""\
-# Adaptation of {trained.name}
+# Adaptation of {names}
 
-{len(report["subjects"])} subjects of the {report["split"]} split, none of them in training; {report["left_out"]} more had too few
+{len(report["subjects"])} subjects of the {report["split"]} split; {report["left_out"]} more had too few
 labels. {config.optimizer}, rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the subjects. All numbers
 of a subject are of the same labels, behind the last that is learnt.
 

@@ -1,6 +1,7 @@
 """What a few labels of a new subject are worth: accuracy before and after learning 1, 5, 20 of them, subject by subject.
 
-Each subject's recordings are one stream in the order of the split. Its first labels are learnt, in their order, by one step each;
+Each subject's recordings are one stream, in the order of the split where every step has a class, else in one drawn from a seed
+(data are often sorted by class). Its first labels are learnt, in their order, by one step each;
 the accuracy is that of all labels behind the last that any of the compared networks learns, so that every number of a subject is
 of the same steps, and nothing is chosen on what is scored. A label is a sequence's or, where every step has a class, that of a
 cycle of them (a heartbeat): it ends where the first of its classes comes again.
@@ -91,10 +92,12 @@ def adaptation_curve(
     labels: Sequence[int],
     ways: Mapping[str, Adaptation],
     data_dir: Path | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Accuracy of every subject of a split: as trained, and after so many labels learnt in each of the ways.
 
-    Subjects with too few labels are left out, and counted. SrnnError for data without subjects, or if none is left.
+    ``seed`` draws the order of recordings that have one label each. Subjects with too few labels are left out, and counted.
+    SrnnError for data without subjects, or if none is left.
     """
     data, sequences = trained.task.load(split, data_dir), Sequences(trained.task, split, data_dir)
     if data.groups is None:
@@ -103,8 +106,8 @@ def adaptation_curve(
         )
     counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
     for subject in sorted(set(data.groups.tolist())):
-        parts = []
-        for index in np.flatnonzero(data.groups == subject):
+        parts, own = [], np.flatnonzero(data.groups == subject)
+        for index in own if trained.loss.per_step else np.random.default_rng(seed).permutation(own):
             batch = sequences.take(np.array([index]))
             x = batch.x if isinstance(batch.x, torch.Tensor) else batch.x.dense(torch.float32)
             parts.append((x[0].numpy(), batch.y[0].numpy()))
