@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srnn import SRNN
+from srnn.nn.network import Dropout
 from srnn.training.rules.chunks import ChunkLearner
 from srnn.training.rules.d_rtrl import DRTRL
 from srnn.training.rules.e_prop import EProp
@@ -19,6 +20,7 @@ from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, proble
 MIRRORS = [torch.linspace(-1, 1, rows * size, dtype=torch.float64).view(rows, size) for rows, size in ((3, 4), (2, 3))]
 RULES = {
     "d-rtrl": DRTRL(), "e-prop": EProp(), "e-prop, random": EProp("random", 4), "e-prop, learned": EProp(mirrors=MIRRORS),
+    "es-d-rtrl": ESDRTRL(0.6),
 }  # fmt: skip
 LENGTHS = torch.tensor([26, 15, 13, 18])
 
@@ -92,20 +94,21 @@ def test_weights_may_change_between_chunks() -> None:
     assert torch.equal(outputs[0], network.run(x[:, 10:], (hidden, network.readout.initial_state(4))).layers[0].output)
 
 
-@pytest.mark.parametrize("rule", [*RULES.values(), ESDRTRL(0.6), RTRL()], ids=lambda rule: type(rule).__name__)
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("rule", [*RULES.values(), RTRL()], ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged, dropout"])
 def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -> None:
     """The mean of the outputs decides, which no step alone can score."""
     network, (x, y) = make([4, 3]), problem()
+    dropout = None if lengths is None else Dropout.draw([4, 3], len(x), 0.4, torch.Generator().manual_seed(1))
 
     def objective(output: Tensor) -> Tensor:
         return F.cross_entropy(output.sum(1), y[:, 0])
 
     state = network.initial_state(len(x))
-    learnt = run_by_rule(network, rule, x, state, lengths)
+    learnt = run_by_rule(network, rule, x, state, lengths, dropout)
     objective(learnt.output).backward()
     gradients = taken(network)
-    result = network.run(x, state, lengths=lengths)
+    result = network.run(x, state, lengths=lengths, dropout=dropout)
     assert torch.allclose(learnt.output, result.output, rtol=1e-12, atol=1e-14)
     assert not learnt.layers[0].output.requires_grad
     result.output.retain_grad()
@@ -116,7 +119,7 @@ def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -
         assert_equal(gradients, exact, 1e-9)
     if lengths is not None:
         errors = errors * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
-    learner = Learner(network, rule, len(x))
+    learner = Learner(network, rule, len(x), dropout=dropout)
     for t in range(x.shape[1]):
         learner.step(x[:, t], None if lengths is None else t < lengths)
         learner.learn(errors[:, t])

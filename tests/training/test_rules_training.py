@@ -46,8 +46,8 @@ MORE = ["--training.dropout=0.1", "--loss.rate.weight=0.1", "--loss.rate.upper=0
     ("rule", "options", "updates"),
     [
         ("rtrl", [], 8),
-        ("d-rtrl", FPTT, 24),
-        ("e-prop", ["--training.feedback=random"], 8),
+        ("d-rtrl", [*FPTT, "--training.prune.sparsity=0.5"], 24),
+        ("e-prop", ["--training.feedback=random", "--training.dropout=0.2"], 8),
         ("e-prop", [*WINDOWS, "--training.feedback=learned", "--training.clip_norm=0.5"], 24),
         ("es-d-rtrl", WINDOWS, 24),
         ("tbptt", [*FPTT, *MORE, "--training.prune.sparsity=0.5", "--training.average=0.9"], 24),
@@ -69,7 +69,6 @@ def test_killed_and_resumed_to_the_same_bits(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--training.dropout=0.1"], "training.dropout"),
         (["--loss.rate.weight=1", "--loss.rate.upper=0.1"], "loss.rate.weight"),
         (["--training.quantise=int8"], "training.quantise"),
         (["--network.bidirectional=true"], "it is bidirectional"),

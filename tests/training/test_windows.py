@@ -33,7 +33,7 @@ def learnt(network, name: str, loss: Loss, batch: Batch, size: int | None):
     for window in Window.cut(batch, size):
         output, ran = trainee(window.x, window.lengths, past, None, window.last)
         outputs = [*(part.detach() for part in outputs), output]
-        scored = window.score(loss, torch.cat(outputs, 1))
+        scored = window.score(loss, output if loss.per_step else torch.cat(outputs, 1))
         (scored.loss * scored.weight).backward()
         past, weight = ran.past, weight + scored.weight
     return taken(network), weight

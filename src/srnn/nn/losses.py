@@ -89,10 +89,13 @@ class Loss:
         total = (output * steps).sum(1)
         return total / steps.sum(1) if name == "ce_mean" else total
 
-    def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0) -> Tensor:
-        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` still has its last step."""
-        time = torch.arange(output.shape[1], device=output.device)[None, :]
-        end = torch.full((len(output), 1), output.shape[1], device=output.device)
+    def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0) -> Tensor:
+        """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` still has its last step.
+
+        ``first``: the step that the output begins with.
+        """
+        time = torch.arange(first, first + output.shape[1], device=output.device)[None, :]
+        end = torch.full((len(output), 1), first + output.shape[1], device=output.device)
         if lengths is not None:
             end = lengths.to(output.device)[:, None]
         start = end.sub(1).clamp(min=0, max=self.config.start).clamp(min=begin)
@@ -103,13 +106,14 @@ class Loss:
         if self.unlabelled_class is not None:
             target = target.masked_fill(target < 0, self.unlabelled_class)
         if self.per_step:
-            return target.masked_fill(~self.counted_steps(output, lengths, begin), -1)
+            return target.masked_fill(~self.counted_steps(output, lengths, begin, begin), -1)
         if begin == 0 or lengths is None:
             return target
         return target.masked_fill(lengths.to(target.device) <= begin, -1)
 
     def __call__(self, output: Tensor, target: Tensor, lengths: Tensor | None = None, begin: int = 0) -> Scored:
-        """``begin``: of sequences cut into windows, the first step of this one; output and target are those of all steps so far.
+        """``begin``: of sequences cut into windows, the first step of this one; output and target are those of all steps so far,
+        for nll of the window's.
 
         Losses of single steps (nll, ce_steps) are then of the window's. Others are of the sequence as if it ended with the
         window, unless it has ended before.

@@ -152,14 +152,16 @@ def train(
                     batch = augment(batch, config.augment, task.channel_blocks, seeds, task.pixel_order)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
-                past: Any = trainee.begin(team.initial_state(network, share, generator))
+                initial = team.initial_state(network, share, generator)
                 dropout = team.dropout(network, share, config.dropout, generator)
+                past: Any = trainee.begin(initial, dropout)
                 team.join_norms(network, share)
                 outputs, weight = None, 0.0
                 for window in Window.cut(batch, config.window):
                     output, ran = module(window.x, window.lengths, past, dropout, window.last)
                     past, hidden = ran.past, ran.layers
-                    outputs = output if outputs is None else torch.cat([outputs.detach(), output], 1)
+                    before = None if loss.per_step else outputs
+                    outputs = output if before is None else torch.cat([before.detach(), output], 1)
                     scored, rates = window.score(loss, outputs), layer_rates(network, hidden, window.lengths)
                     scored, steps, rates = team.join(loss, share, scored, window.steps, rates)
                     own_lengths = network.hidden_lengths(window.lengths)

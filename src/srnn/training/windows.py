@@ -68,9 +68,10 @@ class Window:
         return len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
 
     def score(self, loss: Loss, outputs: Tensor) -> Scored:
-        """The window's loss, from the outputs of all steps up to its end (B, end, C)."""
-        whole = self.batch.x.shape[1]
-        y = self.batch.y[:, : self.end] if loss.per_step else self.batch.y
+        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own where each has a label."""
+        whole, y = self.batch.x.shape[1], self.batch.y
+        if loss.per_step:
+            y, outputs = y[:, self.begin : self.end], outputs[:, self.begin - self.end :]
         lengths = self.batch.lengths
         if lengths is None and self.end - self.begin < whole:
             lengths = torch.full((len(y),), whole, device=y.device)
@@ -98,11 +99,11 @@ class Trainee(nn.Module):
         super().__init__()
         self.network, self.rule, self.feedback = network, rule, nn.ParameterList(feedback)
 
-    def begin(self, state: tuple[Any, ...]) -> Any:
+    def begin(self, state: tuple[Any, ...], dropout: Dropout | None = None) -> Any:
         """The past of a batch's first window, from the network's state."""
         if self.rule is None or not isinstance(self.network, SRNN):
             return state
-        return follow(self.network, self.rule, state)
+        return follow(self.network, self.rule, state, dropout)
 
     def forward(
         self, x: Tensor | Spikes, lengths: Tensor | None, past: Any, dropout: Dropout | None, last: bool

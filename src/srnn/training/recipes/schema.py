@@ -217,7 +217,6 @@ class TrainingConfig:
                  "above 0 and at most 1", self.clip_quantile)  # fmt: skip
         require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
-        require(not self.online or self.dropout == 0, "training.dropout", f"0 with the rule {self.rule}", self.dropout)
         require(self.window is None or self.window >= 1, "training.window", "at least 1", self.window)
         require((self.window is None or self.rule != "bptt") and (self.window is not None or self.rule != "tbptt"),
                  "training.window", "given with the rule tbptt, and null with bptt", self.window)  # fmt: skip

@@ -106,16 +106,31 @@ class ChunkTraces:
             signal, first = _filter_back(signal, kept)
             before.append(first)
         by_current, own, start = chunk.back(signal, none)
-        presynaptic = chunk.presynaptic
-        self.by_synapse += by_current.flatten(0, 1).t() @ presynaptic.flatten(0, 1)
+        factors = [*start, *before]
+        self.learn_synapses(chunk, signal, by_current, factors)
         self.by_own += own.sum(0)
-        for factor, synapses, of_own in zip([*start, *before], self.synapses, self.own, strict=False):
-            self.by_synapse += torch.einsum("bh,bhw->hw", factor, synapses)
+        for factor, of_own in zip(factors, self.own, strict=False):
             self.by_own += torch.einsum("bh,bhp->hp", factor, of_own)
         if not last:
-            self._move(chunk, presynaptic, kept, none)
+            self._move(chunk, kept, none)
 
-    def _move(self, chunk: Chunk, presynaptic: Tensor, kept: Tensor | None, none: tuple[Tensor, ...]) -> None:
+    def learn_synapses(self, chunk: Chunk, signal: Tensor, by_current: Tensor, factors: Sequence[Tensor]) -> None:
+        """The part of weights: from the signal, what it asks of the chunk's currents, and of the traces before the chunk."""
+        self.by_synapse += by_current.flatten(0, 1).t() @ chunk.presynaptic.flatten(0, 1)
+        for factor, synapses in zip(factors, self.synapses, strict=False):
+            self.by_synapse += torch.einsum("bh,bhw->hw", factor, synapses)
+
+    def move_synapses(self, chunk: Chunk, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> None:
+        """Their traces at the chunk's end, from what each asks of the chunk's currents and of the traces before it."""
+        moved, presynaptic = [], chunk.presynaptic
+        for by_current, factors in asked:
+            trace = by_current.transpose(1, 2) @ presynaptic
+            for factor, old in zip(factors, self.synapses, strict=False):
+                trace += factor[:, :, None] * old
+            moved.append(trace)
+        self.synapses = moved
+
+    def _move(self, chunk: Chunk, kept: Tensor | None, none: tuple[Tensor, ...]) -> None:
         """The traces at the chunk's end."""
         silence = torch.zeros_like(chunk.currents)
         asked = []
@@ -126,17 +141,16 @@ class ChunkTraces:
             products = kept.flip(1).cumprod(1).flip(1)
             later = torch.cat([products[:, 1:], torch.ones_like(products[:, :1])], 1)
             asked.append((later[:, :, None].expand_as(silence).contiguous(), none, products[:, :1].expand_as(none[0])))
-        synapses, own = [], []
+        of_currents, own = [], []
         for signal, seed, through in asked:
             by_current, of_own, start = chunk.back(signal, seed)
-            of_synapses = by_current.transpose(1, 2) @ presynaptic
             factors = [*start] if through is None else [*start, through]
-            for factor, old, old_own in zip(factors, self.synapses, self.own, strict=False):
-                of_synapses += factor[:, :, None] * old
-                of_own = of_own + factor[:, :, None] * old_own
-            synapses.append(of_synapses)
+            for factor, old in zip(factors, self.own, strict=False):
+                of_own = of_own + factor[:, :, None] * old
+            of_currents.append((by_current, factors))
             own.append(of_own)
-        self.synapses, self.own = synapses, own
+        self.move_synapses(chunk, of_currents)
+        self.own = own
 
     def give(self) -> None:
         """Move the gradients into the parameters' ``.grad``, and begin again from zero. The traces stay."""
@@ -156,7 +170,7 @@ def _filter_back(signal: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ChunkLearner:
-    """A network that runs chunk by chunk without a graph, and D-RTRL or e-prop, which follows it.
+    """A network that runs chunk by chunk without a graph, and D-RTRL, ES-D-RTRL or e-prop, which follows it.
 
     Args:
         layers: the network's, the readout last.
@@ -164,15 +178,17 @@ class ChunkLearner:
         filtered: whether hidden layers' traces are filtered as the readout remembers (e-prop).
         feedback: weights (outputs, H) from the outputs to each hidden layer; None: errors go down from layer to layer.
         mirrors: by what weights, one matrix for each layer above the first; None: the layers' own.
+        traces: makes those of a layer.
     """
 
     def __init__(
         self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]], *, filtered: bool = False,
         feedback: Sequence[Tensor] | None = None, mirrors: Sequence[Tensor] | None = None,
+        traces: Callable[[LocalLayer], ChunkTraces] = ChunkTraces,
     ) -> None:  # fmt: skip
         self.layers, self.state = layers, [tuple(part) for part in state]
         self.filtered, self.feedback, self.mirrors = filtered, feedback, mirrors
-        self.traces = [ChunkTraces(layer) for layer in layers]
+        self.traces = [traces(layer) for layer in layers]
 
     def run(
         self, x: Tensor, error: Callable[[Tensor], Tensor], lengths: Tensor | None = None, last: bool = True
@@ -193,7 +209,8 @@ class ChunkLearner:
         lengths = lengths.clamp(0, x.shape[1])
         chunks: list[Chunk] = []
         for number, layer in enumerate(self.layers):
-            chunks.append(Chunk.run(layer, chunks[-1].output if chunks else x, self.state[number], lengths))
+            below = self.layers[number - 1].passed(chunks[-1].output) if chunks else x
+            chunks.append(Chunk.run(layer, below, self.state[number], lengths))
             self.state[number] = chunks[-1].last
         return chunks
 
@@ -204,10 +221,10 @@ class ChunkLearner:
         signals, at_current = [error], error * slope
         for number in range(len(chunks) - 2, -1, -1):
             if self.feedback is not None:
-                signals.append(at_current @ self.feedback[number])
+                signals.append(self.layers[number].passed(at_current @ self.feedback[number]))
                 continue
             weights = self.layers[number + 1].weight_in if self.mirrors is None else self.mirrors[number]
-            signals.append(at_current @ weights)
+            signals.append(self.layers[number].passed(at_current @ weights))
             if number:
                 at_current = signals[-1] * self.layers[number].slopes(chunks[number].states, chunks[number].currents)[0]
         for traces, chunk, signal in zip(self.traces, chunks, reversed(signals), strict=True):

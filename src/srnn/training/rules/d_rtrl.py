@@ -45,8 +45,9 @@ class LayerTracker(Tracker):
         """The derivative of the loss by each layer's output (B, H), the readout's first."""
         signals, above = [error], self.layers[1:]
         weights = [layer.weight_in for layer in above] if self.mirrors is None else self.mirrors
-        for layer, of_step, down in reversed(list(zip(above, self.derivatives[1:], weights, strict=True))):
-            signals.append((signals[-1] * layer.output_by_current(of_step)) @ down)
+        for number in reversed(range(len(above))):
+            at_current = signals[-1] * above[number].output_by_current(self.derivatives[number + 1])
+            signals.append(self.layers[number].passed(at_current @ weights[number]))
         return signals
 
     def give(self) -> None:

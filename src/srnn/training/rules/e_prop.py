@@ -59,7 +59,8 @@ class FilteredTracker(LayerTracker):
         if self.feedback is None:
             return super().signals(error)
         at_readout = error * self.layers[-1].output_by_current(self.derivatives[-1])
-        return [error, *(at_readout @ weights for weights in reversed(self.feedback))]
+        pairs = reversed(list(zip(self.layers[:-1], self.feedback, strict=True)))
+        return [error, *(layer.passed(at_readout @ weights) for layer, weights in pairs)]
 
 
 @dataclass(frozen=True)

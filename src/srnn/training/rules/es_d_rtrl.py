@@ -15,11 +15,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from ...errors import require
+from .chunks import Chunk, ChunkLearner, ChunkTraces
 from .d_rtrl import LayerTracker
 from .learner import OnlineRule, Tracker
 from .local import LocalLayer
 from .traces import FactorTraces
+
+_BLOCK = 50
+"""Steps whose derivatives are kept at a time."""
+
+
+class FactorChunkTraces(ChunkTraces):
+    """``traces.FactorTraces`` chunk by chunk: derivatives and gradients of all steps at once, the two traces step by step.
+
+    ``synapses`` are the responses (B, H) of each of (*variables, s), and last what arrived (B, W).
+    """
+
+    def __init__(self, layer: LocalLayer, smoothing: float) -> None:
+        super().__init__(layer)
+        self.smoothing = smoothing
+
+    def learn_synapses(self, chunk: Chunk, signal: Tensor, by_current: Tensor, factors: Sequence[Tensor]) -> None:
+        a, layer, row = self.smoothing, chunk.layer, chunk.layer.output_row()
+        inputs = chunk.presynaptic.transpose(0, 1)
+        *responses, arrived = self.synapses or [*map(torch.zeros_like, chunk.last), torch.zeros_like(inputs[0])]
+        response = torch.stack(responses)
+        states, currents = [part.transpose(0, 1) for part in chunk.states], chunk.currents.transpose(0, 1)
+        for begin in range(0, len(inputs), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            of_steps = layer.derivatives(tuple(part[block] for part in states), currents[block], coefficients=False)
+            of_steps = of_steps.with_own_weight(layer.weight_rec)
+            pushes, directs = (a * of_steps.by_state).unbind(2), ((1.0 - a) * of_steps.by_current).unbind(1)
+            of_outputs, of_inputs = [], []
+            for push, direct, slope, x in zip(pushes, directs, of_steps.emission, inputs[block], strict=True):
+                response = (push * response).sum(1) + direct
+                response[-1] *= slope
+                arrived = torch.add(x, arrived, alpha=a)
+                of_outputs.append(response[row])
+                of_inputs.append(arrived)
+            by_neuron = signal.transpose(0, 1)[block] * torch.stack(of_outputs)
+            self.by_synapse += by_neuron.flatten(0, 1).t() @ torch.stack(of_inputs).flatten(0, 1)
+        self.synapses = [*response, arrived]
+
+    def move_synapses(self, chunk: Chunk, asked: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> None:
+        """They moved as they learnt."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +76,6 @@ class ESDRTRL(OnlineRule):
 
     def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
         return LayerTracker(layers, [FactorTraces(layer, batch, self.smoothing) for layer in layers])
+
+    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+        return ChunkLearner(layers, state, traces=lambda layer: FactorChunkTraces(layer, self.smoothing))

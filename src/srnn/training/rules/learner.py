@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
-from ...nn.network import SRNN, Result, has_norm
+from ...nn.network import SRNN, Dropout, Result, has_norm
 from ...nn.network.layer import Layer
 from ...nn.network.srnn import State
 from .chunks import CHUNK, ChunkLearner
@@ -56,7 +56,7 @@ class OnlineRule(ABC):
         return None
 
 
-def local_layers(network: SRNN) -> list[LocalLayer]:
+def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLayer]:
     """The layers of a network that can learn forwards in time, the readout last. SrnnError for another one."""
     layers = [*network.layers, network.readout]
     reasons = {
@@ -69,7 +69,9 @@ def local_layers(network: SRNN) -> list[LocalLayer]:
     for reason, applies in reasons.items():
         if applies:
             raise SrnnError(f"Only bptt can train this network: it {reason}.")
-    return [LocalLayer(layer) for layer in layers]
+    dtype = network.readout.weight_in.dtype
+    passes = [None] * len(layers) if dropout is None else [*(k.to(dtype) * dropout.gain for k in dropout.keep), None]
+    return [LocalLayer(layer, factor) for layer, factor in zip(layers, passes, strict=True)]
 
 
 class Learner:
@@ -80,15 +82,17 @@ class Learner:
         rule: the learning rule.
         batch: sequences at a time.
         state: where the network starts; None: its own initial state.
+        dropout: which neurons the layers above do not hear.
 
     Raises SrnnError for a network that cannot learn forwards in time: a bidirectional one, substeps, a trained encoder,
     delays, batch norm, rounded weights or states.
     """
 
     def __init__(
-        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None
-    ) -> None:
-        self.network, self.layers = network, local_layers(network)
+        self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
+        dropout: Dropout | None = None,
+    ) -> None:  # fmt: skip
+        self.network, self.dropout, self.layers = network, dropout, local_layers(network, dropout)
         self.state = [tuple(part) for part in (network.initial_state(batch) if state is None else state)]
         self.tracker = rule.track(self.layers, batch)
 
@@ -105,7 +109,7 @@ class Learner:
                     torch.where(valid[:, None], after, before) for after, before in zip(new, state, strict=True)
                 )
             self.state[number] = new
-            x = layer.output(new)
+            x = layer.passed(layer.output(new))
         self.tracker.advance(derivatives, presynaptic)
         return x
 
@@ -117,7 +121,7 @@ class Learner:
     def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
         """As ``ChunkLearner.window``; it is learnt step by step."""
         self.refresh()
-        result = self.network.run(x, tuple(self.state), lengths=lengths)
+        result = self.network.run(x, tuple(self.state), lengths=lengths, dropout=self.dropout)
 
         def learn(error: Tensor) -> None:
             for begin in range(0, x.shape[1], CHUNK):
@@ -154,9 +158,12 @@ class _Learnt(torch.autograd.Function):
         return None, None, None
 
 
-def follow(network: SRNN, rule: OnlineRule, state: Sequence[tuple[Tensor, ...]]) -> Learner | ChunkLearner:
+def follow(
+    network: SRNN, rule: OnlineRule, state: Sequence[tuple[Tensor, ...]], dropout: Dropout | None = None
+) -> Learner | ChunkLearner:
     """A learner by a rule for the sequences of a state, in chunks where the rule can. SrnnError as ``Learner``."""
-    return rule.in_chunks(local_layers(network), state) or Learner(network, rule, len(state[0][0]), state)
+    chunks = rule.in_chunks(local_layers(network, dropout), state)
+    return chunks or Learner(network, rule, len(state[0][0]), state, dropout)
 
 
 def run_window(
@@ -175,7 +182,10 @@ def run_window(
     return replace(result, output=output)
 
 
-def run_by_rule(network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: State, lengths: Tensor | None) -> Result:
+def run_by_rule(
+    network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: State, lengths: Tensor | None,
+    dropout: Dropout | None = None,
+) -> Result:  # fmt: skip
     """``network.run`` over whole sequences, where ``backward`` of a loss of the output, which may depend on it in any way, gives
     the parameters the gradients of a learning rule."""
-    return run_window(follow(network, rule, state), x, lengths)
+    return run_window(follow(network, rule, state, dropout), x, lengths)

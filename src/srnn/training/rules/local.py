@@ -50,11 +50,15 @@ class Derivatives:
 
 
 class LocalLayer:
-    """A layer to be run step by step without a graph. Reads the layer's parameters anew after ``refresh``."""
+    """A layer to be run step by step without a graph. Reads the layer's parameters anew after ``refresh``.
 
-    def __init__(self, layer: Layer) -> None:
+    ``passes`` (B, H): dropout's factors of what the layers above receive of its output; None: no dropout.
+    """
+
+    def __init__(self, layer: Layer, passes: Tensor | None = None) -> None:
         if layer.kept is not None or layer.weights_as is not None:
             raise SrnnError("Learning rules other than bptt cannot train a network with rounded weights or states.")
+        self.passes = passes
         self.layer, self.neuron = layer, layer.dynamics()[0]
         self.jacobian = jacobian(type(self.neuron))
         self.refresh()
@@ -85,13 +89,15 @@ class LocalLayer:
         *variables, v = self.neuron.step(*state, current, *self.coefficients)
         return (*variables, walks.emit(self.neuron, v))
 
-    def derivatives(self, state: tuple[Tensor, ...], current: Tensor) -> Derivatives:
-        """The derivatives of ``advance``, for states and currents of any leading shape (..., H)."""
+    def derivatives(self, state: tuple[Tensor, ...], current: Tensor, *, coefficients: bool = True) -> Derivatives:
+        """Those of ``advance``, for states and currents of any leading shape (..., H); ``coefficients``: by them, too."""
+        count, jacobian = len(state), self.jacobian(*state, current, *self.coefficients)
+        width = count + 1 + len(self.coefficients)
         partials = [
             part.expand_as(current) if isinstance(part, Tensor) else torch.full_like(current, float(part))
-            for part in self.jacobian(*state, current, *self.coefficients)
+            for place, part in enumerate(jacobian)
+            if coefficients or place % width <= count
         ]
-        count = len(state)
         rows = torch.stack(partials).view(count, -1, *current.shape).to(current.dtype)
         v = self.neuron.step(*state, current, *self.coefficients)[-1]
         emission = walks.emission_slope(self.neuron, self.layer.surrogate, v)
@@ -100,6 +106,10 @@ class LocalLayer:
     def output(self, state: tuple[Tensor, ...]) -> Tensor:
         """What the layer passes on: its emission or its membrane, (B, H)."""
         return state[0] if self.layer.output == "membrane" else state[-1]
+
+    def passed(self, output: Tensor) -> Tensor:
+        """Of an output (B, H) or (B, T, H) what the layers above receive; of their errors, what reaches the output."""
+        return output if self.passes is None else output * self.passes.view(len(output), *[1] * (output.ndim - 2), -1)
 
     def output_row(self) -> int:
         """Which row of a sensitivity is that of the output."""

@@ -62,6 +62,7 @@ class FullTracker(Tracker):
             self._add_own(direct, number, of_step, presynaptic[number])
             self.sensitivities[number] = of_step.push(sensitivity, direct)
             below = self.sensitivities[number][layer.output_row()]
+            below = below if layer.passes is None else below * layer.passes[:, :, None]
 
     def _add_own(self, direct: Tensor, number: int, of_step: Derivatives, arrived: Tensor) -> None:
         """How a layer's own parameters act within the step: a neuron's on that neuron alone."""
