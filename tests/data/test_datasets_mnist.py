@@ -52,6 +52,9 @@ def test_splits_are_disjoint_and_in_the_files_order(folder: Path) -> None:
     pixels = gzip.decompress((folder / "mnist" / f"{IMAGES}.gz").read_bytes())[16:]
     expected = np.frombuffer(pixels, np.uint8).reshape(30, 784, 1) / np.float32(255)
     np.testing.assert_array_equal(whole.x, expected)
+    few, more = (SequentialMNISTTask(1, 10, size).load("train", folder) for size in (7, 25))
+    np.testing.assert_array_equal(few.x, expected[:7])
+    assert len(few.y) == 7 and len(more.y) == 20  # what is held out stays so
 
 
 def test_files_may_be_unpacked(folder: Path) -> None:
@@ -136,6 +139,7 @@ def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
     [
         ({"validation_size": 30}, "contains 30 images in all"),
         ({"validation_size": -1}, "validation_size"),
+        ({"training_size": 0}, "training_size"),
         ({"window": 785}, "window"),
         ({"window": 0}, "window"),
         ({"permutation_seed": 2**32}, "below 2"),

@@ -52,12 +52,16 @@ class SequentialMNISTTask(Task):
     """Pixels that the network sees at a step: this one and the next window - 1. 8: the published network; 1: the paper."""
     validation_size: int = 10_000
     """Number of the last training images that are held out; 0: none."""
+    training_size: int | None = None
+    """Number of the first images that are trained on, for short trials; null: all that are not held out."""
 
     def __post_init__(self) -> None:
         check_whole("window", self.window, minimum=1)
         if self.window > PIXELS:
             raise SrnnError(f"window must be at most {PIXELS}, the pixels of a digit, not {self.window}.")
         check_whole("validation_size", self.validation_size, minimum=0)
+        if self.training_size is not None:
+            check_whole("training_size", self.training_size, minimum=1)
 
     def signal(self) -> SignalPath:
         return WindowPath(self.window, 255)
@@ -74,7 +78,7 @@ class SequentialMNISTTask(Task):
                 )
             if split == "validation" and not self.validation_size:
                 raise SrnnError("validation_size is 0: nothing is held out for validation; use split train or test.")
-            part = slice(kept, None) if split == "validation" else slice(kept)
+            part = slice(kept, None) if split == "validation" else slice(min(kept, self.training_size or kept))
             pixels, labels = pixels[part], labels[part]
         return Split(WindowedArray(pixels[:, self.pixel_order], self.window, 255.0), labels).validate(
             str(where), CLASSES, self.window
