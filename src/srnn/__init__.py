@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
     from .training.adapting import Adaptation
+    from .training.pretrained import example
     from .training.recipes import load_recipe
 
 
@@ -55,6 +56,7 @@ __all__ = [
     "Stream",
     "Surrogate",
     "energy",
+    "example",
     "export",
     "from_network",
     "load",
@@ -75,6 +77,7 @@ _HOME = {
     "nn.neurons": ("ALIF", "BHRF", "BRF", "LIF", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU"),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
     "training.adapting": ("Adaptation",),
+    "training.pretrained": ("example",),
     "training.recipes": ("load_recipe",),
 }
 _WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "paper", "cli")

@@ -1,7 +1,7 @@
 """The public face: ``srnn.train`` and ``srnn.load`` give a ``Model``, which predicts, streams, is measured and exported.
 
     model = srnn.train("digits", "runs/digits")      # a recipe's name or file
-    model = srnn.load("runs/ecg")                    # a run, or a model's file
+    model = srnn.load("runs/ecg")                    # a run, a model's file, or a pretrained network: "ecg-records"
     model.predict("clip.wav").label
     session = model.stream(); session.push(block)
     model.energy(x)["models"]["fp32"]["energy_pj"]["step"]
@@ -138,7 +138,9 @@ def train(
 
 
 def load(source: Path | str) -> Model:
-    """The model in a file (``model.safetensors``) or in a run folder. SrnnError, in one line, for what is neither.
+    """The model in a file (``model.safetensors``) or in a run folder, or the pretrained network of that name ("ecg").
+
+    A file or folder of that name comes first; ``srnn models`` lists the networks. SrnnError, in one line, for what is none.
 
     Reading runs nothing of the file and needs no data set.
     """

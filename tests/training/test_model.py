@@ -224,7 +224,7 @@ def test_other_files_are_refused(small: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(SrnnError, match="without a model's description"):
         srnn.load(tmp_path / "last.safetensors")
-    with pytest.raises(SrnnError, match="was not found: name a run folder, or a model's file"):
+    with pytest.raises(SrnnError, match="was not found: name a run folder, a model's file"):
         srnn.load(tmp_path / "nowhere")
 
 

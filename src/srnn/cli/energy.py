@@ -21,6 +21,7 @@ DESCRIPTION = """\
 Operations and energy of a network, compared with others on the same task and with baselines of its sizes.
 
   srnn energy runs/ecg                                     a trained network, rates measured on the validation split
+  srnn energy ecg                                          a pretrained network (srnn models); with --rates the recipe
   srnn energy runs/ecg runs/ecg-lstm runs/ecg-lif          others compared with it: energy, error, efficiency
   srnn energy runs/ecg --baselines rnn,gru,lstm,bilstm     baselines of the same sizes, untrained
   srnn energy runs/ecg-* runs/lstm-* --out results/energy  several seeds: a page with means and spreads
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "networks",
         metavar="RUN|RECIPE",
         nargs="+",
-        help="run folders or recipes of one task; the first is compared with",
+        help="run folders, pretrained networks or recipes of one task; the first is compared with",
     )
     parser.add_argument(
         "--baselines", metavar="NAMES", default="",

@@ -35,6 +35,7 @@ COMMANDS = {
     "adapt": "let a trained network go on learning from labelled recordings, one at a time",
     "stream": "run a live signal through a trained network",
     "serve": "serve trained networks: streams, batches, and a live page",
+    "models": "list the pretrained networks, or show the card of one",
     "recipes": "list the shipped recipes, or show one with all its settings",
     "published": "list the published networks, or replay a recording of one",
     "data": "list, fetch, verify and prepare data sets",

@@ -63,7 +63,11 @@ def _path(text: str) -> Path:
 
 
 _SHARED: Mapping[str, dict[str, Any]] = {
-    "model": {"metavar": "MODEL", "type": _path, "help": "a run folder, written by 'srnn train', or a model's file"},
+    "model": {
+        "metavar": "MODEL", "type": _path,
+        "help": "a run folder, written by 'srnn train', a model's file, or "
+        "a pretrained network ('srnn models')",
+    },
     "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {

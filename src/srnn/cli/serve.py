@@ -160,7 +160,7 @@ def load_models(arguments: argparse.Namespace) -> tuple[dict[str, Decoder], list
     for name, trained in networks.items():
         if models[name].signal.form != trained.task.live().form:
             continue  # examples are what it is fed with by default
-        for path in kept_examples(folders[name]):
+        for path in kept_examples(trained.folder or folders[name]):
             try:
                 examples.append(replace(load_recording(path, {name: models[name]}), name=path.stem, kept=True))
             except SrnnError as error:  # nobody asked for it

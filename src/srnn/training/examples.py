@@ -19,6 +19,7 @@ from ..data.tasks import Task
 from ..errors import SrnnError
 from ..files import whole_file
 from ..text import file_name
+from .pretrained import FOLDER as PRETRAINED
 
 FOLDER = "examples"
 EXAMPLES = 3
@@ -43,8 +44,11 @@ def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
 
 
 def kept_examples(run: Path) -> list[Path]:
-    """The recordings that a run keeps, in their order; of a model's file none. What is larger than any ever kept is left out."""
+    """The recordings that a run keeps, in their order; of a pretrained network the one beside it, of another file none. What is
+    larger than any ever kept is left out."""
     paths = sorted((run / FOLDER).glob("[0-9]*.npy")) if run.is_dir() else []
+    if run.parent == PRETRAINED:
+        paths = [run.with_suffix(".npy")]
     return [path for path in paths if path.stat().st_size <= BYTES][:EXAMPLES]
 
 

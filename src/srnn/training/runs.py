@@ -43,17 +43,17 @@ from ..files import (
     write_json,
 )
 from ..text import file_name
+from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
 
 
 def open_trained(path: Path, data: Path | None = None) -> Trained:
-    """The network of a run folder, or of a model's file. SrnnError for what is neither.
+    """The network of a run folder, of a model's file, or of a pretrained network's name. SrnnError for what is none of them.
 
     ``data``: labelled recordings that its task shall load in the place of its own (``data.datasets.labelled``).
     """
-    if not path.exists():
-        raise SrnnError(f"{path} was not found: name a run folder, or a model's file.")
+    path = find_model(path)
     trained = Run.open(path).trained() if path.is_dir() else Trained.read(path)
     return trained if data is None else replace(trained, task=trained.task.reading(data))
 

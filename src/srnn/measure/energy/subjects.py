@@ -40,7 +40,8 @@ def compare_energy(
     """What ``srnn energy --json`` prints: networks compared with the first of them, by all models.
 
     Args:
-        networks: run folders and recipes (names or files), all of one task; the others are compared with the first.
+        networks: run folders, names of pretrained networks, and recipes (names or files), all of one task; the others are
+            compared with the first. With ``rates`` a name is a recipe's.
         baselines: names of baselines of the first one's sizes, untrained, put after them.
         split: on which the rates are measured.
         data: labelled recordings to measure on instead of the task's own data.
@@ -53,7 +54,7 @@ def compare_energy(
     prices = load_technology(technology)
     if not networks:
         raise SrnnError("Name at least one run folder or recipe.")
-    names, subjects = [str(item) for item in networks], [_find(item, data) for item in networks]
+    names, subjects = [str(item) for item in networks], [_find(item, data, rates) for item in networks]
     first, task = subjects[0], subjects[0].task
     for name, other in zip(names, subjects, strict=True):
         if other.recipe.task != first.recipe.task:
@@ -130,12 +131,15 @@ def _task(trained: Trained) -> str:
     return f"{config.name} {config.options}" if config.options else config.name
 
 
-def _find(item: str | Path, data: Path | None) -> Trained:
-    """A run of that folder, with its best checkpoint, or a new network of that recipe (seed 0)."""
+def _find(item: str | Path, data: Path | None, rates: Sequence[float] | None) -> Trained:
+    """The network of that run or model, the pretrained one of that name (with given rates: none), or a new one of that recipe
+    (seed 0)."""
+    from ...training.pretrained import pretrained_names
     from ...training.runs import open_trained
     from ...training.trained import Trained
 
-    if Path(item).is_dir() or Path(item).suffix == ".safetensors":
+    named = rates is None and str(item) in pretrained_names()
+    if named or Path(item).is_dir() or Path(item).suffix == ".safetensors":
         return open_trained(Path(item), data)
     recipe = load_recipe(str(item), [], None)
     task = recipe.create_task()

@@ -1,0 +1,186 @@
+"""Makes a pretrained network of finished runs, one of each seed: the model, its card, its example, and what tests compare.
+
+    python release/pretrained.py NAME RUN RUN RUN     the run that is the median on validation is shipped
+    python release/pretrained.py                      writes the table in docs/pretrained.md again
+
+Needs the data (SRNN_DATA): accuracy and energy are measured on validation, the test split is read once, of the shipped network.
+The texts of the card are in release/pretrained.yaml. The runs must be of that recipe; settings that differ are in the card.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+import srnn
+from srnn.cli.models import nanojoules
+from srnn.data.batches import Sequences
+from srnn.data.datasets.catalogue import find_data_set
+from srnn.data.recordings import read_signal
+from srnn.deploy.predicting import predict_steps
+from srnn.files import read_object
+from srnn.files.yaml_reading import read_yaml
+from srnn.measure.energy import evaluate_activity
+from srnn.measure.energy.estimate import energy_report
+from srnn.measure.energy.technology import DEFAULT, load_technology
+from srnn.text import markdown_table
+from srnn.training.compression.evaluation import evaluate_int8
+from srnn.training.evaluation import evaluate
+from srnn.training.examples import kept_examples
+from srnn.training.pretrained import FOLDER, Card, example, pretrained_names, read_card
+from srnn.training.recipes import Recipe, load_recipe
+from srnn.training.runs import Run
+
+ROOT = Path(__file__).parents[1]
+TEXTS = ROOT / "release" / "pretrained.yaml"
+GOLDEN = ROOT / "tests" / "fixtures" / "pretrained"
+PAGE = ROOT / "docs" / "pretrained.md"
+BEGIN, END = "<!-- table: python release/pretrained.py -->", "<!-- end of table -->"
+
+
+def main(words: list[str]) -> None:
+    if words:
+        ship(words[0], [Path(word) for word in words[1:]])
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def ship(name: str, folders: list[Path]) -> None:
+    """Write all that belongs to the pretrained network of that name."""
+    text = read_yaml(TEXTS)[name]
+    runs = [Run.open(folder) for folder in folders]
+    results = [read_object(run.path / "result.json") for run in runs]
+    metric = runs[0].recipe.training.early_stopping.metric
+    ranked = sorted(range(len(runs)), key=lambda at: (results[at][metric], -results[at]["loss"]))
+    run = runs[ranked[(len(runs) - 1) // 2]]
+    settings = overrides(run.recipe, text.pop("recipe", name))
+    if any(replace(other.recipe, note="") != replace(run.recipe, note="") for other in runs):
+        raise SystemExit("The runs are of several recipes.")
+    found, data = run.trained(), find_data_set(text["data"])
+    found.save(FOLDER / f"{name}.safetensors")
+    model = srnn.load(FOLDER / f"{name}.safetensors")
+    recording = next((path for path in kept_examples(run.path) if model.predict(path).label in path.stem), None)
+    np.save(FOLDER / f"{name}.npy", np.load(recording or kept_examples(run.path)[0]))
+
+    evaluation, activity = evaluate_activity(model, Sequences(model.task, "validation"), "validation")
+    costs = energy_report(model.network, activity, load_technology(DEFAULT), analog_in_paper=model.task.analog_in_paper)
+    period = "step" if model.task.kind == "per_step" else "sequence"
+    sizes, integer = {"file": (FOLDER / f"{name}.safetensors").stat().st_size}, None
+    with TemporaryDirectory() as place:
+        sizes["float32"] = model.export(f"{place}/c")["flash_bytes"]
+        try:
+            sizes["int8"] = model.export(f"{place}/int8", "int8")["flash_bytes"]
+            integer = evaluate_int8(model, "validation", inputs_as=model.inputs_as).report[metric]
+        except srnn.SrnnError as error:
+            print(f"no int8: {error}")
+    try:
+        test = evaluate(model, "test").report[metric]
+    except srnn.SrnnError as error:
+        print(f"no test: {error}")
+        test = None
+    path = model.task.live() if model.task.live().rate is not None else model.task.signal()
+    card = Card(
+        **{**text, "data": data.title},
+        licence=data.licence,
+        attribution=f"{data.citation}. {data.homepage}",
+        rate=path.rate,
+        selected_by=(
+            "validation chose settings, the epoch of each seed, and the seed whose result is the median"
+            if len(runs) > 1
+            else "validation chose settings and epoch; there is one seed"
+        ),
+        seeds={str(one.seed): result[metric] for one, result in zip(runs, results, strict=True)},
+        seed=run.seed,
+        metric=metric.replace("_", ", "),
+        validation=evaluation.report[metric],
+        validation_int8=integer,
+        test=test,
+        parameters=costs["parameters"],
+        bytes=sizes,
+        energy_nj={
+            model: {"step": cost["energy_pj"]["step"] / 1e3, "decision": cost["energy_pj"][period] / 1e3}
+            for model, cost in costs["models"].items()
+        },
+        made_by=[
+            *(shlex.join(["srnn", "train", *settings, "--seed", str(one.seed)]) for one in runs),
+            f"python release/pretrained.py {name} {' '.join(['RUN'] * len(runs))}",
+        ],
+    )
+    content = json.loads(json.dumps(asdict(card)))  # numpy's numbers are plain ones then
+    content = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    (FOLDER / f"{name}.yaml").write_text(content, encoding="utf-8")
+    assert read_card(name) == card
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / f"{name}.json").write_text(json.dumps(golden(name)) + "\n", encoding="utf-8")
+
+
+def overrides(recipe: Recipe, base: str) -> list[str]:
+    """The words after ``srnn train`` that make the recipe: the base's name, and the settings in which it differs."""
+
+    def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            inner = isinstance(value, Mapping) and before + key not in ("task.options", "training.lr_scale")
+            found |= flat(value, f"{before}{key}.") if inner else {before + key: value}
+        return found
+
+    ours, theirs = flat(recipe.to_dict()), flat(load_recipe(base).to_dict())
+    words: list[str] = []
+    for key, value in ours.items():
+        if key != "note" and theirs.get(key) != value:
+            words += [f"--{key}", value if isinstance(value, str) else json.dumps(value)]
+    if replace(load_recipe(base, words), note="") != replace(recipe, note=""):
+        raise SystemExit(f"{base} with {words} is not the recipe of the run.")
+    return [base, *words]
+
+
+def golden(name: str) -> dict[str, Any]:
+    """What a pretrained network does with its example, in float64 by the reference backend, where every spike is reproducible."""
+    model = srnn.load(name)
+    network = model.spiking("tested").double()
+    for layer in (*network.layers, network.readout):
+        layer.backend = "reference"
+    path = model.task.whole_path()
+    steps = model.task.encode(name, read_signal(example(name), path.channels, path.rate))
+    with torch.no_grad():
+        first = torch.Generator().manual_seed(model.seed)
+        result = network.run(torch.from_numpy(steps).double()[None], generator=first)
+    return {
+        "label": predict_steps(model, steps).label,
+        "spikes": [layer.output[0].sum(0).int().tolist() for layer in result.layers[:-1]],
+        "outputs": result.output[0, -1].tolist(),
+    }
+
+
+def table() -> str:
+    """The table of docs/pretrained.md: a row for each network, of its card."""
+    columns = (
+        "name", "hears", "samples a second", "validation, test", "int8, validation", "parameters",
+        "bytes float32, int8", "nJ a decision: fp32, memory", "licence of the data",
+    )  # fmt: skip
+    rows = []
+    for name in pretrained_names():
+        card = read_card(name)
+        test, int8 = ("-" if value is None else f"{value:.1%}" for value in (card.test, card.validation_int8))
+        rows.append([
+            f"`{name}`", card.hears, "-" if card.rate is None else f"{card.rate:,g}",
+            f"{card.validation:.1%}, {test}", int8, f"{card.parameters:,}",
+            ", ".join(f"{card.bytes[kind]:,}" for kind in ("float32", "int8") if kind in card.bytes),
+            ", ".join(nanojoules(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")), card.licence,
+        ])  # fmt: skip
+    return "\n".join(markdown_table(columns, rows)) + "\n"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

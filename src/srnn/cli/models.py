@@ -1,0 +1,117 @@
+"""srnn models: the pretrained networks, and the card of one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .show import show_table, tell
+
+if TYPE_CHECKING:
+    from ..training.pretrained import Card
+
+SHARED = ("--json",)
+DESCRIPTION = """\
+Pretrained networks, which the package brings along. Wherever a command takes a MODEL, their names do as well.
+
+  srnn models                                   a table of them
+  srnn models ecg-records                       the card of one: what it hears, how well, what it must not be used for
+  srnn models ecg-records --example heart.npy   also write a recording to try it on
+  srnn stream ecg-records heart.npy
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of one, whose card is shown")
+    parser.add_argument("--example", type=Path, metavar="FILE", help="write its example there, an .npy file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ..errors import SrnnError
+    from ..files import whole_file
+    from ..training.pretrained import example, pretrained_names, read_card
+
+    if arguments.name is None:
+        if arguments.example is not None:
+            raise SrnnError("Which network's example? srnn models NAME --example FILE.")
+        cards = {name: read_card(name) for name in pretrained_names()}
+        plain = {name: asdict(card) for name, card in cards.items()}
+        return tell(arguments, plain, lambda: _show_table(cards))
+    card = read_card(arguments.name)
+    if arguments.example is not None:
+        if arguments.example.suffix != ".npy":
+            raise SrnnError(
+                f"The example is an .npy file; give --example a name that ends so, not {arguments.example}."
+            )
+        with whole_file(arguments.example) as file:
+            file.write(example(arguments.name).read_bytes())
+    return tell(arguments, asdict(card), lambda: _show_card(arguments.name, card))
+
+
+def _show_table(cards: dict[str, Card]) -> None:
+    from ..terminal import open_console
+
+    rows: list[tuple[str, ...] | None] = []
+    for name, card in cards.items():
+        energy, size = card.energy_nj["fp32"], {kind: f"{count / 1000:,.0f} kB" for kind, count in card.bytes.items()}
+        accuracies = {"val": card.validation, "int8": card.validation_int8, "test": card.test}
+        rows.append((
+            f"{name}\n{card.hears}", _hertz(card.rate),
+            "\n".join(f"{key} {_percent(value)}" for key, value in accuracies.items()),
+            f"{card.parameters:,}\nfloat {size['float32']}\nint8 {size.get('int8', '-')}",
+            f"{nanojoules(energy['step'])} nJ\n{nanojoules(energy['decision'])} nJ", card.licence,
+        ))  # fmt: skip
+        rows.append(None)
+    columns = ("network", "input", "accuracy", "parameters\nC export", "a step\na decision", "data")
+    console = open_console()
+    show_table("pretrained networks", columns, rows, console, left=(0, 5), padding=(0, 0))
+    console.print(
+        "Validation chose; test was read once. Energy is of operations in float32 (srnn energy, model fp32). srnn models "
+        "NAME shows splits, other energies, and what a network must not be used for.",
+        highlight=False,
+    )
+
+
+def _show_card(name: str, card: Card) -> None:
+    from ..terminal import open_console
+
+    console = open_console()
+    seeds = ", ".join(f"{seed}: {_percent(value)}" for seed, value in card.seeds.items())
+    energies = (
+        f"{model} {nanojoules(one['step'])} and {nanojoules(one['decision'])}" for model, one in card.energy_nj.items()
+    )
+    lines = {
+        name: card.hears,
+        "signal": card.signal,
+        "decides": card.decides,
+        card.metric: f"{_percent(card.validation)} on validation, in int8 {_percent(card.validation_int8)}; "
+        f"{_percent(card.test)} on test",
+        "split": card.split,
+        "selected by": card.selected_by,
+        "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {_percent(card.spread)}",
+        "others": card.others,
+        "parameters": f"{card.parameters:,}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in card.bytes.items()),
+        "energy": f"nJ a step and a decision: {'; '.join(energies)}",
+        "data": f"{card.data}, {card.licence}. {card.attribution}",
+        "not for": card.not_for,
+        "made by": "\n".join(card.made_by),
+    }
+    for title, text in lines.items():
+        console.print(f"{title}:", style="bold", end=" ", highlight=False)
+        console.print(text, highlight=False, soft_wrap=True)
+
+
+def nanojoules(value: float) -> str:
+    """To three digits, without an exponent."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _hertz(rate: float | None) -> str:
+    return "not in\ntime" if rate is None else f"{rate:g} Hz" if rate < 1000 else f"{rate / 1000:g} kHz"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"

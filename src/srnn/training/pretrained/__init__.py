@@ -1,0 +1,108 @@
+"""Pretrained networks: what the package ships beside this file, and where a model's name is looked up.
+
+    NAME.safetensors    the model (``training.trained``), in float32; int8 is derived from it wherever it is exported
+    NAME.yaml           its card: what it hears, how well, how it was made, what it must not be used for
+    NAME.npy            a recording of its validation split to try it on, of the data set and licence that the card names
+
+``release/pretrained.py`` makes all three of finished runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import SrnnError, nearest
+from ...files.yaml_reading import read_yaml
+from ..recipes.reading import build
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is to be known of a pretrained network. Accuracies are fractions, energies nJ."""
+
+    hears: str
+    """What it reads and what it says, in a line."""
+    signal: str
+    """Of a recording: sampling rate, channels, units."""
+    rate: float | None
+    """Samples per second of that signal; None: not in time."""
+    decides: str
+    """When: at every step, or after how long."""
+    data: str
+    """Title of the data set."""
+    licence: str
+    attribution: str
+    """Of the data, and so of the example."""
+    split: str
+    """How validation and test were held out."""
+    selected_by: str
+    """Which set chose settings, epoch and seed."""
+    seeds: dict[str, float]
+    """Accuracy on validation by seed; the median's network is shipped."""
+    seed: int
+    """Of the shipped network."""
+    metric: str
+    """The accuracy that all accuracies here are."""
+    validation: float
+    validation_int8: float | None
+    """By the integer model, which the int8 C equals; None: it has no int8 form."""
+    test: float | None
+    """Read once, of the shipped network; None: ``split`` says why not."""
+    others: str
+    """Other speakers, records or data sets that it was tried on, with results; "none"."""
+    parameters: int
+    bytes: dict[str, int]
+    """Of the model's file, and of the flash that the C export takes in float32 and int8."""
+    energy_nj: dict[str, dict[str, float]]
+    """By each model of ``srnn energy``, on validation: of a step, and of a decision."""
+    not_for: str
+    """What it must not be used for."""
+    made_by: list[str]
+    """The commands."""
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the accuracy on validation over the seeds; 0 of a single one."""
+        from statistics import stdev
+
+        return stdev(self.seeds.values()) if len(self.seeds) > 1 else 0.0
+
+
+def pretrained_names() -> list[str]:
+    """The names of the pretrained networks, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def find_model(path: Path) -> Path:
+    """The path of a model or run: itself where it exists, else the file of the pretrained network of that name.
+
+    SrnnError, which lists the names, for what is neither.
+    """
+    if path.exists():
+        return path
+    names = pretrained_names()
+    if str(path) in names:
+        return FOLDER / f"{path}.safetensors"
+    raise SrnnError(
+        f"{path} was not found: name a run folder, a model's file, or a pretrained network ({', '.join(names)})."
+    )
+
+
+def read_card(name: str) -> Card:
+    """The card of a pretrained network. SrnnError, with the nearest name, for any other."""
+    if name not in pretrained_names():
+        raise SrnnError(f"There is no pretrained network '{name}'.{nearest(name, pretrained_names())}")
+    path = FOLDER / f"{name}.yaml"
+    return build(Card, read_yaml(path, "a card"), path.name)
+
+
+def example(name: str) -> Path:
+    """A short recording to try a pretrained network on: an array (samples, channels) in an .npy file, as ``predict`` takes it.
+
+    SrnnError, with the nearest name, for a network that is not there.
+    """
+    read_card(name)
+    return FOLDER / f"{name}.npy"
