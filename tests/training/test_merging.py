@@ -70,7 +70,7 @@ def test_the_file_is_a_model_as_any_other(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        ({"bidirectional": True}, "not bidirectional"),
+        ({"bidirectional": True}, "layers.0 is bidirectional"),
         ({"readout": "alif"}, "integrator as readout"),
         ({"readout": "integrator"}, "tau_mem differ.*trained '\\[\\]'"),
         ({"delays": {"input": "uniform(1, 5)"}}, "inputs are delayed differently"),

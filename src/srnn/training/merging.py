@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import SrnnError
 from ..nn.network import SRNN
+from ..nn.network.frozen import freeze
 from ..nn.network.layer import Layer
 from ..nn.neurons import Integrator
 from .trained import Trained
@@ -39,10 +40,9 @@ def merge(models: Sequence[Trained]) -> Trained:
     first, config = models[0], models[0].recipe.network
     if len(models) < 2:
         raise SrnnError("Name at least two networks to merge.")
-    if config.bidirectional or config.encoder is not None or not isinstance(networks[0].readout.neuron, Integrator):
-        raise SrnnError(
-            "Only networks with an integrator as readout, that are not bidirectional and have no encoder, can be merged."
-        )
+    freeze(networks[0], "Merging")
+    if not isinstance(networks[0].readout.neuron, Integrator):
+        raise SrnnError("Only networks with an integrator as readout can be merged: others are not linear in its input.")
     for model in models[1:]:
         if model.recipe.network != config or model.recipe.loss != first.recipe.loss:
             raise SrnnError(

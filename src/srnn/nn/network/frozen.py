@@ -48,6 +48,7 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "int8": _ON_A_DEVICE | {"analog"},
         "Pruning": frozenset(("encoder",)),  # each point of a curve is measured as int8, too
         "Pruning of neurons": frozenset(("bidirectional", "delays")),
+        "Merging": frozenset(("bidirectional", "encoder")),
     }
 )
 """What uses a frozen network, and which of a network's ``features`` it cannot represent."""
