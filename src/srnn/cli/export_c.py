@@ -28,8 +28,9 @@ a program to try it, and a Makefile; or, with --layout, as a library that a tool
 
 int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
 not, the command looks at the training data, or --inputs tells it.
-A network trained on raw ECG records brings its encoder; --std tells it the standard deviation of each lead, in the signal's unit
-(int8: in units of the converter), or your program does.
+A network brings its encoder along. Of raw ECG records, --std tells it the standard deviation of each lead, in the signal's unit
+(int8: in units of the converter), or your program does. Of sound that was trained with normalise: training, the C takes samples
+of 16 bits.
 """
 
 
@@ -130,10 +131,10 @@ def _show(report: dict[str, Any]) -> None:
     )
     encoder = report.get("encoder")
     if encoder is not None:
-        late = f"{encoder['latency_samples']} samples late" if encoder["smoothing"] else "without latency"
+        late = f"{encoder['latency_samples']} samples late" if encoder["latency_samples"] else "without latency"
         print(f"encoder    {encoder['ram_bytes']:,} of these bytes of RAM; {late}; {worst['encoder_adds']:,} and "
               f"{worst['encoder_multiplies']:,} a step")  # fmt: skip
-        if encoder["std"] is None:
+        if encoder.get("std", ()) is None:
             print(
                 f"needs      each lead's standard deviation, in the signal's unit: --std, or in {report['name']}_encoder_init"
             )

@@ -49,6 +49,8 @@ class SignalPath(ABC):
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
     pairs: tuple[str, ...] = ()
     """Names of the channels of which inputs 2 i and 2 i + 1 are the rises and the falls; empty: inputs are not such pairs."""
+    has_c: bool = False
+    """Whether the C export brings it along: a device then takes the signal itself."""
     unlike_training: str = ""
     """How the network's input differs from that in training, for people; empty where it does not."""
 
@@ -72,6 +74,9 @@ class SignalPath(ABC):
 
     def check(self) -> None:  # noqa: B027 (most can)
         """SrnnError, with the reason, for a signal that cannot be encoded as it arrives."""
+
+    def check_c(self, integer: bool) -> None:  # noqa: B027
+        """SrnnError for a path that cannot be exported as C, with a network in integers or in float32."""
 
     @property
     def latency(self) -> float:

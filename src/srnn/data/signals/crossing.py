@@ -57,6 +57,7 @@ class CrossingPath(SignalPath):
     """(mean, std), in the signal's unit; None: of the signal itself (a stream: of its first ``calibration`` seconds). Zeros and
     ones: thresholds are in the signal's unit."""
     calibration: float = CALIBRATION
+    has_c = True
     noun: str = "channels"
     """What the channels are, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
@@ -131,7 +132,6 @@ class CrossingPath(SignalPath):
         return replace(self, scale=((0.0,) * self.channels, deviations))
 
     def check_c(self, integer: bool) -> None:
-        """SrnnError for a path that cannot be exported."""
         if self.smoothing > LARGEST_WINDOW:
             raise SrnnError(
                 f"The C export smooths over an odd number of 5 to {LARGEST_WINDOW} samples, not {self.smoothing}."

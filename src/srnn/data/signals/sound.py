@@ -57,6 +57,12 @@ class SpeechPath(SoundPath):
     def inputs(self) -> int:
         return self.features.channels
 
+    @property
+    def has_c(self) -> bool:  # type: ignore[override]
+        """With frames of a stream, and a window of which a quarter is whole samples, for its sines."""
+        streamable = self.features.kind == "log_mel" and self.features.normalise == "training"
+        return streamable and self.rate % 400 == 0 and self.statistics is not None
+
     def check(self) -> None:
         check_streamable(self.features)
 

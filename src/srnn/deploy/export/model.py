@@ -68,12 +68,12 @@ def export_c(
     from .c.project import identifier
 
     signal = trained.task.signal()
-    encoder = signal if isinstance(signal, CrossingPath) and signal.as_trained else None
+    encoder = signal if signal.has_c and signal.as_trained else None
     if std is not None:
-        if encoder is None:
+        if not isinstance(encoder, CrossingPath):
             raise SrnnError(
                 f"Standard deviations (--std) belong to networks trained on raw ECG records; this one (task "
-                f"{trained.task.name}) has no encoder in C."
+                f"{trained.task.name}) has no such encoder."
             )
         encoder = encoder.with_std(std)
     scale = signal.statistics if isinstance(signal, ScaledPath) else None

@@ -19,13 +19,13 @@ from ..network.frozen import Array, FrozenLayer, FrozenNetwork, freeze
 from ..neurons import Neuron
 
 if TYPE_CHECKING:
-    from ...data.signals import CrossingPath
+    from ...data.signals import SignalPath
 
 States = Sequence[Mapping[str, Array]]
 """One mapping a layer: the neuron's variables and ``s``, each (B, size)."""
 
 
-def device_network(network: Any, encoder: CrossingPath | None = None) -> FrozenNetwork:
+def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNetwork:
     """A trained SRNN in float32, as a device runs it, with the encoder that turns a signal into its input.
 
     Raises SrnnError for networks that no device can run step by step, and for weights that are not finite.
@@ -33,8 +33,7 @@ def device_network(network: Any, encoder: CrossingPath | None = None) -> FrozenN
     frozen = freeze(network, "C")
     if encoder is not None and frozen.inputs != encoder.inputs:
         raise SrnnError(
-            f"A level-crossing encoder makes 2 inputs of each channel, here {encoder.inputs}; this network has "
-            f"{frozen.inputs}."
+            f"The encoder makes {encoder.inputs} inputs of {encoder.what}; this network has {frozen.inputs}."
         )
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")

@@ -29,7 +29,7 @@ from .parameters import valid_values
 from .state_format import StateFormat
 
 if TYPE_CHECKING:
-    from ...data.signals import CrossingPath
+    from ...data.signals import SignalPath
 
 Array = np.ndarray[Any, Any]
 
@@ -180,8 +180,8 @@ class FrozenNetwork:
     """Of the trained encoder, (1,) or (inputs,): it makes +1, 0 and -1 of the input. None: the layers read it as it is."""
     state_as: StateFormat = field(default_factory=StateFormat, kw_only=True)
     """How states are kept between two steps, if the network was trained for few bits."""
-    signal: CrossingPath | None = field(default=None, kw_only=True)
-    """What turns a signal of half as many channels as there are inputs into the network's input, for C."""
+    signal: SignalPath | None = field(default=None, kw_only=True)
+    """What turns a sensor's signal into the network's input, for C."""
     dtype: str = field(default="float32", kw_only=True)
     """Of the network's weights; arrays of one that is neither float32 nor float64 are float32."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from ....data.signals import CrossingPath
 from .arrays import BYTES, Constant, number
@@ -14,13 +16,71 @@ _RULES = {
 
 
 @dataclass(frozen=True)
-class EncoderPlan:
-    """What is to be written of an encoder. ``one``: a spike, as the network's input has it."""
+class EncoderPlan(ABC):
+    """What is to be written of an encoder. ``bits``: fractional bits of the network's input; None: it is float32."""
 
     name: str
+    encoder: Any
+    bits: int | None
+
+    uses_math = False
+    """Whether it calls a function of <math.h>."""
+    floating = False
+    """Whether it computes in float32 before a network in integers, too."""
+
+    @property
+    def integer(self) -> bool:
+        return self.bits is not None
+
+    @property
+    def one(self) -> str:
+        """A spike, as the network's input has it."""
+        return "1.0f" if self.bits is None else str(2**self.bits)
+
+    @property
+    @abstractmethod
+    def sample(self) -> str:
+        """C type of samples."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether NAME_encoder_end readies further steps."""
+        return True
+
+    @abstractmethod
+    def constants(self) -> list[Constant]: ...
+
+    @property
+    @abstractmethod
+    def ram_bytes(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def operations(self) -> tuple[int, int]:
+        """(additions, multiplications) of one step."""
+
+    @abstractmethod
+    def header(self) -> list[str]:
+        """Lines of NAME.h."""
+
+    @abstractmethod
+    def source(self) -> str:
+        """C functions."""
+
+    @abstractmethod
+    def report(self) -> dict[str, Any]:
+        """For NAME.json."""
+
+
+@dataclass(frozen=True)
+class CrossingPlan(EncoderPlan):
+    """Of level crossings."""
+
     encoder: CrossingPath
-    integer: bool
-    one: str
+
+    @property
+    def ends(self) -> bool:
+        return self.encoder.smoothing > 0
 
     @property
     def channels(self) -> int:
@@ -46,18 +106,25 @@ class EncoderPlan:
         what = f"smoothing: a row of {self.encoder.window} samples' weights for each place of a window{over}"
         return Constant("smoothing", ctype, weights, what)
 
+    def constants(self) -> list[Constant]:
+        return [self.table] if self.table else []
+
+    def report(self) -> dict[str, Any]:
+        encoder = self.encoder
+        about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
+        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, "std": encoder.std}
+        return {**about, **more, "ram_bytes": self.ram_bytes}
+
     @property
     def ram_bytes(self) -> int:
         return BYTES[self.sample] * self.channels * (self.encoder.window + 3) + 4
 
     @property
     def operations(self) -> tuple[int, int]:
-        """(additions, multiplications) of one step."""
         products = self.encoder.smoothing * self.channels
         return products + self.channels, products
 
     def header(self) -> list[str]:
-        """Lines of NAME.h."""
         encoder, name, upper, ctype = self.encoder, self.name, self.name.upper(), self.sample
         adds, multiplies = self.operations
         up, down = f"{encoder.crossing.up:g}", f"{encoder.crossing.down:g}"
@@ -118,7 +185,6 @@ class EncoderPlan:
         return f"{text}: {upper}_UP and {upper}_DOWN for deviations of {stds}. A mean does not matter."
 
     def source(self) -> str:
-        """C functions."""
         name, upper, ctype, window, half = (
             self.name,
             self.name.upper(),

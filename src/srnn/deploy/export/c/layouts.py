@@ -16,6 +16,7 @@ from typing import Literal
 
 from ...._version import __version__
 from .plan import Plan
+from .sound import SoundPlan
 
 Layout = Literal["plain", "arduino", "platformio", "zephyr", "espidf"]
 LAYOUTS: dict[Layout, str] = {
@@ -45,6 +46,34 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
     return library | {f"{name}.json": files[f"{name}.json"]} | own
 
 
+_SENSOR = """\
+/* Stands for a sensor: what a channel says at a step, as {name}.h describes the input. Read yours here. */
+static {name}_input sensor(int step, int channel)
+{{
+    return ({name}_input)((step + channel) % 3 == 0);
+}}
+"""
+_MICROPHONE = """\
+/* Stands for a microphone: a sample of 16 bits. Read yours here. */
+static int16_t sensor(int sample)
+{
+    return (int16_t)(sample % 40 * 500 - 9750);
+}
+"""
+_STEPS = """\
+        for (i = 0; i < {upper}_INPUTS; i++)
+            input[i] = sensor(t, i);
+        {step}
+{choose}"""
+_SAMPLES = """\
+        sample[0] = sensor(t);
+        {name}_encoder_push(&encoder, sample);
+        while ({name}_encode(&encoder, input)) {{
+            {step}
+{choose}        }}
+"""
+
+
 def _example(plan: Plan, includes: str, main: str) -> str:
     """The example: a sequence through the network, and what a platform does with its class."""
     name, upper = plan.name, plan.name.upper()
@@ -56,35 +85,41 @@ def _example(plan: Plan, includes: str, main: str) -> str:
         for (label = 0, i = 1; i < {upper}_OUTPUTS; i++)
             label = scores[i] > scores[label] ? i : label;
 """
+    step = f"{name}_step(&state, {arguments}input, scores);"
+    sound = isinstance(plan.encoder, SoundPlan)
+    length, feed = "#define STEPS 100 /* of a sequence */", _STEPS.format(upper=upper, step=step, choose=choose)
+    sensor = _SENSOR.format(name=name)
+    if sound:
+        choose = "".join(f"    {line}\n" for line in choose.splitlines())
+        length, feed = (
+            f"#define STEPS {upper}_RATE /* samples: a second */",
+            _SAMPLES.format(name=name, step=step, choose=choose),
+        )
+        sensor = _MICROPHONE
     return f"""\
 /* Runs the network {name}, sequence after sequence, and prints the class of each. */
 {includes}
 #include "{name}.h"
 
-#define STEPS 100 /* of a sequence */
+{length}
 
 static {name}_state state;
+{f"static {name}_encoder encoder;{chr(10)}" if sound else ""}\
 {declaration}{f"static {name}_decision decision;{chr(10)}" if decides else ""}\
 
-/* Stands for a sensor: what a channel says at a step, as {name}.h describes the input. Read yours here. */
-static {name}_input sensor(int step, int channel)
-{{
-    return ({name}_input)((step + channel) % 3 == 0);
-}}
-
+{sensor}
 static int classify(void)
 {{
+{f"    int16_t sample[{upper}_CHANNELS];{chr(10)}" if sound else ""}\
     {name}_input input[{upper}_INPUTS];
     {name}_score scores[{upper}_OUTPUTS];
-    int step, i, label = 0;
+    int t, {"i, " if not (sound and decides) else ""}label = 0;
 
     {name}_init(&state);
+{f"    {name}_encoder_init(&encoder);{chr(10)}" if sound else ""}\
 {initialisation}{f"    {name}_decision_init(&decision);{chr(10)}" if decides else ""}\
-    for (step = 0; step < STEPS; step++) {{
-        for (i = 0; i < {upper}_INPUTS; i++)
-            input[i] = sensor(step, i);
-        {name}_step(&state, {arguments}input, scores);
-{choose}    }}
+    for (t = 0; t < STEPS; t++) {{
+{feed}    }}
     return label;
 }}
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from ....data.signals import CrossingPath, SpeechPath
 from ....nn.fixedpoint.integer import IntegerLayer, IntegerNetwork
 from ....nn.loss_config import DecisionRule
 from ....nn.network.frozen import Array, FrozenNetwork
 from .arrays import BYTES, DTYPES, Constant, index_types
 from .decision import DecisionPlan
 from .delays import make_ring
-from .encoder import EncoderPlan
+from .encoder import CrossingPlan, EncoderPlan
 from .layers import LayerPlan, StepFunction, plan_layer
 from .learning import Learn, Learning
+from .sound import SoundPlan
 from .translate import FUNCTIONS
 
 Scale = tuple[Array, Array]
@@ -69,11 +71,11 @@ class Plan:
     @property
     def encoder(self) -> EncoderPlan | None:
         """What makes the input of a signal, where the network brings that along."""
-        network = self.network
-        if network.signal is None:
-            return None
-        one = str(2**network.inputs_as.bits) if isinstance(network, IntegerNetwork) else "1.0f"
-        return EncoderPlan(self.name, network.signal, self.integer, one)
+        network, signal = self.network, self.network.signal
+        bits = network.inputs_as.bits if isinstance(network, IntegerNetwork) else None
+        if isinstance(signal, SpeechPath):
+            return SoundPlan(self.name, signal, bits)
+        return CrossingPlan(self.name, signal, bits) if isinstance(signal, CrossingPath) else None
 
     @property
     def decision(self) -> DecisionPlan | None:
@@ -85,12 +87,12 @@ class Plan:
 
     def constants(self) -> list[Constant]:
         own = [constant for layer in self.layers for constant in layer.constants()]
-        return [*own, self.encoder.table] if self.encoder and self.encoder.table else own
+        return own + (self.encoder.constants() if self.encoder else [])
 
     @property
     def uses_math(self) -> bool:
-        """Whether a neuron's step, the decision or learning calls a function of <math.h>."""
-        if self.learning is not None or (self.decision is not None and self.decision.uses_math):
+        """Whether a neuron's step, the encoder, the decision or learning calls a function of <math.h>."""
+        if self.learning is not None or any(part.uses_math for part in (self.encoder, self.decision) if part):
             return True
         return any(f"{function}(" in layer.step.text for layer in self.layers for function in FUNCTIONS.values())
 
@@ -159,19 +161,11 @@ class Plan:
             "weights_not_zero": sum(matrix.kept for layer in self.layers for matrix in layer.matrices),
             "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
             "worst_case_operations_per_step": self.operations(),
-            **self._encoder_report(),
+            **({"encoder": self.encoder.report()} if self.encoder else {}),
             **self._decision_report(),
             **(self.learning.report() if self.learning else {}),
             "lstm_of_the_same_size": lstm_sizes(self.network, BYTES["int8_t" if self.integer else "float"]),
         }
-
-    def _encoder_report(self) -> dict[str, Any]:
-        if self.encoder is None:
-            return {}
-        encoder = self.encoder.encoder
-        about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
-        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, "std": encoder.std}
-        return {"encoder": {**about, **more, "ram_bytes": self.encoder.ram_bytes}}
 
     def _decision_report(self) -> dict[str, Any]:
         if self.decision is None:

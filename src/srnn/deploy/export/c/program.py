@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .arrays import number
+from .encoder import CrossingPlan
 from .plan import Plan
 from .reading import FLOATS, reader, readers, takes_raw
 
@@ -13,6 +14,21 @@ _RAW = """\
 _RAW_OPTION = """\
         else if (!strcmp(argv[i], "--raw"))
             raw = 1;
+"""
+_SOUND_USAGE = """ *   --encode          the input is sound, a line a sample: integers of 16 bits
+"""
+_SOUND_OPTION = """\
+        else if (!strcmp(argv[i], "--encode"))
+            encode = 1;
+"""
+_ROUNDED_UP = """\
+static int32_t rounded_up(double x)
+{
+    const int32_t whole = x < INT32_MAX ? (int32_t)x : INT32_MAX;
+
+    return whole < x && whole < INT32_MAX ? whole + 1 : whole;
+}
+
 """
 
 
@@ -238,35 +254,18 @@ class _Encoding:
 
     def __init__(self, plan: Plan) -> None:
         assert plan.encoder is not None
-        encoder, name, upper = plan.encoder.encoder, plan.name, plan.name.upper()
-        channels, ctype = plan.encoder.channels, plan.encoder.sample
-        std = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
-        self.usage = f""" *   --encode STD ...  the input is a signal of {channels} channels with these standard deviations{std}
-"""
-        bounds = ("INT32_MIN", "INT32_MAX") if plan.integer else FLOATS
-        self.reader = reader("signal_read", ctype, f"{upper}_CHANNELS", plan.integer, bounds)
+        name, upper, ctype = plan.name, plan.name.upper(), plan.encoder.sample
+        crossing = _Thresholds(plan.encoder) if isinstance(plan.encoder, CrossingPlan) else None
+        self.usage = crossing.usage if crossing else _SOUND_USAGE
+        bits = 32 if ctype == "int32_t" else 16
+        bounds = FLOATS if ctype == "float" else (f"INT{bits}_MIN", f"INT{bits}_MAX")
+        self.reader = reader("signal_read", ctype, f"{upper}_CHANNELS", ctype != "float", bounds)
         end = (
-            f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if encoder.smoothing else "    (void)encoder;\n"
+            f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
         )
-        up, down = (
-            f"(float)std * {number(value, 'float')}"
-            if not plan.integer
-            else f"rounded_up({value!r} * {encoder.denominator} * std)"
-            for value in (encoder.crossing.up, encoder.crossing.down)
-        )
-        rounding = ""
-        if plan.integer:
-            rounding = """\
-static int32_t rounded_up(double x)
-{
-    const int32_t whole = x < INT32_MAX ? (int32_t)x : INT32_MAX;
-
-    return whole < x && whole < INT32_MAX ? whole + 1 : whole;
-}
-
-"""
+        parameters, arguments = (f", const {ctype} *up, const {ctype} *down", ", up, down") if crossing else ("", "")
         self.functions = f"""\
-{rounding}static void ready({name}_encoder *encoder)
+static void ready({name}_encoder *encoder)
 {{
     {name}_input input[{upper}_INPUTS];
 
@@ -279,7 +278,7 @@ static void end({name}_encoder *encoder)
 {end}}}
 
 /* A signal on standard input; begins anew every so many samples. */
-static void run_signal(long steps, const {ctype} *up, const {ctype} *down)
+static void run_signal(long steps{parameters})
 {{
     static {name}_encoder encoder;
     {ctype} signal[{upper}_CHANNELS];
@@ -290,7 +289,7 @@ static void run_signal(long steps, const {ctype} *up, const {ctype} *down)
             if (t > 0)
                 end(&encoder);
             begin();
-            {name}_encoder_init(&encoder, up, down);
+            {name}_encoder_init(&encoder{arguments});
         }}
         {name}_encoder_push(&encoder, signal);
         ready(&encoder);
@@ -299,7 +298,28 @@ static void run_signal(long steps, const {ctype} *up, const {ctype} *down)
         end(&encoder);
 }}
 
-/* Thresholds of the deviations that follow --encode; 0 if these are no positive numbers. */
+{crossing.functions if crossing else ""}"""
+        self.options = crossing.options if crossing else _SOUND_OPTION
+        self.declarations = (crossing.declarations if crossing else "") + "    int encode = 0;\n"
+        self.run = f"if (encode)\n        run_signal(steps{arguments});\n    else\n        "
+
+
+class _Thresholds:
+    """What it has more when the encoder is told the deviations of its channels."""
+
+    def __init__(self, plan: CrossingPlan) -> None:
+        encoder, upper, ctype = plan.encoder, plan.name.upper(), plan.sample
+        told = "" if encoder.std is None else f" (told: {' '.join(f'{value:g}' for value in encoder.std)})"
+        self.usage = f""" *   --encode STD ...  the input is a signal of {plan.channels} channels with standard deviations{told}
+"""
+        up, down = (
+            f"rounded_up({value!r} * {encoder.denominator} * std)"
+            if plan.integer
+            else f"(float)std * {number(value, 'float')}"
+            for value in (encoder.crossing.up, encoder.crossing.down)
+        )
+        self.functions = f"""\
+{_ROUNDED_UP if plan.integer else ""}/* Thresholds of the deviations that follow --encode; 0 if these are no positive numbers. */
 static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
 {{
     int c;
@@ -322,5 +342,4 @@ static int thresholds(char **texts, int count, {ctype} *up, {ctype} *down)
             i += {upper}_CHANNELS;
         }}
 """
-        self.declarations = f"    {ctype} up[{upper}_CHANNELS], down[{upper}_CHANNELS];\n    int encode = 0;\n"
-        self.run = "if (encode)\n        run_signal(steps, up, down);\n    else\n        "
+        self.declarations = f"    {ctype} up[{upper}_CHANNELS], down[{upper}_CHANNELS];\n"

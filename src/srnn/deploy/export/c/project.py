@@ -22,7 +22,7 @@ from .program import main_c, makefile
 from .source import header, source, weights
 
 if TYPE_CHECKING:
-    from ....data.signals import CrossingPath
+    from ....data.signals import SignalPath
     from ....nn.network import SRNN
 
 Format = Literal["float32", "int8"]
@@ -50,7 +50,7 @@ def export_c(
     *,
     inputs_as: InputFormat | None = None,
     state_as: StateFormat | None = None,
-    encoder: CrossingPath | None = None,
+    encoder: SignalPath | None = None,
     decision: DecisionRule | None = None,
     scale: tuple[Array, Array] | None = None,
     learn: Learn | None = None,

@@ -112,8 +112,9 @@ def _arithmetic_lines(plan: Plan) -> list[str]:
             for layer, own in zip(plan.layers, layers, strict=True)
         )
         kept = [f" * Between two steps a state is kept in int{plan.state_width}, rounded and held, with: {formats}."]
+    but = " (the encoder: float32)" if plan.encoder is not None and plan.encoder.floating else ""
     return [
-        " * Arithmetic: whole numbers only. Weights int8 with a scale for each neuron; state int32, with so many bits",
+        f" * Arithmetic: whole numbers only{but}. Weights int8 with a scale for each neuron; state int32, with so many bits",
         f" * behind the point: {bits}.",
         *kept,
         f" * An input x is given as round(x * 2^{inputs_as.bits}); a score s stands for s / 2^{output_bits}.",

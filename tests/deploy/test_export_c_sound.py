@@ -1,0 +1,223 @@
+"""The exported front end of sound: samples to features to labels, in C as in Python's streaming form."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srnn import SRNN, Model
+from srnn.cli.main import main
+from srnn.data.encoders.speech import SpeechFeatures, Statistics
+from srnn.data.signals import SpeechPath
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.export.model import export_c
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
+from srnn.training.runs import Run
+from srnn.training.trained import Trained
+from support.compiled import COMPILERS, FLAGS, SANITIZED, build
+from support.exporting import build_step, exported
+from support.runs import make_run
+from support.sounds import tone
+
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler (gcc, clang) on this machine")
+FEATURES = """\
+#include "net.h"
+
+#include <stdio.h>
+
+static net_encoder encoder;
+
+static void ready(void)
+{
+    net_input input[NET_INPUTS];
+
+    while (net_encode(&encoder, input))
+        fwrite(input, sizeof input, 1, stdout);
+}
+
+int main(void)
+{
+    int16_t signal[NET_CHANNELS];
+
+    net_encoder_init(&encoder);
+    for (; fread(signal, sizeof signal, 1, stdin) == 1; ready())
+        net_encoder_push(&encoder, signal);
+    net_encoder_end(&encoder);
+    ready();
+    return fflush(stdout) != 0;
+}
+"""
+"""16-bit samples -> the network's inputs."""
+CALLS = """\
+#include "net.h"
+
+int main(void)
+{
+    static net_encoder encoder;
+    net_input input[NET_INPUTS];
+    int16_t signal[NET_CHANNELS];
+    uint32_t drawn = 1;
+    long t, burst;
+
+    net_encoder_init(&encoder);
+    for (t = 0; t < 3000; t++) {
+        drawn = drawn * 1664525u + 1013904223u;
+        signal[0] = (int16_t)(drawn >> 17);
+        switch (drawn >> 28) {
+        case 0: net_encoder_end(&encoder); break;
+        case 1: net_encoder_init(&encoder); break;
+        case 2: case 3: case 4: case 5: (void)net_encode(&encoder, input); break;
+        default:
+            for (burst = (long)(drawn >> 20 & 255u); burst >= 0; burst--)
+                net_encoder_push(&encoder, signal);
+        }
+    }
+    return 0;
+}
+"""
+
+
+def sounding(rate: int, *, ternary: float | None = None, **options: Any) -> SpeechPath:
+    """A path with statistics of some tones."""
+    features = SpeechFeatures(rate=rate, normalise="training", **options)
+    known = [features.expand(features.frames(tone(0.5, rate, hz) / 32768)) for hz in (300, 700, 1500)]
+    return SpeechPath(features, ternary, features.fit(known))
+
+
+def streamed(path: SpeechPath, sound: np.ndarray) -> np.ndarray:
+    encoder = path.stream()
+    return np.concatenate([encoder.push(sound[:, None] / np.float32(32768)), encoder.flush()])
+
+
+def inputs_in_c(program: Path, sound: np.ndarray, dtype: Any, inputs: int) -> np.ndarray:
+    done = subprocess.run([program], input=sound.astype(np.int16).tobytes(), capture_output=True, check=True)
+    return np.frombuffer(done.stdout, dtype).reshape(-1, inputs)
+
+
+def front(path: SpeechPath, folder: Path, format: Any = "float32", *flags: str, **options: Any) -> tuple[Path, Plan]:
+    """(FEATURES, plan) of a network behind the path."""
+    plan, _ = exported(SRNN(path.inputs, [4], 2), folder, format, encoder=path, **options)
+    return build_step(folder, COMPILERS[0], *flags, program=FEATURES), plan
+
+
+@pytest.mark.parametrize(
+    "path",
+    [sounding(16000), sounding(8000, derivatives=1), sounding(8400, derivatives=0, mels=20)],
+    ids=["480 = 2 x 2^4 x 3 x 5", "240", "252 = 2 x 2 x 3^2 x 7"],
+)
+def test_features_are_the_streams(path: SpeechPath, tmp_path: Path) -> None:
+    """Of every length about the places where a frame, a window or the shortest sound ends. Rounding to float16 makes most log
+    energies the very same; where a sum is within rounding of the middle of two, they are one unit apart (2^-7 at most)."""
+    program, _ = front(path, tmp_path / "c", "float32", *SANITIZED)
+    rate, hop, all_differ = path.rate, path.rate // 100, []
+    lengths = [
+        1,
+        2,
+        hop,
+        3 * hop // 2,
+        3 * hop // 2 + 1,
+        5 * hop // 2,
+        5 * hop // 2 + 1,
+        4 * hop - 1,
+        4 * hop,
+        9 * hop,
+        rate,
+    ]
+    for samples in lengths:
+        sound = tone(1.0, rate, seed=samples)[:samples]
+        expected = streamed(path, sound)
+        features = inputs_in_c(program, sound, np.float32, path.inputs)
+        assert features.shape == expected.shape, samples
+        np.testing.assert_allclose(features, expected, atol=0.02)
+        all_differ.append((np.abs(features - expected) > 5e-5).mean())
+    assert np.mean(all_differ) < 0.01 and np.median(all_differ) == 0
+    assert len(inputs_in_c(program, np.zeros(0), np.float32, path.inputs)) == 0
+
+
+def test_ternary_features_and_those_of_integers(tmp_path: Path) -> None:
+    """int8: rounded half to even, held in 16 bits; ternary: -1, 0, 1."""
+    sound = tone(0.5, 8000)
+    exact = sounding(8000, derivatives=1)
+    expected = streamed(exact, sound)
+    as_int8 = InputFormat(2.0, whole=False)  # louder features are held
+    program, _ = front(exact, tmp_path / "analog", "int8", inputs_as=as_int8)
+    found = inputs_in_c(program, sound, np.int16, exact.inputs)
+    assert np.abs(found - as_int8.encode(expected)).max() <= 0.02 * 2**as_int8.bits
+    assert np.abs(expected).max() > 2 and np.abs(found).max() >= 2**15 - 1
+    ternary = sounding(8000, derivatives=1, ternary=0.3)
+    expected = streamed(ternary, sound)
+    assert {-1, 0, 1} == set(expected.ravel().tolist())
+    program, _ = front(ternary, tmp_path / "ternary", "int8")
+    assert (inputs_in_c(program, sound, np.int8, ternary.inputs) != expected).mean() < 1e-3
+
+
+def test_any_order_of_calls_and_its_bytes(tmp_path: Path) -> None:
+    """Under sanitizers, with samples that nobody fetched and samples after the end; and the struct is as large as is said."""
+    path = sounding(8000, derivatives=1)
+    plan, _ = exported(SRNN(path.inputs, [4], 2), tmp_path / "c", encoder=path)
+    assert plan.encoder is not None
+    check = f"typedef char size[sizeof(net_encoder) == {plan.encoder.ram_bytes} ? 1 : -1];\n"
+    program = build_step(
+        tmp_path / "c", COMPILERS[0], *SANITIZED, program=CALLS.replace("\n\nint", f"\n\n{check}\nint")
+    )
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def talking(folder: Path, **options: Any) -> Trained:
+    """An untrained network of the recipe, with the statistics of some tones."""
+    known = sounding(8000).statistics
+    assert isinstance(known, Statistics)
+    words = ("--network.hidden=[24]", "--training.epochs=1")
+    return Run.open(make_run(folder, *words, recipe="spoken-digits", statistics=known, **options)).trained()
+
+
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_a_network_takes_samples(format: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scores are the model's of the C's own features, to the bit; labels those of the Python stream."""
+    inputs_as = InputFormat(16.0, whole=False)
+    trained = talking(tmp_path / "run", inputs_as=inputs_as)
+    words = ["export", "c", str(tmp_path / "run"), "--out", str(tmp_path / "c"), "--name", "net", "--format", format]
+    assert main(words) == 0
+    assert "440 samples late" in capsys.readouterr().out  # half a frame and four frames
+    path = trained.task.signal()
+    assert isinstance(path, SpeechPath)
+    device = device_network(trained.spiking("exported"), path)
+    model = quantise(device, inputs_as) if format == "int8" else device
+    plan = make_plan(model, "net", trained.decision)
+    program = build(tmp_path / "c", plan, COMPILERS[0])
+    sound = np.concatenate([tone(0.6, 8000, hz) for hz in (300, 1200)])
+    text = "\n".join(map(str, sound))
+    steps = streamed(path, sound)
+    rows = program.text("--encode", "--scores", given=text).split()
+    scores = np.array([row.split(",") for row in rows], float)
+    features = build_step(tmp_path / "c", COMPILERS[0], program=FEATURES)
+    x = inputs_in_c(features, sound, np.int16 if format == "int8" else np.float32, path.inputs)[None]
+    run = model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)
+    np.testing.assert_array_equal(scores.astype(run.output.dtype), run.output[0])
+    assert len(scores) == len(steps) and run.emitted[0].mean() > 0.01
+    labels = [line.split("\t")[1] for line in program.text("--encode", "--every", given=text).splitlines()]
+    if format == "float32":
+        session = Model.of(trained).stream()
+        decided = [*session.push(sound[:, None] / np.float32(32768)).winners, *session.finish().winners]
+        assert labels == [trained.classes[one] for one in decided]
+
+
+def test_the_example_of_a_tool_listens(tmp_path: Path) -> None:
+    """A second of its made-up microphone, through the library as a tool lays it out."""
+    trained = talking(tmp_path / "run")
+    export_c(trained, tmp_path / "c", name="net", layout="platformio")
+    sources = [str(tmp_path / "c" / path) for path in ("src/net.c", "examples/net/src/main.c")]
+    program = tmp_path / "example"
+    command = [COMPILERS[0], *FLAGS, f"-I{tmp_path / 'c' / 'src'}", "-o", str(program), *sources, "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed = subprocess.run([program], capture_output=True, text=True, check=True).stdout.strip()
+    sound = (np.arange(8000) % 40 * 500 - 9750).astype(np.float32) / 32768
+    decided = Model.of(trained).stream().push(sound[:, None])
+    assert printed == trained.classes[decided.winners[-1]]
