@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .measure import plot
     from .measure.energy import energy
     from .nn.network import SRNN, Readout
-    from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, Neuron, ReLU
+    from .nn.neurons import ALIF, BHRF, BRF, LIF, AdLIF, CubaLIF, Init, Integrator, LiquidALIF, Neuron, ReLU
     from .nn.surrogates import ArcTan, FastSigmoid, Gaussian, Linear, MultiGaussian, SLayer, Surrogate
     from .training.adapting import Adaptation
     from .training.pretrained import example
@@ -44,6 +44,7 @@ __all__ = [
     "Init",
     "Integrator",
     "Linear",
+    "LiquidALIF",
     "Model",
     "MultiGaussian",
     "Neuron",
@@ -74,7 +75,19 @@ _HOME = {
     "errors": ("SrnnError",),
     "measure.energy": ("energy",),
     "nn.network": ("SRNN", "Readout"),
-    "nn.neurons": ("ALIF", "BHRF", "BRF", "LIF", "AdLIF", "CubaLIF", "Init", "Integrator", "Neuron", "ReLU"),
+    "nn.neurons": (
+        "ALIF",
+        "BHRF",
+        "BRF",
+        "LIF",
+        "AdLIF",
+        "CubaLIF",
+        "Init",
+        "Integrator",
+        "LiquidALIF",
+        "Neuron",
+        "ReLU",
+    ),
     "nn.surrogates": ("ArcTan", "FastSigmoid", "Gaussian", "Linear", "MultiGaussian", "SLayer", "Surrogate"),
     "training.adapting": ("Adaptation",),
     "training.pretrained": ("example",),

@@ -71,6 +71,17 @@ def test_int8_is_its_model_to_the_bit(neuron: str, kind: str, compiler: str, tmp
     assert "float" not in re.sub(r"/\*.*?\*/", "", (tmp_path / "c" / "net.c").read_text(), flags=re.DOTALL)
 
 
+@pytest.mark.parametrize("compiler", compilers())
+def test_a_neuron_with_an_exponential_is_its_model_to_rounding(compiler: str, tmp_path: Path) -> None:
+    """Each C library rounds expf in its own way."""
+    plan, model = exported(network("liquid"), tmp_path / "c")
+    x = signal("spikes")
+    expected = run_float32(model, x)
+    scores, _ = build(tmp_path / "c", plan, compiler).run(x)
+    assert np.abs(scores - expected.output).max() <= 1e-5 * np.abs(expected.output).max()
+    assert np.count_nonzero(expected.emitted[0]) / expected.emitted[0].size > 0.02
+
+
 @pytest.mark.parametrize("readout", ["integrator", "alif", "spike_count"])
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_the_model_agrees_with_the_reference(neuron: str, readout: str) -> None:

@@ -100,6 +100,10 @@ FEATURES: dict[str, tuple[Callable[[], SRNN], str]] = {
         lambda: network(neuron=["alif", "relu"]),
         r"layers\.1 \(relu\) emits analog values; export it as float32",
     ),
+    "division": (
+        lambda: network(neuron=["alif", "liquid"]),
+        r"layers\.1 \(liquid\) divides or takes an exponential in each step; export it as float32",
+    ),
     "rounded": (
         kept_in_few_bits,
         "keeps its states in 8 bits, for which it was trained; export it with: srnn export c",

@@ -10,7 +10,8 @@ import torch
 
 from srnn.errors import SrnnError
 from srnn.nn.derivatives import adjoint
-from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, as_neuron
+from srnn.nn.equations import equations
+from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, as_neuron
 
 MODELS = sorted(NEURONS)
 
@@ -58,7 +59,7 @@ def test_one_text_for_torch_and_numpy(name: str) -> None:
     by_torch = NEURONS[name].step(*arguments)
     by_numpy = NEURONS[name].step(*(value.numpy() for value in arguments))
     for left, right in zip(by_torch, by_numpy, strict=True):
-        assert np.array_equal(left.numpy(), right)
+        np.testing.assert_allclose(left.numpy(), right, rtol=1e-13 if "exp" in equations(NEURONS[name]).counts else 0)
 
 
 def test_alif_step_by_hand() -> None:
@@ -119,3 +120,25 @@ def test_settings() -> None:
     ):
         with pytest.raises(SrnnError, match=hint):
             as_neuron(wrong)
+
+
+def test_a_liquid_neuron_whose_gates_are_closed_is_alif() -> None:
+    arguments = random_arguments("alif")
+    u, e, s, current, alpha, rho, beta, threshold = arguments
+    alpha, rho, none = alpha.sigmoid(), rho.sigmoid(), torch.zeros_like(u)
+    own = (u, e, s, current, alpha.logit(), none, none, rho.logit(), none, none, beta, threshold)
+    for ours, theirs in zip(
+        LiquidALIF.step(*own), ALIF.step(u, e, s, current, alpha, rho, beta, threshold), strict=True
+    ):
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+    rest = LiquidALIF().derive(**{name: torch.tensor([7.0]) for name in LiquidALIF.parameters()})
+    assert torch.allclose(rest[0].sigmoid(), torch.tensor([-1 / 7.0]).exp(), rtol=1e-6)
+
+
+def test_a_liquid_neuron_has_finite_gradients_however_wide_its_gates() -> None:
+    for gate in (1e4, -1e4):
+        leaf = torch.tensor(gate, requires_grad=True)
+        u, e, v = LiquidALIF.step(1.0, 1.0, 1.0, torch.tensor(1.0), 0.0, leaf, 0.0, 0.0, leaf, 0.0, 1.8, 0.1)
+        assert bool((u + e + v).isfinite())
+        (gradient,) = torch.autograd.grad(u + e + v, leaf)
+        assert bool(gradient.isfinite())

@@ -21,6 +21,7 @@ NEURONS = {
     ),
     "adlif": as_neuron({"name": "adlif", "threshold": 0.05, "coupling": 3.0}),
     "lif": as_neuron("lif"),
+    "liquid": as_neuron({"name": "liquid", "tau_mem": "uniform(3, 20)", "tau_adp": "uniform(5, 30)", "threshold": 0.05}),
     "relu": as_neuron("relu"),
 }  # fmt: skip
 LEAKY = as_neuron({"name": "integrator", "tau_mem": 6.0})

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import SrnnError
+from ..equations import equations
 from ..kernels.problem import Output
 from ..neurons import Init, Neuron
 from ..neurons.rounded import grids, rounded_neuron
@@ -45,7 +46,7 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "NIR": frozenset(("bidirectional", "encoder", "rounded")),
         "C": _ON_A_DEVICE,
         "float32 C": _ON_A_DEVICE | {"rounded"},
-        "int8": _ON_A_DEVICE | {"analog"},
+        "int8": _ON_A_DEVICE | {"analog", "division"},
         "Pruning": frozenset(("encoder",)),  # each point of a curve is measured as int8, too
         "Pruning of neurons": frozenset(("bidirectional", "delays")),
         "Merging": frozenset(("bidirectional", "encoder")),
@@ -264,6 +265,10 @@ class FrozenNetwork:
                 yield "analog", f"{layer.name} ({layer.neuron.name}) emits analog values", "export it as float32"
         if readout.neuron.emission == "relu":
             yield "analog", f"the readout consists of ReLU neurons ({readout.neuron.name})", "export it as float32"
+        for name, layer in self.directions.items():
+            if equations(type(layer.neuron)).counts.keys() & {"divide", "exp"}:
+                where = f"{name} ({layer.neuron.name}) divides or takes an exponential in each step"
+                yield "division", where, "export it as float32"
         if self.state_as.width < 32:
             where = f"every layer keeps its states in {self.state_as.width} bits, for which it was trained"
             yield "rounded", where, "export it with: srnn export c RUN --format int8"

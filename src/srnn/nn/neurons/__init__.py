@@ -18,10 +18,11 @@ from .brf import BRF
 from .cubalif import CubaLIF
 from .integrator import Integrator
 from .lif import LIF
+from .liquid import LiquidALIF
 from .relu import ReLU
 
 NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
-    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, BRF, BHRF, Integrator, ReLU)}
+    {cls.name: cls for cls in (LIF, ALIF, AdLIF, CubaLIF, BRF, BHRF, LiquidALIF, Integrator, ReLU)}
 )
 
 
@@ -45,6 +46,7 @@ __all__ = [
     "CubaLIF",
     "Init",
     "Integrator",
+    "LiquidALIF",
     "Neuron",
     "ReLU",
     "as_neuron",

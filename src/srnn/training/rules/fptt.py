@@ -8,8 +8,8 @@ lambda stands for the gradients of the steps that a window cannot see. After eac
 copies of the parameters. It makes no gradient better; it keeps many updates within a sequence from undoing each other.
 
 Sources: Kag & Saligrama 2021 (ICML); Yin, Corradi & Bohte 2023 (Nature Machine Intelligence) and their published code, whose
-losses also pull early windows towards estimated distributions of the classes, and whose neurons have time constants that depend
-on input and state. Neither is here.
+losses also pull early windows towards estimated distributions of the classes, which is not here. Their neurons, whose time
+constants depend on input and state, are ``nn.neurons.liquid``.
 """
 
 from __future__ import annotations
