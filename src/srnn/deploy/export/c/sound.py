@@ -1,7 +1,7 @@
 """The front end of a sound network in C: 16-bit samples -> log-mel features and derivatives, as ``SpeechPath`` streams them.
 
-A frame is Hann-weighted; its Fourier transform is that of half as many complex numbers, of any length, in place, prime by prime
-(Cooley and Tukey 1965). One table of cosines serves all: the window, the turns of the transform, sines a quarter further on.
+A frame is Hann-weighted; its Fourier transform is that of half as many complex numbers (``fourier``). One table of cosines serves
+all: the window, the turns of the transform, sines a quarter further on.
 All is float32, in a struct of fixed size; the logarithm is <math.h>'s. Python sums in another order, so energies differ by
 rounding; both round log energies to float16, as training did, so nearly all features are equal but for the rounding of their
 scale (tests/deploy/test_export_c_sound.py states how many).
@@ -9,7 +9,6 @@ scale (tests/deploy/test_export_c_sound.py states how many).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +22,7 @@ from ....data.encoders.streaming_speech import check_streamable
 from ....data.signals import SpeechPath
 from .arrays import Constant, number
 from .encoder import EncoderPlan
+from .fourier import loading, primes, transform
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class SoundPlan(EncoderPlan):
         minimum, middle = front.rate * MIN_SAMPLES_MS // 1000, self.width // 2
         adds, multiplies = self.operations
         return f"""\
-{_TRANSFORM.format(window=window, points=points, most=max(self.factors), stages=len(self.factors), quarter=3 * window // 4)}
+{transform(points)}
 {_HALF}
 /* Beyond its ends the sound is mirrored. Hann's window, times 2^-16: a half for the transform, and 2^15 is full scale. */
 static float weighted(const {name}_encoder *encoder, int place)
@@ -323,26 +323,6 @@ int {name}_encode({name}_encoder *encoder, {name}_input input[{upper}_INPUTS])
         return f"/* Rounded half to even, and held in range. */\n{head}{scaling}{_ROUNDED}"
 
 
-def primes(number: int) -> list[int]:
-    """Its prime factors in ascending order."""
-    factors, p = [], 2
-    while number > 1:
-        while number % p == 0:
-            factors.append(p)
-            number //= p
-        p += 1
-    return factors
-
-
-def loading(factors: Sequence[int], numbers: Sequence[int] | None = None) -> list[int]:
-    """The order in which a transform in place by these factors, the last one last, takes its numbers."""
-    numbers = range(int(np.prod(factors))) if numbers is None else numbers
-    if not factors:
-        return list(numbers)
-    *rest, last = factors
-    return [number for part in range(last) for number in loading(rest, numbers[part::last])]
-
-
 _HALF = """\
 /* Rounded to the 11 bits of a float16 (half to even), as training's features were. */
 static float half(float x)
@@ -369,71 +349,4 @@ _ROUNDED = """\
     whole -= rest < -0.5f || (rest <= -0.5f && whole % 2 != 0);
     return (int16_t)whole;
 }
-"""
-_TRANSFORM = """\
-/* Of p numbers that lie span apart, each turned by so many parts of a circle times its number: their Fourier transform. */
-static void combine(float *re, float *im, int span, int p, int turn)
-{{
-    float a[{most}], b[{most}], sum_a, sum_b;
-    int q, r;
-
-    a[0] = re[0];
-    b[0] = im[0];
-    for (q = 1; q < p; q++) {{
-        const int angle = q * turn;
-        const float c = cosines[angle], s = cosines[(angle + {quarter}) % {window}];
-        const float x = re[q * span], y = im[q * span];
-        a[q] = x * c + y * s;
-        b[q] = y * c - x * s;
-    }}
-    if (p == 2) {{
-        re[0] = a[0] + a[1];
-        im[0] = b[0] + b[1];
-        re[span] = a[0] - a[1];
-        im[span] = b[0] - b[1];
-        return;
-    }}
-    sum_a = a[0];
-    sum_b = b[0];
-    for (q = 1; 2 * q < p; q++) {{
-        const float x = a[q], y = b[q];
-        a[q] = x + a[p - q];
-        b[q] = y + b[p - q];
-        a[p - q] = x - a[p - q];
-        b[p - q] = y - b[p - q];
-        sum_a += a[q];
-        sum_b += b[q];
-    }}
-    re[0] = sum_a;
-    im[0] = sum_b;
-    for (r = 1; 2 * r < p; r++) {{
-        float even_a = a[0], even_b = b[0], odd_a = 0.0f, odd_b = 0.0f;
-        for (q = 1; 2 * q < p; q++) {{
-            const int angle = q * r % p * ({window} / p);
-            const float c = cosines[angle], s = cosines[(angle + {quarter}) % {window}];
-            even_a += c * a[q];
-            even_b += c * b[q];
-            odd_a += s * a[p - q];
-            odd_b += s * b[p - q];
-        }}
-        re[r * span] = even_a + odd_b;
-        im[r * span] = even_b - odd_a;
-        re[(p - r) * span] = even_a - odd_b;
-        im[(p - r) * span] = even_b + odd_a;
-    }}
-}}
-
-/* The Fourier transform of {points} complex numbers, in place. */
-static void transform(float *re, float *im)
-{{
-    int span = 1, stage, group, k;
-
-    for (stage = 0; stage < {stages}; stage++) {{
-        const int p = factors[stage], reach = span * p;
-        for (group = 0; group < {points}; group += reach)
-            for (k = 0; k < span; k++)
-                combine(re + group + k, im + group + k, span, p, k * ({window} / reach));
-        span = reach;
-    }}
-}}
 """
