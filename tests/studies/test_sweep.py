@@ -201,6 +201,9 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
     )
     sweep = _load(tmp_path, text)
     status = _status(sweep)
+    for number, (key, value) in {3: ("restores", 2), 4: ("sick", ["layers.0 is silent"])}.items():
+        ((_, result),) = status[number].results.items()
+        result[key] = value
     status[-1] = UnitStatus(status[-1].unit, "failed", status[-1].settings, None, 0, "", None, {}, "it diverged")
     content = write_results(sweep, status, tmp_path / "out")
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
@@ -215,7 +218,10 @@ def test_results_have_every_training_and_the_spread(tmp_path: Path) -> None:
     assert best["accuracy"]["std"] > 0
     page = (tmp_path / "out" / "results.md").read_text()
     assert "| `h=0.1,s=6` | 2 | failed | n/a | 0 | n/a | it diverged |" in page and "![h-s](h-s.svg)" in page
-    assert "| `h=0.1,s=6` | 55.05 ± 2.90 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 10 | 0.1 | 0, 1 (1 lost) |" in page
+    assert "| `h=0.1,s=6` | 55.05 ± 2.90 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 53.00 % | 1 | 0 |" in page
+    assert "| 0, 1 (1 lost) |" in page
+    sick = "| `h=0,s=3` | 54.10 ± 4.10 % | 1.0000 ± 0.0000 | 0.1000 ± 0.0000 | 50.00 % | 0 | 1 | 10 | 0.1 | 0, 1, 2 |"
+    assert sick in page and rows[4]["sick"] == "layers.0 is silent" and rows[3]["restores"] == "2"
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"results.csv", "results.json", "results.md", "h.svg", "s.svg", "h-s.svg"}
 

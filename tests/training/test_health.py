@@ -42,7 +42,8 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> None:
     told = _Told()
-    train(tiny_recipe(*SILENT), tmp_path / "run", task=TinyTask(), reporter=told)
+    result = train(tiny_recipe(*SILENT), tmp_path / "run", task=TinyTask(), reporter=told)
+    assert result["restores"] == 1
     first, mended, *epochs = _records(tmp_path / "run")
     silent = "layers.0 is silent (8 of 8 neurons emitted nothing)"
     assert first["sick"] == [silent] and told.events[0] == f"epoch 1: {silent}"  # as drawn: it may wake by itself

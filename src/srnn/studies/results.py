@@ -22,7 +22,10 @@ from .plots import draw
 from .queue import UnitStatus, minutes
 from .schema import Sweep, shipped_sweeps, short_names
 
-_METRICS = ("accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds")
+METRICS = (
+    "accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds", "restores", "sick",
+)  # fmt: skip
+"""What a sweep keeps of a training's result; restores and sick only where training had to go back, or its best epoch is sick."""
 _SPREAD = ("accuracy", "accuracy_labelled", "loss", "firing_rate")
 _LOST = ("failed", "pruned")
 """States of a training that was begun and has no result."""
@@ -80,7 +83,8 @@ def _rows(sweep: Sweep, status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
         for seed in unit.unit.seeds:
             result = unit.results.get(str(seed))
             if result is not None:
-                numbers = {name: result[name] for name in (*_METRICS, "run") if name in result}
+                numbers = {name: result[name] for name in (*METRICS, "run") if name in result}
+                numbers |= {"sick": "; ".join(result["sick"])} if "sick" in result else {}
             else:
                 numbers, begun = begun, {}
             rows.append({
@@ -113,6 +117,8 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
             "settings": done[0]["settings"],
             "seeds": [row["seed"] for row in done],
             "lost": lost.get(name, []),
+            "mended": [row["seed"] for row in done if row.get("restores")],
+            "sick": [row["seed"] for row in done if row.get("sick")],
             "parameters": done[0]["parameters"],
             **{
                 metric: spread([row[metric] for row in done])
@@ -128,7 +134,7 @@ def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 
 def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
     settings = setting_names(sweep)
-    metrics = [name for name in _METRICS if any(name in row for row in rows)]
+    metrics = [name for name in METRICS if any(name in row for row in rows)]
     columns = ["point", *settings, "seed", "state", *metrics, "best_so_far", "run", "worker", "error"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
@@ -190,10 +196,16 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         """In a search a point's name does not say what it is."""
         return [_setting(settings.get(key)) for key in searched]
 
+    def health(point: dict[str, Any]) -> list[str]:
+        worst = point[sweep.optimise]["min" if sweep.maximise else "max"]
+        return [_number(worst, sweep.optimise), *(str(len(point[what])) for what in ("mended", "sick"))]
+
     searched = short_names(sweep.parameters) if sweep.is_search else {}
     metrics = [metric for metric in _SPREAD if any(metric in point for point in points)]
-    head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics), "parameters", "minutes",
-            "seeds"]  # fmt: skip
+    others_too = ", unless a point is of another" if "recipe" in setting_names(sweep) else ""
+    several = any(len(point["seeds"]) > 1 for point in points)
+    head = ["point", *searched.values(), *(metric.replace("_", " ") for metric in metrics),
+            *(("worst", "mended", "sick") if several else ()), "parameters", "minutes", "seeds"]  # fmt: skip
     order = list(sweep.variants)
     listed = sorted(points, key=lambda point: order.index(point["variant"])) if order else points
     table = []
@@ -201,6 +213,7 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         seeds = ", ".join(map(str, point["seeds"])) + (f" ({len(point['lost'])} lost)" if point["lost"] else "")
         table.append([
             code(point["point"]), *chosen(point["settings"]), *(cell(point, m) for m in metrics),
+            *(health(point) if several else ()),
             f"{point['parameters']:,}", _minutes(point["seconds"]["mean"] if "seconds" in point else None), seeds,
         ])  # fmt: skip
     lost = [
@@ -224,9 +237,17 @@ def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], mac
         f"# {markdown(sweep.title)}",
         "",
         *([markdown(sweep.note), ""] if sweep.note else []),
-        f"Recipe {code(sweep.recipe)}; mean ± sample standard deviation over seeds, on the validation split, "
+        f"Recipe {code(sweep.recipe)}{others_too}; mean ± sample standard deviation over seeds, on the validation split, "
         "which also chose each",
         "training's epoch. No number here is from the test split.",
+        *(
+            [
+                "Worst: of a seed. Mended: trainings that went back to a checkpoint; sick: those whose best epoch has silent or",
+                "saturated layers, or exploded gradients.",
+            ]
+            if several
+            else []
+        ),
         "",
         *markdown_table(head, table),
         "",

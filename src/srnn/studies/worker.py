@@ -16,6 +16,7 @@ from ..files import FolderInUse, read_object
 from ..progress import Reporter
 from ..training.runs import Run
 from .queue import Claim, Lost, Queue
+from .results import METRICS
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -147,10 +148,9 @@ class _Follower(Reporter):
 def _result(folder: Path, out: Path) -> dict[str, Any]:
     """The part of a run's result that goes into the sweep's results."""
     result = read_object(folder / "result.json", "a run's result")
-    names = ("accuracy", "accuracy_labelled", "loss", "parameters", "best_epoch", "epochs", "seconds")
     rate = result["firing_rate"]
     return {
-        **{name: result[name] for name in names if name in result},
+        **{name: result[name] for name in METRICS if name in result},
         "firing_rate": rate["mean"] if rate else None,
         "run": folder.relative_to(out).as_posix(),
     }

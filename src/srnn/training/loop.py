@@ -276,6 +276,8 @@ def train(
     compression.finish(best_checkpoint)
     final = team.from_first(lambda: evaluate_sequences(trained, validation_set, "validation"))
     result = {**final.report, "epochs": state.epoch, "seconds": round(state.seconds, 3), "run": str(out)}
+    if state.restores:
+        result["restores"] = state.restores
     if state.sick:
         result["sick"] = state.sick
         reporter.event(f"the best epoch, {state.best_epoch}, is of a sick network: {'; '.join(state.sick)}")

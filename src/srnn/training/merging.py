@@ -42,7 +42,9 @@ def merge(models: Sequence[Trained]) -> Trained:
         raise SrnnError("Name at least two networks to merge.")
     freeze(networks[0], "Merging")
     if not isinstance(networks[0].readout.neuron, Integrator):
-        raise SrnnError("Only networks with an integrator as readout can be merged: others are not linear in its input.")
+        raise SrnnError(
+            "Only networks with an integrator as readout can be merged: others are not linear in its input."
+        )
     for model in models[1:]:
         if model.recipe.network != config or model.recipe.loss != first.recipe.loss:
             raise SrnnError(

@@ -159,9 +159,9 @@ def to_graph(
     edges, below, entries = [], "input", _of_the_network(frozen)
     for layer in frozen.layers:
         key = layer.name.replace("layers.", "layer")  # readers may split a node's name at its dots
-        made, edges = _layer_nodes(layer, dt, discretisation, scaling)
+        made, lines = _layer_nodes(layer, dt, discretisation, scaling)
         nodes |= {f"{key}{suffix}": node for suffix, node in made.items()}
-        entries += edges
+        entries += lines
         connections = [(below, f"{key}_in")] + [(f"{key}.neuron", f"{key}.rec")] * (layer.weight_rec is not None)
         for before, weights in connections:
             delay = f"{key}{_DELAYS['incoming' if before == below else 'arriving']}"
