@@ -1,4 +1,4 @@
-"""benchmarks.rules, tiny: a point of each rule, in this process; and benchmarks.learning_stream."""
+"""benchmarks.rules, tiny: a point of each rule, in this process; benchmarks.learning_stream and benchmarks.rules_agreement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import learning_stream, rules
+from benchmarks import learning_stream, rules, rules_agreement
 
 
 @pytest.mark.slow
@@ -33,3 +33,11 @@ def test_a_stream_that_learns_is_measured(tmp_path: Path) -> None:
     assert [row["steps"] for row in rows] == [500, 1000] and abs(rows[0]["state_bytes"] - rows[1]["state_bytes"]) < 100
     assert all(row["microseconds_per_step"] > 0 and row["resident_mib"] > 0 for row in rows)
     assert "| 1,000 |" in (tmp_path / "learning-stream.md").read_text()
+
+
+def test_gradients_beside_those_of_bptt(tmp_path: Path) -> None:
+    network = "64 ALIF, feed-forward"
+    assert rules_agreement.main(["--seeds", "1", "--networks", network, "--out", str(tmp_path)]) == 0
+    rows = {row["rule"]: row["values"][0] for row in json.loads((tmp_path / "agreement.json").read_text())["rows"]}
+    assert rows["e-prop"][:3] == pytest.approx((1, 1, 1), abs=0.02) and rows["e-prop"][3] > 0.01
+    assert rows["d-rtrl"][0] < 0.999 and rows["d-rtrl"][2] < 0.5 and abs(rows["e-prop, random"][0]) < 0.5
