@@ -1,4 +1,4 @@
-"""The exported C on the processors that it is for: compiled for Cortex-M0+ and M4, and run on an emulated one, bit for bit."""
+"""The exported C on the processors that it is for: compiled for Cortex-M and RISC-V, and run on an emulated one, bit for bit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.boards import PROCESSORS, sizes
 
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
@@ -16,16 +17,7 @@ from srnn.nn.fixedpoint.decision import softmax
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import WARNINGS
-from support.emulated import (
-    DECIDING,
-    PROCESSORS,
-    built_board,
-    compiled_for,
-    needed,
-    needs_compiler,
-    needs_emulator,
-    sizes,
-)
+from support.emulated import DECIDING, built_board, compiled_for, needed, processors
 from support.exporting import check_steps, raw_states, run_steps, small
 
 HEART = CrossingPath(LevelCrossing("send_on_delta", 0.1, 0.1), 2, smoothing=7)
@@ -34,14 +26,13 @@ DOUBLE = re.compile(r"__aeabi_(c?d\w+|\w+2d)|\w+df[0-9]?")
 ANY_FLOAT = re.compile(r"__aeabi_(c?[df]\w+|\w+2[df])|\w+[sd]f[0-9]?")
 
 
-@needs_compiler
-@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("processor", processors())
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
     """No warning, no C library but memcpy and memset, no doubles; int8: no floating point; nothing is kept outside the state."""
     plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, encoder=HEART)
     built = compiled_for(PROCESSORS[processor], tmp_path / "c")
-    called = needed(built)
+    called = needed(PROCESSORS[processor], built)
     assert all(name in ("memcpy", "memset") or name.startswith("__") for name in called), called
     soft = [
         name
@@ -50,30 +41,27 @@ def test_the_library_for_a_microcontroller(format: str, processor: str, tmp_path
     ]
     assert not soft
     assert any(ANY_FLOAT.fullmatch(name) for name in called) == (format == "float32" and processor != "Cortex-M4F")
-    text, data, bss = sizes(built)
+    text, data, bss = sizes(PROCESSORS[processor], built)
     assert data == bss == 0
     assert plan.flash_bytes < text < plan.flash_bytes + 3000
 
 
-@needs_compiler
-@pytest.mark.parametrize("processor", ["Cortex-M0+", "Cortex-M4F"])
+@pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4F", "RV32IMAC"))
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_a_decision_for_a_microcontroller(format: str, processor: str, tmp_path: Path) -> None:
     """No warning; float32 calls expf, of single precision, int8 no floating point; the class names are constants."""
     rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
     plan, _ = small(tmp_path / "c", "alif", format, hidden=(36,), inputs=4, decision=rule)
     built = compiled_for(PROCESSORS[processor], tmp_path / "c")
-    called = needed(built)
+    called = needed(PROCESSORS[processor], built)
     assert all(name in ("memcpy", "memset", "expf") or name.startswith("__") for name in called), called
     assert ("expf" in called) == (format == "float32")
     assert not [name for name in called if (ANY_FLOAT if format == "int8" else DOUBLE).fullmatch(name)]
-    text, data, bss = sizes(built)
+    text, data, bss = sizes(PROCESSORS[processor], built)
     assert data == bss == 0 and plan.flash_bytes < text < plan.flash_bytes + 4000
 
 
-@needs_compiler
-@needs_emulator
-@pytest.mark.parametrize("processor", ["Cortex-M0+", "Cortex-M4"])
+@pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True))
 def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> None:
     """The integer softmax, its sums and the class, to the bit."""
     rule = DecisionRule(LossConfig("ce_sum_softmax", 3), ("a", "b"))
@@ -98,9 +86,7 @@ def test_decisions_on_an_emulated_processor(processor: str, tmp_path: Path) -> N
     np.testing.assert_array_equal(found["after"]["steps"], before["steps"] + 1)
 
 
-@needs_compiler
-@needs_emulator
-@pytest.mark.parametrize("processor", ["Cortex-M0+", "Cortex-M4"])
+@pytest.mark.parametrize("processor", processors("Cortex-M0+", "Cortex-M4", "RV32IMAC", emulator=True))
 @pytest.mark.parametrize("width", [32, 16, 8])
 def test_int8_on_an_emulated_processor(width: int, processor: str, tmp_path: Path) -> None:
     plan, model = small(tmp_path / "c", "alif", width=width, analog=width == 16, readout="alif")
@@ -109,9 +95,7 @@ def test_int8_on_an_emulated_processor(width: int, processor: str, tmp_path: Pat
     check_steps(plan, model, states, inputs, run_steps(command, plan, states, inputs))
 
 
-@needs_compiler
-@needs_emulator
-@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize("processor", processors(emulator=True))
 @pytest.mark.parametrize("neuron", ["alif", "relu"])
 def test_float32_on_an_emulated_processor(neuron: str, processor: str, tmp_path: Path) -> None:
     """The bits of the model in numpy, in software and by the floating-point unit."""
