@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import srnn
-from srnn import SRNN
-from srnn.nn.kernels.cpu import threads
+from srnn import SRNN, threads
 
 
 @pytest.fixture(params=["torch's workers", "own threads"])

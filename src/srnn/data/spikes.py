@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compiling import has_numba
 from ..errors import SrnnError
 
 _UNPACKED = 1 << 14
 """Steps whose bits are unpacked at once."""
+
+_LOOK = 64
+"""Values of which one that is neither 0 nor 1 tells at once that a dense input is not binary."""
+
+_PACKED = (torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, torch.int32, torch.int64)
+"""Dtypes that compiled code packs."""
 
 
 class _Unpack(torch.autograd.Function):
@@ -43,7 +52,7 @@ class _Mask(torch.autograd.Function):
 
 
 def packed(bits: Tensor) -> Tensor:
-    """The words of booleans (B, T, N), on their own device; numpy packs faster on the CPU."""
+    """The words of booleans (B, T, N), on their own device."""
     octets = F.pad(bits.to(torch.uint8), (0, -bits.shape[-1] % 64)).unflatten(-1, (-1, 8))
     places = torch.arange(8, dtype=torch.uint8, device=bits.device)
     return (octets << places).sum(-1, dtype=torch.uint8).view(torch.int64)
@@ -65,21 +74,52 @@ class Spikes:
     size: int
     """N, the number of channels."""
     carrier: Tensor | None = None
-    """(B, T, N) zeros without memory of their own, the spikes' place in autograd's graph; None if no gradient is wanted."""
+    """(B, T, N), the spikes' place in autograd's graph: what they were packed from, or zeros without memory of their own. None
+    if no gradient is wanted."""
 
     @classmethod
     def from_dense(cls, x: Tensor) -> Spikes:
         """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
         if x.ndim != 3:
             raise SrnnError(f"Spikes have the shape (batch, time, channels), not {tuple(x.shape)}.")
-        if not bool(((x == 0) | (x == 1)).all()):
+        spikes = cls.in_dense(x.detach())
+        if spikes is None:
             raise SrnnError("Spikes must be 0 or 1; this input has other values.")
-        if x.device.type != "cpu":
-            return cls(packed(x.detach() != 0), x.shape[2])
-        bits = np.packbits((x.detach() != 0).numpy(), axis=-1, bitorder="little")
-        words = np.zeros((*x.shape[:2], (x.shape[2] + 63) // 64 * 8), np.uint8)
-        words[..., : bits.shape[-1]] = bits
-        return cls(torch.from_numpy(words.view(np.int64)), x.shape[2])
+        return spikes
+
+    @classmethod
+    def in_dense(cls, x: Tensor) -> Spikes | None:
+        """``from_dense``, or None where x has other values, which its first ones mostly tell. Gradients reach x."""
+        first = x.detach()[:1, :1].reshape(-1)[:_LOOK]
+        if not bool(((first == 0) | (first == 1)).all()):
+            return None
+        carrier = x if x.requires_grad else None
+        if x.device.type == "cpu" and x.dtype in _PACKED and has_numba():
+            from .packing import pack
+
+            values = x.detach().contiguous().numpy()
+            words = pack(values.view(np.uint8) if x.dtype == torch.bool else values)
+            return None if words is None else cls(torch.from_numpy(words.view(np.int64)), x.shape[2], carrier)
+        bits = x.detach() != 0
+        if not torch.equal(bits.to(x.dtype), x.detach()):
+            return None
+        return cls(packed(bits), x.shape[2], carrier)
+
+    @classmethod
+    def from_events(cls, sequences: Iterable[Iterable[ArrayLike]], steps: int, channels: int) -> Spikes:
+        """From (step of each event, channel of each event) for every sequence, in any order: ``csr.nonzero()`` of a matrix.
+
+        Several events of one step and channel are one. SrnnError for an event outside ``steps`` x ``channels``.
+        """
+        batch = [(np.asarray(step, np.int64), np.asarray(channel, np.int64)) for step, channel in sequences]
+        words = np.zeros((len(batch), steps, -(-channels // 64)), np.uint64)
+        for row, (t, c) in zip(words, batch, strict=True):
+            if t.shape != c.shape or (
+                t.size and (min(t.min(), c.min()) < 0 or t.max() >= steps or c.max() >= channels)
+            ):
+                raise SrnnError(f"Events must lie in {steps} steps and {channels} channels, and have both.")
+            np.bitwise_or.at(row, (t, c // 64), np.uint64(1) << (c % 64).astype(np.uint64))
+        return cls(torch.from_numpy(words.view(np.int64)), channels)
 
     @property
     def shape(self) -> torch.Size:

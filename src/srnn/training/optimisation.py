@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from .. import threads
 from ..errors import SrnnError
-from ..nn.kernels.cpu import threads
 from .recipes.schema import OptimizerConfig, ScheduleConfig
 
 OPTIMIZERS = {

@@ -46,11 +46,16 @@ class BidirectionalLayer(nn.Module):
             self.backward_layer.initial_state(batch, generator),
         )
 
-    def signals(self, x: Tensor | Spikes, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def signals(self, x: Tensor | Spikes, lengths: Tensor | None) -> tuple[Tensor | Spikes, Tensor | Spikes]:
         """What the forward and the backward direction read, each (B, T, inputs)."""
+        if isinstance(x, Spikes) and x.carrier is None:
+            return x, Spikes(self._backward(x.words, lengths), x.size)
         x = x.dense(self.forward_layer.weight_in.dtype) if isinstance(x, Spikes) else x
+        return x, self._backward(x, lengths)
+
+    def _backward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         reversed_x = reverse_time(x, lengths)
-        return x, torch.cat([x[:, :1], reversed_x[:, :-1]], 1) if self.late else reversed_x
+        return torch.cat([x[:, :1], reversed_x[:, :-1]], 1) if self.late else reversed_x
 
     def forward(
         self,

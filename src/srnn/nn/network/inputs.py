@@ -17,38 +17,58 @@ Array = np.ndarray[Any, Any]
 Input = Tensor | Spikes | Array
 Lengths = Tensor | Array | Sequence[int]
 
+_TORCH = ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")
+"""Dtypes of numpy's that torch calculates with."""
 
-def as_input(net: Any, x: Input) -> Tensor | Spikes:
+
+def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     """An input as a tensor of the network's dtype, or as ``Spikes``.
 
     Booleans and integers are converted, spikes becoming 0.0 and 1.0. So is every numpy array, whose default, float64, says
     nothing about what was meant; it is copied to the network's device. A tensor of another float dtype is refused, as torch
     does. Raises SrnnError for it, and for what is not an array of numbers.
+
+    ``packs``: a batch of zeros and ones becomes ``Spikes``, and so does a sparse tensor (COO or CSR) of ones; other sparse
+    tensors become dense.
     """
-    dtype = net.readout.weight_in.dtype
+    dtype, device = net.readout.weight_in.dtype, net.readout.weight_in.device
+    packs = packs and device.type == "cpu" and not torch.compiler.is_compiling()
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
             raise SrnnError(f"The input must be an array of numbers, not of {x.dtype}.")
+        if packs and x.ndim == 3 and x.dtype.isnative and x.dtype.name in _TORCH:
+            spikes = Spikes.in_dense(torch.from_numpy(np.require(x, requirements=("C", "W"))))
+            if spikes is not None:
+                return spikes
         copy = x.astype(np.float64 if dtype == torch.float64 else np.float32, subok=False)
-        return torch.from_numpy(copy).to(net.readout.weight_in.device, dtype)
+        return torch.from_numpy(copy).to(device, dtype)
     if not isinstance(x, (Tensor, Spikes)):
         raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
-    if isinstance(x, Spikes) or x.dtype == dtype:
+    if isinstance(x, Spikes):
         return x
-    if x.is_floating_point() or x.is_complex():
+    if (x.is_floating_point() or x.is_complex()) and x.dtype != dtype:
         raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
-    return x.to(dtype)
+    packs = packs and x.ndim == 3 and x.device == device
+    if packs and x.layout == torch.sparse_coo and not x.requires_grad:
+        events, (batch, steps, channels) = x.coalesce(), x.shape
+        if bool((events.values() == 1).all()):
+            sequence, *places = events.indices().numpy()
+            ends = np.searchsorted(sequence, np.arange(1, batch))
+            return Spikes.from_events(np.split(np.stack(places), ends, 1), steps, channels)
+    x = x if x.layout == torch.strided else x.to_dense()
+    spikes = Spikes.in_dense(x) if packs else None
+    return x.to(dtype) if spikes is None else spikes
 
 
 def checked(
-    net: Any, x: Input, state: tuple[Any, ...] | None, lengths: Lengths | None, check: bool = False
+    net: Any, x: Input, state: tuple[Any, ...] | None, lengths: Lengths | None, check: bool = False, packs: bool = False
 ) -> tuple[Tensor | Spikes, Tensor | None]:
-    """(input (B, T, net.inputs) as the layers read it, lengths (B,)), both as tensors.
+    """(input (B, T, net.inputs) as the layers read it, lengths (B,)), both as tensors; ``packs``: see ``as_input``.
 
     Raises SrnnError unless input, state (one entry a layer and the readout) and lengths fit the network, and, with ``check``,
     for an input that is not finite.
     """
-    x = as_input(net, x)
+    x = as_input(net, x, packs)
     if x.ndim != 3 or x.shape[-1] != net.inputs:
         raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
     if state is not None and len(state) != len(net.layers) + 1:

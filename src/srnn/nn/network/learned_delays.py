@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ... import threads
 from ...data.spikes import Spikes
 from ..delays import LONGEST, indices_after
-from ..kernels.cpu import threads
 
 
 def triangle(delays: Tensor, sigma: float) -> Tensor:

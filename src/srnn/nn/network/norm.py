@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest, require
-from ..kernels.cpu import threads
 
 EPSILON = 1e-5
 """Added to a variance, so that the current of a neuron that receives nothing is divided by something."""

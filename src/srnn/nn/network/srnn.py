@@ -177,14 +177,16 @@ class SRNN(nn.Module):
     ) -> Result:
         """Run the network and return everything.
 
-        x (B, T, inputs): a tensor, a numpy array (``as_input`` converts), or (binary) ``Spikes``;
+        x (B, T, inputs): a tensor or numpy array, which ``as_input`` converts and, on the CPU, packs if it holds zeros and ones
+        only; or (binary) ``Spikes``;
         ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
         ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
         ``generator`` draws a random initial state where no ``state`` is given;
         ``dropout``: which neurons the layers above hear, in training;
         ``check``: refuse an input that is not finite, and name the place: one pass over it.
         """
-        x, lengths = checked(self, x, state, lengths, check)
+        packs = self.encoder is None and self.readout.backend != "reference" and not record
+        x, lengths = checked(self, x, state, lengths, check, packs)
         if state is None:
             state = self.initial_state(x.shape[0], generator)
         results: list[LayerResult] = []
@@ -208,6 +210,8 @@ class SRNN(nn.Module):
         """The (encoded) input as the hidden layers see it: every step held, (B, T, N) -> (B, T * substeps, N)."""
         if self.substeps == 1 or not self.layers:  # the readout takes one step, whatever is before it
             return x
+        if isinstance(x, Spikes) and x.carrier is None:
+            return Spikes(x.words.repeat_interleave(self.substeps, 1), x.size)
         x = x.dense(self.readout.weight_in.dtype) if isinstance(x, Spikes) else x
         return x.repeat_interleave(self.substeps, 1)
 

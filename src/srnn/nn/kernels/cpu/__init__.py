@@ -8,7 +8,6 @@
     forward.py, backward.py   the two time loops, generic over neurons and surrogates
     weight_gradients.py   the part of the way back that adds to weights
     compiler.py  from plain functions to compiled loops, cached on disk
-    threads.py   blocks of sequences on threads that sleep when idle
     padding.py   tensors as rows of whole vectors
     layer.py     one autograd function a layer, and the way in
 

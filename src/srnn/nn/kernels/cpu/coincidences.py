@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .... import threads
 from ....compiling import compiled
 from ....data.spikes import Spikes
-from . import threads
 from .rows import LIST_OVERRUN, list_bits
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .... import threads
 from ....compiling import is_kept
 from ....data.spikes import Spikes
 from ....errors import SrnnError
@@ -18,7 +19,7 @@ from ...delays import later
 from ...neurons import Neuron
 from ...surrogates import Surrogate
 from ..problem import LayerProblem, LayerResult
-from . import buffers, threads
+from . import buffers
 from .arguments import (
     BLOCK,
     CHUNK,

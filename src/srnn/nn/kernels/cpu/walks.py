@@ -17,9 +17,9 @@ from typing import Any
 
 from torch import Tensor
 
+from .... import threads
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
-from . import threads
 from .compiler import compile_backward, compile_forward
 from .forward import emit
 from .memory import flat, load, load_each, split, store, store_each

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import buffers, threads
+from .... import threads
+from . import buffers
 from .compiler import turn_loop
 from .rows import lanes_of
 

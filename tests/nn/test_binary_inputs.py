@@ -1,0 +1,83 @@
+"""A network sees for itself that a dense input is binary: the bits, and the results, of packed spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, Spikes, SrnnError
+
+
+def binary(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape))) < 0.3
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1), (3, 5, 4), (2, 3, 64), (2, 3, 65), (9, 250, 130), (0, 3, 5), (2, 0, 5)])
+def test_bits_are_those_of_the_dense_values_and_one_other_value_is_seen_anywhere(shape) -> None:
+    bits = binary(*shape)
+    for dtype in (torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64, torch.float16):
+        x = bits.to(dtype)
+        spikes = Spikes.in_dense(x)
+        assert spikes is not None and torch.equal(spikes.dense(), bits.float())
+        if dtype == torch.float32 and x.numel():
+            for place in {0, 63 % x.numel(), x.numel() // 2, x.numel() - 1}:
+                for value in (2.0, -1.0, 0.5, float("nan"), float("inf")):
+                    other = x.clone()
+                    other.view(-1)[place] = value
+                    assert Spikes.in_dense(other) is None
+    assert torch.equal(Spikes.in_dense(bits.transpose(0, 1)).dense(), bits.transpose(0, 1).float())  # type: ignore[union-attr]
+
+
+def test_events_are_spikes() -> None:
+    bits = binary(3, 20, 70)
+    events = [sequence.nonzero().T.numpy() for sequence in bits]
+    assert torch.equal(Spikes.from_events(events, 20, 70).dense(), bits.float())
+    assert Spikes.from_events([], 20, 70).shape == (0, 20, 70)
+    twice = Spikes.from_events([([4, 4], [69, 69])], 20, 70).dense()
+    assert twice.sum() == 1 and twice[0, 4, 69] == 1
+    for wrong in ([([20], [0])], [([-1], [0])], [([0], [70])], [([0, 1], [0])]):
+        with pytest.raises(SrnnError, match="Events must lie in 20 steps and 70 channels"):
+            Spikes.from_events(wrong, 20, 70)
+
+
+def run(net: SRNN, x) -> list[torch.Tensor]:
+    net.zero_grad()
+    result = net.run(x)
+    result.output.square().sum().backward()
+    return [result.output.detach(), *(parameter.grad.clone() for parameter in net.parameters())]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bidirectional": True}, {"substeps": 2}], ids=["plain", "both ways", "substeps"]
+)
+def test_a_dense_binary_input_gives_the_same_bits_as_spikes(options) -> None:
+    net = SRNN(20, [16], 3, generator=torch.Generator().manual_seed(0), **options)
+    with torch.no_grad():
+        net.layers[0].get_parameter("forward_layer.weight_in" if "bidirectional" in options else "weight_in").mul_(5)
+    bits = binary(3, 30, 20)
+    x = bits.float()
+    expected = run(net, Spikes.from_dense(bits))
+    sparse = x.to_sparse_coo()
+    for one in (x, bits, bits.long(), x.numpy(), x.numpy().astype(np.float64), x.numpy()[::-1].copy()[::-1], sparse):
+        assert all(map(torch.equal, run(net, one), expected))
+    assert torch.equal(net(x[0])[0], expected[0][0])
+    x[2, 29, 19] = 0.5  # the last of all values: dense, and to rounding what the reference computes
+    reference = SRNN(20, [16], 3, backend="reference", **options).double()
+    reference.load_state_dict(net.double().state_dict())
+    values = x.double()
+    for own, true in zip(run(net, values), run(reference, values), strict=True):
+        torch.testing.assert_close(own, true, rtol=1e-9, atol=1e-9)
+
+
+def test_the_gradient_reaches_a_dense_binary_input() -> None:
+    net = SRNN(20, [16], 3, generator=torch.Generator().manual_seed(0)).double()
+    reference = SRNN(20, [16], 3, backend="reference").double()
+    reference.load_state_dict(net.state_dict())
+    gradients = []
+    for one in (net, reference):
+        x = binary(3, 30, 20).double().requires_grad_()
+        one(x)[0].square().sum().backward()
+        gradients.append(x.grad)
+    assert gradients[0] is not None and gradients[0].abs().sum() > 0
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
