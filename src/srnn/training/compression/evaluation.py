@@ -71,20 +71,23 @@ def evaluate_int8(
     data_dir: Path | None = None,
     inputs_as: InputFormat | None = None,
     state_as: StateFormat | None = None,
+    most: int | None = None,
 ) -> Evaluation:
     """Measure a network with int8 weights and integer arithmetic, as the int8 C runs it, on a split of its task.
 
     It begins at the device's initial state. ``inputs_as``: the format of inputs; None: as measured on the training split.
-    ``state_as``: the format of states; None: as the network was trained for, or 32 bits.
-    Besides the usual numbers the report has ``saturated``: how many results were too large and were clamped to their range.
+    ``state_as``: the format of states; None: as the network was trained for, or 32 bits. ``most``: only the split's first so many
+    sequences are measured. Besides the usual numbers the report has ``saturated``: how many results were too large and were
+    clamped to their range.
     """
     device, task = device_network(trained.spiking("run in int8")), trained.task
     if inputs_as is None:
         inputs_as = measure_inputs(Sequences(task, "train", data_dir))
     model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
     tally, saturated = Tally(replace(trained, seed=0)), 0
-    for start in range(0, len(sequences), _BATCH):
-        batch = sequences.take(np.arange(start, min(start + _BATCH, len(sequences))))
+    count = min(len(sequences), most or len(sequences))
+    for start in range(0, count, _BATCH):
+        batch = sequences.take(np.arange(start, min(start + _BATCH, count)))
         result, held = _run(model, batch)
         tally.add(batch, result)
         saturated += held

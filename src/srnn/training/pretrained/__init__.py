@@ -48,7 +48,7 @@ class Card:
     """The accuracy that all accuracies here are."""
     validation: float
     validation_int8: float | None
-    """By the integer model, which the int8 C equals; None: it has no int8 form."""
+    """By the integer model, which the int8 C equals, on at most 1,000 sequences; None: it has no int8 form."""
     test: float | None
     """Read once, of the shipped network; None: ``split`` says why not."""
     others: str
