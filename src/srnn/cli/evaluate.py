@@ -22,6 +22,10 @@ With --full everything that applies to the task: accuracy over time, time to dec
 validation), recall and precision of every class, delineation of ECG waves, every neuron's rate, synaptic operations, time
 constants before and after training. They go into the run: evaluation-SPLIT.json, exit-policy.json.
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
+
+With --live the sounds of the split are one long signal, with silence between them: how many words are understood there, false
+accepts an hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95.
+  srnn evaluate speech-commands-mini --live --noise 20
 """
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
@@ -52,10 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--saturated", type=float, metavar="R",
         help="--full: rate above which a neuron counts as saturated (default: 0.9)",
     )  # fmt: skip
+    parser.add_argument("--live", action="store_true", help="spot words in all sounds of the split as one signal")
+    parser.add_argument(
+        "--noise", type=float, metavar="DB", help="--live: white noise, so many decibels below the sounds"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     check_full_options(arguments)
+    if arguments.live and arguments.full:
+        raise SrnnError("--live and --full measure different things; give one of them.")
+    if arguments.noise is not None and not (arguments.live and -100 <= arguments.noise <= 100):
+        raise SrnnError("--noise belongs to --live, and lies between -100 and 100 decibels.")
 
     from ..measure.analysis import spikes
     from ..training.evaluation import evaluate
@@ -66,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     trained = original if arguments.seed is None else replace(original, seed=arguments.seed)
     if not 0 <= trained.seed < 2**63:
         raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
+    if arguments.live:
+        return _spot(arguments, trained, title)
     if arguments.full:
         analysis = analyse_fully(arguments, trained, original.untrained())  # of the training's own seed
 
@@ -83,6 +97,33 @@ def run(arguments: argparse.Namespace) -> int:
         measured.report,
         lambda: show_result(measured.report, title, measured.confusion, names, spikes(trained.network)),
     )
+
+
+def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
+    from ..deploy.streaming import Decoder
+    from ..deploy.streaming.spotting import THRESHOLDS, concatenated, spot
+    from .show import tell
+
+    decoder = Decoder.of(trained, data_dir=arguments.data_dir)
+    split = trained.task.load(arguments.split, arguments.data_dir)
+    signal, clips = concatenated(split, decoder.signal.rate or 1.0, trained.seed, arguments.noise)
+    rows = [one.to_dict() for one in spot(decoder, signal, clips, THRESHOLDS)]
+
+    def show() -> None:
+        print(
+            f"{title}: {rows[0]['words']:,} words and all else of {arguments.split}, {rows[0]['seconds'] / 60:.1f} minutes"
+        )
+        print(
+            "probability  understood  false rejects  false accepts an hour  delay from a clip's beginning, median, 95 %"
+        )
+        for row in rows:
+            delay = "    ".join("-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values())
+            print(
+                f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  {row['false_rejects']:>13,}  "
+                f"{row['false_accepts_an_hour']:>21,.0f}  {delay}"
+            )
+
+    return tell(arguments, {"split": arguments.split, "noise_db": arguments.noise, "thresholds": rows}, show)
 
 
 def check_full_options(arguments: argparse.Namespace) -> None:
