@@ -17,6 +17,7 @@ import pytest
 
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
+from srnn.data.recordings import read_signal
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Chooser, Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
@@ -93,6 +94,31 @@ def test_reports(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ]  # fmt: skip
     assert shown["change"] == changes
     assert [line["class"] for line in shown["end"]] == [shown["end"][0]["class"]] * 3
+
+
+def test_an_ecg_of_another_database(ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A WFDB record of three leads at 360 Hz, of which the network takes two at 250 Hz; and one lead twice."""
+    pytest.importorskip("wfdb")
+    t = np.arange(3600) / 360
+    leads = np.stack([np.sin(7 * t), np.zeros(3600), np.cos(7 * t)], 1)
+    (tmp_path / "r.dat").write_bytes(np.rint(1000 * leads).astype("<i2").tobytes())
+    rows = "".join(f"r.dat 16 1000/mV 16 0 0 0 0 {name}\n" for name in ("I", "II", "V1"))
+    (tmp_path / "r.hea").write_text(f"r 3 360 3600\n{rows}")
+    at = np.arange(2500) / 250
+    leads = read_signal(tmp_path / "r.hea", 2, 250, [2, 0])
+    np.testing.assert_allclose(leads, np.stack([np.cos(7 * at), np.sin(7 * at)], 1), atol=0.01)
+    scale = ["--mean", "0,0", "--std", "1,1"]
+    for channels in ("3,1", "1,1"):
+        assert main(["stream", ecg, str(tmp_path / "r.hea"), "--json", *scale, "--channels", channels]) == 0
+        summary = lines(capsys)[-1]
+        assert summary["samples"] == 2500 and summary["encoder_latency"] == 0.012 and summary["signal_seconds"] == 10
+    for more, message in (
+        ([], "has 3 channels; this network reads 2"), (["--channels", "1,4"], "no channel 4"),
+        (["--channels", "0,1"], "from 1 on"),
+        (["--channels", "1"], "has 1 channel; this network reads 2"),
+    ):  # fmt: skip
+        assert main(["stream", ecg, str(tmp_path / "r.hea"), *scale, *more]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_an_ecg_says_how_fast_it_is(ecg: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

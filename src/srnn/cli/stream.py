@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="samples a block (default: 40 ms, or one without time; of a pipe what has come)",
+    )
+    parser.add_argument(
+        "--channels",
+        metavar="N,N",
+        help="of a file: which of its channels to read, counted from 1 (1,1 reads one twice)",
     )
     add_decoder_arguments(parser)
     parser.add_argument(
@@ -102,8 +108,19 @@ def _check_source_options(arguments: argparse.Namespace) -> None:
         raise SrnnError(f"--format is of standard input (-); {source} says itself what it is.")
     if arguments.device is not None and source != "mic":
         raise SrnnError(f"--device chooses a microphone; the source is {source}.")
+    if arguments.channels is not None and source in ("-", "mic"):
+        raise SrnnError("--channels is for files; what comes live has the network's channels.")
     if arguments.real_time and source in ("-", "mic"):
         raise SrnnError("--real-time is for files; what comes live has its own pace.")
+
+
+def _chosen(text: str | None) -> list[int] | None:
+    """What --channels says, counted from 0."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text, re.ASCII):
+        raise SrnnError(f"--channels is a list of numbers from 1 on, such as 2,1, not {text!r}.")
+    return [int(part) - 1 for part in text.split(",")]
 
 
 def _check_writable(path: Path) -> None:
@@ -128,7 +145,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
     try:
         return open_source(
             arguments.source, signal.channels, signal.rate, block, arguments.format or "csv",
-            int16_scale=signal.int16_scale, at_once=arguments.block is None,
+            int16_scale=signal.int16_scale, at_once=arguments.block is None, chosen=_chosen(arguments.channels),
         )  # fmt: skip
     except SrnnError as error:
         if signal.form == "steps" and arguments.form == "auto" and "channel" in str(error):

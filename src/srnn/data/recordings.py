@@ -12,7 +12,7 @@ numpy only; a signal of another rate than the one that is wanted is resampled he
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -37,19 +37,24 @@ _SAME = {True: 1e-6, False: 0.01}
 """By which fraction rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
 
 
-def read_signal(path: Path, channels: int | None, rate: float | None) -> Array:
+def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Sequence[int] | None = None) -> Array:
     """A recording as a signal path takes it: (samples, channels) real numbers, at least one sample, all finite.
 
     Args:
         path: a file of one of the formats above.
         channels: how many it must have (None: any); sound of several is averaged where one is wanted, as in training.
         rate: samples per second that are wanted; a recording that states another is resampled. None: not in time.
+        chosen: which of its channels to read, in this order, counted from 0; None: all.
 
     Raises:
         SrnnError: missing, empty, damaged, another format or number of channels, not finite, a rate that cannot be resampled.
             It names the file, and the line or sample.
     """
     x, own_rate = read_recording(path)
+    if chosen is not None:
+        if max(chosen) >= x.shape[1]:
+            raise SrnnError(f"{path} has {x.shape[1]} channels, and no channel {max(chosen) + 1}.")
+        x = x[:, list(chosen)]
     sound = path.suffix.lower() in AUDIO_SUFFIXES
     if sound and channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)

@@ -8,7 +8,7 @@ a file     as ``data/recordings.py`` reads it, resampled where it states another
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -40,7 +40,7 @@ class Source:
 
 def open_source(
     source: str, channels: int, rate: float | None, block: int, raw: RawFormat = "csv", stdin: IO[bytes] | None = None,
-    *, int16_scale: float = 1.0, at_once: bool = True,
+    *, int16_scale: float = 1.0, at_once: bool = True, chosen: Sequence[int] | None = None,
 ) -> Source:  # fmt: skip
     """Open a signal.
 
@@ -53,6 +53,7 @@ def open_source(
         stdin: what to read for "-"; None: standard input.
         int16_scale: what raw int16 is divided by.
         at_once: give on what has come through a pipe without waiting for a full block.
+        chosen: which channels of a file to read, see ``read_signal``.
 
     SrnnError, here or while it is read: missing, empty, truncated, another format or number of channels, not finite,
     a rate that cannot be resampled.
@@ -67,11 +68,11 @@ def open_source(
             return Source(name, Rows(stream, name, channels, size).signal())
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     path = Path(source)
-    if path.suffix.lower() in TABLE_SUFFIXES:
+    if path.suffix.lower() in TABLE_SUFFIXES and chosen is None:
         rows = table_blocks(path, channels, block)
         if rows is not None:
             return Source(source, rows)
-    x = read_signal(path, channels, rate)
+    x = read_signal(path, channels, rate, chosen)
     return Source(source, (x[start : start + block] for start in range(0, len(x), block)))
 
 
