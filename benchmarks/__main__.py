@@ -19,7 +19,7 @@ from .measures.agreement import agreement
 from .measures.latency import latency
 from .measures.limit import limit
 from .measures.memory import memory
-from .measures.scaling import scaling
+from .measures.scaling import SWEEPS, scaling
 from .measures.speed import Plan, compare_all
 from .nets import LONG, NETS, Net, quick
 from .report import KINDS, render
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--peers", nargs="+", choices=tuple(CATALOGUE), default=list(CATALOGUE), metavar="NAME",
                    help=f"contestants beside {BASE}: {', '.join(CATALOGUE)} (default: all)")  # fmt: skip
+    p.add_argument("--sweeps", nargs="+", choices=tuple(SWEEPS), default=list(SWEEPS), help="what scaling changes")
     p.add_argument("--rounds", type=int, default=5, help="paired ratios per contestant and network (default: 5)")
     p.add_argument("--threads", type=int, default=2, help="threads and cores of each contestant (default: 2)")
     p.add_argument("--timeout", type=float, default=900.0, help="seconds that one command to a contestant may take")
@@ -120,7 +121,7 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
     for kind in kinds:
         for net in nets if kind in ("agreement", "speed", "limit", "memory") else [shd]:
             say(f"{kind}: {net.label} {net.size}, firing rates {' / '.join(f'{rate:g}' for rate in net.rates)}")
-            part(kind, one(kind, base, peers, net, field, plan, options.quick))
+            part(kind, one(kind, base, peers, net, field, plan, options.quick, options.sweeps))
         if kind == "memory":
             say(f"memory: {long.label} {long.size}")
             part(kind, memory(_only(LONG_RUNNERS, [base, *peers]), long, field, say))
@@ -130,7 +131,7 @@ def measure(options: argparse.Namespace, arguments: list[str], work: Path) -> in
 
 
 def one(
-    kind: str, base: Entry, peers: list[Entry], net: Net, field: Field, plan: Plan, is_quick: bool
+    kind: str, base: Entry, peers: list[Entry], net: Net, field: Field, plan: Plan, is_quick: bool, sweeps: list[str]
 ) -> list[dict[str, Any]]:
     """One kind of measurement on one net. Where ours itself fails there is nothing to compare, and the record says why."""
     here = [entry for entry in peers if kind in entry.kinds]
@@ -145,7 +146,7 @@ def one(
             return memory([base, *here], net, field, say)
         if kind == "latency":
             return latency([base, *here], net, field, plan, say)
-        return scaling(base, _only(SCALED, peers), net, field, plan, say, is_quick)
+        return scaling(base, _only(SCALED, peers), net, field, plan, say, sweeps, is_quick)
     except Failed as failure:
         say(f"  {base.name}: {failure}")
         return [{"contestant": base.name, "net": net.name, "size": net.size, "what": "train", "failed": str(failure)}]

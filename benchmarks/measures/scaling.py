@@ -47,11 +47,12 @@ def scaling(
     field: Field,
     plan: Plan,
     say: Callable[[str], None],
+    sweeps: Iterable[str] = tuple(SWEEPS),
     quick: bool = False,
 ) -> list[dict[str, Any]]:
     """Records as ``speed`` makes them, with the sweep's name, the value and the threads."""
     entries, records = list(entries), []
-    for sweep in SWEEPS:
+    for sweep in sweeps:
         for value, changed, threads in variants(net, sweep, field.threads, quick):
             say(f" {TITLES[sweep]} = {value:g}")
             try:

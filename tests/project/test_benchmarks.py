@@ -1,0 +1,36 @@
+"""``python -m benchmarks``: every kind of measure runs on shrunk networks, and the page shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.__main__ import main
+from benchmarks.report import KINDS
+
+HEADINGS = {
+    "agreement": "## The same function?",
+    "speed": "## Forward and backward", "limit": "## How far from the limit", "memory": "## Memory",
+    "latency": "## One live stream", "scaling": "firing rate",
+}  # fmt: skip
+
+
+def measured(kind: str, folder: Path) -> list[dict]:
+    out = folder / "benchmarks.json"
+    options = ["--quick", "--threads", "1", "--nets", "ecg", "--peers", "eager", "--sweeps", "rate", "--out", str(out)]
+    assert main(["--what", kind, *options]) == 0
+    assert HEADINGS[kind] in out.with_suffix(".md").read_text()
+    return json.loads(out.read_text())[kind]
+
+
+def test_the_limit_is_measured(tmp_path: Path) -> None:
+    (record,) = measured("limit", tmp_path)
+    assert 0 < record["limit_s"] < 10 and all(rate > 0 for rate in record["rates"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "limit"])
+def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
+    records = measured(kind, tmp_path)
+    assert records and not any("failed" in record for record in records)
