@@ -57,6 +57,13 @@ def test_a_silent_layer_is_named_and_scaled_until_it_spikes(tmp_path: Path) -> N
     assert all(record["train"]["firing_rate"]["mean"] > 0 for record in epochs)
 
 
+def test_silence_of_a_start_as_drawn_may_end_by_itself_in_the_first_tenth_of_the_epochs(tmp_path: Path) -> None:
+    train(tiny_recipe(*SILENT, "--training.epochs=20"), tmp_path / "run", task=TinyTask())
+    first, second, mended, *_ = _records(tmp_path / "run")
+    assert first["sick"] == second["sick"] == ["layers.0 is silent (8 of 8 neurons emitted nothing)"]
+    assert mended["event"] == "restored" and mended["where"].startswith("epoch 3,")
+
+
 def test_what_cannot_be_mended_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srnn.training.preparing.measured_start", lambda *_: [])
     with pytest.raises(
@@ -82,7 +89,7 @@ def test_a_saturated_layer_is_named_and_calmed(tmp_path: Path) -> None:
     words += ["--training.max_restores=1"]
     with pytest.raises(SrnnError, match=r"layers.0 is saturated \(8 of 8 neurons spiked at nearly every step\)"):
         train(tiny_recipe(*words, "--training.lr_scale={}"), tmp_path / "run", task=TinyTask(), reporter=told)
-    assert "layers.0 is saturated" in told.events[0] and "epoch 1: " in told.events[0]
+    assert told.events[0].startswith("epoch 1, batch 4: layers.0 is saturated")
 
 
 def test_a_gradient_that_has_exploded_for_long_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

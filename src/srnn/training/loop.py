@@ -34,7 +34,7 @@ from .compression.evaluation import measure_int8
 from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
-from .health import EVERY, SAMPLED_EVERY
+from .health import EVERY, SAMPLED_EVERY, WAITS
 from .histories import Histories
 from .loggers import Logger, LoggerName
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
@@ -132,8 +132,8 @@ def train(
         while not state.finished(recipe):
             clock, seconds_before, first_step = time.perf_counter(), state.seconds, state.step
             order = epoch_order(seed, state.epoch, len(train_set))
-            diverged, sick, lr, norm, samples_per_s = "", {}, 0.0, 0.0, 0.0
-            waits = state.epoch == 0 and config.start == "drawn"  # surrogate gradients may wake it by themselves
+            diverged, sick, urgent, lr, norm, samples_per_s = "", {}, {}, 0.0, 0.0, 0.0
+            waits = config.start == "drawn" and state.epoch < max(1, WAITS * config.epochs)
             narrow_delays(network, state.epoch / config.epochs)
             if state.step == 0:
                 state.watch.begin_epoch()
@@ -210,21 +210,21 @@ def train(
                 })  # fmt: skip
                 every = config.checkpoint_every or steps_per_epoch
                 if state.step == steps_per_epoch or state.step % every == 0 or state.step % EVERY == 0:
-                    sick = team.from_first(partial(state.watch.examine, network))
-                    if sick and state.mends and not waits:
+                    sick, urgent = team.from_first(partial(state.watch.examine, network, waits))
+                    if urgent and state.mends:
                         break
                 if state.step % every == 0 and state.step < steps_per_epoch:
                     _save(run, trained, optimizer, state, histories)
 
             validation = None
-            if not diverged and not (sick and state.mends and not waits):
+            if not diverged and not (urgent and state.mends):
                 histories.end_epoch()
                 reporter.phase("validating")
                 validation = team.from_first(lambda: evaluate_sequences(averaged, validation_set, "validation"))
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged or validation is None:
-                state = _restore(run, ready, state, histories, diverged, sick, reporter)
+                state = _restore(run, ready, state, histories, diverged, urgent, reporter)
                 team.agree(network)
                 continue
 
