@@ -30,7 +30,9 @@ SOME_NEURONS = [name if name in ("alif", "adlif") else pytest.param(name, marks=
 """Loops are compiled for each; what differs between neurons is compared for all of them in every run."""
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize(
+    "neuron", [pytest.param(name, marks=pytest.mark.slow) if name == "liquid" else name for name in NEURONS]
+)
 @RANDOM
 @given(shape=st.fixed_dictionaries(SHAPES))
 def test_every_neuron_equals_the_reference(neuron: str, shape: dict) -> None:
