@@ -15,18 +15,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from support.pages import ROOT, blocks, commands
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """(language, code) of the blocks that are run."""
-    return [
-        (language, code)
-        for language, code in BLOCK.findall(page.read_text(encoding="utf-8"))
-        if language == "python" or (language == "console" and "$ srnn" in code)
-    ]
 
 
 def is_tutorial(page: Path) -> bool:
@@ -53,7 +44,7 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path, monkeypatch:
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(code, f"{name(page)}, block {number}", "exec", dont_inherit=True), namespace)
             continue
-        for line in re.findall(r"^\$ (srnn .*)$", code.replace("\\\n", " "), re.MULTILINE):
+        for line in commands(code):
             if "SRNN_DATA" in line and not os.environ.get("SRNN_DATA"):
                 without_data.append(line)
                 continue

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from support.pages import ROOT, program
+
 LARGEST = 3_500_000
 """Bytes: a million of code, and what is not code (pages' assets, recipes, pretrained networks) has to be small."""
 
 
-def run(*command: Any, folder: Path) -> str:
-    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def run(*command: Any, folder: Path, **environment: str) -> str:
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
     words = [str(word) for word in command]
     done = subprocess.run(words, cwd=folder, env=alone, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
@@ -41,8 +42,17 @@ def walk_to_a_decision(srnn: Path, folder: Path) -> None:
     assert len(waves) > 20 and set(waves) == {"P", "PQ", "QR", "RS", "ST", "TP"}
 
 
+def walk_a_page(python: Path, page: str, folder: Path) -> None:
+    """All that a page shows, from top to bottom, in a folder of its own. Prints the seconds (pytest -s)."""
+    folder.mkdir()
+    (folder / "walk.py").write_text(program(ROOT / page), encoding="utf-8")
+    start = time.perf_counter()
+    run(python, "walk.py", folder=folder, PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    print(f"{page}: {time.perf_counter() - start:.1f} s")
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_wheel_in_a_clean_environment(tmp_path: Path) -> None:
     pytest.importorskip("hatchling", reason="the wheel is built with hatchling, which .ci/run installs")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -76,6 +86,9 @@ def test_wheel_in_a_clean_environment(tmp_path: Path) -> None:
     assert Path(where.strip()).is_relative_to(site)
     srnn = environment / "bin" / "srnn"
     walk_to_a_decision(srnn, tmp_path)
+    walk_a_page(python, "docs/bring-your-own.md", tmp_path / "csv")  # a folder of CSV files to compiled C
+    walk_a_page(python, "docs/tutorials/write-a-neuron.md", tmp_path / "neuron")  # equations to a trained network
+    assert list((tmp_path / "csv" / "gestures_c").glob("*.c")) and (tmp_path / "neuron" / "drop_c" / "drop.c").is_file()
     assert "paper/ecg" in run(srnn, "recipes", folder=tmp_path)
     run(srnn, "train", "digits", "--out", "run", "--epochs", "1", "--network.hidden", "[8, 8]", folder=tmp_path)
     run(srnn, "report", "run", "--samples", "1", folder=tmp_path)
