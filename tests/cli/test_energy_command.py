@@ -12,6 +12,7 @@ from srnn.cli.main import main
 from srnn.measure.energy import MODELS
 from srnn.measure.energy.page import seeds_together
 from srnn.measure.energy.subjects import compare_energy
+from srnn.training.recipes import dump_recipe, load_recipe
 from support.runs import few_digits
 
 QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
@@ -114,8 +115,10 @@ def test_seeds_of_one_recipe_are_one_row(
     assert str(tmp_path) not in page and str(runs["srnn"].parent) not in page
 
 
-def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    network = _json(capsys, "digits")["networks"][0]
+def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"  # the name "digits" is a pretrained network's, too
+    recipe.write_text(dump_recipe(load_recipe("digits")))
+    network = _json(capsys, recipe)["networks"][0]
     assert network["accuracy"] is None and "untrained" in network["note"]
     assert 0 <= network["firing_rate"]["mean"] <= 1
 

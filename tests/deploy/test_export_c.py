@@ -256,7 +256,7 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match=words):
             export_c(*arguments)  # type: ignore[arg-type]
     assert not out.exists()
-    with pytest.raises(SrnnError, match="2 inputs"):
+    with pytest.raises(SrnnError, match="makes 4 inputs of 2 channels; this network has 5"):
         export_c(network(), out, encoder=CrossingPath(LevelCrossing(), 2))
     out.mkdir()
     (out / "mine.txt").write_text("kept")

@@ -94,7 +94,7 @@ class Spikes:
         if not bool(((first == 0) | (first == 1)).all()):
             return None
         carrier = x if x.requires_grad else None
-        if x.device.type == "cpu" and x.dtype in _PACKED and has_numba():
+        if x.device.type == "cpu" and x.dtype in _PACKED and x.numel() and has_numba():
             from .packing import pack
 
             values = x.detach().contiguous().numpy()
