@@ -54,23 +54,24 @@ def run(arguments: argparse.Namespace) -> int:
 def _show_table(cards: dict[str, Card]) -> None:
     from ..terminal import open_console
 
-    rows: list[tuple[str, ...] | None] = []
-    for name, card in cards.items():
-        energy, size = card.energy_nj["fp32"], {kind: f"{count / 1000:,.0f} kB" for kind, count in card.bytes.items()}
-        accuracies = {"val": card.validation, "int8": card.validation_int8, "test": card.test}
-        rows.append((
-            f"{name}\n{card.hears}", _hertz(card.rate),
-            "\n".join(f"{key} {_percent(value)}" for key, value in accuracies.items()),
-            f"{card.parameters:,}\nfloat {size['float32']}\nint8 {size.get('int8', '-')}",
-            f"{nanojoules(energy['step'])} nJ\n{nanojoules(energy['decision'])} nJ", card.licence,
-        ))  # fmt: skip
-        rows.append(None)
-    columns = ("network", "input", "accuracy", "parameters\nC export", "a step\na decision", "data")
+    rows = [
+        (
+            name, _hertz(card.rate), *map(_short, (card.validation, card.validation_int8, card.test)), f"{card.parameters:,}",
+            "/".join(f"{card.bytes[kind] / 1000:.0f}" if kind in card.bytes else "-" for kind in ("float32", "int8")),
+            nanojoules(card.energy_nj["fp32"]["decision"]),
+        )
+        for name, card in cards.items()
+    ]  # fmt: skip
+    columns = ("network", "input", "val", "int8", "test", "parameters", "C, kB", "nJ")
     console = open_console()
-    show_table("pretrained networks", columns, rows, console, left=(0, 5), padding=(0, 0))
+    show_table("pretrained networks", columns, rows, console, padding=(0, 0))
+    for name, card in cards.items():
+        console.print(f"{name}:", style="bold", end=" ", highlight=False)
+        console.print(f"{card.hears} ({card.licence})", highlight=False, soft_wrap=True)
     console.print(
-        "Validation chose; test was read once. Energy is of operations in float32 (srnn energy, model fp32). srnn models "
-        "NAME shows splits, other energies, and what a network must not be used for.",
+        "\nAccuracy in percent: on validation, which chose, of its int8 form there, and on test. C, kB: flash of the C export "
+        "in float32 and int8. nJ: of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: splits, "
+        "other energies, licence, and what a network must not be used for.",
         highlight=False,
     )
 
@@ -110,7 +111,11 @@ def nanojoules(value: float) -> str:
 
 
 def _hertz(rate: float | None) -> str:
-    return "not in\ntime" if rate is None else f"{rate:g} Hz" if rate < 1000 else f"{rate / 1000:g} kHz"
+    return "-" if rate is None else f"{rate:g} Hz" if rate < 1000 else f"{rate / 1000:g} kHz"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _percent(value: float | None) -> str:
