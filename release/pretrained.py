@@ -169,22 +169,20 @@ def golden(name: str) -> dict[str, Any]:
 
 
 def table() -> str:
-    """The table of docs/pretrained.md: a row for each network, of its card."""
-    columns = (
-        "name", "hears", "samples a second", "validation, test", "int8, validation", "parameters",
-        "bytes float32, int8", "nJ a decision: fp32, memory", "licence of the data",
-    )  # fmt: skip
-    rows = []
+    """The table of docs/pretrained.md: a row of numbers for each network, of its card; below, what each hears."""
+    columns = ("name", "input", "val", "int8", "test", "parameters", "C, kB", "nJ a decision")
+    rows, heard = [], []
     for name in pretrained_names():
         card = read_card(name)
-        test, int8 = ("-" if value is None else f"{value:.1%}" for value in (card.test, card.validation_int8))
+        accuracies = (card.validation, card.validation_int8, card.test)
+        percents = ("-" if value is None else f"{100 * value:.1f}" for value in accuracies)
         rows.append([
-            f"`{name}`", card.hears, "-" if card.rate is None else f"{card.rate:,g}",
-            f"{card.validation:.1%}, {test}", int8, f"{card.parameters:,}",
-            ", ".join(f"{card.bytes[kind]:,}" for kind in ("float32", "int8") if kind in card.bytes),
-            ", ".join(nanojoules(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")), card.licence,
+            f"`{name}`", "-" if card.rate is None else f"{card.rate:,g} Hz", *percents, f"{card.parameters:,}",
+            " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes),
+            " / ".join(nanojoules(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip
-    return "\n".join(markdown_table(columns, rows)) + "\n"
+        heard.append(f"- `{name}`: {card.hears} ({card.licence})")
+    return "\n".join([*markdown_table(columns, rows), "", *heard]) + "\n"
 
 
 if __name__ == "__main__":
