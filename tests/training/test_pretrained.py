@@ -131,12 +131,18 @@ def test_a_name_in_energy_is_the_network_and_with_rates_the_recipe(monkeypatch: 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_as_accurate_as_its_card_says(name: str, data_dir: Path) -> None:
-    """On validation, or on its first sequences: then within three standard errors."""
+    """On validation, or on 512 sequences from all over it: then within three standard errors."""
     card, model = read_card(name), srnn.load(name)
-    sequences, tally = Sequences(model.task, "validation", data_dir), Tally(model)
+    try:
+        sequences, tally = Sequences(model.task, "validation", data_dir), Tally(model)
+    except SrnnError as error:
+        if "was not found; make it" not in str(error):
+            raise
+        pytest.skip(str(error))
     count = min(len(sequences), 512)
+    places = np.arange(count) * len(sequences) // count
     for start in range(0, count, 128):
-        batch = sequences.take(np.arange(start, min(start + 128, count)))
+        batch = sequences.take(places[start : start + 128])
         with torch.no_grad():
             tally.add(batch, model.network.run(batch.x, lengths=batch.lengths))
     measured = tally.evaluation("validation", count).report[card.metric.replace(", ", "_")]
