@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..training.adapting import Adaptation
     from ..training.trained import Trained
 
-SHARED = ("--data", "--data-dir", "--json")
+SHARED = ("models", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
 Adapt a trained network to new recordings, such as those of one patient or speaker, by learning forwards in time:
 
@@ -31,10 +31,6 @@ other subjects out, make one table.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL",
-        help="a run folder, written by 'srnn train', or a model's file; several with --curve",
-    )  # fmt: skip
     parser.add_argument(
         "--out",
         type=Path,

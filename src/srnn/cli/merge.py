@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SHARED = ("--split", "--data-dir", "--json")
+SHARED = ("models", "--split", "--data-dir", "--json")
 DESCRIPTION = """\
 Make one network of several trainings of a recipe, whose output is the mean of theirs:
 
@@ -18,7 +18,6 @@ with --network.readout.neuron.trained "[]". Accuracies, of each and of the merge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="run folders, or models' files")
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the merged model's file, a new one")
 
 

@@ -62,12 +62,13 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+_MODEL = {
+    "metavar": "MODEL", "type": _path,
+    "help": "a run folder, written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
+}  # fmt: skip
 _SHARED: Mapping[str, dict[str, Any]] = {
-    "model": {
-        "metavar": "MODEL", "type": _path,
-        "help": "a run folder, written by 'srnn train', a model's file, or "
-        "a pretrained network ('srnn models')",
-    },
+    "model": _MODEL,
+    "models": {**_MODEL, "nargs": "+"},
     "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {

@@ -36,7 +36,12 @@ LONGEST_RECORDING = 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("models", metavar="[NAME=]RUN", nargs="+", help="run folders, written by 'srnn train'")
+    parser.add_argument(
+        "models",
+        metavar="[NAME=]RUN",
+        nargs="+",
+        help="run folders, models' files, or pretrained networks ('srnn models')",
+    )
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8765, metavar="P", help="port (default: 8765; 0: any that is free)")
     parser.add_argument(

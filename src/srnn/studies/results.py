@@ -140,11 +140,11 @@ def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
     writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writerow({column: spreadsheet(column) for column in columns})
     for row in rows:
-        settings = {
+        own = {
             key: value if isinstance(value, (str, int, float)) else json.dumps(value)
             for key, value in row["settings"].items()
         }
-        told = {**settings, **{key: value for key, value in row.items() if value is not None}}
+        told = {**own, **{key: value for key, value in row.items() if value is not None}}
         writer.writerow({key: spreadsheet(value) for key, value in told.items()})
     return buffer.getvalue()
 
