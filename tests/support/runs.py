@@ -13,6 +13,7 @@ from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import Statistics
+from srnn.data.tasks import Task
 from srnn.nn.network import SRNN
 from srnn.training import loop
 from srnn.training.checkpoints import load_network, read_checkpoint
@@ -103,10 +104,11 @@ class Killed(Exception):
 
 
 def cut_and_resumed(
-    recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, moment: int, folder: Path, monkeypatch: pytest.MonkeyPatch, task: Task | None = None
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Train whole, and killed after so many checkpoints and resumed: the same bits, which are returned, of best and last."""
-    loop.train(recipe, folder / "whole", task=TinyTask())
+    task = TinyTask() if task is None else task
+    loop.train(recipe, folder / "whole", task=task)
     save, count = loop._save, iter(range(1000))
 
     def killed(*arguments) -> None:
@@ -116,9 +118,9 @@ def cut_and_resumed(
 
     monkeypatch.setattr(loop, "_save", killed)
     with pytest.raises(Killed):
-        loop.train(recipe, folder / "cut", task=TinyTask())
+        loop.train(recipe, folder / "cut", task=task)
     monkeypatch.setattr(loop, "_save", save)
-    loop.train(recipe, folder / "cut", task=TinyTask(), resume=True)
+    loop.train(recipe, folder / "cut", task=task, resume=True)
     found = {}
     for which in ("best", "last"):
         ours, theirs = (read_checkpoint(getattr(Run.open(folder / name), which)).tensors for name in ("whole", "cut"))

@@ -9,7 +9,8 @@ from ..errors import require
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How training sequences are changed at random, anew in every epoch. See ``srnn.data.augmentation``."""
+    """How training sequences are changed at random, anew in every epoch. See ``srnn.data.augmentation``, and for what is done to
+    raw signals ``srnn.data.raw_augmentation``."""
 
     time_shift: int = 0
     """Up to so many steps, earlier or later."""
@@ -31,7 +32,21 @@ class AugmentConfig:
     image_warp: float = 0.0
     """Images read pixel by pixel only: turned, sheared and scaled by the matrix 1 + U, U (2, 2) uniform in +- image_warp."""
 
+    gain: float = 0.0
+    """Raw signals only: up to so many decibels louder or softer."""
+    noise: tuple[float, float] | None = None
+    """Raw signals only: noise is added, between so many decibels below the mean power of the training signals; [5, 50]."""
+    stream: float = 0.0
+    """Sounds with one label only: so large a part of the sequences is read from a window that moves along a stream of clips and
+    silence. Where it does not hold the word, its class is _silence_."""
+
     def __post_init__(self) -> None:
+        require(0 <= self.gain <= 60, "training.augment.gain", "from 0 to 60 decibels", self.gain)
+        require(0 <= self.stream <= 1, "training.augment.stream", "from 0 to 1", self.stream)
+        require(
+            self.noise is None or -30 <= self.noise[0] <= self.noise[1] <= 100,
+            "training.augment.noise", "two numbers of decibels from -30 to 100, the smaller one first", self.noise,
+        )  # fmt: skip
         for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift"):
             require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
         for name in ("stretch", "drop", "channel_warp", "image_warp"):
@@ -40,4 +55,9 @@ class AugmentConfig:
     @property
     def active(self) -> bool:
         """Whether any augmentation is enabled."""
-        return any(getattr(self, item.name) for item in fields(self))
+        return any(getattr(self, item.name) not in (0, None) for item in fields(self))
+
+    @property
+    def raw(self) -> bool:
+        """Whether raw signals are changed, before they are encoded."""
+        return bool(self.gain or self.stream or self.noise is not None)

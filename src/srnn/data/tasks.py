@@ -32,6 +32,8 @@ from .recordings import fit_length
 from .signals import Form, SignalPath, Steps, describe, restore
 
 Kind = Literal["per_sequence", "per_step"]
+BACKGROUND = "_silence_"
+"""Name of the class of signals in which there is nothing to be recognised, in data sets that have one."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Task(ABC):
     def pixel_order(self) -> npt.NDArray[np.intp] | None:
         """Square images read pixel by pixel: (T,) the place, counted row by row, of every step's pixel; None: no images."""
         return None
+
+    @property
+    def background_class(self) -> int | None:
+        """The class of signals in which there is nothing to be recognised; None: there is none."""
+        return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
 
     @property
     def inputs(self) -> int:

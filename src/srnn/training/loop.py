@@ -94,7 +94,7 @@ def train(
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     task, trained, network, optimizer = ready.task, ready.trained, ready.network, ready.optimizer
-    train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
+    train_set, validation_set, raw, loss = ready.train_set, ready.validation_set, ready.raw, trained.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
     trainee = Trainee(network, ready.rule, ready.feedback.weights)
@@ -146,9 +146,9 @@ def train(
                 set_learning_rate(optimizer, lr)
                 indices = order[state.step * config.batch_size :][: config.batch_size]
                 share = team.share(len(indices))
-                batch = train_set.take(indices[share.part])
+                seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
+                batch = train_set.take(indices[share.part]) if raw is None else raw.take(indices[share.part], seeds)
                 if config.augment.active:
-                    seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
                     batch = augment(batch, config.augment, task.channel_blocks, seeds, task.pixel_order)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 

@@ -13,6 +13,7 @@ import torch
 
 from ..data.augmentation import augment
 from ..data.batches import Sequences
+from ..data.raw_augmentation import RawAugmentation
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
@@ -41,6 +42,8 @@ class Prepared:
     optimizer: torch.optim.Optimizer
     train_set: Sequences
     validation_set: Sequences
+    raw: RawAugmentation | None
+    """Makes training batches of changed raw signals; None: the recipe changes none."""
     origin: str
     """Where the data come from, for people."""
     feedback: LearnedFeedback
@@ -178,11 +181,14 @@ def prepare(
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
     feedback = LearnedFeedback(learns, optimizer, seed)
+    raw = None
+    if config.augment.raw:
+        raw = RawAugmentation(train_set, trained.task.signal(), config.augment, task.background_class)
     if config.augment.active:
         some = train_set.take(np.arange(min(config.batch_size, len(train_set))))
         augment(some, config.augment, task.channel_blocks, [0] * len(some.y), task.pixel_order)
     validation_set = Sequences(task, "validation", data_dir, device)
-    return Prepared(recipe, task, trained, optimizer, train_set, validation_set, task.origin(data_dir), feedback)
+    return Prepared(recipe, task, trained, optimizer, train_set, validation_set, raw, task.origin(data_dir), feedback)
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:

@@ -33,14 +33,14 @@ import numpy.typing as npt
 
 from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, read_object, reading
-from ..tasks import Kind, register
+from ..tasks import BACKGROUND, Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
 from .features import AudioTask, Clip, FeatureArray, Sounds, load_features
 from .splitting import place, split_by_group
 
 RATE = 16000
-SILENCE, UNKNOWN = "_silence_", "_unknown_"
+SILENCE, UNKNOWN = BACKGROUND, "_unknown_"
 KEYWORDS = ("left", "down", "yes", "right", "off", "up", "on", "no", "go", "stop", SILENCE, UNKNOWN)
 """The 12 classes, in the order of the published network's outputs."""
 _V1 = (

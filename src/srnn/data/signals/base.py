@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -67,6 +68,10 @@ class SignalPath(ABC):
         """A whole signal (samples, channels) -> (steps, inputs), the numbers that ``stream`` returns for blocks of any size."""
         encoder = self.stream()
         return np.concatenate([encoder.push(signal), encoder.flush()])
+
+    def wholes(self, signals: Sequence[npt.ArrayLike]) -> list[Array]:
+        """``whole`` of each of several signals, to the same bits; faster where some of the work can be done for all at once."""
+        return [self.whole(signal) for signal in signals]
 
     def original(self, steps: Array) -> Array | None:
         """The signal (samples, channels) that ``whole`` encoded as these steps, but for rounding; None: they do not tell it."""

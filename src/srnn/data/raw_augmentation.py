@@ -1,0 +1,164 @@
+"""Augmentation of raw signals, before they are encoded: what a microphone in a room adds, and what a clip leaves out.
+
+    stream     the window in which the sequence is read moves along a stream of clips: it holds all of the sequence's clip, or
+               only its beginning or its end, silence, and a piece of another one. Where it holds no word it is background
+    noise      white to pink noise (power falling with frequency to the power 0 to 1), or a training sequence of the background
+    gain       all of it louder or softer
+
+One order: a window of the stream, noise all over it, gain. The signal so changed goes the task's own signal path, so the network
+reads what it would read of such a recording. As in ``augmentation`` a sequence's seed alone decides what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..errors import SrnnError
+from .augment_config import AugmentConfig
+from .batches import Batch, Sequences, evenly_spread
+from .datasets import Inputs
+from .signals import SignalPath
+
+Array = npt.NDArray[np.float32]
+WITHIN, BEYOND, FARTHEST = 0.2, 0.4, 1.2
+"""How far a window may move against its clip, in lengths of it: to there it holds the word; from here to there it does not."""
+_KEPT = 2**29
+"""Bytes of signals that are kept in memory; others are read again in each epoch."""
+_MEASURED = 256
+"""Sequences from which the power of the signals is taken."""
+_STREAM, _NOISE, _GAIN = 11, 12, 13
+"""Keys of the generators, so that one kind of change does not alter the draws of another, nor of ``augment``."""
+
+
+class RawAugmentation:
+    """Changed sequences of one split, encoded anew.
+
+    Args:
+        sequences: the training split, with its signals or a path that undoes its encoding.
+        path: from signal to steps, with its statistics.
+        config: the changes; ``config.raw`` is true.
+        background: the class of what holds nothing to be recognised; None: the task has none.
+
+    SrnnError where there are no raw signals, where the path alone does not make the sequences of them, and for ``stream`` where
+    no class says that a window holds no word.
+    """
+
+    def __init__(self, sequences: Sequences, path: SignalPath, config: AugmentConfig, background: int | None) -> None:
+        self.sequences, self.path, self.config, self.background = sequences, path, config, background
+        self._signals, self._bytes = dict[int, Array](), 0
+        self._noises = np.flatnonzero(sequences.y == background) if sequences.y.ndim == 1 else np.zeros(0, np.int64)
+        asked = " and ".join(
+            f"training.augment.{name}" for name in ("gain", "noise", "stream") if getattr(config, name)
+        )
+        if path.form != "signal":
+            raise SrnnError(f"{asked} change raw signals, and this task has only encoded steps; remove them.")
+        if config.stream and (sequences.y.ndim != 1 or background is None):
+            raise SrnnError(
+                "training.augment.stream needs one label a sequence, and a class '_silence_' for windows without a "
+                "word; remove it."
+            )
+        for index in evenly_spread(sequences.y, 3).tolist():
+            steps = np.asarray(self.path.whole(self.signal(index)), np.float32)
+            known = self._known(index)
+            if steps.shape != known.shape or not np.allclose(steps, known, atol=1e-3):
+                raise SrnnError(
+                    f"{asked} change raw signals, but sequences of this task are not made of their signals alone (a scale of the "
+                    "whole recording, for example); remove them."
+                )
+        chosen = evenly_spread(sequences.y, _MEASURED).tolist()
+        self.power: npt.NDArray[np.float64] = np.mean([self.signal(i).var(0, dtype=np.float64) for i in chosen], 0)
+        """(channels,) the mean power of a signal: that to which ``noise`` relates."""
+
+    def take(self, indices: npt.NDArray[np.integer], seeds: Sequence[int]) -> Batch:
+        """As ``Sequences.take``, of changed signals. ``seeds``: one a sequence, of every random choice."""
+        sequences = self.sequences
+        y = sequences.y[indices].copy()
+        lengths = None if sequences.lengths is None else sequences.lengths[indices]
+        signals = []
+        for row, (index, seed) in enumerate(zip(indices.tolist(), seeds, strict=True)):
+            signal, holds = self.changed(index, seed)
+            signals.append(signal)
+            if not holds and self.background is not None:
+                y[row] = self.background
+        steps = sequences.x.shape[1] if lengths is None else int(lengths.max())
+        x = np.zeros((len(indices), steps, self.path.inputs), np.float32)
+        for row, one in zip(x, self.path.wholes(signals), strict=True):
+            row[: len(one)] = one
+        valid = None if lengths is None else torch.as_tensor(lengths, device=sequences.device)
+        labels = torch.from_numpy(y if y.ndim == 1 else y[:, :steps].copy())
+        return Batch(torch.from_numpy(x).to(sequences.device), labels.to(sequences.device), valid)
+
+    def changed(self, index: int, seed: int) -> tuple[Array, bool]:
+        """The changed signal (samples, channels) of one sequence, and whether its label still holds: else it is background."""
+        config, signal, holds = self.config, self.signal(index), True
+        if config.stream:
+            signal, holds = self._window(index, np.random.default_rng([seed, _STREAM]))
+        if config.noise is not None:
+            rng = np.random.default_rng([seed, _NOISE])
+            level = np.sqrt(self.power * 10 ** (-rng.uniform(*config.noise) / 10))
+            signal = signal + (level * self._noise(signal.shape, rng)).astype(np.float32)
+        if config.gain:
+            rng = np.random.default_rng([seed, _GAIN])
+            signal = signal * np.float32(10 ** (rng.uniform(-config.gain, config.gain) / 20))
+        return signal, holds
+
+    def signal(self, index: int) -> Array:
+        """(samples, channels) of a sequence as it is."""
+        known = self._signals.get(index)
+        if known is not None:
+            return known
+        signals = self.sequences.signals
+        raw = self.path.original(self._known(index)) if signals is None else signals[index]
+        if raw is None:
+            raise SrnnError(
+                "training.augment.gain, noise and stream change raw signals, which this task has not; remove them."
+            )
+        signal = np.asarray(raw, np.float32)
+        if self._bytes + signal.nbytes <= _KEPT:
+            self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
+        return signal
+
+    def _known(self, index: int) -> Array:
+        x, lengths = self.sequences.x[[index]], self.sequences.lengths
+        dense = np.asarray(x.to_dense() if isinstance(x, Inputs) else x, np.float32)[0]
+        return dense if lengths is None else dense[: lengths[index]]
+
+    def _window(self, index: int, rng: np.random.Generator) -> tuple[Array, bool]:
+        """As long as the clip, from somewhere in a stream of it and another one; and whether it holds the clip's word."""
+        clip = self.signal(index)
+        if rng.random() >= self.config.stream:
+            return clip, True
+        length, whole = len(clip), bool(rng.random() < 0.5)
+        move = rng.uniform(0, WITHIN) if whole else rng.uniform(BEYOND, FARTHEST)
+        # Between the clips at least so much silence that the window does not hold the other one's word.
+        gap = max(rng.uniform(0, 1), BEYOND - 1 + move)
+        other = self.signal(int(rng.integers(len(self.sequences))))
+        first, second = (clip, other) if rng.random() < 0.5 else (other, clip)  # it moves towards the other one
+        silence = np.zeros((round(gap * length), clip.shape[1]), np.float32)
+        ahead = np.zeros((length * 2, clip.shape[1]), np.float32)
+        stream = np.concatenate([ahead, first, silence, second, ahead])
+        start = len(ahead) + (0 if first is clip else len(first) + len(silence))
+        start += round(move * length) * (1 if first is clip else -1)
+        return stream[start : start + length], whole
+
+    def _noise(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+        """(samples, channels) of power 1."""
+        samples = shape[0]
+        if len(self._noises) and rng.random() < 0.5:
+            recorded = self.signal(int(rng.choice(self._noises))).astype(np.float64)
+            recorded = np.roll(np.resize(recorded, shape), int(rng.integers(samples)), axis=0)
+            noise = recorded - recorded.mean(0)
+        else:
+            noise = np.zeros(shape)
+        silent = noise.std(0) < 1e-6  # digital silence has no noise to give
+        if silent.any():
+            spectrum = np.fft.rfft(rng.standard_normal(shape), axis=0)
+            colour = np.maximum(np.arange(len(spectrum)), 1.0) ** (-rng.uniform(0, 1) / 2)
+            colour[0] = 0
+            noise = np.where(silent, np.fft.irfft(spectrum * colour[:, None], samples, axis=0), noise)
+        spread = noise.std(0)
+        return noise / np.where(spread > 0, spread, 1)

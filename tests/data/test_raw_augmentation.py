@@ -1,0 +1,221 @@
+"""Raw signals changed before they are encoded: how loud the noise is, what a window of the stream holds, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SrnnError
+from srnn.data import raw_augmentation
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.batches import Sequences
+from srnn.data.datasets import Split
+from srnn.data.datasets.inputs import ScaledArray
+from srnn.data.encoders.speech import SpeechFeatures, Statistics
+from srnn.data.raw_augmentation import RawAugmentation
+from srnn.data.signals import ScaledPath, SignalPath, SpeechPath
+from srnn.data.tasks import Task
+from support.runs import cut_and_resumed
+from support.sounds import tone
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+RATE = 8000
+FEATURES = SpeechFeatures(rate=RATE, mels=8, normalise="training")
+
+
+@dataclass(frozen=True)
+class Beeps(Task):
+    """Low and high tones of 0.3 to 0.4 s, and noise that is background."""
+
+    name: ClassVar[str] = "beeps"
+    kind: ClassVar = "per_sequence"
+    class_names: ClassVar[tuple[str, ...]] = ("low", "high", "_silence_")
+    one_length: bool = True
+
+    @property
+    def inputs(self) -> int:
+        return FEATURES.channels
+
+    def signal(self) -> SignalPath:
+        return SpeechPath(FEATURES)
+
+    def load(self, split: Any, data_dir: Path | None = None) -> Split:
+        y = np.arange(24) % 3
+        seconds = [0.4 if self.one_length else 0.3 + 0.1 * (index % 2) for index in range(24)]
+        sounds = [
+            tone(one, RATE, (300, 1200)[label] if label < 2 else 0, seed)
+            for seed, (label, one) in enumerate(zip(y, seconds, strict=True))
+        ]
+        signals = [(sound / 2**15).astype(np.float32)[:, None] for sound in sounds]
+        statistics = FEATURES.fit([FEATURES.expand(FEATURES.frames(one[:, 0])) for one in signals])
+        steps = SpeechPath(FEATURES, statistics=statistics).wholes(signals)
+        lengths = np.array([len(one) for one in steps])
+        x = np.zeros((24, lengths.max(), FEATURES.channels), np.float32)
+        for row, one in zip(x, steps, strict=True):
+            row[: len(one)] = one
+        return Split(ScaledArray(x, statistics), y, None if self.one_length else lengths, signals=signals)
+
+
+def changes(config: AugmentConfig, task: Task | None = None) -> RawAugmentation:
+    task = task or Beeps()
+    sequences = Sequences(task, "train")
+    statistics = getattr(sequences.x, "statistics", None)
+    path = task.signal() if statistics is None else task.signal().calibrated(statistics=statistics)
+    return RawAugmentation(sequences, path, config, task.background_class)
+
+
+@pytest.mark.parametrize("one_length", [True, False])
+def test_what_is_not_changed_is_read_as_it_was(one_length: bool) -> None:
+    """A gain too small for float32: every bit is that of the stored features, in batches of one length and of several."""
+    raw = changes(AugmentConfig(gain=1e-12), Beeps(one_length))
+    for indices in (np.array([3, 0, 7]), np.array([1, 3, 5])):
+        ours, theirs = raw.take(indices, range(3)), raw.sequences.take(indices)
+        assert torch.equal(ours.x, theirs.x) and torch.equal(ours.y, theirs.y)
+        assert (ours.lengths is None) == one_length and (one_length or torch.equal(ours.lengths, theirs.lengths))
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_noise_is_as_loud_as_was_asked(recorded: bool) -> None:
+    """Against the mean power of the training signals, whatever the sequence's own; recorded and drawn, under the same gain."""
+    raw = changes(AugmentConfig(noise=(12, 12)))
+    power = np.mean([np.var(raw.signal(index), dtype=np.float64) for index in range(24)])
+    assert raw.power == pytest.approx(power)
+    if not recorded:
+        raw._noises = raw._noises[:0]
+    kinds = []
+    for seed in range(12):
+        noise = (raw.changed(0, seed)[0] - raw.signal(0)).astype(np.float64)
+        assert np.square(noise).mean() == pytest.approx(power * 10**-1.2, rel=1e-3)
+        spectrum = np.square(np.abs(np.fft.rfft(noise[:, 0])))
+        kinds.append(spectrum[1:200].mean() / spectrum[-800:].mean())
+    assert min(kinds) < 2 and (recorded or max(kinds) > 4)  # white as well as pink
+    louder = changes(AugmentConfig(noise=(12, 12), gain=20))
+    gains = [np.std(louder.changed(0, s)[0]) / np.std(raw.changed(0, s)[0]) for s in range(12)]
+    if recorded:  # the same noise as without gain
+        assert 0.1 <= min(gains) < 0.5 and 2 < max(gains) <= 10
+    levels = [changes(AugmentConfig(noise=(0, 40))).changed(0, s)[0] - raw.signal(0) for s in range(12)]
+    decibels = [-10 * np.log10(np.square(one).mean() / power) for one in levels]
+    assert 0 <= min(decibels) < 15 and 25 < max(decibels) <= 40
+
+
+def test_a_sequence_changes_alike_in_any_batch_and_after_any_other() -> None:
+    config = AugmentConfig(gain=6, noise=(0, 30), stream=0.5)
+    together = changes(config).take(np.arange(12), range(12))
+    raw = changes(config)
+    for index in (7, 2, 11):
+        alone = raw.take(np.array([index]), [index])
+        assert torch.equal(alone.x[0], together.x[index]) and alone.y[0] == together.y[index]
+    assert not torch.equal(raw.take(np.array([7]), [8]).x[0], together.x[7])
+
+
+def test_a_window_of_the_stream_holds_the_word_or_is_background() -> None:
+    """Each clip is a ramp over numbers of its own, so a sample of the window tells where it comes from."""
+    raw, length, seen = changes(AugmentConfig(stream=1.0)), 400, {True: 0, False: 0}
+    raw._signals = {i: (1 + i + np.arange(length) / length).astype(np.float32)[:, None] for i in range(24)}
+    for seed in range(300):
+        window, holds = raw.changed(seed % 24, seed)
+        assert window.shape == (length, 1)
+        pieces = np.split(window[:, 0], np.flatnonzero(np.abs(np.diff(window[:, 0])) > 2 / length) + 1)
+        heard = [(int(piece[0]) - 1, len(piece) / length) for piece in pieces if piece[0] > 0]
+        most = [part for index, part in heard if not (holds and index == seed % 24 and part >= 0.79)]
+        assert len(heard) <= 2 and len(most) == len(heard) - holds and all(part <= 0.61 for part in most)
+        seen[holds] += 1
+    assert min(seen.values()) > 100
+    batch = raw.take(np.arange(24), range(24))
+    kept = batch.y == torch.arange(24) % 3
+    assert (~kept).any() and (batch.y[~kept] == 2).all()
+
+
+def test_streams_are_as_many_as_was_asked() -> None:
+    raw = changes(AugmentConfig(stream=0.25))
+    moved = [not np.array_equal(raw.changed(0, seed)[0], raw.signal(0)) for seed in range(400)]
+    assert 0.18 < np.mean(moved) < 0.32
+
+
+def test_silent_recordings_and_digital_silence_do_not_break_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Beeps.load
+
+    def silent(self: Beeps, *_: Any) -> Split:
+        split = load(self, "train")
+        signals = [
+            np.zeros_like(one) if label == 2 else one for one, label in zip(split.signals or (), split.y, strict=True)
+        ]
+        path = SpeechPath(FEATURES, statistics=split.x.statistics)  # type: ignore[union-attr]
+        return replace(split, x=ScaledArray(np.stack(path.wholes(signals)), path.statistics), signals=signals)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Beeps, "load", silent)
+    raw = changes(AugmentConfig(noise=(10, 10), stream=0.5, gain=60))
+    batch = raw.take(np.arange(24), range(24))
+    assert bool(torch.isfinite(batch.x).all())
+    noise = changes(AugmentConfig(noise=(10, 10))).changed(2, 3)[0]
+    assert np.square(noise).mean() == pytest.approx(float(raw.power[0]) / 10, rel=1e-3)
+
+
+def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> None:
+    """A sensor's path undoes its scaling: raw values are changed, and scaled again."""
+
+    class Sensor(TinyStepTask):
+        def signal(self) -> SignalPath:
+            return ScaledPath(3)
+
+        def load(self, split: Any, data_dir: Path | None = None) -> Split:
+            data = super().load(split, data_dir)
+            scale = Statistics(np.array([1, 2, 3], np.float32), np.array([1, 10, 100], np.float32))
+            rng = np.random.default_rng(0)
+            return Split(ScaledArray(rng.normal(0, 1, data.x.shape).astype(np.float32), scale), data.y, data.lengths)
+
+    raw = changes(AugmentConfig(noise=(0, 0)), Sensor())
+    assert raw.power == pytest.approx([1, 100, 10000], rel=0.2)
+    batch = raw.take(np.arange(60), range(60))
+    assert (batch.x - raw.sequences.take(np.arange(60)).x).std() == pytest.approx(1, rel=0.1)
+    assert torch.equal(batch.y, raw.sequences.take(np.arange(60)).y)
+    with pytest.raises(SrnnError, match="stream needs one label a sequence, and a class '_silence_'"):
+        changes(AugmentConfig(stream=0.5), Sensor())
+
+
+def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        SrnnError, match=r"gain and training.augment.noise change raw signals, and this task has only encoded"
+    ):
+        changes(AugmentConfig(gain=3, noise=(0, 10)), TinyTask())
+    load = Beeps.load
+    monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=None))
+    with pytest.raises(SrnnError, match="change raw signals, which this task has not"):
+        changes(AugmentConfig(gain=3))
+    monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=[np.ones((3200, 1))] * 24))
+    with pytest.raises(SrnnError, match="not made of their signals alone"):
+        changes(AugmentConfig(gain=3))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"gain": -1.0}, {"gain": 61.0}, {"noise": (20.0, 10.0)}, {"noise": (0.0, 101.0)}, {"stream": 1.5}]
+)
+def test_settings_out_of_range(settings: dict[str, Any]) -> None:
+    with pytest.raises(SrnnError, match=f"training.augment.{next(iter(settings))}"):
+        AugmentConfig(**settings)
+
+
+def test_no_noise_differs_from_noise_as_loud_as_the_signal() -> None:
+    assert not AugmentConfig().active and AugmentConfig(noise=(0, 0)).active and AugmentConfig(noise=(0, 0)).raw
+
+
+def test_signals_beyond_what_is_kept_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = AugmentConfig(gain=6, stream=0.5)
+    expected = changes(config).take(np.arange(24), range(24))
+    monkeypatch.setattr(raw_augmentation, "_KEPT", 30_000)
+    raw = changes(config)
+    assert torch.equal(raw.take(np.arange(24), range(24)).x, expected.x) and len(raw._signals) == 2
+
+
+def test_a_killed_training_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("--training.augment.gain", "6", "--training.augment.noise", "[0, 30]", "--training.augment.stream", "0.5")
+    recipe = tiny_recipe(
+        "--training.epochs", "2", "--training.batch_size", "8", "--training.checkpoint_every", "1", *asked
+    )
+
+    cut_and_resumed(recipe, 4, tmp_path, monkeypatch, Beeps())
