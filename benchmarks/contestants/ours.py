@@ -7,6 +7,8 @@ Options: ``backend`` ("fast": the compiled one, an error where it cannot run, ne
 ``convert``  binary inputs come dense, and packing them is part of what is timed
 ``dense``    dense inputs stay dense
 
+``precision``: torch's ``float32_matmul_precision``; "medium" only where the processor multiplies bfloat16 numbers.
+
 ``neuron``: "alif", or another one's name, which reads the same weights with thresholds at which its layers fire at the problem's
 rates; ``delays``: as ``SRNN`` takes them, with such thresholds too.
 
@@ -51,6 +53,11 @@ def fast_backend() -> str:
     return "cpu"
 
 
+def multiplies_bf16() -> bool:
+    compiler = import_module("srnn.nn.kernels.cpu.compiler")
+    return hasattr(compiler, "multiplies_bf16") and compiler.multiplies_bf16()
+
+
 class Ours(TorchContestant):
     packages = ("torch", "numba", "numpy")
 
@@ -65,6 +72,9 @@ class Ours(TorchContestant):
         return spikes_class().from_dense(torch.from_numpy(self.problem.x))
 
     def build(self) -> None:
+        torch.set_float32_matmul_precision(self.options.get("precision", "highest"))
+        if self.options.get("precision") == "medium" and not multiplies_bf16():
+            raise Unsupported("this processor, or this checkout, has no products of bfloat16 numbers")
         given: dict[str, Any] = {"backend": "reference" if self.options["backend"] == "reference" else fast_backend()}
         if self.options.get("recompute"):
             if "recompute" not in inspect.signature(SRNN.__init__).parameters:

@@ -201,6 +201,8 @@ def environment(seed: int) -> dict[str, Any]:
     """What a result may depend on besides recipe and data."""
     import torch
 
+    from ..nn.kernels import matmul_precision
+
     def version(package: str) -> str | None:
         try:
             return metadata.version(package)
@@ -216,6 +218,7 @@ def environment(seed: int) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "float32_matmul_precision": matmul_precision(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "git_commit": _git_commit(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),

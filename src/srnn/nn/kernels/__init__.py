@@ -10,7 +10,7 @@ from types import MappingProxyType
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
 from . import cpu, gpu, reference
-from .problem import CannotCompile, LayerProblem, LayerResult
+from .problem import CannotCompile, LayerProblem, LayerResult, matmul_precision
 
 BACKENDS: Mapping[str, Callable[[LayerProblem], LayerResult]] = MappingProxyType(
     {"reference": reference.run_layer, "cpu": cpu.run_layer, "gpu": gpu.run_layer}
@@ -66,4 +66,13 @@ def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     return reference.run_layer(problem)
 
 
-__all__ = ["BACKENDS", "LayerProblem", "LayerResult", "Spikes", "check_backend", "choose", "run_layer"]
+__all__ = [
+    "BACKENDS",
+    "LayerProblem",
+    "LayerResult",
+    "Spikes",
+    "check_backend",
+    "choose",
+    "matmul_precision",
+    "run_layer",
+]

@@ -89,6 +89,17 @@ class LayerProblem:
         )
 
 
+def matmul_precision() -> str:
+    """How exact products of float32 numbers have to be, as ``torch.set_float32_matmul_precision`` was told.
+
+    "highest" where torch's newer settings, one for each of its own backends, are in use: beside them it does not say.
+    """
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return "highest"
+
+
 def unfit(problem: LayerProblem, device: str) -> str:
     """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
     tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]

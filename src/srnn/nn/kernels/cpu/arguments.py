@@ -122,7 +122,9 @@ class Adjoint(NamedTuple):
 
     surrogate: tuple[float, ...]  # parameters of the surrogate's derivative
     s_initial: Array  # (B, W)
-    back_own: Array  # recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s
+    back_own: Array
+    """Recurrent weights (H, W) as ``multiply`` wants them: from gradients of currents to those of s. As pairs of bfloat16
+    numbers (``weights.packed_pairs``), if so it is to be; as are the next."""
     back_in: Array  # input weights (H, I padded) in the same layout, if the gradient of x is wanted
     g_sent: Array  # (B, depth, W): of the spikes that are under way after the last step; empty for none
 
@@ -152,7 +154,8 @@ class BackwardScratch(NamedTuple):
     projected: Array
     active: Array
     arriving: Array  # (BLOCK, W): what the recurrent weights bring back to s; with delays a ring, see ``_bring_back``
-    g_currents: Array  # (CHUNK, BLOCK, W), as are the next
+    g_currents: Array  # (CHUNK, BLOCK, W), as are the next two
+    factors: Array  # what the weights of ``Adjoint`` multiply: g_currents itself, or it as pairs (W / 2 of them)
     recomputed: Array  # currents, if they are not kept
     columns: Array  # bits of a chunk, by channels (see ``_add_events``): uint64, CHUNK * BLOCK of them for each
     square: Array  # 64 uint64

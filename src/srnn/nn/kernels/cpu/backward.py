@@ -46,7 +46,9 @@ from .rows import (
     inlined,
     lanes_of,
     multiply,
+    numbers_in,
     pasted,
+    round_factors,
 )
 from .simd import add_vectors, as_vector, select
 from .weight_gradients import Chunk, add_input_weights, add_own_weights, clear, valid_steps
@@ -247,7 +249,7 @@ def make_backward(
         kernel,
         words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
         emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_kernel, g_bias, g_coefficients,
-        variables, s, projected, active, arriving, g_currents, recomputed, columns, square,
+        variables, s, projected, active, arriving, g_currents, factors, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
         fingerprint  # noqa: B018
@@ -261,10 +263,12 @@ def make_backward(
             Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_kernel, g_bias, g_coefficients)
         )
         tape = flat(Tape(variables, s))
-        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, recomputed, columns, square))
+        scratch = flat(BackwardScratch(projected, active, arriving, g_currents, factors, recomputed, columns, square))
         lanes, pitch = lanes_of(bias), BLOCK * width
         x_width = (channels + lanes - 1) // lanes * lanes
         brought = depth * pitch if delayed else 0  # where in ``arriving`` a product goes
+        each = numbers_in(scratch.factors)
+        factor_width, factor_pitch, factor_count = width // each, pitch // each, (size + each - 1) // each
 
         fresh = True  # nothing is in g_weights yet
         for block in range(first, last, BLOCK):
@@ -295,10 +299,12 @@ def make_backward(
                             step, step_adjoint, derivative, spiking, rectified, chunk, part, k, sizes, parameters, lines,
                             saved, adjoint, gradients, tape, scratch,
                         )  # fmt: skip
+                        if recurrent or wants_x:
+                            round_factors(scratch.g_currents, k * pitch, pitch, scratch.factors)
                         if recurrent:
                             multiply(
-                                scratch.arriving, brought, width, width,
-                                scratch.g_currents, k * pitch, width, rows, size, adjoint.back_own, width,
+                                scratch.arriving, brought, width, width, scratch.factors, k * factor_pitch, factor_width,
+                                rows, factor_count, adjoint.back_own, width,
                             )  # fmt: skip
                         if delayed:
                             _bring_back(
@@ -309,8 +315,8 @@ def make_backward(
                     for t in range(start, chunk.stop, TOGETHER):
                         multiply(
                             gradients.g_x, (block * steps + t) * channels, steps * channels, channels,
-                            scratch.g_currents, (t - start) * pitch, width, rows, size, adjoint.back_in, x_width,
-                            min(TOGETHER, chunk.stop - t), channels, pitch,
+                            scratch.factors, (t - start) * factor_pitch, factor_width, rows, factor_count,
+                            adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, factor_pitch,
                         )  # fmt: skip
                 add_input_weights(fresh, chunk, sizes, inputs, lines, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:

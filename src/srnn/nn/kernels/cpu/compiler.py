@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -23,10 +24,10 @@ from ... import arithmetic
 from ...derivatives import adjoint
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
-from ..problem import CannotCompile
+from ..problem import CannotCompile, matmul_precision
 from .backward import make_backward
 from .forward import make_forward
-from .layouts import make_turn
+from .layouts import make_pairs, make_turn
 
 _registered: set[FunctionType] = set()
 
@@ -129,6 +130,44 @@ def turn_loop() -> Callable[..., Any]:
     return compile_loop(make_turn(fingerprint()))
 
 
+@functools.cache
+def pairs_loop() -> Callable[..., Any]:
+    """The compiled loop of ``make_pairs``; only where the processor has such numbers (``multiplies_bf16``)."""
+    return compile_loop(make_pairs(fingerprint()))
+
+
+@functools.cache
+def multiplies_bf16() -> bool:
+    """Whether the processor that is compiled for has an instruction for products of bfloat16 numbers: AVX512-BF16."""
+    import numba
+    from numba.core.codegen import get_host_cpu_features
+
+    named, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES  # type: ignore[attr-defined]
+    if features is None:
+        features = "" if named else get_host_cpu_features()
+    return "+avx512bf16" in features.split(",")
+
+
+@functools.cache  # so it is said once
+def _warn_without_bf16() -> None:
+    warnings.warn(
+        'torch.set_float32_matmul_precision("medium") changes nothing on this processor, which has no AVX512-BF16: '
+        "products stay in float32.",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+
+
+def rounds(dtype: torch.dtype) -> bool:
+    """Whether products of the way back are of bfloat16 numbers, with float32 sums: where torch's precision of float32 products is
+    "medium". One warning where the processor cannot."""
+    asked = dtype == torch.float32 and matmul_precision() == "medium"
+    if asked and not multiplies_bf16():
+        _warn_without_bf16()
+        return False
+    return asked
+
+
 def info() -> dict[str, Any]:
     """What a report about this backend shows: threads, the processor compiled for, and where compiled code is cached."""
     import llvmlite.binding as llvm
@@ -140,6 +179,7 @@ def info() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processor": named or llvm.get_host_cpu_name(),
         **features,  # of a processor that NUMBA_CPU_NAME names LLVM does not tell them
+        "bfloat16 products": "where asked for" if multiplies_bf16() else "no",
         "numba": numba.__version__,
         "cache": folder_in_use(),
     }

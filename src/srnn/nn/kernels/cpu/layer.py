@@ -41,10 +41,10 @@ from .arguments import (
     Tape,
 )
 from .arrivals import Arrivals
-from .compiler import backward_loop, cannot_compile, forward_loop
+from .compiler import backward_loop, cannot_compile, forward_loop, rounds
 from .padding import Padding
 from .rows import LIST_OVERRUN
-from .weights import packed, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
+from .weights import packed, packed_pairs, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
 FEW_INPUTS = 8
 """Up to so many dense channels are added up step by step, zeros skipped; more go through a matrix product, some steps at once."""
@@ -83,6 +83,8 @@ class _Layer:
     """When its own spikes reach the layer, if they are delayed."""
     spread: int
     """Or over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
+    bf16: bool
+    """Whether products of the way back are of bfloat16 numbers."""
     padded: bool
     """Whether any sequence is shorter than the batch."""
 
@@ -160,6 +162,7 @@ class _Layer:
         projected, active, _ = self.forward_scratch()
         block, sizes = (BLOCK, self.sizes.width), self.sizes
         channels = max(sizes.size, sizes.channels if sizes.input_kind == InputKind.SPIKES else 0)
+        g_currents = self.padding.empty(CHUNK, *block)
         tape = Tape(
             variables=tuple(self.padding.empty(sizes.span + 1, *block) for _ in self.neuron.variables()),
             s=self.padding.empty(0 if self.spiking else CHUNK + 1, *block),
@@ -168,7 +171,8 @@ class _Layer:
             projected=projected,
             active=active,
             arriving=self.padding.empty(self.depth + self.delayed, *block),
-            g_currents=self.padding.empty(CHUNK, *block),
+            g_currents=g_currents,
+            factors=buffers.empty(g_currents.size // 2, np.uint32) if self.bf16 else g_currents,
             recomputed=self.padding.empty(CHUNK, *block),
             columns=np.empty(-(-channels // 64) * BLOCK * CHUNK, np.uint64),
             square=np.empty(64, np.uint64),
@@ -178,7 +182,7 @@ class _Layer:
         """Scratch of earlier calls of such a layer, to be used again, with whatever is in it."""
         variables = len(self.neuron.variables())
         _, _, size, _, channels, kind, _, _, span = self.sizes
-        lines = self.delayed, self.depth
+        lines = self.delayed, self.depth, self.bf16
         return _spare(scratch, self.padding.dtype, self.spiking, variables, size, channels, kind, span, *lines)
 
 
@@ -254,11 +258,12 @@ class _Run(torch.autograd.Function):
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
         wants_x = bool(ctx.needs_input_grad[1])
+        pack, nothing = (packed_pairs, np.empty(0, np.uint32)) if layer.bf16 else (packed, empty)
         adjoint = Adjoint(
             surrogate=layer.surrogate.parameters if layer.spiking else (),
             s_initial=s_initial,
-            back_own=packed(weight_rec.detach().numpy()) if weight_rec is not None else empty,
-            back_in=packed(weight_in.detach().numpy()) if wants_x else empty,
+            back_own=pack(weight_rec.detach().numpy()) if weight_rec is not None else nothing,
+            back_in=pack(weight_in.detach().numpy()) if wants_x else nothing,
             g_sent=empty if g_sent is None else layer.padding.rows(g_sent, layer.batch * layer.depth),
         )
         shards = layer.shards()
@@ -348,6 +353,7 @@ def _run(problem: LayerProblem) -> LayerResult:
         padded=padded,
         arrivals=None if p.delays is None else Arrivals(p.delays.numpy()),
         spread=0 if p.kernel is None else len(p.kernel),
+        bf16=p.wants_gradients and rounds(p.weight_in.dtype),
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, p.kernel, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)

@@ -14,9 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .memory import flat, load_first_at, pointer
+from .memory import flat, load_first, load_first_at, pointer, store
 from .rows import lanes_of, store_block, zero_panel
-from .simd import INDEX, VECTORS, constant, instruction
+from .simd import INDEX, VECTORS, constant, instruction, rounded
 
 
 @instruction
@@ -70,6 +70,39 @@ def turn_square(typing: Any, square: Any) -> Any:
         return context.make_tuple(builder, square, rows)
 
     return square(square), emit
+
+
+@instruction
+def _pairs(typing: Any, low: Any, high: Any) -> Any:
+    """Two vectors of float32 numbers, rounded to bfloat16: pairs, as a vector of their bits."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.VectorType(ir.IntType(32), low.lanes)
+        first, second = (builder.zext(rounded(builder, vector), wide) for vector in arguments)
+        both = builder.or_(first, builder.shl(second, ir.Constant(wide, [16] * low.lanes)))
+        return builder.bitcast(both, low.llvm)
+
+    return low(low, low), emit
+
+
+def make_pairs(fingerprint: str) -> Callable[..., Any]:
+    """The loop, uncompiled, that packs a matrix for ``multiply`` as pairs of bfloat16 numbers."""
+
+    def pairs(out, matrix, depth, columns, width):
+        """matrix (depth, columns); out: the bits of pairs of its rows (one that is left over with zeros), ceil(depth / 2) by
+        width of them, cut into panels as by ``weights.packed``."""
+        fingerprint  # noqa: B018
+        out, matrix, lanes, half = flat(out), flat(matrix), lanes_of(out), (depth + 1) // 2
+        for panel in range(0, width, 2 * lanes):
+            pitch = min(2 * lanes, width - panel)
+            for k in range(half):
+                upper = 2 * k * columns
+                for c in range(panel, panel + pitch, lanes):
+                    low = load_first(matrix, upper + c, columns - c)
+                    high = load_first(matrix, upper + columns + c, columns - c if 2 * k + 1 < depth else 0)
+                    store(out, panel * half + k * pitch + c - panel, _pairs(low, high))
+
+    return pairs
 
 
 def make_turn(fingerprint: str) -> Callable[..., Any]:

@@ -14,8 +14,8 @@ from numba.core import cgutils
 from numba.extending import overload, register_jitable
 
 from .arguments import BLOCK
-from .memory import WRITE, bit_count, load_at, lowest_bit, pointer, prefetch, store_at, store_first_at
-from .simd import INDEX, VECTORS, add_vectors, broadcast, constant, fma, instruction, ir
+from .memory import WRITE, bit_count, load, load_at, lowest_bit, pointer, prefetch, store_at, store_first_at
+from .simd import INDEX, PAIR, VECTORS, add_vectors, broadcast, constant, instruction, ir, multiply_add, rounded
 
 inlined: Any = register_jitable(forceinline=True)
 """Decorator of functions that become part of their caller: a call would cost as much as a small layer's step."""
@@ -43,8 +43,19 @@ def lanes_of(array: Any) -> int:
 
 @overload(lanes_of)
 def _lanes_of(array):  # without annotations: Numba compares the signature with the implementation's
-    lanes = VECTORS[array.dtype].lanes
+    lanes = 512 // array.dtype.bitwidth
     return lambda array: lanes
+
+
+def numbers_in(array: Any) -> int:
+    """Numbers in an element of an array: two in a pair of bfloat16 numbers (a compile-time constant in kernels)."""
+    return 2 if array.dtype == np.uint32 else 1
+
+
+@overload(numbers_in)
+def _numbers_in(array):
+    count = 2 if array.dtype == PAIR else 1
+    return lambda array: count
 
 
 # ---- panels: tuples of vectors that stay in registers -------------------------------------------------------------------
@@ -97,7 +108,7 @@ def add_outers(
 
     The k-th column: columns[index + k], columns[index + k + stride], ... The k-th row: as many vectors as ``row`` has (a panel of
     which only the type matters), one row after the other from rows[start]. The product's rows follow one another in the panel;
-    there are len(panel) / len(row) of them.
+    there are len(panel) / len(row) of them. Of pairs of numbers each k counts twice: see ``multiply_add``.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -110,9 +121,9 @@ def add_outers(
             vectors = [load_at(builder, first_row, row.dtype, k * row.count + i) for i in range(row.count)]
             for number, address in enumerate(factors):
                 scalar = builder.load(builder.gep(address, [ir.Constant(INDEX, k)], inbounds=True))
-                factor = broadcast(builder, scalar, row.dtype.llvm)
+                factor = broadcast(builder, scalar, ir.VectorType(scalar.type, row.dtype.lanes))
                 for i, vector in enumerate(vectors, number * row.count):
-                    sums[i] = fma(builder, factor, vector, sums[i])
+                    sums[i] = multiply_add(builder, factor, vector, sums[i])
         return context.make_tuple(builder, panel, sums)
 
     return panel(panel, columns, types.intp, types.intp, rows, types.intp, row, count), emit
@@ -244,7 +255,7 @@ def multiply(
     left: rows of ``depth`` numbers, row r at left[at + r stride]; BLOCK rows must be readable, however few are wanted.
     packed: the matrix (depth, width), by ``weights.packed``. With ``blocks``, as many such products, the next one of rows that
     stand ``further`` on in left, and whose result stands ``out_further`` on in out: a panel of the matrix, once in the nearest
-    cache, serves them all.
+    cache, serves them all. left and packed may both hold pairs of bfloat16 numbers; ``depth`` and strides then count pairs.
     """
     lanes = lanes_of(out)
     two, one = zero_panel(out, 2), zero_panel(out, 1)
@@ -270,6 +281,30 @@ def multiply(
             first, to = at + b * further, out_at + b * out_further + column
             block = _products(zero_panel(out, 8), left, first, stride, depth, packed, start, one)
             _store(out, to, out_stride, rows, left_over, block, one)
+
+
+@instruction
+def _store_rounded(typing: Any, factors: Any, index: Any, value: Any) -> Any:
+    """factors[index : index + lanes / 2] = value, rounded to bfloat16; nothing if they are no pairs."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if factors.dtype == PAIR:
+            halves = rounded(builder, arguments[2])
+            address = pointer(context, builder, factors, *arguments[:2])
+            builder.store(halves, builder.bitcast(address, halves.type.as_pointer()), align=4)
+
+    return types.void(factors, types.intp, value), emit
+
+
+@inlined
+def round_factors(numbers, at, count, factors):
+    """Pairs of the whole vectors of numbers at a place, at the same place among the factors of a product.
+
+    If the factors are no pairs they are the same array, and stay so.
+    """
+    if numbers_in(factors) > 1:
+        for i in range(at, at + count, lanes_of(numbers)):
+            _store_rounded(factors, i // 2, load(numbers, i))
 
 
 # ---- spikes as lists ----------------------------------------------------------------------------------------------------

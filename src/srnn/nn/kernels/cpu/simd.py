@@ -100,6 +100,23 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return call(builder, overloaded("llvm.fma", a.type), a.type, a, b, c)
 
 
+PAIR = types.uint32
+"""Element of an array of bfloat16 numbers: two of them, the first in the lower half."""
+
+
+def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c. Where a holds pairs (as 32-bit integers), b does, too, and both products of a pair are added."""
+    if not isinstance(a.type.element, ir.IntType):
+        return fma(builder, a, b, c)
+    name = "llvm.x86.avx512bf16.dpbf16ps.512"  # LLVM 16 gave its arguments a type of their own, and still takes these
+    return call(builder, name, c.type, c, a, builder.bitcast(b, a.type))
+
+
+def rounded(builder: Any, a: Any) -> Any:
+    """16 float32 numbers, rounded to bfloat16, as 16-bit integers."""
+    return call(builder, "llvm.x86.avx512bf16.cvtneps2bf16.512", ir.VectorType(ir.IntType(16), a.type.count), a)
+
+
 def _as_vector(context: Any, builder: Any, value: Any, of: types.Type, vector: Vector) -> Any:
     """A lowered operand (vector, mask, float or integer) as a vector."""
     if isinstance(of, Vector):

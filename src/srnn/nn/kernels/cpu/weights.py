@@ -8,7 +8,7 @@ import numpy as np
 
 from .... import threads
 from . import buffers
-from .compiler import turn_loop
+from .compiler import pairs_loop, turn_loop
 from .rows import lanes_of
 
 Array = np.ndarray[Any, Any]
@@ -53,6 +53,15 @@ def packed(matrix: Array) -> Array:
     last[:, : columns - whole] = matrix[:, whole:]
     last[:, columns - whole :] = 0
     return result
+
+
+def packed_pairs(matrix: Array) -> Array:
+    """``packed`` of a float32 matrix as pairs of bfloat16 numbers, the uint32 elements of two rows in one."""
+    depth, columns = matrix.shape
+    width = padded_width(columns, matrix)
+    result = buffers.empty((depth + 1) // 2 * width, matrix.dtype)
+    pairs_loop()(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns, width)
+    return result.view(np.uint32)
 
 
 def packed_transposed(matrix: Array) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..problem import LayerProblem
+from ..problem import LayerProblem, matmul_precision
 
 INTERPRETED = 227 << 10
 """Bytes of shared memory a program that Triton's interpreter is taken to have: an H100's."""
@@ -42,7 +42,7 @@ class Products:
         """For tensors of a dtype; of float32 ones as ``torch.set_float32_matmul_precision`` has it."""
         if dtype == torch.float64:
             return cls(dtype)
-        match torch.get_float32_matmul_precision():
+        match matmul_precision():
             case "highest":
                 return cls(torch.bfloat16, 3, 2)
             case "high":
