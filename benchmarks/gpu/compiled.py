@@ -155,7 +155,7 @@ def exceeded(launch: Launch, target: str, measured: dict[str, Any]) -> list[str]
 
 def example(
     neuron: str = "alif", size: int = 128, surrogate: str = "multi_gaussian", *, recurrent: bool = True, padded: bool = False,
-    delays: bool = False, output: str = "emission", dtype: torch.dtype = torch.float32,
+    delays: bool = False, learned: bool = False, output: str = "emission", dtype: torch.dtype = torch.float32,
 ) -> LayerProblem:  # fmt: skip
     """A layer in training, of which nothing but shapes counts."""
     problem = LayerProblem.smallest(as_neuron(neuron), as_surrogate(surrogate), dtype, trained=True)
@@ -168,7 +168,8 @@ def example(
         state=tuple(torch.zeros(1, size, dtype=dtype) for _ in problem.state), output=output,  # type: ignore[arg-type]
         lengths=torch.ones(1, dtype=torch.int64) if padded else None,
         delays=torch.zeros(size, dtype=torch.int64) if delays else None,
-        arriving=torch.zeros(1, 1, size, dtype=dtype) if delays else None,
+        kernel=torch.zeros(1, size, dtype=dtype, requires_grad=True) if learned else None,
+        arriving=torch.zeros(1, 1, size, dtype=dtype) if delays or learned else None,
     )  # fmt: skip
 
 
@@ -183,6 +184,8 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
         "alif, H 128, padded": example(padded=True),
         "alif, H 128, delays": example(delays=True),
         "alif, H 400, padded, delays": example(size=400, padded=True, delays=True),
+        "alif, H 128, learned delays": example(learned=True),
+        "alif, H 400, padded, learned delays": example(size=400, padded=True, learned=True),
         "alif, H 128, feed-forward": example(recurrent=False),
         "integrator, H 20, readout": example("integrator", 20, recurrent=False, output="membrane"),
         "alif, H 37, padded, delays, float64": example(size=37, padded=True, delays=True, dtype=torch.float64),

@@ -91,6 +91,15 @@ def test_delays_longer_than_the_sequence() -> None:
     check(make(longest=9, steps=4, batch=3, size=6, padded=True))
 
 
+@pytest.mark.parametrize("columns", [16, 64])
+@pytest.mark.parametrize("padded", [False, True])
+def test_delays_that_are_being_learned(padded: bool, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spike arrives in parts, over fewer and over more steps than there are; one block of neurons, and several."""
+    blocks_of(monkeypatch, columns)
+    for longest, output in ((0, "emission"), (2, "membrane"), (9, "emission")):
+        check(make(longest=longest, spread=True, output=output, padded=padded, batch=3, steps=5, size=18))
+
+
 def test_the_sizes_of_a_real_layer() -> None:
     check(make(batch=2, steps=3, size=130, inputs=20, binary=True), binary=True)
 
@@ -98,7 +107,9 @@ def test_the_sizes_of_a_real_layer() -> None:
 @pytest.mark.parametrize("steps", [1, 0])
 def test_short_sequences(steps: int) -> None:
     check(make(batch=2, steps=steps, size=4))
-    check(make(batch=0, steps=steps, size=4, longest=2))
+    for spread in (False, True):
+        check(make(batch=0, steps=steps, size=4, longest=2, spread=spread))
+        check(make(batch=2, steps=steps, size=4, longest=2, spread=spread))
     check(replace(make(batch=2, steps=2, size=4), lengths=torch.zeros(2, dtype=torch.int64)))
 
 
@@ -133,10 +144,12 @@ def test_without_gradients_nothing_is_kept() -> None:
         assert torch.allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
-def test_a_network_with_all_that_layers_have() -> None:
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_network_with_all_that_layers_have(learned: bool) -> None:
     """Two layers with batch norm and delays, a readout, lengths and packed spikes; every gradient, and a second call."""
+    delays = {"recurrent": 2.25, "input": 1, "learned": learned, "sigma": 1.5}
     nets = [
-        SRNN(70, [19, 6], 3, backend=backend, norm="batch", delays={"recurrent": 2, "input": 1},
+        SRNN(70, [19, 6], 3, backend=backend, norm="batch", delays=delays,
              generator=torch.Generator().manual_seed(3)).double().to(DEVICE)
         for backend in ("reference", "gpu")
     ]  # fmt: skip
@@ -207,18 +220,24 @@ def test_what_triton_does_not_compile_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 
 MUTATIONS = {
-    "forward: step 0 hears of a step before": ("arriving = tl.where(t > 0, arriving, 0)", "pass"),
-    "forward: tiles hear of the first neurons": ("at) + k + others, mask=there, other=0)", "at) + others, mask=there)"),
+    "forward: step 0 hears of a step before": ("before, t > 0, row", "before, t >= 0, row"),
+    "products: tiles hear of the first neurons": ("source + at + k + others", "source + at + others"),
     "forward: spikes at a wrong threshold": ("tl.where(v > 0.0, 1.0, 0.0)", "tl.where(v >= 0.3, 1.0, 0.0)"),
     "forward: the state moves on after the end": ("after = where_each(valid, after, state_now)", "pass"),
     "forward: spikes after the end": ("shown = tl.where(valid, s, 0.0)", "pass"),
     "forward: the current is not kept": ("if KEEP:", "if False:"),
-    "forward: a delay is a step short": ("lag = 1 + tl.load(delays + k + part", "lag = 0 + tl.load(delays + k + part"),
+    "forward: a delay is a step short": ("emitted + at + around - delay * SIZE", "emitted + at + around - (delay - 1) * SIZE"),
+    "forward: what is not delayed is lost": ("tl.where(delay > 0, earlier, shown)", "earlier"),
     "forward: the last neuron's weights are left out": ("(rows < SIZE) & (own < SIZE))", "(rows < SIZE) & (own < SIZE - 1))"),
-    "backward: the last step hears of one after it": ("later = tl.where(t + 1 < steps, later, 0.0)", "pass"),
+    "forward: the first step's spikes arrive nowhere": ("tl.minimum(depth, t + 1)", "tl.minimum(depth, t)"),
+    "learned delays: the last part is lost": ("while k < count:", "while k + 1 < count:"),
+    "learned delays: the first part is another one": ("here * tl.load(kernel + own,", "here * tl.load(kernel + SIZE + own,"),
+    "learned delays: each part is a step late": ("at + k * toward", "at + (k - 1) * toward"),
+    "backward: parts pass the end": ("tl.minimum(depth, steps - t)", "tl.minimum(depth, steps - t + 1)"),
+    "backward: the last step hears of one after it": ("after, t + 1 < steps, row", "after, t < steps, row"),
     "backward: states of the step itself": ("(states, at - SIZE + around, inside)", "(states, at + around, inside)"),
-    "backward: a delay is a step long": ("around + (lag - 1) * SIZE", "around + lag * SIZE"),
-    "backward: a delay passes the end": ("mask=inside & (t + lag < steps)", "mask=inside"),
+    "backward: a delay is a step short": ("around + delay * SIZE", "around + (delay - 1) * SIZE"),
+    "backward: a delay passes the end": ("there = inside & (delay > 0) & (t + delay < steps)", "there = inside & (delay > 0)"),
     "backward: the state takes gradients after the end": ("where_each(valid, g[: n + 1], g_after)", "g[: n + 1]"),
     "backward: the current takes gradients after the end": ("tl.where(valid, g[n + 1], 0.0)", "g[n + 1]"),
     "backward: coefficients take gradients after the end": ("tl.where(valid, g[n + 2 + i], 0.0)", "g[n + 2 + i]"),
@@ -236,7 +255,8 @@ other, are changes of barriers: those are for a GPU."""
 def mutation_problems() -> list[LayerProblem]:
     shape = {"batch": 17, "steps": 4, "size": 20}
     return [
-        make(padded=True, longest=2, **shape), make(output="membrane", **shape), make(neuron="relu", padded=True, **shape),
+        make(padded=True, longest=2, **shape), make(padded=True, longest=2, spread=True, **shape),
+        make(output="membrane", **shape), make(neuron="relu", padded=True, **shape),
         cast(make(batch=4, steps=12, size=24), torch.float32),
     ]  # fmt: skip
 
@@ -284,4 +304,5 @@ def test_random_layers(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         seed, neuron=one_of(*NEURONS), surrogate=one_of(*SURROGATES), batch=one_of(1, 2, 17), steps=one_of(1, 3, 8),
         inputs=one_of(1, 9, 65), size=one_of(1, 3, 16, 33, 50), recurrent=one_of(True, True, False), bias=one_of(True, False),
         binary=binary, padded=one_of(True, False), output=one_of("emission", "membrane"), longest=one_of(None, None, 0, 1, 12),
+        spread=one_of(True, False),
     ), binary)  # fmt: skip

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import threads
 from ..data.spikes import Spikes
 from ..errors import SrnnError, nearest, require
 from .neurons.base import Init
@@ -203,6 +204,35 @@ def _delayed_bits(x: Spikes, delays: Tensor, incoming: Tensor, lengths: Tensor |
     if carrier is not None:
         carrier, after = _Carried.apply(carrier, delays, after, index)
     return Spikes(words, channels, carrier), after
+
+
+class Spread(torch.autograd.Function):
+    """x (B, T, N), kernel (D + 1, N) -> (B, T + D, N): the sum over k of x, k steps later, times kernel[k]. Step by step, for
+    autograd would keep D + 1 copies of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(x, kernel)
+        (batch, steps, channels), depth = x.shape, len(kernel) - 1
+        arrivals = x.new_zeros(batch, steps + depth, channels)
+        for k, part in enumerate(kernel):
+            arrivals[:, k : k + steps].addcmul_(x, part)
+        return arrivals
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
+        x, kernel = ctx.saved_tensors
+        g_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
+        if g_x is not None:
+            for k, part in enumerate(kernel):
+                g_x.addcmul_(gradients[0][:, k : k + x.shape[1]], part)
+        return g_x, kernel_gradient(x, gradients[0], len(kernel))
+
+
+def kernel_gradient(x: Tensor, arrived: Tensor, depth: int) -> Tensor:
+    """(depth, N) of x (B, T, N) that was spread over so many steps, by the gradient of what arrived, (B, T + depth - 1, N)."""
+    with threads.only_this_one():  # sums to the same bits whatever their number
+        return torch.stack([(x * arrived[:, k : k + x.shape[1]]).sum((0, 1)) for k in range(depth)])
 
 
 @functools.cache

@@ -7,15 +7,12 @@ in evaluation d is rounded, without a change of the parameter.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ... import threads
 from ...data.spikes import Spikes
-from ..delays import LONGEST, indices_after
+from ..delays import LONGEST, Spread, indices_after
 
 
 def triangle(delays: Tensor, sigma: float) -> Tensor:
@@ -44,31 +41,5 @@ def spread_input(x: Tensor | Spikes, kernel: Tensor, incoming: Tensor, lengths: 
     steps = x.shape[1]
     if lengths is not None:
         x = torch.where((torch.arange(steps, device=x.device) < lengths.to(x.device)[:, None])[..., None], x, 0)
-    arrivals = _Spread.apply(x, kernel) + F.pad(incoming, (0, 0, 0, steps))
+    arrivals = Spread.apply(x, kernel) + F.pad(incoming, (0, 0, 0, steps))
     return arrivals[:, :steps], arrivals.gather(1, indices_after(lengths, steps, incoming))
-
-
-class _Spread(torch.autograd.Function):
-    """x (B, T, I), kernel (D + 1, I) -> (B, T + D, I): the sum over k of x, k steps later, times kernel[k]. Step by step, for
-    autograd would keep D + 1 copies of x."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.save_for_backward(x, kernel)
-        (batch, steps, channels), depth = x.shape, len(kernel) - 1
-        arrivals = x.new_zeros(batch, steps + depth, channels)
-        for k, part in enumerate(kernel):
-            arrivals[:, k : k + steps].addcmul_(x, part)
-        return arrivals
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor]:
-        x, kernel = ctx.saved_tensors
-        g_x, g_kernel = torch.zeros_like(x) if ctx.needs_input_grad[0] else None, torch.empty_like(kernel)
-        with threads.only_this_one():  # sums to the same bits whatever their number
-            for k, part in enumerate(kernel):
-                arrived = gradients[0][:, k : k + x.shape[1]]
-                if g_x is not None:
-                    g_x.addcmul_(arrived, part)
-                g_kernel[k] = (x * arrived).sum((0, 1))
-        return g_x, g_kernel

@@ -40,8 +40,6 @@ def why_not(problem: LayerProblem) -> str:
     reason = unfit(problem, "cpu" if interpreted() else "cuda") or no_triton()
     if reason:
         return reason
-    if problem.kernel is not None:
-        return "delays that are being learned are spread by the reference"
     device = problem.weight_in.device
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         return "the GPU is older than compute capability 8.0"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ....data.spikes import Spikes
 from ....errors import SrnnError
-from ...delays import later, reached
+from ...delays import Spread, kernel_gradient, later, reached
 from ..problem import CannotCompile, LayerProblem, LayerResult
 from . import loops, plans
 from .functions import adjoint_of, psi_of, step_of
@@ -43,6 +43,7 @@ class Loop:
         self.batch, self.steps = p.x.shape[:2]
         self.products, self.device = plans.Products.of(p.weight_in.dtype), device
         self.grid = (-(-self.batch // plan.rows), plan.blocks(size))
+        self.depth = 0 if p.kernel is None else len(p.kernel)
         self.steps_a_launch = 1 if p.weight_rec is not None and self.grid[1] > 1 else max(1, self.steps)
         self.constants = {
             "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth, "EMISSION": p.neuron.emission,
@@ -69,12 +70,13 @@ class Loop:
 
 
 class _Run(torch.autograd.Function):
-    """(loop, lengths, delays, current, weight_rec, *coefficients, *state) -> (emission, membrane or None, *final state)."""
+    """(loop, keep, lengths, delays, kernel, current, weight_rec, *coefficients, *state) -> (emission, membrane or None, *final
+    state)."""
 
     @staticmethod
     def forward(
-        ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None, current: Tensor,
-        weight_rec: Tensor | None, *tensors: Tensor,
+        ctx: Any, loop: Loop, keep: bool, lengths: Tensor | None, delays: Tensor | None, kernel: Tensor | None,
+        current: Tensor, weight_rec: Tensor | None, *tensors: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         p, like = loop.problem, {"dtype": current.dtype, "device": current.device}
         n = len(p.neuron.coefficients)
@@ -82,18 +84,24 @@ class _Run(torch.autograd.Function):
         state = tuple(tensor.clone() for tensor in initial)
         spiking = p.neuron.emission == "spike"
         emitted = torch.empty_like(current, dtype=torch.int8 if spiking else None)
+        sent = emitted
+        if delays is not None or kernel is not None:
+            sent = torch.empty_like(emitted if kernel is None else current)
         count = len(initial) - 1 if keep else int(p.output == "membrane")
         states = tuple(torch.empty(current.shape, **like) for _ in range(count))
         current = current.clone() if keep else current
         products = loop.products
         weights = None if weight_rec is None else pieces(weight_rec.t(), products.forward, products.dtype)
         loop.launch(
-            loops.forward, loop.firsts, step_of(type(p.neuron)), current, weights, delays, tuple(coefficients), state,
-            lengths, emitted, states, KEEP=keep, PIECES=1 if spiking else products.forward,
+            loops.forward, loop.firsts, step_of(type(p.neuron)), current, weights, delays, kernel, loop.depth,
+            tuple(coefficients), state, lengths, emitted, sent, states, KEEP=keep,
+            PIECES=1 if spiking and kernel is None else products.forward,
         )  # fmt: skip
         ctx.loop = loop
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(lengths, delays, weight_rec, current, emitted, *coefficients, *initial, *states)
+        ctx.save_for_backward(
+            lengths, delays, kernel, weight_rec, current, emitted, sent, *coefficients, *initial, *states
+        )
         membrane = None
         if p.output == "membrane":
             membrane = states[0] if lengths is None else states[0] * _valid(lengths, loop.steps)
@@ -105,7 +113,7 @@ class _Run(torch.autograd.Function):
             raise SrnnError("The gpu backend has no second derivatives; use backend='reference'.")
         loop: Loop = ctx.loop
         p, products = loop.problem, loop.products
-        lengths, delays, weight_rec, current, emitted, *tensors = ctx.saved_tensors
+        lengths, delays, kernel, weight_rec, current, emitted, sent, *tensors = ctx.saved_tensors
         n, m = len(p.neuron.coefficients), len(p.neuron.State._fields)
         coefficients, initial, states = tensors[:n], tensors[n : n + m], tensors[n + m :]
         g_emitted, g_membrane = (None if gradient is None else gradient.contiguous() for gradient in gradients[:2])
@@ -114,21 +122,27 @@ class _Run(torch.autograd.Function):
             for value, gradient in zip(initial, gradients[2:], strict=True)
         )
         g_current = torch.empty_like(current)
-        wanted = tuple(ctx.needs_input_grad[6 : 6 + n])
+        g_sent = None if delays is None and kernel is None else torch.empty_like(current)
+        wanted = tuple(ctx.needs_input_grad[7 : 7 + n])
         sums = tuple(current.new_zeros(loop.grid[0], current.shape[2]) for _ in coefficients)
         weights = None if weight_rec is None else pieces(weight_rec, products.backward, products.dtype)
         model = type(p.neuron)
         loop.launch(
             loops.backward, loop.firsts[::-1], step_of(model), adjoint_of(model), psi_of(p.surrogate),
-            current, weights, delays, tuple(coefficients), tuple(initial), lengths, emitted, tuple(states), g_emitted,
-            g_membrane, g_current, None if delays is None else torch.empty_like(current), g_state, sums,
+            current, weights, delays, kernel, loop.depth, tuple(coefficients), tuple(initial),
+            lengths, emitted, tuple(states), g_emitted, g_membrane, g_current, g_sent, g_state, sums,
             WANTED=wanted, PIECES=products.backward,
         )  # fmt: skip
-        g_weight = None
-        if weight_rec is not None and ctx.needs_input_grad[5]:
-            g_weight = g_current.flatten(0, 1).t() @ _arrivals(emitted, delays).to(current.dtype).flatten(0, 1)
+        g_kernel = g_weight = None
+        if kernel is not None and g_sent is not None and ctx.needs_input_grad[4]:
+            g_kernel = kernel_gradient(
+                emitted.to(current.dtype), F.pad(g_sent, (0, 0, 0, len(kernel) - 1)), len(kernel)
+            )
+        if weight_rec is not None and ctx.needs_input_grad[6]:
+            arrived = F.pad(sent, (0, 0, 1, 0))[:, : loop.steps].to(current.dtype)
+            g_weight = g_current.flatten(0, 1).t() @ arrived.flatten(0, 1)
         g_coefficients = (total.sum(0) if asked else None for total, asked in zip(sums, wanted, strict=True))
-        return None, None, None, None, g_current, g_weight, *g_coefficients, *g_state
+        return None, None, None, None, g_kernel, g_current, g_weight, *g_coefficients, *g_state
 
 
 def _valid(lengths: Tensor, steps: int) -> Tensor:
@@ -136,23 +150,16 @@ def _valid(lengths: Tensor, steps: int) -> Tensor:
     return (torch.arange(steps, device=lengths.device) < lengths[:, None])[:, :, None]
 
 
-def _arrivals(emitted: Tensor, delays: Tensor | None) -> Tensor:
-    """What arrives at each step of what was emitted within the sequence, (B, T, H)."""
-    steps = emitted.shape[1]
-    if delays is None:
-        return F.pad(emitted, (0, 0, 1, 0))[:, :steps]
-    depth = int(delays.max()) + 1
-    sent = torch.arange(steps, device=emitted.device)[:, None] + (depth - 1 - delays)
-    return F.pad(emitted, (0, 0, depth, 0)).gather(1, sent.expand(len(emitted), -1, -1))
-
-
-def _under_way(emission: Tensor, delays: Tensor, lengths: Tensor | None) -> Tensor:
+def _under_way(
+    emission: Tensor, depth: int, delays: Tensor | None, kernel: Tensor | None, lengths: Tensor | None
+) -> Tensor:
     """Of what was emitted within the sequences, what has not arrived after their last steps: (B, depth, H)."""
-    depth = int(delays.max()) + 1
-    last = emission.shape[1] if lengths is None else lengths[:, None, None]
-    sent = torch.arange(depth, device=emission.device)[:, None] + (depth - 1 - delays) + last
-    sent = sent.expand(len(emission), -1, -1).clamp(max=emission.shape[1] + depth - 1)
-    return F.pad(emission, (0, 0, depth, 0)).gather(1, sent) * reached(delays, depth)
+    batch, steps, size = emission.shape
+    step = torch.arange(depth, device=emission.device)[:, None] + (steps if lengths is None else lengths[:, None, None])
+    if delays is not None:
+        step = step + (depth - 1 - delays)
+    sent = F.pad(emission, (0, 0, depth, 0)).gather(1, step.expand(batch, depth, size).clamp(max=steps + depth - 1))
+    return sent * reached(delays, depth) if delays is not None else Spread.apply(sent, kernel)[:, depth - 1 :]
 
 
 def _run(problem: LayerProblem) -> LayerResult:
@@ -167,11 +174,20 @@ def _run(problem: LayerProblem) -> LayerResult:
         current = current + F.pad(early, (0, 0, 0, steps - early.shape[1]))
     keep = p.wants_gradients
     emission, membrane, *state = _Run.apply(
-        Loop(p, device), keep, lengths, p.delays, current.contiguous(), p.weight_rec, *p.coefficients, *p.state
+        Loop(p, device),
+        keep,
+        lengths,
+        p.delays,
+        p.kernel,
+        current.contiguous(),
+        p.weight_rec,
+        *p.coefficients,
+        *p.state,
     )
     arriving = None
-    if p.delays is not None and p.arriving is not None:
-        arriving = _under_way(emission, p.delays, lengths) + later(p.arriving, lengths, steps)
+    if p.arriving is not None:
+        arriving = _under_way(emission, p.arriving.shape[1], p.delays, p.kernel, lengths)
+        arriving = arriving + later(p.arriving, lengths, steps)
     emitted = emission if p.output == "emission" else membrane
     return LayerResult(emitted, p.neuron.State._make(state), arriving=arriving)
 
@@ -192,6 +208,7 @@ def _smallest(problem: LayerProblem) -> LayerProblem:
         weight_rec=or_none(p.weight_rec, size, size), coefficients=tuple(like(each, size) for each in p.coefficients),
         state=tuple(like(each, 1, size) for each in p.state),
         arriving=None if p.arriving is None else like(p.arriving, 1, *p.arriving.shape[1:]),
+        kernel=None if p.kernel is None else like(p.kernel, *p.kernel.shape),
         lengths=None if p.lengths is None else p.lengths.new_ones(1),
     )  # fmt: skip
 
@@ -209,10 +226,11 @@ def precompile(problem: LayerProblem) -> None:
     chosen.
     """
     p = problem
-    asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, *p.coefficients)]
+    asked = [tensor is not None and tensor.requires_grad for tensor in (p.weight_rec, p.kernel, *p.coefficients)]
     outcome = _tried(
         type(p.neuron), p.surrogate, p.weight_in.dtype, p.weight_in.device, len(p.weight_in), p.output, p.wants_gradients,
-        p.weight_rec is None, p.delays is None, p.lengths is None, plans.Products.of(p.weight_in.dtype), *asked,
+        p.weight_rec is None, p.delays is None, p.kernel is None, p.lengths is None, plans.Products.of(p.weight_in.dtype),
+        *asked,
     )  # fmt: skip
     if not outcome:
         outcome.append(None)

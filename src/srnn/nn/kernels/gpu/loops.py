@@ -74,47 +74,80 @@ def multiply(values, tiles, total, PIECES: tl.constexpr, PRECISION: tl.constexpr
     return total
 
 
-@triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
+@triton.jit
+def add_product(
+    total, source, at, known, row, batch, steps, tiles, SIZE: tl.constexpr, DEPTH: tl.constexpr,
+    PIECES: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """total (ROWS, COLUMNS) + what all neurons have at ``at`` in ``source`` (B, T, H) @ the tiles; or total, if not ``known``."""
+    part = tl.arange(0, DEPTH)[None, :]
+    others = tl.arange(0, total.shape[0])[:, None] * steps * SIZE + part
+    for k in tl.static_range(0, SIZE, DEPTH):
+        values = tl.load(source + at + k + others, mask=(row < batch) & (k + part < SIZE), other=0)
+        values = tl.where(known, values, 0).to(total.dtype)
+        total = multiply(values, tiles[k // DEPTH], total, PIECES, PRECISION)
+    return total
+
+
+@triton.jit
+def places(batch, steps, t, SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Of a program: its sequences (ROWS, 1), its neurons (1, COLUMNS), which there are of both, where these lie in (B, H), and in
+    (B, T, H): where step t begins, and around that."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
+    own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + t * SIZE
+    around = tl.arange(0, ROWS)[:, None] * steps * SIZE + own
+    return row, own, (row < batch) & (own < SIZE), row.to(tl.int64) * SIZE + own, at, around
+
+
+@triton.jit
+def spread(here, source, at, toward, kernel, own, count, inside, SIZE: tl.constexpr):
+    """The sum of ``count`` steps' values in ``source`` (B, T, H), each times its row of ``kernel`` (count or more, H).
+
+    The first are ``here``, the others lie ``toward`` numbers further each time from ``at``, offsets of (ROWS, COLUMNS).
+    """
+    there = own < SIZE
+    total = here * tl.load(kernel + own, mask=there, other=0.0)
+    k = 1
+    while k < count:
+        value = tl.load(source + at + k * toward, mask=inside, other=0).to(here.dtype)
+        total += value * tl.load(kernel + k * SIZE + own, mask=there, other=0.0)
+        k += 1
+    return total
+
+
+@triton.jit(do_not_specialize=("depth", "batch", "steps", "first", "last"))
 def forward(
-    STEP: tl.constexpr, current, weights, delays, coefficients, state, lengths, emitted, states, batch, steps, first, last,
+    STEP: tl.constexpr, current, weights, delays, kernel, depth, coefficients, state, lengths, emitted, sent, states,
+    batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """current (B, T, H): of the input, and of what was under way at the start; replaced by the whole current if KEEP.
 
-    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays (H,) or None.
+    weights: pieces of the recurrent weights, each (H, H), presynaptic-major; None: feed-forward. delays (H,), or kernel (depth,
+    H) of delays that are being learned, or neither.
     coefficients: (H,) each. state: (B, H) each, of the step before ``first``, replaced. lengths (B,) or None.
-    emitted (B, T, H): int8 for spikes; the steps before ``first`` are read. states: of the first variables, (B, T, H) each.
+    emitted (B, T, H): int8 for spikes. sent (B, T, H): of these what arrives a step later; without delays ``emitted`` itself. Of
+    both, the steps before ``first`` are read. states: of the first variables, (B, T, H) each.
     """
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    part = tl.arange(0, DEPTH)[None, :]
-    inside = (row < batch) & (own < SIZE)
-    place = row.to(tl.int64) * SIZE + own
-    at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + first * SIZE
-    around = tl.arange(0, ROWS)[:, None] * steps * SIZE + own
+    row, own, inside, place, at, around = places(batch, steps, first, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
     valid = inside
     if lengths is not None:
         length = tl.load(lengths + row, mask=row < batch, other=0)
     if weights is not None:
         to_own = load_tiles(weights, own, SIZE, DEPTH)
-        others = tl.arange(0, ROWS)[:, None] * steps * SIZE + part
+        if delays is not None:
+            delay = tl.load(delays + own, mask=own < SIZE, other=0).to(tl.int32)
     state_now = load_each(state, place, inside)
     n: tl.constexpr = len(state) - 1
     t = first
     while t < last:
         now = tl.load(current + at + around, mask=inside, other=0.0)
         if weights is not None:
-            for k in tl.static_range(0, SIZE, DEPTH):
-                there = (row < batch) & (k + part < SIZE)
-                if delays is None:
-                    arriving = tl.load(emitted + tl.where(t > 0, at - SIZE, at) + k + others, mask=there, other=0)
-                    arriving = tl.where(t > 0, arriving, 0)
-                else:
-                    lag = 1 + tl.load(delays + k + part, mask=k + part < SIZE, other=0).to(tl.int32)
-                    arriving = tl.load(emitted + at + k + others - lag * SIZE, mask=there & (t >= lag), other=0)
-                now = multiply(arriving.to(now.dtype), to_own[k // DEPTH], now, PIECES, PRECISION)
+            before = tl.where(t > 0, at - SIZE, at)
+            now = add_product(now, sent, before, t > 0, row, batch, steps, to_own, SIZE, DEPTH, PIECES, PRECISION)
         result = STEP(*state_now, now, *constants)
         v = result[n]
         if EMISSION == "spike":
@@ -130,6 +163,13 @@ def forward(
             after = where_each(valid, after, state_now)
             shown = tl.where(valid, s, 0.0)
         tl.store(emitted + at + around, shown.to(emitted.dtype.element_ty), mask=inside)
+        if kernel is not None:
+            parts = spread(shown, emitted, at + around, -SIZE, kernel, own, tl.minimum(depth, t + 1), inside, SIZE)
+            tl.store(sent + at + around, parts, mask=inside)
+        elif delays is not None:
+            earlier = tl.load(emitted + at + around - delay * SIZE, mask=inside & (delay > 0) & (t >= delay), other=0)
+            shown = shown.to(emitted.dtype.element_ty)
+            tl.store(sent + at + around, tl.where(delay > 0, earlier, shown), mask=inside)
         if KEEP:
             tl.store(current + at + around, now, mask=inside)
         store_each(states, at + around, after, inside)
@@ -141,11 +181,11 @@ def forward(
     store_each(state, place, state_now, inside)
 
 
-@triton.jit(do_not_specialize=("batch", "steps", "first", "last"))
+@triton.jit(do_not_specialize=("depth", "batch", "steps", "first", "last"))
 def backward(
     STEP: tl.constexpr, ADJOINT: tl.constexpr, PSI: tl.constexpr,
-    current, weights, delays, coefficients, initial, lengths, emitted, states,
-    g_emitted, g_membrane, g_current, g_arriving, g_state, g_coefficients, batch, steps, first, last,
+    current, weights, delays, kernel, depth, coefficients, initial, lengths, emitted, states,
+    g_emitted, g_membrane, g_current, g_sent, g_state, g_coefficients, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -153,26 +193,19 @@ def backward(
 
     weights: pieces of the recurrent weights, (H, H), postsynaptic-major. initial: the state before step 0, (B, H) each.
     g_emitted, g_membrane (B, T, H): gradients of the emission and of the first variable, or None. g_current (B, T, H): the
-    result. g_arriving (B, T, H): scratch, with delays. g_state, (B, H) each: of the state after ``last`` - 1, replaced by those
-    before ``first``, without what comes by the current. g_coefficients: (blocks of sequences, H) each, to which is added where
-    WANTED.
+    result. g_sent (B, T, H): with delays, those of ``sent``. g_state, (B, H) each: of the state after ``last`` - 1, replaced by
+    those before ``first``, without what comes by the current. g_coefficients: (blocks of sequences, H) each, to which is added
+    where WANTED.
     """
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    own = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    part = tl.arange(0, DEPTH)[None, :]
-    inside = (row < batch) & (own < SIZE)
-    place = row.to(tl.int64) * SIZE + own
-    at = tl.program_id(0).to(tl.int64) * ROWS * steps * SIZE + (last - 1) * SIZE
-    around = tl.arange(0, ROWS)[:, None] * steps * SIZE + own
+    row, own, inside, place, at, around = places(batch, steps, last - 1, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
     valid = inside
     if lengths is not None:
         length = tl.load(lengths + row, mask=row < batch, other=0)
     if weights is not None:
         from_own = load_tiles(weights, own, SIZE, DEPTH)
-        others = tl.arange(0, ROWS)[:, None] * steps * SIZE + part
         if delays is not None:
-            lag = 1 + tl.load(delays + own, mask=own < SIZE, other=0).to(tl.int32)
+            delay = tl.load(delays + own, mask=own < SIZE, other=0).to(tl.int32)
     n: tl.constexpr = len(g_state) - 1
     g_after = load_each(g_state, place, inside)
     sums = ()
@@ -182,18 +215,20 @@ def backward(
     while t >= first:
         g_s = g_after[n]  # first the product, then what else is loaded: both at once take more registers than there are
         if weights is not None:
-            g_arrived = tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty)
-            for k in tl.static_range(0, SIZE, DEPTH):
-                there = (row < batch) & (k + part < SIZE)
-                later = tl.load(g_current + tl.where(t + 1 < steps, at + SIZE, at) + k + others, mask=there, other=0.0)
-                later = tl.where(t + 1 < steps, later, 0.0)
-                g_arrived = multiply(later, from_own[k // DEPTH], g_arrived, PIECES, PRECISION)
-            if delays is None:
-                g_s += g_arrived
-            else:
-                tl.store(g_arriving + at + around, g_arrived, mask=inside)  # of step t + 1, one row early
-                tl.debug_barrier()
-                g_s += tl.load(g_arriving + at + around + (lag - 1) * SIZE, mask=inside & (t + lag < steps), other=0.0)
+            after, g_now = tl.where(t + 1 < steps, at + SIZE, at), tl.zeros((ROWS, COLUMNS), g_current.dtype.element_ty)
+            g_now = add_product(
+                g_now, g_current, after, t + 1 < steps, row, batch, steps, from_own, SIZE, DEPTH, PIECES, PRECISION
+            )
+            if kernel is not None:
+                tl.store(g_sent + at + around, g_now, mask=inside)
+                g_now = spread(
+                    g_now, g_sent, at + around, SIZE, kernel, own, tl.minimum(depth, steps - t), inside, SIZE
+                )
+            elif delays is not None:
+                tl.store(g_sent + at + around, g_now, mask=inside)
+                there = inside & (delay > 0) & (t + delay < steps)
+                g_now = tl.where(delay > 0, tl.load(g_sent + at + around + delay * SIZE, mask=there, other=0.0), g_now)
+            g_s += g_now
         now = tl.load(current + at + around, mask=inside, other=0.0)
         if t > 0:
             before = load_each(states, at - SIZE + around, inside)
