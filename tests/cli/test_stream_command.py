@@ -74,7 +74,7 @@ def test_json_lines_are_the_decoders_decisions(run: str, tmp_path: Path, capsys:
         (one.step, one.number, one.final) for one in expected
     ]
     assert [line["probability"] for line in found] == [round(one.probability, 6) for one in expected]
-    assert found[0].keys() == {"type", "step", "seconds", "class", "label", "probability", "final"}
+    assert found[0].keys() == {"type", "step", "seconds", "class", "label", "probability", "final", "delay_ms"}
     assert found[-1]["final"] and summary["type"] == "summary"
     assert (summary["samples"], summary["steps"], summary["decisions"]) == (64, 64, 64)
     assert summary["real_time_factor"] is None and summary["block_latency_ms"]["max"] > 0  # pixels are not in time

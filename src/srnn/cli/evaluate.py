@@ -24,8 +24,10 @@ constants before and after training. They go into the run: evaluation-SPLIT.json
   srnn evaluate runs/digits-s0-20260101-120000 --full --exit-loss 1
 
 With --live the sounds of the split are one long signal, with silence between them: how many words are understood there, false
-accepts an hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95.
+accepts an hour, false rejects, and the delay of a decision, for thresholds from 0.5 to 0.95 and by the model's own rule.
+--false-accepts chooses that rule on validation, with and without noise, and keeps it in the run (spotting.json).
   srnn evaluate speech-commands-mini --live --noise 20
+  srnn evaluate RUN --live --false-accepts 60
 """
 SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
@@ -60,6 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise", type=float, metavar="DB", help="--live: white noise, so many decibels below the sounds"
     )
+    parser.add_argument(
+        "--false-accepts", type=float, metavar="N",
+        help="--live: choose on validation by which rule words are detected, with at most N false accepts an hour",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--live and --full measure different things; give one of them.")
     if arguments.noise is not None and not (arguments.live and -100 <= arguments.noise <= 100):
         raise SrnnError("--noise belongs to --live, and lies between -100 and 100 decibels.")
+    if arguments.false_accepts is not None and not (arguments.live and arguments.false_accepts >= 0):
+        raise SrnnError("--false-accepts belongs to --live, and is at least 0.")
 
     from ..measure.analysis import spikes
     from ..training.evaluation import evaluate
@@ -100,30 +108,44 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
-    from ..deploy.streaming import Decoder
-    from ..deploy.streaming.spotting import THRESHOLDS, concatenated, spot
+    from dataclasses import asdict
+
+    from ..deploy.streaming import Decoder, Spotter, SpottingRule
+    from ..deploy.streaming.spotting import THRESHOLDS, choose, concatenated, judge, listen
+    from ..training.runs import Run
     from .show import tell
 
     decoder = Decoder.of(trained, data_dir=arguments.data_dir)
+    own = Spotter(decoder).rule if trained.spotting is not None else None
     split = trained.task.load(arguments.split, arguments.data_dir)
+    if arguments.false_accepts is not None:
+        validation = split if arguments.split == "validation" else trained.task.load("validation", arguments.data_dir)
+        own = choose(decoder, validation, arguments.false_accepts, trained.seed)
+        if arguments.model.is_dir():
+            Run.open(arguments.model).write_json("spotting.json", asdict(own))
     signal, clips = concatenated(split, decoder.signal.rate or 1.0, trained.seed, arguments.noise)
-    rows = [one.to_dict() for one in spot(decoder, signal, clips, THRESHOLDS)]
+    heard, rules = listen(decoder, signal), [SpottingRule(threshold) for threshold in THRESHOLDS]
+    by_rule = None if own is None else judge(decoder, heard, clips, own).to_dict()
+    rows = [judge(decoder, heard, clips, rule).to_dict() for rule in rules]
 
     def show() -> None:
         print(
             f"{title}: {rows[0]['words']:,} words and all else of {arguments.split}, {rows[0]['seconds'] / 60:.1f} minutes"
         )
         print(
-            "probability  understood  false rejects  false accepts an hour  delay from a clip's beginning, median, 95 %"
+            "probability  understood  false rejects  false accepts an hour (without a word)  "
+            "delay from a clip's beginning, median, 95 %"
         )
-        for row in rows:
+        for row in [*rows, *([] if by_rule is None else [by_rule])]:
             delay = "    ".join("-" if one is None else f"{one:.2f} s" for one in row["delay_seconds"].values())
             print(
                 f"{row['threshold']:>11.2f}  {row['understood'] / max(1, row['words']):>10.1%}  {row['false_rejects']:>13,}  "
-                f"{row['false_accepts_an_hour']:>21,.0f}  {delay}"
+                f"{row['false_accepts_an_hour']:>21,.0f} ({row['without_a_word_an_hour']:>14,.0f})  {delay}"
+                + (f"  (its own rule: mean of {row['smooth']} windows)" if row is by_rule else "")
             )
 
-    return tell(arguments, {"split": arguments.split, "noise_db": arguments.noise, "thresholds": rows}, show)
+    found = {"split": arguments.split, "noise_db": arguments.noise, "rule": by_rule, "thresholds": rows}
+    return tell(arguments, found, show)
 
 
 def check_full_options(arguments: argparse.Namespace) -> None:

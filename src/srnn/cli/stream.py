@@ -14,7 +14,7 @@ from ..errors import SrnnError
 from .decoding import add_decoder_arguments, load_decoder
 
 if TYPE_CHECKING:
-    from ..deploy.streaming import Decoder, Session
+    from ..deploy.streaming import Decoder, Session, Spotter
     from ..deploy.streaming.running import Decision
     from ..deploy.streaming.sources import Source
 
@@ -23,11 +23,13 @@ DESCRIPTION = """\
 Run a signal through a trained network as it comes, and print decisions as they are made.
 
   srnn stream RUN heart.hea                        a WFDB record; also .wav, .csv, .npz
-  srnn stream RUN mic --segment 1                  the microphone, a new word each second (needs srnn[mic])
+  srnn stream RUN mic --words                      the microphone: words, wherever they begin (needs srnn[mic])
   sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
 
 SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
-(--input steps). At the end the real-time factor (seconds of work a second of signal) and the latency of blocks are stated.
+(--input steps). With --words windows overlap, and a line is printed when a word is detected. The delay of a decision is from
+its step in the signal until it was known: the encoder's, waiting for the block's end, and work. At the end the real-time
+factor (seconds of work a second of signal) and the latency of blocks are stated.
 With --json there is one JSON line for each decision, and one for the summary.
 """
 BLOCK_SECONDS = 0.04
@@ -41,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--format", choices=("csv", "float32", "int16"), help="of standard input (default: csv)")
     parser.add_argument(
-        "--report", choices=("step", "change", "end"), default="change",
-        help="a line for every step, where the class changes, or where a sequence ends (default: change)",
+        "--report", choices=("step", "change", "end"),
+        help="a line for every step, where the class changes, or where a sequence ends (default: change; with --words end)",
     )  # fmt: skip
     parser.add_argument(
         "--block",
@@ -55,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N",
         help="of a file: which of its channels to read, counted from 1 (1,1 reads one twice)",
     )
+    parser.add_argument(
+        "--words", action="store_true", help="detect words in overlapping windows, by the model's own rule"
+    )
     add_decoder_arguments(parser)
     parser.add_argument(
         "--state", type=Path, metavar="FILE", help="continue from this state if it is there; write it at the end"
@@ -65,21 +70,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..deploy.streaming import Session, Spotter
     from ..training.runs import open_trained
 
     if arguments.block is not None and arguments.block < 1:
         raise SrnnError(f"--block must be at least 1 sample, not {arguments.block}.")
     _check_source_options(arguments)
     if arguments.state is not None:
+        if arguments.words:
+            raise SrnnError("--state keeps one sequence, and --words has several at a time; give one of them.")
         _check_writable(arguments.state)
     decoder = load_decoder(arguments, open_trained(arguments.model))
     if arguments.real_time and decoder.signal.rate is None:
         raise SrnnError(f"--real-time needs a signal in time; this network reads {decoder.signal.what}.")
     source = _open(arguments, decoder)
-    session = decoder.open()
+    session: Session | Spotter = decoder.open()
+    if arguments.words:
+        session = Spotter(decoder)
+    arguments.report = arguments.report or ("end" if arguments.words else "change")
     from ..files import LIMITS, read_bytes, write_atomically
 
-    if arguments.state is not None and arguments.state.exists():
+    if arguments.state is not None and isinstance(session, Session) and arguments.state.exists():
         try:
             session.restore(read_bytes(arguments.state, "a stream's state", LIMITS["state"]))
         except SrnnError as error:
@@ -87,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     show = _json_lines if arguments.json else _view if sys.stdout.isatty() else _text_lines
     samples, steps = session.samples, session.steps  # of earlier calls
     timing, count, interrupted = show(arguments, session, source)
-    if arguments.state is not None:
+    if arguments.state is not None and isinstance(session, Session):
         write_atomically(arguments.state, session.save())
     summary = {
         "samples": session.samples - samples, "steps": session.steps - steps, "decisions": count,
@@ -156,7 +167,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
 
 
 def _walk(
-    arguments: argparse.Namespace, session: Session, source: Source, show: Any
+    arguments: argparse.Namespace, session: Session | Spotter, source: Source, show: Any
 ) -> tuple[dict[str, Any], int, bool]:
     """Through the source to its end, or to Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
     from ..deploy.streaming.running import Chooser, Timing, run_source
@@ -173,7 +184,9 @@ def _walk(
     return timing.summary(), count, interrupted
 
 
-def _json_lines(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
+def _json_lines(
+    arguments: argparse.Namespace, session: Session | Spotter, source: Source
+) -> tuple[dict[str, Any], int, bool]:
     def show(_: list[Decision], chosen: list[Decision]) -> None:
         for decision in chosen:
             print(json.dumps({"type": "decision", **as_json(decision)}), flush=True)
@@ -181,7 +194,9 @@ def _json_lines(arguments: argparse.Namespace, session: Session, source: Source)
     return _walk(arguments, session, source, show)
 
 
-def _text_lines(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
+def _text_lines(
+    arguments: argparse.Namespace, session: Session | Spotter, source: Source
+) -> tuple[dict[str, Any], int, bool]:
     from .stream_view import decision_line
 
     def show(_: list[Decision], chosen: list[Decision]) -> None:
@@ -191,7 +206,9 @@ def _text_lines(arguments: argparse.Namespace, session: Session, source: Source)
     return _walk(arguments, session, source, show)
 
 
-def _view(arguments: argparse.Namespace, session: Session, source: Source) -> tuple[dict[str, Any], int, bool]:
+def _view(
+    arguments: argparse.Namespace, session: Session | Spotter, source: Source
+) -> tuple[dict[str, Any], int, bool]:
     from .stream_view import LiveView
 
     with LiveView(f"{arguments.model} - {source.name}", session.decoder.classes) as view:
@@ -203,6 +220,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
     return {
         "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
         "probability": round(decision.probability, 6), "final": decision.final,
+        "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
     }  # fmt: skip
 
 

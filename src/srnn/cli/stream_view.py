@@ -73,4 +73,5 @@ class LiveView:
 def decision_line(decision: Decision) -> str:
     """A decision in a line, for people."""
     seconds = f"step {decision.step}" if decision.seconds is None else f"{decision.seconds:.3f} s"
-    return f"{seconds:>12}  {decision.label:<12} {decision.probability:6.1%}{'  (final)' * decision.final}"
+    known = "" if decision.delay is None else f"  {1000 * decision.delay:5.0f} ms later"
+    return f"{seconds:>12}  {decision.label:<12} {decision.probability:6.1%}{known}{'  (final)' * decision.final}"

@@ -160,8 +160,9 @@ class Run:
             raise SrnnError(
                 f"{self.path} has no checkpoint yet; train it to the end of its first epoch (srnn train --resume)."
             )
-        trained, policy = Trained.read(self.best, self.path), self.path / "exit-policy.json"
-        return replace(trained, policy=read_object(policy)) if policy.is_file() else trained
+        files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
+        chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
+        return replace(Trained.read(self.best, self.path), **chosen)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""

@@ -10,6 +10,7 @@ The file is a checkpoint (safetensors with a checksum; ``checkpoints.py``) whose
     inputs       int8: the largest absolute input of the training data, and whether all were integers; None: not known
     states       int8: per layer, the largest absolute value of each state variable on training data; None: not known
     policy       early exit, if one was chosen; else None
+    spotting     when a word in a stream is detected, if that was chosen; else None, or not there
     about        provenance: the results that training ended with, where the network comes from
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
@@ -67,6 +68,8 @@ class Trained:
     """Per layer, the largest absolute value of each state variable on training data, for int8; None: not known."""
     policy: Mapping[str, Any] | None = None
     """An early-exit policy, as ``ExitPolicy.to_dict`` gives it; None: none was chosen."""
+    spotting: Mapping[str, Any] | None = None
+    """When a word in a stream is detected, as a ``SpottingRule`` in a mapping; None: that was not chosen."""
     about: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Provenance, as JSON values: results, licence, origin."""
 
@@ -165,6 +168,7 @@ class Trained:
             "inputs": None if self.inputs_as is None else asdict(self.inputs_as),
             "states": None if self.state_ranges is None else [dict(one) for one in self.state_ranges],
             "policy": None if self.policy is None else dict(self.policy),
+            "spotting": None if self.spotting is None else dict(self.spotting),
             "about": dict(self.about),
         }
 
@@ -233,9 +237,9 @@ class Trained:
             if states is not None:
                 ranges = tuple(convert(list[dict[str, float]], states, "states"))
                 StateFormat.of_ranges(16, ranges)  # SrnnError for numbers that are none
-            policy, about = model["policy"], model["about"]
-            if not isinstance(policy, dict | None) or not isinstance(about, dict):
-                raise ValueError("policy and about should be mappings")
+            policy, spotting, about = model["policy"], model.get("spotting"), model["about"]
+            if not all(isinstance(one, dict | None) for one in (policy, spotting)) or not isinstance(about, dict):
+                raise ValueError("policy, spotting and about should be mappings")
         sizes = [task.inputs, *recipe.network.hidden, task.outputs]
         if sum(a * b for a, b in pairwise(sizes)) > sum(map(Tensor.numel, checkpoint.tensors.values())):
             raise SrnnError(
@@ -244,4 +248,6 @@ class Trained:
         network = recipe.build_network(task, seed)
         load_network(network, checkpoint)
         StateFormat.from_tensors(checkpoint.tensors).into(network)
-        return cls(network.eval(), task, recipe, seed, folder or path, steps, inputs_as, ranges, policy, about)
+        return cls(
+            network.eval(), task, recipe, seed, folder or path, steps, inputs_as, ranges, policy, spotting, about
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .decoder import Decisions, Decoder, Session
+from .spotting import Spotter, SpottingRule
 from .stream import Stream
 
-__all__ = ["Decisions", "Decoder", "Session", "Stream"]
+__all__ = ["Decisions", "Decoder", "Session", "Spotter", "SpottingRule", "Stream"]

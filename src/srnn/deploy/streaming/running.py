@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from .decoder import Decisions, Decoder, Session
 from .sources import Source
+from .spotting import Spotter
 
 Report = Literal["step", "change", "end"]
 
@@ -30,6 +31,8 @@ class Decision(NamedTuple):
     final: bool
     probabilities: npt.NDArray[np.float64]
     """(classes,)."""
+    delay: float | None = None
+    """Seconds of signal and of work from that moment until the decision was known; None: not measured, or not in time."""
 
 
 def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
@@ -113,10 +116,10 @@ class Timing:
 
 
 def run_source(
-    session: Session, source: Source, timing: Timing, *, real_time: bool = False, finish: bool = True,
+    session: Session | Spotter, source: Source, timing: Timing, *, real_time: bool = False, finish: bool = True,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[list[Decision]]:  # fmt: skip
-    """The decisions of each block, as soon as they are known; after the last block those of the signal's end.
+    """The decisions of each block, as soon as they are known, with their delays; after the last block those of the signal's end.
 
     Args:
         session, source: what goes through what.
@@ -126,19 +129,24 @@ def run_source(
         sleep: what waits.
     """
     decoder, rate = session.decoder, session.decoder.signal.rate
-    started = time.perf_counter()
+    before, started = session.samples / rate if rate else None, time.perf_counter()
     for block in source.blocks:
         if rate is not None:
             timing.signal += len(block) / rate
             if real_time:
                 sleep(max(0.0, started + timing.signal - time.perf_counter()))
-        yield _timed(decoder, timing, lambda block=block: session.push(block))
+        yield _timed(decoder, timing, before, lambda block=block: session.push(block))
     if finish:
-        yield _timed(decoder, timing, session.finish)
+        yield _timed(decoder, timing, before, session.finish)
 
 
-def _timed(decoder: Decoder, timing: Timing, work: Callable[[], Decisions]) -> list[Decision]:
+def _timed(decoder: Decoder, timing: Timing, before: float | None, work: Callable[[], Decisions]) -> list[Decision]:
+    """``before``: seconds of the signal that came before the source's."""
     start = time.perf_counter()
     decisions = decisions_of(decoder, work())
-    timing.add(time.perf_counter() - start)
-    return decisions
+    seconds = time.perf_counter() - start
+    timing.add(seconds)
+    if before is None:
+        return decisions
+    now = before + timing.signal + seconds
+    return [one if one.seconds is None else one._replace(delay=max(0.0, now - one.seconds)) for one in decisions]
