@@ -54,7 +54,8 @@ def precision(out: Path, quick: bool) -> int:
     if not plans.interpreted():
         print("Set TRITON_INTERPRET=1; on a GPU precision is part of python -m benchmarks.gpu.", file=sys.stderr)
         return 2
-    from .precision import measure, table
+    from ..measures.exactness import table
+    from .precision import measure
 
     sizes = (4, 10, 24) if quick else (16, 100, 128)
     rows = measure(*sizes)

@@ -10,11 +10,11 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
 
-from srnn.nn.kernels import LayerProblem
 from srnn.nn.kernels.gpu import layer, loops, plans
-from support.kernels import cast, differentiate, make, on_device
+from support.kernels import cast, differentiate, on_device
+
+from ..measures.exactness import compare, problem
 
 Products = plans.Products
 ROWS = {
@@ -27,19 +27,6 @@ ROWS = {
 """Products going forward / going back."""
 
 _TO_TF32 = "((values.to(tl.int32, bitcast=True) + 0x1000) & -0x2000).to(tl.float32, bitcast=True)"
-
-
-def problem(batch: int, steps: int, size: int) -> LayerProblem:
-    return make(batch=batch, steps=steps, size=size, inputs=20)
-
-
-def compare(exact: dict[str, Tensor], got: dict[str, Tensor]) -> dict[str, Any]:
-    """Spikes that differ, and the relative error of gradients in the Euclidean norm."""
-    differs = {"spikes": exact["output"].numel(), "differ": int((exact["output"] != got["output"]).sum())}
-    for name in ("weight_rec", "weight_in", "alpha"):
-        value = exact[f"gradient of {name}"]
-        differs[name] = float((got[f"gradient of {name}"] - value).norm() / value.norm())
-    return differs
 
 
 def rounded_to_tf32() -> Any:
@@ -73,14 +60,3 @@ def measure(batch: int = 16, steps: int = 100, size: int = 128, device: str = "c
                 stack.enter_context(mock.patch.object(layer, "loops", rounded_to_tf32()))
             rows[label] = compare(exact, differentiate(single, "gpu"))
     return rows
-
-
-def table(rows: dict[str, dict[str, Any]]) -> str:
-    lines = [
-        "| products | spikes that differ | gradient of W_rec | of W_in | of alpha |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for label, row in rows.items():
-        errors = " | ".join(f"{row[name]:.1e}" for name in ("weight_rec", "weight_in", "alpha"))
-        lines.append(f"| {label} | {row['differ']:,} of {row['spikes']:,} | {errors} |")
-    return "\n".join(lines) + "\n"

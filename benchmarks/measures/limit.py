@@ -59,6 +59,22 @@ def least(call: Callable[[], Any], seconds: float = 0.3) -> float:
     return best
 
 
+def products_loop() -> Callable[..., Any]:
+    """Compiled: (out, left, packed, width, stride, depth, times), a block of rows times a matrix, so many times."""
+    import numba
+
+    from srnn.nn.kernels.cpu import rows
+
+    multiply, block = rows.multiply, rows.BLOCK
+
+    @numba.njit(nogil=True, error_model="numpy", boundscheck=False)
+    def products(out, left, packed, width, stride, depth, times):
+        for _ in range(times):
+            multiply(out, 0, width, width, left, 0, stride, block, depth, packed, width)
+
+    return products
+
+
 def rates(net: Net, threads: int) -> dict[str, float]:
     """Of one core: multiply-adds, additions and neuron-steps a second. Of all: bytes a second, of a copy between large arrays."""
     import numba
@@ -78,12 +94,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         return torch.from_numpy(rng.standard_normal(int(np.prod(shape)), dtype=np.float32)).clone().numpy()
 
     compiled = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
-    multiply, add_active_rows, block = rows.multiply, rows.add_active_rows, rows.BLOCK
-
-    @compiled
-    def products(out, left, packed, width, size, times):
-        for _ in range(times):
-            multiply(out, 0, width, width, left, 0, width, block, size, packed, width)
+    products, add_active_rows, block = products_loop(), rows.add_active_rows, rows.BLOCK
 
     @compiled
     def additions(total, matrix, width, active, count, times):
@@ -116,7 +127,7 @@ def rates(net: Net, threads: int) -> dict[str, float]:
         floats(block, width),
         weights.packed(floats(size, width).reshape(size, width)),
     )
-    seconds = least(lambda: products(*call_products, width, size, times))
+    seconds = least(lambda: products(*call_products, width, width, size, times))
     found["macs"] = times * block * width * size / seconds
     active = rng.integers(0, 64, 32)  # rows that fit the second cache, as a chunk's gradients do
     row_sums = (floats(width), floats(64, width), width, active, len(active))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from benchmarks import bf16
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -34,3 +35,25 @@ def test_the_limit_is_measured(tmp_path: Path) -> None:
 def test_every_other_kind_is_measured(kind: str, tmp_path: Path) -> None:
     records = measured(kind, tmp_path)
     assert records and not any("failed" in record for record in records)
+
+
+@pytest.mark.skipif(not bf16.multiplies_bf16(), reason="this processor has no AVX512-BF16")
+@pytest.mark.parametrize(
+    ("parts", "heading"),
+    [
+        pytest.param(["products", "layer", "gradients"], "## Exactness", id="exactness"),
+        pytest.param(["steps"], "## A training step", id="steps"),
+        pytest.param(["training"], "| digits | mean |", id="training", marks=pytest.mark.slow),
+    ],
+)
+def test_bfloat16_products_are_measured(parts: list[str], heading: str, tmp_path: Path) -> None:
+    options = ["--quick", "--nets", "ecg", "--seeds", "0", "--out", str(tmp_path)]
+    assert bf16.main(["--what", *parts, *options]) == 0
+    found = json.loads((tmp_path / "bf16.json").read_text())
+    assert all(found[part] for part in parts) and heading in (tmp_path / "README.md").read_text()
+
+
+def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.setattr(bf16, "multiplies_bf16", lambda: False)
+    assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
+    assert "no AVX512-BF16" in capsys.readouterr().err

@@ -1,0 +1,276 @@
+"""What bfloat16 products on the CPU's way back cost in exactness and gain in time: ``python -m benchmarks.bf16``.
+
+``torch.set_float32_matmul_precision("medium")`` beside "highest", where the processor has AVX512-BF16. Times are the
+processor's, of one thread: what else runs on the machine disturbs them least. Parts of an earlier run that are not asked for
+stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from srnn.api import train
+from srnn.nn.kernels.cpu import weights
+from srnn.nn.kernels.cpu.compiler import multiplies_bf16
+from srnn.text import markdown_table
+
+from .contestants.ours import Ours
+from .driver import ROOT
+from .machine import describe
+from .measures.limit import products_loop
+from .measures.statistics import summary
+from .nets import NETS, Net, file_for, load, quick
+
+sys.path.insert(0, str(ROOT / "tests"))  # for the random layers of the tests
+
+FINE, COARSE = "highest", "medium"
+PARTS = ("products", "layer", "gradients", "steps", "training")
+
+
+def seconds(call: Callable[[], Any], times: int) -> float:
+    """The processor's, of the median call."""
+    found = []
+    for _ in range(times):
+        began = time.process_time()
+        call()
+        found.append(time.process_time() - began)
+    return statistics.median(found)
+
+
+def alternated(calls: dict[str, Callable[[], Any]], times: int, rounds: int) -> dict[str, Any]:
+    """FINE, COARSE, FINE, ...: each time of the second by the mean of the two of the first beside it; above 1, it is slower."""
+    for call in calls.values():
+        call()
+    fine, coarse = [seconds(calls[FINE], times)], []
+    for _ in range(rounds):
+        coarse.append(seconds(calls[COARSE], times))
+        fine.append(seconds(calls[FINE], times))
+    ratios = [2 * b / (before + after) for before, b, after in zip(fine, coarse, fine[1:], strict=False)]
+    return {"ratio": summary(ratios), "ratios": ratios, "fine_s": summary(fine), "coarse_s": summary(coarse)}
+
+
+def products(size: int, rounds: int) -> dict[str, Any]:
+    """Eight rows times a square matrix, in cache, as the loops multiply."""
+    rng, width, loop = np.random.default_rng(0), size + -size % 16, products_loop()
+    matrix = rng.standard_normal((size, size), dtype=np.float32)
+    left, out = torch.randn(8 * width).numpy(), torch.empty(8 * width).numpy()
+    pairs = torch.from_numpy(left).bfloat16().view(torch.int16).numpy().view(np.uint32)
+    times = max(1, 20_000_000 // (8 * width * size))
+    fine = out, left, weights.packed(matrix), width, width, size, times
+    coarse = out, pairs, weights.packed_pairs(matrix), width, width // 2, (size + 1) // 2, times
+    found = alternated({FINE: lambda: loop(*fine), COARSE: lambda: loop(*coarse)}, 5, rounds)
+    return {"size": size, "macs_per_s": times * 8 * width * size / found["fine_s"]["median"], **found}
+
+
+def network(net: Net, dtype: str, precision: str, folder: Path) -> Ours:
+    ours = Ours(load(file_for(net, folder)), {"backend": "fast"}, dtype)
+    torch.set_float32_matmul_precision(precision)
+    return ours
+
+
+def gradients(net: Net, folder: Path) -> dict[str, Any]:
+    """The error of all gradients together, in the Euclidean norm, of 8 sequences; and spikes that differ from float64's."""
+    net = replace(net, batch=min(net.batch, 8))
+    exact = network(net, "float64", FINE, folder).solution()
+    fine, coarse = (network(net, "float32", precision, folder).solution() for precision in (FINE, COARSE))
+    names = [name for name in exact if name != "loss" and not name.startswith("spikes")]
+    layers = [name for name in exact if name.startswith("spikes")]
+    assert all((fine[name] == coarse[name]).all() for name in layers)
+
+    def error(got: dict[str, Any], expected: dict[str, Any]) -> float:
+        squares = [(float(((got[n] - expected[n]) ** 2).sum()), float((expected[n] ** 2).sum())) for n in names]
+        return (sum(a for a, _ in squares) / sum(b for _, b in squares)) ** 0.5
+
+    return {
+        "net": net.label, "size": net.size, "highest_to_float64": error(fine, exact), "medium_to_float64": error(coarse, exact),
+        "medium_to_highest": error(coarse, fine), "spikes": int(sum(exact[name].sum() for name in layers)),
+        "differ": int(sum((exact[name] != fine[name]).sum() for name in layers)),
+    }  # fmt: skip
+
+
+def steps(net: Net, rounds: int, folder: Path) -> dict[str, Any]:
+    """A training step (forward, loss, gradients) on one thread, and how much of it is the way back."""
+    torch.set_num_threads(1)
+    ours = network(net, "float32", FINE, folder)
+
+    def step(precision: str) -> None:
+        torch.set_float32_matmul_precision(precision)
+        ours.train()
+
+    calls = {precision: lambda precision=precision: step(precision) for precision in (FINE, COARSE)}
+    for call in calls.values():
+        call()
+    times = max(3, min(20, round(0.5 / seconds(calls[FINE], 2))))
+    found = alternated(calls, times, rounds)
+    return {"net": net.label, "size": net.size, "forward_s": seconds(ours.forward, times), **found}
+
+
+def layer(sizes: tuple[int, int, int]) -> dict[str, Any]:
+    """The layer of ``benchmarks.gpu precision``, by this backend."""
+    from support.kernels import cast, differentiate
+
+    from .measures.exactness import compare, problem
+
+    double = problem(*sizes)
+    single, exact = cast(double, torch.float32), differentiate(double, "reference")
+    rows = {"the reference in float32": compare(exact, differentiate(single, "reference"))}
+    for label, precision in (('float32 ("highest", the default)', FINE), ('bf16 going back ("medium")', COARSE)):
+        torch.set_float32_matmul_precision(precision)
+        rows[label] = compare(exact, differentiate(single, "cpu"))
+    return {"sizes": sizes, "rows": rows}
+
+
+def training(recipe: str, seed: int, precision: str, overrides: dict[str, Any], data: Path | None) -> dict[str, Any]:
+    """A whole training: its best accuracy on validation, and seconds of the processor."""
+    torch.set_float32_matmul_precision(precision)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        model = train(recipe, folder, overrides, seed=seed, data_dir=data, examples=False)
+        took = time.process_time() - began
+    accuracy = model.about["result"]["accuracy"]
+    return {"recipe": recipe, "seed": seed, "precision": precision, "accuracy": accuracy, "processor_s": took}
+
+
+def page(results: dict[str, Any]) -> str:
+    """Every part that was measured, as a table."""
+    lines = [
+        "# Products of bfloat16 numbers on the CPU's way back", "",
+        f'{results["machine"]["cpu"]}: `torch.set_float32_matmul_precision("medium")` beside "highest". Seconds are the '
+        "processor's, of one thread, alternated; a ratio is of the time with to the mean of both times without beside it, the "
+        "median ± the quartiles' distance: below 1, faster.", "",
+    ]  # fmt: skip
+    if "products" in results:
+        rows = [
+            [str(row["size"]), f"{row['macs_per_s'] / 1e9:.0f}", f"{1 / row['ratio']['median']:.2f}x ± {row['ratio']['iqr']:.2f}"]
+            for row in results["products"]
+        ]  # fmt: skip
+        lines += ["## The instruction", "", "Eight rows times a square matrix, in cache.", ""]
+        lines += [*markdown_table(["neurons", "float32, G multiply-adds/s", "bf16, faster by"], rows), ""]
+    if "steps" in results:
+        rows = [
+            [
+                f"{row['net']} {row['size']}", *(f"{1000 * row[side]['median']:.1f}" for side in ("fine_s", "coarse_s")),
+                f"{row['ratio']['median']:.3f} ± {row['ratio']['iqr']:.3f}", f"{1 / row['ratio']['median']:.2f}x",
+            ]
+            for row in results["steps"]
+        ]  # fmt: skip
+        lines += ["## A training step", "", "Forward, loss and all gradients, without the optimiser.", ""]
+        lines += [*markdown_table(["", "float32, ms", "bf16, ms", "ratio", "faster by"], rows), ""]
+    if "layer" in results:
+        from .measures.exactness import table
+
+        batch, count, size = results["layer"]["sizes"]
+        lines += [
+            "## Exactness", "",
+            f"A recurrent ALIF layer, {batch} sequences, {count} steps, {size} neurons, against the reference in float64, as for "
+            "the [GPU](../gpu/precision.md); gradients as relative errors in the Euclidean norm.", "",
+            table(results["layer"]["rows"]),
+        ]  # fmt: skip
+    if "gradients" in results:
+        rows = [
+            [f"{row['net']} {row['size']}", f"{row['differ']:,} of {row['spikes']:,}",
+             *(f"{row[name]:.1e}" for name in ("highest_to_float64", "medium_to_float64", "medium_to_highest"))]
+            for row in results["gradients"]
+        ]  # fmt: skip
+        lines += [
+            "The networks that are timed: all gradients together, of 8 sequences. Where spikes of float32 differ from float64's, "
+            "that is what decides; the last column is of the products alone, at the same spikes.", "",
+            *markdown_table(
+                ["", "spikes that differ", "float32 to float64", "bf16 to float64", "bf16 to float32"], rows
+            ), "",
+        ]  # fmt: skip
+    if "training" in results:
+        lines += ["## Whole trainings", "", "The best epoch's accuracy on validation.", ""]
+        lines += [
+            *markdown_table(
+                ["recipe", "seed", "float32", "bf16", "float32, s", "bf16, s"], trainings(results["training"])
+            ),
+            "",
+        ]
+    return "\n".join([*lines, "Made by " + ", ".join(f"`{command}`" for command in results["commands"]) + ".", ""])
+
+
+def trainings(records: list[dict[str, Any]]) -> list[list[str]]:
+    """A row for each recipe and seed, and for each recipe their means."""
+    rows, found = [], {(r["recipe"], r["seed"], r["precision"]): r for r in records}
+    for recipe in dict.fromkeys(r["recipe"] for r in records):
+        pairs = {
+            seed: (found[recipe, seed, FINE], found[recipe, seed, COARSE])
+            for name, seed, precision in found if name == recipe and precision == COARSE
+        }  # fmt: skip
+        rows += [
+            [recipe, str(seed), *(f"{r['accuracy']:.2%}" for r in pair), *(f"{r['processor_s']:.0f}" for r in pair)]
+            for seed, pair in pairs.items()
+        ]
+        columns = list(zip(*pairs.values(), strict=True))
+        means = [f"{statistics.mean(r['accuracy'] for r in column):.2%}" for column in columns]
+        rows.append(
+            [
+                recipe,
+                "mean",
+                *means,
+                *(f"{statistics.mean(r['processor_s'] for r in column):.0f}" for column in columns),
+            ]
+        )
+    return rows
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bf16", description=__doc__.partition("\n")[0])
+    parser.add_argument("--what", nargs="+", default=PARTS, choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--nets", nargs="+", default=[*NETS], choices=[*NETS])
+    parser.add_argument("--recipes", nargs="+", default=["digits"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--rounds", type=int, default=9, help="paired ratios per measurement (default: 9)")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--quick", action="store_true", help="shrunk: tries everything, measures nothing")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "bf16", metavar="FOLDER")
+    options = parser.parse_args(words)
+    if not multiplies_bf16():
+        print("This processor has no AVX512-BF16: there is nothing to measure.", file=sys.stderr)
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    path, before = options.out / "bf16.json", torch.get_float32_matmul_precision()
+    results = json.loads(path.read_text()) if path.is_file() else {"commands": []}
+    given = sys.argv[1:] if words is None else words
+    results["machine"], command = describe(), " ".join(["python -m benchmarks.bf16", *given])
+    results["commands"] = list(dict.fromkeys([*results["commands"], command]))
+    nets = [quick(NETS[name]) if options.quick else NETS[name] for name in options.nets]
+    rounds, overrides = (1, {"training.epochs": 1}) if options.quick else (options.rounds, {})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        measures: dict[str, Callable[[], Any]] = {
+            "products": lambda: [products(size, rounds) for size in (36, 128, 256, 300, 400)],
+            "layer": lambda: layer((4, 10, 24) if options.quick else (16, 100, 128)),
+            "gradients": lambda: [gradients(net, folder) for net in nets],
+            "steps": lambda: [steps(net, rounds, folder) for net in nets],
+            "training": lambda: [
+                training(recipe, seed, precision, overrides, options.data_dir)
+                for recipe in options.recipes for seed in options.seeds for precision in (FINE, COARSE)
+            ],
+        }  # fmt: skip
+        try:
+            for part in options.what:
+                results[part] = measures[part]()
+                print(part, json.dumps(results[part])[:2000], flush=True)
+                path.write_text(json.dumps(results, indent=1) + "\n")
+                (options.out / "README.md").write_text(page(results))
+        finally:
+            torch.set_float32_matmul_precision(before)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
