@@ -101,8 +101,7 @@ def gradients(net: Net, folder: Path) -> dict[str, Any]:
 
 
 def steps(net: Net, rounds: int, folder: Path) -> dict[str, Any]:
-    """A training step (forward, loss, gradients) on one thread, and how much of it is the way back."""
-    torch.set_num_threads(1)
+    """A training step (forward, loss, gradients), and the forward pass without gradients."""
     ours = network(net, "float32", FINE, folder)
 
     def step(precision: str) -> None:
@@ -228,7 +227,9 @@ def trainings(records: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bf16", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.bf16", description="bfloat16 products on the CPU's way back: exactness and time"
+    )
     parser.add_argument("--what", nargs="+", default=PARTS, choices=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--nets", nargs="+", default=[*NETS], choices=[*NETS])
     parser.add_argument("--recipes", nargs="+", default=["digits"])
@@ -242,8 +243,9 @@ def main(words: list[str] | None = None) -> int:
         print("This processor has no AVX512-BF16: there is nothing to measure.", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    path, before = options.out / "bf16.json", torch.get_float32_matmul_precision()
-    results = json.loads(path.read_text()) if path.is_file() else {"commands": []}
+    path = options.out / "bf16.json"
+    before = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    results: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"commands": []}
     given = sys.argv[1:] if words is None else words
     results["machine"], command = describe(), " ".join(["python -m benchmarks.bf16", *given])
     results["commands"] = list(dict.fromkeys([*results["commands"], command]))
@@ -261,6 +263,7 @@ def main(words: list[str] | None = None) -> int:
                 for recipe in options.recipes for seed in options.seeds for precision in (FINE, COARSE)
             ],
         }  # fmt: skip
+        torch.set_num_threads(1)
         try:
             for part in options.what:
                 results[part] = measures[part]()
@@ -268,7 +271,8 @@ def main(words: list[str] | None = None) -> int:
                 path.write_text(json.dumps(results, indent=1) + "\n")
                 (options.out / "README.md").write_text(page(results))
         finally:
-            torch.set_float32_matmul_precision(before)
+            torch.set_float32_matmul_precision(before[0])
+            torch.set_num_threads(before[1])
     return 0
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import bf16
+from benchmarks import bf16, to_accuracy
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -57,3 +57,16 @@ def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, ca
     monkeypatch.setattr(bf16, "multiplies_bf16", lambda: False)
     assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
     assert "no AVX512-BF16" in capsys.readouterr().err
+
+
+def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
+    """A goal that the first epoch reaches, one that none does within the limit, and what the page says of both."""
+    options = ["--seeds", "0", "--threads", "1", "--out", str(tmp_path)]
+    assert to_accuracy.main(["digits", "0.15", "--limit", "100", *options]) == 0
+    ours, eager = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]
+    assert (ours["way"], eager["way"]) == ("srnn", "eager") and ours["reached"] and eager["reached"]
+    assert len(ours["epochs"]) == 1 and 0 < ours["epochs"][0]["processor_s"] <= ours["processor_s"]
+    assert "times as long (the median; seeds: 1)" in (tmp_path / "README.md").read_text()
+    assert to_accuracy.main(["digits", "1.01", "--limit", "0.1", "--ways", "srnn", *options]) == 0
+    (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]
+    assert not ours["reached"] and not ours["all_epochs"] and "not within 0.1" in (tmp_path / "README.md").read_text()

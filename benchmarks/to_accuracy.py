@@ -1,0 +1,155 @@
+"""Seconds until a network is as accurate as it has to be: ``python -m benchmarks.to_accuracy ecg 0.83``.
+
+What a user waits for is no step but a trained network. One recipe is trained on each of the backends, seed by seed in turn, until
+an epoch's accuracy on validation reaches the goal: with the same data, network, settings and seed, so that what differs is the
+time. "eager" is this project's reference, a Python loop over time that autograd differentiates, as one writes such a network in
+PyTorch. It counts from the call of ``srnn.train``: reading the data, fetching compiled loops, and validation are in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srnn.api import train
+from srnn.progress import Reporter
+from srnn.text import markdown_table
+
+from .driver import ROOT
+from .machine import describe
+
+WAYS = {"srnn": "cpu", "eager": "reference"}
+"""Backend of each."""
+
+
+class Enough(Exception):
+    """The goal is reached, or the limit."""
+
+
+class Clock(Reporter):
+    """Accuracy on validation after each epoch, with seconds of a clock and of the processor; ends at the goal or the limit."""
+
+    def __init__(self, goal: float, limit: float) -> None:
+        self.goal, self.limit, self.epochs = goal, limit, []
+        self.began = time.perf_counter(), time.process_time()
+
+    def now(self) -> dict[str, float]:
+        clock, processor = self.began
+        return {"seconds": time.perf_counter() - clock, "processor_s": time.process_time() - processor}
+
+    def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
+        if self.now()["processor_s"] > self.limit:
+            raise Enough
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        self.epochs.append({"accuracy": record["validation"]["accuracy"], **self.now()})
+        if self.reached:
+            raise Enough
+
+    @property
+    def reached(self) -> bool:
+        return bool(self.epochs) and self.epochs[-1]["accuracy"] >= self.goal
+
+
+def measure(recipe: str, goal: float, way: str, seed: int, limit: float, data: Path | None) -> dict[str, Any]:
+    """One training, up to the goal, the limit or the recipe's last epoch, on torch's threads."""
+    clock, done = Clock(goal, limit), False
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            overrides = {"network.backend": WAYS[way]}
+            train(recipe, folder, overrides, seed=seed, data_dir=data, examples=False, reporter=clock)
+            done = True
+        except Enough:
+            pass
+    return {
+        "way": way, "seed": seed, "reached": clock.reached, "all_epochs": done, "epochs": clock.epochs, **clock.now(),
+    }  # fmt: skip
+
+
+def page(results: dict[str, Any]) -> str:
+    rows, records = [], results["records"]
+    for record in records:
+        epochs = record["epochs"]
+        best = max((epoch["accuracy"] for epoch in epochs), default=None)
+        each = [after["processor_s"] - before["processor_s"] for before, after in pairwise(epochs)]
+        outcome = f"{record['processor_s']:.0f}" if record["reached"] else (
+            "never" if record["all_epochs"] else f"not within {results['limit']:g}")  # fmt: skip
+        rows.append([
+            str(record["seed"]), record["way"], outcome, f"{record['seconds']:.0f}", str(len(epochs)),
+            f"{statistics.mean(each):.2f}" if each else "-", "-" if best is None else f"{best:.2%}",
+        ])  # fmt: skip
+    lines = [
+        f"# Seconds until {results['goal']:.0%} with `{results['recipe']}`", "",
+        "Accuracy on validation, looked at after each epoch. srnn: the CPU backend; eager: the same network and settings in "
+        "plain PyTorch, a Python loop over time (this project's reference backend). Seconds of the processor, in which other "
+        f"work on the machine does not count, of {results['threads']} threads together, with reading the data, fetching compiled "
+        "loops, and validation; an epoch is the mean of those after the first.", "",
+        *markdown_table(
+            ["seed", "", "s of the processor", "of a clock", "epochs", "an epoch, s", "best so far"], rows
+        ), "",
+    ]  # fmt: skip
+    found = {(record["seed"], record["way"]): record for record in records}
+    pairs = [
+        (found[seed, "srnn"], record)
+        for (seed, way), record in found.items()
+        if way == "eager" and (seed, "srnn") in found
+    ]
+    pairs = [(ours, eager) for ours, eager in pairs if ours["reached"]]
+    ratios = [eager["processor_s"] / ours["processor_s"] for ours, eager in pairs if eager["reached"]]
+    least = [eager["processor_s"] / ours["processor_s"] for ours, eager in pairs if not eager["reached"]]
+    if ratios:
+        lines += [f"Eager takes {statistics.median(ratios):.1f} times as long (the median; seeds: {len(ratios)}).", ""]
+    if least:
+        lines += [f"Where eager did not get there it had taken {min(least):.1f} times as long at least.", ""]
+    return "\n".join([*lines, f"{results['machine']['cpu']}. Made by `{results['command']}`.", ""])
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.to_accuracy",
+        description="seconds until a network is accurate enough, beside eager PyTorch",
+    )
+    parser.add_argument("recipe")
+    parser.add_argument("goal", type=float, help="accuracy on validation, as 0.83")
+    parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=[*WAYS])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument(
+        "--limit", type=float, default=1800.0, help="seconds of the processor a training may take (1800)"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE")
+    options = parser.parse_args(words)
+    out = options.out or ROOT / "results" / f"to-accuracy-{Path(options.recipe).stem}"
+    records: list[dict[str, Any]] = []
+    results = {
+        "command": " ".join(["python -m benchmarks.to_accuracy", *(sys.argv[1:] if words is None else words)]),
+        "machine": describe(), "recipe": options.recipe, "goal": options.goal, "limit": options.limit,
+        "threads": options.threads, "records": records,
+    }  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    try:
+        for seed in options.seeds:
+            for way in options.ways:
+                records.append(measure(options.recipe, options.goal, way, seed, options.limit, options.data_dir))
+                print({name: value for name, value in records[-1].items() if name != "epochs"}, flush=True)
+                (out / "to-accuracy.json").write_text(json.dumps(results, indent=1) + "\n")
+                (out / "README.md").write_text(page(results))
+    finally:
+        torch.set_num_threads(before)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
