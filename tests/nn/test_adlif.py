@@ -56,15 +56,21 @@ def test_settings_and_range() -> None:
     assert ((alpha > 0) & (alpha < 1)).all()
 
 
-def _radius(alpha: float, rho: float, a: float, symplectic: float) -> float:
-    """Spectral radius of a step's matrix between spikes, by differences of the equations themselves."""
+def _step_matrix(alpha: float, rho: float, a: float, symplectic: float) -> np.ndarray:
+    """By what a step multiplies (u, w) between spikes, by differences of the equations themselves."""
     columns = [AdLIF.step(u, w, 0.0, 0.0, alpha, rho, a, 0.0, 1.0, symplectic)[:2] for u, w in ((1.0, 0.0), (0.0, 1.0))]
-    return float(np.abs(np.linalg.eigvals(np.array(columns).T)).max())
+    return np.array(columns).T
+
+
+def _good(alpha: float, rho: float, a: float, symplectic: float) -> bool:
+    """Bounded between spikes and, symplectic, ringing with a period of no less than four steps (a trace that is not negative)."""
+    matrix = _step_matrix(alpha, rho, a, symplectic)
+    return bool(np.abs(np.linalg.eigvals(matrix)).max() <= 1 + 1e-9 and (not symplectic or np.trace(matrix) >= -1e-9))
 
 
 @pytest.mark.parametrize(("discretisation", "coupling"), [("symplectic", 3000.0), ("euler", 120.0)])
 def test_the_coupling_stays_where_the_neuron_is_stable(discretisation: str, coupling: float) -> None:
-    """Exactly as it is where it was stable, on the bound where it was not."""
+    """Exactly as it is where it was stable and slow, on the bound where it was not."""
     rng, clamped = np.random.default_rng(1), 0
     tau_mem, tau_adp, a = rng.uniform(0.2, 30, 400), rng.uniform(2, 300, 400), rng.uniform(0, 1, 400)
     neuron = AdLIF(discretisation=discretisation)  # type: ignore[arg-type]
@@ -81,10 +87,11 @@ def test_the_coupling_stays_where_the_neuron_is_stable(discretisation: str, coup
     wanted, final = coupling * given["a"].detach(), kept.detach()
     for row in range(400):
         numbers = float(alpha[row]), float(rho[row])
-        before, after = (_radius(*numbers, float(value[row]), float(symplectic[row])) for value in (wanted, final))
-        assert after <= 1 + 1e-9
-        assert (before <= 1) == (float(wanted[row]) == float(final[row]))
-        clamped += before > 1
+        before, after = (_good(*numbers, float(value[row]), float(symplectic[row])) for value in (wanted, final))
+        assert after
+        assert before == (float(wanted[row]) == float(final[row]))
+        assert before or not _good(*numbers, 1.01 * float(final[row]), float(symplectic[row]))  # no lower than it must be
+        clamped += not before
     assert 20 < clamped < 380
     kept.sum().backward()
     assert torch.equal(given["a"].grad, torch.full((400,), coupling).double())  # type: ignore[arg-type]  # it can come back
