@@ -41,7 +41,9 @@ def compile_all(out: Path, quick: bool) -> int:
         f"# Compiled ahead of time\n\nTriton {triton.__version__}, without a GPU; not yet run on one. A layer of H neurons in "
         "training, in programs of 16 sequences (feed-forward 4) and so many neurons, float32 by bfloat16 pieces unless said. "
         f"Ceilings: {compiled.MOST_STACK} B of stack, the device's shared memory, no register spilled in the loop, no weight "
-        "stored anew in a step, no contraction in the forward step; float64, which is for tests, and HIP have none. "
+        "stored anew in a step, no contraction in the forward step; where programs wait for each other (persistent: one launch "
+        "for all steps), an acquire and a release at the GPU's scope in each step, after which no cache is believed; float64, "
+        "which is for tests, and HIP have none. "
         f"{len(broken)} of {len(rows)} kernels break one. By `python -m benchmarks.gpu compile`.\n\n{compiled.table(rows)}"
     )
     write(out, "compiled", text, rows)

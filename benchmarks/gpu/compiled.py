@@ -71,16 +71,17 @@ class Launch:
         return self.kernel.warmup(*self.arguments, grid=(1, 1), **self.constants)
 
 
-def launches(problem: LayerProblem, shared: int) -> list[Launch]:
+def launches(problem: LayerProblem, shared: int, persistent: bool = False) -> list[Launch]:
     """What running and differentiating a layer would launch, on a device with so much shared memory."""
     recorded = []
 
     def record(self: Any, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
-        recorded.append(Launch(kernel, (*arguments, self.batch, self.steps, 0, self.steps), self.constants | constants))
+        recorded.append(Launch(kernel, (*arguments, *self.part(0)), self.constants | constants))
 
     with (
         mock.patch.object(layer.Loop, "launch", record),
         mock.patch.object(plans, "shared_memory", lambda device: shared),
+        mock.patch.object(plans, "persistent", lambda: persistent),
     ):
         result = layer.run_layer(problem)
         result.output.sum().backward()  # type: ignore[union-attr]
@@ -102,6 +103,11 @@ def compiled(launch: Launch, target: str) -> dict[str, Any]:
     found = re.search(r"REG:(\d+) STACK:(\d+)", usage)
     assert found is not None, usage
     whole, loop = instructions(text)
+    # Arriving, and looking whether all have arrived: of this Triton 3.9 makes a load.
+    ordered = [
+        len(re.findall(rf"(?:atom|ld)\.global\.(?:gpu\.{order}|{order}\.gpu)\.", made.asm["ptx"]))
+        for order in ("acq_rel", "acquire")
+    ]
     return {
         "registers": int(found[1]),
         "stack": int(found[2]),
@@ -111,6 +117,8 @@ def compiled(launch: Launch, target: str) -> dict[str, Any]:
         "local loads in the loop": loop["LDL"],
         "weights stored in the loop": _weights_stored(launch, made.asm["ttgir"]),
         "contractions": whole["FFMA"] + whole["DFMA"],
+        # Of each: what was stored is seen (MEMBAR), what is loaded is not what a cache has kept (CCTL).
+        "barriers of all programs in the loop": min(*ordered, loop["MEMBAR"], loop["CCTL"] // 2),
     }
 
 
@@ -148,6 +156,8 @@ def exceeded(launch: Launch, target: str, measured: dict[str, Any]) -> list[str]
         "shared memory above the device's": measured["shared"] > TARGETS[target],
         "registers spilled in the loop": measured["local loads in the loop"] > 0,
         "weights stored anew in each step": measured["weights stored in the loop"] > 0,
+        "programs that do not wait for each other": measured["barriers of all programs in the loop"]
+        != launch.constants.get("launch_cooperative_grid", False),
         "contractions in the forward step": launch.name == "forward" and measured["contractions"] > 0,
     }
     return [rule for rule, broken in rules.items() if broken]
@@ -176,7 +186,9 @@ def example(
 def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
     """(what, target, layer) of all that is compiled."""
     if quick:
-        return [(f"{neuron}, H 128", "sm_90", example(neuron)) for neuron in NEURONS]
+        some = {f"{neuron}, H 128": example(neuron) for neuron in NEURONS}
+        some |= {"alif, H 256, persistent": example(size=256), "alif, H 128, learned delays": example(learned=True)}
+        return [(what, "sm_90", layer) for what, layer in some.items()]
     kinds = {f"{neuron}, H {size}": example(neuron, size) for neuron in NEURONS for size in (64, 128, 400)}
     kinds["alif, H 256"] = example(size=256)
     kinds |= {f"{name}, H 128": example(surrogate=name) for name in SURROGATES if name != "multi_gaussian"}
@@ -186,6 +198,10 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
         "alif, H 400, padded, delays": example(size=400, padded=True, delays=True),
         "alif, H 128, learned delays": example(learned=True),
         "alif, H 400, padded, learned delays": example(size=400, padded=True, learned=True),
+        "alif, H 256, persistent": example(size=256),
+        "alif, H 400, persistent": example(size=400),
+        "alif, H 400, padded, delays, persistent": example(size=400, padded=True, delays=True),
+        "cubalif, H 400, persistent": example("cubalif", 400),
         "alif, H 128, feed-forward": example(recurrent=False),
         "integrator, H 20, readout": example("integrator", 20, recurrent=False, output="membrane"),
         "alif, H 37, padded, delays, float64": example(size=37, padded=True, delays=True, dtype=torch.float64),
@@ -198,7 +214,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     """A row for each kernel: what, target, direction, neurons a program, what ``compiled`` says, and the ceilings broken."""
     rows = []
     for what, target, problem in cases(quick):
-        for launch in launches(problem, TARGETS.get(target, 64 << 10)):
+        for launch in launches(problem, TARGETS.get(target, 64 << 10), what.endswith("persistent")):
             measured = compiled(launch, target)
             bound = target in TARGETS and problem.weight_in.dtype == torch.float32
             rows.append({

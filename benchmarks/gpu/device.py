@@ -1,9 +1,10 @@
 """What is to be seen and measured on a GPU, in this order; each part's outcome is kept whatever the others do.
 
     (a) the tests that Triton's interpreter passes, compiled
-    (b) one launch for all steps gives the bits of a launch for each, a thousand times, while other work runs
+    (b) one launch for all steps gives the bits of a launch for each, a thousand times, while other work runs: of one block of
+        neurons, and of several that wait for each other (persistent), as many as the GPU runs at once
     (c) compute-sanitizer finds no wrong access to memory, no race, no wrong barrier
-    (d) a layer that does not fit is refused, not launched
+    (d) a layer that does not fit is refused, not launched, and so are more programs that wait for each other than run at once
     (e) spikes that differ from float64 and errors of gradients at the five networks' sizes
     (f) seconds of a training step, against the reference on the same GPU and torch's LSTM, and the roofline's estimate
     (g) the loss over five epochs of digits, against the CPU's
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,12 +27,13 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import torch
 
 from srnn import SrnnError
 from srnn.nn.kernels import run_layer
-from srnn.nn.kernels.gpu import layer
+from srnn.nn.kernels.gpu import layer, plans
 from srnn.training.runs import environment
 from support.kernels import cast, differentiate, make
 from support.kernels import on_device as moved
@@ -51,29 +54,40 @@ def tests(device: str, quick: bool) -> dict[str, Any]:
 def launches(device: str, quick: bool) -> dict[str, Any]:
     """(b)"""
     shape = {"batch": 4, "steps": 5, "size": 20} if quick else {"batch": 64, "steps": 100, "size": 128}
-    problem = moved(cast(make(**shape), torch.float32), device)
-    times, different = 2 if quick else 1000, 0
-    load = torch.randn(4096, 4096, device=device) if device == "cuda" else None
-    first = layer.Loop.__init__
+    times, first = 2 if quick else 1000, layer.Loop.__init__
 
     def a_launch_a_step(self: layer.Loop, *arguments: Any) -> None:
         first(self, *arguments)
         self.steps_a_launch = 1
 
-    expected = differentiate(problem, "gpu")
+    found = {"one block": differing(shape, mock.patch.object(layer.Loop, "__init__", a_launch_a_step), device, times)}
+    if device == "cuda":
+        plan = plans.plan_of(moved(cast(make(batch=1, steps=1, size=400), torch.float32), device))
+        assert plan is not None
+        at_once = torch.cuda.get_device_properties(0).multi_processor_count
+        shape = {"batch": plan.rows * (at_once // plan.blocks(400)), "steps": 100, "size": 400}
+        found["persistent"] = differing(shape, WAITING, device, times)
+    return {"ok": not any(found.values()), "times": times, "different": found}
+
+
+WAITING: Any = mock.patch.dict(os.environ, {plans.PERSISTENT: "1"})
+
+
+def differing(shape: dict[str, int], other: Any, device: str, times: int) -> int:
+    """How often a layer that is run in another way, and in its own in between, does not give the same bits, under load."""
+    problem = moved(cast(make(**shape), torch.float32), device)
+    load = torch.randn(4096, 4096, device=device) if device == "cuda" else None
+    expected, different = differentiate(problem, "gpu"), 0
+    # Sums over steps are added up launch by launch there: in another order.
+    sums = {f"gradient of {name}" for name in problem.neuron.coefficients}
     for time_ in range(times):
         if load is not None:
             with torch.cuda.stream(torch.cuda.Stream()):
                 load @ load
-        layer.Loop.__init__ = a_launch_a_step if time_ % 2 == 0 else first
-        try:
+        with other if time_ % 2 == 0 else contextlib.nullcontext():
             got = differentiate(problem, "gpu")
-        finally:
-            layer.Loop.__init__ = first
-        # Sums over steps are added up launch by launch there: in another order.
-        sums = {f"gradient of {name}" for name in problem.neuron.coefficients}
         different += any(not torch.equal(value, got[name]) for name, value in expected.items() if name not in sums)
-    return {"ok": different == 0, "times": times, "different": different}
+    return different
 
 
 def sanitizer(device: str, quick: bool) -> dict[str, Any]:
@@ -97,12 +111,20 @@ for size in (20, 200):
 
 def too_large(device: str, quick: bool) -> dict[str, Any]:
     """(d)"""
-    problem = moved(cast(make(batch=1, steps=1, size=2400), torch.float32), device)
-    try:
-        run_layer(problem, "gpu")
-    except SrnnError as error:
-        return {"ok": "too large" in str(error), "said": str(error)}
-    return {"ok": False, "said": "nothing"}
+    layers: dict[str, tuple[dict[str, int], Any]] = {
+        "too large": ({"batch": 1, "size": 2400}, contextlib.nullcontext())
+    }
+    if device == "cuda":
+        batch = 16 * (torch.cuda.get_device_properties(0).multi_processor_count + 1)
+        layers["runs"] = {"batch": batch, "size": 400}, WAITING
+    said = dict.fromkeys(layers, "nothing")
+    for word, (shape, way) in layers.items():
+        try:
+            with way:
+                run_layer(moved(cast(make(steps=1, **shape), torch.float32), device), "gpu")
+        except SrnnError as error:
+            said[word] = str(error)
+    return {"ok": all(word in line for word, line in said.items()), "said": list(said.values())}
 
 
 def network(net: nets.Net, device: str, backend: str, dtype: str = "float32") -> Ours:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -196,6 +197,55 @@ def test_a_cut_sequence_goes_on_with_the_same_bits() -> None:
     assert torch.allclose(torch.cat([first, second], 1), whole, atol=1e-6)
     assert all(torch.allclose(a, b, atol=1e-6) for one, other in zip(state, end, strict=True)
                for a, b in zip(one, other, strict=True))  # fmt: skip
+
+
+def test_programs_meet_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one block of neurons, which waits for itself alone; several cannot meet where one runs after the other."""
+    counters, part = [], layer.Loop.part
+
+    def counted(self: layer.Loop, first: int) -> tuple[Any, ...]:
+        counters.append(torch.zeros(self.grid[0], dtype=torch.int32, device=DEVICE))
+        return counters[-1], *part(self, first)[1:]
+
+    monkeypatch.setattr(layer.Loop, "part", counted)
+    check(make(batch=17, steps=4, size=5))
+    assert [counter.tolist() for counter in counters[-2:]] == [[4, 4], [4, 4]]  # there and back
+
+
+class Compiled:
+    """A kernel of 100 registers a thread, of which only how it is launched is seen."""
+
+    n_regs, run, metadata = 100, None, SimpleNamespace(shared=150 << 10, num_warps=4)
+
+    def __init__(self) -> None:
+        self.launches: list[tuple[Any, dict[str, Any]]] = []
+
+    def warmup(self, *arguments: Any, grid: Any, **constants: Any) -> Compiled:
+        return self
+
+    def __getitem__(self, grid: Any) -> Any:
+        return lambda *arguments, **constants: self.launches.append((grid, arguments[-5:], constants))
+
+
+def test_more_programs_that_wait_than_run_at_once_are_refused_before_their_launch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Compiled()
+    monkeypatch.setattr(plans, "persistent", lambda: True)
+    monkeypatch.setattr(layer, "loops", SimpleNamespace(forward=kernel))
+    gpu = SimpleNamespace(multi_processor_count=4, regs_per_multiprocessor=1 << 16,
+                          shared_memory_per_multiprocessor=228 << 10, max_threads_per_multi_processor=2048)  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
+    blocks_of(monkeypatch, 16)
+    with torch.no_grad():
+        run_layer(on_device(make(batch=32, steps=5, size=20), DEVICE), "gpu")
+        grid, (arrived, *rest), constants = kernel.launches[-1]
+        assert grid == (2, 2) and arrived.tolist() == [0, 0] and rest == [32, 5, 0, 5]  # all steps
+        assert constants["launch_cooperative_grid"]
+        count = len(kernel.launches)
+        with pytest.raises(SrnnError, match="takes 6 programs that wait for each other, and the GPU runs 4 at once"):
+            run_layer(on_device(make(batch=33, steps=5, size=20), DEVICE), "gpu")
+    assert len(kernel.launches) == count
 
 
 def test_no_second_derivatives() -> None:

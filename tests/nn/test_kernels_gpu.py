@@ -99,6 +99,30 @@ def test_blocks_of_neurons_fit_shared_memory(size: int, kilobytes: int, columns:
     assert (plan and plan.columns) == columns
 
 
+@pytest.mark.parametrize(
+    ("registers", "shared", "warps", "programs"),
+    [(128, 172 << 10, 4, 132), (104, 102 << 10, 8, 264), (255, 1 << 10, 8, 132), (32, 0, 1, 132 * 64)],
+)  # by shared memory, by shared memory, by registers (256 of 256 threads), by threads
+def test_programs_that_wait_for_each_other_must_all_run_at_once(
+    registers: int, shared: int, warps: int, programs: int
+) -> None:
+    h100 = SimpleNamespace(multi_processor_count=132, regs_per_multiprocessor=1 << 16,
+                           shared_memory_per_multiprocessor=228 << 10, max_threads_per_multi_processor=2048)  # fmt: skip
+    assert plans.at_once(registers, shared, warps, h100) == programs
+    plans.require_room(programs, programs)
+    with pytest.raises(SrnnError, match=f"takes {programs + 1} programs that wait .* the GPU runs {programs} at once"):
+        plans.require_room(programs + 1, programs)
+
+
+def test_programs_wait_for_each_other_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert not plans.persistent()
+    monkeypatch.setenv("SRNN_GPU_PERSISTENT", "1")
+    assert plans.persistent()
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert not plans.persistent()
+
+
 @pytest.mark.parametrize("size", [1, 63, 64, 130])
 def test_bits_are_packed_on_their_own_device_as_by_numpy(size: int) -> None:
     x = torch.rand(3, 5, size, generator=torch.Generator().manual_seed(0)) < 0.4

@@ -44,13 +44,17 @@ class Loop:
         self.products, self.device = plans.Products.of(p.weight_in.dtype), device
         self.grid = (-(-self.batch // plan.rows), plan.blocks(size))
         self.depth = 0 if p.kernel is None else len(p.kernel)
-        self.steps_a_launch = 1 if p.weight_rec is not None and self.grid[1] > 1 else max(1, self.steps)
+        several = p.weight_rec is not None and self.grid[1] > 1
+        self.persistent = several and plans.persistent()
+        self.steps_a_launch = 1 if several and not self.persistent else max(1, self.steps)
         self.constants = {
             "SIZE": size, "ROWS": plan.rows, "COLUMNS": plan.columns, "DEPTH": plan.depth, "EMISSION": p.neuron.emission,
             "PRECISION": self.products.on_device,
             "num_warps": plan.warps,
             "enable_fp_fusion": False,  # a contraction rounds otherwise, and spikes hang on the last digit near thresholds
         }  # fmt: skip
+        if self.persistent:
+            self.constants["launch_cooperative_grid"] = True
 
     def launch(self, kernel: Any, firsts: range, *arguments: Any, **constants: Any) -> None:
         """Run a loop over the steps, from each of ``firsts`` on."""
@@ -59,10 +63,19 @@ class Loop:
         here = torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
         with here:
             for first in firsts:
-                last = min(first + self.steps_a_launch, self.steps)
-                kernel[self.grid](
-                    *arguments, self.batch, self.steps, first, last, **self.constants, **constants
-                )  # fmt: skip
+                given = (*arguments, *self.part(first))
+                if self.persistent:
+                    made = kernel.warmup(*given, grid=self.grid, **self.constants, **constants)
+                    made.run  # noqa: B018 (loads it, which tells its registers)
+                    properties = torch.cuda.get_device_properties(self.device)
+                    room = plans.at_once(made.n_regs, made.metadata.shared, made.metadata.num_warps, properties)
+                    plans.require_room(self.grid[0] * self.grid[1], room)
+                kernel[self.grid](*given, **self.constants, **constants)
+
+    def part(self, first: int) -> tuple[Any, ...]:
+        """The last arguments of the launch that begins with step ``first``."""
+        arrived = torch.zeros(self.grid[0], dtype=torch.int32, device=self.device) if self.persistent else None
+        return arrived, self.batch, self.steps, first, min(first + self.steps_a_launch, self.steps)
 
     @property
     def firsts(self) -> range:
@@ -230,7 +243,7 @@ def precompile(problem: LayerProblem) -> None:
     outcome = _tried(
         type(p.neuron), p.surrogate, p.weight_in.dtype, p.weight_in.device, len(p.weight_in), p.output, p.wants_gradients,
         p.weight_rec is None, p.delays is None, p.kernel is None, p.lengths is None, plans.Products.of(p.weight_in.dtype),
-        *asked,
+        plans.persistent(), *asked,
     )  # fmt: skip
     if not outcome:
         outcome.append(None)

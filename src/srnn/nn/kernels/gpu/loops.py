@@ -3,7 +3,8 @@
 Program (i, j) runs ROWS sequences of COLUMNS neurons; the recurrent weights that lead to these neurons (going back: from them)
 stay on the chip for all steps. What a step needs of the other neurons passes through memory: their emissions, and going back the
 gradients of their currents. So does the state, at the beginning and at the end: one launch may do all steps or a single one.
-Programs do not wait for each other, so a recurrent layer of several blocks of neurons takes a launch a step.
+Programs do not wait for each other, so a recurrent layer of several blocks of neurons takes a launch a step; or they do, where
+``arrived`` is given, and all of them run at once.
 
 Three things keep the loops fast, and look odd. ``while``, not ``for``, over time: else values that it carries are computed once
 for each layout that they are wanted in. Time is a scalar that moves ``at``, around which the offsets stay: else the weights are
@@ -116,10 +117,21 @@ def spread(here, source, at, toward, kernel, own, count, inside, SIZE: tl.conste
     return total
 
 
+@triton.jit
+def meet(arrived, times):
+    """All programs of the same sequences have been here so many times, and what each has stored is visible to all."""
+    if arrived is not None:
+        tl.debug_barrier()
+        tl.atomic_add(arrived + tl.program_id(0), 1, sem="acq_rel", scope="gpu")
+        while tl.atomic_add(arrived + tl.program_id(0), 0, sem="acquire", scope="gpu") < times * tl.num_programs(1):
+            pass
+    tl.debug_barrier()
+
+
 @triton.jit(do_not_specialize=("depth", "batch", "steps", "first", "last"))
 def forward(
     STEP: tl.constexpr, current, weights, delays, kernel, depth, coefficients, state, lengths, emitted, sent, states,
-    batch, steps, first, last,
+    arrived, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, KEEP: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -129,7 +141,8 @@ def forward(
     H) of delays that are being learned, or neither.
     coefficients: (H,) each. state: (B, H) each, of the step before ``first``, replaced. lengths (B,) or None.
     emitted (B, T, H): int8 for spikes. sent (B, T, H): of these what arrives a step later; without delays ``emitted`` itself. Of
-    both, the steps before ``first`` are read. states: of the first variables, (B, T, H) each.
+    both, the steps before ``first`` are read. states: of the first variables, (B, T, H) each. arrived: zeros (blocks of
+    sequences,) int32, by which all programs of a launch for all steps wait for each other; None: they do not.
     """
     row, own, inside, place, at, around = places(batch, steps, first, SIZE, ROWS, COLUMNS)
     constants = load_each(coefficients, tl.minimum(own, SIZE - 1), own >= 0)
@@ -177,7 +190,7 @@ def forward(
         at += SIZE
         t += 1
         if weights is not None:
-            tl.debug_barrier()  # what this program stored is visible to all of it
+            meet(arrived, t)
     store_each(state, place, state_now, inside)
 
 
@@ -185,7 +198,8 @@ def forward(
 def backward(
     STEP: tl.constexpr, ADJOINT: tl.constexpr, PSI: tl.constexpr,
     current, weights, delays, kernel, depth, coefficients, initial, lengths, emitted, states,
-    g_emitted, g_membrane, g_current, g_sent, g_state, g_coefficients, batch, steps, first, last,
+    g_emitted, g_membrane, g_current, g_sent, g_state, g_coefficients,
+    arrived, batch, steps, first, last,
     SIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
     EMISSION: tl.constexpr, WANTED: tl.constexpr, PIECES: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -262,7 +276,7 @@ def backward(
         at -= SIZE
         t -= 1
         if weights is not None:
-            tl.debug_barrier()
+            meet(arrived, steps - 1 - t)
     store_each(g_state, place, g_after, inside)
     block = tl.program_id(0) * SIZE + tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     here = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS) < SIZE

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from ....errors import SrnnError
 from ..problem import LayerProblem, matmul_precision
 
 INTERPRETED = 227 << 10
@@ -19,9 +21,18 @@ SPARE = 12 << 10
 """Bytes of shared memory for all but weights, at most."""
 
 
+PERSISTENT = "SRNN_GPU_PERSISTENT"
+"""Of the environment: "1" lets layers of several blocks of neurons take one launch, whose programs wait for each other."""
+
+
 def interpreted() -> bool:
     """Whether Triton interprets kernels, on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def persistent() -> bool:
+    """Whether programs may wait for each other: where asked for, and not by the interpreter, which runs one after the other."""
+    return os.environ.get(PERSISTENT) == "1" and not interpreted()
 
 
 @dataclass(frozen=True)
@@ -99,3 +110,23 @@ def plan_of(problem: LayerProblem) -> Plan | None:
     recurrent, shared = problem.weight_rec is not None, shared_memory(weight.device)
     plan = choose_plan(size, recurrent, Products.of(weight.dtype), shared)
     return plan if plan is None or plan.rows * problem.x.shape[1] * size < 1 << 31 else None
+
+
+def at_once(registers: int, shared: int, warps: int, properties: Any) -> int:
+    """How many programs a GPU of such ``torch.cuda.get_device_properties`` runs at once, by what one takes of a processor:
+    registers a thread, which a warp takes in 256s, and bytes of shared memory, to which the system adds 1,024."""
+    a_warp = -(-registers * 32 // 256) * 256
+    return properties.multi_processor_count * min(
+        properties.regs_per_multiprocessor // (a_warp * warps),
+        properties.shared_memory_per_multiprocessor // (shared + 1024),
+        properties.max_threads_per_multi_processor // (32 * warps),
+    )
+
+
+def require_room(programs: int, room: int) -> None:
+    """SrnnError unless so many programs, which wait for each other, run at once: else they would wait for ever."""
+    if programs > room:
+        raise SrnnError(
+            f"This layer takes {programs} programs that wait for each other, and the GPU runs {room} at once: take fewer "
+            f"sequences a batch, or a launch a step (without {PERSISTENT}=1)."
+        )
