@@ -28,6 +28,8 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
 from srnn.deploy.predicting import predict_steps
+from srnn.deploy.streaming import Decoder, Spotter
+from srnn.deploy.streaming.spotting import concatenated, judge, listen
 from srnn.files import read_object
 from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity
@@ -94,6 +96,7 @@ def ship(name: str, folders: list[Path]) -> None:
     except srnn.SrnnError as error:
         print(f"no test: {error}")
         test = None
+    live = None if model.spotting is None else spotted(model)
     path = model.task.live() if model.task.live().rate is not None else model.task.signal()
     card = Card(
         **{**text, "data": data.title},
@@ -119,8 +122,14 @@ def ship(name: str, folders: list[Path]) -> None:
         },
         made_by=[
             *(shlex.join(["srnn", "train", *settings, "--seed", str(one.seed)]) for one in runs),
+            *(
+                [f"srnn evaluate RUN --live --false-accepts {model.spotting['false_accepts']:g}, for each"]
+                if model.spotting is not None
+                else []
+            ),
             f"python release/pretrained.py {name} {' '.join(['RUN'] * len(runs))}",
         ],
+        live=live,
     )
     content = json.loads(json.dumps(asdict(card)))  # numpy's numbers are plain ones then
     content = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
@@ -128,6 +137,24 @@ def ship(name: str, folders: list[Path]) -> None:
     assert read_card(name) == card
     GOLDEN.mkdir(exist_ok=True)
     (GOLDEN / f"{name}.json").write_text(json.dumps(golden(name)) + "\n", encoding="utf-8")
+
+
+def spotted(model: srnn.Model) -> dict[str, dict[str, float]]:
+    """``Card.live``: words of a long signal by the model's own rule, with several levels of noise."""
+    decoder, found = Decoder.of(model), {}
+    rule = Spotter(decoder).rule
+    for name in ("validation", "test"):
+        split = model.task.load(name)
+        for noise in (None, 20.0, 10.0):
+            signal, clips = concatenated(split, decoder.signal.rate or 1.0, model.seed, noise)
+            row = judge(decoder, listen(decoder, signal), clips, rule).to_dict()
+            found[f"{name}, no noise" if noise is None else f"{name}, {noise:g} dB of noise"] = {
+                "understood": row["understood"] / row["words"],
+                "false_accepts": row["false_accepts_an_hour"],
+                "without_a_word": row["without_a_word_an_hour"],
+                "delay": row["delay_seconds"]["p50"],
+            }
+    return found
 
 
 def overrides(recipe: Recipe, base: str) -> list[str]:
@@ -182,6 +209,7 @@ def table() -> str:
             " / ".join(nanojoules(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip
         heard.append(f"- `{name}`: {card.hears} ({card.licence})")
+        heard += [f"    - live, {line}" for line in card.live_in_words]
     return "\n".join([*markdown_table(columns, rows), "", *heard]) + "\n"
 
 

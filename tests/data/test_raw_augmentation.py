@@ -180,15 +180,15 @@ def test_several_channels_of_labelled_steps_get_noise_of_their_own_level() -> No
 
 def test_who_has_no_raw_signal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        SrnnError, match=r"gain and training.augment.noise change raw signals, and this task has only encoded"
+        SrnnError, match=r"gain, training.augment.noise: this task has no raw signals, only encoded steps"
     ):
         changes(AugmentConfig(gain=3, noise=(0, 10)), TinyTask())
     load = Beeps.load
     monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=None))
-    with pytest.raises(SrnnError, match="change raw signals, which this task has not"):
+    with pytest.raises(SrnnError, match="this task has no raw signals to change"):
         changes(AugmentConfig(gain=3))
     monkeypatch.setattr(Beeps, "load", lambda self, *_: replace(load(self, "train"), signals=[np.ones((3200, 1))] * 24))
-    with pytest.raises(SrnnError, match="not made of their signals alone"):
+    with pytest.raises(SrnnError, match="not made of their raw signals alone"):
         changes(AugmentConfig(gain=3))
 
 

@@ -61,7 +61,10 @@ def test_its_card_is_complete_and_of_this_network(name: str) -> None:
     metric = card.metric.replace(", ", "_")
     assert model.about["result"][metric] == card.seeds[str(card.seed)] == pytest.approx(card.validation, abs=2e-3)
     assert set(card.energy_nj) == {"paper", "fp32", "neurobench", "memory"}
-    assert len(card.made_by) == len(card.seeds) + 1
+    assert len(card.made_by) == len(card.seeds) + 1 + (card.live is not None)
+    assert (card.live is None) == (model.spotting is None)
+    for live in (card.live or {}).values():
+        assert 0 < live["understood"] <= 1 and 0 <= live["without_a_word"] <= live["false_accepts"]
     (command,) = (line for line in card.made_by if line.endswith(f"--seed {card.seed}"))
     recipe = load_recipe(shlex.split(command)[2], shlex.split(command)[3:-2])  # srnn train RECIPE ... --seed SEED
     assert replace(recipe, note="") == replace(model.recipe, note="")
@@ -100,7 +103,9 @@ def test_commands_take_names(
     assert list(listed) == NAMES and listed[SMALL]["validation"] == read_card(SMALL).validation
     assert main(["models", SMALL, "--example", "x.npy"]) == 0 and read_card(SMALL).licence in capsys.readouterr().out
     assert (tmp_path / "x.npy").read_bytes() == example(SMALL).read_bytes()
-    assert main(["models"]) == 0 and SMALL in capsys.readouterr().out
+    assert main(["models"]) == 0
+    table = " ".join(capsys.readouterr().out.split())
+    assert SMALL in table and all(line in table for name in NAMES for line in read_card(name).live_in_words[:1])
     for wrong in (["models", "ecg-larg"], ["models", "--example", "x.npy"], ["models", SMALL, "--example", "x.wav"]):
         assert main(wrong) == 2 and capsys.readouterr().err.count("\n") == 1
     assert main(["export", "c", SMALL, "--out", "c", "--format", "int8", "--json"]) == 0

@@ -68,6 +68,8 @@ def _show_table(cards: dict[str, Card]) -> None:
     for name, card in cards.items():
         console.print(f"{name}:", style="bold", end=" ", highlight=False)
         console.print(f"{card.hears} ({card.licence})", highlight=False, soft_wrap=True)
+        for line in card.live_in_words[:1]:
+            console.print(f"  live, {line}", highlight=False, soft_wrap=True)
     console.print(
         "\nAccuracy in percent: on validation, which chose, of its int8 form there, and on test. C, kB: flash of the C export "
         "in float32 and int8. nJ: of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: splits, "
@@ -90,6 +92,7 @@ def _show_card(name: str, card: Card) -> None:
         "decides": card.decides,
         card.metric: f"{_percent(card.validation)} on validation, in int8 {_percent(card.validation_int8)}; "
         f"{_percent(card.test)} on test",
+        **({"live": "\n".join(card.live_in_words)} if card.live else {}),
         "split": card.split,
         "selected by": card.selected_by,
         "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {_percent(card.spread)}",

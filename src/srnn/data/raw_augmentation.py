@@ -51,11 +51,9 @@ class RawAugmentation:
         self.sequences, self.path, self.config, self.background = sequences, path, config, background
         self._signals, self._bytes = dict[int, Array](), 0
         self._noises = np.flatnonzero(sequences.y == background) if sequences.y.ndim == 1 else np.zeros(0, np.int64)
-        asked = " and ".join(
-            f"training.augment.{name}" for name in ("gain", "noise", "stream") if getattr(config, name)
-        )
+        asked = ", ".join(f"training.augment.{name}" for name in ("gain", "noise", "stream") if getattr(config, name))
         if path.form != "signal":
-            raise SrnnError(f"{asked} change raw signals, and this task has only encoded steps; remove them.")
+            raise SrnnError(f"{asked}: this task has no raw signals, only encoded steps; leave it out.")
         if config.stream and (sequences.y.ndim != 1 or background is None):
             raise SrnnError(
                 "training.augment.stream needs one label a sequence, and a class '_silence_' for windows without a "
@@ -66,8 +64,8 @@ class RawAugmentation:
             known = self._known(index)
             if steps.shape != known.shape or not np.allclose(steps, known, atol=1e-3):
                 raise SrnnError(
-                    f"{asked} change raw signals, but sequences of this task are not made of their signals alone (a scale of the "
-                    "whole recording, for example); remove them."
+                    f"{asked}: sequences of this task are not made of their raw signals alone (a scale of the whole recording, "
+                    "for example); leave it out."
                 )
         chosen = evenly_spread(sequences.y, _MEASURED).tolist()
         self.power: npt.NDArray[np.float64] = np.mean([self.signal(i).var(0, dtype=np.float64) for i in chosen], 0)
@@ -115,7 +113,7 @@ class RawAugmentation:
         raw = self.path.original(self._known(index)) if signals is None else signals[index]
         if raw is None:
             raise SrnnError(
-                "training.augment.gain, noise and stream change raw signals, which this task has not; remove them."
+                "training.augment.gain, noise or stream: this task has no raw signals to change; leave it out."
             )
         signal = np.asarray(raw, np.float32)
         if self._bytes + signal.nbytes <= _KEPT:

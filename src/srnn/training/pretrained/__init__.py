@@ -62,6 +62,19 @@ class Card:
     """What it must not be used for."""
     made_by: list[str]
     """The commands."""
+    live: dict[str, dict[str, float]] | None = None
+    """Words of one long signal (``srnn evaluate --live``) by the rule that the model's file holds. By split and noise, such as
+    "validation, 20 dB of noise": the fraction understood, false_accepts an hour, those without_a_word, the median delay in
+    seconds. None: not measured."""
+
+    @property
+    def live_in_words(self) -> list[str]:
+        """``live``, a line for each split and noise."""
+        return [
+            f"{name}: {one['understood']:.1%} of the words understood, {one['false_accepts']:.0f} false accepts an hour, "
+            f"{one['without_a_word']:.0f} of them where no word is; {one['delay']:.2f} s after a clip's beginning"
+            for name, one in (self.live or {}).items()
+        ]
 
     @property
     def spread(self) -> float:
