@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import bf16, to_accuracy
+from benchmarks import bf16, ternary, to_accuracy
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
 
@@ -57,6 +57,13 @@ def test_bfloat16_products_are_not_measured_where_there_are_none(monkeypatch, ca
     monkeypatch.setattr(bf16, "multiplies_bf16", lambda: False)
     assert bf16.main(["--out", str(tmp_path / "out")]) == 2 and not (tmp_path / "out").exists()
     assert "no AVX512-BF16" in capsys.readouterr().err
+
+
+def test_planes_of_ternary_input_are_measured(tmp_path: Path) -> None:
+    assert ternary.main(["--quick", "--nets", "gsc", "--out", str(tmp_path)]) == 0
+    records = json.loads((tmp_path / "ternary.json").read_text())["records"]
+    assert len(records) == 3 and all(record["same_output"] and record["ratio"] > 0 for record in records)
+    assert "| GSC | 8 x 20, 120-300-300-12 | 10% |" in (tmp_path / "ternary.md").read_text()
 
 
 def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
