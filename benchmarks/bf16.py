@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,12 +170,13 @@ def page(results: dict[str, Any]) -> str:
     if "layer" in results:
         from .measures.exactness import table
 
-        batch, count, size = results["layer"]["sizes"]
+        (record,) = results["layer"]
+        batch, count, size = record["sizes"]
         lines += [
             "## Exactness", "",
             f"A recurrent ALIF layer, {batch} sequences, {count} steps, {size} neurons, against the reference in float64, as for "
             "the [GPU](../gpu/precision.md); gradients as relative errors in the Euclidean norm.", "",
-            table(results["layer"]["rows"]),
+            table(record["rows"]),
         ]  # fmt: skip
     if "gradients" in results:
         rows = [
@@ -209,6 +210,8 @@ def trainings(records: list[dict[str, Any]]) -> list[list[str]]:
             seed: (found[recipe, seed, FINE], found[recipe, seed, COARSE])
             for name, seed, precision in found if name == recipe and precision == COARSE
         }  # fmt: skip
+        if not pairs:
+            continue
         rows += [
             [recipe, str(seed), *(f"{r['accuracy']:.2%}" for r in pair), *(f"{r['processor_s']:.0f}" for r in pair)]
             for seed, pair in pairs.items()
@@ -253,23 +256,25 @@ def main(words: list[str] | None = None) -> int:
     rounds, overrides = (1, {"training.epochs": 1}) if options.quick else (options.rounds, {})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        measures: dict[str, Callable[[], Any]] = {
-            "products": lambda: [products(size, rounds) for size in (36, 128, 256, 300, 400)],
-            "layer": lambda: layer((4, 10, 24) if options.quick else (16, 100, 128)),
-            "gradients": lambda: [gradients(net, folder) for net in nets],
-            "steps": lambda: [steps(net, rounds, folder) for net in nets],
-            "training": lambda: [
+        measures: dict[str, Iterable[Any]] = {
+            "products": (products(size, rounds) for size in (36, 128, 256, 300, 400)),
+            "layer": (layer(sizes) for sizes in ((4, 10, 24) if options.quick else (16, 100, 128),)),
+            "gradients": (gradients(net, folder) for net in nets),
+            "steps": (steps(net, rounds, folder) for net in nets),
+            "training": (
                 training(recipe, seed, precision, overrides, options.data_dir)
                 for recipe in options.recipes for seed in options.seeds for precision in (FINE, COARSE)
-            ],
+            ),
         }  # fmt: skip
         torch.set_num_threads(1)
         try:
             for part in options.what:
-                results[part] = measures[part]()
-                print(part, json.dumps(results[part])[:2000], flush=True)
-                path.write_text(json.dumps(results, indent=1) + "\n")
-                (options.out / "README.md").write_text(page(results))
+                results[part] = []
+                for record in measures[part]:
+                    results[part].append(record)
+                    print(part, json.dumps(record)[:500], flush=True)
+                    path.write_text(json.dumps(results, indent=1) + "\n")
+                    (options.out / "README.md").write_text(page(results))
         finally:
             torch.set_float32_matmul_precision(before[0])
             torch.set_num_threads(before[1])
