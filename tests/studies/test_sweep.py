@@ -155,7 +155,7 @@ def test_a_name_that_is_none() -> None:
 
 def test_the_command_lists_checks_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "list", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["ecg-surrogates"]["trainings"] == 12
+    assert json.loads(capsys.readouterr().out)["ecg-surrogates"]["trainings"] == 20
     assert main(["sweep", "list"]) == 0
     assert "ecg-h-s" in capsys.readouterr().out
     assert main(["sweep", "digits-surrogates", "--dry-run"]) == 0
