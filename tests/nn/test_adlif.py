@@ -90,7 +90,9 @@ def test_the_coupling_stays_where_the_neuron_is_stable(discretisation: str, coup
         before, after = (_good(*numbers, float(value[row]), float(symplectic[row])) for value in (wanted, final))
         assert after
         assert before == (float(wanted[row]) == float(final[row]))
-        assert before or not _good(*numbers, 1.01 * float(final[row]), float(symplectic[row]))  # no lower than it must be
+        assert before or not _good(
+            *numbers, 1.01 * float(final[row]), float(symplectic[row])
+        )  # no lower than it must be
         clamped += not before
     assert 20 < clamped < 380
     kept.sum().backward()

@@ -17,13 +17,14 @@ the unit circle. With d = det M and t = trace M that means |d| < 1 and |t| < 1 +
     symplectic  d = alpha rho,  t = alpha + rho - (1 - alpha)(1 - rho) a:  a < (1 + alpha)(1 + rho) / ((1 - alpha)(1 - rho))
     euler       d = alpha rho + (1 - alpha)(1 - rho) a,  t = alpha + rho:  a < (1 - alpha rho) / ((1 - alpha)(1 - rho))
 
-and a > -1 in both. Training can reach these bounds by short time constants, so a is clamped: of euler to its bound; of symplectic
-to (alpha + rho) / ((1 - alpha)(1 - rho)), about half of it, where t is 0 and the membrane rings with a period of four steps.
-Faster ringing changes its sign from step to step, and gradients grow in a neuron that spikes with it: that was the end of one
-training of `ecg` in fourteen (results/health). The gradient goes back through M', in which the surrogate psi stands for the spike: there a is replaced by a (1 - s) + (b - a u) psi. Of a neuron that does not
-spike this is about a + b psi, and where psi is negative (the lobes of the multi-Gaussian, down to -.016; b is up to 240) it can
-lie below -1 although the neuron is stable: then the gradient grows exponentially over the steps. So surrogates that are never
-negative suit this neuron, or ``detach_reset``, without which b psi does not arise (results/health).
+and a > -1 in both. Training can reach these bounds by short time constants, so a is clamped: of euler to its bound; of
+symplectic to (alpha + rho) / ((1 - alpha)(1 - rho)), about half of it, where t is 0 and the membrane rings with a period of
+four steps. Faster ringing changes its sign from step to step, and gradients grow in a neuron that spikes with it: that was the
+end of one training of `ecg` in fourteen (results/health). The gradient goes back through M', in which the surrogate psi stands
+for the spike: there a is replaced by a (1 - s) + (b - a u) psi. Of a neuron that does not spike this is about a + b psi, and
+where psi is negative (the lobes of the multi-Gaussian, down to -.016; b is up to 240) it can lie below -1 although the neuron
+is stable: then the gradient grows exponentially over the steps. So surrogates that are never negative suit this neuron, or
+``detach_reset``, without which b psi does not arise (results/health).
 
 Source: Baronig, Ferrand, Sabathiel & Legenstein 2024 (arXiv 2408.07517), whose w is shifted by one step against ours (theirs is
 updated at the end of a step, ours at the start of the next: the same numbers). Time constants and coupling as they draw them.
@@ -92,8 +93,8 @@ class AdLIF(Neuron):
         return alpha, rho, self._stable(a, alpha, rho), b, p["threshold"], symplectic
 
     def _stable(self, a: Tensor, alpha: Tensor, rho: Tensor) -> Tensor:
-        """``a`` itself where the neuron is stable with it and rings no faster than in four steps, else the bound; with the gradient
-        of the identity."""
+        """``a`` itself where the neuron is stable and rings no faster than in four steps, else the bound; its gradient is that of
+        the identity."""
         top = alpha + rho if self.discretisation == "symplectic" else 1.0 - alpha * rho
         bound = top / ((1.0 - alpha) * (1.0 - rho)).clamp(min=1e-30)
         return a + (torch.minimum(a, bound) - a).detach()
