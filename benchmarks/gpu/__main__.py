@@ -2,6 +2,7 @@
 
     python -m benchmarks.gpu                all that is to be seen and measured on a GPU, (a) to (g): see device.py
     python -m benchmarks.gpu compile        every neuron's kernels compiled for GPUs that need not be there, with ceilings
+                                            (--only "alif, H 400" persistent: some of them, in a table that is there)
     TRITON_INTERPRET=1 python -m benchmarks.gpu precision   how exactly each way of multiplying trains
     python -m benchmarks.gpu roofline       what a training step should take on an H100, of what was compiled
     TRITON_INTERPRET=1 python -m benchmarks.gpu --out FOLDER   a rehearsal of the first, tiny, on the CPU
@@ -30,12 +31,16 @@ def write(out: Path, name: str, text: str, numbers: Any) -> None:
     print(text)
 
 
-def compile_all(out: Path, quick: bool) -> int:
+def compile_all(out: Path, quick: bool, only: list[str]) -> int:
     import triton
 
     from . import compiled
 
-    rows = compiled.measure(quick)
+    rows = compiled.measure(quick, only)
+    if only:  # the others stay
+        known = json.loads((out / "compiled.json").read_text())
+        done = {(row["layer"], row["target"]) for row in rows}
+        rows = compiled.ordered([*(row for row in known if (row["layer"], row["target"]) not in done), *rows])
     broken = [row for row in rows if row["exceeded"]]
     text = (
         f"# Compiled ahead of time\n\nTriton {triton.__version__}, without a GPU; not yet run on one. A layer of H neurons in "
@@ -50,7 +55,7 @@ def compile_all(out: Path, quick: bool) -> int:
     return 1 if broken else 0
 
 
-def precision(out: Path, quick: bool) -> int:
+def precision(out: Path, quick: bool, only: list[str]) -> int:
     from srnn.nn.kernels.gpu import plans
 
     if not plans.interpreted():
@@ -72,7 +77,7 @@ def precision(out: Path, quick: bool) -> int:
     return 0
 
 
-def roofline(out: Path, quick: bool) -> int:
+def roofline(out: Path, quick: bool, only: list[str]) -> int:
     from .roofline import milliseconds, table
 
     if not (out / "compiled.json").is_file():
@@ -87,7 +92,7 @@ def roofline(out: Path, quick: bool) -> int:
     return 0
 
 
-def on_device(out: Path, quick: bool) -> int:
+def on_device(out: Path, quick: bool, only: list[str]) -> int:
     import torch
 
     if os.environ.get("TRITON_INTERPRET") == "1":
@@ -110,12 +115,15 @@ def main() -> int:
     parser.add_argument("what", nargs="?", default="run", choices=("run", "compile", "precision", "roofline"))
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu")
     parser.add_argument("--quick", action="store_true", help="few and small: to see that it runs")
+    parser.add_argument(
+        "--only", nargs="+", default=[], help="compile: layers with such words; the table's others stay"
+    )
     arguments = parser.parse_args()
     if find_spec("triton") is None:
         print("Triton is not installed: pip install 'srnn[gpu]'.", file=sys.stderr)
         return 2
     commands = {"run": on_device, "compile": compile_all, "precision": precision, "roofline": roofline}
-    return commands[arguments.what](arguments.out, arguments.quick)
+    return commands[arguments.what](arguments.out, arguments.quick, arguments.only)
 
 
 if __name__ == "__main__":

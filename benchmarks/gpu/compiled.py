@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -210,10 +211,12 @@ def cases(quick: bool) -> list[tuple[str, str, LayerProblem]]:
     return [*with_targets, *((f"alif, H {size}", HIP, example(size=size)) for size in (64, 128))]
 
 
-def measure(quick: bool) -> list[dict[str, Any]]:
+def measure(quick: bool, only: Sequence[str] = ()) -> list[dict[str, Any]]:
     """A row for each kernel: what, target, direction, neurons a program, what ``compiled`` says, and the ceilings broken."""
     rows = []
     for what, target, problem in cases(quick):
+        if only and not any(word in f"{what}, {target}" for word in only):
+            continue
         for launch in launches(problem, TARGETS.get(target, 64 << 10), what.endswith("persistent")):
             measured = compiled(launch, target)
             bound = target in TARGETS and problem.weight_in.dtype == torch.float32
@@ -223,6 +226,12 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             })  # fmt: skip
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
+
+
+def ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows in the order of ``cases``."""
+    places = {(what, target): place for place, (what, target, _) in enumerate(cases(quick=False))}
+    return sorted(rows, key=lambda row: places[row["layer"], row["target"]])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
