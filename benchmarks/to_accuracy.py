@@ -3,7 +3,8 @@
 What a user waits for is no step but a trained network. One recipe is trained on each of the backends, seed by seed in turn, until
 an epoch's accuracy on validation reaches the goal: with the same data, network, settings and seed, so that what differs is the
 time. "eager" is this project's reference, a Python loop over time that autograd differentiates, as one writes such a network in
-PyTorch. It counts from the call of ``srnn.train``: reading the data, fetching compiled loops, and validation are in it.
+PyTorch. It counts from the call of ``srnn.train``: reading the data, fetching compiled loops (or compiling them), and validation
+are in it. Trainings that an earlier run of the same recipe and goal measured stay, but for those that are measured again.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Clock(Reporter):
     """Accuracy on validation after each epoch, with seconds of a clock and of the processor; ends at the goal or the limit."""
 
     def __init__(self, goal: float, limit: float) -> None:
-        self.goal, self.limit, self.epochs = goal, limit, []
+        self.goal, self.limit, self.epochs, self.batches = goal, limit, [], 0
         self.began = time.perf_counter(), time.process_time()
 
     def now(self) -> dict[str, float]:
@@ -47,6 +48,7 @@ class Clock(Reporter):
         return {"seconds": time.perf_counter() - clock, "processor_s": time.process_time() - processor}
 
     def step(self, done_steps: int, numbers: dict[str, Any]) -> None:
+        self.batches = done_steps
         if self.now()["processor_s"] > self.limit:
             raise Enough
 
@@ -71,7 +73,8 @@ def measure(recipe: str, goal: float, way: str, seed: int, limit: float, data: P
         except Enough:
             pass
     return {
-        "way": way, "seed": seed, "reached": clock.reached, "all_epochs": done, "epochs": clock.epochs, **clock.now(),
+        "way": way, "seed": seed, "limit": limit, "reached": clock.reached, "all_epochs": done, "epochs": clock.epochs,
+        "batches": clock.batches, **clock.now(),
     }  # fmt: skip
 
 
@@ -82,19 +85,21 @@ def page(results: dict[str, Any]) -> str:
         best = max((epoch["accuracy"] for epoch in epochs), default=None)
         each = [after["processor_s"] - before["processor_s"] for before, after in pairwise(epochs)]
         outcome = f"{record['processor_s']:.0f}" if record["reached"] else (
-            "never" if record["all_epochs"] else f"not within {results['limit']:g}")  # fmt: skip
+            "never" if record["all_epochs"] else f"not within {record['limit']:g}")  # fmt: skip
         rows.append([
-            str(record["seed"]), record["way"], outcome, f"{record['seconds']:.0f}", str(len(epochs)),
-            f"{statistics.mean(each):.2f}" if each else "-", "-" if best is None else f"{best:.2%}",
+            str(record["seed"]), record["way"], outcome, f"{record['seconds']:.0f}", str(len(epochs)), f"{record['batches']:,}",
+            f"{epochs[0]['processor_s']:.1f}" if epochs else "-", f"{statistics.mean(each):.2f}" if each else "-",
+            "-" if best is None else f"{best:.2%}",
         ])  # fmt: skip
     lines = [
         f"# Seconds until {results['goal']:.0%} with `{results['recipe']}`", "",
         "Accuracy on validation, looked at after each epoch. srnn: the CPU backend; eager: the same network and settings in "
         "plain PyTorch, a Python loop over time (this project's reference backend). Seconds of the processor, in which other "
-        f"work on the machine does not count, of {results['threads']} threads together, with reading the data, fetching compiled "
-        "loops, and validation; an epoch is the mean of those after the first.", "",
+        f"work on the machine does not count, of all threads together ({results['threads']}), with reading the data, fetching "
+        "compiled loops, and validation; the later epochs' is their mean.", "",
         *markdown_table(
-            ["seed", "", "s of the processor", "of a clock", "epochs", "an epoch, s", "best so far"], rows
+            ["seed", "", "s of the processor", "of a clock", "epochs", "batches", "first epoch, s", "each later one", "best"],
+            rows,
         ), "",
     ]  # fmt: skip
     found = {(record["seed"], record["way"]): record for record in records}
@@ -109,8 +114,15 @@ def page(results: dict[str, Any]) -> str:
     if ratios:
         lines += [f"Eager takes {statistics.median(ratios):.1f} times as long (the median; seeds: {len(ratios)}).", ""]
     if least:
-        lines += [f"Where eager did not get there it had taken {min(least):.1f} times as long at least.", ""]
-    return "\n".join([*lines, f"{results['machine']['cpu']}. Made by `{results['command']}`.", ""])
+        slower = statistics.median(
+            eager["processor_s"] / eager["batches"] * ours["batches"] / ours["processor_s"] for ours, eager in pairs
+        )
+        lines += [
+            f"Where eager did not get there it was stopped after {min(least):.1f} times as long at least. By the batches that it "
+            f"had done it is {slower:.0f} times slower.", "",
+        ]  # fmt: skip
+    commands = ", ".join(f"`{command}`" for command in results["commands"])
+    return "\n".join([*lines, f"{results['machine']['cpu']}. Made by {commands}.", ""])
 
 
 def main(words: list[str] | None = None) -> int:
@@ -130,21 +142,24 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE")
     options = parser.parse_args(words)
     out = options.out or ROOT / "results" / f"to-accuracy-{Path(options.recipe).stem}"
-    records: list[dict[str, Any]] = []
-    results = {
-        "command": " ".join(["python -m benchmarks.to_accuracy", *(sys.argv[1:] if words is None else words)]),
-        "machine": describe(), "recipe": options.recipe, "goal": options.goal, "limit": options.limit,
-        "threads": options.threads, "records": records,
-    }  # fmt: skip
+    path, same = out / "to-accuracy.json", {"recipe": options.recipe, "goal": options.goal, "threads": options.threads}
+    earlier = json.loads(path.read_text()) if path.is_file() else {}
+    if any(earlier.get(name) != value for name, value in same.items()):
+        earlier = {"commands": [], "records": []}
+    command = " ".join(["python -m benchmarks.to_accuracy", *(sys.argv[1:] if words is None else words)])
+    records: list[dict[str, Any]] = earlier["records"]
+    results = {**same, "machine": describe(), "commands": [*earlier["commands"], command], "records": records}
     out.mkdir(parents=True, exist_ok=True)
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
         for seed in options.seeds:
             for way in options.ways:
-                records.append(measure(options.recipe, options.goal, way, seed, options.limit, options.data_dir))
-                print({name: value for name, value in records[-1].items() if name != "epochs"}, flush=True)
-                (out / "to-accuracy.json").write_text(json.dumps(results, indent=1) + "\n")
+                record = measure(options.recipe, options.goal, way, seed, options.limit, options.data_dir)
+                records[:] = [other for other in records if (other["way"], other["seed"]) != (way, seed)] + [record]
+                records.sort(key=lambda record: (record["seed"], [*WAYS].index(record["way"])))
+                print({name: value for name, value in record.items() if name != "epochs"}, flush=True)
+                path.write_text(json.dumps(results, indent=1) + "\n")
                 (out / "README.md").write_text(page(results))
     finally:
         torch.set_num_threads(before)
