@@ -29,7 +29,7 @@ from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
 from srnn.deploy.predicting import predict_steps
 from srnn.deploy.streaming import Decoder, Spotter
-from srnn.deploy.streaming.spotting import concatenated, judge, listen
+from srnn.deploy.streaming.judging import concatenated, judge, listen
 from srnn.files import read_object
 from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity

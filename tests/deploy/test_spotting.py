@@ -17,8 +17,9 @@ from srnn.data.datasets import Split
 from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 from srnn.data.encoders.speech import SpeechFeatures
 from srnn.data.recordings import read_signal
-from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, spotting
-from srnn.deploy.streaming.spotting import Clip, Detector, Heard, choose, concatenated, judge
+from srnn.deploy.streaming import Decoder, Spotter, SpottingRule, judging
+from srnn.deploy.streaming.judging import Clip, Heard, choose, concatenated, judge
+from srnn.deploy.streaming.spotting import Detector
 from srnn.measure.analysis.scores import softmax
 from srnn.training.runs import Run
 from support.runs import make_run
@@ -103,9 +104,9 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
     """Two of three words are said with 0.62 at least, and of false ones one with 0.72, so what is allowed decides."""
     clips = [Clip(200, 300, 0), Clip(500, 600, 1), Clip(800, 900, 1), Clip(1000, 1100, 2)]
     heard = heard_of([(290, 0, 0.62), (590, 1, 0.92), (890, 0, 0.37), (1090, 0, 0.72)])
-    monkeypatch.setattr(spotting, "listen", lambda *_: heard)
-    monkeypatch.setattr(spotting, "concatenated", lambda *_: (None, clips))
-    monkeypatch.setattr(spotting, "_GRID", (spotting._GRID[0], (1,)))
+    monkeypatch.setattr(judging, "listen", lambda *_: heard)
+    monkeypatch.setattr(judging, "concatenated", lambda *_: (None, clips))
+    monkeypatch.setattr(judging, "GRID", (judging.GRID[0], (1,)))
     chosen = {n: choose(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
     assert 0.72 < chosen[0].threshold <= 0.92 and judge(DECODER, heard, clips, chosen[0]).understood == 1
     assert 0.37 < chosen[400].threshold <= 0.62 and judge(DECODER, heard, clips, chosen[400]).understood == 2

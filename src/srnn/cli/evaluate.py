@@ -111,7 +111,7 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
     from dataclasses import asdict
 
     from ..deploy.streaming import Decoder, Spotter, SpottingRule
-    from ..deploy.streaming.spotting import THRESHOLDS, choose, concatenated, judge, listen
+    from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
     from ..training.runs import Run
     from .show import tell
 
@@ -144,8 +144,8 @@ def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
                 + (f"  (its own rule: mean of {row['smooth']} windows)" if row is by_rule else "")
             )
 
-    found = {"split": arguments.split, "noise_db": arguments.noise, "rule": by_rule, "thresholds": rows}
-    return tell(arguments, found, show)
+    report = {"split": arguments.split, "noise_db": arguments.noise, "rule": by_rule, "thresholds": rows}
+    return tell(arguments, report, show)
 
 
 def check_full_options(arguments: argparse.Namespace) -> None:
