@@ -73,8 +73,9 @@ def merge(models: Sequence[Trained]) -> Trained:
         merged.readout.bias.copy_(torch.stack([one.bias for one in readouts]).mean(0))  # type: ignore[misc]
     about: Mapping[str, Any] = {"merged": [{"name": model.name, "seed": model.seed} for model in models]}
     return Trained(
-        merged.eval(), first.task, recipe, first.seed, None, first.steps, first.inputs_as, _ranges(models), None, about
-    )
+        merged.eval(), first.task, recipe, first.seed,
+        steps=first.steps, inputs_as=first.inputs_as, state_ranges=_ranges(models), about=about,
+    )  # fmt: skip
 
 
 def _join(merged: Layer, layers: Sequence[Layer], first_layer: bool) -> None:

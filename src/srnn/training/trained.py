@@ -249,5 +249,6 @@ class Trained:
         load_network(network, checkpoint)
         StateFormat.from_tensors(checkpoint.tensors).into(network)
         return cls(
-            network.eval(), task, recipe, seed, folder or path, steps, inputs_as, ranges, policy, spotting, about
-        )
+            network.eval(), task, recipe, seed, folder or path,
+            steps=steps, inputs_as=inputs_as, state_ranges=ranges, policy=policy, spotting=spotting, about=about,
+        )  # fmt: skip
