@@ -146,8 +146,10 @@ def train(
                 set_learning_rate(optimizer, lr)
                 indices = order[state.step * config.batch_size :][: config.batch_size]
                 share = team.share(len(indices))
-                seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in indices[share.part]]
-                batch = train_set.take(indices[share.part]) if raw is None else raw.take(indices[share.part], seeds)
+                own, seeds = indices[share.part], []
+                if config.augment.active:
+                    seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in own]
+                batch = train_set.take(own) if raw is None else raw.take(own, seeds)
                 if config.augment.active:
                     batch = augment(batch, config.augment, task.channel_blocks, seeds, task.pixel_order)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ...data.datasets.base import Split
 from ...errors import SrnnError
 from .decoder import Decoder
-from .spotting import Array, Detector, Spotter, SpottingRule, Windows, is_word
+from .spotting import Array, Detector, SpottingRule, Windows, is_word
 
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95)
 GAP = (0.5, 2.0)
@@ -114,8 +114,7 @@ class Heard(NamedTuple):
 
 def listen(decoder: Decoder, signal: npt.ArrayLike) -> Heard:
     """All windows of a signal (samples, 1). SrnnError for a network that does not tell words in time."""
-    Spotter(decoder, SpottingRule())  # refuses such a network
-    encoder, windows, x = decoder.signal.stream(), Windows(decoder), np.asarray(signal)
+    windows, encoder, x = Windows(decoder), decoder.signal.stream(), np.asarray(signal)
     parts = [windows.push(encoder.push(x[at : at + 2**15])) for at in range(0, len(x), 2**15)]
     ends, scores = zip(*parts, windows.push(encoder.flush()), strict=True)
     return Heard(len(x) / (decoder.signal.rate or 1.0), np.concatenate(ends), np.concatenate(scores))

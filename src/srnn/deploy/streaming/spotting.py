@@ -70,15 +70,13 @@ class Spotter:
     """
 
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
-        if decoder.segment is None or decoder.signal.rate is None or decoder.step_seconds is None:
-            raise SrnnError("Words are spotted by a network with one label for each sound, of a known length.")
+        self._windows = Windows(decoder)
         if rule is None:
             stored = decoder.trained.spotting
             rule = SpottingRule() if stored is None else SpottingRule.from_dict(stored, decoder.trained.name)
         self.decoder, self.rule, self.encoder = decoder, rule, decoder.signal.stream()
         self.samples = self.steps = 0
         """Pushed, and come out of them, since the stream's start."""
-        self._windows = Windows(decoder)
         self._detector = Detector(decoder, rule)
 
     def push(self, block: npt.ArrayLike) -> Decisions:
@@ -100,10 +98,14 @@ class Spotter:
 
 
 class Windows:
-    """Steps -> the scores of each window at its end, in the order of time. ``decoder``: with segments."""
+    """Steps -> the scores of each window at its end, in the order of time.
+
+    SrnnError for a network that does not tell words in time.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
-        assert decoder.segment is not None
+        if decoder.segment is None or decoder.signal.rate is None or decoder.step_seconds is None:
+            raise SrnnError("Words are spotted by a network with one label for each sound, of a known length.")
         apart = max(1, decoder.segment // WINDOWS)
         self._late = list(range(0, decoder.segment, apart))  # steps that each has still to leave out
         self._offsets, self._sessions = tuple(self._late), [decoder.open() for _ in self._late]
