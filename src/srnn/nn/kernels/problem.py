@@ -15,6 +15,9 @@ from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
 Output = Literal["emission", "membrane"]
+FEW_INPUTS = 8
+"""Up to so many dense channels the CPU backend adds up step by step, zeros skipped, as a stream does, to the bit; more go through
+a matrix product, some steps at once."""
 _DTYPES = (torch.float32, torch.float64)
 
 

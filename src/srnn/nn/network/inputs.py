@@ -12,13 +12,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
+from ..kernels.problem import FEW_INPUTS
 
 Array = np.ndarray[Any, Any]
 Input = Tensor | Spikes | Array
 Lengths = Tensor | Array | Sequence[int]
 
-_FEW = 8
-"""Dense channels that a stream sums as whole sequences do, to the bit: they stay dense, and nothing would be won."""
 _TORCH = ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float64")
 """Dtypes of numpy's that torch calculates with."""
 
@@ -34,7 +33,8 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     tensors become dense.
     """
     dtype, device = net.readout.weight_in.dtype, net.readout.weight_in.device
-    packs = packs and device.type == "cpu" and not torch.compiler.is_compiling() and x.shape[-1:] > (_FEW,)
+    # Few channels stay dense: a stream sums them as whole sequences do, to the bit, and nothing would be won.
+    packs = packs and device.type == "cpu" and not torch.compiler.is_compiling() and x.shape[-1:] > (FEW_INPUTS,)
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "biuf":
             raise SrnnError(f"The input must be an array of numbers, not of {x.dtype}.")

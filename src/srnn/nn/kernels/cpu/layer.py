@@ -18,7 +18,7 @@ from ....errors import SrnnError
 from ...delays import later
 from ...neurons import Neuron
 from ...surrogates import Surrogate
-from ..problem import LayerProblem, LayerResult
+from ..problem import FEW_INPUTS, LayerProblem, LayerResult
 from . import buffers
 from .arguments import (
     BLOCK,
@@ -45,9 +45,6 @@ from .compiler import backward_loop, cannot_compile, forward_loop, rounds
 from .padding import Padding
 from .rows import LIST_OVERRUN
 from .weights import packed, packed_pairs, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
-
-FEW_INPUTS = 8
-"""Up to so many dense channels are added up step by step, zeros skipped; more go through a matrix product, some steps at once."""
 
 SHARDS = 16
 """Each shard of the batch sums its own weight gradients; at most so many, whatever the number of threads, so that the order
