@@ -92,21 +92,70 @@ def test_a_saturated_layer_is_named_and_calmed(tmp_path: Path) -> None:
     assert told.events[0].startswith("epoch 1, batch 4: layers.0 is saturated")
 
 
-def test_a_gradient_that_has_exploded_for_long_halves_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _exploding(monkeypatch: pytest.MonkeyPatch, first: int, last: int) -> None:
+    """Let the gradients of layer 0 look exploded in these batches, counted over everything that is run, from 1."""
     original, calls = Gradients.norms, [0]
 
     def norms(self: Gradients) -> dict[str, float]:
         calls[0] += 1
-        return original(self) | (
-            {"layers.0": 3e7} if calls[0] in range(5, 9) else {}
-        )  # the second epoch's four batches
+        return original(self) | ({"layers.0": 3e7} if first <= calls[0] <= last else {})
 
     monkeypatch.setattr(Gradients, "norms", norms)
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "times", "rates", "calmed"),
+    [
+        (False, 1, [0.02, 0.01, 0.01, 0.01], [{}]),
+        (True, 1, [0.02, 0.02, 0.02, 0.02], [{"layers.0": 0.9}]),
+        (True, 2, [0.02, 0.01, 0.01, 0.01], [{"layers.0": 0.9}, {"layers.0": 0.9**2}]),
+    ],
+)
+def test_recurrent_weights_through_which_gradients_exploded_shrink(
+    recurrent: bool, times: int, rates: list[float], calmed: list[dict[str, float]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Once that is enough, and the rate stays; from the same checkpoint again it is halved, as where there are none to shrink."""
+    _exploding(monkeypatch, 5, 4 + 4 * times)  # the second epoch's four batches, each time
     told = _Told()
-    train(tiny_recipe("--training.schedule.name=constant"), tmp_path / "run", task=TinyTask(), reporter=told)
+    words = ["--training.schedule.name=constant", f"--network.recurrent={recurrent}"]
+    train(tiny_recipe(*words), tmp_path / "run", task=TinyTask(), reporter=told)
     assert "the gradient of layers.0 has exploded (norm up to 3e+07, above 100000 in 4 of 4 batches)" in told.events[0]
-    epochs = [record for record in _records(tmp_path / "run") if "epoch" in record]
-    assert [record["lr"] for record in epochs] == [0.02, 0.01, 0.01, 0.01]
+    assert ("x the recurrent weights of layers.0" in told.events[0]) == recurrent
+    records = _records(tmp_path / "run")
+    assert [record["lr"] for record in records if "epoch" in record] == rates
+    assert [record.get("calmed", {}) for record in records if "epoch" not in record] == calmed
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_calming_changes_recurrent_weights_and_nothing_else(bidirectional: bool) -> None:
+    recipe = tiny_recipe("--network.recurrent=true", f"--network.bidirectional={bidirectional}")
+    network = recipe.build_network(TinyTask(), 0)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    assert health.calm(network, {"layers.0", "readout"}, 2) == {"layers.0": 0.9**2}
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name] * (0.9**2 if name.endswith("weight_rec") else 1))
+    assert any(name.endswith("weight_rec") for name in before)
+
+
+@pytest.mark.parametrize("moment", [4, 5, 6, 7])
+def test_a_calmed_training_is_resumed_to_the_same_bits(
+    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients that explode where the weights, and nothing that a test counts, say so."""
+    original = Gradients.norms
+
+    def norms(self: Gradients) -> dict[str, float]:
+        weights = next(p for p in self._groups["layers.0"] if p.ndim == 2 and p.shape[0] == p.shape[1])
+        exploded = float(weights.detach().norm()) > limit  # in the last epoch
+        return original(self) | ({"layers.0": 3e7} if exploded else {})
+
+    recipe = tiny_recipe("--network.recurrent=true", "--training.average=0.9")
+    start = recipe.build_network(TinyTask(), 0).layers[0].weight_rec
+    limit = float(start.detach().norm()) * 1.025
+    monkeypatch.setattr(Gradients, "norms", norms)
+    cut_and_resumed(recipe, moment, tmp_path, monkeypatch)
+    assert any("calmed" in record for record in _records(tmp_path / "whole"))
 
 
 def test_a_healthy_training_is_not_touched(tmp_path: Path) -> None:

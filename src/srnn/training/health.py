@@ -8,7 +8,8 @@ A layer is
     exploded   the norm of its gradients was above ``EXPLODED`` in at least ``LONG`` of the batches
 
 ``examine`` names such layers; the training loop goes back to its last checkpoint, which was healthy, and lowers the learning
-rate, or scales the layer's weights where it was sick from the start. Silence of a start as drawn is given the first tenth of the
+rate, or scales the layer's weights where it was sick from the start. A layer whose gradients exploded has smaller recurrent
+weights from there on (``calm``). Silence of a start as drawn is given the first tenth of the
 epochs to end by itself, through the surrogate's gradients: scaling such layers of `ecg` and `ecg-records` in epoch 2 cost them
 one point and three (results/health). What is counted is part of the last checkpoint, so that a
 resumed training sees, and does, the same.
@@ -17,7 +18,7 @@ resumed training sees, and does, the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from ..data.spikes import Spikes
 from ..files.conversion import convert
-from ..nn.network import SRNN, BidirectionalLayer
+from ..nn.network import SRNN, BidirectionalLayer, Layer
 from .clipping import REMEMBERED, WHOLE
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ EXPLODED, LONG, FEWEST = 1e5, 0.25, 4
 around 1, with losses that are summed over steps around 1,000."""
 WAITS = 0.1
 """Fraction of the epochs, at least one, in which a start as drawn may be silent."""
+CALMER = 0.9
+"""Factor of an exploded layer's recurrent weights, each time that training goes back."""
 EVERY = 200
 """Batches of a long epoch after which it is examined."""
 SAMPLED_EVERY = 4
@@ -123,6 +126,10 @@ class Watch:
                 reports[name]["saturated"] = float((rates > ALWAYS).mean())
         return reports
 
+    def exploded(self) -> set[str]:
+        """The layers whose gradients were too large in so many of the epoch's batches that it is no accident."""
+        return {name for name, (batches, _, _, count) in self.norms.items() if count >= max(FEWEST, LONG * batches)}
+
     def examine(self, network: Network, waits: bool = False) -> tuple[dict[str, str], dict[str, str]]:
         """What is wrong, by layer, and that of it which is to be mended now; empty for a healthy training.
 
@@ -138,12 +145,32 @@ class Watch:
             elif health.get("saturated", 0) >= SATURATED:
                 count = round(health["saturated"] * size)
                 wrong[name] = f"{name} is saturated ({count} of {size} neurons spiked at nearly every step)"
-            elif exploded >= max(FEWEST, LONG * batches):
+            elif name in self.exploded():
                 wrong[name] = (
                     f"the gradient of {name} has exploded (norm up to {largest:.2g}, above {EXPLODED:g} in {exploded:.0f} of "
                     f"{batches:.0f} batches)"
                 )
         return wrong, {name: what for name, what in wrong.items() if not (waits and name in silent)}
+
+
+@torch.no_grad()
+def calm(network: Network, layers: Collection[str], times: int) -> dict[str, float]:
+    """Multiply the recurrent weights of these layers by ``CALMER``, so many times; by layer that has such weights, the factor.
+
+    A gradient that goes back through the recurrent weights grows with every step where these are too large, and by nothing that a
+    smaller learning rate could undo: the batches after the checkpoint overflow as those before it did.
+    """
+    if not isinstance(network, SRNN):
+        return {}
+    calmed = {}
+    for name in sorted(layers):
+        recurrent = [part for part in network.get_submodule(name).modules() if isinstance(part, Layer)]
+        weights = [part.weight_rec for part in recurrent if part.weight_rec is not None]
+        for weight in weights:
+            weight.mul_(CALMER**times)
+        if weights:
+            calmed[name] = CALMER**times
+    return calmed
 
 
 def _counts(emitted: Tensor | Spikes, places: np.ndarray) -> np.ndarray:

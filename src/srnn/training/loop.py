@@ -34,7 +34,7 @@ from .compression.evaluation import measure_int8
 from .distributed import Onlooker, Team, is_first, world_size
 from .evaluation import Evaluation, evaluate_sequences, layer_rates, rate_report
 from .examples import keep_examples
-from .health import EVERY, SAMPLED_EVERY, WAITS
+from .health import EVERY, SAMPLED_EVERY, WAITS, calm
 from .histories import Histories
 from .loggers import Logger, LoggerName
 from .optimisation import schedule_factor, set_learning_rate, subnormals_as_zero
@@ -339,8 +339,10 @@ def _restore(
 ) -> TrainingState:  # fmt: skip
     """After a loss that is not finite, too many such gradients, or an epoch with sick layers: the last checkpoint again.
 
-    The learning rate is halved; not where a layer was sick in the checkpoint, too: then its weights are scaled. Merely skipping
-    batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are used up.
+    The learning rate is halved; not where weights are scaled instead: those of a layer that was sick in the checkpoint, too, and
+    the first time after a checkpoint the recurrent ones through which gradients exploded, which shrink more each time. Merely
+    skipping batches would not do: a network that overflows on every batch never recovers. SrnnError once ``max_restores`` are
+    used up.
     """
     where, reason = f"epoch {state.epoch + 1}, batch {state.step + (not sick)}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
@@ -357,15 +359,17 @@ def _restore(
         )
     restored = _load(run, ready.network, ready.optimizer, histories)
     scaled = [layer for layer in ready.measured_again(sick) if layer.scaled] if not diverged else []
-    if scaled:
+    calmed = calm(ready.network, state.watch.exploded(), restores - restored.restores)
+    if scaled or calmed:
         histories.restart()
-    if any(layer.was_sick for layer in scaled):
+    if any(layer.was_sick for layer in scaled) or (calmed and restores == restored.restores + 1):
         lr_factor = state.lr_factor
     restored.restores, restored.lr_factor = restores, lr_factor
     weights = f", weights scaled: {'; '.join(map(str, scaled))}" if scaled else ""
+    weights += "".join(f", {factor:.3g} x the recurrent weights of {name}" for name, factor in calmed.items())
     run.log({"event": "restored", "where": where, "reason": reason, "lr_factor": lr_factor} | (
         {"scaled": [asdict(layer) for layer in scaled]} if scaled else {}
-    ))  # fmt: skip
+    ) | ({"calmed": calmed} if calmed else {}))  # fmt: skip
     what = f"not finite ({reason})" if diverged else reason
     reporter.event(f"{where}: {what}; back to the last checkpoint, {lr_factor:g} x the learning rate{weights}")
     return restored
