@@ -35,6 +35,7 @@ from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity
 from srnn.measure.energy.estimate import energy_report
 from srnn.measure.energy.technology import DEFAULT, load_technology
+from srnn.nn.network import Layer
 from srnn.text import markdown_table
 from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.evaluation import evaluate
@@ -85,12 +86,12 @@ def ship(name: str, folders: list[Path]) -> None:
     period = "step" if model.task.kind == "per_step" else "sequence"
     sizes, integer = {"file": (FOLDER / f"{name}.safetensors").stat().st_size}, None
     with TemporaryDirectory() as place:
-        sizes["float32"] = model.export(f"{place}/c")["flash_bytes"]
         try:
+            sizes["float32"] = model.export(f"{place}/c")["flash_bytes"]
             sizes["int8"] = model.export(f"{place}/int8", "int8")["flash_bytes"]
             integer = evaluate_int8(model, inputs_as=model.inputs_as, most=INT8).report[metric]
         except srnn.SrnnError as error:
-            print(f"no int8: {error}")
+            print(f"no C, or no int8: {error}")
     try:
         test = evaluate(model, "test").report[metric]
     except srnn.SrnnError as error:
@@ -181,8 +182,9 @@ def golden(name: str) -> dict[str, Any]:
     """What a pretrained network does with its example, in float64 by the reference backend, where every spike is reproducible."""
     model = srnn.load(name)
     network = model.spiking("tested").double()
-    for layer in (*network.layers, network.readout):
-        layer.backend = "reference"
+    for layer in network.modules():
+        if isinstance(layer, Layer):
+            layer.backend = "reference"
     path = model.task.whole_path()
     steps = model.task.encode(name, read_signal(example(name), path.channels, path.rate))
     with torch.no_grad():
@@ -205,7 +207,7 @@ def table() -> str:
         percents = ("-" if value is None else f"{100 * value:.1f}" for value in accuracies)
         rows.append([
             f"`{name}`", "-" if card.rate is None else f"{card.rate:,g} Hz", *percents, f"{card.parameters:,}",
-            " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes),
+            " / ".join(f"{card.bytes[kind] / 1000:.0f}" for kind in ("float32", "int8") if kind in card.bytes) or "-",
             " / ".join(nanojoules(card.energy_nj[kind]["decision"]) for kind in ("fp32", "memory")),
         ])  # fmt: skip
         heard.append(f"- `{name}`: {card.hears} ({card.licence})")

@@ -55,7 +55,7 @@ class Card:
     """Other speakers, records or data sets that it was tried on, with results; "none"."""
     parameters: int
     bytes: dict[str, int]
-    """Of the model's file, and of the flash that the C export takes in float32 and int8."""
+    """Of the model's file, and of the flash that the C export takes in float32 and int8, where it has these forms."""
     energy_nj: dict[str, dict[str, float]]
     """By each model of ``srnn energy``, on validation: of a step, and of a decision."""
     not_for: str
