@@ -28,7 +28,7 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
 from srnn.deploy.predicting import predict_steps
-from srnn.deploy.streaming import Decoder, Spotter
+from srnn.deploy.streaming import Decoder, SpottingRule
 from srnn.deploy.streaming.judging import concatenated, judge, listen
 from srnn.files import read_object
 from srnn.files.yaml_reading import read_yaml
@@ -143,7 +143,7 @@ def ship(name: str, folders: list[Path]) -> None:
 def spotted(model: srnn.Model) -> dict[str, dict[str, float]]:
     """``Card.live``: words of a long signal by the model's own rule, with several levels of noise."""
     decoder, found = Decoder.of(model), {}
-    rule = Spotter(decoder).rule
+    rule = SpottingRule.of(model)
     for name in ("validation", "test"):
         split = model.task.load(name)
         for noise in (None, 20.0, 10.0):

@@ -164,7 +164,7 @@ def test_a_chosen_rule_stays_with_the_model(
     assert stored["chosen_on"] == "validation" and stored["false_accepts"] == 900
     assert (found["threshold"], found["smooth"]) == (stored["threshold"], stored["smooth"])
     file = Run.open(run).trained().save(tmp_path / "words.safetensors")
-    assert asdict(Spotter(Decoder.of(file)).rule) == stored
+    assert asdict(SpottingRule.of(Decoder.of(file).trained)) == stored
     wavfile = write_wav(tmp_path / "four.wav", (concatenated(split, 8000)[0][:, 0] * 32768).astype(np.int16), 8000)
     assert main(["stream", str(file), str(wavfile), "--words", "--json"]) == 0
     *decisions, summary = map(json.loads, capsys.readouterr().out.splitlines())

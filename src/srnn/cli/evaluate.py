@@ -110,13 +110,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
     from dataclasses import asdict
 
-    from ..deploy.streaming import Decoder, Spotter, SpottingRule
+    from ..deploy.streaming import Decoder, SpottingRule
     from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
     from ..training.runs import Run
     from .show import tell
 
     decoder = Decoder.of(trained, data_dir=arguments.data_dir)
-    own = Spotter(decoder).rule if trained.spotting is not None else None
+    own = SpottingRule.of(trained) if trained.spotting is not None else None
     split = trained.task.load(arguments.split, arguments.data_dir)
     if arguments.false_accepts is not None:
         validation = split if arguments.split == "validation" else trained.task.load("validation", arguments.data_dir)

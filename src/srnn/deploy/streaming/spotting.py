@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from ...files import reading
 from ...files.conversion import convert
 from ...text import brief
 from .decoder import Decisions, Decoder
+
+if TYPE_CHECKING:
+    from ...training.trained import Trained
 
 WINDOWS = 4
 """That are open at a time."""
@@ -50,6 +53,11 @@ class SpottingRule:
             raise SrnnError(f"A spotting rule's smooth must be an integer from 1 to 100, not {brief(self.smooth)}.")
 
     @classmethod
+    def of(cls, trained: Trained) -> Self:
+        """The network's own; where it has none, the default."""
+        return cls() if trained.spotting is None else cls.from_dict(trained.spotting, trained.name)
+
+    @classmethod
     def from_dict(cls, content: Any, source: str) -> Self:
         """From what ``asdict`` gave. SrnnError, which names the ``source``, for anything else."""
         hints = {"threshold": float, "smooth": int, "chosen_on": str | None, "false_accepts": float | None}
@@ -64,17 +72,15 @@ class Spotter:
 
     Args:
         decoder: with segments, which are the windows; a policy's early exits end them sooner.
-        rule: when a word is detected; None: the network's own, or where it has none the default.
+        rule: when a word is detected; None: ``SpottingRule.of`` the network.
 
     SrnnError for a network that does not tell words in time.
     """
 
     def __init__(self, decoder: Decoder, rule: SpottingRule | None = None) -> None:
         self._windows = Windows(decoder)
-        if rule is None:
-            stored = decoder.trained.spotting
-            rule = SpottingRule() if stored is None else SpottingRule.from_dict(stored, decoder.trained.name)
-        self.decoder, self.rule, self.encoder = decoder, rule, decoder.signal.stream()
+        rule = SpottingRule.of(decoder.trained) if rule is None else rule
+        self.decoder, self.encoder = decoder, decoder.signal.stream()
         self.samples = self.steps = 0
         """Pushed, and come out of them, since the stream's start."""
         self._detector = Detector(decoder, rule)
