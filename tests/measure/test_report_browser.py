@@ -241,6 +241,7 @@ def test_health_shows_each_layer_and_what_was_mended(browser: Browser, pages: di
     assert "epoch 3" in tip and tip.count("1,000") == 2  # of the layer and of the readout
     text = browser.value("document.getElementById('health').textContent")
     assert "mended once" in text and "epoch 2, batch 4layers.0 is silent: mended from the last checkpoint" in text
+    assert "0.5× the learning rate; " in text and "0.9× its recurrent weights" in text
     assert "Layer 1, saturated" in text and browser.errors == []
 
 

@@ -25,6 +25,11 @@ from support.tiny import TinyTask, tiny_recipe
 DIGITS = ("--task.name=digits", "--loss.name=ce_mean")
 ECG = ("--task.name=ecg", "--loss.name=nll")
 RECORDS = (*ECG, "--task.options.source=records")
+RESTORED = {
+    "event": "restored", "where": "epoch 2, batch 4", "reason": "layers.0 is silent", "lr_factor": 0.5,
+    "calmed": {"layers.0": 0.9},
+}  # fmt: skip
+"""What ``make_run`` logs after its epochs."""
 SPOKEN = ("--task.name=spoken-digits", "--task.options.normalise=training", "--loss.name=ce_mean")
 
 
@@ -57,7 +62,7 @@ def make_run(
         health = {"layers.0": {**norms, "silent": 0.3 / epoch, "saturated": 0.1}, "readout": norms}
         record = {"epoch": epoch, "train": report, "validation": report, "lr": 0.01, "seconds": epoch, "health": health}
         run.log({**record, "best": epoch < 3})
-    run.log({"event": "restored", "where": "epoch 2, batch 4", "reason": "layers.0 is silent", "lr_factor": 0.5})
+    run.log(RESTORED)
     if epochs:
         run.write_json("result.json", {"accuracy": 0.6, "seconds": 3.0, "run": str(folder)})
     return folder

@@ -196,9 +196,14 @@ function healthSection() {
     idle.length && plot({ title: SPIKING ? "Silent and saturated neurons" : "Neurons that are always 0", subtitle: SPIKING ? "fractions of a layer that never spiked, or at nearly every sampled step" : "fractions of a layer, at the sampled steps", x: axis, y: { label: "fraction of neurons", text: share, min: 0, max: 1 }, series: idle, legend: true }),
     norms.length && plot({ title: "Gradient norm by layer", subtitle: "geometric mean of an epoch's batches, before clipping; logarithmic", x: axis, y: { label: "norm", log: true, min: spread[0] / 1.6, max: spread[1] * 1.6 }, series: norms, legend: true }),
   ].filter(Boolean);
+  const mendedBy = one => [
+    `${one.reason}: mended from the last checkpoint, at ${short(one.lr_factor)}× the learning rate`,
+    ...(one.scaled || []).map(layer => `${layerName(layer.name)}: weights scaled`),
+    ...Object.entries(one.calmed || {}).map(([name, factor]) => `${layerName(name)}: ${short(factor)}× its recurrent weights`),
+  ].join("; ");
   const start = DATA.training.epochs.flatMap(e => e.start || []).filter(one => one.scaled), said = [
     ...start.map(one => ["before the first step", `${layerName(one.name)}: weights scaled by ${short(one.gains[0])} to ${short(one.gains[1])}, rate ${short(one.rates[0])} to ${short(one.rates[1])}`]),
-    ...DATA.training.events.map(one => [one.where, one.event === "restored" ? `${one.reason}: mended from the last checkpoint, at ${short(one.lr_factor)}× the learning rate${(one.scaled || []).map(layer => `; ${layerName(layer.name)}: weights scaled`).join("")}` : `${one.reason}: ${one.event}`]),
+    ...DATA.training.events.map(one => [one.where, one.event === "restored" ? mendedBy(one) : `${one.reason}: ${one.event}`]),
     ...DATA.training.epochs.flatMap(e => (e.sick || []).map(what => [`epoch ${e.epoch}`, what]))];
   if (!parts.length && !said.length) return;
   const mended = DATA.training.events.filter(one => one.event === "restored").length;
