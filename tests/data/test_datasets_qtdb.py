@@ -81,6 +81,17 @@ def test_records_are_found_and_split_whole(good: Path) -> None:
     assert len(train) + len(held_out) == sum(WINDOWS)
 
 
+@pytest.mark.parametrize("lag", [1, 50, 1301])
+def test_labels_come_later_and_nothing_is_lost(good: Path, lag: int) -> None:
+    options, data_dir = {"validation_fraction": 0.3, "validation_blocks": 2}, good.parents[2]
+    for name in ("train", "validation"):
+        as_filed, later = (ECGTask(label_lag=steps, **options).load(name, data_dir) for steps in (0, lag))
+        assert later.x.shape == (len(as_filed), 1301 + lag, 4) and later.y.shape == (len(as_filed), 1301 + lag)
+        assert np.array_equal(later.x[:, :1301], as_filed.x) and not later.x[:, 1301:].any()
+        assert np.array_equal(later.y[:, lag:], as_filed.y) and (later.y[:, :lag] == -1).all()
+        assert np.array_equal(later.groups, as_filed.groups)
+
+
 def test_no_validation_blocks_hold_nothing_out(good: Path) -> None:
     data_dir = good.parents[2]
     assert len(ECGTask(validation_blocks=0).load("train", data_dir)) == sum(WINDOWS)

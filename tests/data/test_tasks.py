@@ -122,7 +122,9 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("ecg", {"source": "records", "threshold_down": "x"}, "threshold"),
         ("ecg", {"source": "records", "smoothing": 6}, "smoothing must be 0"),
         ("ecg", {"source": "records", "validation_fraction": 0.2}, "no effect with source 'records'"),
-        ("ecg", {"label_lag": 19}, "'label_lag' has no effect with source 'paper_split'"),
+        ("ecg", {"window": 100}, "'window' has no effect with source 'paper_split'"),
+        ("ecg", {"label_lag": 10**12}, "label_lag must be at most the 1301 steps of a sequence"),
+        ("ecg", {"label_lag": -1}, "label_lag must be an integer of at least 0"),
     ],
 )
 def test_every_mistake_is_one_line(name: Any, options: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_choice, check_fraction, check_whole
-from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, load_paper_split
+from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
 from .qtdb_records import load_records
 
 
@@ -46,7 +46,8 @@ class ECGTask(Task):
     stride: int = 1000
     """records: steps from one window to the next."""
     label_lag: int = 0
-    """records: steps by which labels are delayed after their samples; 19 gives the look-ahead of the paper's files."""
+    """Steps by which labels are delayed, so that a network has seen as much of what follows. records: after their samples; 19 gives
+    the look-ahead of the paper's files. paper_split: further than in the files."""
 
     def __post_init__(self) -> None:
         check_choice("source", self.source, ("paper_split", "records"))
@@ -55,9 +56,12 @@ class ECGTask(Task):
         self.signal()  # SrnnError for a bad option
         for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
             check_whole(name, getattr(self, name), minimum=minimum)
+        if self.source == "paper_split" and self.label_lag > STEPS:
+            raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
         other = ("validation_fraction", "validation_blocks")
         for option in fields(self):
-            idle = option.name in other if self.source == "records" else option.name not in (*other, "source")
+            both = ("source", "label_lag")
+            idle = option.name in other if self.source == "records" else option.name not in (*other, *both)
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
@@ -72,4 +76,4 @@ class ECGTask(Task):
         """x (N, 1301, 4) spikes, y (N, 1301) 0..5 or -1, groups the records."""
         if self.source == "records":
             return load_records(split, data_dir, self.signal(), self.window, self.stride, self.label_lag)
-        return load_paper_split(split, data_dir, self.validation_fraction, self.validation_blocks)
+        return load_paper_split(split, data_dir, self.validation_fraction, self.validation_blocks, self.label_lag)

@@ -22,6 +22,7 @@ The files' last and first record at the border of training and test is one and t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,12 +48,13 @@ SOURCE = (
 
 
 def load_paper_split(
-    split: SplitName, data_dir: Path | None, validation_fraction: float, validation_blocks: int
+    split: SplitName, data_dir: Path | None, validation_fraction: float, validation_blocks: int, label_lag: int = 0
 ) -> Split:
     """One split: x (N, 1301, 4) float32, y (N, 1301) class 0..5 or -1, groups the records ("record-00", ...).
 
     Training and validation come from QTDB_train.mat, by whole records (see ``validation_mask``); test is
-    QTDB_test.mat.
+    QTDB_test.mat. ``label_lag``: steps by which labels come later than in the files; sequences are longer by as many, at their
+    beginnings without labels, at their ends without spikes.
 
     Raises:
         SrnnError: the file is missing (the message says where to get it), damaged, or not what it should be.
@@ -63,6 +65,10 @@ def load_paper_split(
     records = record_numbers(y)
     everything = Split(x, y, groups=np.char.mod("record-%02d", records))
     everything.validate(str(path), classes=len(CLASS_NAMES), inputs=len(CHANNELS))
+    if label_lag:
+        longer = np.pad(x, ((0, 0), (0, label_lag), (0, 0)))
+        later = np.pad(y, ((0, 0), (label_lag, 0)), constant_values=-1)
+        everything = replace(everything, x=longer, y=later)
     whole = validation_blocks == 0  # nothing is held out
     if whole and split == "validation":
         raise SrnnError("validation_blocks is 0: this task holds nothing out for validation; use split train or test.")
