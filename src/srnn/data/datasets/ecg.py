@@ -46,8 +46,8 @@ class ECGTask(Task):
     stride: int = 1000
     """records: steps from one window to the next."""
     label_lag: int = 0
-    """Steps by which labels are delayed, so that a network has seen as much of what follows. records: after their samples; 19 gives
-    the look-ahead of the paper's files. paper_split: further than in the files."""
+    """Steps by which labels are delayed, so that a network has seen as much of what follows. records: after their samples; 19
+    gives the look-ahead of the paper's files. paper_split: further than in the files."""
 
     def __post_init__(self) -> None:
         check_choice("source", self.source, ("paper_split", "records"))
