@@ -129,6 +129,7 @@ def test_records_are_split_by_place_in_the_alphabet() -> None:
         {"smoothing": 3},
         {"smoothing": -1},
         {"smoothing": True},
+        {"scale": "stream"},
     ],
 )
 def test_bad_options_are_refused(options: dict) -> None:
@@ -177,8 +178,12 @@ def write_marks(wfdb: object, folder: Path, name: str, samples: list[int], symbo
     (folder / f"{name}.qc").replace(folder / f"{name}.q1c")  # wfdb writes no names with a digit
 
 
-def test_small_records_become_windows(small: Path) -> None:
-    task = ECGTask("records", window=500, stride=400)
+@pytest.mark.parametrize(
+    ("scale", "rule"), [("record", "difference"), ("running", "difference"), ("running", "send_on_delta")]
+)
+def test_small_records_become_windows(scale: str, rule: str, small: Path) -> None:
+    """Each has what the whole record has there: of a running scale, what a stream of it gives."""
+    task = ECGTask("records", window=500, stride=400, scale=scale, rule=rule)  # type: ignore[arg-type]
     split = task.load("validation", small)
     assert split.groups is not None and set(split.groups) == {"sel2"}
     record = read_record(small / "qtdb" / "records", "sel2")

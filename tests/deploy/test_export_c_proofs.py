@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,13 +74,15 @@ def test_no_decision_overflows_or_leaves_the_classes(format: str, loss: str, tmp
 
 @needs_cbmc
 @pytest.mark.slow
+@pytest.mark.parametrize("encoder", [HEART, replace(HEART, horizon=2.0, rate=250.0)], ids=["told", "running"])
 @pytest.mark.parametrize("format", ["float32", "int8"])
-def test_no_order_of_calls_harms_an_encoder(format: str, tmp_path: Path) -> None:
+def test_no_order_of_calls_harms_an_encoder(format: str, encoder: CrossingPath, tmp_path: Path) -> None:
     """Samples after the end of a signal are among them: they once made a step read beyond the smoothing's weights."""
-    small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=HEART)
+    small(tmp_path / "c", "lif", format, hidden=(2,), inputs=4, encoder=encoder)
     sample = "int32_t" if format == "int8" else "float"
     held = f"((x) <= {HEART.limit} && (x) >= -{HEART.limit})" if format == "int8" else "1"
     defined = f"#define WINDOW {HEART.window}\n#define SAMPLE {sample}\n#define HELD(x) {held}\n"
+    defined += f"#define HORIZON 500\n#define INTEGERS {format == 'int8':d}\n" if encoder.horizon else ""
     checked, failed = tried(tmp_path / "c", defined + ENCODER)
     assert checked > 100 and not failed, failed
 

@@ -15,6 +15,7 @@ from srnn.data.encoders import LevelCrossing, LogMel, SpeechFeatures, Statistics
 from srnn.data.encoders.speech import scale
 from srnn.data.encoders.streaming import Chain, PassThrough
 from srnn.data.encoders.streaming_crossing import CrossingStream
+from srnn.data.encoders.streaming_running import RunningCrossingStream
 from srnn.data.encoders.streaming_scaling import CalibrateStream, GainStream, LoudnessStream, ScaleStream
 from srnn.data.encoders.streaming_smoothing import SmoothingStream
 from srnn.data.encoders.streaming_speech import DerivativeStream, LogMelStream, speech_stream
@@ -42,6 +43,8 @@ def statistics(channels: int) -> Statistics:
 MAKERS: dict[str, Any] = {
     "difference": lambda: CrossingStream(LevelCrossing("difference", 0.25, 0.125), 2),
     "send_on_delta": lambda: CrossingStream(LevelCrossing("send_on_delta", 0.5, 0.25), 2),
+    "running": lambda: RunningCrossingStream(LevelCrossing("send_on_delta", 1.0, 0.75), 2, 20),
+    "running difference": lambda: RunningCrossingStream(LevelCrossing("difference", 1.0, 0.75), 2, 20, np.float32),
     "smoothing": lambda: SmoothingStream(2, 7),
     "window": lambda: WindowStream(2, 5, 255),
     "calibrate": lambda: CalibrateStream(2, 40),
@@ -288,6 +291,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
         (lambda: SmoothingStream(2, 3), "above the order 3"),
         (lambda: WindowStream(1, 0), "at least 1"),
         (lambda: CalibrateStream(2, 1), "at least 2 samples"),
+        (lambda: RunningCrossingStream(LevelCrossing(), 2, 0), "1 to 16,777,216 samples"),
+        (lambda: RunningCrossingStream(LevelCrossing(), 2, 2**25), "1 to 16,777,216 samples"),
         (lambda: ScaleStream([0, 1], [1]), "for each channel"),
         (lambda: ScaleStream([0], [0]), "above 0"),
         (lambda: GainStream(0.0), "number above 0"),

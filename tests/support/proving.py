@@ -64,6 +64,13 @@ static int valid(const net_encoder *encoder)
         for (c = 0; c < NET_CHANNELS; c++)
             if (k >= WINDOW - encoder->seen && !HELD(encoder->last[k][c]))
                 return 0;
+#if defined HORIZON && INTEGERS /* in float32 any values are harmless */
+    if (encoder->span < 0 || encoder->span > HORIZON)
+        return 0;
+    for (c = 0; c < NET_CHANNELS; c++)
+        if (encoder->total[c] < 0 || encoder->total[c] > encoder->span * 4294967296LL)
+            return 0;
+#endif
     return 1;
 }
 
@@ -71,10 +78,16 @@ int main(void)
 {
     net_encoder encoder;
     net_input spikes[NET_INPUTS];
-    SAMPLE signal[NET_CHANNELS], up[NET_CHANNELS], down[NET_CHANNELS];
+    SAMPLE signal[NET_CHANNELS];
+#ifdef HORIZON
+#define TOLD
+#else
+#define TOLD , up, down
+    SAMPLE up[NET_CHANNELS], down[NET_CHANNELS];
+#endif
 
     if (nondet_choice()) {
-        net_encoder_init(&encoder, up, down);
+        net_encoder_init(&encoder TOLD);
     } else {
         __CPROVER_assume(valid(&encoder));
         switch (nondet_choice()) {
@@ -88,7 +101,7 @@ int main(void)
 }
 """
 """Any order of calls of a smoothing encoder, by induction. To be defined before: WINDOW, SAMPLE (its type), and HELD(x): whether
-a kept sample is within its limit."""
+a kept sample is within its limit; and, if its scale runs along, HORIZON, its samples, and INTEGERS, 0 or 1."""
 
 
 def tried(folder: Path, program: str, unwind: int = 20) -> tuple[int, list[str]]:

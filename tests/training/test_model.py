@@ -51,7 +51,8 @@ def test_a_file_of_version_1_loads_for_ever() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("ecg", {"source": "records"}), ("digits", {}), ("psmnist", {}), ("shd", {"pool": 5}), ("timit", {}),
+    [("ecg", {"source": "records"}), ("ecg", {"source": "records", "scale": "running"}),
+     ("digits", {}), ("psmnist", {}), ("shd", {"pool": 5}), ("timit", {}),
      ("gsc", {"normalise": "training", "ternary": 0.3}), ("spoken-digits-spikes", {"pool": 50})],
 )  # fmt: skip
 def test_every_signal_path_is_kept(name: str, options: dict[str, Any]) -> None:

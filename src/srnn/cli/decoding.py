@@ -28,7 +28,9 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="decide early, by this policy (default: the model's own)",
     )
-    parser.add_argument("--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal")
+    parser.add_argument(
+        "--mean", metavar="M,M", help="ECG: mean of each lead, in the unit of the signal (not with scale: running)"
+    )
     parser.add_argument("--std", metavar="S,S", help="ECG: standard deviation of each lead")
     parser.add_argument(
         "--gain", type=float, metavar="G", help="cochlea: factor on sound of full scale 1 (docs/cochlea.md)"

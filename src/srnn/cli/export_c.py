@@ -29,8 +29,8 @@ a program to try it, and a Makefile; or, with --layout, as a library that a tool
 int8 needs to know the inputs, and for states of 16 or 8 bits their ranges: the model has them from its training. Where it does
 not, the command looks at the training data, or --inputs tells it.
 A network brings its encoder along. Of raw ECG records, --std tells it the standard deviation of each lead, in the signal's unit
-(int8: in units of the converter), or your program does. Of sound that was trained with normalise: training, the C takes samples
-of 16 bits.
+(int8: in units of the converter), or your program does; with scale: running the C measures it. Of sound that was trained with
+normalise: training, the C takes samples of 16 bits.
 """
 
 

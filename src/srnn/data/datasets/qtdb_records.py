@@ -4,7 +4,8 @@
 
 From a record of two leads at 250 Hz and its manual annotation q1c (some 30 beats of it):
 
-1. each lead is normalised to mean 0, standard deviation 1 over the record, and smoothed (Savitzky-Golay, order 3);
+1. each lead is normalised to mean 0, standard deviation 1 over the record, and smoothed (Savitzky-Golay, order 3); with a running
+   scale it is smoothed only, and thresholds follow the signal from the record's beginning;
 2. level crossing makes two spike trains of each lead (``srnn.data.encoders.LevelCrossing``);
 3. every annotated sample gets its segment: P (P onset to offset), PQ (to QRS onset), QR (to the R mark), RS (to QRS
    offset), ST (to T offset), TP (to the next P onset). U waves belong to TP. Where a wave or a mark is missing, or the
@@ -12,7 +13,7 @@ From a record of two leads at 250 Hz and its manual annotation q1c (some 30 beat
 4. windows of 1301 steps, 1000 apart, over each annotated stretch and 150 samples on either side. One that would run
    over the record's end is padded (``lengths``); one without any label is left out.
 
-Normalisation and smoothing (half its width) look ahead: an online system has to estimate them from the past.
+Normalisation over the record looks ahead, as a stream cannot; smoothing by half its width, by which a stream is late.
 
 Records are split whole, by their place in alphabetical order: of each five the second is for validation and the fourth
 for testing. That depends only on which records are there.
@@ -239,7 +240,9 @@ def _windows(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], list[npt.NDArray[np.float32]]]:
     """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches, and the signals of the windows, mV."""
     total = len(record.labels)
-    signal = path.smoothed(record.signal)
+    # A running scale is that of the whole record up to a window: what a stream of the record gives there.
+    running = None if path.horizon is None else path.whole(record.signal)
+    signal = path.smoothed(record.signal) if running is None else running
     late = np.full(total, -1, dtype=np.int64)
     lag = min(label_lag, total)
     late[lag:] = record.labels[: total - lag]
@@ -248,7 +251,8 @@ def _windows(
         start, stop = max(first - MARGIN, 0), min(last + MARGIN, total)
         count = 1 + max(0, -(-(stop - start - steps) // stride))  # enough to reach the stop
         before = max(start - 1, 0)  # the sample that sets the encoder's state
-        spikes = path.crossing(signal[before : start + (count - 1) * stride + steps])[0][start - before :]
+        part = signal[before : start + (count - 1) * stride + steps]
+        spikes = (path.crossing(part)[0] if running is None else part)[start - before :]
         for at in range(start, start + count * stride, stride):
             x, y = spikes[at - start : at - start + steps], late[at : at + steps]
             if (y >= 0).any():

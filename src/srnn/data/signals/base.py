@@ -24,9 +24,9 @@ LONGEST_CALIBRATION = 60.0
 INT16_SCALE = 32768.0
 """int16 of full scale becomes -1 to 1."""
 _REFUSALS = {
-    "scale": "A scale belongs to an ECG signal; this input has none.",
+    "scale": "A scale belongs to an ECG signal that does not measure its own; this input has none.",
     "gain": "A gain belongs to sound that a cochlea encodes; this input has none.",
-    "calibration": "Nothing of this input is calibrated: only an ECG's scale and a cochlea's gain can be.",
+    "calibration": "Nothing of this input is calibrated: only an ECG's scale (unless it runs along) and a cochlea's gain can be.",
     "statistics": "Statistics of a training set belong to features of sound and scaled channels; this input has none.",
 }
 

@@ -1,6 +1,7 @@
 """Level crossings of a scaled, smoothed signal: whole, streaming, and as C computes it on a device.
 
     scale       every channel to mean 0 and standard deviation 1: of the whole signal, of its first seconds as it comes, or known
+                (or, with a ``horizon``, thresholds that follow the signal; then there is nothing else to scale)
     smoothing   Savitzky-Golay, order 3: late by half a window, the polynomials of the first and last window at the ends, a signal
                 shorter than a window as it is
     crossing    ``LevelCrossing``: spikes where the signal rises or falls by a threshold, in standard deviations
@@ -9,6 +10,7 @@ In C, of which ``in_c`` is the model to the bit,
 
     scale       only the thresholds know it: crossings are differences, so a mean cancels, and a channel's thresholds are those
                 of training times its standard deviation. That is given to the device, in the signal's unit
+                (with a horizon, the device measures them itself: ``RunningCrossingStream`` in float32, or in integers)
     float32     sums in ascending order of the samples (training and streams compute in float64)
     int8        integers, exact: the weights are fractions of one denominator (42 for 7 samples), so what is compared is
                 smoothed x denominator. Samples are clamped to what int32 sums allow
@@ -30,15 +32,18 @@ from ..datasets.base import check_whole
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import CrossingStream
+from ..encoders.streaming_running import RunningCrossingStream
 from ..encoders.streaming_scaling import CalibrateStream, ScaleStream, check_scale
 from ..encoders.streaming_smoothing import SmoothingStream
-from .base import CALIBRATION, Scale, SignalPath
+from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath
 
 Array = np.ndarray[Any, Any]
 ORDER = 3
 """Of the smoothing polynomial."""
 LARGEST_WINDOW = 255  # what the C counts its samples in
 INT32_MAX = 2**31 - 1
+_ONE = 2**12
+"""int8: thresholds of a running scale are fractions of this number."""
 _LEAST_LIMIT = 2**11  # samples of a 12-bit converter must fit
 
 
@@ -47,7 +52,7 @@ class CrossingPath(SignalPath):
     """Standardised channels, smoothed; two inputs of each: it rises, it falls."""
 
     crossing: LevelCrossing
-    """Thresholds in standard deviations of a channel."""
+    """Thresholds in standard deviations of a channel; with a ``horizon``, in its mean changes from a sample to the next."""
     channels: int
     rate: float | None = None
     """Samples per second; None: not in time."""
@@ -61,11 +66,21 @@ class CrossingPath(SignalPath):
     noun: str = "channels"
     """What the channels are, for people: a plural, perhaps with more words after it."""
     as_trained: bool = True
+    horizon: float | None = None
+    """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` it is."""
 
     def __post_init__(self) -> None:
         check_whole("smoothing", self.smoothing, minimum=0)
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
             raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
+        if self.horizon is not None:
+            if not 0 < self.horizon <= LONGEST_CALIBRATION or self.scale is not None:
+                raise SrnnError(
+                    f"A running scale takes above 0 and at most {LONGEST_CALIBRATION:g} seconds, not {self.horizon!r}."
+                    if self.scale is None
+                    else "A path has a scale or measures it as it runs (horizon), not both."
+                )
+            self.running()  # SrnnError for too many samples
         if self.scale is not None:
             mean, std = check_scale(*self.scale, np.float64)
             if len(mean) != self.channels:
@@ -74,7 +89,7 @@ class CrossingPath(SignalPath):
 
     @property
     def settings(self) -> frozenset[str]:  # type: ignore[override]
-        return frozenset({"scale", "calibration"} if self.scale is None else ())
+        return frozenset({"scale", "calibration"} if self.scale is None and self.horizon is None else ())
 
     @property
     def inputs(self) -> int:
@@ -90,10 +105,17 @@ class CrossingPath(SignalPath):
         return f"{self.channels} {self.noun}" + (f" at {self.rate:g} Hz" if self.rate else "")
 
     def stream(self) -> StreamEncoder:
+        smoothing = [SmoothingStream(self.channels, self.smoothing, ORDER)] if self.smoothing else []
+        if self.horizon is not None:
+            return Chain(*smoothing, self.running())
         samples = round(self.calibration * (self.rate or 1))
         first = CalibrateStream(self.channels, samples) if self.scale is None else ScaleStream(*self.scale)
-        smoothing = [SmoothingStream(self.channels, self.smoothing, ORDER)] if self.smoothing else []
         return Chain(first, *smoothing, CrossingStream(self.crossing, self.channels))
+
+    def running(self, dtype: npt.DTypeLike = np.float64) -> RunningCrossingStream:
+        """What crosses levels by the running scale of a smoothed signal."""
+        assert self.horizon is not None
+        return RunningCrossingStream(self.crossing, self.channels, round(self.horizon * (self.rate or 1)), dtype)
 
     def smoothed(self, signal: npt.ArrayLike) -> Array:
         """(T, channels) in the signal's unit -> (T, channels) float64, scaled and smoothed, for level crossing."""
@@ -111,7 +133,7 @@ class CrossingPath(SignalPath):
 
     def whole(self, signal: npt.ArrayLike) -> Array:
         """(T, channels) -> spikes (T, 2 channels): 0, 1."""
-        return self.crossing(self.smoothed(signal))[0]
+        return super().whole(signal) if self.horizon is not None else self.crossing(self.smoothed(signal))[0]
 
     # ---- on a device ------------------------------------------------------------------------------------------------
 
@@ -122,6 +144,10 @@ class CrossingPath(SignalPath):
 
     def with_std(self, std: Sequence[float]) -> CrossingPath:
         """The path with each channel's standard deviation, in the signal's unit. SrnnError unless all are there and positive."""
+        if self.horizon is not None:
+            raise SrnnError(
+                "This signal's scale runs along with it, as in training: it takes no standard deviations (--std)."
+            )
         deviations = tuple(float(value) for value in std)
         if len(deviations) != self.channels:
             raise SrnnError(
@@ -140,6 +166,10 @@ class CrossingPath(SignalPath):
             raise SrnnError(
                 f"Smoothing over {self.smoothing} samples does not fit int32, which would limit samples to {self.limit}; "
                 "export it as float32."
+            )
+        if integer and self.horizon is not None and max(self.multiples(True)) * (self.running().horizon + 1) >= 2**31:
+            raise SrnnError(
+                f"A running scale over {self.horizon:g} seconds with such thresholds does not fit int64; export it as float32."
             )
 
     @property
@@ -170,19 +200,42 @@ class CrossingPath(SignalPath):
             return list(zip(*([float(np.float32(a) * np.float32(b)) for a, b in side] for side in pairs), strict=True))
         return list(zip(*([math.ceil(a * self.denominator * b) for a, b in side] for side in pairs), strict=True))
 
+    def multiples(self, integer: bool) -> tuple[float | int, float | int, int]:
+        """Running: (up, down, one), what the device multiplies a mean change by, as float32, or as integers over ``one``."""
+        up, down = self.crossing.up, self.crossing.down
+        return (max(1, round(_ONE * up)), max(1, round(_ONE * down)), _ONE) if integer else (up, down, 1)
+
     def weights(self, integer: bool) -> Array:
         """(window, window) what each place of a window is, as a sum of its samples: float32, or numerators."""
         numerators, denominator = smoothing_rows(self.window)
         return numerators if integer else (numerators / denominator).astype(np.float32)
 
-    def in_c(self, signal: Array, std: Sequence[float], integer: bool = False) -> Array:
-        """signal (T, channels), and each channel's deviation -> spikes (T, 2 channels), to the bit what the C does."""
+    def in_c(self, signal: Array, std: Sequence[float] = (), integer: bool = False) -> Array:
+        """signal (T, channels), and each channel's deviation -> spikes (T, 2 channels), to the bit what the C does.
+
+        Without deviations where there is a ``horizon``.
+        """
         smooth = self._smooth_integer(signal) if integer else self._smooth(np.asarray(signal, np.float32))
+        if self.horizon is not None:
+            return self._running_integer(smooth) if integer else self.running(np.float32).push(smooth)
         spikes = [
             replace(self.crossing, up=up, down=down)(smooth[:, channel : channel + 1])[0]
             for channel, (up, down) in enumerate(self.thresholds(std, integer))
         ]
         return np.concatenate(spikes, axis=1)
+
+    def _running_integer(self, smooth: Array) -> Array:
+        """As ``RunningCrossingStream``, in whole numbers."""
+        (up, down, one), horizon, spikes = self.multiples(True), self.running().horizon, []
+        for channel in smooth.T.tolist():
+            before, level, total = channel[0], channel[0], 0
+            for t, now in enumerate(channel):
+                total += abs(now - before) - ((total + horizon // 2) // horizon if t >= horizon else 0)
+                before, move = now, one * (now - level) * min(t, horizon)
+                spikes.append((move > up * total, -move > down * total))
+                if self.crossing.rule == "difference" or any(spikes[-1]):
+                    level = now
+        return np.concatenate(np.array(spikes, np.float32).reshape(self.channels, -1, 2), axis=1)
 
     def _smooth(self, x: Array) -> Array:
         if self.window == 1 or len(x) < self.window:

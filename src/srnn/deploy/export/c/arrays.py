@@ -8,7 +8,7 @@ import numpy as np
 
 from ....nn.network.frozen import Array
 
-BYTES = {"float": 4, "int8_t": 1, "int16_t": 2, "int32_t": 4, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
+BYTES = {"float": 4, "int8_t": 1, "int16_t": 2, "int32_t": 4, "int64_t": 8, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
 DTYPES = {
     "float": np.float32, "int32_t": np.int32, "int16_t": np.int16, "int8_t": np.int8, "uint8_t": np.uint8, "uint16_t": np.uint16,
 }  # fmt: skip

@@ -87,9 +87,19 @@ class CrossingPlan(EncoderPlan):
         return self.encoder.channels
 
     @property
+    def running(self) -> bool:
+        """Whether thresholds follow the signal; else they are told."""
+        return self.encoder.horizon is not None
+
+    @property
     def sample(self) -> str:
         """C type of samples, thresholds and smoothed values."""
         return "int32_t" if self.integer else "float"
+
+    @property
+    def wide(self) -> str:
+        """C type of the difference of two of these (in integers it takes 33 bits) and, running, of the sum of such."""
+        return "int64_t" if self.integer else "float"
 
     @property
     def table(self) -> Constant | None:
@@ -112,17 +122,28 @@ class CrossingPlan(EncoderPlan):
     def report(self) -> dict[str, Any]:
         encoder = self.encoder
         about = {"rule": encoder.crossing.rule, "up": encoder.crossing.up, "down": encoder.crossing.down}
-        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, "std": encoder.std}
+        scale = {"horizon": encoder.horizon} if self.running else {"std": encoder.std}
+        more = {"smoothing": encoder.smoothing, "latency_samples": encoder.late, **scale}
         return {**about, **more, "ram_bytes": self.ram_bytes}
 
     @property
     def ram_bytes(self) -> int:
-        return BYTES[self.sample] * self.channels * (self.encoder.window + 3) + 4
+        if not self.running:
+            return BYTES[self.sample] * self.channels * (self.encoder.window + 3) + 4
+        size, wide = BYTES[self.sample] * (self.channels * (self.encoder.window + 2) + 1) + 4, BYTES[self.wide]
+        return wide * (self.channels - -size // wide)  # padded
 
     @property
     def operations(self) -> tuple[int, int]:
         products = self.encoder.smoothing * self.channels
-        return products + self.channels, products
+        more = (4, 4) if self.running else (1, 0)  # a division counts as a multiplication
+        return products + more[0] * self.channels, products + more[1] * self.channels
+
+    @property
+    def _told(self) -> str:
+        """What NAME_encoder_init takes besides the encoder."""
+        count = f"{self.name.upper()}_CHANNELS"
+        return "" if self.running else f", const {self.sample} up[{count}], const {self.sample} down[{count}]"
 
     def header(self) -> list[str]:
         encoder, name, upper, ctype = self.encoder, self.name, self.name.upper(), self.sample
@@ -131,7 +152,7 @@ class CrossingPlan(EncoderPlan):
         lines = [
             f"/* From a signal of {self.channels} channels to the network's input:",
             " *",
-            f" *     {name}_encoder_init(&encoder, up, down);",
+            f" *     {name}_encoder_init(&encoder{'' if self.running else ', up, down'});",
             f" *     {name}_encoder_push(&encoder, signal);            each sample",
             f" *     while ({name}_encode(&encoder, input))            the steps that are ready",
             f" *         {name}_step(&state, input, scores);",
@@ -146,7 +167,7 @@ class CrossingPlan(EncoderPlan):
         lines += [
             f" * Level crossing: {_RULES[encoder.crossing.rule]}; none at the first step.",
             " * For each channel 2 inputs: rises, falls.",
-            f" * up, down: a channel's thresholds, {self._unit(up, down)}",
+            f" * {self._unit(up, down)}",
             f" * RAM {self.ram_bytes} bytes an encoder; a step takes {adds} additions and {multiplies} multiplications. */",
             f"#define {upper}_CHANNELS {self.channels}",
         ]
@@ -154,14 +175,15 @@ class CrossingPlan(EncoderPlan):
             pairs = zip(*encoder.thresholds(encoder.std, self.integer), strict=True)
             for side, values in zip(("UP", "DOWN"), pairs, strict=True):
                 lines.append(f"#define {upper}_{side} {{{', '.join(number(value, ctype) for value in values)}}}")
-        both = f"const {ctype} up[{upper}_CHANNELS], const {ctype} down[{upper}_CHANNELS]"
+        kept = "level[C], span" if self.running else "up[C], down[C]"
         lines += [
             "typedef struct {",
+            *([f"    {self.wide} total[{self.channels}];"] if self.running else []),
             f"    {ctype} last[{encoder.window}][{self.channels}];",
-            f"    {ctype} before[{self.channels}], up[{self.channels}], down[{self.channels}];",
+            f"    {ctype} before[{self.channels}], {kept.replace('C', str(self.channels))};",
             "    uint8_t seen, next, stop, started;",
             f"}} {name}_encoder;",
-            f"void {name}_encoder_init({name}_encoder *encoder, {both});",
+            f"void {name}_encoder_init({name}_encoder *encoder{self._told});",
             f"void {name}_encoder_push({name}_encoder *encoder, const {ctype} signal[{upper}_CHANNELS]);",
             f"int {name}_encode({name}_encoder *encoder, {name}_input spikes[{upper}_INPUTS]);",
         ]
@@ -171,6 +193,12 @@ class CrossingPlan(EncoderPlan):
 
     def _unit(self, up: str, down: str) -> str:
         encoder, upper = self.encoder, self.name.upper()
+        if self.running:
+            held = f" Samples are whole numbers; beyond {encoder.limit} they are held there." if self.integer else ""
+            return (
+                f"Thresholds follow each channel: {up} and {down} times its mean change from a sample to the next, of all so "
+                f"far, then with a time constant of {encoder.running().horizon} samples. Offset and gain do not matter.{held}"
+            )
         if self.integer:
             over = f" x {encoder.denominator}" if encoder.denominator > 1 else ""
             text = (
@@ -179,10 +207,30 @@ class CrossingPlan(EncoderPlan):
             )
         else:
             text = f"{up} and {down} times its standard deviation, in the signal's unit"
+        text = f"up, down: a channel's thresholds, {text}"
         if encoder.std is None:
             return f"{text}. The network was trained on standardised channels; a mean does not matter."
         stds = ", ".join(f"{value:g}" for value in encoder.std)
         return f"{text}: {upper}_UP and {upper}_DOWN for deviations of {stds}. A mean does not matter."
+
+    def _running(self, cast: str, zero: str) -> str:
+        """C within the loop over channels: spikes by thresholds that follow the signal."""
+        up, down, one = self.encoder.multiples(self.integer)
+        horizon, ctype = self.encoder.running().horizon, self.sample
+        rounded, move = ("encoder->total[c]", "(value - encoder->level[c])")
+        if self.integer:
+            rounded = f"(encoder->total[c] + {horizon // 2})"
+            move = f"{one} * ({cast}value - encoder->level[c])"
+        return f"""\
+        const {self.wide} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
+        const {self.wide} move = {move} * encoder->span;
+        if (full)
+            encoder->total[c] -= {rounded} / {number(horizon, ctype)};
+        encoder->total[c] += change < {zero} ? -change : change;
+        encoder->before[c] = value;
+        spikes[2 * c] = move > {number(up, ctype)} * encoder->total[c] ? {self.one} : {zero};
+        spikes[2 * c + 1] = -move > {number(down, ctype)} * encoder->total[c] ? {self.one} : {zero};
+"""
 
     def source(self) -> str:
         name, upper, ctype, window, half = (
@@ -194,9 +242,8 @@ class CrossingPlan(EncoderPlan):
         )
         integer = self.integer
         zero = "0" if integer else "0.0f"
-        # In integers the difference of two int32 needs 33 bits.
-        change, cast = ("int64_t", "(int64_t)") if integer else (ctype, "")
-        keep = "encoder->before[c] = value;"
+        wide, cast = self.wide, "(int64_t)" if integer else ""
+        keep = f"encoder->{'level' if self.running else 'before'}[c] = value;"
         if self.encoder.crossing.rule == "send_on_delta":
             keep = (
                 f"if (!encoder->started || spikes[2 * c] != {zero} || spikes[2 * c + 1] != {zero})\n            {keep}"
@@ -206,27 +253,42 @@ class CrossingPlan(EncoderPlan):
             limit = self.encoder.limit
             sample = f"signal[c] > {limit} ? {limit} : signal[c] < -{limit} ? -{limit} : signal[c]"
         adds, multiplies = self.operations
+        told = """\
+        encoder->up[c] = up[c];
+        encoder->down[c] = down[c];
+    }
+"""
+        if self.running:
+            told = f"""\
+        encoder->level[c] = {zero};
+        encoder->total[c] = {zero};
+    }}
+    encoder->span = {zero};
+"""
         head = f"""\
-void {name}_encoder_init({name}_encoder *encoder, const {ctype} up[{upper}_CHANNELS], const {ctype} down[{upper}_CHANNELS])
+void {name}_encoder_init({name}_encoder *encoder{self._told})
 {{
     int c;
 
     for (c = 0; c < {self.channels}; c++) {{
         encoder->before[c] = {zero};
-        encoder->up[c] = up[c];
-        encoder->down[c] = down[c];
-    }}
-    encoder->seen = encoder->next = encoder->stop = encoder->started = 0;
+{told}    encoder->seen = encoder->next = encoder->stop = encoder->started = 0;
 }}
 
 """
-        crossing = f"""\
-        const {change} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
+        full, counted = "", ""
+        crosses = f"""\
+        const {wide} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
         spikes[2 * c] = change >= encoder->up[c] ? {self.one} : {zero};
         spikes[2 * c + 1] = -change >= encoder->down[c] ? {self.one} : {zero};
-        {keep}
+"""
+        if self.running:
+            full = f"    const int full = encoder->span >= {number(self.encoder.running().horizon, ctype)};\n"
+            counted, crosses = "    if (!full)\n        encoder->span += 1;\n", self._running(cast, zero)
+        crossing = f"""\
+{crosses}        {keep}
     }}
-    COUNT(encoder_adds, {adds});
+{counted}    COUNT(encoder_adds, {adds});
     COUNT(encoder_multiplies, {multiplies});
     encoder->next++;
     encoder->started = 1;
@@ -248,7 +310,7 @@ void {name}_encoder_init({name}_encoder *encoder, const {ctype} up[{upper}_CHANN
 }}
 
 {encode}
-    int c;
+{full}    int c;
 
     if (encoder->next == encoder->stop)
         return 0;
@@ -283,7 +345,7 @@ void {name}_encoder_end({name}_encoder *encoder)
 
 /* A signal that ended before the window was full is left as it is. */
 {encode}
-    const {table.ctype} *row = smoothing + {window} * encoder->next;
+{full}    const {table.ctype} *row = smoothing + {window} * encoder->next;
     int c, k;
 
     if (encoder->next == encoder->stop)

@@ -17,7 +17,9 @@ _RAW_OPTION = """\
 """
 _SOUND_USAGE = """ *   --encode          the input is sound, a line a sample: integers of 16 bits
 """
-_SOUND_OPTION = """\
+_RUNNING_USAGE = """ *   --encode          the input is a signal, a line a sample
+"""
+_ENCODE_OPTION = """\
         else if (!strcmp(argv[i], "--encode"))
             encode = 1;
 """
@@ -255,8 +257,10 @@ class _Encoding:
     def __init__(self, plan: Plan) -> None:
         assert plan.encoder is not None
         name, upper, ctype = plan.name, plan.name.upper(), plan.encoder.sample
-        crossing = _Thresholds(plan.encoder) if isinstance(plan.encoder, CrossingPlan) else None
-        self.usage = crossing.usage if crossing else _SOUND_USAGE
+        crossing, self.usage = None, _SOUND_USAGE
+        if isinstance(plan.encoder, CrossingPlan):
+            crossing = None if plan.encoder.running else _Thresholds(plan.encoder)
+            self.usage = crossing.usage if crossing else _RUNNING_USAGE
         bits = 32 if ctype == "int32_t" else 16
         bounds = FLOATS if ctype == "float" else (f"INT{bits}_MIN", f"INT{bits}_MAX")
         self.reader = reader("signal_read", ctype, f"{upper}_CHANNELS", ctype != "float", bounds)
@@ -299,7 +303,7 @@ static void run_signal(long steps{parameters})
 }}
 
 {crossing.functions if crossing else ""}"""
-        self.options = crossing.options if crossing else _SOUND_OPTION
+        self.options = crossing.options if crossing else _ENCODE_OPTION
         self.declarations = (crossing.declarations if crossing else "") + "    int encode = 0;\n"
         self.run = f"if (encode)\n        run_signal(steps{arguments});\n    else\n        "
 

@@ -1,0 +1,204 @@
+"""Thresholds that follow the signal: a network trained with them is told nothing of it, streamed or on a device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SRNN, SrnnError
+from srnn.data.datasets.ecg import ECGTask
+from srnn.data.encoders import LevelCrossing
+from srnn.data.encoders.streaming_running import RunningCrossingStream
+from srnn.data.signals import CrossingPath
+from srnn.data.signals.stored import describe, restore
+from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.arrays import DTYPES
+from srnn.deploy.export.c.plan import Plan, make_plan
+from srnn.deploy.streaming import Decoder
+from srnn.nn.fixedpoint.device import device_network, run_float32
+from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
+from support.compiled import COMPILERS, SANITIZED, build, compilers
+from support.runs import RECORDS, make_run
+from support.signals import two_leads
+from support.streams import streamed
+
+torch.set_num_threads(1)
+
+
+def path(rule: Any = "send_on_delta", smoothing: int = 7, horizon: float = 2.0, up: float = 1.2) -> CrossingPath:
+    return CrossingPath(LevelCrossing(rule, up, 0.9), 2, 250.0, smoothing, horizon=horizon)
+
+
+def by_definition(x: np.ndarray, rule: str, up: float, down: float, horizon: int) -> np.ndarray:
+    """Spikes (T, 2) of one channel, by its mean change so far and then a leaky one."""
+    spikes, level, mean = np.zeros((len(x), 2)), x[0], 0.0
+    for t in range(1, len(x)):
+        change = abs(x[t] - x[t - 1])
+        mean = (mean * min(t - 1, horizon) * (1 if t < horizon else 1 - 1 / horizon) + change) / min(t, horizon)
+        spikes[t] = x[t] - level > up * mean, level - x[t] > down * mean
+        if rule == "difference" or spikes[t].any():
+            level = x[t]
+    return spikes
+
+
+@pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
+@pytest.mark.parametrize("horizon", [1, 30, 1000])
+def test_it_is_what_it_says(rule: Any, horizon: int) -> None:
+    x = np.random.default_rng(0).standard_normal((400, 2)).cumsum(0) * [1, 40]
+    got = RunningCrossingStream(LevelCrossing(rule, 1.3, 0.6), 2, horizon).push(x)
+    expected = [by_definition(x[:, channel], rule, 1.3, 0.6, horizon) for channel in range(2)]
+    assert np.array_equal(got, np.concatenate(expected, 1)) and 0.1 < got.mean() < 0.5
+
+
+@pytest.mark.parametrize("rule", ["difference", "send_on_delta"])
+def test_whole_is_the_stream_and_offset_and_gain_change_no_spike(rule: Any) -> None:
+    one, x = path(rule), two_leads(3000)
+    whole = one.whole(x)
+    assert np.array_equal(streamed(one.stream(), x, [0.001, 0.3, 0.3004, 0.9], one.stream), whole)
+    assert one.latency == 3 / 250 and 0.03 < whole.mean() < 0.3
+    for gain, offset in ((8.0, 0.0), (0.001, 0.0), (10.0, -777.0)):
+        assert np.array_equal(one.whole(gain * x + offset), whole)
+
+
+def test_a_flat_lead_has_no_spikes_and_the_first_come_with_its_first_moves() -> None:
+    """Its ends apart, where smoothing fits a polynomial, which rounds."""
+    x = two_leads(1500)
+    x[:, 1] = 7.0
+    x[:600, 0] = x[600, 0]
+    spikes = path().whole(x)
+    assert not spikes[4:-3, 2:].any() and not spikes[4:597, :2].any() and spikes[597:610, :2].any()
+    assert not path(smoothing=0).whole(x)[:, 2:].any() and not path().in_c(x, integer=True)[:, 2:].any()
+    x[900:] = x[900]  # the lead falls off: what was measured decays, and nothing crosses it
+    assert path().whole(x)[800:900, :2].any() and not path().whole(x)[904:-3].any()
+
+
+def test_a_step_of_the_baseline_hardly_changes_the_thresholds() -> None:
+    """Of twice the height of the beats. A deviation would be most of it for as long as the horizon."""
+    x = two_leads(3000)
+    stepped = x + 2000.0 * (np.arange(3000) >= 1500)[:, None]
+    one = path(horizon=5.0)
+    before, after = one.whole(x), one.whole(stepped)
+    assert np.array_equal(before[:1497], after[:1497])
+    assert (
+        after[1500:1750].mean() > 0.75 * before[1500:1750].mean() and after[2750:].mean() > 0.8 * before[2750:].mean()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("span", -1.0), ("span", 20.5), ("span", 501.0), ("span", 0.0), ("running", -1.0), ("running", np.inf)],
+)
+def test_states_of_no_encoder_are_refused(name: str, value: float) -> None:
+    encoder = path().running()
+    encoder.push(two_leads(40))
+    good = encoder.state
+    with pytest.raises(SrnnError, match="state does not fit"):
+        encoder.restore({**good, name: np.full_like(good[name], value)})
+    assert all(np.array_equal(encoder.state[key], good[key]) for key in good)
+
+
+def test_settings_that_make_no_sense() -> None:
+    for horizon in (0.0, -1.0, 61.0, float("nan"), float("inf")):
+        with pytest.raises(SrnnError, match="above 0 and at most 60 seconds"):
+            path(horizon=horizon)
+        with pytest.raises(SrnnError, match="a model"):
+            restore({**describe(path()), "horizon": horizon}, "a model")  # type: ignore[dict-item]
+    with pytest.raises(SrnnError, match="not both"):
+        CrossingPath(LevelCrossing(), 1, 250.0, scale=([0], [1]), horizon=1.0)
+    with pytest.raises(SrnnError, match="samples"):
+        path(horizon=0.001)
+    with pytest.raises(SrnnError, match="'scale' has no effect with source 'paper_split'"):
+        ECGTask(scale="running")
+    with pytest.raises(SrnnError, match="does not fit int64; export it as float32"):
+        path(up=2000.0).check_c(True)
+    path(up=2000.0).check_c(False)
+
+
+def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from srnn.cli.main import main
+
+    run, x = make_run(tmp_path / "run", *RECORDS, "--task.options.scale=running"), two_leads(600) / 200
+    decoder = Decoder.of(run)
+    session = decoder.open()
+    first = session.push(x[:100])
+    assert len(first.steps) == 97  # nothing waits for a scale
+    again = decoder.restore(session.save())
+    rest, end = again.push(x[100:]), again.finish()
+    scores = np.concatenate([first.scores, rest.scores, end.scores])
+    whole = Decoder.of(run).open()
+    assert np.array_equal(scores, np.concatenate([whole.push(x).scores, whole.finish().scores]))
+    np.savetxt(tmp_path / "x.csv", x, delimiter=",")
+    assert main(["stream", str(run), str(tmp_path / "x.csv"), "--json"]) == 0
+    capsys.readouterr()
+    for words, message in (
+        (
+            ["stream", str(run), str(tmp_path / "x.csv"), "--mean", "0,0", "--std", "1,1"],
+            "that does not measure its own",
+        ),
+        (["stream", str(run), str(tmp_path / "x.csv"), "--calibrate", "3"], "Nothing of this input is calibrated"),
+        (["export", "c", str(run), "--out", str(tmp_path / "c"), "--std", "1", "1"], "runs along with it"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+
+
+# ---- on a device -----------------------------------------------------------------------------------------------------
+
+
+def heart(one: CrossingPath, format: Any, folder: Path) -> tuple[Plan, Any]:
+    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
+    export_c(net, folder, "heart", format, encoder=one)
+    device = device_network(net, one)
+    model = quantise(device) if format == "int8" else device
+    return make_plan(model, "heart"), model
+
+
+@pytest.mark.parametrize("compiler", compilers())
+@pytest.mark.parametrize(("rule", "smoothing"), [("difference", 7), ("send_on_delta", 7), ("send_on_delta", 0)])
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_c_has_the_bits_of_its_model(format: Any, rule: Any, smoothing: int, compiler: str, tmp_path: Path) -> None:
+    """From samples to the scores of every step; and with smoothing the spikes are those of the stream in float64."""
+    one = path(rule, smoothing)
+    plan, model = heart(one, format, tmp_path / "c")
+    program = build(tmp_path / "c", plan, compiler, *SANITIZED)
+    for samples in (2000, 8, 7, 6, 3, 1):
+        signal = two_leads(samples)
+        spikes = one.in_c(signal, integer=format == "int8")
+        if samples == 2000:  # unsmoothed integers are often exactly a threshold apart
+            assert np.abs(spikes - one.whole(signal)).mean() <= (0 if smoothing else 0.01)
+        x = spikes[None]
+        expected = (model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)).output[0]
+        lines = "\n".join(f"{a:g},{b:g}" for a, b in signal)
+        found = [line.split(",") for line in program.text("--encode", given=lines).split()]
+        assert np.array_equal(np.array(found, float).astype(DTYPES[plan.number]), expected)
+
+
+@pytest.mark.parametrize("format", ["float32", "int8"])
+def test_sizes_operations_and_extreme_samples(format: Any, tmp_path: Path) -> None:
+    if not COMPILERS:
+        pytest.skip("no C compiler")
+    one = path()
+    plan, model = heart(one, format, tmp_path / "c")
+    program = build(tmp_path / "c", plan, COMPILERS[0], *SANITIZED, "-DSRNN_COUNT")
+    top = 2**31 - 1 if format == "int8" else 3.0e38
+    signal = np.random.default_rng(0).choice([-top, top, 0], (1200, 2))
+    done = program.tried(
+        "--encode", given="\n".join(f"{a:.9g},{b:.9g}" if format != "int8" else f"{a},{b}" for a, b in signal)
+    )
+    counts = json.loads(done.stderr)
+    assert counts["encoder_adds"] == 1200 * (14 + 8) and counts["encoder_multiplies"] == 1200 * (14 + 8)
+    if format == "int8":
+        x = one.in_c(signal, integer=True)[None].astype(int)
+        assert np.array_equal(np.array([line.split(",") for line in done.stdout.split()], int), model.run(x).output[0])
+    report = json.loads((tmp_path / "c" / "heart.json").read_text())["encoder"]
+    assert report["horizon"] == 2.0 and "std" not in report and plan.encoder is not None
+    text = '#include "heart.h"\n#include <stdio.h>\nint main(void) { printf("%d", (int)sizeof(heart_encoder)); return 0; }\n'
+    (tmp_path / "c" / "heart_main.c").write_text(text)
+    assert (
+        int(build(tmp_path / "c", plan, COMPILERS[0]).text(given="")) == plan.encoder.ram_bytes == report["ram_bytes"]
+    )
