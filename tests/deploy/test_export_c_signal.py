@@ -163,14 +163,15 @@ def test_samples_beyond_int32_sums_are_held(compiler: str, tmp_path: Path) -> No
 def test_the_command_brings_training_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from srnn.cli.main import main
 
-    run = str(make_run(tmp_path / "ecg", "--network.neuron.threshold=0.2", recipe="ecg-records"))
+    told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
+    run = str(make_run(tmp_path / "ecg", *told, recipe="ecg-records"))
     assert main(["export", "c", run, "--out", str(tmp_path / "a")]) == 0
     shown = capsys.readouterr().out
     assert "3 samples late" in shown and "--std, or in ecg_encoder_init" in shown
     more = ["--format", "int8", "--inputs", "spikes", "--std", "171.3", "95.7", "--json"]
     assert main(["export", "c", run, "--out", str(tmp_path / "b"), *more]) == 0
-    told = json.loads(capsys.readouterr().out)["encoder"]
-    assert told["rule"] == "send_on_delta" and told["smoothing"] == 7 and told["std"] == list(STD)
+    shown_as = json.loads(capsys.readouterr().out)["encoder"]
+    assert shown_as["rule"] == "send_on_delta" and shown_as["smoothing"] == 7 and shown_as["std"] == list(STD)
     assert "#define ECG_UP {720, 402}" in (tmp_path / "b" / "ecg.h").read_text()  # 0.1 x 42 x std, rounded up
     for words, message in (
         (["export", "c", run, "--out", str(tmp_path / "c"), "--std", "1"], "2 standard deviations"),
@@ -203,7 +204,8 @@ def test_a_whole_raw_record(compiler: str, data_dir: Path, tmp_path: Path) -> No
         pytest.skip(f"no records: {error}")
     signal = raw.digital.astype(float)
     std = tuple(float(value) for value in signal.std(axis=0))
-    trained = Run.open(make_run(tmp_path / "run", "--network.neuron.threshold=0.2", recipe="ecg-records")).trained()
+    told = ("--network.neuron.threshold=0.2", "--task.options.scale=record")
+    trained = Run.open(make_run(tmp_path / "run", *told, recipe="ecg-records")).trained()
     network, encoder = trained.network, trained.task.signal()
     assert isinstance(encoder, CrossingPath) and encoder.smoothing == 7
     expected = stream(encoder, signal, std)
