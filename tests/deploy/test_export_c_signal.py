@@ -6,7 +6,7 @@ import json
 import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,46 +17,23 @@ from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.data.signals.crossing import smoothing_rows
 from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan, make_plan
-from srnn.nn.fixedpoint.device import device_network, run_float32
-from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
-from srnn.nn.network import FrozenNetwork
-from support.compiled import SANITIZED, Program, build, compilers
+from srnn.deploy.export.c.plan import make_plan
+from srnn.nn.fixedpoint.device import device_network
+from srnn.nn.fixedpoint.integer import quantise
+from support.compiled import SANITIZED, build, compilers
+from support.hearts import Format, from_signal, heart, scores_of
 from support.runs import DIGITS, make_run
 from support.signals import two_leads
 
 torch.set_num_threads(1)
 STD = (171.3, 95.7)
 """Of the leads; no change of integers is exactly a threshold, where float64 and exact arithmetic may part."""
-Format = Literal["float32", "int8"]
 
 
 def stream(encoder: CrossingPath, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
     """The spikes of the library's own streaming encoders, in float64."""
     chain = encoder.calibrated(scale=([1000.0, 1000.0], std)).stream()
     return np.concatenate([chain.push(signal), chain.flush()])
-
-
-def heart(encoder: CrossingPath, format: Format, folder: Path) -> tuple[Plan, FrozenNetwork]:
-    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
-    export_c(net, folder, "heart", format, encoder=encoder)
-    device = device_network(net, encoder)
-    model = quantise(device) if format == "int8" else device
-    return make_plan(model, "heart"), model
-
-
-def scores_of(model: FrozenNetwork, spikes: np.ndarray) -> np.ndarray:
-    """(T, 6), of spikes (T, 4)."""
-    x = spikes[None]
-    return (model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)).output[0]
-
-
-def from_signal(program: Program, signal: np.ndarray, std: tuple[float, ...] = STD) -> np.ndarray:
-    """The C's scores (T, 6) of a raw signal."""
-    lines = "\n".join(",".join(f"{value:.9g}" for value in row) for row in signal)
-    rows = [line.split(",") for line in program.text("--encode", *map(str, std), given=lines).split()]
-    return np.array(rows, float).astype(DTYPES[program.plan.number])
 
 
 @pytest.mark.parametrize("compiler", compilers())
@@ -72,7 +49,7 @@ def test_c_on_a_raw_signal_is_the_stream(format: Format, rule: Any, compiler: st
         spikes = stream(encoder, signal)
         assert samples < 3000 or 0.03 < spikes.mean() < 0.5
         np.testing.assert_array_equal(encoder.in_c(signal, STD, format == "int8"), spikes)
-        np.testing.assert_array_equal(from_signal(program, signal), scores_of(model, spikes))
+        np.testing.assert_array_equal(from_signal(program, signal, STD), scores_of(model, spikes))
 
 
 @pytest.mark.parametrize("compiler", compilers())

@@ -10,19 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from srnn import SRNN, SrnnError
+from srnn import SrnnError
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import LevelCrossing
 from srnn.data.encoders.streaming_running import RunningCrossingStream
 from srnn.data.signals import CrossingPath
 from srnn.data.signals.stored import describe, restore
-from srnn.deploy.export.c import export_c
-from srnn.deploy.export.c.arrays import DTYPES
-from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.deploy.streaming import Decoder
-from srnn.nn.fixedpoint.device import device_network, run_float32
-from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from support.compiled import COMPILERS, SANITIZED, build, compilers
+from support.hearts import from_signal, heart, scores_of
 from support.runs import RECORDS, make_run
 from support.signals import two_leads
 from support.streams import streamed
@@ -150,14 +146,6 @@ def test_a_network_trained_so_streams_without_a_scale(tmp_path: Path, capsys: py
 # ---- on a device -----------------------------------------------------------------------------------------------------
 
 
-def heart(one: CrossingPath, format: Any, folder: Path) -> tuple[Plan, Any]:
-    net = SRNN(4, [16], 6, neuron="alif", generator=torch.Generator().manual_seed(0))
-    export_c(net, folder, "heart", format, encoder=one)
-    device = device_network(net, one)
-    model = quantise(device) if format == "int8" else device
-    return make_plan(model, "heart"), model
-
-
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize(("rule", "smoothing"), [("difference", 7), ("send_on_delta", 7), ("send_on_delta", 0)])
 @pytest.mark.parametrize("format", ["float32", "int8"])
@@ -171,11 +159,7 @@ def test_c_has_the_bits_of_its_model(format: Any, rule: Any, smoothing: int, com
         spikes = one.in_c(signal, integer=format == "int8")
         if samples == 2000:  # unsmoothed integers are often exactly a threshold apart
             assert np.abs(spikes - one.whole(signal)).mean() <= (0 if smoothing else 0.01)
-        x = spikes[None]
-        expected = (model.run(x.astype(int)) if isinstance(model, IntegerNetwork) else run_float32(model, x)).output[0]
-        lines = "\n".join(f"{a:g},{b:g}" for a, b in signal)
-        found = [line.split(",") for line in program.text("--encode", given=lines).split()]
-        assert np.array_equal(np.array(found, float).astype(DTYPES[plan.number]), expected)
+        assert np.array_equal(from_signal(program, signal, ()), scores_of(model, spikes))
 
 
 @pytest.mark.parametrize("format", ["float32", "int8"])
@@ -193,8 +177,8 @@ def test_sizes_operations_and_extreme_samples(format: Any, tmp_path: Path) -> No
     counts = json.loads(done.stderr)
     assert counts["encoder_adds"] == 1200 * (14 + 8) and counts["encoder_multiplies"] == 1200 * (14 + 8)
     if format == "int8":
-        x = one.in_c(signal, integer=True)[None].astype(int)
-        assert np.array_equal(np.array([line.split(",") for line in done.stdout.split()], int), model.run(x).output[0])
+        found = np.array([line.split(",") for line in done.stdout.split()], int)
+        assert np.array_equal(found, scores_of(model, one.in_c(signal, integer=True)))
     report = json.loads((tmp_path / "c" / "heart.json").read_text())["encoder"]
     assert report["horizon"] == 2.0 and "std" not in report and plan.encoder is not None
     text = '#include "heart.h"\n#include <stdio.h>\nint main(void) { printf("%d", (int)sizeof(heart_encoder)); return 0; }\n'

@@ -137,17 +137,18 @@ class Watch:
         """
         wrong: dict[str, str] = {}
         silent: set[str] = set()
+        exploded = self.exploded()
         for name, health in self.report(network).items():
-            size, (batches, _, largest, exploded) = len(self.fired.get(name, ())), self.norms.get(name, (0, 0, 0, 0))
+            size, (batches, _, largest, count_above) = len(self.fired.get(name, ())), self.norms.get(name, (0, 0, 0, 0))
             if health.get("silent", 0) >= SILENT:
                 silent.add(name)
                 wrong[name] = f"{name} is silent ({round(health['silent'] * size)} of {size} neurons emitted nothing)"
             elif health.get("saturated", 0) >= SATURATED:
                 count = round(health["saturated"] * size)
                 wrong[name] = f"{name} is saturated ({count} of {size} neurons spiked at nearly every step)"
-            elif name in self.exploded():
+            elif name in exploded:
                 wrong[name] = (
-                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, above {EXPLODED:g} in {exploded:.0f} of "
+                    f"the gradient of {name} has exploded (norm up to {largest:.2g}, above {EXPLODED:g} in {count_above:.0f} of "
                     f"{batches:.0f} batches)"
                 )
         return wrong, {name: what for name, what in wrong.items() if not (waits and name in silent)}
@@ -164,8 +165,8 @@ def calm(network: Network, layers: Collection[str], times: int) -> dict[str, flo
         return {}
     calmed = {}
     for name in sorted(layers):
-        recurrent = [part for part in network.get_submodule(name).modules() if isinstance(part, Layer)]
-        weights = [part.weight_rec for part in recurrent if part.weight_rec is not None]
+        parts = [part for part in network.get_submodule(name).modules() if isinstance(part, Layer)]
+        weights = [part.weight_rec for part in parts if part.weight_rec is not None]
         for weight in weights:
             weight.mul_(CALMER**times)
         if weights:

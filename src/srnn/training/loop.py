@@ -359,10 +359,11 @@ def _restore(
         )
     restored = _load(run, ready.network, ready.optimizer, histories)
     scaled = [layer for layer in ready.measured_again(sick) if layer.scaled] if not diverged else []
-    calmed = calm(ready.network, state.watch.exploded(), restores - restored.restores)
+    times = restores - restored.restores  # that training has come back to this checkpoint
+    calmed = calm(ready.network, state.watch.exploded(), times)
     if scaled or calmed:
         histories.restart()
-    if any(layer.was_sick for layer in scaled) or (calmed and restores == restored.restores + 1):
+    if any(layer.was_sick for layer in scaled) or (calmed and times == 1):
         lr_factor = state.lr_factor
     restored.restores, restored.lr_factor = restores, lr_factor
     weights = f", weights scaled: {'; '.join(map(str, scaled))}" if scaled else ""

@@ -67,17 +67,16 @@ class ECGTask(Task):
             check_whole(name, getattr(self, name), minimum=minimum)
         if self.source == "paper_split" and self.label_lag > STEPS:
             raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
-        other = ("validation_fraction", "validation_blocks")
+        held_out, both = ("validation_fraction", "validation_blocks"), ("source", "label_lag")
         for option in fields(self):
-            both = ("source", "label_lag")
-            idle = option.name in other if self.source == "records" else option.name not in (*other, *both)
+            idle = option.name in held_out if self.source == "records" else option.name not in held_out + both
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
     def signal(self) -> CrossingPath:
         """The encoder of the records. How the paper's own arrays were encoded is not known exactly; the default comes closest."""
         running = self.scale == "running"
-        crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)
+        crossing = LevelCrossing(self.rule, self.threshold_up, self.threshold_down)  # SrnnError says what was given
         if running:
             crossing = replace(crossing, up=CHANGES * crossing.up, down=CHANGES * crossing.down)
         return CrossingPath(

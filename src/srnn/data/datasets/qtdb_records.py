@@ -240,9 +240,9 @@ def _windows(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], list[npt.NDArray[np.float32]]]:
     """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches, and the signals of the windows, mV."""
     total = len(record.labels)
-    # A running scale is that of the whole record up to a window: what a stream of the record gives there.
-    running = None if path.horizon is None else path.whole(record.signal)
-    signal = path.smoothed(record.signal) if running is None else running
+    # A running scale is that of the whole record up to a window, as a stream of the record has it there: cut from its spikes.
+    running = path.horizon is not None
+    signal = path.whole(record.signal) if running else path.smoothed(record.signal)
     late = np.full(total, -1, dtype=np.int64)
     lag = min(label_lag, total)
     late[lag:] = record.labels[: total - lag]
@@ -252,7 +252,7 @@ def _windows(
         count = 1 + max(0, -(-(stop - start - steps) // stride))  # enough to reach the stop
         before = max(start - 1, 0)  # the sample that sets the encoder's state
         part = signal[before : start + (count - 1) * stride + steps]
-        spikes = (path.crossing(part)[0] if running is None else part)[start - before :]
+        spikes = (part if running else path.crossing(part)[0])[start - before :]
         for at in range(start, start + count * stride, stride):
             x, y = spikes[at - start : at - start + steps], late[at : at + steps]
             if (y >= 0).any():

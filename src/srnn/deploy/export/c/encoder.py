@@ -222,7 +222,6 @@ class CrossingPlan(EncoderPlan):
             rounded = f"(encoder->total[c] + {horizon // 2})"
             move = f"{one} * ({cast}value - encoder->level[c])"
         return f"""\
-        const {self.wide} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
         const {self.wide} move = {move} * encoder->span;
         if (full)
             encoder->total[c] -= {rounded} / {number(horizon, ctype)};
@@ -242,7 +241,7 @@ class CrossingPlan(EncoderPlan):
         )
         integer = self.integer
         zero = "0" if integer else "0.0f"
-        wide, cast = self.wide, "(int64_t)" if integer else ""
+        cast = "(int64_t)" if integer else ""
         keep = f"encoder->{'level' if self.running else 'before'}[c] = value;"
         if self.encoder.crossing.rule == "send_on_delta":
             keep = (
@@ -278,7 +277,6 @@ void {name}_encoder_init({name}_encoder *encoder{self._told})
 """
         full, counted = "", ""
         crosses = f"""\
-        const {wide} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
         spikes[2 * c] = change >= encoder->up[c] ? {self.one} : {zero};
         spikes[2 * c + 1] = -change >= encoder->down[c] ? {self.one} : {zero};
 """
@@ -286,6 +284,7 @@ void {name}_encoder_init({name}_encoder *encoder{self._told})
             full = f"    const int full = encoder->span >= {number(self.encoder.running().horizon, ctype)};\n"
             counted, crosses = "    if (!full)\n        encoder->span += 1;\n", self._running(cast, zero)
         crossing = f"""\
+        const {self.wide} change = encoder->started ? {cast}value - encoder->before[c] : {zero};
 {crosses}        {keep}
     }}
 {counted}    COUNT(encoder_adds, {adds});
