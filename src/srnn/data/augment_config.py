@@ -32,6 +32,11 @@ class AugmentConfig:
     image_warp: float = 0.0
     """Images read pixel by pixel only: turned, sheared and scaled by the matrix 1 + U, U (2, 2) uniform in +- image_warp."""
 
+    mix: float = 0.0
+    """Each sequence is mixed with another one of its batch (mixup, Zhang et al. 2018), whose label counts by its share: one drawn
+    for each batch from Beta(mix, mix), the smaller part of the two. Values are averaged; of events each is kept with the
+    probability of its sequence's share. 0.4: often a little, at times half."""
+
     gain: float = 0.0
     """Raw signals only: up to so many decibels louder or softer."""
     noise: tuple[float, float] | None = None
@@ -47,7 +52,7 @@ class AugmentConfig:
             self.noise is None or -30 <= self.noise[0] <= self.noise[1] <= 100,
             "training.augment.noise", "two numbers of decibels from -30 to 100, the smaller one first", self.noise,
         )  # fmt: skip
-        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift"):
+        for name in ("time_shift", "channel_shift", "channel_mask", "time_mask", "image_shift", "mix"):
             require(getattr(self, name) >= 0, f"training.augment.{name}", "at least 0", getattr(self, name))
         for name in ("stretch", "drop", "channel_warp", "image_warp"):
             require(0 <= getattr(self, name) < 1, f"training.augment.{name}", "in [0, 1)", getattr(self, name))

@@ -8,18 +8,21 @@ which its pixels are read:
                    channels, or neighbouring steps, are set to zero
     images         read pixel by pixel, in any order: the image itself is shifted, turned, sheared and scaled, and read again
 
-Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it.
+Every sequence has a seed of its own, so that neither the batch it is in nor an interruption of the training changes it. Sequences
+that have been changed may be mixed with others (``mix``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from ..data.augment_config import AugmentConfig
 from ..errors import SrnnError
@@ -29,6 +32,8 @@ from .spikes import Spikes
 
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+_MIX = 14
+"""Key of the generator that mixes events (``raw_augmentation`` has others)."""
 
 
 def augment(
@@ -55,7 +60,7 @@ def augment(
     x = (batch.x.dense() if isinstance(batch.x, Spikes) else batch.x).cpu().numpy()
     y = batch.y.cpu().numpy().copy()
     lengths = np.full(len(x), x.shape[1]) if batch.lengths is None else batch.lengths.cpu().numpy()
-    events = isinstance(batch.x, Spikes) or bool(((x == 0) | (x == 1)).all())
+    events = isinstance(batch.x, Spikes) or _binary(batch.x)
     _check(config, events, blocks, x.shape)
     images = bool(config.image_shift or config.image_warp)
     if images and pixel_order is None:
@@ -74,6 +79,44 @@ def augment(
     dense = torch.from_numpy(result)
     inputs = Spikes.from_dense(dense) if isinstance(batch.x, Spikes) else dense
     return Batch(inputs.to(batch.x.device), torch.from_numpy(y).to(batch.y.device), batch.lengths)
+
+
+def mix(batch: Batch, other: Batch, share: float, seeds: Sequence[int]) -> Batch:
+    """Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): each sequence with the other batch's in its place.
+
+    Values are averaged by share. Each event stays with the probability of its sequence's share: events they still are, and as
+    many as before where both sequences have as many.
+
+    Args:
+        batch: gives lengths: another sequence's steps beyond them are cut off.
+        other: as many sequences.
+        share: of ``batch``; its labels stay the batch's, the other's count by ``1 - share``.
+        seeds: one a sequence, of which events stay.
+    """
+    steps, packed = batch.x.shape[1], isinstance(batch.x, Spikes)
+    own, others = (one.x.dense() if isinstance(one.x, Spikes) else one.x for one in (batch, other))
+    others, labels = _fitted(others, steps, 0), _fitted(other.y, steps, -1) if other.y.ndim == 2 else other.y
+    if packed or (_binary(own) and _binary(others)):
+        drawn = [np.random.default_rng([seed, _MIX]).random(own.shape[1:], np.float32) for seed in seeds]
+        mixed = torch.where(torch.from_numpy(np.stack(drawn)).to(own.device) < share, own, others)
+    else:
+        mixed = share * own + (1 - share) * others
+    if batch.lengths is not None:
+        ended = torch.arange(steps, device=own.device)[None, :] >= batch.lengths.to(own.device)[:, None]
+        mixed = mixed.masked_fill(ended[:, :, None], 0)
+    return replace(batch, x=Spikes.from_dense(mixed) if packed else mixed, mixed=(labels, share))
+
+
+def _binary(x: Tensor) -> bool:
+    """Whether values are events."""
+    return bool(((x == 0) | (x == 1)).all())
+
+
+def _fitted(x: Tensor, steps: int, padding: int) -> Tensor:
+    """x (B, T, ...) cut, or padded, to so many steps."""
+    x = x[:, :steps]
+    missing = x.new_full((len(x), steps - x.shape[1], *x.shape[2:]), padding)
+    return torch.cat([x, missing], 1) if missing.numel() else x
 
 
 def _check(config: AugmentConfig, events: bool, blocks: int, shape: tuple[int, ...]) -> None:

@@ -30,6 +30,13 @@ class Batch:
     """(B,) or (B, T) int64; -1: no label."""
     lengths: Tensor | None
     """(B,) int64: valid steps; None: all."""
+    mixed: tuple[Tensor, float] | None = None
+    """Other labels, of y's shape, of what has been mixed into x, and y's own share, 0.5 to 1; None: y alone."""
+
+    def __getitem__(self, rows: npt.NDArray[np.integer]) -> Batch:
+        """The sequences at ``rows``, which have not been mixed."""
+        at = torch.from_numpy(rows)
+        return Batch(self.x[at], self.y[at], None if self.lengths is None else self.lengths[at])
 
     @property
     def steps(self) -> int:

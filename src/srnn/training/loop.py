@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._version import __version__
-from ..data.augmentation import augment
 from ..errors import SrnnError
 from ..files import locks
 from ..nn.baselines import Network
@@ -94,7 +93,7 @@ def train(
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
     task, trained, network, optimizer = ready.task, ready.trained, ready.network, ready.optimizer
-    train_set, validation_set, raw, loss = ready.train_set, ready.validation_set, ready.raw, trained.loss
+    train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
     trainee = Trainee(network, ready.rule, ready.feedback.weights)
@@ -146,12 +145,7 @@ def train(
                 set_learning_rate(optimizer, lr)
                 indices = order[state.step * config.batch_size :][: config.batch_size]
                 share = team.share(len(indices))
-                own, seeds = indices[share.part], []
-                if config.augment.active:
-                    seeds = [derive_seed(seed, "augment", state.epoch, int(index)) for index in own]
-                batch = train_set.take(own) if raw is None else raw.take(own, seeds)
-                if config.augment.active:
-                    batch = augment(batch, config.augment, task.channel_blocks, seeds, task.pixel_order)
+                batch = ready.batches.take(indices, share.part, state.epoch, state.step)
                 generator.manual_seed(derive_seed(seed, "batch", state.epoch, state.step))
 
                 initial = team.initial_state(network, share, generator)

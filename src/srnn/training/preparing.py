@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from ..data.augmentation import augment
 from ..data.batches import Sequences
-from ..data.raw_augmentation import RawAugmentation
 from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerProblem, choose
 from ..nn.network import SRNN, Layer
+from .batches import TrainingBatches
 from .compression.in_training import Compression, start_from
 from .optimisation import build_optimizer
 from .recipes import Recipe
@@ -42,8 +40,8 @@ class Prepared:
     optimizer: torch.optim.Optimizer
     train_set: Sequences
     validation_set: Sequences
-    raw: RawAugmentation | None
-    """Makes training batches of changed raw signals; None: the recipe changes none."""
+    batches: TrainingBatches
+    """Of the training split, changed as the recipe says."""
     origin: str
     """Where the data come from, for people."""
     feedback: LearnedFeedback
@@ -181,14 +179,11 @@ def prepare(
     optimizer = build_optimizer(network, config.optimizer, config.lr_scale)
     learns = network if config.feedback == "learned" and isinstance(network, SRNN) else None
     feedback = LearnedFeedback(learns, optimizer, seed)
-    raw = None
-    if config.augment.raw:
-        raw = RawAugmentation(train_set, trained.task.signal(), config.augment, task.background_class)
-    if config.augment.active:
-        some = train_set.take(np.arange(min(config.batch_size, len(train_set))))
-        augment(some, config.augment, task.channel_blocks, [0] * len(some.y), task.pixel_order)
+    batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed, config.batch_size)
     validation_set = Sequences(task, "validation", data_dir, device)
-    return Prepared(recipe, task, trained, optimizer, train_set, validation_set, raw, task.origin(data_dir), feedback)
+    return Prepared(
+        recipe, task, trained, optimizer, train_set, validation_set, batches, task.origin(data_dir), feedback
+    )
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:

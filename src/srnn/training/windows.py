@@ -13,7 +13,7 @@ the window's steps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,8 +68,20 @@ class Window:
         return len(self.batch.y) * (self.end - self.begin) if lengths is None else int(lengths.sum())
 
     def score(self, loss: Loss, outputs: Tensor) -> Scored:
-        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own where each has a label."""
-        whole, y = self.batch.x.shape[1], self.batch.y
+        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own where each has a label.
+
+        Of a mixed batch: by all labels, each as its share is; what is correct and what the loss is an average over is by y.
+        """
+        scored = self._score(loss, outputs, self.batch.y)
+        if self.batch.mixed is None:
+            return scored
+        y, share = self.batch.mixed
+        other = self._score(loss, outputs, y)
+        part = other.weight / scored.weight if scored.weight else 0.0  # both are sums over what y counts
+        return replace(scored, loss=share * scored.loss + (1 - share) * part * other.loss)
+
+    def _score(self, loss: Loss, outputs: Tensor, y: Tensor) -> Scored:
+        whole = self.batch.x.shape[1]
         if loss.per_step:
             y, outputs = y[:, self.begin : self.end], outputs[:, self.begin - self.end :]
         lengths = self.batch.lengths

@@ -1,0 +1,73 @@
+"""The batches that a training learns from: sequences changed at random as ``training.augment`` says.
+
+A sequence's own changes are drawn from its seed, made of (seed, epoch, index); how a batch is mixed, from one made of (seed,
+epoch, step). So a batch is the same for any number of processes, of which each takes its part, and after an interruption.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data.augment_config import AugmentConfig
+from ..data.augmentation import augment, mix
+from ..data.batches import Batch, Sequences
+from ..data.raw_augmentation import RawAugmentation
+from ..data.signals import SignalPath
+from ..data.tasks import Task
+from .seeds import derive_seed
+
+Indices = npt.NDArray[np.integer]
+
+
+class TrainingBatches:
+    """Batches of the training split.
+
+    Args:
+        sequences: the split.
+        task: what it is of.
+        path: from a raw signal to steps, which only changes of raw signals need.
+        config: the changes.
+        seed: of all of them.
+        size: the recipe's batch size; so many sequences are changed once, on trial.
+
+    Raises SrnnError where the changes do not fit the sequences.
+    """
+
+    def __init__(
+        self, sequences: Sequences, task: Task, path: SignalPath, config: AugmentConfig, seed: int, size: int
+    ) -> None:
+        self.sequences, self.task, self.config, self.seed = sequences, task, config, seed
+        self._raw = RawAugmentation(sequences, path, config, task.background_class) if config.raw else None
+        if config.active:
+            some = sequences.take(np.arange(min(size, len(sequences))))
+            augment(some, config, task.channel_blocks, [0] * len(some.y), task.pixel_order)
+
+    def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
+        """The part of one batch that is this process's.
+
+        Args:
+            indices: the sequences of the whole batch.
+            part: which of them are to be learnt here.
+            epoch, step: where in the training.
+        """
+        batch = self._changed(indices[part], epoch)
+        if not self.config.mix:
+            return batch
+        generator = np.random.default_rng(derive_seed(self.seed, "mix", epoch, step))
+        others = generator.permutation(len(indices))[part]
+        share = generator.beta(self.config.mix, self.config.mix)
+        whole = len(others) == len(indices)  # then the others have been changed already
+        other = batch[others] if whole else self._changed(indices[others], epoch)
+        return mix(batch, other, max(share, 1 - share), self._seeds(indices[part], epoch))
+
+    def _changed(self, indices: Indices, epoch: int) -> Batch:
+        """Sequences, each with its own changes of this epoch."""
+        seeds, task = self._seeds(indices, epoch), self.task
+        batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
+        return augment(batch, self.config, task.channel_blocks, seeds, task.pixel_order)
+
+    def _seeds(self, indices: Indices, epoch: int) -> list[int]:
+        if not self.config.active:
+            return []
+        return [derive_seed(self.seed, "augment", epoch, index) for index in indices.tolist()]

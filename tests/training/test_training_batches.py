@@ -1,0 +1,150 @@
+"""The batches that a training learns from: mixed sequences and their labels, and that no process or interruption changes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from srnn import SrnnError
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.augmentation import mix
+from srnn.data.batches import Batch, Sequences
+from srnn.data.spikes import Spikes
+from srnn.nn.loss_config import LossName
+from srnn.nn.losses import Loss, LossConfig
+from srnn.training.batches import TrainingBatches
+from srnn.training.checkpoints import read_checkpoint
+from srnn.training.loop import train
+from srnn.training.windows import Window
+from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+
+
+def batch_of(seed: int, steps: int, lengths: list[int] | None = None, rate: float | None = None) -> Batch:
+    """Three sequences of four channels; of values, or of events with a rate."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(3, steps, 4)) if rate is None else rng.random((3, steps, 4)) < rate
+    valid = None if lengths is None else torch.tensor(lengths)
+    dense = torch.from_numpy(x.astype(np.float32))
+    if valid is not None:
+        dense[torch.arange(steps)[None, :] >= valid[:, None]] = 0
+    return Batch(dense, torch.from_numpy(rng.integers(0, 5, 3)), valid)
+
+
+def dense(batch: Batch) -> torch.Tensor:
+    return batch.x.dense() if isinstance(batch.x, Spikes) else batch.x
+
+
+@pytest.mark.parametrize("steps", [4, 9, 14])
+def test_values_are_averaged_and_nothing_passes_the_first_ones_end(steps: int) -> None:
+    own, other = batch_of(0, 9, [9, 3, 6]), batch_of(1, steps, [steps, 2, 4])
+    mixed = mix(own, other, 0.75, range(3))
+    expected = 0.75 * dense(own)
+    both = min(9, steps)
+    expected[:, :both] += 0.25 * dense(other)[:, :both]
+    expected[1, 3:] = expected[2, 6:] = 0
+    assert torch.equal(dense(mixed), expected) and torch.equal(mixed.y, own.y) and mixed.lengths is own.lengths
+    assert mixed.mixed is not None and torch.equal(mixed.mixed[0], other.y) and mixed.mixed[1] == 0.75
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_events_stay_events_each_of_one_of_both(packed: bool) -> None:
+    own, other = batch_of(0, 500, rate=0.3), batch_of(1, 500, rate=0.6)
+    a, b = dense(own), dense(other)
+    if packed:
+        own, other = Batch(Spikes.from_dense(a), own.y, None), Batch(Spikes.from_dense(b), other.y, None)
+    mixed = mix(own, other, 0.8, range(3))
+    assert isinstance(mixed.x, Spikes) == packed
+    x = dense(mixed)
+    assert bool(((x == a) | (x == b)).all())
+    differ = a != b
+    assert (x == a)[differ].float().mean() == pytest.approx(0.8, abs=0.02)
+    rows = np.array([1])
+    assert torch.equal(dense(mix(own[rows], other[rows], 0.8, [1])), x[1:2])
+
+
+def test_labels_of_steps_end_with_the_other_sequence() -> None:
+    own, other = batch_of(0, 6), batch_of(1, 4)
+    own, other = (Batch(one.x, one.y[:, None].expand(-1, one.x.shape[1]), None) for one in (own, other))
+    mixed = mix(own, other, 0.5, range(3))
+    assert mixed.mixed is not None and torch.equal(mixed.mixed[0], F.pad(other.y, (0, 2), value=-1))
+
+
+@pytest.mark.parametrize("name", ["ce_mean", "nll", "ce_steps"])
+def test_both_labels_count_by_their_share_and_parts_add_up(name: LossName) -> None:
+    """However a batch is shared among processes: losses count by what y counts, as ``Team.join`` adds them up."""
+    own, other = batch_of(0, 8, [8, 5, 7]), batch_of(1, 8)
+    loss = Loss(LossConfig(name=name), name == "nll")
+    if name == "nll":
+        labels = [torch.from_numpy(np.random.default_rng(seed).integers(-1, 4, (3, 8))) for seed in (2, 3)]
+        own, other = Batch(own.x, labels[0], own.lengths), Batch(other.x, labels[1], None)
+    mixed = mix(own, other, 0.7, range(3))
+    outputs = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 8, 5)))
+    if name == "nll":
+        outputs = outputs.log_softmax(-1)
+    (window,) = Window.cut(mixed, None)
+    scored = window.score(loss, outputs)
+    one, two = loss(outputs, own.y, own.lengths), loss(outputs, other.y, own.lengths)
+    total = 0.7 * one.loss * one.weight + 0.3 * two.loss * two.weight
+    assert scored.loss * one.weight == pytest.approx(float(total), rel=1e-12)
+    assert (scored.weight, scored.correct, scored.counted) == (one.weight, one.correct, one.counted)
+    parts = 0.0
+    for rows in (slice(0, 1), slice(1, 3)):
+        assert mixed.mixed is not None and mixed.lengths is not None
+        part = Batch(mixed.x[rows], mixed.y[rows], mixed.lengths[rows], (mixed.mixed[0][rows], 0.7))
+        of = Window(part, 0, 8).score(loss, outputs[rows])
+        parts += float(of.loss) * of.weight
+    assert parts == pytest.approx(float(total), rel=1e-12)
+
+
+@pytest.mark.parametrize("task", [TinyTask(), TinyTask(padded=True), TinyStepTask()], ids=["whole", "padded", "steps"])
+def test_parts_are_of_the_whole_batch(task: TinyTask) -> None:
+    config = AugmentConfig(drop=0.3, time_shift=2, mix=0.4)
+    batches = TrainingBatches(Sequences(task, "train"), task, task.signal(), config, 5, 16)
+    indices = np.random.default_rng(0).permutation(60)[:11]
+    whole = batches.take(indices, slice(None), 3, 7)
+    assert whole.mixed is not None and 0.5 <= whole.mixed[1] < 1 and not torch.equal(whole.mixed[0], whole.y)
+    for rows in (slice(0, 6), slice(6, 11)):
+        part = batches.take(indices, rows, 3, 7)
+        steps = part.x.shape[1]
+        assert torch.equal(dense(part), dense(whole)[rows, :steps]) and not dense(whole)[rows, steps:].any()
+        assert part.mixed is not None and part.mixed[1] == whole.mixed[1]
+        expected = whole.mixed[0][rows]
+        assert torch.equal(part.mixed[0], expected[:, :steps] if expected.ndim == 2 else expected)
+    again, later = batches.take(indices, slice(None), 3, 7), batches.take(indices, slice(None), 3, 8)
+    assert torch.equal(dense(again), dense(whole)) and not torch.equal(dense(later), dense(whole))
+
+
+def test_a_training_with_mixed_sequences_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--training.epochs", "3", "--training.augment.mix", "0.4", "--training.checkpoint_every", "1")
+    recipe = tiny_recipe(*words)
+    train(recipe, tmp_path / "whole", task=TinyTask())
+    taken, take = [], TrainingBatches.take
+
+    def stopping(*arguments, **named):
+        taken.append(arguments)
+        if len(taken) == 6:
+            raise KeyboardInterrupt
+        return take(*arguments, **named)
+
+    monkeypatch.setattr(TrainingBatches, "take", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "stopped", task=TinyTask())
+    train(recipe, tmp_path / "stopped", task=TinyTask(), resume=True)
+    train(tiny_recipe(*words[:2]), tmp_path / "plain", task=TinyTask())
+    whole, stopped, plain = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "last.safetensors").tensors
+        for name in ("whole", "stopped", "plain")
+    )
+    assert all(torch.equal(stopped[name], value) for name, value in whole.items())
+    assert any(not torch.equal(plain[name], value) for name, value in whole.items())
+
+
+def test_a_share_below_zero_is_refused() -> None:
+    with pytest.raises(SrnnError, match=r"training\.augment\.mix' must be at least 0"):
+        AugmentConfig(mix=-0.1)
