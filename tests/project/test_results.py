@@ -1,0 +1,72 @@
+"""What results/ says of itself: a command that it prints trains what it is said to have trained, and its tables are today's."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srnn.cli.main import parse
+from srnn.files.yaml_reading import parse_yaml
+from srnn.paper import Table, reproduce
+from srnn.paper.matching import differences
+from srnn.paper.records import command_words, read_tested
+from srnn.training.recipes import Recipe, load_recipe, parse_recipe
+from support.pages import ROOT
+
+RESULTS = ROOT / "results"
+SUMMARIES = sorted(path.parent for path in RESULTS.glob("*/summary.json"))
+DEFAULTS_THAT_CAME_LATER = ("start", "mend")
+"""Of the section training: a recipe of before them was trained without, and does not say so by leaving them out."""
+
+pytestmark = pytest.mark.skipif(not SUMMARIES, reason="results/ is not here")
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def recipe_of(command: str) -> Recipe:
+    """What 'srnn train' would train, given these words."""
+    arguments = parse(shlex.split(command.replace("SEED", "0"))[1:])
+    return load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)
+
+
+@pytest.mark.parametrize("folder", SUMMARIES, ids=lambda folder: folder.name)
+def test_the_command_of_a_result_trains_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    told = summary(folder)
+    text = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    assert parse_yaml(text, folder.name) == told["recipe"]
+    spiking = told["recipe"]["network"].get("model", "srnn") == "srnn"
+    assert {*DEFAULTS_THAT_CAME_LATER[not spiking :]} <= {*told["recipe"]["training"]}, "a default would take its place"
+    differ = differences(recipe_of(told["command"]), parse_recipe(text, source=folder.name))
+    assert not differ, f"a recipe has changed since: let the command name results/{folder.name}/recipe.yaml"
+    page = " ".join((folder / "summary.md").read_text(encoding="utf-8").split())
+    assert f"Made by `{told['command']}` for each seed" in page
+
+
+def test_a_summary_has_all_its_tests_or_none() -> None:
+    """Where the test split was read for some seeds of a result, it was for all; a command that was reworded on one side alone
+    would leave a result without its tests."""
+    tests = read_tested(RESULTS)
+    for folder in SUMMARIES:
+        told = summary(folder)
+        mine = {test.seed for test in tests if test.recipe == command_words(told["command"])[0]}
+        assert mine in (set(), {*told["seeds"]}), folder.name
+    commands = {command_words(summary(folder)["command"])[0] for folder in SUMMARIES}
+    named = {test.recipe for test in tests if test.recipe[2].startswith("results/")}
+    assert named <= commands, named - commands
+
+
+def test_the_tables_are_those_of_todays_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SRNN_DATA", str(tmp_path / "nothing"))
+    for name, table in reproduce(["table1", "table2", "tableS1", "tableS2"], tmp_path, RESULTS).items():
+        kept = (RESULTS / "paper" / f"{name}.md").read_text(encoding="utf-8")
+        assert isinstance(table, Table) and table.markdown() == kept, (
+            "make them again: srnn reproduce all --out results/paper --format png"
+        )
