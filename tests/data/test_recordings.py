@@ -75,7 +75,19 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "1,2\n" * 4096 + "3\n", "a.csv, line 4097: the row has 1 instead of 2 numbers"),
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
         ("a.csv", "1,2\n3,\n", "a.csv, line 2: '3,' is not a row of numbers"),
-        ("a.csv", "1,2\n3,nan\n", r"a.csv: sample 1 is not finite in channel 1"),
+        ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1"),
+        ("a.csv", "t,x,y\n# mine\n0,1,2\n1,3,inf\n", r"a.csv, line 4: sample 1 is not finite in channel 1 \(inf\)"),
+        ("a.csv", "1,2\n" * 5000 + "3,nan\n", r"a.csv, line 5001: sample 5000 is not finite in channel 1"),
+        ("a.csv", "t,x,y\n0,1,2\nnan,1,2\n", r"a.csv, line 3: the time is not finite \(nan\)"),
+        (
+            "a.csv",
+            "timestamp,x,y\n5,1,2\n",
+            r"a.csv, line 1: the first column is called 'timestamp', which says no unit",
+        ),
+        ("a.csv", '"Date Time",x,y\n5,1,2\n', r"a.csv, line 1: the first column is called 'Date Time'"),
+        ("a.csv", "time,x,y\n1.7e18,1,2\n", r"a.csv: the time 1.7e\+18 is none in seconds; call the column time_ms"),
+        ("a.csv", "1\x00,\x002\x00\n", "a.csv, line 1: this is not a table in UTF-8"),
+        ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: '1,5;2;' is not a row of numbers"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
         ("a.csv", "", "a.csv is empty"),
@@ -88,6 +100,40 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, text: str, message
     (tmp_path / name).write_text(text)
     with pytest.raises(SrnnError, match=message):
         read_signal(tmp_path / name, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("title", "rate"),
+    [
+        ("time", 0.02), ("T", 0.02), ("Time (s)", 0.02), ("t [s]", 0.02), ("elapsed_seconds", 0.02), ("timestamp_ms", 20.0),
+        ("Time [ms]", 20.0), ("millis", 20.0), ("time_us", 2e4), ("Time (µs)", 2e4), ("time_ns", 2e7),
+    ],
+)  # fmt: skip
+def test_time_is_a_rate_and_no_channel_in_every_unit(tmp_path: Path, title: str, rate: float) -> None:
+    (tmp_path / "a.csv").write_text(f"{title};x;y\n0;0,5;1\n50;1,5;2\n100;2,5;3\n", encoding="utf-8")
+    x, own = read_recording(tmp_path / "a.csv")
+    np.testing.assert_array_equal(x, [[0.5, 1], [1.5, 2], [2.5, 3]])
+    assert own == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("title", ["x", "ax", "s", "timer_a", "ms2", "acc m/s"])
+def test_a_channel_is_not_taken_for_time(tmp_path: Path, title: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{title},y\n0,1\n1,2\n")
+    x, own = read_recording(tmp_path / "a.csv")
+    assert x.shape == (2, 2) and own is None
+
+
+def test_a_decimal_comma_is_read_between_semicolons(tmp_path: Path) -> None:
+    for text in ("1,5;-2,25\n3;4,0e1\n", "1.5;-2.25\n3;40\n", "1.5,-2.25\n3,40\n", "\ufeff1,5; -2,25\r\n3; 40\r\n"):
+        (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
+        np.testing.assert_array_equal(read_recording(tmp_path / "a.csv")[0], [[1.5, -2.25], [3, 40]])
+
+
+def test_a_folder_is_no_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, Path(".")):
+        with pytest.raises(SrnnError, match="is a folder"):
+            read_recording(path)
 
 
 def test_arrays_that_are_no_signal_are_refused(tmp_path: Path) -> None:

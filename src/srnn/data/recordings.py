@@ -1,8 +1,9 @@
 """A recording in a file -> its samples: one reader per format, for data sets, streams and predictions alike.
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
-    .csv .txt                a row per sample, channels between commas, semicolons or blanks; "#" begins a comment. A first row of
-                             names is skipped; if its first name is one of ``TIMES``, that column is no channel but gives the rate
+    .csv .txt                a row per sample, channels between commas, semicolons (then a comma is a decimal one) or blanks; "#"
+                             begins a comment. A first row of names is skipped; if its first name is that of time (``time_unit``),
+                             that column is no channel but gives the rate
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
     .hea .dat                a WFDB record, in its physical unit
 
@@ -12,6 +13,7 @@ numpy only; a signal of another rate than the one that is wanted is resampled he
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -28,8 +30,17 @@ Array = npt.NDArray[Any]
 TABLE_SUFFIXES = (".csv", ".txt")
 SENSOR_SUFFIXES = (".csv", ".npy", ".npz")
 """Endings of the sensors' files that folders are searched for, in small letters."""
-TIMES = {"time": 1.0, "t": 1.0, "seconds": 1.0, "time_s": 1.0, "time_ms": 1e-3, "milliseconds": 1e-3}
-"""Names of a table's first column that is time, in any case: how many seconds its unit has."""
+_UNITS = {
+    unit: seconds
+    for names, seconds in (
+        ("s sec seconds", 1.0), ("ms msec millis milliseconds", 1e-3), ("us µs μs micros microseconds", 1e-6),
+        ("ns nanos nanoseconds", 1e-9),
+    )
+    for unit in names.split()
+}  # fmt: skip
+_IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # that name a column alone
+_CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
+_SECONDS_AT_MOST = 1e11  # 3,000 years: beyond are other units, since 1970
 _LINE_AT_MOST = 2**20
 _NAMED = 10  # arrays that a message names
 _BLOCK = 4096  # rows of a table that are lists of numbers at a time
@@ -69,7 +80,7 @@ def read_recording(path: Path) -> tuple[Array, float | None]:
     SrnnError as ``read_signal``.
     """
     suffix, name = path.suffix.lower(), str(path)
-    if suffix in (".hea", ".dat") or (not suffix and path.with_suffix(".hea").is_file()):
+    if suffix in (".hea", ".dat") or (not suffix and path.name and path.with_suffix(".hea").is_file()):
         x, rate = _read_record(path.with_suffix(""))
     else:
         _check_file(path)
@@ -113,7 +124,31 @@ def _table_parts(path: Path, channels: int, block: int) -> Generator[tuple[bool,
             yield table.unit is not None, x
 
 
+def time_unit(title: str) -> float | None:
+    """Seconds in the unit of a table's first column, if its name says that it is time; None where it does not.
+
+    "time" and "t" are in seconds, and in the unit that follows: time_ms, Time (ms), t [s]; "seconds", "millis", ... too.
+    SrnnError for a name of time whose unit is not known, such as timestamp: read as a channel, it would tell a network when
+    something was recorded.
+    """
+    words = re.findall(r"[^\W\d_]+", title.lower())
+    if words in (["time"], ["t"]):
+        return 1.0
+    if len(words) == 1 and words[0] in _IN_UNITS:
+        return _UNITS[words[0]]
+    if len(words) == 2 and words[0] in ("time", "t", "timestamp", "elapsed") and words[1] in _UNITS:
+        return _UNITS[words[1]]
+    if _CLOCKS & {*words}:
+        raise SrnnError(
+            f"the first column is called {title[:40]!r}, which says no unit: call it time (in seconds), time_ms, time_us or "
+            "time_ns, or remove it"
+        )
+    return None
+
+
 def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise SrnnError(f"{path} is a folder. Name a .wav, .csv, .npz or WFDB file.")
     if not path.is_file():
         raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npz or WFDB file.")
     if path.stat().st_size == 0:
@@ -177,6 +212,7 @@ class Rows:
 
     def __iter__(self) -> Iterator[Array]:
         rows: list[list[float]] = []
+        lines: list[int] = []
         name, count, width = self._name, 0, 0
         first = True  # of the rows that are not comments
         for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
@@ -184,17 +220,22 @@ class Rows:
                 raise SrnnError(
                     f"{name}, line {number}: a line of {_LINE_AT_MOST} bytes or more is not a row of numbers."
                 )
+            if b"\0" in line:
+                raise SrnnError(f"{name}, line {number}: this is not a table in UTF-8; save it as CSV (UTF-8).")
             text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
             if not text or text.startswith("#"):
                 continue
-            fields = text.replace(";", ",").split(",") if "," in text or ";" in text else text.split()
+            fields = _fields(text)
             names, first = first, False
             try:
                 row = [float(field) for field in fields]
             except ValueError:
                 if names:
-                    title = fields[0].strip().strip("\"'").lower()
-                    self.unit = TIMES.get(title) if len(fields) > 1 else None
+                    title = fields[0].strip().strip("\"'")
+                    try:
+                        self.unit = time_unit(title) if len(fields) > 1 else None
+                    except SrnnError as error:
+                        raise SrnnError(f"{name}, line {number}: {error}.") from None
                     self.leading = int(self.unit is not None or (not title and len(fields) > 1))
                     continue
                 raise SrnnError(f"{name}, line {number}: {text[:40]!r} is not a row of numbers.") from None
@@ -204,18 +245,36 @@ class Rows:
                 raise SrnnError(f"{name}, line {number}: the row has {len(row)} instead of {width} numbers.")
             width = len(row)
             rows.append(row)
+            lines.append(number)
             if len(rows) == self._block:
-                yield check_finite(name, np.array(rows), count)
-                count, rows = count + len(rows), []
+                yield self._finite(rows, lines, count)
+                count, rows, lines = count + len(rows), [], []
         if rows:
-            yield check_finite(name, np.array(rows), count)
+            yield self._finite(rows, lines, count)
         elif count == 0:
             raise SrnnError(f"{name} holds no samples.")
+
+    def _finite(self, rows: list[list[float]], lines: list[int], count: int) -> Array:
+        """The rows, of which the first is number ``count``. SrnnError, which names the line, where one is not finite."""
+        x = np.array(rows)
+        bad = np.flatnonzero(~np.isfinite(x).all(1))
+        if len(bad):
+            name = f"{self._name}, line {lines[bad[0]]}"
+            check_finite(name, x[:, self.leading :], count)
+            raise SrnnError(f"{name}: the time is not finite ({x[bad[0], 0]}).")
+        return x
 
     def signal(self) -> Iterator[Array]:
         """The blocks without the columns before the channels."""
         for block in self:
             yield block[:, self.leading :]
+
+
+def _fields(text: str) -> list[str]:
+    """The columns of a line, between semicolons if it has any: then a comma is a decimal one, as where tables are German."""
+    if ";" in text:
+        return text.replace(",", ".").split(";")
+    return text.split(",") if "," in text else text.split()
 
 
 def _read_table(path: Path) -> tuple[Array, float | None]:
@@ -224,7 +283,12 @@ def _read_table(path: Path) -> tuple[Array, float | None]:
         x = np.concatenate(list(table))
     if table.unit is None:
         return x[:, table.leading :], None
-    every = np.diff(x[:, 0]) * table.unit
+    seconds = x[:, 0] * table.unit
+    if np.abs(seconds).max() > _SECONDS_AT_MOST:
+        raise SrnnError(
+            f"{path}: the time {x[0, 0]:g} is none in seconds; call the column time_ms, time_us or time_ns, by its unit."
+        )
+    every = np.diff(seconds)
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1
         raise SrnnError(f"{path}: time does not advance at sample {row}, from {x[row - 1, 0]:g} to {x[row, 0]:g}.")
