@@ -151,6 +151,10 @@ def test_arrays_with_a_label_at_each_step_and_a_split_of_their_own(tmp_path: Pat
         ({"split": np.array(["test"] * 30)}, "has no sequences for the train split"),
         ({"groups": None, "y": np.arange(30) % 15}, "Class 0 has 2 sequences, too few"),
         ({"x": np.full((30, 8, 2), np.nan)}, "not finite"),
+        (
+            {"x": np.where(np.arange(30)[:, None, None] == 29, np.inf, np.ones((1, 8, 2)))},
+            r"x\[29, 0, 0\] is not finite",
+        ),
         ({"y": np.array([object()] * 30)}, "cannot be read as"),
         ({"y": np.full(30, 2_000_000_000)}, "2000000001 classes .*10000 are possible at most"),
         ({"y": np.full(30, 2**64 - 1, np.uint64)}, "18446744073709551616 classes"),
@@ -237,6 +241,20 @@ def test_a_damaged_file_never_ends_in_a_traceback(
         create_task("folder", path=str(path)).load("train")
 
 
+def test_a_table_may_be_a_german_spreadsheets(words: Path) -> None:
+    rows = [f"{name}/{speaker}-0.wav,{name},{split}" for name in ("high", "low")
+            for speaker, split in (("ann", "train"), ("bob", "validation"), ("cid", "test"))]  # fmt: skip
+    text = "\n".join(["file,label,split", *rows])
+    for name, content in (("a.csv", text.encode()), ("b.csv", text.replace(",", ";").encode("utf-8-sig"))):
+        (words / name).write_bytes(content)
+        assert create_task("folder", path=str(words / name)).class_names == ("high", "low")
+    (words / "c.csv").write_bytes(text.replace("low,", "tür,").encode("latin-1"))
+    with pytest.raises(
+        SrnnError, match=r"c\.csv cannot be read as a table \(it is not text in UTF-8; save it as that\)"
+    ):
+        create_task("folder", path=str(words / "c.csv"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -250,7 +268,7 @@ def test_a_damaged_file_never_ends_in_a_traceback(
         ),
         ("file,label,group\nhigh/ann-0.wav,a,g\nhigh/ann-1.wav,a,\n", "some files have a group and some have none"),
         ("file,label,split\nhigh/ann-0.wav,a,train\nhigh/ann-1.wav,a,\n", "split must be train, validation or test"),
-        ("file,label\nhigh/ann-0.wav,a\n", "Class 0 has 1 sequences"),
+        ("file,label\nhigh/ann-0.wav,a\n", r"Class a has 1 sequence, too few .* record more, or leave the class out"),
         (
             "file,label\nhigh/ann-0.wav,a\nhigh/ann-1.wav,a\nlow/../high/ann-0.wav,b\n",
             "line 4: .* is named in line 2 already",

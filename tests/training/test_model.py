@@ -144,6 +144,8 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     np.save(tmp_path / "wide.npy", np.ones((20, 4), np.float32))
     (tmp_path / "nan.csv").write_text("1,2,3\n1,nan,3\n")
     (tmp_path / "notes.md").write_text("not a recording")
+    (tmp_path / ".cache").mkdir()  # as training on a folder leaves it there
+    np.savez(tmp_path / ".cache" / "scale.npz", mean=np.zeros(3), std=np.ones(3))
     assert main(["predict", str(small), str(tmp_path), "--csv"]) == 2
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == "file,label,confidence" and "good.npy" in printed.out.splitlines()[1]

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
 from ..measure.analysis.scores import confidences, running_scores
@@ -126,10 +127,10 @@ def predict_steps(trained: Trained, steps: Array) -> Prediction:
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:
-    """The recordings among files and folders; folders are searched, in order of names. SrnnError for what is not there."""
+    """The recordings among files and folders; folders are searched, in order of names, but for what is hidden (a cache)."""
     for path in paths:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            yield from (file for file in visible_files(path) if file.suffix.lower() in SUFFIXES)
         else:
             yield path
 

@@ -112,5 +112,7 @@ def _containers(value: Any) -> Iterable[Any]:
 
 def _reason(error: BaseException) -> str:
     """What a parser said, or the kind of its error where it says nothing; short, for it may quote the file."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8; save it as that"
     text = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
     return (text[:200] or type(error).__name__) if not isinstance(error, RecursionError) else "it is nested too deeply"

@@ -86,7 +86,8 @@ def load_arrays(
     labels, groups = [number.get(item.label, -1) for item in items], [item.group for item in items]
     if -1 in labels:
         raise SrnnError(f"{source} has changed: {items[labels.index(-1)].name} has a label that was not there.")
-    of = assign_splits(source, [item.name for item in items], labels, groups, [item.split for item in items], shares)
+    names, classes, splits = ([getattr(item, key) for item in items] for key in ("name", "label", "split"))
+    of = assign_splits(source, names, classes, groups, splits, shares)
     chosen = [index for index, name in enumerate(of) if name == split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split.")
@@ -98,9 +99,9 @@ def load_arrays(
         arrays.append(_float32(str(items[index].path), x))
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
-    names = np.array([groups[index] for index in chosen]) if all(groups) else None
+    of_whom = np.array([groups[index] for index in chosen]) if all(groups) else None
     y = np.array([labels[index] for index in chosen], np.int64)
-    return Split(x, y, lengths, names).validate(str(source), len(number))
+    return Split(x, y, lengths, of_whom).validate(str(source), len(number))
 
 
 def load_scaled(
@@ -172,14 +173,18 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
         groups, splits = (_texts(optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
         if shares is not None or splits is not None:
-            labels = [0] * count if y.ndim == 2 else y.tolist()
+            labels = (
+                [0] * count
+                if y.ndim == 2
+                else [classes[label] if label >= 0 else "-1 (unlabelled)" for label in y.tolist()]
+            )
             of = assign_splits(
                 source, [f"{index:08d}" for index in range(count)], labels, groups, splits, shares or Shares(0, 0)
             )
             rows = np.flatnonzero(np.array(of) == split)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split.")
-        chosen = _float32(str(source), x[rows])
+        chosen = _float32(str(source), x[rows], rows)
     lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
     if lengths is not None and lengths.min() >= 1:
         for row, length in zip(chosen, lengths, strict=True):
@@ -268,13 +273,16 @@ def _labels(source: Path, content: Any) -> tuple[tuple[str, ...], npt.NDArray[np
     return named or tuple(str(number) for number in range(count)), y.astype(np.int64)
 
 
-def _float32(name: str, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """A copy; SrnnError, which says where, for what float32 cannot hold."""
+def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = None) -> npt.NDArray[np.float32]:
+    """A copy; SrnnError, which says where, for what float32 cannot hold. ``rows``: which of its source's these are."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = np.array(x, np.float32)
     if not np.isfinite(values).all():
-        place = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
-        raise SrnnError(f"{name}: x{list(place)} is not finite (NaN or infinity) in float32: {x[place]}.")
+        place = [int(index) for index in np.argwhere(~np.isfinite(values))[0]]
+        value = x[tuple(place)]
+        if rows is not None:
+            place[0] = int(rows[place[0]])
+        raise SrnnError(f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}.")
     return values
 
 

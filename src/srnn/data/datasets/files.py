@@ -53,7 +53,7 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
     elif source.is_dir():
         items = [
             Item(path, path.relative_to(source).as_posix(), path.relative_to(source).parts[0], "", "")
-            for path in _visible(source)
+            for path in visible_files(source)
             if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES and path.parent != source
         ]
         if not items:
@@ -94,7 +94,9 @@ def _table(source: Path) -> list[Item]:
         text = read_text(source, "a table", LIMITS["table"])
         if text.count("\n") > (LIMITS["table"].items or 0):
             raise ValueError(f"it has more than {LIMITS['table'].items} rows")
-        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+        first = text.partition("\n")[0]
+        between = ";" if ";" in first and "," not in first else ","  # as German spreadsheets write
+        table = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=between)
         if len(table.fieldnames or ()) > _COLUMNS_AT_MOST:
             raise ValueError(f"it has more than {_COLUMNS_AT_MOST} columns")
         rows = list(table)
@@ -136,7 +138,7 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     used = {item.label for item in items}
     read = SENSOR_SUFFIXES if items and items[0].form == "arrays" else AUDIO_SUFFIXES
     loose, endings = 0, Counter[str]()
-    for path in _visible(source):
+    for path in visible_files(source):
         ending = path.suffix.lower()
         if path.parent == source:
             loose += ending in (read if read == SENSOR_SUFFIXES else read + _OTHER_SOUND)
@@ -157,7 +159,7 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     return lines
 
 
-def _visible(source: Path) -> list[Path]:
+def visible_files(source: Path) -> list[Path]:
     """All files in a folder and its subfolders, sorted, without hidden ones (the cache's, an editor's)."""
     paths: list[Path] = []
     for folder, folders, names in os.walk(source):

@@ -157,7 +157,7 @@ def load_sound(
     classes = list_classes(item.label for item in items)
     numbers = [classes.index(item.label) for item in items]
     names, groups, splits = ([getattr(item, key) for item in items] for key in ("name", "group", "split"))
-    of = assign_splits(source, names, numbers, groups, splits, shares)
+    of = assign_splits(source, names, [item.label for item in items], groups, splits, shares)
     clips = {
         name: [
             Clip(i.path, i.name, label, i.group) for i, label, s in zip(items, numbers, of, strict=True) if s == name

@@ -88,9 +88,12 @@ def split_by_class(
         members.sort(key=lambda index: (place(names[index]), names[index]))
         held = [max(1, round(share * len(members))) for share in (test, validation)]
         if sum(held) >= len(members):
+            count = f"{len(members)} sequence{'' if len(members) == 1 else 's'}"
+            advice = (
+                "record more, or leave the class out" if len(members) < 3 else "record more, or set smaller fractions"
+            )
             raise SrnnError(
-                f"Class {label} has {len(members)} sequences, too few to hold {held[1]} out for validation and {held[0]} "
-                "for testing; record more, or set smaller fractions."
+                f"Class {label} has {count}, too few to hold {held[1]} out for validation and {held[0]} for testing; {advice}."
             )
         for rank, index in enumerate(members[: sum(held)]):
             split[index] = "test" if rank < held[0] else "validation"
