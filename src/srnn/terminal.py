@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .text import printable
+from .text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +41,17 @@ def printable_output() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = kept
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Within it a warning is one line for people, without the place in the code that Python puts before it and after."""
+    kept = warnings.formatwarning
+    warnings.formatwarning = lambda message, *place, **more: f"srnn: note: {one_line(str(message))}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = kept
 
 
 def open_console(stderr: bool = False, **options: Any) -> Console:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,25 @@ def test_check_tells_and_writes_nothing(
     found = json.loads(capsys.readouterr().out)
     assert (found["network"], found["backend"]) == ("16-8-10, lstm", "torch")
     assert not any(tmp_path.iterdir())
+
+
+def test_one_class_is_nothing_to_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(20, 5, 2)), y=np.full(20, "gehen"))
+    (tmp_path / "a.yaml").write_text(f"task: {{name: folder, options: {{path: {tmp_path / 'a.npz'}}}}}\n")
+    assert "folder has one class only, gehen;" in _fails(capsys, "check", tmp_path / "a.yaml")
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn(words: object) -> int:
+        sys.stderr.write(warnings.formatwarning("two\nlines", RuntimeWarning, "arrays.py", 3))
+        return 0
+
+    monkeypatch.setattr("srnn.cli.main._run", warn)
+    kept = warnings.formatwarning
+    assert main(["check"]) == 0 and capsys.readouterr().err == "srnn: note: two lines\n"
+    assert warnings.formatwarning is kept
 
 
 def test_check_refuses_what_training_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

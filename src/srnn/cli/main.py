@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import SrnnError, nearest
-from ..terminal import printable_output
+from ..terminal import plain_warnings, printable_output
 from ..text import one_line
 from .options import Command, Parser
 
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is loaded: its idle OpenMP threads sleep instead of spinning. Where another process wants the cores too,
     # spinning made a training of small batches 9 times slower (measured: digits, batch 16, 2 cores).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    with printable_output():
+    with printable_output(), plain_warnings():
         try:
             return _run(sys.argv[1:] if argv is None else argv)
         except SrnnError as error:

@@ -168,6 +168,9 @@ def prepare(
         raise SrnnError(
             "training.early_stopping.metric is 'accuracy_labelled', but the task labels all; use 'accuracy'."
         )
+    if len(task.class_names) < 2:
+        only = ", ".join(task.class_names)
+        raise SrnnError(f"{task.name} has one class only, {only}; a network tells classes apart, so give two or more.")
     network = recipe.build_network(task, seed)
     if config.online and isinstance(network, SRNN):
         local_layers(network)  # SrnnError for a network that cannot learn forwards in time
