@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,8 +18,11 @@ import yaml
 from srnn import SRNN, SrnnError
 from srnn.cli.export_c import add_arguments
 from srnn.cli.main import main
+from srnn.data.encoders import LevelCrossing
+from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.layouts import LAYOUTS, Layout
+from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
 from support.compiled import FLAGS, WARNINGS
 
@@ -51,16 +55,11 @@ def exported(folder: Path, layout: Layout, decision: bool = True, **options: Any
     return folder / layout
 
 
-@pytest.mark.parametrize("layout, decision, format", [
-    ("arduino", True, "float32"), ("platformio", True, "int8"), ("zephyr", False, "float32"), ("espidf", True, "float32"),
-])  # fmt: skip
-def test_example_compiles_and_prints_the_class(layout: Layout, decision: bool, format: Any, tmp_path: Path) -> None:
+def printed_by(folder: Path, layout: Layout, tmp_path: Path) -> str:
+    """What the example of a library prints."""
     compiler = "g++" if layout == "arduino" else "gcc"
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} on this machine")
-    plain, folder = (exported(tmp_path, one, decision, format=format) for one in ("plain", layout))
-    for name in ("net.c", "net.h", "net_weights.h"):
-        assert (folder / "src" / name).read_bytes() == (plain / name).read_bytes()
     for name, text in STUBS.items():
         (tmp_path / "stubs" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "stubs" / name).write_text(text)
@@ -73,24 +72,73 @@ def test_example_compiles_and_prints_the_class(layout: Layout, decision: bool, f
     elif layout == "espidf":
         warnings.remove("-Wmissing-prototypes")  # the platform's header has no prototype of app_main
     objects = [tmp_path / "net.o", tmp_path / "example.o"]
-    commands = [
+    for command in (
         ["gcc", *FLAGS, *include, "-c", str(folder / "src" / "net.c"), "-o", str(objects[0])],
         [compiler, *warnings, *include, "-c", *source, "-o", str(objects[1])],
         [compiler, *map(str, objects), "-o", str(tmp_path / "example"), "-lm"],
         [str(tmp_path / "example")],
-        ["gcc", *FLAGS, str(plain / "net_main.c"), str(plain / "net.c"), "-o", str(tmp_path / "reference"), "-lm"],
-    ]
-    for command in commands:
+    ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        if command[0] == str(tmp_path / "example"):
-            printed = done.stdout
+    return done.stdout
+
+
+def said_by(plain: Path, rows: str, *arguments: str) -> list[str]:
+    """Lines of the program of a plain export."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc on this machine")
+    program = str(plain / "reference")
+    command = ["gcc", *FLAGS, str(plain / "net_main.c"), str(plain / "net.c"), "-o", program, "-lm"]
+    subprocess.run(command, capture_output=True, check=True)
+    done = subprocess.run([program, *arguments], input=rows, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("layout, decision, format, scale", [
+    ("arduino", True, "float32", False), ("platformio", True, "int8", False), ("zephyr", False, "float32", False),
+    ("espidf", True, "float32", False), ("arduino", True, "int8", True), ("espidf", True, "float32", True),
+])  # fmt: skip
+def test_example_compiles_and_prints_the_class(
+    layout: Layout, decision: bool, format: Any, scale: bool, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"format": format}
+    if scale:  # the example's sensor is in the unit of the training data, as the program's input is
+        options["scale"] = (np.array([0.5, -0.25, 0.1], np.float32), np.array([0.4, 0.75, 0.125], np.float32))
+        options |= {"inputs_as": InputFormat(8.0, whole=False)} if format == "int8" else {}
+    plain, folder = (exported(tmp_path, one, decision, **options) for one in ("plain", layout))
+    for name in ("net.c", "net.h", "net_weights.h"):
+        assert (folder / "src" / name).read_bytes() == (plain / name).read_bytes()
+    printed = printed_by(folder, layout, tmp_path)
     rows = "".join(",".join(str(int((step + i) % 3 == 0)) for i in range(3)) + "\n" for step in range(100))
-    done = subprocess.run([tmp_path / "reference"], input=rows, capture_output=True, text=True, check=True)
+    said = said_by(plain, rows)
     if decision:
-        assert printed == done.stdout.split("\t")[1]
+        assert printed == said[-1].split("\t")[1] + "\n"
     else:
-        assert int(printed) == np.array(done.stdout.splitlines()[-1].split(","), float).argmax()
+        assert int(printed) == np.array(said[-1].split(","), float).argmax()
+
+
+@pytest.mark.parametrize("layout, format, scale", [
+    ("arduino", "int8", "running"), ("zephyr", "float32", "told"), ("platformio", "float32", "open"),
+])  # fmt: skip
+def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
+    layout: Layout, format: Any, scale: str, tmp_path: Path
+) -> None:
+    """Samples go through the encoder, and a network that labels steps keeps its state from one printed class to the next."""
+    path = CrossingPath(LevelCrossing("send_on_delta", 1.2, 1.2), channels=2, smoothing=7)
+    path = replace(path, rate=250.0, horizon=5.0) if scale == "running" else path
+    path = path.with_std((400.0, 300.0)) if scale == "told" else path
+    net = SRNN(4, [12], 4, generator=torch.Generator().manual_seed(1))
+    rule = DecisionRule(LossConfig("nll"), CLASSES)
+    for one in ("plain", layout):
+        export_c(net, tmp_path / one, "net", format, encoder=path, decision=rule, layout=one)  # type: ignore[arg-type]
+    printed = printed_by(tmp_path / layout, layout, tmp_path)
+    rows = "".join(f"{t % 40 * 500 - 9750},{(t + 1) % 40 * 500 - 9750}\n" for t in range(100))
+    stated = {"running": (), "told": ("400", "300"), "open": (str(500 / 1.2), str(500 / 1.2))}[scale]
+    said = said_by(tmp_path / "plain", rows, "--encode", *stated, "--every")
+    assert printed == said[96].split("\t")[1] + "\n"  # the last three steps wait for samples
+    assert len({line.split("\t")[1] for line in said}) > 1, "a network that always says the same shows nothing"
+    text = (tmp_path / layout / EXAMPLES[layout]).read_text()
+    assert text.index("if (!begun)") < text.index("net_encoder_init(&encoder") < text.index("begun = 1")
 
 
 def test_what_the_tools_look_for(tmp_path: Path) -> None:
@@ -140,9 +188,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     choices = next(action.choices for action in parser._actions if action.dest == "layout")
     assert tuple(choices or ()) == tuple(LAYOUTS) == get_args(Layout)
     model = Path(__file__).parents[1] / "fixtures" / "models" / "version-1.safetensors"
-    words = ["export", "c", str(model), "--out", str(tmp_path / "out"), "--layout", "zephyr", "--name", "heart"]
+    words = ["export", "c", str(model), "--out", str(tmp_path / "my out"), "--layout", "zephyr", "--name", "heart"]
     assert main(words) == 0
-    assert f"west build -b BOARD {tmp_path / 'out'}/samples/heart" in capsys.readouterr().out
+    assert f"west build -b BOARD '{tmp_path / 'my out'}'/samples/heart" in capsys.readouterr().out
     with pytest.raises(SrnnError, match=r"no layout 'arduin' for C.*arduino"):
         export_c(NET, tmp_path / "other", layout="arduin")  # type: ignore[arg-type]
     assert not (tmp_path / "other").exists()

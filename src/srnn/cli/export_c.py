@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,4 +154,5 @@ def _show(report: dict[str, Any]) -> None:
             f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} bytes of RAM for {learning['parameters']:,} "
             f"parameters and {learning['traces_ram_bytes']:,} for traces; {costs}"
         )
-    print(f"try it     {LAYOUTS[report['layout']].format(**report)}")
+    how = {**report, "out": shlex.quote(str(report["out"]))}
+    print(f"try it     {LAYOUTS[report['layout']].format(**how)}")

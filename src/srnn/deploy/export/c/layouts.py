@@ -15,7 +15,9 @@ import json
 from typing import Literal
 
 from ...._version import __version__
+from .encoder import CrossingPlan
 from .plan import Plan
+from .reading import converter, input_bits, takes_raw
 from .sound import SoundPlan
 
 Layout = Literal["plain", "arduino", "platformio", "zephyr", "espidf"]
@@ -47,37 +49,66 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
 
 
 _SENSOR = """\
-/* Stands for a sensor: what a channel says at a step, as {name}.h describes the input. Read yours here. */
-static {name}_input sensor(int step, int channel)
+/* Stands for a sensor: what a channel says at a {what}. Read yours here. */
+static {ctype} sensor(int {of}, int channel)
 {{
-    return ({name}_input)((step + channel) % 3 == 0);
+    return ({ctype})({number});
 }}
 """
-_MICROPHONE = """\
-/* Stands for a microphone: a sample of 16 bits. Read yours here. */
-static int16_t sensor(int sample)
-{
-    return (int16_t)(sample % 40 * 500 - 9750);
-}
-"""
-_STEPS = """\
-        for (i = 0; i < {upper}_INPUTS; i++)
-            input[i] = sensor(t, i);
-        {step}
-{choose}"""
-_SAMPLES = """\
-        sample[0] = sensor(t);
+_SIGNAL = """\
+        for (i = 0; i < {upper}_CHANNELS; i++)
+            sample[i] = sensor(t, i);
         {name}_encoder_push(&encoder, sample);
         while ({name}_encode(&encoder, input)) {{
             {step}
 {choose}        }}
 """
+_STEPS = """\
+        for (i = 0; i < {upper}_INPUTS; i++)
+            input[i] = {value};
+        {step}
+{choose}"""
+_TOLD = """\
+/* Thresholds of each channel: {name}.h says how they derive from its standard deviation. {whose} */
+static const {ctype} up[{upper}_CHANNELS] = {up}, down[{upper}_CHANNELS] = {down};
+"""
+
+
+def _sensor(plan: Plan) -> tuple[str, str]:
+    """C that stands for the sensor, in the unit of the signal that the network was trained on; and the value of an input."""
+    name, upper, spike = plan.name, plan.name.upper(), "(step + channel) % 3 == 0"
+    if plan.encoder is not None:
+        sensor = _SENSOR.format(
+            what="sample", of="sample", ctype=plan.encoder.sample, number="(sample + channel) % 40 * 500 - 9750"
+        )
+        if not isinstance(plan.encoder, CrossingPlan) or plan.encoder.running:
+            return sensor, ""
+        known = plan.encoder.encoder.std is not None
+        names = (
+            {"up": f"{upper}_UP", "down": f"{upper}_DOWN"}
+            if known
+            else dict.fromkeys(("up", "down"), f"{{{', '.join(['500'] * plan.encoder.channels)}}}")
+        )
+        whose = "Of the deviations that were stated." if known else "Measure that, and put yours here."
+        told = _TOLD.format(name=name, upper=upper, ctype=plan.encoder.sample, whose=whose, **names)
+        return f"{sensor}\n{told}", ""
+    if plan.scale is None or not takes_raw(plan):
+        what = f"step, as {name}.h describes the input"
+        return _SENSOR.format(what=what, of="step", ctype=f"{name}_input", number=spike), "sensor(t, i)"
+    what = "step, in the unit of the training data"
+    sensor = _SENSOR.format(what=what, of="step", ctype="float", number=spike)
+    constants = f"static const float means[] = {upper}_MEAN, deviations[] = {upper}_STD;\n"
+    value = "(sensor(t, i) - means[i]) / deviations[i]"
+    if input_bits(plan):
+        constants, value = f"{constants}\n{converter(plan).rstrip()}\n", f"converted((double)({value}))"
+    return f"{sensor}\n{constants}", value
 
 
 def _example(plan: Plan, includes: str, main: str) -> str:
     """The example: a sequence through the network, and what a platform does with its class."""
-    name, upper = plan.name, plan.name.upper()
+    name, upper, encoder = plan.name, plan.name.upper(), plan.encoder
     decides = plan.decision is not None
+    endless = plan.rule is not None and plan.rule.loss.name == "nll"  # every step has a class
     declaration, initialisation, arguments = plan.learnt
     choose = f"        label = {name}_decide(&decision, scores);\n"
     if not decides:
@@ -86,40 +117,51 @@ def _example(plan: Plan, includes: str, main: str) -> str:
             label = scores[i] > scores[label] ? i : label;
 """
     step = f"{name}_step(&state, {arguments}input, scores);"
-    sound = isinstance(plan.encoder, SoundPlan)
-    length, feed = "#define STEPS 100 /* of a sequence */", _STEPS.format(upper=upper, step=step, choose=choose)
-    sensor = _SENSOR.format(name=name)
-    if sound:
+    sensor, value = _sensor(plan)
+    length, feed = "#define STEPS 100 /* of a sequence */", _STEPS
+    if endless:
+        length = "#define STEPS 100 /* from one class that is printed to the next */"
+    if encoder is not None:
         choose = "".join(f"    {line}\n" for line in choose.splitlines())
-        length, feed = (
-            f"#define STEPS {upper}_RATE /* samples: a second */",
-            _SAMPLES.format(name=name, step=step, choose=choose),
-        )
-        sensor = _MICROPHONE
+        feed = _SIGNAL
+    if isinstance(encoder, SoundPlan):
+        length = f"#define STEPS {upper}_RATE /* samples: a second */"
+    told = ", up, down" if isinstance(encoder, CrossingPlan) and not encoder.running else ""
+    begin = f"""\
+    {name}_init(&state);
+{f"    {name}_encoder_init(&encoder{told});{chr(10)}" if encoder else ""}\
+{initialisation}{f"    {name}_decision_init(&decision);{chr(10)}" if decides else ""}"""
+    if endless:
+        lines = "".join(f"    {line}\n" for line in begin.splitlines())
+        begin = f"    if (!begun) {{\n{lines}        begun = 1;\n    }}\n"
+    what = (
+        "a signal that does not end, and prints its class now and then"
+        if endless
+        else "sequence after sequence, and prints the class of each"
+    )
     return f"""\
-/* Runs the network {name}, sequence after sequence, and prints the class of each. */
+/* Runs the network {name}{" on" if endless else ","} {what}. */
 {includes}
 #include "{name}.h"
 
 {length}
 
 static {name}_state state;
-{f"static {name}_encoder encoder;{chr(10)}" if sound else ""}\
+{f"static {name}_encoder encoder;{chr(10)}" if encoder else ""}\
 {declaration}{f"static {name}_decision decision;{chr(10)}" if decides else ""}\
 
 {sensor}
 static int classify(void)
 {{
-{f"    int16_t sample[{upper}_CHANNELS];{chr(10)}" if sound else ""}\
+{f"    static int begun;{chr(10)}" if endless else ""}\
+{f"    {encoder.sample} sample[{upper}_CHANNELS];{chr(10)}" if encoder else ""}\
     {name}_input input[{upper}_INPUTS];
     {name}_score scores[{upper}_OUTPUTS];
-    int t, {"i, " if not (sound and decides) else ""}label = 0;
+    int t, i, label = 0;
 
-    {name}_init(&state);
-{f"    {name}_encoder_init(&encoder);{chr(10)}" if sound else ""}\
-{initialisation}{f"    {name}_decision_init(&decision);{chr(10)}" if decides else ""}\
+{begin}\
     for (t = 0; t < STEPS; t++) {{
-{feed}    }}
+{feed.format(name=name, upper=upper, step=step, choose=choose, value=value)}    }}
     return label;
 }}
 

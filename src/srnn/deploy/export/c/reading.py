@@ -105,6 +105,11 @@ static int read_line(double *numbers, int count, int whole, double least, double
 {_input_reader(plan)}"""
 
 
+def converter(plan: Plan) -> str:
+    """The C function that makes a number an int8 library's input."""
+    return _CONVERTED.format(scale=f"{2 ** input_bits(plan)}.0")
+
+
 def _input_reader(plan: Plan) -> str:
     ctype, count, bits = f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", input_bits(plan)
     if not takes_raw(plan):
@@ -114,7 +119,7 @@ def _input_reader(plan: Plan) -> str:
         text = f"static const float mean[] = {upper}_MEAN, std[] = {upper}_STD;\n\n"
         value = "((float)values[i] - mean[i]) / std[i]"
     if bits:
-        text += _CONVERTED.format(scale=f"{2**bits}.0")
+        text += converter(plan)
         value = f"converted((double)({value}))" if plan.scale is not None else f"converted({value})"
     return text + reader("input_read", ctype, count, plan.integer, _bounds(plan), value)
 
