@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .training.recipes import Recipe
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model(Trained):
     """A trained network with all that using it needs. ``load`` reads one, ``from_network`` makes one of a network of yours.
 
@@ -48,17 +48,24 @@ class Model(Trained):
         """The same record with the public methods."""
         return cls(**{item.name: getattr(trained, item.name) for item in fields(trained)})
 
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        return f"Model({self.name!r}: {self.task.whole_path().what} -> {names}; {parameters:,} parameters)"
+
     def predict(
         self, signal: str | Path | npt.ArrayLike | Sequence[npt.ArrayLike], form: Form = "auto"
     ) -> Prediction | list[Prediction]:
         """What the network says of a recording: a file, or an array (samples, channels).
 
-        A list of recordings, or an array (N, samples, channels), gives a list of predictions. ``form``: see
-        ``deploy.predicting.predict``. SrnnError for what does not fit.
+        A list of recordings, or an array (N, samples, channels), gives a list of predictions; a list of rows of several numbers
+        is one recording. ``form``: see ``deploy.predicting.predict``. SrnnError for what does not fit.
         """
         from .deploy.predicting import predict
 
         many = isinstance(signal, (list, tuple)) and bool(signal) and not isinstance(signal[0], (int, float))
+        if many and isinstance(signal[0], (list, tuple)) and self.task.whole_path(form).channels > 1:  # type: ignore[index]
+            many = not all(isinstance(value, (int, float)) for value in signal[0])  # type: ignore[index]
         if many or getattr(signal, "ndim", 0) == 3:
             return [predict(self, one, form) for one in signal]  # type: ignore[arg-type, union-attr]
         return predict(self, signal, form)  # type: ignore[arg-type]
@@ -74,7 +81,10 @@ class Model(Trained):
         return Decoder.of(self, **options).open()
 
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
-        """What the network costs on an input (B, T, inputs), by four models; see ``srnn.measure.energy.energy``."""
+        """What the network costs on an input (B, T, inputs), by four models; see ``srnn.measure.energy.energy``.
+
+        Of a recording (samples, channels) the input is ``model.task.encode("name", recording)[None]``.
+        """
         from .measure.energy import energy
 
         return energy(self.network, x, lengths, **{"step_ms": self.task.step_ms, **options})

@@ -191,6 +191,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["export", "c", str(model), "--out", str(tmp_path / "my out"), "--layout", "zephyr", "--name", "heart"]
     assert main(words) == 0
     assert f"west build -b BOARD '{tmp_path / 'my out'}'/samples/heart" in capsys.readouterr().out
+    assert main(["export", "c", "ecg-records", "--out", str(tmp_path / "ecg"), "--name", "heart"]) == 0
+    assert f"{tmp_path / 'ecg'}/heart --encode < input.csv\n" in capsys.readouterr().out
+    assert (
+        "task gestures, a step each 4 ms, float32"
+        in (tmp_path / "my out" / "src" / "heart.h").read_text().splitlines()[0]
+    )
     with pytest.raises(SrnnError, match=r"no layout 'arduin' for C.*arduino"):
         export_c(NET, tmp_path / "other", layout="arduin")  # type: ignore[arg-type]
     assert not (tmp_path / "other").exists()

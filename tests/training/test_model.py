@@ -270,6 +270,45 @@ def test_what_predict_takes(small: Path) -> None:
             model.predict(bad)
 
 
+def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
+    model = srnn.load("ecg-records")
+    x = np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)  # bfloat16 changes it again
+    half = torch.from_numpy(x).bfloat16()
+    for given, same in ((x.tolist(), x), (tuple(map(tuple, x.tolist())), x), (half, half.float().numpy()),
+                        (torch.from_numpy(x).requires_grad_(), x), (np.asfortranarray(x), x), (x.astype(">f4"), x)):  # fmt: skip
+        one, wanted = model.predict(given), model.predict(same)
+        assert not isinstance(one, list) and not isinstance(wanted, list)
+        assert np.array_equal(one.scores, wanted.scores)
+        decisions = model.stream().push(given)
+        np.testing.assert_array_equal(decisions.scores, model.stream().push(same).scores)
+    two = model.predict([x, x.tolist()])
+    assert isinstance(two, list) and np.array_equal(two[0].scores, two[1].scores)
+    for bad, message in ((x.T, r"300 channels; this network reads 2 leads .* Give it as \(samples, channels\), x\.T\."),
+                         (x[:, :1], r"has 1 channel; this"), ([[1.0, 2.0], [3.0]], "not an array of numbers"),
+                         (Path("."), "is a folder")):  # fmt: skip
+        with pytest.raises(SrnnError, match=message):
+            model.predict(bad)
+    with pytest.raises(SrnnError, match="Samples must be real numbers, not complex64"):
+        model.stream().push(x * np.complex64(1j))
+
+
+def test_a_model_is_shown_in_a_line() -> None:
+    assert repr(srnn.load("ecg-records")) == (
+        "Model('ecg-records': 2 leads of ECG at 250 Hz -> P, PQ, QR, RS, ST, TP; 1,848 parameters)"
+    )
+
+
+def test_options_of_another_format_are_one_line(tmp_path: Path) -> None:
+    model = srnn.load("ecg-records")
+    for format, options, message in (
+        ("onnx", {"layout": "arduino"}, "export as 'onnx' has no option 'layout'. It has: form."),
+        ("int8", {"nam": "x"}, "export as 'int8' has no option 'nam'. It has: name, inputs_as,"),
+    ):
+        with pytest.raises(SrnnError, match=message):
+            model.export(tmp_path / "out", format, **options)  # type: ignore[arg-type]
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_runs_exit_policy_belongs_to_its_model(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", *DIGITS)
     assert srnn.load(run).policy is None

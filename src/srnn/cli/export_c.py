@@ -154,5 +154,8 @@ def _show(report: dict[str, Any]) -> None:
             f"learns     {learning['rule']}: {learning['parameters_ram_bytes']:,} bytes of RAM for {learning['parameters']:,} "
             f"parameters and {learning['traces_ram_bytes']:,} for traces; {costs}"
         )
-    how = {**report, "out": shlex.quote(str(report["out"]))}
+    encode = "" if encoder is None else " --encode"
+    if encoder is not None and "std" in encoder:
+        encode += " STD ..."  # of each channel
+    how = {**report, "out": shlex.quote(str(report["out"])), "encode": encode}
     print(f"try it     {LAYOUTS[report['layout']].format(**how)}")

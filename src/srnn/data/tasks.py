@@ -119,7 +119,11 @@ class Task(ABC):
         if form == "auto" and columns == self.inputs != path.channels:
             path = self.live("steps")
         if columns != path.channels:
-            raise SrnnError(f"{name} has {columns} channels; this network reads {path.what}.")
+            turned = len(signal) in (path.channels, self.inputs) and columns > len(signal)
+            raise SrnnError(
+                f"{name} has {columns} channel{'' if columns == 1 else 's'}; this network reads {path.what}."
+                f"{' Give it as (samples, channels), x.T.' if turned else ''}"
+            )
         if path.form == "signal" and self.clip_seconds is not None and path.rate is not None:
             signal = fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
         steps = np.asarray(path.whole(signal), np.float32)

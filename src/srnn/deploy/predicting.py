@@ -23,6 +23,7 @@ from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
 from ..measure.analysis.scores import confidences, running_scores
+from ..nn.network.inputs import as_numpy
 
 if TYPE_CHECKING:
     from ..data.signals import Form, SignalPath
@@ -136,7 +137,10 @@ def recordings(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _array(signal: npt.ArrayLike, path: SignalPath) -> Array:
-    x = np.asarray(signal.detach().cpu() if isinstance(signal, torch.Tensor) else signal)
+    try:
+        x = np.asarray(as_numpy(signal))
+    except ValueError as error:
+        raise SrnnError(f"The signal is not an array of numbers ({error}).") from error
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise SrnnError(

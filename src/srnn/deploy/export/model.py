@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,12 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     Returns what was written, as numbers. Raises SrnnError for a network that the format cannot represent (nothing is written),
     an unknown format, or a place that cannot be written.
     """
+    writers: dict[str, Any] = {"c": export_c, "int8": export_c, "onnx": export_onnx, "nir": export_nir}
+    if format in writers:
+        known = list(signature(writers[format]).parameters)[3 if writers[format] is export_c else 2 :]
+        for option in options:
+            if option not in known:
+                raise SrnnError(f"The export as {format!r} has no option {option!r}. It has: {', '.join(known)}.")
     if format in ("c", "int8"):
         return export_c(trained, path, "float32" if format == "c" else "int8", **options)
     if format == "onnx":
@@ -76,6 +83,8 @@ def export_c(
                 f"{trained.task.name}) has no such encoder."
             )
         encoder = encoder.with_std(std)
+    step_ms = trained.task.step_ms
+    each = "" if step_ms is None else f", a step each {step_ms:g} ms"
     scale = signal.statistics if isinstance(signal, ScaledPath) else None
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
@@ -92,7 +101,7 @@ def export_c(
                 )
     return export_c(
         device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, scale=scale, learn=learn, about=f"{trained.name}, task {trained.task.name}",
+        decision=trained.decision, scale=scale, learn=learn, about=f"{trained.name}, task {trained.task.name}{each}",
         layout=layout,
     )  # fmt: skip
 

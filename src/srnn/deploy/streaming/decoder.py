@@ -26,6 +26,7 @@ import torch
 from ...data.encoders.streaming import StreamEncoder
 from ...errors import SrnnError
 from ...measure.analysis.scores import confidences
+from ...nn.network.inputs import as_numpy
 from .saved import fingerprint, pack, unpack
 from .scores import RunningScores
 from .stream import Stream
@@ -204,6 +205,7 @@ class Session:
         It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
         that pays).
         """
+        block = as_numpy(block)
         try:
             steps = self.encoder.push(block)
         except SrnnError as error:
@@ -215,7 +217,10 @@ class Session:
     def _name_sample(self, block: npt.ArrayLike, error: SrnnError) -> None:
         """SrnnError that names the sample of the stream, not of the block, where the block is not finite."""
         try:
-            wrong = np.argwhere(~np.isfinite(np.asarray(block, np.float32).reshape(-1, self.encoder.channels)))
+            samples = np.asarray(block)
+            if samples.dtype.kind not in "fiub":
+                return
+            wrong = np.argwhere(~np.isfinite(samples.astype(np.float32).reshape(-1, self.encoder.channels)))
         except (TypeError, ValueError):  # it is something else that is wrong
             return
         if len(wrong):

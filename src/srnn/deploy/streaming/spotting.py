@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...files import reading
 from ...files.conversion import convert
+from ...nn.network.inputs import as_numpy
 from ...text import brief
 from .decoder import Decisions, Decoder
 
@@ -90,6 +91,7 @@ class Spotter:
 
         SrnnError for a block that does not fit or is not finite.
         """
+        block = as_numpy(block)
         steps = self.encoder.push(block)
         self.samples += len(np.asarray(block))
         return self._decide(steps)

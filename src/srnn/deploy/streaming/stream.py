@@ -20,6 +20,7 @@ from ...nn import kernels
 from ...nn.kernels import Spikes
 from ...nn.kernels.problem import CannotCompile
 from ...nn.network import SRNN, FrozenNetwork, freeze
+from ...nn.network.inputs import as_numpy
 from ...nn.network.srnn import State
 
 Array = np.ndarray[Any, Any]
@@ -225,11 +226,8 @@ class Stream:
 
     def _array(self, x: Any) -> Array:
         """x as an array that compiled code takes: of the network's dtype, contiguous, aligned, writable."""
-        if isinstance(x, Tensor):
-            x = x.detach().cpu()
-            x = x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
         try:
-            array = np.asarray(x)
+            array = np.asarray(as_numpy(x))
         except (TypeError, ValueError) as error:
             raise SrnnError(f"The input is not an array of numbers ({error}).") from error
         if array.dtype.kind not in "fiub":

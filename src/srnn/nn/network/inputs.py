@@ -22,6 +22,15 @@ _TORCH = ("bool", "uint8", "int8", "int16", "int32", "int64", "float32", "float6
 """Dtypes of numpy's that torch calculates with."""
 
 
+def as_numpy(x: Any) -> Any:
+    """A tensor, on any device and of any dtype, as a numpy array without gradients (bfloat16, which numpy lacks, in float32);
+    anything else as it is."""
+    if not isinstance(x, Tensor):
+        return x
+    x = x.detach().cpu()
+    return x.float().numpy() if x.dtype == torch.bfloat16 else x.numpy()
+
+
 def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     """An input as a tensor of the network's dtype, or as ``Spikes``.
 

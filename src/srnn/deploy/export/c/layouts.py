@@ -22,13 +22,13 @@ from .sound import SoundPlan
 
 Layout = Literal["plain", "arduino", "platformio", "zephyr", "espidf"]
 LAYOUTS: dict[Layout, str] = {
-    "plain": "make -C {out} && {out}/{name} < input.csv",
+    "plain": "make -C {out} && {out}/{name}{encode} < input.csv",
     "arduino": "copy {out} to libraries/{name} of your sketchbook; then File > Examples > {name}",
     "platformio": "pio run -d {out}/examples/{name} -t exec",
     "zephyr": "west build -b BOARD {out}/samples/{name}",
     "espidf": "idf.py -C {out}/examples/{name} build",
 }
-"""How each is tried."""
+"""How each is tried; ``encode``: the option with which a program takes a signal."""
 _METHOD = "https://doi.org/10.1038/s42256-021-00397-w"
 """The paper that the networks are of: the address that a library of Arduino must have."""
 
