@@ -16,7 +16,10 @@ pytest.importorskip("websockets", reason="the extra 'serve' is not installed")
 
 from websockets.exceptions import InvalidStatus
 
+import srnn
 from srnn.data.encoders import Statistics
+from srnn.deploy.predicting import predict
+from srnn.deploy.serve.batch import classify
 from srnn.deploy.streaming import Decoder
 from support.runs import SPOKEN, make_run
 from support.serving import LEADS, Service, expected, serving
@@ -64,6 +67,27 @@ def test_a_batch_of_sound(tmp_path: Path) -> None:
         assert status == 200 and found["results"][0]["steps"] == 26  # half as long, at twice the rate
         status, found = running.ask("/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav")
         assert status == 422 and "cut off" in found["detail"]
+
+
+def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[str, Decoder]) -> None:
+    """As predict decides it: not by what a stream, which begins anew after so many steps, has at its end."""
+    digits = Decoder.of(models["digits"].trained, segment=64)
+    signal = np.random.default_rng(5).random((150, 1)).astype(np.float32)
+    wanted = predict(digits.trained, signal)
+    got = classify(digits, signal)
+    assert (got["class"], got["steps"]) == (wanted.number, 150)
+    np.testing.assert_allclose(got["probabilities"], wanted.probabilities[-1], atol=1e-5)
+    session = digits.open()
+    session.push(signal)
+    stream = digits.probabilities(session.finish().scores)[-1]
+    assert not np.allclose(stream, wanted.probabilities[-1], atol=1e-3), "the two shall differ here"
+    words = srnn.load("speech-commands-mini")
+    word = np.load(srnn.example("speech-commands-mini"))
+    long = np.concatenate([np.zeros((4000, 1), word.dtype), word, np.zeros((4000, 1), word.dtype)])
+    for sound in (word, long, word[4000:12000]):
+        got = classify(Decoder.of(words), sound)
+        wanted = words.predict(sound)
+        assert not isinstance(wanted, list) and (got["label"], got["steps"]) == (wanted.label, 101)
 
 
 NPY = io.BytesIO()

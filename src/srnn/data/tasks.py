@@ -124,12 +124,16 @@ class Task(ABC):
                 f"{name} has {columns} channel{'' if columns == 1 else 's'}; this network reads {path.what}."
                 f"{' Give it as (samples, channels), x.T.' if turned else ''}"
             )
-        if path.form == "signal" and self.clip_seconds is not None and path.rate is not None:
-            signal = fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
-        steps = np.asarray(path.whole(signal), np.float32)
+        steps = np.asarray(path.whole(self.as_clip(signal, path)), np.float32)
         if not len(steps):
             raise SrnnError(f"{name} is too short: it gives no step.")
         return steps
+
+    def as_clip(self, signal: npt.NDArray[Any], path: SignalPath) -> npt.NDArray[Any]:
+        """A whole recording (samples, channels) for the path, as long as the clips of training where these have one length."""
+        if path.form == "steps" or self.clip_seconds is None or path.rate is None:
+            return signal
+        return fit_length(signal[:, 0], round(self.clip_seconds * path.rate))[:, None]
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         """The task without its data, as a model stores it.

@@ -4,7 +4,8 @@
     application/x-npy  an array (sequences, samples, channels)
     audio/wav          one sound, resampled where it has another rate than the model's
 
-It uses the decoder of streams, so results are identical. All of this runs in a process of its own (aside.py).
+It uses the decoder of streams, so a sequence as long as those of training gets a stream's decision; a longer one is no stream
+of several, but gets one of its own. All of this runs in a process of its own (aside.py).
 """
 
 from __future__ import annotations
@@ -97,8 +98,9 @@ def _check_count(count: int, limits: Limits) -> None:
 
 
 def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
-    """The answer for one sequence (samples, channels)."""
-    session = decoder.open()
+    """The answer for one sequence (samples, channels): one decision, of all of it, as ``predict`` makes it of a recording."""
+    samples = decoder.task.as_clip(samples, decoder.signal)
+    session = decoder.open(whole=True)
     parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
     parts.append(session.finish())
     decisions = Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

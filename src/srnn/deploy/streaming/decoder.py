@@ -140,9 +140,11 @@ class Decoder:
         session.finish()
         self.stream.set_flat_state(self._initial)
 
-    def open(self) -> Session:
-        """A new stream, at its beginning."""
-        return Session(self)
+    def open(self, whole: bool = False) -> Session:
+        """A new stream, at its beginning. ``whole``: it is one sequence, which no segment ends."""
+        session = Session(self)
+        session.segment = None if whole else self.segment
+        return session
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
         """The session that ``save`` made the bytes of, with the same key. SrnnError if they are damaged, or another decoder's."""
@@ -178,6 +180,8 @@ class Session:
         """Samples that were pushed since the stream's start."""
         self.steps = 0
         """Steps that came out of them."""
+        self.segment = decoder.segment
+        """Steps of a sequence; None: it ends with the stream."""
         self._position = 0  # of the next step within its segment
         self._ended = False  # the segment's decision is made: the network rests
         self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
@@ -245,8 +249,7 @@ class Session:
 
     def decide(self, steps: Array, probe: Callable[[int], None] | None = None) -> Decisions:
         """The second half of ``push``: steps (T, inputs), already encoded -> their decisions."""
-        decoder = self.decoder
-        stream, segment = self._stream, decoder.segment
+        stream, segment = self._stream, self.segment
         stream.set_flat_state(self._network)
         parts: list[Decisions] = []
         x = np.ascontiguousarray(steps, stream.dtype)
