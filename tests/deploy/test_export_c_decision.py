@@ -13,8 +13,7 @@ import torch
 
 from srnn import SRNN
 from srnn.deploy.export.c import export_c
-from srnn.deploy.streaming.scores import RunningScores
-from srnn.measure.analysis.scores import confidences
+from srnn.measure.analysis.scores import confidences, running_scores
 from srnn.nn.fixedpoint.decision import POWER, exponential, integer_scores, softmax
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
@@ -129,7 +128,7 @@ def test_the_label_is_that_of_the_loss(rule: LossConfig, deciders: Deciders) -> 
         sequences = [np.rint(abs(x) / 2.0**deciders.bits).clip(0, 1).astype(x.dtype) for x in sequences]
     differs = 0
     for x, told in zip(sequences, deciders(rule, sequences), strict=True):
-        expected = RunningScores(rule, 4).push(x / 2.0**deciders.bits)
+        expected = running_scores(x[None] / 2.0**deciders.bits, rule.scoring, rule.start)[0]
         np.testing.assert_array_equal(told["label"], expected.argmax(-1))
         differs += int((told["label"] != x.argmax(-1)).sum())
         if deciders.format == "float32":
@@ -162,7 +161,7 @@ def test_sums_of_a_long_sequence_go_on(deciders: Deciders) -> None:
     for name in ("ce_mean", "ce_sum_softmax"):
         rule = LossConfig(name)  # type: ignore[arg-type]
         (told,) = deciders(rule, [x])
-        total = RunningScores(rule, 4).push(x / 2.0**deciders.bits)[-1]
+        total = running_scores(x[None] / 2.0**deciders.bits, rule.scoring, rule.start)[0, -1]
         scale = 2.0**30 if name == "ce_sum_softmax" else 2.0**deciders.bits
         kept = told["scores"][-1] / (1.0 if deciders.format == "float32" else scale)
         np.testing.assert_allclose(kept, total * (len(x) if name == "ce_mean" else 1), rtol=3e-6, atol=0.2)

@@ -22,7 +22,7 @@ from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.decision import c_string
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.deploy.export.c.project import check_name, identifier
-from srnn.deploy.streaming.scores import RunningScores
+from srnn.measure.analysis.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
@@ -128,7 +128,7 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
     whole = inputs_as.encode(x)
     output = run_float32(model, x).output if format == "float32" else model.run(whole).output / 2.0**model.output_bits
     shown = ("up?", "do wn", "é")
-    running = [[shown[c] for c in RunningScores(loss, 3).push(sequence).argmax(-1)] for sequence in output]
+    running = [[shown[c] for c in row] for row in running_scores(output, loss.scoring, loss.start).argmax(-1)]
     every = [f"{t}\t{label}" for labels in running for t, label in enumerate(labels)]
     if name == "nll":
         expected = [
@@ -262,7 +262,7 @@ def test_two_networks_in_one_program(language: str, tmp_path: Path) -> None:
         if formats[name] == "int8":
             small = quantise(model)
             output = small.run(x.astype(int)).output[0] / 2.0**small.output_bits
-        expected.append(rule.classes[RunningScores(rule.loss, 3).push(output)[-1].argmax()])
+        expected.append(rule.classes[running_scores(output[None], rule.loss.scoring, rule.loss.start)[0, -1].argmax()])
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
     (tmp_path / f"two.{language}").write_text(TWO)
     for name in nets:

@@ -11,7 +11,7 @@ import torch
 
 from srnn.cli.main import main
 from srnn.deploy.export.c.plan import make_plan
-from srnn.deploy.streaming.scores import RunningScores
+from srnn.measure.analysis.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.training.runs import Run
@@ -46,7 +46,8 @@ def test_the_same_label_everywhere(
         output = net.run(x, state).output
     per_step = trained.decision.per_step
     labels = trained.loss.scores(output).argmax(-1).numpy()
-    running = np.stack([RunningScores(trained.recipe.loss, net.outputs).push(one).argmax(-1) for one in output.numpy()])
+    loss = trained.recipe.loss
+    running = running_scores(output.numpy(), loss.scoring, loss.start).argmax(-1)
     assert (running == labels).all() if per_step else (running[:, -1] == labels).all()
     assert len(set(running.ravel().tolist())) > 1
 
@@ -63,7 +64,7 @@ def test_the_same_label_everywhere(
         expected = running
         if format == "int8":
             scores = small.run(x.numpy().astype(int)).output / 2.0**small.output_bits
-            expected = np.stack([RunningScores(rule.loss, net.outputs).push(one).argmax(-1) for one in scores])
+            expected = running_scores(scores, loss.scoring, loss.start).argmax(-1)
             assert (expected == running).mean() > 0.7  # untrained, so margins are small; chance is 0.1 to 0.17
         assert shown == [trained.classes[label] for label in expected.ravel()]
     for form in ("step", "sequence"):

@@ -70,7 +70,7 @@ def test_running_scores_step_by_step_to_the_bit(loss: str, start: int, seed: int
     running, everyone = RunningScores(loss, start, 3, 4), np.arange(3)
     for _ in range(2):  # a second time after a reset
         for t in range(8):
-            assert (running.push(x[:, t], everyone) == whole[:, t]).all()
+            assert (running.push(x[:, t, None], everyone)[:, 0] == whole[:, t]).all()
         running.reset(everyone)
     believed = confidences(whole, loss)
     assert believed.sum(-1) == pytest.approx(1)

@@ -96,7 +96,7 @@ def take(state: Mapping[str, Array], name: str, shape: Sequence[int | None], dty
         and all(want is None or have == want for have, want in zip(part.shape, shape, strict=True))
     )
     if not fits or not np.isfinite(part).all():  # type: ignore[arg-type]
-        raise SrnnError(f"The encoder's state does not fit: '{name}' is missing, or has another form.")
+        raise SrnnError(f"The state does not fit: '{name}' is missing, or has another form.")
     return part.copy()  # type: ignore[union-attr]
 
 

@@ -23,12 +23,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...data.encoders.streaming import StreamEncoder
+from ...data.encoders.streaming import StreamEncoder, take
 from ...errors import SrnnError
-from ...measure.analysis.scores import confidences
+from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
 from .saved import fingerprint, pack, unpack
-from .scores import RunningScores
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class Session:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.encoder: StreamEncoder = decoder.signal.stream()
-        self._scores = RunningScores(decoder.loss, len(decoder.classes))
+        self._scores = self._new_scores()
         self._network, self._stream = decoder._initial, decoder.stream
         self._listener: Listener | None = None
         if decoder.adaptation is not None:
@@ -255,7 +254,7 @@ class Session:
         x = np.ascontiguousarray(steps, stream.dtype)
         while len(x):
             count = len(x) if segment is None else min(len(x), segment - self._position)
-            scores = self._none().scores if self._ended else self._scores.push(self._run(x[:count], probe))
+            scores = self._none().scores if self._ended else self._scores.push(self._run(x[:count], probe)[None])[0]
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:
@@ -273,6 +272,9 @@ class Session:
         if len(parts) == 1:
             return parts[0]
         return Decisions(*(np.concatenate(columns) for columns in zip(self._none(), *parts, strict=True)))
+
+    def _new_scores(self) -> RunningScores:
+        return RunningScores(self.decoder.loss.scoring, self.decoder.loss.start, 1, len(self.decoder.classes))
 
     def _none(self) -> Decisions:
         return Decisions(np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool))
@@ -294,7 +296,7 @@ class Session:
         policy = self.decoder.policy
         if policy is None:
             return None
-        read = self._scores.steps - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
+        read = self._scores.steps[0] - len(scores) + np.arange(1, len(scores) + 1)  # of the sequence, after each row
         sure = policy.sure(self.decoder.probabilities(scores), read)
         for row, (guess, is_sure) in enumerate(zip(scores.argmax(-1).tolist(), sure.tolist(), strict=True)):
             same, self._guess = self._guess == guess, guess
@@ -362,7 +364,7 @@ class Session:
     def save(self, key: bytes = b"") -> bytes:
         """The state as bytes. With a ``key`` only who has it can make bytes that ``restore`` takes."""
         arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
-        arrays |= {f"scores.{name}": part for name, part in self._scores.state.items()}
+        arrays |= {"scores.steps": self._scores.steps[0], "scores.total": self._scores.total[0]}
         arrays |= {"network": self._network, "last": self._none().scores if self._last is None else self._last[None]}
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
@@ -376,30 +378,32 @@ class Session:
         if info.get("decoder") != self.decoder.fingerprint:
             raise SrnnError("This state belongs to another network, or to other settings of the stream.")
         decoder, initial, classes = self.decoder, self.decoder._initial, len(self.decoder.classes)
-        network, last = arrays.get("network"), arrays.get("last")
+        network, last = (
+            take(arrays, "network", initial.shape, initial.dtype),
+            take(arrays, "last", (None, classes), np.float64),
+        )
+        scores = self._new_scores()
+        scores.steps[0], scores.total[0] = (
+            take(arrays, f"scores.{name}", part.shape[1:], part.dtype)
+            for name, part in (("steps", scores.steps), ("total", scores.total))
+        )
         numbers = [info.get(name) for name in ("samples", "steps", "position", "sure", "guess")]
         samples, steps, position, sure, guess = (n if type(n) is int and n < 2**62 else -2 for n in numbers)
         ended, least = info.get("ended"), 0 if decoder.policy is None else 1
         if (
-            network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
-            or last is None or last.dtype != np.float64 or last.shape not in ((0, classes), (1, classes))
-            or not np.isfinite(last).all()
-            or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
+            len(last) > 1 or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
             or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
+            or not 0 <= scores.steps[0] <= position
         ):  # fmt: skip
             raise SrnnError("This state does not fit the network.")
         if not np.array_equal(network, initial):
             decoder.stream.check_flat_state(network)
-        scores = RunningScores(decoder.loss, classes)
-        scores.restore(_of(arrays, "scores."))
-        if scores.steps > position:
-            raise SrnnError("This state does not fit: it has class scores of more steps than there were.")
         encoder = self.decoder.signal.stream()
         encoder.restore(_of(arrays, "encoder."))
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
-        self.encoder, self._scores, self._network = encoder, scores, network.copy()
+        self.encoder, self._scores, self._network = encoder, scores, network
         self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
         self._ended, self._last = ended, last[0] if len(last) else None
 

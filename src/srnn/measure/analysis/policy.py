@@ -174,7 +174,7 @@ class Deciding:
         if self._scores is None:
             self._scores = RunningScores(self.policy.loss, self.policy.start, count, x.shape[1])
         which = np.flatnonzero(mask)
-        scores = self._scores.push(x[which], which)
+        scores = self._scores.push(x[which, None], which)[:, 0]
         guess, believed = scores.argmax(-1), confidences(scores, self.policy.loss)
         sure = self.policy.sure(believed, self._scores.steps[which])
         goes_on = self._before[which] == guess

@@ -2,6 +2,7 @@
 
     ce_mean         mean of the output from ``start`` on          ce_last          the output itself
     ce_sum_softmax  sum of softmax(output) from ``start`` on      ce_spike_count   sum of the output from ``start`` on
+    nll             the output itself
 
 Before ``start`` a prefix is scored by its last step alone, as ``srnn.nn.losses`` scores a sequence that ends there. Computed in
 numpy and float64, so that step by step gives the same bits as the whole sequence at once.
@@ -17,6 +18,8 @@ import numpy.typing as npt
 Scores = npt.NDArray[np.float64]
 PREFIX_LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
 """The losses that make one decision per sequence."""
+_SUMMED = ("ce_mean", "ce_sum_softmax", "ce_spike_count")
+EVERY = slice(None)
 
 
 def softmax(x: npt.NDArray[Any]) -> Scores:
@@ -28,49 +31,43 @@ def softmax(x: npt.NDArray[Any]) -> Scores:
 def running_scores(output: npt.NDArray[Any], loss: str, start: int = 0) -> Scores:
     """Output (B, T, C) of a network -> (B, T, C): at each step the scores of the steps read so far.
 
-    ``loss`` is one of ``PREFIX_LOSSES``, ``start`` the recipe's ``loss.start``. Values beyond a sequence's length are
-    meaningless.
+    ``loss`` is the recipe's ``loss.scoring``, ``start`` its ``loss.start``. Values beyond a sequence's length are meaningless.
     """
-    x = np.asarray(output, np.float64)
-    if loss == "ce_last":
-        return x
-    if loss == "ce_sum_softmax":
-        x = softmax(x)
-    scores = x.copy()
-    np.cumsum(x[:, start:], axis=1, out=scores[:, start:])
-    if loss == "ce_mean":
-        scores[:, start:] /= np.arange(1, scores[:, start:].shape[1] + 1)[:, None]
-    return scores
+    return RunningScores(loss, start, len(output), output.shape[-1]).push(output)
 
 
 class RunningScores:
-    """``running_scores`` one step at a time, for n streams that may begin at different times."""
+    """``running_scores`` as the steps come, for n streams that may begin at different times; the state is ``steps, total``."""
 
     def __init__(self, loss: str, start: int, streams: int, classes: int) -> None:
         self.loss, self.start = loss, start
         self.steps = np.zeros(streams, np.int64)
         """Number of steps that each stream has read."""
-        self._sum = np.zeros((streams, classes))
+        self.total = np.zeros((streams, classes))
+        """Sums of those from ``start`` on."""
 
-    def push(self, output: npt.NDArray[Any], which: npt.NDArray[np.int64]) -> Scores:
-        """Output (m, C) at the next step of the streams ``which`` (m,) -> their scores (m, C)."""
+    def push(self, output: npt.NDArray[Any], which: npt.NDArray[np.int64] | slice = EVERY) -> Scores:
+        """Output (m, T, C) at the next T steps of the streams ``which`` (m,) -> their scores (m, T, C)."""
         x = np.asarray(output, np.float64)
-        steps = self.steps[which]
-        self.steps[which] = steps + 1
-        if self.loss == "ce_last":
+        read = self.steps[which].copy()
+        self.steps[which] = read + x.shape[1]
+        if self.loss not in _SUMMED or not x.shape[1]:
             return x
         if self.loss == "ce_sum_softmax":
             x = softmax(x)
-        alone = (steps <= self.start)[:, None]
-        total = np.where(alone, x, self._sum[which] + x)
-        self._sum[which] = total
+        number = read[:, None] + np.arange(x.shape[1]) - self.start  # of each step, from ``start`` on
+        late = (number >= 0)[..., None]
+        total = np.where(late, x, 0.0)
+        total[:, 0] += self.total[which]
+        total = np.cumsum(total, axis=1)  # step by step, so that no bit depends on how the steps come in blocks
+        self.total[which] = total[:, -1]
         if self.loss == "ce_mean":
-            return total / np.maximum(steps - self.start + 1, 1)[:, None]
-        return total
+            total /= np.maximum(number + 1, 1)[..., None]
+        return np.where(late, total, x)
 
-    def reset(self, which: npt.NDArray[np.int64]) -> None:
+    def reset(self, which: npt.NDArray[np.int64] | slice = EVERY) -> None:
         """Restart these streams."""
-        self.steps[which] = 0
+        self.steps[which], self.total[which] = 0, 0.0
 
 
 def confidences(scores: Scores, loss: str) -> Scores:
