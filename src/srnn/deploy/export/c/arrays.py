@@ -9,11 +9,22 @@ import numpy as np
 from ....nn.network.frozen import Array
 
 BYTES = {"float": 4, "int8_t": 1, "int16_t": 2, "int32_t": 4, "int64_t": 8, "uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
-DTYPES = {
-    "float": np.float32, "int32_t": np.int32, "int16_t": np.int16, "int8_t": np.int8, "uint8_t": np.uint8, "uint16_t": np.uint16,
-}  # fmt: skip
-"""Of states, inputs and scores."""
+DTYPES = {"float": np.dtype(np.float32)} | {
+    ctype: np.dtype(ctype.removesuffix("_t")) for ctype in BYTES if ctype != "float"
+}
+Member = tuple[str, str, int]
+"""(C type, name, length; 0: no array) of a struct's member."""
 _WIDTH = 110
+
+
+def struct_bytes(members: list[Member]) -> int:
+    """The size of a struct, as compilers lay it out."""
+    return np.dtype([(name, DTYPES[ctype], max(size, 1)) for ctype, name, size in members], align=True).itemsize
+
+
+def struct_lines(members: list[Member]) -> list[str]:
+    """Its members in C."""
+    return [f"    {ctype} {name}{f'[{size}]' if size else ''};" for ctype, name, size in members]
 
 
 def number(value: float | int, ctype: str) -> str:

@@ -7,12 +7,12 @@ is that of ``srnn.nn.fixedpoint.decision``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from ....errors import SrnnError
 from ....nn.fixedpoint.decision import ONE_BITS, PER_LN2, POWER, vanishing
 from ....nn.loss_config import DecisionRule
+from .arrays import Member, struct_bytes, struct_lines
 
 _LONGEST = 1000
 """Bytes of a class name; a string in C99 may have 4,095 characters, and a device's memory is small."""
@@ -54,8 +54,7 @@ class DecisionPlan:
         """Whether it calls expf."""
         return self.bits is None and self.rule.loss.scoring != "ce_spike_count"
 
-    def members(self) -> list[tuple[str, str, int]]:
-        """(C type, name, length; 0: no array) of the struct."""
+    def members(self) -> list[Member]:
         classes = len(self.rule.classes)
         score = "float" if self.bits is None else "int64_t" if self.summed else "int32_t"
         fields = [(score, "scores", classes)]
@@ -68,15 +67,17 @@ class DecisionPlan:
     @property
     def ram_bytes(self) -> int:
         """Of one decision."""
-        kinds = {"float": np.float32, "int64_t": np.int64, "int32_t": np.int32, "uint32_t": np.uint32}
-        return np.dtype(
-            [(name, kinds[ctype], max(size, 1)) for ctype, name, size in self.members()], align=True
-        ).itemsize
+        return struct_bytes(self.members())
 
     @property
     def flash_bytes(self) -> int:
         """Of the class names, with a pointer of 4 bytes to each."""
         return sum(len(_bytes(name)) + 5 for name in self.rule.classes)
+
+    def report(self) -> dict[str, Any]:
+        """For NAME.json."""
+        loss, sizes = self.rule.loss, {"ram_bytes": self.ram_bytes, "flash_bytes": self.flash_bytes}
+        return {"loss": loss.name, "start": loss.start, "classes": list(self.rule.classes), **sizes}
 
     def words(self) -> str:
         """The rule in a sentence."""
@@ -89,7 +90,6 @@ class DecisionPlan:
     def header(self) -> list[str]:
         """Lines of NAME.h."""
         name, upper = self.name, self.name.upper()
-        members = [f"    {ctype} {member}{f'[{size}]' if size else ''};" for ctype, member, size in self.members()]
         lines = [
             f"/* The decision: which class it is, by the loss that the network was trained with ({self.rule.loss.name}).",
             f" * {self.words()}",
@@ -103,7 +103,7 @@ class DecisionPlan:
             f"#define {upper}_NUM_CLASSES {len(self.rule.classes)}",
             f"extern const char *const {upper}_CLASSES[{upper}_NUM_CLASSES]; /* UTF-8 */",
             "typedef struct {",
-            *members,
+            *struct_lines(self.members()),
             f"}} {name}_decision;",
             f"void {name}_decision_init({name}_decision *decision);",
             f"int {name}_decide({name}_decision *decision, const {name}_score output[{upper}_OUTPUTS]);",

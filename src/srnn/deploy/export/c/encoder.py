@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,12 @@ _RULES = {
 
 
 @dataclass(frozen=True)
-class EncoderPlan(ABC):
-    """What is to be written of an encoder. ``bits``: fractional bits of the network's input; None: it is float32."""
+class EncoderPlan:
+    """What is to be written of an encoder. ``bits``: fractional bits of the network's input; None: it is float32.
+
+    Each kind says besides: ``sample``, the C type of samples; ``constants``; ``ram_bytes``; ``operations``, the additions and
+    multiplications of one step; ``header``, lines of NAME.h; ``source``, C functions; ``report``, for NAME.json.
+    """
 
     name: str
     encoder: Any
@@ -38,38 +41,9 @@ class EncoderPlan(ABC):
         return "1.0f" if self.bits is None else str(2**self.bits)
 
     @property
-    @abstractmethod
-    def sample(self) -> str:
-        """C type of samples."""
-
-    @property
     def ends(self) -> bool:
         """Whether NAME_encoder_end readies further steps."""
         return True
-
-    @abstractmethod
-    def constants(self) -> list[Constant]: ...
-
-    @property
-    @abstractmethod
-    def ram_bytes(self) -> int: ...
-
-    @property
-    @abstractmethod
-    def operations(self) -> tuple[int, int]:
-        """(additions, multiplications) of one step."""
-
-    @abstractmethod
-    def header(self) -> list[str]:
-        """Lines of NAME.h."""
-
-    @abstractmethod
-    def source(self) -> str:
-        """C functions."""
-
-    @abstractmethod
-    def report(self) -> dict[str, Any]:
-        """For NAME.json."""
 
 
 @dataclass(frozen=True)

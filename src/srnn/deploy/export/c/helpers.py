@@ -78,10 +78,14 @@ def _name(block: str) -> str:
     return block.split("static inline int32_t ")[1].partition("(")[0]
 
 
+def row_name(kind: str, sparse: bool) -> str:
+    """Of the function that ``row_function`` writes."""
+    return "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])
+
+
 def row_function(kind: str, ctype: str, sparse: bool, plan: Plan) -> str:
     """The C function that adds the rows of weights of all senders that are not zero. ``kind``: any, input or spike."""
     weight = "int8_t" if plan.integer else "float"
-    name = "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])
     zero, one = ("0", "1") if plan.integer else ("0.0f", "1.0f")
     cast = "(int32_t)" if plan.integer else ""  # where an int has 16 bits, the product needs more
     if sparse:
@@ -118,6 +122,6 @@ def row_function(kind: str, ctype: str, sparse: bool, plan: Plan) -> str:
     comment += ". */" if kind == "spike" else ", times what it sends; a spike is 1. */"
     return (
         f"{comment}\n"
-        f"static void {name}({plan.number} *sums, {parameters}, const {ctype} *senders, int count)\n{{\n"
+        f"static void {row_name(kind, sparse)}({plan.number} *sums, {parameters}, const {ctype} *senders, int count)\n{{\n"
         f"{declare}" + "\n".join(body) + "\n    }\n}\n"
     )

@@ -14,7 +14,7 @@ from ....nn.network.frozen import Array, FrozenNetwork
 from .arrays import BYTES, DTYPES, Constant, index_types
 from .decision import DecisionPlan
 from .delays import make_ring
-from .encoder import CrossingPlan, EncoderPlan
+from .encoder import CrossingPlan
 from .layers import LayerPlan, StepFunction, plan_layer
 from .learning import Learn, Learning
 from .sound import SoundPlan
@@ -69,7 +69,7 @@ class Plan:
         return max(layer.layer.size for layer in self.layers)
 
     @property
-    def encoder(self) -> EncoderPlan | None:
+    def encoder(self) -> CrossingPlan | SoundPlan | None:
         """What makes the input of a signal, where the network brings that along."""
         network, signal = self.network, self.network.signal
         bits = network.inputs_as.bits if isinstance(network, IntegerNetwork) else None
@@ -162,19 +162,10 @@ class Plan:
             "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
             "worst_case_operations_per_step": self.operations(),
             **({"encoder": self.encoder.report()} if self.encoder else {}),
-            **self._decision_report(),
+            **({"decision": self.decision.report()} if self.decision else {}),
             **(self.learning.report() if self.learning else {}),
             "lstm_of_the_same_size": lstm_sizes(self.network, BYTES["int8_t" if self.integer else "float"]),
         }
-
-    def _decision_report(self) -> dict[str, Any]:
-        if self.decision is None:
-            return {}
-        rule, sizes = (
-            self.decision.rule,
-            {"ram_bytes": self.decision.ram_bytes, "flash_bytes": self.decision.flash_bytes},
-        )
-        return {"decision": {"loss": rule.loss.name, "start": rule.loss.start, "classes": list(rule.classes), **sizes}}
 
 
 def lstm_sizes(network: FrozenNetwork, weight_bytes: int) -> dict[str, int]:

@@ -103,7 +103,10 @@ def export_c(
         "Makefile": makefile(plan),
         f"{name}.json": json.dumps(report, indent=2) + "\n",
     }
-    write_folder(out, arranged(layout, plan, text, files))
+    with whole_folder(out) as folder:  # all files, or no folder
+        for file, content in arranged(layout, plan, text, files).items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(content, encoding="utf-8")
     return report
 
 
@@ -144,11 +147,3 @@ def check_out(out: Path) -> None:
     check_folder(out)
     if out.is_dir() and any(out.iterdir()):  # nothing can be put in the place of such a one
         raise SrnnError(f"The output folder {out} is not empty; choose another --out.")
-
-
-def write_folder(out: Path, files: dict[str, str]) -> None:
-    """All files, or no folder."""
-    with whole_folder(out) as folder:
-        for file, text in files.items():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ from ....data.encoders.mel import FLOOR, LogMel, mel_filters
 from ....data.encoders.speech import MIN_SAMPLES_MS
 from ....data.encoders.streaming_speech import check_streamable
 from ....data.signals import SpeechPath
-from .arrays import Constant, number
+from .arrays import Constant, Member, number, struct_bytes, struct_lines
 from .encoder import EncoderPlan
 from .fourier import loading, primes, transform
 
@@ -99,8 +99,7 @@ class SoundPlan(EncoderPlan):
         return tables
 
     @property
-    def members(self) -> list[tuple[str, str, int]]:
-        """(C type, name, length; 0: no array) of the struct."""
+    def members(self) -> list[Member]:
         window, mels = self.front.window, self.front.mels
         arrays = [("float", "frames", self.width * mels), ("float", "re", self.points), ("float", "im", self.points)]
         counts = [("int16_t", "at", 0), ("uint16_t", "have", 0), ("uint16_t", "count", 0)]
@@ -109,13 +108,11 @@ class SoundPlan(EncoderPlan):
 
     @property
     def ram_bytes(self) -> int:
-        kinds = {"float": np.float32, "int16_t": np.int16, "uint16_t": np.uint16, "uint8_t": np.uint8}
-        members = [(name, kinds[ctype], max(size, 1)) for ctype, name, size in self.members]
-        return np.dtype(members, align=True).itemsize
+        return struct_bytes(self.members)
 
     @property
     def operations(self) -> tuple[int, int]:
-        """(additions, multiplications) of one step; a division counts as a multiplication, logarithms are not counted."""
+        """Of one step; a division counts as a multiplication, logarithms are not counted."""
         front, channels = self.front, self.encoder.inputs
         adds, multiplies = front.window, 2 * front.window
         for p in self.factors:
@@ -143,7 +140,6 @@ class SoundPlan(EncoderPlan):
         name, upper, front = self.name, self.name.upper(), self.front
         adds, multiplies = self.operations
         derivatives = f" and their first {self.order} derivatives over time" if self.order else ""
-        struct = [f"    {ctype} {member}{f'[{size}]' if size else ''};" for ctype, member, size in self.members]
         return [
             f"/* From sound of 16 bits at {front.rate} Hz to the network's input:",
             " *",
@@ -162,7 +158,7 @@ class SoundPlan(EncoderPlan):
             f"#define {upper}_CHANNELS 1",
             f"#define {upper}_RATE {front.rate}",
             "typedef struct {",
-            *struct,
+            *struct_lines(self.members),
             f"}} {name}_encoder;",
             f"void {name}_encoder_init({name}_encoder *encoder);",
             f"void {name}_encoder_push({name}_encoder *encoder, const int16_t signal[{upper}_CHANNELS]);",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .arrays import number
-from .helpers import folded, row_function, used_arithmetic
+from .helpers import folded, row_function, row_name, used_arithmetic
 from .layers import LayerPlan
 from .plan import Plan
 from .reading import input_bits
@@ -209,11 +209,6 @@ def _row_kinds(plan: Plan) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _row_name(kind: str, sparse: bool) -> str:
-    words = ["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"]
-    return "_".join(words)
-
-
 def _layer_function(plan: Plan, index: int) -> str:
     layer = plan.layers[index]
     name, size, state = plan.name, layer.layer.size, f"state->{layer.name}"
@@ -243,7 +238,7 @@ def _layer_function(plan: Plan, index: int) -> str:
     for place, (matrix, (expression, _, kind)) in enumerate(pairs):
         arrays = learning.place(place) if learning else ", ".join(constant.name for constant in matrix.constants)
         width = "" if matrix.sparse else f"{size}, "
-        call = f"{_row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.senders});"
+        call = f"{row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.senders});"
         lines.append(f"    {call}")
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
