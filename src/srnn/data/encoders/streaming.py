@@ -152,6 +152,44 @@ class Chain(StreamEncoder):
             raise
 
 
+class WindowedStream(StreamEncoder):
+    """An encoder whose steps are made of ``width`` samples that follow each other. The last ones are kept, a window at most."""
+
+    width: int
+    dtype: npt.DTypeLike = np.float32
+    """Of the samples."""
+
+    def push(self, block: npt.ArrayLike) -> Array:
+        x, full = self._taken(block), self._full
+        buffer = np.concatenate([self._last, x])
+        self._last = buffer[-self.width :].copy()
+        return self._steps(buffer, full) if len(x) and self._full else np.zeros((0, self.outputs), self.dtype)
+
+    def _taken(self, block: npt.ArrayLike) -> Array:
+        return check_block(block, self.channels, self.dtype)
+
+    @abstractmethod
+    def _steps(self, buffer: Array, full: bool) -> Array:
+        """The steps that are known of at least a window of samples; ``full``: the first one had been kept, and used, before."""
+
+    @property
+    def _full(self) -> bool:
+        return len(self._last) == self.width
+
+    def reset(self) -> None:
+        self._last = np.zeros((0, self.channels), self.dtype)
+
+    @property
+    def state(self) -> State:
+        return {"last": self._last.copy()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        last = take(state, "last", (None, self.channels), self.dtype)
+        if len(last) > self.width:
+            raise SrnnError(f"The encoder's state does not fit: {len(last)} samples for a window of {self.width}.")
+        self._last = last
+
+
 class Memoryless(StreamEncoder):
     """An encoder whose every step depends on its own sample alone: there is no state."""
 

@@ -6,16 +6,13 @@ signal. At both ends the polynomial of the nearest full window is read, as scipy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import SrnnError
-from .streaming import Array, State, StreamEncoder, check_block, take, take_count
+from .streaming import Array, WindowedStream
 
 
-class SmoothingStream(StreamEncoder):
+class SmoothingStream(WindowedStream):
     """``scipy.signal.savgol_filter(signal, window, order, axis=0)``, streaming, in float64.
 
     Args:
@@ -26,6 +23,8 @@ class SmoothingStream(StreamEncoder):
     A signal shorter than the window is left as it is.
     """
 
+    dtype = np.float64
+
     def __init__(self, channels: int, window: int, order: int = 3) -> None:
         from scipy.signal import savgol_coeffs
 
@@ -34,31 +33,21 @@ class SmoothingStream(StreamEncoder):
                 f"A smoothing window must be an odd number of samples above the order {order}, not {window!r}."
             )
         self.channels = self.outputs = channels
-        self.latency = window // 2
-        self._window, self._order = window, order
+        self.latency, self.width = window // 2, window
+        self._order = order
         self._weights = savgol_coeffs(window, order)
         self.reset()
 
-    def push(self, block: npt.ArrayLike) -> Array:
+    def _steps(self, buffer: Array, full: bool) -> Array:
         from scipy.ndimage import convolve1d
 
-        x = check_block(block, self.channels, np.float64)
-        buffer = np.concatenate([self._last, x])
-        if len(buffer) < self._window or not len(x):
-            self._last = buffer
-            return np.zeros((0, self.channels))
         middle = convolve1d(buffer, self._weights, axis=0, mode="constant")
-        if self._given == 0:
-            out = np.concatenate(
-                [self._edge(buffer[: self._window])[: self.latency], middle[self.latency : -self.latency]]
-            )
-        else:  # the last window of samples is kept, of which all but half a window was returned
-            out = middle[self.latency + 1 : len(buffer) - self.latency]
-        self._last, self._given = buffer[-self._window :].copy(), 1
-        return out
+        if full:  # of the window that was kept all but half was returned
+            return middle[self.latency + 1 : len(buffer) - self.latency]
+        return np.concatenate([self._edge(buffer[: self.width])[: self.latency], middle[self.latency : -self.latency]])
 
     def flush(self) -> Array:
-        rest = self._edge(self._last)[self._window - self.latency :] if self._given else self._last
+        rest = self._edge(self._last)[self.width - self.latency :] if self._full else self._last
         self.reset()
         return rest
 
@@ -66,19 +55,4 @@ class SmoothingStream(StreamEncoder):
         """The polynomial through one window of samples, at all of them."""
         from scipy.signal import savgol_filter
 
-        return np.asarray(savgol_filter(window, self._window, self._order, axis=0))
-
-    def reset(self) -> None:
-        self._last = np.zeros((0, self.channels))
-        self._given = 0
-
-    @property
-    def state(self) -> State:
-        return {"last": self._last.copy(), "given": np.array(self._given)}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        last = take(state, "last", (None, self.channels), np.float64)
-        given = take_count(state, "given", 1)
-        if len(last) != self._window if given else len(last) >= self._window:
-            raise SrnnError(f"The encoder's state does not fit: {len(last)} samples for a window of {self._window}.")
-        self._last, self._given = last, given
+        return np.asarray(savgol_filter(window, self.width, self._order, axis=0))

@@ -18,7 +18,17 @@ from ...errors import SrnnError
 from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
 from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded
-from .streaming import Array, Chain, Memoryless, State, StreamEncoder, check_block, take, take_count
+from .streaming import (
+    Array,
+    Chain,
+    Memoryless,
+    State,
+    StreamEncoder,
+    WindowedStream,
+    check_block,
+    take,
+    take_count,
+)
 from .streaming_scaling import ScaleStream
 from .ternary import check_threshold, ternary
 
@@ -86,26 +96,19 @@ class LogMelStream(StreamEncoder):
         self._sound, self._count, self._started = sound, count, bool(started)
 
 
-class DerivativeStream(StreamEncoder):
+class DerivativeStream(WindowedStream):
     """``smoothed_derivatives`` as frames come: (frames, channels) -> (frames, channels * (1 + order)), four frames late."""
+
+    width, latency = WIDTH, WIDTH // 2
 
     def __init__(self, channels: int, order: int) -> None:
         self.channels, self.outputs = channels, channels * (1 + order)
-        self.latency = WIDTH // 2 if order else 0
         self._order = order
         self.reset()
 
-    def push(self, block: npt.ArrayLike) -> Array:
-        x = check_block(block, self.channels, np.float32)
-        if not self._order:
-            return x
-        buffer, before = np.concatenate([self._last, x]), len(self._last)
-        if not len(x) or len(buffer) < WIDTH:
-            self._last = buffer
-            return self._none()
+    def _steps(self, buffer: Array, full: bool) -> Array:
         # Full before: of the last window all but four frames were returned. Else it has only now become full.
-        first = self.latency + 1 if before == WIDTH else 0
-        self._last = buffer[-WIDTH:].copy()
+        first = self.latency + 1 if full else 0
         return smoothed_derivatives(buffer, self._order)[first : len(buffer) - self.latency]
 
     def flush(self) -> Array:
@@ -113,20 +116,7 @@ class DerivativeStream(StreamEncoder):
         self.reset()
         if not len(last):
             return self._none()
-        return smoothed_derivatives(last, self._order)[WIDTH - self.latency :]
-
-    def reset(self) -> None:
-        self._last = np.zeros((0, self.channels), np.float32)
-
-    @property
-    def state(self) -> State:
-        return {"last": self._last.copy()}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        last = take(state, "last", (None, self.channels), np.float32)
-        if len(last) > (WIDTH if self._order else 0):
-            raise SrnnError(f"The encoder's state does not fit: it contains {len(last)} frames.")
-        self._last = last
+        return smoothed_derivatives(last, self._order)[self.width - self.latency :]
 
 
 class TernaryStream(Memoryless):
@@ -155,7 +145,7 @@ def speech_stream(
     front = check_streamable(features)
     stages: list[StreamEncoder] = [
         LogMelStream(front, features.rate * MIN_SAMPLES_MS // 1000, half),
-        DerivativeStream(front.mels, features.derivatives),
+        *([DerivativeStream(front.mels, features.derivatives)] if features.derivatives else []),
         ScaleStream(statistics.mean, statistics.std, np.float32),
     ]
     return Chain(*stages, *([] if threshold is None else [TernaryStream(features.channels, threshold)]))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from .streaming import Array, State, StreamEncoder, check_block, take
+from .streaming import Array, WindowedStream
 
 
-class WindowStream(StreamEncoder):
+class WindowStream(WindowedStream):
     """Streaming ``sliding_window``: (samples, channels) -> (samples, width * channels), divided by ``scale``.
 
     The last full window is repeated to the end, as for a whole signal; a signal shorter than one is an error at its end.
@@ -20,20 +18,16 @@ class WindowStream(StreamEncoder):
     def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
         if isinstance(width, bool) or not isinstance(width, int) or width < 1:
             raise SrnnError(f"A window's width must be an integer of at least 1, not {width!r}.")
-        self.channels, self.outputs, self.latency = channels, width * channels, width - 1
-        self._width, self._scale = width, np.float32(scale)
+        self.channels, self.outputs, self.latency, self.width = channels, width * channels, width - 1, width
+        self._scale = np.float32(scale)
         self.reset()
 
-    def push(self, block: npt.ArrayLike) -> Array:
-        x = check_block(block, self.channels, np.float32) / self._scale
-        buffer = np.concatenate([self._last, x])
-        if not len(x) or len(buffer) < self._width:
-            self._last = buffer
-            return self._none()
+    def _taken(self, block: npt.ArrayLike) -> Array:
+        return super()._taken(block) / self._scale
+
+    def _steps(self, buffer: Array, full: bool) -> Array:
         # The last window is kept whole for the end; but for the first time its own step was given out.
-        first = len(self._last) == self._width
-        windows = np.lib.stride_tricks.sliding_window_view(buffer, self._width, axis=0)[int(first) :]
-        self._last = buffer[-self._width :].copy()
+        windows = np.lib.stride_tricks.sliding_window_view(buffer, self.width, axis=0)[int(full) :]
         return np.ascontiguousarray(windows.transpose(0, 2, 1).reshape(len(windows), self.outputs))
 
     def flush(self) -> Array:
@@ -41,19 +35,6 @@ class WindowStream(StreamEncoder):
         self.reset()
         if not len(last):
             return self._none()
-        if len(last) < self._width:
-            raise SrnnError(f"The signal ended after {len(last)} samples; a window needs {self._width}.")
-        return np.tile(last.reshape(1, -1), (self._width - 1, 1))
-
-    def reset(self) -> None:
-        self._last = np.zeros((0, self.channels), np.float32)
-
-    @property
-    def state(self) -> State:
-        return {"last": self._last.copy()}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        last = take(state, "last", (None, self.channels), np.float32)
-        if len(last) > self._width:
-            raise SrnnError(f"The encoder's state does not fit: {len(last)} samples for a window of {self._width}.")
-        self._last = last
+        if len(last) < self.width:
+            raise SrnnError(f"The signal ended after {len(last)} samples; a window needs {self.width}.")
+        return np.tile(last.reshape(1, -1), (self.width - 1, 1))
