@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-    from ..data.datasets.spiking_audio import convert_clips, find_clips
+    from ..data.datasets.spiking_audio import convert, find_clips
     from ..data.encoders.cochlea import Cochlea
     from .show import progress_bars
 
@@ -65,9 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     clips = find_clips(arguments.inputs, arguments.pattern, misnamed if arguments.leave_out_bad else None)
     start = time.perf_counter()
     with progress_bars(not arguments.json, MofNCompleteColumn(), TimeRemainingColumn(compact=True)) as watch:
-        done = convert_clips(
-            clips, arguments.out, cochlea, arguments.seed, arguments.workers, arguments.times,
-            arguments.leave_out_bad, lambda done, total: watch("clips", done, total), arguments.length,
+        done = convert(
+            clips, arguments.out, cochlea=cochlea, seed=arguments.seed, workers=arguments.workers, time_type=arguments.times,
+            leave_out_bad=arguments.leave_out_bad, progress=lambda done, total: watch("clips", done, total),
+            length=arguments.length,
         )  # fmt: skip
     took = time.perf_counter() - start
     done = done._replace(left_out=[*misnamed, *done.left_out])

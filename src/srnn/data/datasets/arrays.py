@@ -22,7 +22,7 @@ from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
 from .inputs import ScaledArray
-from .splitting import Shares, assign_splits
+from .splitting import Shares, assign_items, assign_splits
 from .survey import say, say_unread
 
 _CODE = 1  # counts up when the same files shall give other statistics
@@ -83,25 +83,23 @@ def load_arrays(
     items = list_items(source, speaker)
     say_unread(source, items)
     number = {label: index for index, label in enumerate(about.class_names)}
-    labels, groups = [number.get(item.label, -1) for item in items], [item.group for item in items]
-    if -1 in labels:
-        raise SrnnError(f"{source} has changed: {items[labels.index(-1)].name} has a label that was not there.")
-    names, classes, splits = ([getattr(item, key) for item in items] for key in ("name", "label", "split"))
-    of = assign_splits(source, names, classes, groups, splits, shares)
-    chosen = [index for index, name in enumerate(of) if name == split]
+    for item in items:
+        if item.label not in number:
+            raise SrnnError(f"{source} has changed: {item.name} has a label that was not there.")
+    chosen = [item for item, name in zip(items, assign_items(source, items, shares), strict=True) if name == split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split.")
     arrays = []
-    for index in chosen:
-        x = read_signal(items[index].path, None, rate)
+    for item in chosen:
+        x = read_signal(item.path, None, rate)
         if x.shape[1] != about.channels:
-            raise SrnnError(f"{items[index].path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
-        arrays.append(_float32(str(items[index].path), x))
+            raise SrnnError(f"{item.path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
+        arrays.append(_float32(str(item.path), x))
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
-    of_whom = np.array([groups[index] for index in chosen]) if all(groups) else None
-    y = np.array([labels[index] for index in chosen], np.int64)
-    return Split(x, y, lengths, of_whom).validate(str(source), len(number))
+    names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
+    y = np.array([number[item.label] for item in chosen], np.int64)
+    return Split(x, y, lengths, names).validate(str(source), len(number))
 
 
 def load_scaled(

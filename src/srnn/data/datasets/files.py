@@ -74,12 +74,17 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
     return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, pattern, speaker), i.split) for i in items]
 
 
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The different names, integers by value before others."""
+    return tuple(sorted(set(names), key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n)))
+
+
 def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
-    """The different labels, integers by value before other names. SrnnError for more than a task can have."""
-    different = set(labels)
+    """The different labels ``in_order``. SrnnError for more than a task can have."""
+    different = in_order(labels)
     if len(different) > CLASSES:
         raise SrnnError(f"There are {len(different)} classes (labels or folders); {CLASSES} are possible at most.")
-    return tuple(sorted(different, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n)))
+    return different
 
 
 def _speaker(path: Path, pattern: NamePattern, told: str) -> str:

@@ -26,7 +26,7 @@ from .arrays import Description, describe, load_arrays, load_scaled
 from .base import SPLITS, Split, SplitName, check_choice, check_fraction, check_split, resolve_data_dir
 from .features import AudioTask, Clip, Sounds, load_features
 from .files import ARRAY_FILES, list_classes, list_items
-from .splitting import Shares, assign_splits
+from .splitting import Shares, assign_items
 from .survey import report
 
 Scale = Literal["training", "none"]
@@ -155,15 +155,9 @@ def load_sound(
     check_split(split)
     items = list_items(source, speaker)
     classes = list_classes(item.label for item in items)
-    numbers = [classes.index(item.label) for item in items]
-    names, groups, splits = ([getattr(item, key) for item in items] for key in ("name", "group", "split"))
-    of = assign_splits(source, names, [item.label for item in items], groups, splits, shares)
-    clips = {
-        name: [
-            Clip(i.path, i.name, label, i.group) for i, label, s in zip(items, numbers, of, strict=True) if s == name
-        ]
-        for name in SPLITS
-    }
+    clips: dict[str, list[Clip]] = {name: [] for name in SPLITS}
+    for item, name in zip(items, assign_items(source, items, shares), strict=True):
+        clips[name].append(Clip(item.path, item.name, classes.index(item.label), item.group))
     for name in (split, "train") if path.features.fitted else (split,):
         if not clips[name]:
             raise SrnnError(f"{source} has no clips for the {name} split.")

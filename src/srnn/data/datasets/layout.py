@@ -17,11 +17,7 @@ def check_events(file: DataFile, path: Path) -> FileReport:
     """An HDF5 file of events that came from the archive ``file``."""
     if not path.is_file():
         return FileReport(file.name, "missing")
-    try:
-        count = check_file(path)
-    except SrnnError as error:
-        return FileReport(path.name, "wrong", _why(error, path))
-    return FileReport(path.name, "readable", f"{count:,} recordings, unpacked; no checksum is known")
+    return _opened(path.name, path, check_file, "{:,} recordings, unpacked; no checksum is known")
 
 
 def check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileReport]:
@@ -29,7 +25,8 @@ def check_sound(file: DataFile, folder: Path, data_set: DataSet) -> list[FileRep
     paths = sorted(folder.glob(data_set.recordings))
     if not paths:
         return [FileReport(file.name, "missing")]
-    bad = [report for path in paths if (report := _sound(path, path.relative_to(folder).as_posix()))]
+    opened = (_opened(path.relative_to(folder).as_posix(), path, read_audio) for path in paths)
+    bad = [report for report in opened if not report.good]
     if len(paths) < data_set.count:
         pattern = f"{folder.name}/{data_set.recordings}"
         bad.insert(0, FileReport(pattern, "wrong", f"{len(paths):,} of {data_set.count:,} recordings are there"))
@@ -52,11 +49,8 @@ def check_soli(root: Path) -> list[FileReport]:
         if not path.is_file():
             reports.append(FileReport(path.name, "missing"))
             continue
-        try:
-            soli.read_recording(soli.Recording(path, g, s), range(soli.RECEIVERS))
-            reports.append(FileReport(path.name, "readable"))
-        except SrnnError as error:
-            reports.append(FileReport(path.name, "wrong", _why(error, path)))
+        one = soli.Recording(path, g, s)
+        reports.append(_opened(path.name, path, lambda _, one=one: soli.read_recording(one, range(soli.RECEIVERS))))
     return reports
 
 
@@ -88,22 +82,19 @@ def _sentences(speaker: Path, folder: Path) -> Iterator[FileReport]:
         yield FileReport(name, "wrong", f"{len(sentences)} of its {timit.SENTENCES} sentences are there")
     number = dict.fromkeys(timit.folding(61), 0)
     for path in paths:
-        if report := _sound(path, f"{name}/{path.name}"):
-            yield report
-            continue
-        try:
-            timit.read_phones(timit.find_phones(path), number)
-        except SrnnError as error:
-            yield FileReport(f"{name}/{path.name}", "wrong", _why(error, path))
+        for read in (read_audio, lambda path: timit.read_phones(timit.find_phones(path), number)):
+            report = _opened(f"{name}/{path.name}", path, read)
+            if not report.good:
+                yield report
+                break
 
 
-def _sound(path: Path, name: str) -> FileReport | None:
-    """The error of a corrupt sound file; None if it can be read."""
+def _opened(name: str, path: Path, read: Callable[[Path], object], note: str = "") -> FileReport:
+    """Whether a file can be read; ``note`` is what to say of a good one, with what ``read`` returned."""
     try:
-        read_audio(path)
+        return FileReport(name, "readable", note.format(read(path)))
     except SrnnError as error:
         return FileReport(name, "wrong", _why(error, path))
-    return None
 
 
 def _why(error: SrnnError, path: Path) -> str:

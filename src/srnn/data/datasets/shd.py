@@ -32,6 +32,7 @@ from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, check_wholes, resolve_data_dir
 from .cache import Arrays, cached
 from .sparse import SpikeArray
+from .splitting import held_out
 
 Name = Literal["shd", "ssc"]
 _DIGITS = ("zero one two three four five six seven eight nine", "null eins zwei drei vier fünf sechs sieben acht neun")
@@ -121,17 +122,7 @@ class SHDTask(EventTask):
         if split == "test":
             return everything.validate(str(path), len(SHD_CLASSES))
         present = np.unique(speakers).tolist()
-        held_out = present[-HELD_OUT_SPEAKERS:] if self.validation_speakers is None else list(self.validation_speakers)
-        for speaker in held_out:
-            if speaker not in present:
-                raise SrnnError(f"validation_speakers: {path} has no speaker {speaker!r}; it has {present}.")
-        if split == "validation" and not held_out:
-            raise SrnnError(
-                "validation_speakers is empty: no speaker is held out for validation; use split train or test."
-            )
-        if set(held_out) == set(present):
-            raise SrnnError(f"Holding out the speakers {held_out} leaves no speaker of {path} to train on.")
-        out = np.isin(speakers, held_out)
+        out = np.isin(speakers, held_out("speaker", present, self.validation_speakers, split, HELD_OUT_SPEAKERS))
         return everything.take(out if split == "validation" else ~out).validate(str(path), len(SHD_CLASSES))
 
 

@@ -32,6 +32,7 @@ from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, check_whole, check_wholes, resolve_data_dir
 from .cache import Arrays, cached
+from .splitting import held_out
 
 GESTURES = tuple(f"gesture-{index:02d}" for index in range(11))
 PIXELS = 1024
@@ -85,9 +86,11 @@ class SoliTask(Task):
         """x (N, steps, inputs) in 0..1, y (N, steps) the gesture, groups the subjects."""
         check_split(split)
         folder = find_folder(data_dir)
-        recordings = _choose(
-            list_recordings(folder, "eval" if split == "test" else "train"), split, self.validation_subjects
-        )
+        recordings = list_recordings(folder, "eval" if split == "test" else "train")
+        if split != "test":
+            present = sorted({recording.subject for recording in recordings})
+            out = held_out("subject", present, self.validation_subjects, split, HELD_OUT_SUBJECTS)
+            recordings = [one for one in recordings if (one.subject in out) == (split == "validation")]
         paths = [recording.path for recording in recordings]
         names = [path.name for path in paths]
         options = {"receivers": list(self.receivers), "steps": self.steps, "code": _CODE, "recordings": names}
@@ -158,23 +161,6 @@ def cut(frames: int, steps: int) -> npt.NDArray[np.intp]:
         return np.arange(steps)[None] % frames
     starts = np.minimum(np.arange(-(-frames // steps)) * steps, frames - steps)
     return starts[:, None] + np.arange(steps)
-
-
-def _choose(
-    recordings: list[Recording], split: SplitName, validation_subjects: Sequence[int] | None
-) -> list[Recording]:
-    if split == "test":
-        return recordings
-    present = sorted({recording.subject for recording in recordings})
-    held_out = present[-HELD_OUT_SUBJECTS:] if validation_subjects is None else list(validation_subjects)
-    for subject in held_out:
-        if subject not in present:
-            raise SrnnError(f"validation_subjects: there is no subject {subject!r}; there are {present}.")
-    if split == "validation" and not held_out:
-        raise SrnnError("validation_subjects is empty: no subject is held out for validation; use split train or test.")
-    if set(held_out) == set(present):
-        raise SrnnError(f"Holding out the subjects {held_out} leaves no subject to train on.")
-    return [recording for recording in recordings if (recording.subject in held_out) == (split == "validation")]
 
 
 def _read(recordings: list[Recording], receivers: Sequence[int], steps: int) -> Arrays:

@@ -25,6 +25,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -111,17 +112,12 @@ class SpeechCommandsTask(AudioTask):
         check_split(split)
         root = resolve_data_dir(data_dir)
         folder = root / (_MINI if self.source == "mini" else f"speech_commands_v0.0{self.version}")
-        clips = {split: list_clips(split, root, self)}
-
-        def clips_of(wanted: SplitName) -> list[Clip]:
-            if wanted not in clips:
-                clips[wanted] = list_clips(wanted, root, self)
-            return clips[wanted]
-
+        clips_of = cache(lambda wanted: list_clips(wanted, root, self))
+        clips = clips_of(split)
         x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
-        labels = np.array([clip.label for clip in clips[split]], np.int64)
-        groups = np.array([clip.group for clip in clips[split]])
-        sounds = Sounds(clips[split], self.sound.rate, RATE)
+        labels = np.array([clip.label for clip in clips], np.int64)
+        groups = np.array([clip.group for clip in clips])
+        sounds = Sounds(clips, self.sound.rate, RATE)
         return Split(x, labels, groups=groups, signals=sounds).validate(str(folder), self.classes)
 
 

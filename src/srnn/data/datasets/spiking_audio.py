@@ -16,7 +16,7 @@ import contextlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -28,6 +28,8 @@ from ...errors import SrnnError
 from ...files import whole_file
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
+from .base import check_whole
+from .files import in_order
 from .names import NamePattern
 
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
@@ -105,38 +107,10 @@ def _sound_files(where: Path) -> list[Path]:
     return paths
 
 
-def convert_clips(
+def convert(
     clips: Sequence[Clip],
     out: Path,
-    cochlea: Cochlea | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-    time_type: Literal["float32", "float16"] = "float32",
-    leave_out_bad: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-    length: float | None = None,
-) -> Conversion:
-    """Convert clips; labels and speakers are numbered by the order of their names (integers by value).
-
-    For the arguments and errors see ``convert``.
-    """
-    labels, speakers = _in_order(c.label for c in clips), _in_order(c.speaker for c in clips)
-    return convert(
-        [c.path for c in clips], [labels.index(c.label) for c in clips], [speakers.index(c.speaker) for c in clips], out,
-        names=[c.name for c in clips], label_names=labels, speaker_names=speakers, cochlea=cochlea, seed=seed,
-        workers=workers, time_type=time_type, leave_out_bad=leave_out_bad, progress=progress, length=length,
-    )  # fmt: skip
-
-
-def convert(
-    files: Sequence[Path],
-    labels: Sequence[int],
-    speakers: Sequence[int],
-    out: Path,
     *,
-    names: Sequence[str] | None = None,
-    label_names: Sequence[str] = (),
-    speaker_names: Sequence[str] = (),
     cochlea: Cochlea | None = None,
     seed: int = 0,
     workers: int | None = None,
@@ -145,16 +119,15 @@ def convert(
     progress: Callable[[int, int], None] | None = None,
     length: float | None = None,
 ) -> Conversion:
-    """Write the spikes of sound files, in their order, to ``out``, atomically.
+    """Write the spikes of clips, in their order, to ``out``, atomically.
 
-    All files are read once before the first is converted (which takes far longer), so that a bad one is found at the start.
-    A clip's spikes depend on the seed, its name and its sound: not on the other clips, their order or the workers.
+    Labels and speakers are numbered by the order of their names, integers by value. All files are read once before the first is
+    converted (which takes far longer), so that a bad one is found at the start. A clip's spikes depend on the seed, its name and
+    its sound: not on the other clips, their order or the workers.
 
     Args:
-        files, labels, speakers: N each; labels and speakers from 0 to 65535.
+        clips: as ``find_clips`` finds them, or one's own; their names differ.
         out: the HDF5 file. An existing one is replaced once the new one is complete.
-        names: N different names of the clips; default: those of the files.
-        label_names, speaker_names: by number; default: the numbers.
         cochlea: default: that of SHD and SSC, 700 places.
         workers: threads; default: as many as there are cores for this process.
         time_type: float16 is what SHD has; it rounds times above half a second to 0.5 ms.
@@ -164,27 +137,34 @@ def convert(
 
     Raises:
         SrnnError: a clip that cannot be read or converted (with its name), nothing to convert, names that are not
-            different, numbers out of range, or a file that cannot be written.
+            different, more than 65,536 labels or speakers, or a file that cannot be written.
     """
     import h5py
 
-    _check(files, labels, speakers, time_type, workers)
+    if not clips:
+        raise SrnnError("There are no clips to convert.")
+    if len({clip.name for clip in clips}) < len(clips):
+        raise SrnnError("Clips need different names, one each: their random numbers are made from them.")
+    labels, speakers = in_order(clip.label for clip in clips), in_order(clip.speaker for clip in clips)
+    if max(len(labels), len(speakers)) > 2**16:
+        raise SrnnError(f"{len(labels)} labels and {len(speakers)} speakers are too many; 65,536 can be numbered.")
+    if time_type not in ("float32", "float16"):
+        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
+    if workers is not None:
+        check_whole("workers", workers, minimum=1)
     if length is not None and not 0.01 <= length <= 3600:
         raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
-    names = [Path(f).name for f in files] if names is None else list(names)
-    if len(names) != len(files) or len(set(names)) != len(names):
-        raise SrnnError("Clips need different names, one each: their random numbers are made from them. Give 'names'.")
     ear = cochlea or Cochlea()
     heard: list[int] = []
     left_out: list[str] = []
     spikes, seconds = 0, 0.0
     with _whole_file(out, h5py) as file:
         if not leave_out_bad:
-            _refuse_bad(files, ear)
+            _refuse_bad(clips, ear)
         of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
-        times = file.create_dataset("spikes/times", (len(files),), of_times, maxshape=(None,))
-        units = file.create_dataset("spikes/units", (len(files),), of_units, maxshape=(None,))
-        for index, heard_now in enumerate(_in_threads(files, names, ear, seed, workers, length)):
+        times = file.create_dataset("spikes/times", (len(clips),), of_times, maxshape=(None,))
+        units = file.create_dataset("spikes/units", (len(clips),), of_units, maxshape=(None,))
+        for index, heard_now in enumerate(_in_threads(clips, ear, seed, workers, length)):
             if isinstance(heard_now, SrnnError):
                 if not leave_out_bad:
                     raise heard_now
@@ -195,18 +175,19 @@ def convert(
                 heard.append(index)
                 spikes, seconds = spikes + len(unit), seconds + duration
             if progress is not None:
-                progress(index + 1, len(files))
+                progress(index + 1, len(clips))
         if not heard:
-            raise SrnnError(f"None of the {len(files)} clips could be converted; the first: {left_out[0]}")
+            raise SrnnError(f"None of the {len(clips)} clips could be converted; the first: {left_out[0]}")
         times.resize((len(heard),))
         units.resize((len(heard),))
-        file["labels"] = np.asarray(labels)[heard].astype(np.uint16)
-        file["extra/speaker"] = np.asarray(speakers)[heard].astype(np.uint16)
+        chosen = [clips[index] for index in heard]
+        file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
+        file["extra/speaker"] = np.array([speakers.index(clip.speaker) for clip in chosen], np.uint16)
         text = h5py.string_dtype()
         for where, values in (
-            ("extra/keys", label_names or [str(k) for k in range(max(labels) + 1)]),
-            ("extra/meta_info/file", [names[i] for i in heard]),
-            ("extra/meta_info/speaker", speaker_names or [str(k) for k in range(max(speakers) + 1)]),
+            ("extra/keys", labels),
+            ("extra/meta_info/file", [clip.name for clip in chosen]),
+            ("extra/meta_info/speaker", speakers),
         ):
             file.create_dataset(where, data=np.array(list(values), object), dtype=text)
         from ..._version import __version__
@@ -217,11 +198,11 @@ def convert(
     return Conversion(len(heard), spikes, seconds, left_out)
 
 
-def _refuse_bad(files: Sequence[Path], ear: Cochlea) -> None:
+def _refuse_bad(clips: Sequence[Clip], ear: Cochlea) -> None:
     """SrnnError if there are files that cannot be converted, with their number and the first of them."""
-    bad = [problem for path in files if (problem := _problem(Path(path), ear))]
+    bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
     if bad:
-        more = f" (and {len(bad) - 1} more of {len(files)} files are bad)" if len(bad) > 1 else ""
+        more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)" if len(bad) > 1 else ""
         raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
 
 
@@ -241,13 +222,13 @@ def _problem(path: Path, ear: Cochlea) -> str:
 
 
 def _in_threads(
-    files: Sequence[Path], names: Sequence[str], ear: Cochlea, seed: int, workers: int | None, length: float | None
+    clips: Sequence[Clip], ear: Cochlea, seed: int, workers: int | None, length: float | None
 ) -> Iterator[tuple[Spikes, float] | SrnnError]:
     """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages release the GIL."""
 
-    def hear(path: Path, name: str) -> tuple[Spikes, float] | SrnnError:
+    def hear(clip: Clip) -> tuple[Spikes, float] | SrnnError:
         try:
-            samples, rate = read_audio(Path(path))
+            samples, rate = read_audio(clip.path)
         except SrnnError as error:
             return error
         if length is not None:
@@ -255,16 +236,16 @@ def _in_threads(
             silence = np.zeros((max(0, count - len(samples)), *samples.shape[1:]), samples.dtype)
             samples = np.concatenate([samples[:count], silence])
         try:
-            return ear.spikes(samples, rate, clip_key(seed, name)), len(samples) / rate
+            return ear.spikes(samples, rate, clip_key(seed, clip.name)), len(samples) / rate
         except SrnnError as error:
-            return SrnnError(f"{path}: {error}")
+            return SrnnError(f"{clip.path}: {error}")
 
     threads = workers or _cores()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="srnn-cochlea")
     waiting: deque[Future[tuple[Spikes, float] | SrnnError]] = deque()
     try:
-        for path, name in zip(files, names, strict=True):
-            waiting.append(pool.submit(hear, path, name))
+        for clip in clips:
+            waiting.append(pool.submit(hear, clip))
             if len(waiting) > 2 * threads:  # no more results in memory than needed to keep all busy
                 yield waiting.popleft().result()
         while waiting:
@@ -276,30 +257,6 @@ def _in_threads(
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _in_order(names: Iterable[str]) -> list[str]:
-    """Different names, sorted: integers by value, before other names."""
-    return sorted(set(names), key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
-
-
-def _check(
-    files: Sequence[Path], labels: Sequence[int], speakers: Sequence[int], time_type: str, workers: object
-) -> None:
-    if not files:
-        raise SrnnError("There are no clips to convert.")
-    for what, numbers in (("labels", labels), ("speakers", speakers)):
-        values = np.asarray(numbers)
-        if values.shape != (len(files),) or values.dtype.kind not in "iu":
-            raise SrnnError(
-                f"{len(files)} clips need {len(files)} integers as {what}, not {values.dtype} {values.shape}."
-            )
-        if values.min() < 0 or values.max() >= 2**16:
-            raise SrnnError(f"The {what} are numbered from 0 to 65535, not {values.min()} to {values.max()}.")
-    if time_type not in ("float32", "float16"):
-        raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise SrnnError(f"The number of workers is 1 or more, not {workers!r}.")
 
 
 @contextlib.contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ...errors import SrnnError
 from .base import SPLITS, SplitName, check_fraction
+
+if TYPE_CHECKING:
+    from .files import Item
 
 
 class Shares(NamedTuple):
@@ -47,9 +50,34 @@ def assign_splits(
         raise SrnnError(f"{source}: {error}") from error
 
 
+def assign_items(source: Path, items: Sequence[Item], shares: Shares) -> list[str]:
+    """``assign_splits`` of the files of a folder or table."""
+    columns = zip(*((item.name, item.label, item.group, item.split) for item in items), strict=True)
+    names, labels, groups, splits = map(list, columns)
+    return assign_splits(source, names, labels, groups, splits, shares)
+
+
 def place(name: str) -> str:
     """A name's place in a fixed pseudo-random order."""
     return hashlib.sha1(name.encode()).hexdigest()
+
+
+def held_out(
+    what: str, present: Sequence[int], chosen: Sequence[int] | None, split: SplitName, default: int
+) -> list[int]:
+    """The numbers of those who are held out from training: the ``chosen``, else the ``default`` highest of all ``present``.
+
+    SrnnError, which names the option validation_WHATs, where one is not present, or the split is left without any.
+    """
+    numbers = list(present[-default:] if chosen is None else chosen)
+    for number in numbers:
+        if number not in present:
+            raise SrnnError(f"validation_{what}s: there is no {what} {number!r}; there are {list(present)}.")
+    if split == "validation" and not numbers:
+        raise SrnnError(f"validation_{what}s is empty: no {what} is held out for validation; use split train or test.")
+    if set(numbers) == set(present):
+        raise SrnnError(f"Holding out the {what}s {numbers} leaves no {what} to train on.")
+    return numbers
 
 
 def split_by_group(groups: Sequence[str], validation: float, test: float) -> dict[str, SplitName]:

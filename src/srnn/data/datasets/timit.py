@@ -119,13 +119,7 @@ class TIMITTask(AudioTask):
             phone: -1 if name is None else class_names(self.classes).index(name)
             for phone, name in folding(self.classes).items()
         }
-        listed: dict[SplitName, list[Clip]] = {}
-
-        def clips_of(wanted: SplitName) -> list[Clip]:
-            if wanted not in listed:
-                listed[wanted] = list_sentences(folder, wanted, self.validation)
-            return listed[wanted]
-
+        clips_of = cache(lambda wanted: list_sentences(folder, wanted, self.validation))
         x = load_features(split, clips_of, folder / ".cache", self.sound)
         clips, front = clips_of(split), self.sound.features.front
         labels = np.full(x.shape[:2], -1, np.int64)
