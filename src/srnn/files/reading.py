@@ -80,10 +80,10 @@ def read_object(path: Path, what: str = "a JSON object") -> dict[str, Any]:
     return content
 
 
-def read_json_lines(path: Path, what: str = "JSON lines", torn_tail: bool = False) -> list[Any]:
-    """The values of a file with one JSON value a line; empty lines are skipped. SrnnError, which names the line.
+def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
+    """The values of a file with one JSON value a line. SrnnError, which names the line.
 
-    torn_tail: skip an incomplete last line, which a writer leaves that is still at work, or was killed.
+    Empty lines are skipped, and so is an incomplete last one, which a writer leaves that is still at work, or was killed.
     """
     lines = read_bytes(path, what, LIMITS["json"]).split(b"\n")
     values = []
@@ -91,7 +91,7 @@ def read_json_lines(path: Path, what: str = "JSON lines", torn_tail: bool = Fals
         try:
             values += [parse_json(line, f"{path}, line {number},", what)] if line.strip() else []
         except SrnnError:
-            if not (torn_tail and number == len(lines)):  # what follows the last line break has none of its own
+            if number < len(lines):  # what follows the last line break has none of its own
                 raise
     return values
 

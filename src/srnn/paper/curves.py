@@ -85,7 +85,7 @@ def _of_runs(sweep: SweepResult, folder: Path) -> dict[str, list[Epochs]]:
 def _epochs(path: Path) -> dict[str, list[float]]:
     """A training's measures on its training split."""
     with reading(path, "a training's metrics"):
-        records = read_json_lines(path, torn_tail=True)
+        records = read_json_lines(path)
         trained = [record["train"] for record in records if "epoch" in record]
         rates = [report["firing_rate"] for report in trained]
         columns = {

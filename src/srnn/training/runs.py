@@ -182,7 +182,7 @@ class Run:
 
     def _records(self, key: str) -> list[dict[str, Any]]:
         """The records with that key, whole lines only: the run may still be written, or be torn."""
-        records = read_json_lines(self.metrics, "a run's metrics", torn_tail=True) if self.metrics.is_file() else []
+        records = read_json_lines(self.metrics, "a run's metrics") if self.metrics.is_file() else []
         return [record for record in records if isinstance(record, dict) and key in record]
 
     def metrics_size(self) -> int:

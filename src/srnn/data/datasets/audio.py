@@ -29,15 +29,14 @@ Samples = npt.NDArray[np.float32]
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
-def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tuple[Samples, int]:
+def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
     """Samples of a sound file, and their number a second.
 
     Several channels are averaged, so that a voice in one of two channels keeps its shape and loses half its level.
 
     Args:
         path: the file.
-        rate: samples per second that are wanted; None: as the file has them.
-        resample: bring another rate to ``rate`` by a polyphase filter; otherwise another rate is an error.
+        rate: samples per second that are wanted, to which others are brought by a polyphase filter; None: as the file has them.
 
     Returns:
         samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz.
@@ -49,8 +48,6 @@ def read_audio(path: Path, rate: int | None = None, resample: bool = True) -> tu
     mono = samples.mean(axis=1, dtype=np.float32)
     if rate is None or rate == own_rate:
         return mono, own_rate
-    if not resample:
-        raise SrnnError(f"{path} has {own_rate} samples per second; expected {rate}.")
     try:
         return resampled(mono, own_rate, rate), rate
     except SrnnError as error:

@@ -112,18 +112,6 @@ class SpikeArray(Inputs):
         octets = self.packed().astype("<u8", copy=False).view(np.uint8)
         return np.unpackbits(octets, axis=-1, count=self.shape[2], bitorder="little").astype(np.float32)
 
-    def counts(self) -> npt.NDArray[np.int64]:
-        """(N,) spikes of each sequence."""
-        pairs = zip(self.begin, self.end, strict=True)
-        return np.array([np.count_nonzero(self.gaps[a:b]) for a, b in pairs], dtype=np.int64)
-
-    def equals(self, other: SpikeArray) -> bool:
-        """Whether both hold the same spikes."""
-        return self.shape == other.shape and all(
-            np.array_equal(self.gaps[a:b], other.gaps[c:d])
-            for a, b, c, d in zip(self.begin, self.end, other.begin, other.end, strict=True)
-        )
-
     @property
     def nbytes(self) -> int:
         """Bytes of the codes of these sequences, and of their places."""

@@ -120,43 +120,32 @@ def from_graph(
         raise SrnnError(f"NIR leaves {', '.join(OPEN)} open, not {', '.join(sorted(set(settings) - set(OPEN)))}.")
     CubaLIF(**settings)  # refuses what is none of their values
     with reading(source, "a network of layers"):  # nodes contain whatever their writer put into them
-        return _from_graph(graph, source, dt, discretisation, extension, settings)
-
-
-def _from_graph(
-    graph: NIRGraph,
-    source: str,
-    dt: float | None,
-    discretisation: Discretisation | None,
-    extension: bool,
-    neuron: Mapping[str, str],
-) -> Imported:
-    entries = _entries(graph, source)
-    step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
-    how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
-    check_dt(step)
-    check_discretisation(how)
-    reader = _Reader(
-        Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension, neuron
-    )
-    chain = reader.wiring.chain()
-    read = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
-    names = layer_names(len(read))
-    layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, read, strict=True))
-    return Imported(
-        network=_build(layers, reader.entries, source),
-        report=Report(
-            tuple(
-                Entry(name, "neuron", "exact", f"node '{layer.name}': {how}")
-                for name, (layer, how) in zip(names, read, strict=True)
-            )
-        ),
-        name=str(entries.get("name", "")),
-        class_names=tuple(map(str, entries.get("class_names", ()))),
-        dt=step,
-        discretisation=how,
-        about=entries.get("about", {}),
-    )
+        entries = _entries(graph, source)
+        step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
+        how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
+        check_dt(step)
+        check_discretisation(how)
+        reader = _Reader(
+            Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension, settings
+        )
+        chain = reader.wiring.chain()
+        read = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
+        names = layer_names(len(read))
+        layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, read, strict=True))
+        return Imported(
+            network=_build(layers, reader.entries, source),
+            report=Report(
+                tuple(
+                    Entry(name, "neuron", "exact", f"node '{layer.name}': {how}")
+                    for name, (layer, how) in zip(names, read, strict=True)
+                )
+            ),
+            name=str(entries.get("name", "")),
+            class_names=tuple(map(str, entries.get("class_names", ()))),
+            dt=step,
+            discretisation=how,
+            about=entries.get("about", {}),
+        )
 
 
 def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:

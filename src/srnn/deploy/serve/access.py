@@ -66,11 +66,11 @@ class Access:
         """(status, message) for a request that is refused; None for one that is permitted."""
         headers = {name.lower(): value for name, value in reversed(scope["headers"])}  # the first of each counts
         host = headers.get(b"host", b"").decode("latin-1")
-        name = urlsplit(f"//{host}").hostname if _parsable(host) else None
+        name = _part(f"//{host}", "hostname")
         if self._loopback and (name is None or not is_loopback(name)):
             return 403, "This server accepts loopback names only."
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit_netloc(origin.decode("latin-1")) != host:
+        if origin is not None and _part(origin.decode("latin-1"), "netloc") != host:
             return 403, "Requests from other pages are refused."
         if self._token is not None and not self._has_token(headers, scope.get("query_string", b"")):
             return 401, "This server needs its token."
@@ -88,16 +88,9 @@ class Access:
         return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token)
 
 
-def _parsable(host: str) -> bool:
+def _part(address: str, name: str) -> str | None:
+    """The "hostname", or the "netloc" (with a port), of an address; None where it has none, or is no address, as "null"."""
     try:
-        return bool(urlsplit(f"//{host}").hostname)
-    except ValueError:
-        return False
-
-
-def urlsplit_netloc(origin: str) -> str | None:
-    """The host and port of an origin; None for "null" and for anything that is not an origin."""
-    try:
-        return urlsplit(origin).netloc or None
+        return getattr(urlsplit(address), name) or None
     except ValueError:
         return None

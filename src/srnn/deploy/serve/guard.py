@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -34,12 +34,24 @@ PROGRESS = 16384
 """Bytes that a client must read within ``send_seconds``, if that many are buffered for it."""
 
 
+Guarded = TypeVar("Guarded", bound="Patient")
+
+
 class Patient(asyncio.Protocol):
     """Wraps a protocol, and aborts a connection whose client does not read: closing it would wait."""
 
     limits: Limits
+    places: Places
     transport: Any
     _reading: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
+    """Aborts a client that says nothing."""
+    _turn: asyncio.Handle | None = None
+    """When more of ``_rest``, what has come and was not looked at, is taken."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rest = bytearray()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -50,7 +62,10 @@ class Patient(asyncio.Protocol):
         self._stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
+        self.places.leave(self.transport)
+        for handle in (self._reading, self._timer, self._turn):
+            if handle is not None:
+                handle.cancel()
         super().connection_lost(exc)
 
     def _watch(self) -> None:
@@ -70,239 +85,211 @@ class Patient(asyncio.Protocol):
             self._reading = None
 
 
-def guarded_http(limits: Limits, places: Places) -> type[H11Protocol]:
+class GuardedHTTP(Patient, H11Protocol):
     """HTTP in which the head of every request, and its body, must arrive within ``start_seconds``."""
 
-    class GuardedHTTP(Patient, H11Protocol):
-        _phase = ""  # "head" or "body": what the client is waited for with; "answer": it waits
-        _timer: asyncio.TimerHandle | None = None
-        _turn: asyncio.Handle | None = None
-        _lines = 0  # of the head, so far
-        _sliced = True  # what comes may hold many small things: a head, or a body in chunks
+    _phase = ""  # "head" or "body": what the client is waited for with; "answer": it waits
+    _lines = 0  # of the head, so far
+    _sliced = True  # what comes may hold many small things: a head, or a body in chunks
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.limits, self._rest = limits, bytearray()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        with contextlib.suppress(AttributeError):  # of asyncio's own transports: what they read at a time, else 256 KiB
+            transport.max_size = READ  # type: ignore[attr-defined]
+        self.places.enter(transport)
+        self._settle()
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            with contextlib.suppress(
-                AttributeError
-            ):  # of asyncio's own transports: what they read at a time, else 256 KiB
-                transport.max_size = READ  # type: ignore[attr-defined]
-            places.enter(transport)
+    # ---- no more of the loop's time than a slice takes
+
+    def data_received(self, data: bytes) -> None:
+        if not self._rest and (len(data) <= SLICE or not self._sliced):
+            self._take(data)
+            return
+        self._rest += data
+        if self._turn is None:
+            self.transport.pause_reading()
+            self._turn = self.loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        self._turn = None
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            self._rest.clear()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+            return
+        piece = bytes(self._rest[:SLICE] if self._sliced else self._rest)
+        del self._rest[: len(piece)]
+        self._take(piece)
+        if self._rest:
+            self._turn = self.loop.call_soon(self._next)
+        else:
+            self.transport.resume_reading()
+
+    def _take(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_protocol() is not self or self.transport.is_closing():
+            return
+        if self.conn.their_state is h11.IDLE:
+            self._lines += data.count(b"\n")
+            if self._lines > HEADER_LINES:
+                self.send_400_response(f"A request may have at most {HEADER_LINES} headers.")
+                return
+        self._settle()
+        if self._phase == "answer":  # further requests; uvicorn would read no more, and not see that the client goes
+            if len(self.conn.trailing_data[0]) > PIPELINED:
+                self.transport.abort()
+            elif not self._rest:
+                self.flow.resume_reading()
+
+    # ---- no more of a client's time than the limits allow
+
+    def _settle(self) -> None:
+        theirs, answering = self.conn.their_state, self.cycle is not None and not self.cycle.response_complete
+        phase = "body" if theirs is h11.SEND_BODY else "answer" if answering else "head"
+        if phase == self._phase:
+            return
+        self._phase, self._lines = phase, 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if phase != "answer":
+            # For a body the application answers 408 first.
+            seconds = self.limits.start_seconds + (self.limits.send_seconds if phase == "body" else 0)
+            self._timer = self.loop.call_later(seconds, self.transport.abort)
+        known = self.scope is not None and self.scope.get(KNOWN)
+        self.places.set_rank(self.transport, BUSY if phase == "answer" else GUEST if known else STRANGER)
+        self._sliced = phase == "head" or any(name == b"transfer-encoding" for name, _ in self.headers)
+
+    def on_response_complete(self) -> None:
+        self._phase = "answered"  # the next one has a time of its own, even if it is here already
+        super().on_response_complete()
+        if self.transport.get_protocol() is self:
             self._settle()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            places.leave(self.transport)
-            for handle in (self._timer, self._turn):
-                if handle is not None:
-                    handle.cancel()
-            super().connection_lost(exc)
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().handle_websocket_upgrade(event)
 
-        # ---- no more of the loop's time than a slice takes
+    def send_400_response(self, msg: str) -> None:
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # it has an answer already, and what is wrong came after that
+            self.transport.abort()
 
-        def data_received(self, data: bytes) -> None:
-            if not self._rest and (len(data) <= SLICE or not self._sliced):
-                self._take(data)
-                return
+
+class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
+    """WebSockets that are aborted when they are not read, or when more than ``output_bytes`` are buffered for a client."""
+
+    _found = False  # frames, in the last slice
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.places.set_rank(transport, STRANGER)
+        self._expire_after(self.limits.start_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest.clear()
+        while not self.queue.empty():  # what nobody wants to hear of any more
+            self.queue.get_nowait()
+        super().connection_lost(exc)
+
+    def _expire_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
+
+    async def run_asgi(self) -> None:
+        try:
+            await super().run_asgi()
+        finally:  # it may still take the last answers, and say goodbye
+            if not self.disconnected:
+                self.places.set_rank(self.transport, STRANGER)
+                self._expire_after(self.close_timeout + self.limits.send_seconds)
+
+    async def send(self, message: Any) -> None:
+        if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
+            raise ClientDisconnected  # closed for what a frame was; uvicorn would call it a mistake of the application
+        await super().send(message)
+        if message["type"] == "websocket.accept" and not self.disconnected:
+            self.places.set_rank(self.transport, STREAM)
+            if self._timer is not None:
+                self._timer.cancel()
+        # A refusal (401, 404, ...) is an answer too; uvicorn would log it as a handshake that was forgotten.
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
+    async def receive(self) -> Any:
+        if self._rest or not self.queue.empty():
+            await asyncio.sleep(0)  # nothing would make it wait: the others' turn
+        message = await super().receive()
+        if self._rest and not self.read_paused and self._turn is None:
+            self._turn = self.loop.call_soon(self._feed)
+        return message
+
+    def data_received(self, data: bytes) -> None:
+        if self._rest or len(data) > SLICE:
             self._rest += data
-            if self._turn is None:
-                self.transport.pause_reading()
-                self._turn = self.loop.call_soon(self._next)
+            if not self.read_paused and self._turn is None:
+                self._feed()
+        else:
+            super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would leave it open
+            self.transport.abort()
 
-        def _next(self) -> None:
-            self._turn = None
-            if self.transport.is_closing() or self.transport.get_protocol() is not self:
-                self._rest.clear()
-                if not self.transport.is_closing():
-                    self.transport.resume_reading()
-                return
-            piece = bytes(self._rest[:SLICE] if self._sliced else self._rest)
-            del self._rest[: len(piece)]
-            self._take(piece)
+    def _feed(self) -> None:
+        """Handle some of the frames received; the rest get their turn when these are done, or after other tasks."""
+        self._turn, self._found = None, False
+        while self._rest and not self._found and not self.read_paused and not self.transport.is_closing():
+            piece = bytes(self._rest[:SLICE])
+            del self._rest[:SLICE]
+            super().data_received(piece)
+        if self.transport.is_closing():
+            self._rest.clear()
+        elif not self.read_paused:
             if self._rest:
-                self._turn = self.loop.call_soon(self._next)
+                self.transport.pause_reading()
+                self._turn = self.loop.call_soon(self._feed)
             else:
                 self.transport.resume_reading()
 
-        def _take(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.transport.get_protocol() is not self or self.transport.is_closing():
-                return
-            if self.conn.their_state is h11.IDLE:
-                self._lines += data.count(b"\n")
-                if self._lines > HEADER_LINES:
-                    self.send_400_response(f"A request may have at most {HEADER_LINES} headers.")
-                    return
-            self._settle()
-            if (
-                self._phase == "answer"
-            ):  # further requests; uvicorn would read no more, and not see that the client goes
-                if len(self.conn.trailing_data[0]) > PIPELINED:
-                    self.transport.abort()
-                elif not self._rest:
-                    self.flow.resume_reading()
+    def handle_events(self) -> None:
+        self._found = bool(self.conn.events)
+        super().handle_events()
 
-        # ---- no more of a client's time than the limits allow
+    def handle_text(self, event: Any) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        if self._is_text(event):
+            super().handle_text(event)
 
-        def _settle(self) -> None:
-            theirs, answering = self.conn.their_state, self.cycle is not None and not self.cycle.response_complete
-            phase = "body" if theirs is h11.SEND_BODY else "answer" if answering else "head"
-            if phase == self._phase:
-                return
-            self._phase, self._lines = phase, 0
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if phase != "answer":
-                # For a body the application answers 408 first.
-                seconds = limits.start_seconds + (limits.send_seconds if phase == "body" else 0)
-                self._timer = self.loop.call_later(seconds, self.transport.abort)
-            known = self.scope is not None and self.scope.get(KNOWN)
-            places.set_rank(self.transport, BUSY if phase == "answer" else GUEST if known else STRANGER)
-            self._sliced = phase == "head" or any(name == b"transfer-encoding" for name, _ in self.headers)
+    def handle_cont(self, event: Any) -> None:
+        if len(self.frames) > self.limits.message_bytes // 16:  # empty ones would add up for ever
+            self._fail(1009)
+        elif self.curr_msg_data_type != "text" or self._is_text(event):
+            super().handle_cont(event)
 
-        def on_response_complete(self) -> None:
-            self._phase = "answered"  # the next one has a time of its own, even if it is here already
-            super().on_response_complete()
-            if self.transport.get_protocol() is self:
-                self._settle()
+    def _is_text(self, event: Any) -> bool:
+        """Whether a text message is UTF-8 so far; if not, it fails at once. uvicorn would log a traceback."""
+        try:
+            self._decoder.decode(event.data, event.fin)
+        except UnicodeDecodeError:
+            self._fail(1007)
+            return False
+        return True
 
-        def handle_websocket_upgrade(self, event: h11.Request) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-            super().handle_websocket_upgrade(event)
+    def _fail(self, code: int) -> None:
+        self.frames = []
+        if not self.close_sent:
+            with contextlib.suppress(InvalidState):  # the client's close has been answered already
+                self.conn.send_close(code)
+            self.handle_parser_exception()
 
-        def send_400_response(self, msg: str) -> None:
-            try:
-                super().send_400_response(msg)
-            except h11.LocalProtocolError:  # it has an answer already, and what is wrong came after that
-                self.transport.abort()
-
-    return GuardedHTTP
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > self.limits.output_bytes:
+            self.transport.abort()
 
 
-def guarded_websocket(limits: Limits, places: Places) -> type[WebSocketsSansIOProtocol]:
-    """WebSockets that are aborted when they are not read, or when more than ``output_bytes`` are buffered for a client."""
-
-    class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
-        _timer: asyncio.TimerHandle | None = None
-        _turn: asyncio.Handle | None = None
-        _found = False  # frames, in the last slice
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.limits, self._rest = limits, bytearray()
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            places.set_rank(transport, STRANGER)
-            self._expire_after(limits.start_seconds)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            places.leave(self.transport)
-            for handle in (self._timer, self._turn):
-                if handle is not None:
-                    handle.cancel()
-            self._rest.clear()
-            while not self.queue.empty():  # what nobody wants to hear of any more
-                self.queue.get_nowait()
-            super().connection_lost(exc)
-
-        def _expire_after(self, seconds: float) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.loop.call_later(seconds, self.transport.abort)
-
-        async def run_asgi(self) -> None:
-            try:
-                await super().run_asgi()
-            finally:  # it may still take the last answers, and say goodbye
-                if not self.disconnected:
-                    places.set_rank(self.transport, STRANGER)
-                    self._expire_after(self.close_timeout + limits.send_seconds)
-
-        async def send(self, message: Any) -> None:
-            if self.close_sent and message["type"] in ("websocket.send", "websocket.close"):
-                raise ClientDisconnected  # closed for what a frame was; uvicorn would call it a mistake of the application
-            await super().send(message)
-            if message["type"] == "websocket.accept" and not self.disconnected:
-                places.set_rank(self.transport, STREAM)
-                if self._timer is not None:
-                    self._timer.cancel()
-            # A refusal (401, 404, ...) is an answer too; uvicorn would log it as a handshake that was forgotten.
-            if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-                self.handshake_complete = True
-
-        async def receive(self) -> Any:
-            if self._rest or not self.queue.empty():
-                await asyncio.sleep(0)  # nothing would make it wait: the others' turn
-            message = await super().receive()
-            if self._rest and not self.read_paused and self._turn is None:
-                self._turn = self.loop.call_soon(self._feed)
-            return message
-
-        def data_received(self, data: bytes) -> None:
-            if self._rest or len(data) > SLICE:
-                self._rest += data
-                if not self.read_paused and self._turn is None:
-                    self._feed()
-            else:
-                super().data_received(data)
-            if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would leave it open
-                self.transport.abort()
-
-        def _feed(self) -> None:
-            """Handle some of the frames received; the rest get their turn when these are done, or after other tasks."""
-            self._turn, self._found = None, False
-            while self._rest and not self._found and not self.read_paused and not self.transport.is_closing():
-                piece = bytes(self._rest[:SLICE])
-                del self._rest[:SLICE]
-                super().data_received(piece)
-            if self.transport.is_closing():
-                self._rest.clear()
-            elif not self.read_paused:
-                if self._rest:
-                    self.transport.pause_reading()
-                    self._turn = self.loop.call_soon(self._feed)
-                else:
-                    self.transport.resume_reading()
-
-        def handle_events(self) -> None:
-            self._found = bool(self.conn.events)
-            super().handle_events()
-
-        def handle_text(self, event: Any) -> None:
-            self._decoder = codecs.getincrementaldecoder("utf-8")()
-            if self._is_text(event):
-                super().handle_text(event)
-
-        def handle_cont(self, event: Any) -> None:
-            if len(self.frames) > limits.message_bytes // 16:  # empty ones would add up for ever
-                self._fail(1009)
-            elif self.curr_msg_data_type != "text" or self._is_text(event):
-                super().handle_cont(event)
-
-        def _is_text(self, event: Any) -> bool:
-            """Whether a text message is UTF-8 so far; if not, it fails at once. uvicorn would log a traceback."""
-            try:
-                self._decoder.decode(event.data, event.fin)
-            except UnicodeDecodeError:
-                self._fail(1007)
-                return False
-            return True
-
-        def _fail(self, code: int) -> None:
-            self.frames = []
-            if not self.close_sent:
-                with contextlib.suppress(InvalidState):  # the client's close has been answered already
-                    self.conn.send_close(code)
-                self.handle_parser_exception()
-
-        def handle_ping(self) -> None:
-            super().handle_ping()
-            if self.transport.get_write_buffer_size() > limits.output_bytes:
-                self.transport.abort()
-
-    return GuardedWebSocket
+def guarded(protocol: type[Guarded], limits: Limits, places: Places) -> type[Guarded]:
+    """The protocol of one server."""
+    return type(protocol.__name__, (protocol,), {"limits": limits, "places": places})

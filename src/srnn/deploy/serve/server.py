@@ -55,7 +55,7 @@ def make_server(
     from .accepting import Acceptor
     from .app import create_app
     from .aside import Aside
-    from .guard import guarded_http, guarded_websocket
+    from .guard import GuardedHTTP, GuardedWebSocket, guarded
 
     check_exposure(host, token)
     limits = limits or Limits()
@@ -63,8 +63,8 @@ def make_server(
     aside = Aside(models, limits)
     app = create_app(models, aside, limits=limits, token=token, loopback=is_loopback(host), recordings=recordings)
     config = uvicorn.Config(
-        app, host=host, port=port, http=guarded_http(limits, places), ws=guarded_websocket(limits, places), lifespan="off",
-        loop="asyncio", log_level="error", access_log=False, server_header=False, proxy_headers=False,
+        app, host=host, port=port, http=guarded(GuardedHTTP, limits, places), ws=guarded(GuardedWebSocket, limits, places),
+        lifespan="off", loop="asyncio", log_level="error", access_log=False, server_header=False, proxy_headers=False,
         ws_max_size=int(limits.message_bytes), ws_per_message_deflate=False,  # no small message becomes a large one
         h11_max_incomplete_event_size=LARGEST_HEAD, timeout_graceful_shutdown=GRACE,
     )  # fmt: skip

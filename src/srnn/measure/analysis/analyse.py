@@ -97,11 +97,7 @@ class Analysis:
 
 def can_exit(trained: Trained) -> bool:
     """Whether a decision per sequence could be made before its end."""
-    return not trained.loss.per_step and not is_bidirectional(trained.network)
-
-
-def is_bidirectional(network: Network) -> bool:
-    return bool(network.bidirectional)
+    return not trained.loss.per_step and not trained.network.bidirectional
 
 
 def analyse(
@@ -139,7 +135,7 @@ def analyse(
     sequences = Sequences(task, split, data_dir, device)
     steps = sequences.x.shape[1]
     tally = Tally(trained)
-    curve = None if not loss.per_step and is_bidirectional(network) else Anytime(loss, steps, task.unlabelled_class)
+    curve = None if not loss.per_step and network.bidirectional else Anytime(loss, steps, task.unlabelled_class)
     exits = _exit_counts(loss, steps, options) if exiting else None
     changes = ChangeCounts(steps) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if has_waves(task) else None
@@ -164,9 +160,9 @@ def analyse(
     return Analysis(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
-        None if curve is None else curve.curve(task.step_ms, not is_bidirectional(network)),
+        None if curve is None else curve.curve(task.step_ms, not network.bidirectional),
         None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
-        None if changes is None else changes.times(task.step_ms, not is_bidirectional(network)),
+        None if changes is None else changes.times(task.step_ms, not network.bidirectional),
         None if waves is None else waves.report(),
         None if activity is None else neuron_activity(activity, options.saturated_above),
         constants,

@@ -48,9 +48,6 @@ class ExitPoint:
     mean_steps_exited: float | None
     """Time to decision at this confidence, over the sequences that reach it."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 class ExitCounts:
     """Counts the outcome of every confidence, patience and earliest step.
@@ -156,12 +153,7 @@ class EarlyExit:
     """On the split, for every confidence with patience 1, from the first step that the loss counts: the time to decision."""
 
     def to_dict(self) -> dict[str, Any]:
-        plain = {name: getattr(self, name).to_dict() for name in ("policy", "waiting", "result", "validation")}
-        return {
-            "split": self.split, **plain,
-            "curve": [point.to_dict() for point in self.curve],
-            "first_reached": [point.to_dict() for point in self.first_reached],
-        }  # fmt: skip
+        return asdict(self)
 
 
 def _point(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def comparison_content(
                 "recall": analysis.classes.recall,
                 "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
                 "anytime_labelled": None if analysis.anytime is None else analysis.anytime.accuracy_labelled,
-                "exit": None if analysis.exit is None else [point.to_dict() for point in analysis.exit.curve],
+                "exit": None if analysis.exit is None else [asdict(point) for point in analysis.exit.curve],
                 "epochs": [_epoch(record) for record in logged["epochs"]],
                 "best_epoch": logged["best_epoch"],
             }

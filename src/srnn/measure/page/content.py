@@ -53,9 +53,12 @@ def report_content(
         raise SrnnError(f"The number of samples must be at least 0, not {samples}.")
     trained = open_trained(folder, data)
     task = trained.task
-    names = default_baselines(trained) if baselines is None else list(baselines)
+    default = ["lstm"] if trained.recipe.network.model == "srnn" else []
+    names = default if baselines is None else list(baselines)
     others = [name for name in names if name not in BASELINES and Path(name).is_dir()]
-    check_baselines([name for name in names if name not in others])
+    for name in names:
+        if name not in (*others, *BASELINES):
+            raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
     analysis = analyse(
         trained, split, data_dir=data_dir,
         initial=trained.untrained(), options=analysis_options(trained, options),
@@ -93,18 +96,6 @@ def report_content(
             "environment": environment,
         }
     )  # fmt: skip
-
-
-def default_baselines(trained: Trained) -> list[str]:
-    """The default baselines: an LSTM of the same sizes, for a spiking network."""
-    return ["lstm"] if trained.recipe.network.model == "srnn" else []
-
-
-def check_baselines(names: Sequence[str]) -> None:
-    """SrnnError unless each is the name of a baseline."""
-    for name in names:
-        if name not in BASELINES:
-            raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
 
 
 def analysis_options(trained: Trained, options: AnalysisOptions | None) -> AnalysisOptions:

@@ -18,7 +18,6 @@ from ...nn.kernels import LayerResult, Spikes
 from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer
 from ..analysis import ExitPolicy, prefixes, running_scores
-from ..analysis.analyse import is_bidirectional
 from ..analysis.scores import confidences, softmax
 from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
 
@@ -116,7 +115,7 @@ def _run(network: Network, batch: Batch, seed: int) -> _Recorded:
 def _beliefs(network: Network, loss: Loss, outputs: Tensor) -> npt.NDArray[np.float64]:
     """(B, T, C): probabilities of the classes, at each step from the steps read so far."""
     output = outputs.double().numpy()
-    if loss.per_step or is_bidirectional(network):
+    if loss.per_step or network.bidirectional:
         return softmax(output)
     return confidences(running_scores(output, loss.config.scoring, loss.config.start), loss.config.scoring)
 
@@ -158,7 +157,7 @@ def _bytes_per_step(network: Network, run: _Recorded, watched: list[dict[str, An
     binary = bool(((run.x == 0) | (run.x.abs() == 1)).all())
     size = run.x.shape[2] // (4 if binary else 1)
     for layer in watched:
-        activity = layer["size"] // 8 if layer["spiking"] and not is_bidirectional(network) else layer["size"]
+        activity = layer["size"] // 8 if layer["spiking"] and not network.bidirectional else layer["size"]
         size += network.substeps * (activity + 4 * len(layer["neurons"]))
     return size + 2 * network.outputs + 4
 
@@ -172,7 +171,7 @@ def _arrays(
     if loss.per_step:
         sample["labels"] = pack_numbers(run.y[row, :steps].numpy())
         sample["decisions"] = pack_numbers(run.output[row, :steps].argmax(-1).numpy())
-    elif not is_bidirectional(network):
+    elif not network.bidirectional:
         lengths = None if run.lengths is None else run.lengths[row : row + 1]
         sample["decisions"] = pack_numbers(prefixes(loss, run.output[row : row + 1], lengths).predicted[0, :steps])
     inner = steps * network.substeps
@@ -182,7 +181,7 @@ def _arrays(
         if not layer["neurons"]:
             sample["membranes"].append(None)
             continue
-        prefix = "forward." if is_bidirectional(network) else ""
+        prefix = "forward." if network.bidirectional else ""
         u, v = (result.traces[prefix + name][row][:inner, layer["neurons"]].cpu().numpy() for name in ("u", "v"))
         # A spike occurs where the drive v = u - threshold is above 0, which gives the threshold, moving or not.
         threshold = pack_levels(u - v, fine=True) if layer["spiking"] else None
