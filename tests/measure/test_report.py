@@ -20,10 +20,10 @@ from srnn.measure.analysis import AnalysisOptions
 from srnn.measure.energy.subjects import compare_energy
 from srnn.measure.page import page, report_content, samples, to_json
 from srnn.measure.page.content import plain
-from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers, unpack
+from srnn.measure.page.packing import pack_activity, pack_bits, pack_levels, pack_numbers
 from srnn.training.evaluation import evaluate
 from srnn.training.runs import Run
-from support.reporting import embedded
+from support.reporting import embedded, unpack
 from support.runs import DIGITS, ECG, RESTORED, few_sequences, make_run
 
 NO_EXIT = AnalysisOptions(early_exit=False)

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,34 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     always = ("--data-dir", "--json")
     parts = {
         "list": Command("list the data sets, and which are installed", _list, always),
-        "info": Command("show licence, citation, files, source", _info, always, _add_mirror),
-        "fetch": Command("download it from its official address", _fetch, always, _add_fetch),
-        "verify": Command("verify its files by their checksums", _verify, always, _add_name),
-        "prepare": Command("unpack it and build its caches", _prepare, always, _add_force),
+        "info": Command("show licence, citation, files, source", _info, always, _named("--mirror")),
+        "fetch": Command("download it from its official address", _fetch, always, _named("--mirror", "--force")),
+        "verify": Command("verify its files by their checksums", _verify, always, _named()),
+        "prepare": Command("unpack it and build its caches", _prepare, always, _named("--force")),
     }
     add_parts(parser, parts, "ACTION")
 
 
-def _add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data_set", metavar="NAME", type=_data_set, help="a data set; 'srnn data list' shows them")
+def _named(*options: str) -> Callable[[argparse.ArgumentParser], None]:
+    """The arguments of what is done to one data set: its name, and of --mirror and --force the ``options``."""
 
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("data_set", metavar="NAME", type=_data_set, help="a data set; 'srnn data list' shows them")
+        if "--mirror" in options:
+            parser.add_argument(
+                "--mirror", metavar="URL", default=os.environ.get("SRNN_MIRROR") or None,
+                help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
+            )  # fmt: skip
+        if "--force" in options:
+            parser.add_argument("--force", action="store_true", help="also what exists already")
 
-def _add_mirror(parser: argparse.ArgumentParser) -> None:
-    _add_name(parser)
-    parser.add_argument(
-        "--mirror", metavar="URL", default=os.environ.get("SRNN_MIRROR") or None,
-        help="fetch from URL/FOLDER/FILE instead of the official address (default: SRNN_MIRROR)",
-    )  # fmt: skip
-
-
-def _add_force(parser: argparse.ArgumentParser) -> None:
-    _add_name(parser)
-    parser.add_argument("--force", action="store_true", help="also what exists already")
-
-
-def _add_fetch(parser: argparse.ArgumentParser) -> None:
-    _add_mirror(parser)
-    parser.add_argument("--force", action="store_true", help="also what exists already")
+    return add
 
 
 def _data_set(name: str) -> DataSet:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from .decoding import add_decoder_arguments, load_decoder
+from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
     from ..deploy.streaming import Decoder, Session, Spotter
@@ -95,9 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
             session.restore(read_bytes(arguments.state, "a stream's state", LIMITS["state"]))
         except SrnnError as error:
             raise SrnnError(f"--state: {arguments.state}: {error}") from error
-    show = _json_lines if arguments.json else _view if sys.stdout.isatty() else _text_lines
     samples, steps = session.samples, session.steps  # of earlier calls
-    timing, count, interrupted = show(arguments, session, source)
+    if arguments.json or not sys.stdout.isatty():
+        line = _json_line if arguments.json else decision_line
+        walked = _walk(arguments, session, source, lambda _, chosen: [print(line(one), flush=True) for one in chosen])
+    else:
+        with LiveView(f"{arguments.model} - {source.name}", decoder.classes) as view:
+            walked = _walk(arguments, session, source, view.show)
+    timing, count, interrupted = walked
     if arguments.state is not None and isinstance(session, Session):
         write_atomically(arguments.state, session.save())
     summary = {
@@ -184,37 +190,6 @@ def _walk(
     return timing.summary(), count, interrupted
 
 
-def _json_lines(
-    arguments: argparse.Namespace, session: Session | Spotter, source: Source
-) -> tuple[dict[str, Any], int, bool]:
-    def show(_: list[Decision], chosen: list[Decision]) -> None:
-        for decision in chosen:
-            print(json.dumps({"type": "decision", **as_json(decision)}), flush=True)
-
-    return _walk(arguments, session, source, show)
-
-
-def _text_lines(
-    arguments: argparse.Namespace, session: Session | Spotter, source: Source
-) -> tuple[dict[str, Any], int, bool]:
-    from .stream_view import decision_line
-
-    def show(_: list[Decision], chosen: list[Decision]) -> None:
-        for decision in chosen:
-            print(decision_line(decision), flush=True)
-
-    return _walk(arguments, session, source, show)
-
-
-def _view(
-    arguments: argparse.Namespace, session: Session | Spotter, source: Source
-) -> tuple[dict[str, Any], int, bool]:
-    from .stream_view import LiveView
-
-    with LiveView(f"{arguments.model} - {source.name}", session.decoder.classes) as view:
-        return _walk(arguments, session, source, view.show)
-
-
 def as_json(decision: Decision) -> dict[str, Any]:
     """A decision as JSON values."""
     return {
@@ -222,6 +197,10 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "probability": round(decision.probability, 6), "final": decision.final,
         "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
     }  # fmt: skip
+
+
+def _json_line(decision: Decision) -> str:
+    return json.dumps({"type": "decision", **as_json(decision)})
 
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:

@@ -155,7 +155,3 @@ def decisions_message(decoder: Decoder, decisions: Decisions, keep: Array, with_
     if with_probabilities:
         message["probabilities"] = believed.tolist()
     return message
-
-
-def state_message(samples: int, steps: int, data: bytes) -> dict[str, Any]:
-    return {"type": "state", "samples": samples, "steps": steps, "state": base64.b64encode(data).decode()}

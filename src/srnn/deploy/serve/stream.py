@@ -8,6 +8,7 @@ handled; output waits until the client reads it.
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,6 @@ from .messages import (
     read_samples,
     read_start,
     read_text,
-    state_message,
 )
 
 TRACED_TURN = 64
@@ -189,8 +189,9 @@ class StreamConnection:
             await self._send(decisions_message(self._decoder, decisions, keep, self._start.probabilities))
 
     async def _tell_state(self) -> None:
-        self._told = self._session.samples
-        await self._send(state_message(self._session.samples, self._session.steps, self._session.save(self._key)))
+        session, self._told = self._session, self._session.samples
+        state = base64.b64encode(session.save(self._key)).decode()
+        await self._send({"type": "state", "samples": session.samples, "steps": session.steps, "state": state})
 
     # ---- the socket -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...data.batches import Batch
 from ...nn.losses import Loss
 from .changes import Counts, Flags, since_change
-from .scores import confidences, running_scores
+from .scores import confidences, ratios, running_scores
 
 AFTER_CHANGE = 50
 """Number of steps after a change of the true class that are examined."""
@@ -75,13 +75,13 @@ class AnytimeCurve:
         """(T,) the accuracy if the signal ended at this step: of the decisions at this step or, with a decision at every step,
         of all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
         if self.per_step:
-            return _ratios(self.right.cumsum(), self.counted.cumsum())
-        return _ratios(self.right, self.counted)
+            return ratios(self.right.cumsum(), self.counted.cumsum())
+        return ratios(self.right, self.counted)
 
     @property
     def at_step(self) -> list[float | None]:
         """(T,) accuracy of the decisions at this step only."""
-        return _ratios(self.right, self.counted)
+        return ratios(self.right, self.counted)
 
     @property
     def accuracy_labelled(self) -> list[float | None] | None:
@@ -89,19 +89,19 @@ class AnytimeCurve:
         as ``accuracy`` then already is that."""
         if self.labelled_right is None or self.labelled_counted is None:
             return None
-        return _ratios(self.labelled_right.cumsum(), self.labelled_counted.cumsum())
+        return ratios(self.labelled_right.cumsum(), self.labelled_counted.cumsum())
 
     @property
     def at_step_labelled(self) -> list[float | None] | None:
         """(T,) accuracy of the decisions at this step only, where it is labelled; None as for ``accuracy_labelled``."""
         if self.labelled_right is None or self.labelled_counted is None:
             return None
-        return _ratios(self.labelled_right, self.labelled_counted)
+        return ratios(self.labelled_right, self.labelled_counted)
 
     @property
     def after_change(self) -> list[float | None]:
         """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
-        return _ratios(self.change_right, self.change_counted)
+        return ratios(self.change_right, self.change_counted)
 
     def settled(self, within: float = 0.01) -> int | None:
         """The number of steps after which the accuracy stays at most ``within`` below its last value; None: no decisions.
@@ -196,7 +196,3 @@ def _first_steps(labels: Counts) -> dict[int, int]:
     """Labels (B, T), -1 where there is none -> the step at which each class occurs first."""
     classes, place = np.unique(labels.T, return_index=True)  # in the order of time
     return {label: at // len(labels) for label, at in zip(classes.tolist(), place.tolist(), strict=True) if label >= 0}
-
-
-def _ratios(parts: Counts, wholes: Counts) -> list[float | None]:
-    return [part / whole if whole else None for part, whole in zip(parts.tolist(), wholes.tolist(), strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...training.evaluation import accuracy_without
+from .scores import ratios
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class ClassReport:
     @property
     def recall(self) -> list[float | None]:
         """For each class, the fraction of its occurrences that was recognised; None for a class that never occurs."""
-        return _shares(self.confusion.diagonal(), self.confusion.sum(1))
+        return ratios(self.confusion.diagonal(), self.confusion.sum(1))
 
     @property
     def precision(self) -> list[float | None]:
         """For each class, the fraction of its predictions that was right; None for a class that was never predicted."""
-        return _shares(self.confusion.diagonal(), self.confusion.sum(0))
+        return ratios(self.confusion.diagonal(), self.confusion.sum(0))
 
     @property
     def accuracy(self) -> float:
@@ -70,7 +70,3 @@ class ClassReport:
             "frame_error_rate": self.frame_error_rate,
             "accuracy_without_silence": self.accuracy_without_silence,
         }
-
-
-def _shares(parts: Sequence[int] | npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> list[float | None]:
-    return [int(part) / int(whole) if whole else None for part, whole in zip(parts, wholes, strict=True)]

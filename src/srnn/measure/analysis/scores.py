@@ -82,3 +82,8 @@ def confidences(scores: Scores, loss: str) -> Scores:
     if loss == "ce_spike_count":
         return (scores + 1) / (scores.sum(-1, keepdims=True) + scores.shape[-1])
     return softmax(scores)
+
+
+def ratios(parts: npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> list[float | None]:
+    """Counts (N,) over counts (N,); None where there are none."""
+    return [part / whole if whole else None for part, whole in zip(parts.tolist(), wholes.tolist(), strict=True)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...text import code, markdown_table
 from ...text import markdown as md
+from .estimate import compare
 from .prices import MODELS
 
 HEADS = {"paper": "paper's prices", "fp32": "float32 prices", "neurobench": "NeuroBench", "memory": "with memory"}
@@ -37,15 +38,18 @@ def seeds_together(comparison: dict[str, Any]) -> list[dict[str, Any]]:
                 model: _all(value and value["energy_pj"]["step"] / 1e3 for value in values) for model, values in known.items()
             },
         })  # fmt: skip
-    first = rows[0]
-    for row in rows:
-        row["ratio"] = {model: _ratio(row["energy"][model], first["energy"][model]) for model in MODELS}
-        errors = [None if r["accuracy"] is None else [1 - value for value in r["accuracy"]] for r in (row, first)]
-        row["error"] = _ratio(*errors)
-        error = row["error"]
-        row["efficiency"] = {
-            model: None if error is None or ratio is None else error * ratio for model, ratio in row["ratio"].items()
+    means = [
+        {
+            "name": row["name"],
+            "accuracy": row["accuracy"] and statistics.fmean(row["accuracy"]),
+            "models": {
+                model: values and {"energy_pj": {"step": statistics.fmean(values)}} for model, values in row["energy"].items()
+            },
         }
+        for row in rows
+    ]  # fmt: skip
+    for row, compared in zip(rows, compare(means), strict=True):
+        row |= {"ratio": compared["energy"], "error": compared["error"], "efficiency": compared["efficiency"]}
     return rows
 
 
@@ -131,12 +135,6 @@ def _name(names: Sequence[str]) -> str:
 def _all(values: Iterable[Any]) -> list[float] | None:
     known = list(values)
     return None if None in known else known
-
-
-def _ratio(own: list[float] | None, first: list[float] | None) -> float | None:
-    if own is None or first is None or not statistics.fmean(first):
-        return None
-    return statistics.fmean(own) / statistics.fmean(first)
 
 
 def _spread(values: list[float] | None, form: str | None) -> str:

@@ -43,17 +43,5 @@ def pack_activity(values: npt.NDArray[Any]) -> Packed:
     return pack_bits(values) if bool(((values == 0) | (values == 1)).all()) else pack_levels(values)
 
 
-def unpack(packed: Packed) -> npt.NDArray[Any]:
-    """Unpack an array, as the page sees it."""
-    data, shape = base64.b64decode(packed["data"]), tuple(packed["shape"])
-    if packed["type"] == "bits":
-        return np.unpackbits(np.frombuffer(data, np.uint8), count=int(np.prod(shape)), bitorder="little").reshape(shape)
-    if packed["type"] == "int16":
-        return np.frombuffer(data, "<i2").reshape(shape)
-    top, dtype = (65535, "<u2") if packed["type"] == "fine" else (255, "u1")
-    low, high = packed["low"], packed["high"]
-    return low + (high - low) * np.frombuffer(data, dtype).reshape(shape) / top
-
-
 def _packed(kind: str, shape: tuple[int, ...], data: npt.NDArray[Any]) -> Packed:
     return {"type": kind, "shape": list(shape), "data": base64.b64encode(data.tobytes()).decode("ascii")}
