@@ -64,13 +64,31 @@ class Sequences:
     def __init__(
         self, task: Task, split: SplitName, data_dir: Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        what = f"The {split} split of task '{task.name}'"
-        data = task.load(split, data_dir).validate(what, task.outputs, task.inputs)
+        data = task.load(split, data_dir)
         self.x, self.y, self.lengths, self.signals, self.device = data.x, data.y, data.lengths, data.signals, device
-        if self.y.ndim != 1 + (task.kind == "per_step"):
-            raise SrnnError(
-                f"{what} has labels of shape {self.y.shape}, which the task's kind, {task.kind}, does not go with."
-            )
+        what = f"The {split} split of task '{task.name}'"
+        if self.x.ndim != 3 or self.x.shape[2] != task.inputs:
+            raise SrnnError(f"{what} should have the shape (sequences, steps, {task.inputs}); it is {self.x.shape}.")
+        if not len(self.x):
+            raise SrnnError(f"{what} has no sequences.")
+        shape = self.x.shape[:2] if task.kind == "per_step" else self.x.shape[:1]
+        if self.y.shape != shape:
+            raise SrnnError(f"{what} should have labels of shape {shape}; they are {self.y.shape}.")
+        if self.y.min() < -1 or self.y.max() >= task.outputs:
+            raise SrnnError(f"{what} has a label outside 0 to {task.outputs - 1} (and -1 for none).")
+        if self.lengths is not None:
+            if self.lengths.shape != (len(self.x),):
+                raise SrnnError(f"{what} should have {len(self.x)} lengths; they are {self.lengths.shape}.")
+            if self.lengths.min() < 1 or self.lengths.max() > self.x.shape[1]:
+                raise SrnnError(f"{what} has a length outside 1 to {self.x.shape[1]}.")
+        # One at a time: a split may be a file larger than memory. Anything but an array is finite by construction.
+        for index, sequence in enumerate(() if isinstance(self.x, Inputs) else self.x):
+            if not np.isfinite(sequence).all():
+                step, channel = np.argwhere(~np.isfinite(sequence))[0]
+                raise SrnnError(
+                    f"{what} is not finite: sequence {index}, step {step}, channel {channel} is {sequence[step, channel]}. "
+                    "Repair or drop it."
+                )
 
     def __len__(self) -> int:
         return len(self.x)

@@ -15,9 +15,8 @@ from ...errors import SrnnError
 from ...files import CLASSES, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
-from ..encoders.speech import Statistics
+from ..encoders.speech import Statistics, scale
 from ..recordings import read_recording, read_signal
-from ..signals import ScaledPath
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
@@ -123,12 +122,11 @@ def load_scaled(
         folder, files = source if source.is_dir() else source.parent, [item.path for item in items]
         options["items"] = [(item.name, item.label, item.group, item.split) for item in items]
     statistics = cached(folder / ".cache", "scale", options, files, fit, Statistics.read)
-    path = ScaledPath(int(about.channels or 0), rate).calibrated(statistics=statistics)
-    x = path.scaled(unscaled.x)
+    x = scale(unscaled.x, statistics)  # type: ignore[arg-type]
     if unscaled.lengths is not None:
         for row, length in zip(x, unscaled.lengths, strict=True):
             row[length:] = 0
-    return Split(ScaledArray(x, path.known()), unscaled.y, unscaled.lengths, unscaled.groups)
+    return Split(ScaledArray(x, statistics), unscaled.y, unscaled.lengths, unscaled.groups)
 
 
 def fit_scale(name: str, train: Split) -> Statistics:

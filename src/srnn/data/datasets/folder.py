@@ -27,7 +27,7 @@ from .base import SPLITS, Split, SplitName, check_choice, check_fraction, check_
 from .features import AudioTask, Clip, Sounds, load_features
 from .files import ARRAY_FILES, list_classes, list_items
 from .splitting import Shares, assign_items
-from .survey import report
+from .survey import list_changes, say_unread
 
 Scale = Literal["training", "none"]
 
@@ -143,12 +143,9 @@ def load_sound(
     """Features of sound files: x (N, T, channels), y (N,), lengths where they differ, groups where they are known.
 
     Args:
-        split: train, validation or test.
-        source: a folder or table.
+        split, source, shares, speaker: as for ``load_arrays``.
         path: from sound to features; sound of another rate than its is resampled.
         length: samples to which clips are brought; None: each as long as it is.
-        shares: how much is held out where no split is given.
-        speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
 
     What is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.
     """
@@ -162,7 +159,7 @@ def load_sound(
         if not clips[name]:
             raise SrnnError(f"{source} has no clips for the {name} split.")
     folder = (source if source.is_dir() else source.parent) / ".cache"
-    report(source, items, folder, None if length is None else length / path.rate)
+    say_unread(source, items, list_changes(items, folder, None if length is None else length / path.rate))
     x = load_features(split, lambda name: clips[name], folder, path, length)
     chosen = clips[split]
     lengths = None if length is not None else np.array(x.lengths)

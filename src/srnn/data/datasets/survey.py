@@ -19,27 +19,10 @@ _CODE = 1
 _TOLERANCE = 1e-3  # seconds by which a clip's length may differ from the wanted one
 
 
-def report(source: Path, items: Sequence[Item], cache: Path, seconds: float | None) -> None:
-    """Warn once (RuntimeWarning) about a source, where there is anything to report: all its clips, whatever their split.
-
-    Args:
-        source: the folder or table.
-        items: its files.
-        cache: the folder where their lengths are cached.
-        seconds: the length that they are cut or padded to; None: each stays as long as it is.
-
-    Raises:
-        SrnnError: a file that cannot be read, with its name.
-    """
-    remarks = [*_changes(items, cache, seconds), *list_unread(source, items)]
-    if remarks:
+def say_unread(source: Path, items: Sequence[Item], changes: Sequence[str] = ()) -> None:
+    """One RuntimeWarning of the ``changes`` to what is read of a folder or table, and of what is not read, if there are any."""
+    if remarks := [*changes, *list_unread(source, items)]:
         say(f"{source}: {'; '.join(remarks)}.")
-
-
-def say_unread(source: Path, items: Sequence[Item]) -> None:
-    """One RuntimeWarning of what lies in a folder and is not read, if anything does."""
-    if unread := list_unread(source, items):
-        say(f"{source}: {'; '.join(unread)}.")
 
 
 @functools.cache  # so the warning appears once, not for every split
@@ -48,7 +31,16 @@ def say(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=4)
 
 
-def _changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
+def list_changes(items: Sequence[Item], cache: Path, seconds: float | None) -> list[str]:
+    """What is done to clips, whatever their split, a line for each kind: cut, filled up, or silent.
+
+    Args:
+        cache: the folder where their lengths are cached.
+        seconds: the length that they are cut or padded to; None: each stays as long as it is.
+
+    SrnnError for a file that cannot be read, with its name.
+    """
+
     def measure() -> Arrays:
         lasting, swing = np.zeros(len(items)), np.zeros(len(items))
         for index, item in enumerate(items):

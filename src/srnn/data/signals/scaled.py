@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy.typing as npt
-
 from ...errors import SrnnError
-from ..encoders.speech import Statistics, scale
+from ..encoders.speech import Statistics
 from ..encoders.streaming_scaling import ScaleStream
 from .base import Array, SignalPath
 
@@ -48,19 +46,14 @@ class ScaledPath(SignalPath):
     def step_ms(self) -> float | None:
         return 1000 / self.rate if self.rate else None
 
-    def known(self) -> Statistics:
-        """The statistics. SrnnError where they are not known yet."""
+    def _known(self) -> Statistics:
         if self.statistics is None:
             raise SrnnError("A scaled signal needs the statistics of the training set.")
         return self.statistics
 
     def stream(self) -> ScaleStream:
-        return ScaleStream(*self.known(), "float32")
+        return ScaleStream(*self._known(), "float32")
 
     def original(self, steps: Array) -> Array:
-        mean, std = self.known()
+        mean, std = self._known()
         return steps * std + mean
-
-    def scaled(self, signals: npt.ArrayLike) -> Array:
-        """Many whole signals (..., samples, channels) float32 -> (..., steps, inputs), the numbers that ``stream`` gives."""
-        return scale(signals, self.known())  # type: ignore[arg-type]
