@@ -52,13 +52,9 @@ def evenly_spread(y: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]
 
 
 class Sequences:
-    """The sequences of one split. SrnnError if they do not match the task, or are not finite.
+    """The sequences of one split of a task, whose batches lie on ``device``.
 
-    Args:
-        task: says how many inputs and classes there are.
-        split: "train", "validation" or "test".
-        data_dir: where the task's files are.
-        device: where batches shall lie.
+    SrnnError if they do not match the task, or are not finite.
     """
 
     def __init__(

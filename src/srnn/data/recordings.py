@@ -196,11 +196,7 @@ def check_finite(name: str, x: Array, start: int) -> Array:
 class Rows:
     """A table as it comes: blocks of rows (rows, columns), float64, as many columns in all.
 
-    Args:
-        stream: the bytes of the table.
-        name: what messages begin with.
-        channels: how many there must be; None: as many as the first row has.
-        block: rows in a block, at most.
+    ``name``: what messages begin with. ``channels``: how many there must be; None: as many as the first row has.
     """
 
     def __init__(self, stream: IO[bytes], name: str, channels: int | None, block: int) -> None:

@@ -59,15 +59,10 @@ def parse_npy(
 ) -> npt.NDArray[Any]:
     """The array of a .npy file's bytes, without a copy and so read-only: booleans, numbers of any kind, or text.
 
-    Args:
-        content: the whole file.
-        source: the file, or other origin of the bytes, as a message names it.
-        what: what it should be, with its article.
-        limits: of ``bytes`` and ``items``, as LIMITS["npy"].
+    ``source`` and ``what`` as for ``reading``; ``limits``: of ``bytes`` and ``items``, as LIMITS["npy"].
 
-    Raises:
-        SrnnError: more bytes than ``limits`` allow; another format or version; Python objects or records; a shape that does not
-            fit the bytes exactly; an empty array whose other dimensions amount to more than ``limits.items``.
+    SrnnError: more bytes than ``limits`` allow; another format or version; Python objects or records; a shape that does not fit
+    the bytes exactly; an empty array whose other dimensions amount to more than ``limits.items``.
     """
     with reading(source, what):
         if len(content) > limits.bytes:

@@ -57,8 +57,7 @@ def raster(
     """The spikes of every neuron over time, layer upon layer; of neurons that do not spike, where their output is not 0.
 
     Args:
-        result: of ``net.run(x)``.
-        sequence: which of the batch.
+        result: of ``net.run(x)``, of whose batch one ``sequence`` is drawn.
         step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a step.
         readout: draw the readout too, whose spikes are of interest where it counts them.
     """
@@ -97,7 +96,6 @@ def membranes(
             neuron spikes where v = u - threshold is above 0. Of a bidirectional layer the forward direction is drawn.
         layer: a hidden layer's number; -1: the readout.
         neurons: their numbers, from the bottom to the top.
-        sequence: which of the batch.
         step_ms: milliseconds per step, for an axis in time; None: in steps.
 
     SrnnError where the result has no trace of u, or the layer no such neuron.

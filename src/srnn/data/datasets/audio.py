@@ -34,15 +34,10 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
 
     Several channels are averaged, so that a voice in one of two channels keeps its shape and loses half its level.
 
-    Args:
-        path: the file.
-        rate: samples per second that are wanted, to which others are brought by a polyphase filter; None: as the file has them.
+    ``rate``: samples per second that are wanted, to which others are brought by a polyphase filter; None: as the file has them.
 
-    Returns:
-        samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz.
-
-    Raises:
-        SrnnError: a missing, empty, truncated or compressed file, one of another format, values that are not finite.
+    Returns samples (N,) float32, PCM scaled to -1..1, N >= 1; and their rate in Hz. SrnnError for a missing, empty, truncated or
+    compressed file, one of another format, and values that are not finite.
     """
     samples, own_rate = read_channels(path)
     mono = samples.mean(axis=1, dtype=np.float32)

@@ -135,14 +135,11 @@ def load_features(
     """Features of the clips of one split, scaled by the statistics of the training split.
 
     Args:
-        split: which.
         clips: returns the clips of a split; also called for "train" where statistics are needed.
         folder: where the cache lies.
-        path: from sound to features; their statistics are computed here.
         length: samples that clips are cut or padded to (``fit_length``); None: each as long as it is.
 
-    Raises:
-        SrnnError: a file that cannot be read, with its name.
+    SrnnError for a file that cannot be read, with its name.
     """
     encoder = path.features
     statistics = load_statistics(clips("train") if encoder.fitted else (), folder, encoder, length)

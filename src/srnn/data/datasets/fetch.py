@@ -92,15 +92,8 @@ def wanted_files(
 def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None, pause: float = 1.0) -> None:
     """Download one file, resuming from PATH.part if that exists.
 
-    Args:
-        url: its address.
-        path: its final path.
-        file: what is known about it.
-        watch: called with the progress.
-        pause: seconds to wait after a broken connection, twice as long after each that brought nothing.
-
-    Raises:
-        SrnnError: what went wrong, in one line. PATH.part stays, unless its content was wrong.
+    ``pause``: seconds to wait after a broken connection, twice as long after each that brought nothing. SrnnError says what went
+    wrong; PATH.part stays, unless its content was wrong.
     """
     part = path.with_name(path.name + ".part")
     try:

@@ -29,13 +29,12 @@ def load_labelled(
 
     Args:
         split: which, where the source names splits, or ``shares`` are given.
-        source: where they are.
         classes: names, among which those of the source are looked up.
         path: says what channels and rate the files must have.
         encode: (name for messages, signal (samples, channels)) -> steps (T, inputs).
         shares: how much is held out where the source names no splits, which a RuntimeWarning then says; None: nothing, and any
             split is all of it.
-        speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
+        speaker: as for ``load_arrays``.
 
     SrnnError for a label that is not among the classes, and for what does not fit.
     """

@@ -121,13 +121,8 @@ def validation_mask(records: npt.NDArray[np.int64], fraction: float, blocks: int
     nearest to ``fraction`` of its sequences, are held out. So every source database has its part, and so has the
     end of the file, which is most like the test file. No chance is involved.
 
-    Args:
-        records: (N,) record number of each sequence, ascending.
-        fraction: fraction of the sequences to hold out.
-        blocks: number of blocks.
-
-    Raises:
-        SrnnError: a bad fraction or number, or too few records to hold some out and keep some in every stretch.
+    ``records``: (N,) record number of each sequence, ascending. SrnnError for a bad fraction or number, and for too few records
+    to hold some out and keep some in every stretch.
     """
     check_fraction("validation_fraction", fraction)
     check_whole("validation_blocks", blocks, minimum=1)

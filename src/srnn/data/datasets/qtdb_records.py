@@ -58,13 +58,10 @@ def load_records(
     """One split: x (N, window, 4) float32 spikes, y (N, window) class 0..5 or -1, groups the records' names.
 
     Args:
-        path: from leads to spikes.
-        window: steps in a sequence.
-        stride: steps from one window to the next.
+        window, stride: steps in a sequence, and from one to the next.
         label_lag: steps by which a label lags behind its sample (look-ahead that the network is granted).
 
-    Raises:
-        SrnnError: no records, fewer than four, or one that is damaged or lacks its annotation (each says what to do).
+    SrnnError for no records, fewer than four, and one that is damaged or lacks its annotation (each says what to do).
     """
     check_split(split)
     folder = records_folder(data_dir)
@@ -117,12 +114,9 @@ def split_records(names: list[str]) -> dict[str, list[str]]:
 def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None) -> Record:
     """A record's two leads in mV, and the labels from its annotation q1c.
 
-    Args:
-        folder, name: where it lies; NAME.hea, NAME.dat, NAME.q1c.
-        checksums: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it are compared.
+    ``checksums``: file name -> SHA-256, as in PhysioNet's SHA256SUMS; .dat and .q1c files named in it are compared.
 
-    Raises:
-        SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads at 250 Hz.
+    SrnnError: wfdb is not installed; a file is missing, empty, truncated or damaged; not two leads at 250 Hz.
     """
     for suffix in ("hea", "dat", "q1c"):
         _check_file(folder / f"{name}.{suffix}", (checksums or {}).get(f"{name}.{suffix}") if suffix != "hea" else None)
@@ -193,10 +187,7 @@ def _ends(annotation: bytes) -> bool:
 def label_segments(samples: list[int], symbols: list[str], length: int) -> npt.NDArray[np.int64]:
     """Wave annotations -> (length,) class 0..5 of every sample, -1 where there is none.
 
-    Args:
-        samples: positions of the marks, ascending.
-        symbols: a mark's WFDB symbol: "(" onset and ")" offset around p, t, u or a beat's R mark.
-        length: samples in the record.
+    ``samples``: positions of the marks, ascending. ``symbols``: of WFDB, "(" onset and ")" offset around p, t, u or a beat's R.
     """
     labels = np.full(length, -1, dtype=np.int64)
     waves: list[tuple[str, int | None, int, int | None]] = []  # kind, onset, peak, offset

@@ -83,12 +83,8 @@ def held_out(
 def split_by_group(groups: Sequence[str], validation: float, test: float) -> dict[str, SplitName]:
     """Every group's split. The first of the groups, in the order of ``place``, are for testing, the next for validation.
 
-    Args:
-        groups: one per sequence; repetitions are ignored.
-        validation, test: fractions of the groups, rounded to at least one group each.
-
-    Raises:
-        SrnnError: fewer than three groups, or none left to train on.
+    ``validation``, ``test``: fractions of the (different) groups, rounded to at least one each. SrnnError for fewer than three
+    groups, or none left to train on.
     """
     names = sorted(set(groups), key=lambda name: (place(name), name))
     held = [max(1, round(share * len(names))) for share in (test, validation)]

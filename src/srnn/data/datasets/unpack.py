@@ -26,14 +26,10 @@ _NAME_AT_MOST = 1000  # characters of a name in an archive; 255 bytes of each pa
 def unpack(archive: Path, folder: Path, strip: int = 0) -> list[Path]:
     """Unpack a .zip, .tar, .tar.gz, .tgz or a single .gz into a folder; returns the files.
 
-    Args:
-        archive: the file.
-        folder: where its files go; existing ones of the same name are replaced.
-        strip: leading folders to take off the names in it.
+    Existing files of the same name are replaced. ``strip``: leading folders to take off the names in it.
 
-    Raises:
-        SrnnError: a damaged archive, one beyond LIMITS["archive"], one with names that lead out of the folder or that not every
-            system can have, or a full disk. Then nothing is left of it.
+    SrnnError for a damaged archive, one beyond LIMITS["archive"], one with names that lead out of the folder or that not every
+    system can have, or a full disk. Then nothing is left of it.
     """
     one = archive.name.endswith(".gz") and not archive.name.endswith(".tar.gz")
     with _open(archive) as (members, size):

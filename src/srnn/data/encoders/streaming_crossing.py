@@ -14,10 +14,7 @@ from .streaming import Array, State, StreamEncoder, check_block, take
 class CrossingStream(StreamEncoder):
     """Streaming ``LevelCrossing``: (samples, channels) -> (samples, 2 channels) spikes.
 
-    Args:
-        encoder: the rule and its two thresholds.
-        channels: leads; each has its own state.
-        dtype: in which samples are compared; the spikes are those of the whole signal in this dtype.
+    Each channel has its own state. ``dtype``: in which samples are compared; the spikes are those of the whole signal in it.
     """
 
     def __init__(self, encoder: LevelCrossing, channels: int, dtype: npt.DTypeLike = np.float64) -> None:

@@ -13,12 +13,7 @@ from .streaming import Array, WindowedStream
 
 
 class SmoothingStream(WindowedStream):
-    """``scipy.signal.savgol_filter(signal, window, order, axis=0)``, streaming, in float64.
-
-    Args:
-        channels: of the signal.
-        window: samples, odd, above ``order``.
-        order: of the polynomial.
+    """``scipy.signal.savgol_filter(signal, window, order, axis=0)``, streaming, in float64; ``window`` is odd, above ``order``.
 
     A signal shorter than the window is left as it is.
     """

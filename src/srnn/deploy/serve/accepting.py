@@ -19,12 +19,7 @@ BACK_OFF = 0.25
 
 class Acceptor:
     """Accepts connections in place of an asyncio server (which accepts thousands at once, and logs thousands of errors when
-    descriptors run out).
-
-    Args:
-        listening: the listening socket.
-        make_protocol: makes the protocol of each connection.
-        places: the connections, some of which are closed when descriptors run out.
+    descriptors run out). Of the connections in ``places`` some are closed then.
     """
 
     def __init__(self, listening: socket.socket, make_protocol: Callable[[], Any], places: Places) -> None:

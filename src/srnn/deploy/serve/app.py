@@ -55,15 +55,9 @@ def create_app(
     models: Mapping[str, Decoder], aside: Aside, *, limits: Limits | None = None, token: str | None = None, loopback: bool = True,
     recordings: Sequence[Recording] = (),
 ) -> FastAPI:  # fmt: skip
-    """The service for some models.
+    """The service for some models, by name; ``aside`` computes bodies with the same models, in other processes.
 
-    Args:
-        models: by name.
-        aside: computes bodies with the same models, in other processes.
-        limits: limits of each client.
-        token: the token that clients must present; None: none is needed.
-        loopback: whether the server listens on loopback only.
-        recordings: signals for the live page.
+    ``token``: that clients must present; None: none is needed. ``loopback``: whether the server listens on loopback only.
     """
     limits = limits or Limits()
     # No documentation page: FastAPI's loads scripts from elsewhere.

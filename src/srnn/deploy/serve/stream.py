@@ -49,14 +49,7 @@ class StreamEnd(Exception):
 
 
 class StreamConnection:
-    """A client's stream from its first message to its end.
-
-    Args:
-        socket: already accepted.
-        name, decoder: the model.
-        limits: limits of the server.
-        key: the key that signs states.
-    """
+    """A client's stream, on an accepted socket, from its first message to its end. ``key`` signs states."""
 
     def __init__(self, socket: WebSocket, name: str, decoder: Decoder, limits: Limits, key: bytes) -> None:
         self._socket, self._name, self._decoder, self._limits, self._key = socket, name, decoder, limits, key

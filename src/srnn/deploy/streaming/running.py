@@ -122,11 +122,9 @@ def run_source(
     """The decisions of each block, as soon as they are known, with their delays; after the last block those of the signal's end.
 
     Args:
-        session, source: what goes through what.
         timing: is written to.
         real_time: wait so that blocks come as fast as the signal was recorded.
         finish: the signal ends with the source; False: it continues later, and nothing is flushed.
-        sleep: what waits.
     """
     decoder, rate = session.decoder, session.decoder.signal.rate
     before, started = session.samples / rate if rate else None, time.perf_counter()

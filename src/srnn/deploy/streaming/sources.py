@@ -45,12 +45,9 @@ def open_source(
     """Open a signal.
 
     Args:
-        source: a file, or "-" for standard input.
-        channels: how many it must have.
+        source: a file, or "-" for standard input, which is written as ``raw`` says.
         rate: samples per second that are wanted; None: not in time.
         block: samples in a block, at most.
-        raw: how standard input is written.
-        stdin: what to read for "-"; None: standard input.
         int16_scale: what raw int16 is divided by.
         at_once: give on what has come through a pipe without waiting for a full block.
         chosen: which channels of a file to read, see ``read_signal``.

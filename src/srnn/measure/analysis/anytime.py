@@ -131,8 +131,7 @@ class Anytime:
     """Counts correct decisions by step, batch by batch.
 
     Args:
-        loss: of the recipe.
-        steps: number of steps of the longest sequence.
+        steps: of the longest sequence.
         unlabelled_class: class assigned to steps without a label; None: they do not count. Where they do, labelled steps are
             also counted separately: an unlabelled stretch is right or wrong by convention only.
     """

@@ -132,12 +132,7 @@ class _Count:
 
 
 class Delineation:
-    """Counts waves and borders, batch by batch.
-
-    Args:
-        step_ms: length of a step.
-        tolerance_ms, gap_ms, shortest_ms: see the rules above.
-    """
+    """Counts waves and borders, batch by batch, by the rules above."""
 
     def __init__(
         self, step_ms: float, tolerance_ms: float = 150.0, gap_ms: float = 20.0, shortest_ms: float = 20.0

@@ -50,12 +50,9 @@ class ExitPoint:
 
 
 class ExitCounts:
-    """Counts the outcome of every confidence, patience and earliest step.
+    """Counts the outcome of every confidence, patience and earliest step, with one margin.
 
-    Args:
-        loss: of the recipe.
-        steps: number of steps of the longest sequence.
-        patiences, margin: tried together with every confidence.
+    ``steps``: of the longest sequence.
     """
 
     def __init__(self, loss: Loss, steps: int, patiences: Sequence[int] = PATIENCES, margin: float = 0.0) -> None:

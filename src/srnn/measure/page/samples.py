@@ -50,7 +50,6 @@ def take_samples(
 
     Args:
         groups: the origin of each sequence of the split, if known.
-        count: max number of sequences.
         activity: rates on the split, by which neurons are chosen: the most active, the median, and the least active that fires.
         policy: marks where the network would decide early.
     """
