@@ -69,7 +69,6 @@ class Queue:
     """The units of a sweep in a storage.
 
     Args:
-        sweep: the sweep.
         storage: from ``open_storage``.
         patience: seconds without a heartbeat after which a worker counts as dead. Workers send four heartbeats in this time.
 

@@ -19,12 +19,7 @@ _BEST = 10
 
 
 class Watch:
-    """Shows a sweep. ``update`` reads the storage; call ``stop`` when the sweep has ended.
-
-    Args:
-        queue: the sweep in its storage.
-        quiet: show nothing (--json).
-    """
+    """Shows a sweep, unless ``quiet``. ``update`` reads the storage; call ``stop`` when the sweep has ended."""
 
     def __init__(self, queue: Queue, quiet: bool = False) -> None:
         self.queue, self.quiet = queue, quiet

@@ -38,9 +38,7 @@ def work(
     """Work on units until the whole sweep is done, here or elsewhere. Returns how many units this worker has finished.
 
     Args:
-        queue: the sweep in its storage.
         out: the sweep's folder; shared by the workers if they are to resume each other's runs.
-        data_dir: where the task's files are.
         task: the task itself, where a recipe cannot name it.
         poll: seconds between two checks while other workers are running and nothing is waiting.
         say: called with one line for each thing that happens.

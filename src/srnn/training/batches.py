@@ -21,14 +21,10 @@ Indices = npt.NDArray[np.integer]
 
 
 class TrainingBatches:
-    """Batches of the training split.
+    """Batches of the training split, changed as ``config`` says, by one seed.
 
     Args:
-        sequences: the split.
-        task: what it is of.
         path: from a raw signal to steps, which only changes of raw signals need.
-        config: the changes.
-        seed: of all of them.
         size: the recipe's batch size; so many sequences are changed once, on trial.
 
     Raises SrnnError where the changes do not fit the sequences.
@@ -44,13 +40,7 @@ class TrainingBatches:
             augment(some, config, task.channel_blocks, [0] * len(some.y), task.pixel_order)
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
-        """The part of one batch that is this process's.
-
-        Args:
-            indices: the sequences of the whole batch.
-            part: which of them are to be learnt here.
-            epoch, step: where in the training.
-        """
+        """Of a whole batch, the sequences at ``indices``, the ``part`` that is to be learnt by this process."""
         batch = self._changed(indices[part], epoch)
         if not self.config.mix:
             return batch

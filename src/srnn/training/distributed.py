@@ -59,10 +59,7 @@ class Share:
 class Team:
     """The processes of a training, of which this is one; usually the only one, and then nothing here changes anything.
 
-    Args:
-        device: the recipe's training.device.
-
-    Raises SrnnError when the device does not exist.
+    Raises SrnnError when the recipe's device does not exist.
     """
 
     def __init__(self, device: str) -> None:

@@ -67,11 +67,9 @@ def train(
     """Train a recipe and write a run.
 
     Args:
-        recipe: what to train.
         out: the run's folder; new or empty, or with ``resume`` a run of the same recipe and seed, which goes on to the same
             bits as if it had never stopped. Nobody else can train in it meanwhile.
         seed: of the initial weights, the order of the data and the initial states.
-        data_dir: where the task's files are.
         task: the task itself, where it is none that the recipe can name.
         reporter: what a person sees meanwhile.
         logger: who else is given each epoch's metrics (``loggers.py``); None: nobody.

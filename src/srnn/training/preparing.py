@@ -152,15 +152,8 @@ def prepare(
 ) -> Prepared:
     """Read the data and build the network, and refuse all that training would refuse.
 
-    Args:
-        recipe: what to train.
-        seed: draws the initial weights.
-        data_dir: where the task's files are.
-        task: the task itself, where the recipe cannot name it.
-        device: where batches shall lie.
-
-    Raises:
-        SrnnError: data that are missing or do not fit, settings that do not fit the task, the network, or each other.
+    ``seed`` draws the initial weights. ``task``: the task itself, where the recipe cannot name it. SrnnError for data that are
+    missing or do not fit, and for settings that do not fit the task, the network, or each other.
     """
     config = recipe.training
     task = recipe.create_task() if task is None else task

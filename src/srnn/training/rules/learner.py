@@ -79,8 +79,6 @@ class Learner:
 
     Args:
         network: an SRNN; its parameters are read, and get gradients.
-        rule: the learning rule.
-        batch: sequences at a time.
         state: where the network starts; None: its own initial state.
         dropout: which neurons the layers above do not hear.
 

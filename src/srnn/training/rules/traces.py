@@ -20,10 +20,7 @@ class Traces:
 
     What comes back without them is its own state, its last spike (reset, adaptation) and its recurrent weight to itself.
 
-    Args:
-        local: the layer.
-        batch: sequences at a time.
-        filtered: whether the output's derivative is kept filtered as well, for a readout with a memory (``e_prop``).
+    ``filtered``: whether the output's derivative is kept filtered as well, for a readout with a memory (``e_prop``).
     """
 
     def __init__(self, local: LocalLayer, batch: int, *, filtered: bool = False) -> None:
