@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 from .text import brief, one_line
 
-__all__ = ["SrnnError", "nearest", "require"]
+__all__ = ["SrnnError", "nearest", "need", "require"]
 
 
 class SrnnError(Exception):
@@ -43,6 +45,16 @@ def nearest(name: object, candidates: Iterable[str]) -> str:
     if close:
         return f" Did you mean {folded[close[0]]!r}?"
     return f" There are: {', '.join(names)}."
+
+
+def need(package: str, what: str, extra: str) -> Any:
+    """A package of an extra, imported. SrnnError, which says ``what`` it is for, where it is missing or does not work."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise SrnnError(f'{what} needs {package}: pip install "srnn[{extra}]".') from error
+    except OSError as error:  # its library in C is missing
+        raise SrnnError(f"{package} is installed, but does not work: {error}") from error
 
 
 def require(condition: bool, key: str, rule: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -310,7 +311,7 @@ def test_a_library_that_cannot_write_is_one_line(
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "nir", None)
     for call in (lambda: exchange.to_graph(make_net()), lambda: exchange.load(tmp_path)):
         with pytest.raises(SrnnError, match=r"srnn\[nir\]"):
             call()

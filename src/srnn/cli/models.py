@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .show import show_table, tell
+from .show import percent, show_table, tell
 
 if TYPE_CHECKING:
     from ..training.pretrained import Card
@@ -82,7 +82,7 @@ def _show_card(name: str, card: Card) -> None:
     from ..terminal import open_console
 
     console = open_console()
-    seeds = ", ".join(f"{seed}: {_percent(value)}" for seed, value in card.seeds.items())
+    seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
     energies = (
         f"{model} {nanojoules(one['step'])} and {nanojoules(one['decision'])}" for model, one in card.energy_nj.items()
     )
@@ -90,12 +90,12 @@ def _show_card(name: str, card: Card) -> None:
         name: card.hears,
         "signal": card.signal,
         "decides": card.decides,
-        card.metric: f"{_percent(card.validation)} on validation, in int8 {_percent(card.validation_int8)}; "
-        f"{_percent(card.test)} on test",
+        card.metric: f"{percent(card.validation)} on validation, in int8 {percent(card.validation_int8)}; "
+        f"{percent(card.test)} on test",
         **({"live": "\n".join(card.live_in_words)} if card.live else {}),
         "split": card.split,
         "selected by": card.selected_by,
-        "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {_percent(card.spread)}",
+        "seeds": f"{seeds}; seed {card.seed} is shipped; standard deviation {percent(card.spread)}",
         "others": card.others,
         "parameters": f"{card.parameters:,}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in card.bytes.items()),
         "energy": f"nJ a step and a decision: {'; '.join(energies)}",
@@ -119,7 +119,3 @@ def _hertz(rate: float | None) -> str:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"

@@ -37,6 +37,11 @@ def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object])
     return 0
 
 
+def percent(value: float | None) -> str:
+    """A fraction for people."""
+    return "-" if value is None else f"{value:.2%}"
+
+
 def show_names(texts: Mapping[str, str]) -> None:
     """One line per name: the name and its text."""
     width = max(map(len, texts), default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .show import show_table
+from .show import percent, show_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +79,7 @@ def _line(console: Console, text: str) -> None:
 def _classes(console: Console, analysis: Analysis) -> None:
     report = analysis.classes
     rows = [
-        [name, f"{support:,}", _percent(recall), _percent(precision)]
+        [name, f"{support:,}", percent(recall), percent(precision)]
         for name, support, recall, precision in zip(
             report.class_names, report.support, report.recall, report.precision, strict=True
         )
@@ -91,11 +91,11 @@ def _classes(console: Console, analysis: Analysis) -> None:
             [name, *(f"{count:,}" for count in row)] for name, row in zip(names, report.confusion.tolist(), strict=True)
         ]
         show_table("confusion: rows true, columns predicted", ("", *names), counts, console)
-    parts = [f"mean recall {_percent(report.balanced_accuracy)}"]
+    parts = [f"mean recall {percent(report.balanced_accuracy)}"]
     if report.frame_error_rate is not None:
-        parts.append(f"frame error rate {_percent(report.frame_error_rate)}")
+        parts.append(f"frame error rate {percent(report.frame_error_rate)}")
     if report.accuracy_without_silence is not None:
-        parts.append(f"accuracy without silence {_percent(report.accuracy_without_silence)}")
+        parts.append(f"accuracy without silence {percent(report.accuracy_without_silence)}")
     _line(console, ", ".join(parts))
 
 
@@ -109,7 +109,7 @@ def _anytime(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols:
     begins = f", from step {curve.labelled_from} on" if (curve.labelled_from or 1) > 1 else ""
     what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
     _line(console, f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
-    _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}")
+    _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {percent(known[0])} to {percent(known[-1])}")
     settled = curve.settled()
     if settled is not None:
         _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
@@ -121,7 +121,7 @@ def _anytime(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols:
         shown = [value for value in after if value is not None]
         if shown:
             line = sparkline(after, 0, 1, symbols=symbols)
-            _line(console, f"  {line}  {_percent(shown[0])} to {_percent(shown[-1])}")
+            _line(console, f"  {line}  {percent(shown[0])} to {percent(shown[-1])}")
     if not curve.online:
         _line(console, "  the network is bidirectional: these decisions know the future")
 
@@ -134,9 +134,7 @@ def _with_unlabelled(console: Console, analysis: Analysis, curve: AnytimeCurve, 
         console,
         f"over all steps, those without a label counted as {analysis.unlabelled_name} by convention{begins}:",
     )
-    _line(
-        console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {_percent(known[0])} to {_percent(known[-1])}"
-    )
+    _line(console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {percent(known[0])} to {percent(known[-1])}")
 
 
 def _change_times(console: Console, times: ChangeTimes) -> None:
@@ -148,8 +146,8 @@ def _change_times(console: Console, times: ChangeTimes) -> None:
         ("confidence", "confident", "after", "then right", "confident and correct", "after"),
         [
             [
-                f"{point.confidence:g}", _percent(point.reached), wait(point.mean_steps, point.median_steps),
-                _percent(point.accuracy_reached), _percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
+                f"{point.confidence:g}", percent(point.reached), wait(point.mean_steps, point.median_steps),
+                percent(point.accuracy_reached), percent(point.right), wait(point.right_mean_steps, point.right_median_steps),
             ]
             for point in times.points
         ], console,
@@ -162,7 +160,7 @@ def _change_times(console: Console, times: ChangeTimes) -> None:
 def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: str) -> None:
     def row(name: str, point: ExitPoint) -> list[str]:
         return [
-            name, _percent(point.accuracy), _percent(point.exited), _steps(point.mean_steps, step_ms),
+            name, percent(point.accuracy), percent(point.exited), _steps(point.mean_steps, step_ms),
             f"{point.median_steps:g}",
         ]  # fmt: skip
 
@@ -192,9 +190,9 @@ def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: st
         ("confidence", "reached by", "after steps, mean", "then right"),
         [
             [
-                f"{point.confidence:g}", _percent(point.exited),
+                f"{point.confidence:g}", percent(point.exited),
                 "-" if point.mean_steps_exited is None else _steps(point.mean_steps_exited, step_ms),
-                _percent(point.accuracy_exited),
+                percent(point.accuracy_exited),
             ]
             for point in shown
         ], console,
@@ -209,7 +207,7 @@ def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: st
 def _delineation(console: Console, delineation: DelineationReport) -> None:
     rows = []
     for name, wave in delineation.waves.items():
-        rows.append([name, str(wave.reference), _percent(wave.sensitivity), _percent(wave.ppv), "", ""])
+        rows.append([name, str(wave.reference), percent(wave.sensitivity), percent(wave.ppv), "", ""])
         for border, report in wave.borders.items():
             error = "n/a" if report.mean_ms is None else f"{report.mean_ms:+.1f}"
             spread = "n/a" if report.sd_ms is None else f"{report.sd_ms:.1f} ({report.cse_tolerance_ms:g})"
@@ -217,8 +215,8 @@ def _delineation(console: Console, delineation: DelineationReport) -> None:
                 [
                     f"  {border}",
                     str(report.reference),
-                    _percent(report.sensitivity),
-                    _percent(report.ppv),
+                    percent(report.sensitivity),
+                    percent(report.ppv),
                     error,
                     spread,
                 ]
@@ -279,10 +277,6 @@ def _time_constants(console: Console, constants: Sequence[TimeConstants], symbol
 def _spread(values: Values | None, plus_minus: str) -> str:
     known = None if values is None else values[abs(values) < float("inf")]
     return "n/a" if known is None or not len(known) else f"{known.mean():.1f} {plus_minus} {known.std():.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
 
 
 def _in_ms(steps: float, step_ms: float | None) -> str:

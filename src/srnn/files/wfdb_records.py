@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
+from ..errors import need
 from .limits import LIMITS, KiB, MiB
 from .reading import read_bytes
 
@@ -35,22 +35,21 @@ def read_record(path: Path, physical: bool) -> Any:
     ValueError: a header beyond LIMITS["wfdb"], of several segments, of other formats, or that its files cannot fulfil; anything
     that wfdb raises. SrnnError: wfdb is not installed; a file is missing or too large.
     """
-    wfdb = _import()
-    check_header(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # wfdb's use of pandas is deprecated here and there
+        wfdb = need("wfdb", "An ECG record", "ecg")
+        check_header(path)
         return wfdb.rdrecord(str(path.absolute()), physical=physical)
 
 
 def read_annotation(path: Path, extension: str) -> Any:
     """wfdb's Annotation of PATH.EXTENSION; as ``read_record``."""
-    wfdb = _import()
     name = path.with_suffix(f".{extension}")
     if name.stat().st_size > _ANNOTATION_AT_MOST:
         raise ValueError(f"its annotation {extension} has more than {_ANNOTATION_AT_MOST} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return wfdb.rdann(str(path.absolute()), extension)
+        return need("wfdb", "An ECG record", "ecg").rdann(str(path.absolute()), extension)
 
 
 def check_header(path: Path) -> None:
@@ -105,13 +104,3 @@ def _signal(line: str) -> tuple[str, int, int]:
     if gain is not None and not math.isfinite(float(gain.partition("(")[0])):
         raise ValueError(f"its header has the gain {gain}")
     return name, _BITS[form] * int(per_frame or 1), int(offset or 0)
-
-
-def _import() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import wfdb
-    except ImportError as error:
-        raise SrnnError('ECG records need the package wfdb: pip install "srnn[ecg]".') from error
-    return wfdb

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError
+from ..errors import SrnnError, need
 from ..files import append_line
 
 _BEGINNING = b'{"op_code":'
@@ -67,10 +67,7 @@ def open_storage(address: str | None, out: Path) -> Any:
 
 def import_optuna() -> Any:
     """Import optuna with its logging silenced. SrnnError when it is not installed."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise SrnnError("Sweeps need optuna; install srnn[sweep].") from error
+    optuna = need("optuna", "A sweep", "sweep")
     optuna.logging.set_verbosity(logging.WARNING)
     return optuna
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from ...files import LIMITS, read_bytes, reading
 
 _LIMITS = LIMITS["audio"]
@@ -193,12 +193,7 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
 
 def decode_flac(content: bytes) -> tuple[Samples, int]:
     """Samples (N, channels) and rate of a FLAC file, by soundfile."""
-    try:
-        import soundfile
-    except ImportError as error:
-        raise SrnnError('Reading FLAC needs soundfile: pip install "srnn[audio]".') from error
-    except OSError as error:  # its C library is missing
-        raise SrnnError(f"soundfile is installed, but does not work: {error}") from error
+    soundfile = need("soundfile", "Reading FLAC", "audio")
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             promised, rate = file.frames, file.samplerate

@@ -160,10 +160,9 @@ def glance(root: Path) -> bool:
 
 def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Clip]:
     """The sentences of a split, without SA, in the order of their speakers' names."""
-    speakers = list_speakers(
-        folder, "test" if split == "test" or (split, validation) == ("validation", "standard") else "train"
-    )
-    if split == "test" or (split == "validation" and validation == "standard"):
+    tested = split == "test" or (split, validation) == ("validation", "standard")
+    speakers = list_speakers(folder, "test" if tested else "train")
+    if tested:
         wanted = CORE_TEST if split == "test" else DEVELOPMENT
         if missing := sorted(wanted - set(speakers)):
             raise SrnnError(

@@ -14,12 +14,12 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from ...files import write_atomically
 from .nir_neurons import OPEN
 from .nir_read import Imported, from_graph, load, read
 from .nir_report import Entry, Report
-from .nir_write import need_nir, to_graph
+from .nir_write import to_graph
 
 if TYPE_CHECKING:
     from nir import NIRGraph
@@ -29,13 +29,11 @@ __all__ = ["OPEN", "Entry", "Imported", "Report", "from_graph", "load", "read", 
 
 def save(graph: NIRGraph, path: Path | str) -> None:
     """Write a graph atomically. SrnnError if it cannot be written."""
-    need_nir()
-    import nir
-
+    nir = need("nir", "NIR", "nir")
     content = io.BytesIO()
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # what HDF5's library cannot close, it also tells in tracebacks
-            nir.write(content, graph)  # type: ignore[arg-type]  # any file will do
+            nir.write(content, graph)
     except Exception as error:  # the HDF5 library reports a lack of memory in many ways
         reason = str(error).rstrip(".") or type(error).__name__
         raise SrnnError(f"Cannot write {path}: {reason}.") from error

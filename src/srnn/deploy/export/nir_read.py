@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from ...files import parse_json, reading
 from ...files.hdf5 import open_hdf5
 from ...nn.delays import Delays, check_delays
@@ -42,7 +42,7 @@ from .nir_report import (
     layer_names,
 )
 from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
-from .nir_write import need_nir, neuron_node
+from .nir_write import neuron_node
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
@@ -92,9 +92,7 @@ def load(
 
 def read(path: Path) -> NIRGraph:
     """The graph in a file, not yet interpreted. SrnnError if there is none."""
-    need_nir()
-    import nir
-
+    nir = need("nir", "NIR", "nir")
     if not path.is_file():
         raise SrnnError(f"There is no NIR file {path}.")
     with open_hdf5(path, f"a NIR graph by nir {nir.version}") as file:
@@ -125,9 +123,8 @@ def from_graph(
         how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
         check_dt(step)
         check_discretisation(how)
-        reader = _Reader(
-            Wiring(*flatten(graph, source), source), step, how, entries if extension else {}, extension, settings
-        )
+        wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
+        reader = _Reader(wiring, stepping, entries if extension else {}, extension)
         chain = reader.wiring.chain()
         read = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
         names = layer_names(len(read))
@@ -171,13 +168,10 @@ class _Reader:
     """Layers from nodes."""
 
     wiring: Wiring
-    dt: float
-    discretisation: Discretisation
+    stepping: Stepping
     entries: Mapping[str, Any]
     """Our entries in the graph's metadata; empty where there are none or they are not wanted."""
     extension: bool
-    neuron: Mapping[str, str]
-    """Settings of CubaLIF that NIR leaves open, as the writer has them."""
 
     def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
         """(layer, how it was read) of a neuron's node, fed by ``before``; or of the output, where weights follow the last neuron.
@@ -216,7 +210,7 @@ class _Reader:
             return layer, "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
         if self.extension and EXTENSION in node.metadata:
             return self._extended(make, node, name, size)
-        return Stepping(self.dt, self.discretisation, self.neuron).layer(make, node, f"{source}: '{name}'", last)
+        return self.stepping.layer(make, node, f"{source}: '{name}'", last)
 
     def _delays(self, key: str, count: int) -> Array:
         """The delays of a Delay node in steps, (count,)."""
@@ -224,10 +218,12 @@ class _Reader:
         seconds = self.wiring.sent(key)[1]
         if seconds is None or len(seconds) not in (1, count):
             raise SrnnError(f"{where} has not a delay for each of the {count} that it delays.")
-        steps = np.broadcast_to(seconds / self.dt, count)
+        steps = np.broadcast_to(seconds / self.stepping.dt, count)
         whole = np.rint(steps)
         if not (np.abs(steps - whole) <= 1e-3).all():  # NaN too
-            raise SrnnError(f"{where} delays by parts of a step of {self.dt:g} s; name the writer's step with dt.")
+            raise SrnnError(
+                f"{where} delays by parts of a step of {self.stepping.dt:g} s; name the writer's step with dt."
+            )
         check_delays(torch.from_numpy(whole), where)
         return whole.astype(np.int64)
 
@@ -246,7 +242,7 @@ class _Reader:
         except (TypeError, ValueError, KeyError, AttributeError, SrnnError) as error:
             raise SrnnError(f"{source}: the extension of '{name}' cannot be read; import without it.") from error
         scaling = self.entries.get("scaling", "keep")
-        wanted, _, scale = neuron_node(layer, self.dt, self.discretisation, scaling)
+        wanted, _, scale = neuron_node(layer, self.stepping.dt, self.stepping.discretisation, scaling)
         same = type(wanted) is type(node) and all(
             np.allclose(getattr(node, key), getattr(wanted, key), rtol=1e-5, atol=1e-12)
             for key in SETTINGS

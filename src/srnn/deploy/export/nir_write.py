@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
 from ...nn.neurons import CubaLIF, Neuron
 from .nir_report import (
@@ -147,9 +147,7 @@ def to_graph(
 
     Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
     """
-    need_nir()
-    import nir
-
+    nir = need("nir", "NIR", "nir")
     check_dt(dt)
     check_discretisation(discretisation)
     if scaling not in get_args(Scaling):
@@ -294,11 +292,3 @@ def _taus(node: Any) -> str:
 def _span(values: Array) -> str:
     low, high = float(values.min()), float(values.max())
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-
-
-def need_nir() -> None:
-    """SrnnError without the extra."""
-    from importlib.util import find_spec
-
-    if find_spec("nir") is None:
-        raise SrnnError("This needs the package nir: pip install 'srnn[nir]'.")

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from ...files import reading
 from ...nn.equations import equations
 from ...nn.loss_config import DecisionRule
@@ -68,8 +68,7 @@ def to_model(
 
     Raises SrnnError without the extra ``onnx``, and for a network that has no such form.
     """
-    _need("onnx")
-    import onnx
+    onnx = need("onnx", "This", "onnx")
     from onnx import helper
 
     from ..._version import __version__
@@ -142,9 +141,7 @@ def decision_arrays(model: ModelProto, batch: int) -> dict[str, Array]:
 
 def start(model: ModelProto) -> Any:
     """An onnxruntime session of one thread. SrnnError without the extra ``onnx``."""
-    _need("onnxruntime")
-    import onnxruntime
-
+    onnxruntime = need("onnxruntime", "This", "onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -375,10 +372,3 @@ def _state_outputs(graph: Graph, net: FrozenNetwork, after: list[list[Value]]) -
     for (key, layer), values in zip(net.directions.items(), after, strict=True):
         for (variable, shape), value in zip(_state_shapes(layer).items(), values, strict=True):
             graph.output(f"{key}.{variable}.next", value, shape)
-
-
-def _need(package: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise SrnnError(f"This needs the package {package}: pip install 'srnn[onnx]'.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 from .sources import Array, Source
 
 WAITING = 256
@@ -22,12 +22,7 @@ def open_microphone(channels: int, rate: float | None, block: int, device: str |
     """
     if channels != 1 or rate is None:
         raise SrnnError("A microphone records sound, one channel; this network reads something else.")
-    try:
-        import sounddevice  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise SrnnError('The microphone needs sounddevice: pip install "srnn[mic]".') from error
-    except OSError as error:  # PortAudio is missing
-        raise SrnnError(f"sounddevice is installed, but does not work: {error}") from error
+    sounddevice = need("sounddevice", "The microphone", "mic")
     waiting: queue.Queue[Array] = queue.Queue(WAITING)
     lost = False
 

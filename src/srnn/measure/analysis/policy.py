@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, nearest
-from ...files import read_json, reading, write_atomically
+from ...files import read_json, reading, write_json
 from ...text import brief
 from .scores import PREFIX_LOSSES, RunningScores, confidences, running_scores
 
@@ -137,7 +136,7 @@ class ExitPolicy:
 
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
-        write_atomically(path, (json.dumps(self.to_dict(), indent=2) + "\n").encode())
+        write_json(path, self.to_dict())
 
 
 class Deciding:
