@@ -378,10 +378,7 @@ class Session:
         if info.get("decoder") != self.decoder.fingerprint:
             raise SrnnError("This state belongs to another network, or to other settings of the stream.")
         decoder, initial, classes = self.decoder, self.decoder._initial, len(self.decoder.classes)
-        network, last = (
-            take(arrays, "network", initial.shape, initial.dtype),
-            take(arrays, "last", (None, classes), np.float64),
-        )
+        network, last = arrays.get("network"), take(arrays, "last", (None, classes), np.float64)
         scores = self._new_scores()
         scores.steps[0], scores.total[0] = (
             take(arrays, f"scores.{name}", part.shape[1:], part.dtype)
@@ -391,7 +388,8 @@ class Session:
         samples, steps, position, sure, guess = (n if type(n) is int and n < 2**62 else -2 for n in numbers)
         ended, least = info.get("ended"), 0 if decoder.policy is None else 1
         if (
-            len(last) > 1 or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
+            network is None or (network.shape, network.dtype) != (initial.shape, initial.dtype)
+            or len(last) > 1 or samples < 0 or not 0 <= position <= steps or position >= (decoder.segment or 2**62)
             or not 0 <= sure <= least * position or not -1 <= guess < classes or type(ended) is not bool or ended > least
             or not 0 <= scores.steps[0] <= position
         ):  # fmt: skip
@@ -403,7 +401,7 @@ class Session:
         if self._listener is not None:
             self._listener.restore(_of(arrays, "learner."))
             self._stream = Stream(self._listener.network)
-        self.encoder, self._scores, self._network = encoder, scores, network
+        self.encoder, self._scores, self._network = encoder, scores, network.copy()
         self.samples, self.steps, self._position, self._sure, self._guess = samples, steps, position, sure, guess
         self._ended, self._last = ended, last[0] if len(last) else None
 

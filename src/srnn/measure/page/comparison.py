@@ -12,7 +12,7 @@ from ...files import read_object
 from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, analyse
 from ..energy.subjects import compare_energy
-from .content import analysis_options, describe_network, describe_task, plain, short_names, training
+from .content import describe_network, describe_task, plain, short_names, training
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
@@ -36,7 +36,7 @@ def comparison_content(
     described: list[dict[str, Any]] = []
     for name, run, report in zip(names, runs, energy["networks"], strict=True):
         trained = run.trained()
-        analysis = analyse(trained, split, data_dir=data_dir, options=analysis_options(trained, options))
+        analysis = analyse(trained, split, data_dir=data_dir, options=options)
         logged = training(run)
         report["name"] = name
         described.append(
@@ -68,7 +68,7 @@ def comparison_content(
     )
 
 
-def measures(name: str, analysis: Analysis, energy: dict[str, Any] | None, run: Run) -> dict[str, Any]:
+def measures(name: str, analysis: Analysis, energy: dict[str, Any], run: Run) -> dict[str, Any]:
     """The numbers by which runs are compared; None where one does not apply to a run.
 
     Analog neurons do not spike: for them ``activity`` is the fraction of outputs that are not 0, and
@@ -78,7 +78,6 @@ def measures(name: str, analysis: Analysis, energy: dict[str, Any] | None, run: 
     report, result = analysis.evaluation.report, training(run)["result"] or {}
     activity = None if analysis.activity is None else analysis.activity.to_dict()
     chosen = None if analysis.exit is None or analysis.exit.policy.confidence is None else analysis.exit.result
-    models = {} if energy is None else energy["models"]
     rate = None if report["firing_rate"] is None else report["firing_rate"]["mean"]
     sops, spiking = (None, True) if activity is None else (activity["sops_per_step"], activity["spiking"])
     return {
@@ -95,7 +94,10 @@ def measures(name: str, analysis: Analysis, energy: dict[str, Any] | None, run: 
         "sops_per_step": sops if spiking else None,
         "analog_operations_per_step": None if spiking else sops,
         "parameters": report["parameters"],
-        **{f"energy_{model}": None if one is None else one["energy_pj"]["step"] for model, one in models.items()},
+        **{
+            f"energy_{model}": None if one is None else one["energy_pj"]["step"]
+            for model, one in energy["models"].items()
+        },
         "training_seconds": result.get("seconds"),
     }
 

@@ -13,7 +13,7 @@ from ...files import read_object
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
-from ..analysis import AnalysisOptions, TimeConstants, analyse, can_exit, spikes
+from ..analysis import AnalysisOptions, TimeConstants, analyse, spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
 
@@ -59,10 +59,7 @@ def report_content(
     for name in names:
         if name not in (*others, *BASELINES):
             raise SrnnError(f"'{name}' is neither a run folder nor a baseline; baselines are {', '.join(BASELINES)}.")
-    analysis = analyse(
-        trained, split, data_dir=data_dir,
-        initial=trained.untrained(), options=analysis_options(trained, options),
-    )  # fmt: skip
+    analysis = analyse(trained, split, data_dir=data_dir, initial=trained.untrained(), options=options)
     energy = compare_energy(
         [folder, *others], [name for name in names if name not in others], split=split, data=data, data_dir=data_dir
     )
@@ -77,8 +74,7 @@ def report_content(
     watched: dict[str, Any] = {"watched": [], "substeps": 1, "sequences": []}
     if samples:
         watched = take_samples(
-            trained, Sequences(task, split, data_dir), task.load(split, data_dir).groups, samples,
-            activity=analysis.activity, policy=policy,
+            trained, Sequences(task, split, data_dir), samples, activity=analysis.activity, policy=policy,
         )  # fmt: skip
     return plain(
         {
@@ -96,11 +92,6 @@ def report_content(
             "environment": environment,
         }
     )  # fmt: skip
-
-
-def analysis_options(trained: Trained, options: AnalysisOptions | None) -> AnalysisOptions:
-    """The given options, or defaults that suit the network."""
-    return options or AnalysisOptions(early_exit=can_exit(trained))
 
 
 def describe_task(trained: Trained) -> dict[str, Any]:

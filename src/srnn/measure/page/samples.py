@@ -40,7 +40,6 @@ Array = npt.NDArray[Any]
 def take_samples(
     trained: Trained,
     sequences: Sequences,
-    groups: npt.NDArray[np.str_] | None,
     count: int,
     *,
     activity: Activity | None = None,
@@ -49,7 +48,6 @@ def take_samples(
     """The content of the page's player: ``watched`` neurons of each hidden layer, and the ``sequences``.
 
     Args:
-        groups: the origin of each sequence of the split, if known.
         activity: rates on the split, by which neurons are chosen: the most active, the median, and the least active that fires.
         policy: marks where the network would decide early.
     """
@@ -67,7 +65,7 @@ def take_samples(
         steps = run.steps[row]
         item = {
             "index": index,
-            "group": None if groups is None else str(groups[index]),
+            "group": None if sequences.groups is None else str(sequences.groups[index]),
             "steps": steps,
             "shown": min(steps, MOST_STEPS, max(1, room // _bytes_per_step(network, run, watched))),
             **_outcome(loss, run, row),
