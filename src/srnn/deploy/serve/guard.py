@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
-from typing import Any, TypeVar
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -34,15 +34,13 @@ PROGRESS = 16384
 """Bytes that a client must read within ``send_seconds``, if that many are buffered for it."""
 
 
-Guarded = TypeVar("Guarded", bound="Patient")
-
-
 class Patient(asyncio.Protocol):
     """Wraps a protocol, and aborts a connection whose client does not read: closing it would wait."""
 
     limits: Limits
     places: Places
     transport: Any
+    _rest: bytearray
     _reading: asyncio.TimerHandle | None = None
     _timer: asyncio.TimerHandle | None = None
     """Aborts a client that says nothing."""
@@ -290,6 +288,6 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
-def guarded(protocol: type[Guarded], limits: Limits, places: Places) -> type[Guarded]:
+def guarded(protocol: type[Patient], limits: Limits, places: Places) -> type[Any]:
     """The protocol of one server."""
     return type(protocol.__name__, (protocol,), {"limits": limits, "places": places})
