@@ -227,6 +227,15 @@ def test_what_is_not_read_is_said(gestures: Path) -> None:
     ]
 
 
+def test_a_channel_that_only_rises_is_said(tmp_path: Path) -> None:
+    for number in range(20):
+        x = np.column_stack([recording(number), 1e9 + 60 * number + np.arange(8 + number % 4)])
+        write_recording(tmp_path / "all" / "ab"[number % 2] / f"{number}.csv", x)
+    assert [line[:60] for line in said(tmp_path / "all")] == [
+        ": channel 3 (counted from 0) rises all through every recordi"
+    ]
+
+
 def bad(gestures: Path, case: str) -> None:
     write = (gestures / "shake" / "a-0.csv").write_text
     match case:

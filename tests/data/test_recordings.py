@@ -123,6 +123,25 @@ def test_a_channel_is_not_taken_for_time(tmp_path: Path, title: str) -> None:
     assert x.shape == (2, 2) and own is None
 
 
+def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
+    times = np.delete(np.arange(60) / 50, slice(20, 30))  # a radio that lost ten samples
+    rows = np.stack([times, 3 * times - 1, np.ones(50)], 1)
+    np.savetxt(tmp_path / "a.csv", rows, fmt="%.6f", delimiter=",", header="t,x,y", comments="")
+    x, rate = read_recording(tmp_path / "a.csv")
+    assert rate == pytest.approx(50) and x.shape == (60, 2)
+    np.testing.assert_allclose(x[:, 0], 3 * np.arange(60) / 50 - 1, atol=1e-5)
+    jitter = np.arange(60) / 50 + np.random.default_rng(0).uniform(-0.004, 0.004, 60)
+    np.savetxt(
+        tmp_path / "b.csv", np.stack([jitter, rows[:1, 1].repeat(60)], 1), delimiter=",", header="t,x", comments=""
+    )
+    assert len(read_recording(tmp_path / "b.csv")[0]) == 60, "a clock is not exact"
+    (tmp_path / "c.csv").write_text("t,x\n0,1\n1,2\n2,3\n1000,4\n")
+    with pytest.raises(
+        SrnnError, match=r"c\.csv: nothing was recorded for 998 s after sample 2; cut the recording there"
+    ):
+        read_recording(tmp_path / "c.csv")
+
+
 def test_a_decimal_comma_is_read_between_semicolons(tmp_path: Path) -> None:
     for text in ("1,5;-2,25\n3;4,0e1\n", "1.5;-2.25\n3;40\n", "1.5,-2.25\n3,40\n", "\ufeff1,5; -2,25\r\n3; 40\r\n"):
         (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")

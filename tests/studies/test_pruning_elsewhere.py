@@ -213,7 +213,7 @@ def test_arrays_of_another_rate_are_resampled_or_refused(elsewhere: tuple[Path, 
     labels = y if data.is_dir() else np.repeat(y[:, None], 12, 1)
     np.savez(tmp_path / "fast.npz", x=x, y=labels, class_names=CLASSES, rate=100)
     if data.is_dir():
-        assert task.reading(tmp_path / "fast.npz").load("test").x.shape == (6, 6, 3)
+        assert task.reading(tmp_path / "fast.npz").load("validation").x.shape == (6, 6, 3)
     else:
         with pytest.raises(SrnnError, match="has a label per step at 100 Hz, and this network reads 50 Hz"):
-            task.reading(tmp_path / "fast.npz").load("test")
+            task.reading(tmp_path / "fast.npz").load("validation")

@@ -372,6 +372,9 @@ def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.Capt
         assert main(words) == 0, source
         found = json.loads(capsys.readouterr().out)
         assert found["n_sequences"] == 6 and found["accuracy"] >= (1 if source == "all.npz" else 0.5)
+    with pytest.warns(RuntimeWarning, match=r"own names no splits: all of it is measured, and is no test"):
+        assert main(["evaluate", str(file), "--data", str(tmp_path / "own"), "--split", "test", "--json"]) == 0
+    capsys.readouterr()
     np.savez(tmp_path / "odd.npz", x=x, y=np.array(["still"] * 5 + ["flying"]))
     for words, message in (
         (

@@ -40,6 +40,8 @@ _UNITS = {
 }  # fmt: skip
 _IN_UNITS = ("seconds", "millis", "milliseconds", "micros", "microseconds", "nanoseconds")  # that name a column alone
 _CLOCKS = {"time", "timestamp", "datetime", "date", "clock", "zeit", "epoch"}
+_GAP, _FILLED = 1.5, 10
+"""From how many times the usual distance on two samples have a gap between them; how many samples may come of one, at most."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: beyond are other units, since 1970
 _LINE_AT_MOST = 2**20
 _NAMED = 10  # arrays that a message names
@@ -288,7 +290,23 @@ def _read_table(path: Path) -> tuple[Array, float | None]:
     if not (every > 0).all():
         row = int(np.argmin(every > 0)) + 1
         raise SrnnError(f"{path}: time does not advance at sample {row}, from {x[row - 1, 0]:g} to {x[row, 0]:g}.")
-    return x[:, 1:], None if not len(every) else float(len(every) / every.sum())
+    if not len(every):
+        return x[:, 1:], None
+    step = float(np.median(every))
+    if every.max() > _GAP * step:
+        return _filled(str(path), seconds, x[:, 1:], step), 1 / step
+    return x[:, 1:], float(len(every) / every.sum())
+
+
+def _filled(name: str, seconds: Array, x: Array, step: float) -> Array:
+    """Samples ``step`` seconds apart, on the lines between those that there are. SrnnError for a gap that nothing can fill."""
+    count = (seconds[-1] - seconds[0]) / step
+    if count > _FILLED * len(x):
+        row = int(np.argmax(np.diff(seconds)))
+        gap = seconds[row + 1] - seconds[row]
+        raise SrnnError(f"{name}: nothing was recorded for {gap:g} s after sample {row}; cut the recording there.")
+    even = seconds[0] + step * np.arange(int(count + 1e-6) + 1)
+    return np.stack([np.interp(even, seconds, column) for column in x.T], axis=1)
 
 
 def _read_numpy(path: Path) -> tuple[Array, float | None]:

@@ -88,12 +88,16 @@ def load_arrays(
     chosen = [item for item, name in zip(items, assign_items(source, items, shares), strict=True) if name == split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split.")
-    arrays = []
+    arrays, rises = [], []
     for item in chosen:
         x = read_signal(item.path, None, rate)
         if x.shape[1] != about.channels:
             raise SrnnError(f"{item.path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
         arrays.append(_float32(str(item.path), x))
+        if len(x) >= 8:  # before rounding: seconds since 1970 do not rise in float32
+            rises.append((np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0]))
+    if split == "train":
+        _say_rising(str(source), rises)
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
     names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
@@ -280,6 +284,16 @@ def _float32(name: str, x: npt.NDArray[Any], rows: npt.NDArray[Any] | None = Non
             place[0] = int(rows[place[0]])
         raise SrnnError(f"{name}: x{place} is not finite (NaN or infinity) in float32: {value}.")
     return values
+
+
+def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
+    """A RuntimeWarning, once, for channels that rise all through every recording: a network would learn when it was made."""
+    channels = np.flatnonzero(np.all(rises, axis=0)) if len(rises) >= 3 else ()
+    if len(channels):
+        say(
+            f"{name}: channel {', '.join(map(str, channels))} (counted from 0) rises all through every recording, as time or a "
+            "counter does; remove it, or call a first column of time by its name and unit, such as time_ms."
+        )
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:

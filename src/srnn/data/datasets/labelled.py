@@ -72,6 +72,8 @@ def load_labelled(
             f"{source} names no splits: {shares.validation:.0%} of {what} are held out for validation and "
             f"{shares.test:.0%} for testing, always the same ones."
         )
+    if divided and shares is None and split == "test":
+        say(f"{source} names no splits: all of it is measured, and is no test where training has seen any of it.")
     steps = [encode(name, signal) for name, signal in zip(names, signals, strict=True)]
     if y.ndim == 2 and any(len(one) != len(signal) for one, signal in zip(steps, signals, strict=True)):
         raise SrnnError(
