@@ -12,10 +12,11 @@ from .text import brief
 T = TypeVar("T")
 
 
-def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any]) -> T:
+def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any], hint: str = "") -> T:
     """An instance of one of the registry's dataclasses.
 
     what: how to call it in messages ("neuron", "surrogate"). spec: ``"name"`` or ``{"name": ..., field: value}``.
+    hint: what else to say of an unknown name.
     Raises SrnnError for an unknown name or field.
     """
     if not isinstance(spec, (str, Mapping)):
@@ -23,7 +24,7 @@ def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, 
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if not isinstance(name, str) or name not in registry:
-        raise SrnnError(f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}")
+        raise SrnnError(f"Unknown {what} {brief(name)}.{nearest(str(name), registry)}{hint and ' '}{hint}")
     cls = registry[name]
     known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
     for key in options:

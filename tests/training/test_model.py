@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
 from srnn.nn.fixedpoint.integer import InputFormat
+from srnn.nn.neurons import as_neuron
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.runs import Run
@@ -252,6 +253,44 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         srnn.from_network(srnn.SRNN(2, [3], 2), "ab", loss="ce_spike_count")
     with pytest.raises(SrnnError, match="at least one hidden layer"):
         srnn.from_network(srnn.SRNN(2, [], 2), "ab")
+
+
+def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:
+    """Known by its name once its class is defined; where its name is another's, nothing is written with the other's equations."""
+    with pytest.raises(SrnnError, match=r"Unknown neuron 'lifted'.*import its module first"):
+        as_neuron("lifted")
+
+    def lifted() -> type[srnn.LIF]:
+        def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:
+            u = leak * u + gain * current + 0.01 - threshold * s
+            return u, u - threshold
+
+        body = {"name": "lifted", "step": staticmethod(step), "__module__": __name__}
+        return dataclass(frozen=True)(type("Lifted", (srnn.LIF,), body))
+
+    own = lifted()
+    settings = (
+        "--training.epochs=1",
+        "--network.neuron={name: lifted, threshold: 0.02}",
+        "--network.backend=reference",
+    )
+    trained = srnn.train(tiny_recipe(*settings), tmp_path / "run")
+    assert (
+        type(trained.network.layers[0].neuron) is own
+        and type(srnn.load(tmp_path / "run").network.layers[0].neuron) is own
+    )
+    net = srnn.SRNN(4, [5, 4], 3, neuron=[own(threshold=0.02), "lif"], backend="reference")
+    again = srnn.load(srnn.from_network(net, "abc").save(tmp_path / "m.safetensors")).network
+    assert [layer.neuron for layer in again.layers] == [layer.neuron for layer in net.layers]
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
+
+    lifted()  # as a notebook's cell that runs again
+    with pytest.raises(SrnnError, match="'lifted' of the neuron Lifted is that of another class"):
+        srnn.from_network(net, "abc")
+    borrowed = dataclass(frozen=True)(type("Borrowed", (own,), {"name": "lif", "__module__": __name__}))
+    assert type(as_neuron("lif")) is srnn.LIF and type(as_neuron(srnn.LIF().describe())) is srnn.LIF
+    with pytest.raises(SrnnError, match="'lif' of the neuron Borrowed is that of another class"):
+        srnn.from_network(srnn.SRNN(4, [5], 3, neuron=borrowed()), "abc")
 
 
 def test_what_predict_takes(small: Path) -> None:

@@ -1,6 +1,6 @@
 """Neuron models: what is computed in one time step. One model per file; the contract is in ``base.py``.
 
-To add a neuron: write its file, and one line in ``NEURONS``.
+To add a neuron: write its file, and one line in ``NEURONS``. One that is defined elsewhere has its name from then on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from ...registry import create
 from .adlif import AdLIF
 from .alif import ALIF
-from .base import Init, Neuron
+from .base import DEFINED, Init, Neuron
 from .bhrf import BHRF
 from .brf import BRF
 from .cubalif import CubaLIF
@@ -29,11 +29,14 @@ NEURONS: Mapping[str, type[Neuron]] = MappingProxyType(
 def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
     """A neuron model from its name, from ``{"name": ..., field: value}``, or itself.
 
-    Raises SrnnError for an unknown name or field, suggesting the nearest one.
+    A name is the library's, or that of a class which has been defined in this process. Raises SrnnError for an unknown name or
+    field, suggesting the nearest one.
     """
     if isinstance(spec, Neuron):
         return spec
-    return create("neuron", NEURONS, spec)
+    return create(
+        "neuron", DEFINED, spec, hint="One of your own has a name once its class is defined: import its module first."
+    )
 
 
 __all__ = [

@@ -81,6 +81,10 @@ _INIT_TYPES = (Init, "Init", "srnn.Init")
 """How a field says that it is a parameter; as text where the module evaluates annotations later."""
 
 
+DEFINED: dict[str, type[Neuron]] = {}
+"""The models by name: the library's, and any other whose class has been defined in this process."""
+
+
 @dataclass(frozen=True)
 class Neuron:
     """Base of all neuron models. A subclass sets the class variables, its parameter fields, ``step`` and ``derive``.
@@ -114,6 +118,14 @@ class Neuron:
     initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)
     time_constants: Literal["linear", "log", "unconstrained"] = field(default="linear", kw_only=True)
     detach_reset: bool = field(default=False, kw_only=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):  # a form of another model, such as the one that is rounded
+            return
+        known = DEFINED.get(cls.name)
+        if known is None or not known.__module__.startswith(f"{__package__}."):  # the library's names stay theirs
+            DEFINED[cls.name] = cls  # a class that is defined again, as in a notebook, takes the place of the former
 
     def __post_init__(self) -> None:
         for name in self.parameters():
@@ -158,7 +170,15 @@ class Neuron:
         return {name: parameters[name] for name in self.taus}
 
     def describe(self) -> dict[str, Any]:
-        """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints)."""
+        """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints).
+
+        SrnnError for a class whose name belongs to another: what reads the mapping would take that one's equations.
+        """
+        if DEFINED.get(self.name) is not type(self):
+            raise SrnnError(
+                f"The name '{self.name}' of the neuron {type(self).__name__} is that of another class; give it a name of its own "
+                "(name = ...), or, if you have defined the class again, build the network anew."
+            )
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         for key, value in values.items():
             if isinstance(value, Init):
