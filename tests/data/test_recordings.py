@@ -135,6 +135,9 @@ def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
         tmp_path / "b.csv", np.stack([jitter, rows[:1, 1].repeat(60)], 1), delimiter=",", header="t,x", comments=""
     )
     assert len(read_recording(tmp_path / "b.csv")[0]) == 60, "a clock is not exact"
+    (tmp_path / "c.csv").write_text("t,x\n0,1\n5e-324,2\n1e-323,3\n1,4\n")
+    with pytest.raises(SrnnError, match="nothing was recorded for 1 s after sample 2"):
+        read_recording(tmp_path / "c.csv")
     (tmp_path / "c.csv").write_text("t,x\n0,1\n1,2\n2,3\n1000,4\n")
     with pytest.raises(
         SrnnError, match=r"c\.csv: nothing was recorded for 998 s after sample 2; cut the recording there"

@@ -160,8 +160,9 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.wait(READY)
     rows = "a,b\\n1,2\\n# note\\n3;4\\n\\n5 6\\n"
     assert browser.value(f"[...parseRows('{rows}', 2)]") == [1, 2, 3, 4, 5, 6]
+    assert browser.value("[...parseRows('1,5;-2,25\\n3;4', 2)]") == [1.5, -2.25, 3, 4]  # decimal commas
     for text, problem in (
-        ("1,2\\n3", "Line 2 has 1 numbers; 2 are needed."),
+        ("1,2\\n3", "Line 2 has 1 numbers; 2 are needed (a column of time is not read here)."),
         ("1,2\\nx,y", "Line 2 is not a row"),
         ("", "contains no samples"),
     ):

@@ -52,7 +52,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of all commands, with the arguments of the one that the words name."""
     parser = Parser(
         prog="srnn",
-        description="Adaptive spiking recurrent neural networks for signals in time: train, measure.",
+        description="Adaptive spiking recurrent neural networks for signals in time: train, measure, stream, deploy.",
         epilog="Start with: srnn train digits",
     )
     parser.add_argument("--version", action="store_true", help="print the version")

@@ -43,7 +43,7 @@ def show_energy(comparison: dict[str, Any]) -> None:
                 _by_model(f"{title}, to {names[0]}", *chosen, console)
     if comparison["break_even"]:
         limits = [[digits(rate) for rate in by_model.values()] for by_model in comparison["break_even"].values()]
-        title = f"break-even: firing rate above which {names[0]} costs more than these of its size"
+        title = f"break-even: firing rate above which {names[0]} costs more than these of its size; above 1: never"
         _by_model(title, list(comparison["break_even"]), limits, console)
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)

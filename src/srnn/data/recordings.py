@@ -300,7 +300,7 @@ def _read_table(path: Path) -> tuple[Array, float | None]:
 
 def _filled(name: str, seconds: Array, x: Array, step: float) -> Array:
     """Samples ``step`` seconds apart, on the lines between those that there are. SrnnError for a gap that nothing can fill."""
-    count = (seconds[-1] - seconds[0]) / step
+    count = float(seconds[-1] - seconds[0]) / step
     if count > _FILLED * len(x):
         row = int(np.argmax(np.diff(seconds)))
         gap = seconds[row + 1] - seconds[row]
