@@ -104,11 +104,21 @@ def _sensor(plan: Plan) -> tuple[str, str]:
     return f"{sensor}\n{constants}", value
 
 
+def _endless(plan: Plan) -> bool:
+    """Whether every step has a class, so that no sequence begins or ends."""
+    return plan.rule is not None and plan.rule.loss.name == "nll"
+
+
+def _pause(plan: Plan) -> int:
+    """Milliseconds that an example waits between two classes: of a signal that does not end none may be missed."""
+    return 1 if _endless(plan) else 1000
+
+
 def _example(plan: Plan, includes: str, main: str) -> str:
     """The example: a sequence through the network, and what a platform does with its class."""
     name, upper, encoder = plan.name, plan.name.upper(), plan.encoder
     decides = plan.decision is not None
-    endless = plan.rule is not None and plan.rule.loss.name == "nll"  # every step has a class
+    endless = _endless(plan)
     declaration, initialisation, arguments = plan.learnt
     choose = f"        label = {name}_decide(&decision, scores);\n"
     if not decides:
@@ -193,7 +203,7 @@ void setup()
 void loop()
 {{
     Serial.println({_class(plan)});
-    delay(1000);
+    delay({_pause(plan)});
 }}
 """
     properties = {
@@ -232,7 +242,7 @@ int main(void)
 {{
     for (;;) {{
         {_printing(plan, "printk")}
-        k_msleep(1000);
+        k_msleep({_pause(plan)});
     }}
     return 0;
 }}
@@ -265,7 +275,7 @@ void app_main(void)
 {{
     for (;;) {{
         {_printing(plan, "printf")}
-        vTaskDelay(pdMS_TO_TICKS(1000));
+        vTaskDelay(pdMS_TO_TICKS({_pause(plan)}));
     }}
 }}
 """
