@@ -227,6 +227,17 @@ def test_what_is_not_read_is_said(gestures: Path) -> None:
     ]
 
 
+def test_channels_in_another_order_are_said(gestures: Path) -> None:
+    path = gestures / "tilt" / "b-5.csv"
+    path.write_text(path.read_text().replace("x,y,z", "X, y,z", 1))
+    assert said(gestures) == [], "the same names"
+    path.write_text(path.read_text().replace("X, y,z", "y,x,z", 1))
+    assert said(gestures) == [
+        ": the channels of shake/a-0.csv are called x, y, z; those of tilt/b-5.csv are called y, x, z; they are read by their "
+        "place, not by name."
+    ]
+
+
 def test_a_channel_that_only_rises_is_said(tmp_path: Path) -> None:
     for number in range(20):
         x = np.column_stack([recording(number), 1e9 + 60 * number + np.arange(8 + number % 4)])

@@ -103,6 +103,16 @@ def read_recording(path: Path) -> tuple[Array, float | None]:
     return check_finite(name, x, 0), rate
 
 
+def channel_names(path: Path) -> tuple[str, ...]:
+    """What a table's first row calls its channels, in small letters; nothing where it has no names, or of another format."""
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return ()
+    with reading(path, "a table of numbers"), path.open("rb") as file:
+        rows = Rows(file, str(path), None, 1)
+        next(iter(rows), None)
+        return rows.names
+
+
 def table_blocks(path: Path, channels: int, block: int) -> Iterator[Array] | None:
     """The rows of a table as they are read, ``block`` of them (samples, channels) at a time.
 
@@ -207,6 +217,8 @@ class Rows:
         """Seconds that the first column counts in; None: it is not time. Known from the first block on."""
         self.leading = 0
         """Columns before the channels: 1 where the first is time, or numbers the rows."""
+        self.names: tuple[str, ...] = ()
+        """Of the channels, in small letters, where the first row says them."""
 
     def __iter__(self) -> Iterator[Array]:
         rows: list[list[float]] = []
@@ -235,6 +247,7 @@ class Rows:
                     except SrnnError as error:
                         raise SrnnError(f"{name}, line {number}: {error}.") from None
                     self.leading = int(self.unit is not None or (not title and len(fields) > 1))
+                    self.names = tuple(field.strip().strip("\"'").lower() for field in fields[self.leading :])
                     continue
                 raise SrnnError(f"{name}, line {number}: {text[:40]!r} is not a row of numbers.") from None
             if self._channels is not None:

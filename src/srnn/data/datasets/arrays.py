@@ -16,7 +16,7 @@ from ...files import CLASSES, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ..encoders.speech import Statistics, scale
-from ..recordings import read_recording, read_signal
+from ..recordings import channel_names, read_recording, read_signal
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
@@ -98,6 +98,7 @@ def load_arrays(
             rises.append((np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0]))
     if split == "train":
         _say_rising(str(source), rises)
+    _say_names(source, [item.path for item in (items[0], *chosen)])
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
     names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
@@ -294,6 +295,21 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
             f"{name}: channel {', '.join(map(str, channels))} (counted from 0) rises all through every recording, as time or a "
             "counter does; remove it, or call a first column of time by its name and unit, such as time_ms."
         )
+
+
+def _say_names(source: Path, paths: Sequence[Path]) -> None:
+    """A RuntimeWarning, once, where two tables do not call their channels the same."""
+    first: tuple[Path, tuple[str, ...]] | None = None
+    for path in paths:
+        names = channel_names(path)
+        first = first or ((path, names) if names else None)
+        if first is not None and names and names != first[1]:
+            one, other = (
+                f"{file.parent.name}/{file.name} are called {', '.join(called[:_NAMED])}"
+                for file, called in (first, (path, names))
+            )
+            say(f"{source}: the channels of {one}; those of {other}; they are read by their place, not by name.")
+            return
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:
