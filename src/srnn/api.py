@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .errors import SrnnError
+from .text import some
 from .training.trained import Trained
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ class Model(Trained):
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
-        return f"Model({self.name!r}: {self.task.whole_path().what} -> {names}; {parameters:,} parameters)"
+        return f"Model({self.name!r}: {self.task.whole_path().what} -> {some(self.classes)}; {parameters:,} parameters)"
 
     def predict(
         self, signal: str | Path | npt.ArrayLike | Sequence[npt.ArrayLike], form: Form = "auto"

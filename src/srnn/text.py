@@ -36,6 +36,11 @@ def brief(value: object) -> str:
     return _BRIEF.repr(value)
 
 
+def some(names: Sequence[str], most: int = 10) -> str:
+    """The first of many names, as a message lists them."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def markdown(text: str) -> str:
     """One line of Markdown that shows the text: no HTML, links, emphasis or table cells begin in it."""
     line = one_line(text, most=10_000)

@@ -192,7 +192,7 @@ def test_a_line_at_its_limit_is_read() -> None:
 @pytest.mark.parametrize("rate", [0, -5, np.nan, np.inf, "fast", [1, 2]])
 def test_rates_of_signals_are_numbers(tmp_path: Path, rate: Any) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones((5, 1)), rate=rate)
-    with pytest.raises(SrnnError, match=r"a\.npz cannot be read as a signal"):
+    with pytest.raises(SrnnError, match=r"a\.npz, array 'rate', cannot be read as samples per second"):
         open_source(str(tmp_path / "a.npz"), 1, None, 4)
 
 

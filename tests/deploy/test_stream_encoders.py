@@ -287,8 +287,6 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SmoothingStream(2, 6), "odd number"),
-        (lambda: SmoothingStream(2, 3), "above the order 3"),
         (lambda: WindowStream(1, 0), "at least 1"),
         (lambda: CalibrateStream(2, 1), "at least 2 samples"),
         (lambda: RunningCrossingStream(LevelCrossing(), 2, 0), "1 to 16,777,216 samples"),
@@ -296,7 +294,6 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
         (lambda: ScaleStream([0, 1], [1]), "for each channel"),
         (lambda: ScaleStream([0], [0]), "above 0"),
         (lambda: GainStream(0.0), "number above 0"),
-        (lambda: LoudnessStream(0, 0.3), "at least 1 sample"),
         (lambda: ScaleStream([np.nan], [1]), "finite"),
         (lambda: ScaleStream(["x"], [1]), "two lists of numbers"),
         (lambda: LevelCrossing("difference", -1, 1), "positive number"),

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from ..files import reading
+from ..text import some
 from .datasets.audio import AUDIO_SUFFIXES, read_channels, resampled
 
 Array = npt.NDArray[Any]
@@ -44,7 +45,6 @@ _GAP, _FILLED = 1.5, 10
 """From how many times the usual distance on two samples have a gap between them; how many samples may come of one, at most."""
 _SECONDS_AT_MOST = 1e11  # 3,000 years: beyond are other units, since 1970
 _LINE_AT_MOST = 2**20
-_NAMED = 10  # arrays that a message names
 _BLOCK = 4096  # rows of a table that are lists of numbers at a time
 _SAME = {True: 1e-6, False: 0.01}
 """By which fraction rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
@@ -332,13 +332,19 @@ def _read_numpy(path: Path) -> tuple[Array, float | None]:
         names = [name for name in arrays if name != "rate"]
         name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
         if name is None:
-            there = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-            raise SrnnError(f"{path} holds the arrays {there or 'none'}; call the one to read 'signal'.")
-        with reading(path, what):
-            rate = float(arrays["rate"].item()) if "rate" in arrays else None
-            if rate is not None and not 0 < rate < math.inf:
-                raise ValueError(f"its rate is {rate}")
-        return arrays[name], rate
+            raise SrnnError(f"{path} holds the arrays {some(names) or 'none'}; call the one to read 'signal'.")
+        return arrays[name], read_rate(path, arrays)
+
+
+def read_rate(path: Path, arrays: Any) -> float | None:
+    """Samples per second, as a file of arrays states them under "rate"; None where it does not."""
+    if "rate" not in arrays:
+        return None
+    with reading(f"{path}, array 'rate',", "samples per second"):
+        rate = float(np.asarray(arrays["rate"]).item())
+        if not 0 < rate < math.inf:
+            raise ValueError(f"it is {rate}")
+    return rate
 
 
 def _read_record(path: Path) -> tuple[Array, float | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +14,9 @@ from ...errors import SrnnError
 from ...files import CLASSES, reading
 from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
+from ...text import some
 from ..encoders.speech import Statistics, scale
-from ..recordings import channel_names, read_recording, read_signal
+from ..recordings import channel_names, read_rate, read_recording, read_signal
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
@@ -25,7 +25,6 @@ from .splitting import Shares, assign_items, assign_splits
 from .survey import say, say_unread
 
 _CODE = 1  # counts up when the same files shall give other statistics
-_NAMED = 10  # classes that a message names
 
 
 class Description(NamedTuple):
@@ -59,7 +58,7 @@ def describe(source: Path, speaker: str = "") -> Description:
 
 
 def _describe(source: Path, content: Any, classes: tuple[str, ...], y: npt.NDArray[np.int64]) -> Description:
-    x, rate = _x(source, content), _rate(source, content)
+    x, rate = _x(source, content), read_rate(source, content)
     return Description("arrays", classes, y.ndim == 2, int(x.shape[2]), rate, "split" in content)
 
 
@@ -169,7 +168,7 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
         _say_axes(str(source), x.shape, "x.transpose(0, 2, 1)")
         missing = np.setdiff1d(np.arange(len(classes)), y)
         if len(missing):
-            named = ", ".join(classes[index] for index in missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            named = some([classes[index] for index in missing])
             say(f"{source}: {len(missing)} of {len(classes)} classes have no label in y: {named}.")
         groups, splits = (_texts(optional.get(key)) for key in ("groups", "split"))
         rows = np.arange(count)
@@ -219,16 +218,6 @@ def _x(source: Path, content: Any) -> Any:
     if x.dtype.kind not in "iufb":
         raise SrnnError(f"{source}: x should hold real numbers, not {x.dtype}.")
     return x
-
-
-def _rate(source: Path, content: Any) -> float | None:
-    if "rate" not in content:
-        return None
-    with reading(f"{source}, array 'rate',", "samples per second"):
-        rate = float(np.asarray(content["rate"]).item())
-        if not 0 < rate < math.inf:
-            raise ValueError(f"it is {rate}")
-    return rate
 
 
 def _texts(values: npt.NDArray[Any] | None) -> list[str] | None:
@@ -305,8 +294,7 @@ def _say_names(source: Path, paths: Sequence[Path]) -> None:
         first = first or ((path, names) if names else None)
         if first is not None and names and names != first[1]:
             one, other = (
-                f"{file.parent.name}/{file.name} are called {', '.join(called[:_NAMED])}"
-                for file, called in (first, (path, names))
+                f"{file.parent.name}/{file.name} are called {some(called)}" for file, called in (first, (path, names))
             )
             say(f"{source}: the channels of {one}; those of {other}; they are read by their place, not by name.")
             return

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
+from ...text import some
 from ..recordings import at_rate, read_signal
 from ..signals import SignalPath
 from .arrays import load_file
@@ -88,6 +89,7 @@ def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list
     number = {name: index for index, name in enumerate(classes)}
     for name in names:
         if name not in number:
-            known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-            raise SrnnError(f"{source} has the label {name!r}, which this network does not know; it knows {known}.")
+            raise SrnnError(
+                f"{source} has the label {name!r}, which this network does not know; it knows {some(classes)}."
+            )
     return [number[name] for name in names]

@@ -116,10 +116,8 @@ class LoudnessStream(StreamEncoder):
     channels = outputs = 1
 
     def __init__(self, samples: int, level: float) -> None:
-        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 1:
-            raise SrnnError(f"A level needs at least 1 sample, not {samples!r}.")
-        self.latency = int(samples) - 1  # of the first step; the later ones wait for less
-        self._samples, self._level = int(samples), level
+        self.latency = samples - 1  # of the first step; the later ones wait for less
+        self._samples, self._level = samples, level
         self.reset()
 
     def push(self, block: npt.ArrayLike) -> Array:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import SrnnError
 from .streaming import Array, WindowedStream
 
 
@@ -23,10 +22,6 @@ class SmoothingStream(WindowedStream):
     def __init__(self, channels: int, window: int, order: int = 3) -> None:
         from scipy.signal import savgol_coeffs
 
-        if isinstance(window, bool) or not isinstance(window, int) or window % 2 == 0 or not 0 <= order < window:
-            raise SrnnError(
-                f"A smoothing window must be an odd number of samples above the order {order}, not {window!r}."
-            )
         self.channels = self.outputs = channels
         self.latency, self.width = window // 2, window
         self._order = order
