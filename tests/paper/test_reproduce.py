@@ -115,7 +115,7 @@ class TestMatching:
         [
             ("smnist", [], "LSTM 64-256-256"),
             ("smnist", ["--network.recurrent=[true, true, false]"], "LSTM 64-256, ReLU 256"),
-            ("speech-commands-mini", ["--network.recurrent=[false, true]"], "ReLU 128, LSTM 128"),
+            ("speech-commands-mini", ["--network.recurrent=[false, true]"], "ReLU 176, LSTM 176"),
             ("phones", [], "bidirectional LSTM 128-128"),
         ],
     )

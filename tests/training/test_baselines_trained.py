@@ -180,8 +180,9 @@ def test_cells_are_in_every_hidden_layer_whatever_the_recipe_s_are(name: str, re
 
 def test_a_mix_of_dense_and_recurrent_layers_is_made_where_it_is_asked_for() -> None:
     """What was once called LSTM 128 + 128: 120 -> 128 ReLU -> 128 LSTM -> 12 of Speech Commands mini, 149,132 parameters."""
-    pure = load_recipe("speech-commands-mini", baseline="lstm").network.build(120, 12, seed=0)
-    mixed = load_recipe("speech-commands-mini", ["--network.recurrent", "[false, true]"], "lstm").network
+    words = ["--network.hidden", "[128, 128]"]
+    pure = load_recipe("speech-commands-mini", words, "lstm").network.build(120, 12, seed=0)
+    mixed = load_recipe("speech-commands-mini", [*words, "--network.recurrent", "[false, true]"], "lstm").network
     built = mixed.build(120, 12, seed=0)
     assert isinstance(built.layers[0], DenseLayer) and built.layers[0].relu and built.layers[1].name == "lstm"
     counts = [sum(parameter.numel() for parameter in net.parameters()) for net in (pure, built)]
