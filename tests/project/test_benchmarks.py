@@ -74,7 +74,9 @@ def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
     ours, eager = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]
     assert (ours["way"], eager["way"]) == ("srnn", "eager") and ours["reached"] and eager["reached"]
     assert len(ours["epochs"]) == 1 and 0 < ours["epochs"][0]["processor_s"] <= ours["processor_s"]
-    assert "times as long (the median; seeds: 1)" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "README.md").read_text()
+    assert "times as long (the median; seeds: 1)" in page and "A batch, without what comes before the first" in page
+    assert 0 < eager["first_batch_s"] < eager["processor_s"]
     assert to_accuracy.main(["digits", "1.01", "--limit", "0.1", "--ways", "srnn", *options]) == 0
     (ours,) = json.loads((tmp_path / "to-accuracy.json").read_text())["records"]  # of another goal than before
     assert not ours["reached"] and not ours["all_epochs"] and "not within 0.1" in (tmp_path / "README.md").read_text()
