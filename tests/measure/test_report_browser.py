@@ -16,8 +16,8 @@ pytest.importorskip("websockets", reason="websockets, by which the browser is dr
 
 from srnn.data.datasets.digits import DigitsTask
 from srnn.measure.page import comparison_content, report_content, write_page
-from srnn.measure.page.packing import unpack
 from support.browser import Browser, find_browser
+from support.reporting import unpack
 from support.runs import DIGITS, ECG, few_sequences, make_run
 
 KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
