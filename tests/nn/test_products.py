@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from srnn import SRNN
 from srnn.nn.kernels.cpu import layer as cpu_layer
@@ -57,3 +58,30 @@ def test_the_compiled_way_back_has_a_product_a_step_only_through_recurrent_weigh
     net(torch.rand(2, 12, 9))[0].sum().backward()
     readout, hidden = seen[-2:]
     assert readout == (False, 0) and hidden == (recurrent, 5 * 16 if recurrent else 0)  # the matrix, by whole vectors
+
+
+class Elements(TorchDispatchMode):
+    """Counts the elements of all that operations give, forwards and backwards."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.count += sum(part.numel() for part in tree_leaves(result) if isinstance(part, torch.Tensor))
+        return result
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"delays": {"recurrent": 3}}, {"bidirectional": True}], ids=["plain", "delays", "both ways"]
+)
+def test_the_references_work_grows_with_the_steps_and_not_with_their_square(options) -> None:
+    """An index into all steps, once a step, would fill a gradient of all of them each time on the way back."""
+
+    def elements(steps: int) -> int:
+        net = SRNN(9, [50], 3, backend="reference", generator=torch.Generator().manual_seed(0), **options)
+        with Elements() as counted:
+            net(torch.rand(2, steps, 9))[0].sum().backward()
+        return counted.count
+
+    ten, twenty, forty = (elements(steps) for steps in (10, 20, 40))
+    assert forty - twenty == pytest.approx(2 * (twenty - ten), rel=0.05)

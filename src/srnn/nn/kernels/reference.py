@@ -48,8 +48,9 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     if steps == 0:  # a step that is not valid, cut off at the end: through it backward finds all that needs a gradient
         x, lengths = F.pad(x, (0, 0, 0, 1)), torch.zeros(len(x), dtype=torch.int64)
     # All steps at once for training. Else step by step: on some processors a product of many rows rounds otherwise than one of
-    # few, and a sequence shall give the same bits however it is cut.
-    current_in = F.linear(x, p.weight_in, p.bias) if torch.is_grad_enabled() else None
+    # few, and a sequence shall give the same bits however it is cut. Unbound: the way back through an index of one step fills the
+    # gradient of all of them, so that T steps would take T squared.
+    currents = F.linear(x, p.weight_in, p.bias).unbind(1) if torch.is_grad_enabled() else None
     weight_rec = p.weight_rec.t() if p.weight_rec is not None else None
     # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
     valid = None
@@ -63,7 +64,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
         sent = taps(p.delays, arriving.shape[1], arriving)
     emitted, traces = [], {name: [] for name in p.record}
     for t in range(x.shape[1]):
-        current = current_in[:, t] if current_in is not None else F.linear(x[:, t].contiguous(), p.weight_in, p.bias)
+        current = F.linear(x[:, t].contiguous(), p.weight_in, p.bias) if currents is None else currents[t]
         if weight_rec is not None:
             current = current + (s if arriving is None else arriving[:, 0]) @ weight_rec
         own = s.detach() if neuron.detached else s
