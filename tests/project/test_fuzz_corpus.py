@@ -106,8 +106,16 @@ def test_time_and_memory_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(examining, "MEMORY", 2**25)
     assert found(lambda data, folder: b"x" * 2**24, folder) is None
     if examining._peak():  # elsewhere than on Linux memory is not measured
-        beyond = 2**26 + examining._peak() - examining._resident()  # not every kernel forgets the peak of earlier tests
-        finding = found(lambda data, folder: b"x" * beyond, folder)
+        finding = None
+        for more in (
+            2**26,
+            2**27,
+            2**28,
+        ):  # a system may reclaim memory of this process meanwhile, below the peak that it had
+            beyond = (
+                more + examining._peak() - examining._resident()
+            )  # not every kernel forgets the peak of earlier tests
+            finding = finding or found(lambda data, folder, beyond=beyond: b"x" * beyond, folder)
         assert finding is not None and finding.kind == "memory"
     clock = iter([0.0, 2.1, 3.0, 5.0])
     monkeypatch.setattr(examining.time, "process_time", lambda: next(clock))
