@@ -120,7 +120,7 @@ def page(results: dict[str, Any]) -> str:
     least = [eager["processor_s"] / ours["processor_s"] for ours, eager in pairs if not eager["reached"]]
     if ratios:
         lines += [f"Eager takes {statistics.median(ratios):.1f} times as long (the median; seeds: {len(ratios)}).", ""]
-    if least:
+    if least and min(least) >= 1:
         lines += [f"Where eager did not get there it was stopped after {min(least):.1f} times as long at least.", ""]
     slower = [
         each_batch(eager) / each_batch(ours) for ours, eager in pairs if min(ours["batches"], eager["batches"]) > 1
