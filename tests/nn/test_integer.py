@@ -233,3 +233,12 @@ def test_the_published_ecg_network_in_int8(data_dir: Path, checkpoint_dir: Path)
     assert integers["saturated"] == 0
     assert integers["accuracy"] > floats["accuracy"] - 0.005
     assert abs(integers["firing_rate"]["mean"] - floats["firing_rate"]["mean"]) < 0.02
+
+
+@pytest.mark.parametrize(
+    "function", [abs, np.exp, lambda x: np.maximum(x, 0.0), lambda x: x > 0], ids=["abs", "exp", "positive", "compared"]
+)
+def test_functions_have_no_integer_form_and_one_line_says_so(function: Any) -> None:
+    """Training measures int8's ranges at its end: a neuron of one's own that takes such a function has none, and is trained."""
+    with pytest.raises(SrnnError, match="int8 has no functions and comparisons for a neuron's equations"):
+        function(fixed(3, 2))

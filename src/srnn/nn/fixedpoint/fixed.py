@@ -15,7 +15,7 @@ Written once, for two kinds of numbers: arrays (``FixedArray``: the integer mode
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
@@ -111,6 +111,11 @@ class Fixed(ABC):
 
     def __neg__(self) -> Self:
         return self._constant(0, self.bits)._difference(self, self.bits)
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise SrnnError("int8 has no functions and comparisons for a neuron's equations; export it as float32.")
+
+    __abs__ = exp = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # numpy's functions come here as well
 
 
 def possible_shift(shift: int) -> int:
