@@ -141,13 +141,11 @@ class Decoder:
 
     def open(self, whole: bool = False) -> Session:
         """A new stream, at its beginning. ``whole``: it is one sequence, which no segment ends."""
-        session = Session(self)
-        session.segment = None if whole else self.segment
-        return session
+        return Session(self, None if whole else self.segment)
 
     def restore(self, data: bytes, key: bytes = b"") -> Session:
         """The session that ``save`` made the bytes of, with the same key. SrnnError if they are damaged, or another decoder's."""
-        session = Session(self)
+        session = Session(self, self.segment)
         session.restore(data, key)
         return session
 
@@ -164,8 +162,9 @@ class Decoder:
 class Session:
     """One stream through a ``Decoder``."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
+    def __init__(self, decoder: Decoder, segment: int | None) -> None:
+        self.decoder, self.segment = decoder, segment
+        """Its decoder; and the steps of a sequence, None: it ends with the stream."""
         self.encoder: StreamEncoder = decoder.signal.stream()
         self._scores = self._new_scores()
         self._network, self._stream = decoder._initial, decoder.stream
@@ -179,8 +178,6 @@ class Session:
         """Samples that were pushed since the stream's start."""
         self.steps = 0
         """Steps that came out of them."""
-        self.segment = decoder.segment
-        """Steps of a sequence; None: it ends with the stream."""
         self._position = 0  # of the next step within its segment
         self._ended = False  # the segment's decision is made: the network rests
         self._guess, self._sure = -1, 0  # the last step's class, and for how many steps the policy has been sure of it
