@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 
 HOME = ""
 """Where the repository's files can be read, with "/" at the end; set it once there is such a place. Until then links are text."""
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^)\s]+)\)")
 
 
-def absolute(markdown: str, folder: str, inside: str | None = None) -> str:
+def absolute(markdown: str, folder: str, within: Callable[[str], str | None] = lambda place: None) -> str:
     """The text with its relative links made absolute or, without a ``HOME``, replaced by their words; pictures vanish then.
 
     Args:
         folder: of the page, relative to the repository's root ("" for it).
-        inside: links into this folder stay as they are; None: none stays.
+        within: place of a file, relative to the repository's root -> what a link to it becomes instead, or None.
     """
 
     def replaced(link: re.Match[str]) -> str:
         is_picture, words, target = link.groups()
-        place = posixpath.normpath(posixpath.join(folder, target))
-        if inside is not None and place.startswith(f"{inside}/"):
-            return link[0]
+        path, mark, anchor = target.partition("#")
+        place = posixpath.normpath(posixpath.join(folder, path))
+        if instead := within(place):
+            return f"{is_picture}[{words}]({instead}{mark}{anchor})"
+        place += mark + anchor
         if HOME:
             return f"{is_picture}[{words}]({HOME}{place})"
         return "" if is_picture else words

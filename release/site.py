@@ -1,8 +1,9 @@
-"""What the site has beyond the pages of docs/ (a hook of mkdocs): executed tutorials, their notebooks, links to other files."""
+"""What the site has beyond docs/ (a hook of mkdocs): executed tutorials, their notebooks, results/, links to other files."""
 
 from __future__ import annotations
 
 import json
+import posixpath
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +11,24 @@ from typing import Any
 
 from links import absolute
 from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from notebooks import to_markdown
+
+ROOT = Path(__file__).parents[1]
+MEASURED = "measured"
+"""Where the site has what lies in results/; docs/results.md is at results/."""
+SHOWN = {".md", ".svg", ".png", ".json", ".csv", ".yaml"}
+"""Endings of the files in results/ that the site has."""
 
 executed: dict[str, tuple[str, str]] = {}
 """Page -> its text, and the notebook that it became; kept for ``mkdocs serve``."""
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Run the tutorials, each in a process of its own, and add their notebooks."""
+    """Run the tutorials, each in a process of its own, add their notebooks, and results/ as pages outside of the navigation."""
+    for path in sorted((ROOT / "results").rglob("*")):
+        if path.suffix in SHOWN and (uri := site_uri(path.relative_to(ROOT).as_posix())):
+            files.append(File.generated(config, uri, abs_src_path=str(path), inclusion=InclusionLevel.NOT_IN_NAV))
     pages = {file.src_uri: Path(file.abs_src_path or "") for file in files if file.src_uri.startswith("tutorials/")}
     stale = {uri: path for uri, path in pages.items() if executed.get(uri, ("", ""))[0] != path.read_text("utf-8")}
     command = [sys.executable, str(Path(__file__).with_name("notebooks.py"))]
@@ -41,5 +51,29 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if uri in executed:
         name = Path(uri).stem
         markdown = to_markdown(json.loads(executed[uri][1])) + f"\n[This page as a notebook]({name}.ipynb)\n"
-    folder = (Path("docs") / uri).parent.as_posix()
-    return absolute(markdown, folder, inside="docs")
+    top, _, rest = uri.partition("/")
+    source = f"results/{rest}" if top == MEASURED else f"docs/{uri}"
+
+    def within(place: str) -> str | None:
+        target = site_uri(place)
+        return target and posixpath.relpath(target, posixpath.dirname(uri))
+
+    return absolute(markdown, posixpath.dirname(source), within)
+
+
+def site_uri(place: str) -> str | None:
+    """Where the site has a file of the repository, or a folder of results by its page; None: nowhere."""
+    top, _, rest = place.partition("/")
+    if top == "docs" and rest:
+        return rest
+    if top != "results" or place.startswith("results/ecg/run"):
+        return None
+    pages = [
+        place,
+        f"{place}/README.md",
+        f"{place}/summary.md",
+        f"{place}/results.md",
+        f"{place}/{posixpath.basename(place)}.md",
+    ]
+    page = next((page for page in pages if (ROOT / page).is_file()), None)
+    return page and MEASURED + page.removeprefix("results")
