@@ -35,6 +35,39 @@ def test_every_format_gives_the_same_samples(tmp_path: Path) -> None:
     assert rates == [None, None, 50, None, None, pytest.approx(50), None]
 
 
+@pytest.mark.parametrize("head", ["Time (ms)\tacc x\tacc y", '"Time (ms)"\t"acc; x"\ty', "\tx\ty"])
+def test_tabs_hold_names_with_blanks_and_decimal_commas(tmp_path: Path, head: str) -> None:
+    """As spreadsheets write tables of a country with decimal commas. A unit after a blank is the time's, not another column."""
+    rows = [f"{20 * k}\t{a}\t{b}".replace(".", ",") for k, (a, b) in enumerate(ROWS)]
+    (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
+    x, rate = read_recording(tmp_path / "a.csv")
+    assert np.array_equal(x, ROWS) and rate == (None if head.startswith("\t") else pytest.approx(50))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ax,ay\n1,2\n3,\n", r"line 3: nothing is in column 2 of 2; fill the value in"),
+        ("ax,ay,az\n1,,2\n", r"line 2: nothing is in column 2 of 3"),
+        ("1,,2\n1,2,3\n", r"line 1: nothing is in column 2 of 3"),  # numbers are no names
+        ("ax\tay\taz\n1\t\t2\n", r"line 2: nothing is in column 2 of 3"),
+        ("ax\n0,5\n0,7\n", r"line 2: 2 numbers under 1 names; write decimal points"),
+        ("Time (ms) ax\n0 1\n20 2\n", r"line 2: 2 numbers under 3 names"),  # which would be read in seconds
+    ],
+)
+def test_values_that_would_shift_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SrnnError, match=message):
+        read_recording(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("between", [",", ";", "\t", " "])
+def test_a_quoted_name_holds_any_separator(tmp_path: Path, between: str) -> None:
+    rows = [between.join(map(str, row)) for row in ROWS]
+    (tmp_path / "a.csv").write_text("\n".join([f'"acc, x"{between}"acc; y"', *rows]))
+    assert np.array_equal(read_recording(tmp_path / "a.csv")[0], ROWS)
+
+
 def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(5))
     assert read_signal(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]
@@ -74,7 +107,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", "1\n3\n", "a.csv has 1 channel; this network reads 2"),
         ("a.csv", "1,2\n" * 4096 + "3\n", "a.csv, line 4097: the row has 1 instead of 2 numbers"),
         ("a.csv", "x,y\n1,2\n\n3,a\n", "a.csv, line 4: '3,a' is not a row of numbers"),
-        ("a.csv", "1,2\n3,\n", "a.csv, line 2: '3,' is not a row of numbers"),
+        ("a.csv", "1,2\n3,\n", "a.csv, line 2: nothing is in column 2 of 2"),
         ("a.csv", "1,2\n3,nan\n", r"a.csv, line 2: sample 1 is not finite in channel 1"),
         ("a.csv", "t,x,y\n# mine\n0,1,2\n1,3,inf\n", r"a.csv, line 4: sample 1 is not finite in channel 1 \(inf\)"),
         ("a.csv", "1,2\n" * 5000 + "3,nan\n", r"a.csv, line 5001: sample 5000 is not finite in channel 1"),
@@ -87,7 +120,7 @@ def test_a_sensor_is_resampled_without_jumps_at_its_ends(tmp_path: Path) -> None
         ("a.csv", '"Date Time",x,y\n5,1,2\n', r"a.csv, line 1: the first column is called 'Date Time'"),
         ("a.csv", "time,x,y\n1.7e18,1,2\n", r"a.csv: the time 1.7e\+18 is none in seconds; call the column time_ms"),
         ("a.csv", "1\x00,\x002\x00\n", "a.csv, line 1: this is not a table in UTF-8"),
-        ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: '1,5;2;' is not a row of numbers"),
+        ("a.csv", "1;2\n1,5;2;\n", "a.csv, line 2: nothing is in column 3 of 3"),
         ("a.csv", "x,y\n", "a.csv holds no samples"),
         ("a.csv", "t,x\n0,1\n1,1\n1,1\n", "a.csv: time does not advance at sample 2, from 1 to 1"),
         ("a.csv", "", "a.csv is empty"),

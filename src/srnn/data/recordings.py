@@ -1,9 +1,9 @@
 """A recording in a file -> its samples: one reader per format, for data sets, streams and predictions alike.
 
     .wav .flac .sph .nist    sound, at the rate that it states; -1 to 1
-    .csv .txt                a row per sample, channels between commas, semicolons (then a comma is a decimal one) or blanks; "#"
-                             begins a comment. A first row of names is skipped; if its first name is that of time (``time_unit``),
-                             that column is no channel but gives the rate
+    .csv .txt                a row per sample, channels between commas, semicolons or tabs (then a comma is a decimal one) or
+                             blanks; "#" begins a comment. A first row of names is skipped; if its first name is that of time
+                             (``time_unit``), that column is no channel but gives the rate
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
     .hea .dat                a WFDB record, in its physical unit
 
@@ -224,7 +224,7 @@ class Rows:
         rows: list[list[float]] = []
         lines: list[int] = []
         name, count, width = self._name, 0, 0
-        first = True  # of the rows that are not comments
+        first, titles = True, 0  # of the rows that are not comments; columns that are named
         for number, line in enumerate(iter(lambda: self._stream.readline(_LINE_AT_MOST), b""), 1):
             if len(line) == _LINE_AT_MOST:
                 raise SrnnError(
@@ -232,15 +232,22 @@ class Rows:
                 )
             if b"\0" in line:
                 raise SrnnError(f"{name}, line {number}: this is not a table in UTF-8; save it as CSV (UTF-8).")
-            text = line.decode("utf-8", "replace").strip().removeprefix("\ufeff")
-            if not text or text.startswith("#"):
+            text = line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip().lstrip(" ")
+            if not text or text.lstrip().startswith("#"):
                 continue
             fields = _fields(text)
             names, first = first, False
+            missing = next((place for place, field in enumerate(fields, 1) if not field.strip()), 0)
             try:
                 row = [float(field) for field in fields]
             except ValueError:
+                if missing and (not names or (missing > 1 and all(map(_is_number, filter(str.strip, fields))))):
+                    raise SrnnError(
+                        f"{name}, line {number}: nothing is in column {missing} of {len(fields)}; fill the value in, or remove "
+                        "the line or the column."
+                    ) from None
                 if names:
+                    titles = len(fields)
                     title = fields[0].strip().strip("\"'")
                     try:
                         self.unit = time_unit(title) if len(fields) > 1 else None
@@ -250,6 +257,11 @@ class Rows:
                     self.names = tuple(field.strip().strip("\"'").lower() for field in fields[self.leading :])
                     continue
                 raise SrnnError(f"{name}, line {number}: {text[:40]!r} is not a row of numbers.") from None
+            if titles and not width and len(row) != titles:
+                raise SrnnError(
+                    f"{name}, line {number}: {len(row)} numbers under {titles} names; write decimal points, and '#' before lines "
+                    "that are none of the table's."
+                )
             if self._channels is not None:
                 check_channels(f"{name}, line {number},", len(row) - self.leading, self._channels)
             elif width and len(row) != width:
@@ -282,10 +294,21 @@ class Rows:
 
 
 def _fields(text: str) -> list[str]:
-    """The columns of a line, between semicolons if it has any: then a comma is a decimal one, as where tables are German."""
+    """The columns of a line, between semicolons or tabs if it has any: then a comma is a decimal one, as in German tables."""
+    if '"' in text:  # a name may have any of them
+        text = re.sub('"[^"]*"', lambda name: re.sub(r"[,;\t]", "_", name[0]), text)
     if ";" in text:
         return text.replace(",", ".").split(";")
-    return text.split(",") if "," in text else text.split()
+    if "\t" in text and ",\t" not in text:
+        return text.replace(",", ".").split("\t")
+    return text.split(",") if "," in text else re.findall(r'"[^"]*"|\S+', text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _read_table(path: Path) -> tuple[Array, float | None]:

@@ -7,14 +7,16 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ...errors import SrnnError
 from ...files import CLASSES, LIMITS, read_text, reading
+from ...text import some
 from ..recordings import SENSOR_SUFFIXES
 from .audio import AUDIO_SUFFIXES
+from .base import SplitName
 from .names import NamePattern
 
 Form = Literal["sound", "arrays"]
@@ -25,6 +27,10 @@ _OTHER_SENSORS = (".txt", ".hea", ".dat")  # which a table may name
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
 _COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
 _NAMED = 5  # class folders that a message names
+_SPLIT_FOLDERS: dict[str, SplitName] = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
+    "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,13 @@ class Item:
 def list_items(source: Path, speaker: str = "") -> list[Item]:
     """The files of a folder or table, sorted by name (a table's in its order), all of one form.
 
-    speaker: pattern of the files' names, as ``names.py`` reads it, with {speaker} for the group that a table does not give.
+    speaker: pattern of the files' names, as ``names.py`` reads it, with {speaker} for the group that a table does not give; with
+    "/" also of the folders that they are in, below that of their class.
     """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)
     elif source.is_dir():
-        items = [
-            Item(path, path.relative_to(source).as_posix(), path.relative_to(source).parts[0], "", "")
-            for path in visible_files(source)
-            if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES and path.parent != source
-        ]
+        items = _folders(source)
         if not items:
             there = "".join(f"; {line}" for line in list_unread(source, items))
             raise SrnnError(
@@ -71,7 +74,23 @@ def list_items(source: Path, speaker: str = "") -> list[Item]:
     if not speaker:
         return items
     pattern = NamePattern(speaker, needed=("speaker",))
-    return [Item(i.path, i.name, i.label, i.group or _speaker(i.path, pattern, speaker), i.split) for i in items]
+    return [item if item.group else replace(item, group=_speaker(source, item, pattern, speaker)) for item in items]
+
+
+def _folders(source: Path) -> list[Item]:
+    """The files in a folder of one for each class; or of one for each split, in which are those of the classes."""
+    paths = {path: path.relative_to(source) for path in visible_files(source) if path.parent != source}
+    paths = {path: name for path, name in paths.items() if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES}
+    tops = {name.parts[0]: _SPLIT_FOLDERS.get(name.parts[0].lower()) for name in paths.values()}
+    if len(set(tops.values())) < 2 or None in tops.values():
+        return [Item(path, name.as_posix(), name.parts[0], "", "") for path, name in paths.items()]
+    loose = next((name for name in paths.values() if len(name.parts) < 3), None)
+    if loose is not None:
+        raise SrnnError(
+            f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each class, and {loose.as_posix()} "
+            "is in none."
+        )
+    return [Item(path, name.as_posix(), name.parts[1], "", tops[name.parts[0]] or "") for path, name in paths.items()]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -87,10 +106,13 @@ def list_classes(labels: Iterable[str]) -> tuple[str, ...]:
     return different
 
 
-def _speaker(path: Path, pattern: NamePattern, told: str) -> str:
-    read = pattern.read(path.stem)
+def _speaker(source: Path, item: Item, pattern: NamePattern, told: str) -> str:
+    parts = item.path.with_suffix("").parts
+    if source.is_dir():
+        parts = parts[len(source.parts) + (2 if item.split else 1) :]
+    read = pattern.read("/".join(parts[-1 - told.count("/") :]))
     if read is None:
-        raise SrnnError(f"The speaker was not found in the name of {path} by {told!r}.")
+        raise SrnnError(f"The speaker was not found in the name of {item.path} by {told!r}.")
     return read["speaker"]
 
 
@@ -140,8 +162,9 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
     """What lies in a folder and is none of its items: a line for each kind, with counts. Nothing for a table."""
     if not source.is_dir():
         return []
-    used = {item.label for item in items}
-    read = SENSOR_SUFFIXES if items and items[0].form == "arrays" else AUDIO_SUFFIXES
+    used = {item.name.partition("/")[0] for item in items}
+    both = AUDIO_SUFFIXES + SENSOR_SUFFIXES
+    read = both if not items else SENSOR_SUFFIXES if items[0].form == "arrays" else AUDIO_SUFFIXES
     loose, endings = 0, Counter[str]()
     for path in visible_files(source):
         ending = path.suffix.lower()
@@ -161,6 +184,17 @@ def list_unread(source: Path, items: Sequence[Item]) -> list[str]:
         lines.append(f"folders without files that are read, no classes: {names}")
     if loose:
         lines.append(f"files in no class's folder, not read: {loose}")
+    below: dict[str, set[str]] = {}
+    for item in items:
+        inside = item.path.relative_to(source).parts[2 if item.split else 1 : -1]
+        below.setdefault(item.label, set()).add(inside[0] if inside and not item.group else "")
+    first = next(iter(below.values()), set())
+    if len(below) > 1 and len(first) > 1 and all(names == first for names in below.values()):
+        lines.append(
+            f"each of {some(sorted(below))} holds the folders {some(sorted(first))}, which nothing tells apart: for speakers or "
+            "subjects set the option speaker to {speaker}/{index}; if these are the classes, list the files in a table "
+            "(file,label,group)"
+        )
     return lines
 
 
