@@ -175,7 +175,7 @@ class _State(NamedTuple):
 def _step(u: Any, w: Any, s: Any, current: Any, alpha: Any, drop: Any, root: Any) -> Any:
     w = w / root + drop * s  # 1; the spike takes its drop or not
     u = alpha * u + (1.0 - alpha) * (current - w)  # 1: (current - w) + alpha (u - (current - w))
-    return u * (1.0 - (w > 2.0)), w, 0.5 * absolute(u) * u - drop * root  # 2
+    return u * (w <= 2.0), w, 0.5 * absolute(u) * u - drop * root  # 2
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,54 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
     # q's decay and what it takes of the rest; two products for each of u and w, for w of BHRF one; dt I is in the weights.
     assert [macs(name) for name in ("brf", "bhrf")] == [6, 5]
     assert macs(AdLIF(discretisation="euler")) == 3
+    # Each gate: its current's weight, its state's, the quotient; then rho e, beta e, and alpha u + (1 - alpha) I as one product.
+    assert macs("liquid") == 2 * 3 + 3
+
+
+class _Pair(NamedTuple):
+    u: Any
+    w: Any
+    s: Any
+
+
+@dataclass(frozen=True)
+class Scaled(Neuron):
+    """A neuron that multiplies its current, as its subclass has it."""
+
+    name: ClassVar[str] = "scaled"
+    State: ClassVar[Any] = _Pair
+    coefficients: ClassVar[tuple[str, ...]] = ("a", "b")
+    taus: ClassVar[tuple[str, ...]] = ()
+    step = staticmethod(lambda u, w, s, current, a, b: (u + a * current, w + a * current, u + w))
+    a: Init = Init("constant", 0.5)
+    b: Init = Init("constant", 0.25)
+    trained: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return parameters["a"], parameters["b"]
+
+
+@pytest.mark.parametrize(
+    ("step", "macs"),
+    [
+        (lambda u, w, s, current, a, b: (u + a * current, w + a * current, u + w), 0),  # a is in the weights
+        (
+            lambda u, w, s, current, a, b: (u + a * current, w + b * current, u + w),
+            1,
+        ),  # which have room for one of them
+        (lambda u, w, s, current, a, b: (u + current, w + b * current, u + w), 1),
+        (lambda u, w, s, current, a, b: (u + current / a, w + current / b + current * a, u + w), 2),
+        (lambda u, w, s, current, a, b: (u + (1.0 - a) * current, w + (1.0 - a) * current, u + w), 0),
+        (
+            lambda u, w, s, current, a, b: (1.0 / (1.0 + u * u), w + current, u),
+            2,
+        ),  # a quotient is a product, whatever of
+        (lambda u, w, s, current, a, b: (w * u + (1.0 - w) * current, w, u), 1),  # current + w (u - current)
+    ],
+)
+def test_products_of_the_current(step: Any, macs: int) -> None:
+    made: Any = type("Scaled", (Scaled,), {"step": staticmethod(step)})
+    assert describe_network(small(made(), hidden=(10,)))[0].neuron_macs == 10 * macs
 
 
 def test_substeps_and_what_runs_once() -> None:

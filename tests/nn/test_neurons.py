@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +14,9 @@ import torch
 from srnn.errors import SrnnError
 from srnn.nn.derivatives import adjoint
 from srnn.nn.equations import equations
-from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, as_neuron
+from srnn.nn.network.layer import Layer
+from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, Neuron, as_neuron
+from srnn.nn.neurons.base import decay
 
 MODELS = sorted(NEURONS)
 
@@ -142,3 +147,84 @@ def test_a_liquid_neuron_has_finite_gradients_however_wide_its_gates() -> None:
         assert bool((u + e + v).isfinite())
         (gradient,) = torch.autograd.grad(u + e + v, leaf)
         assert bool(gradient.isfinite())
+
+
+# ---- a neuron of one's own, and what may be wrong with it ----------------------------------------------------------------------
+
+
+class _State(NamedTuple):
+    u: Any
+    s: Any
+
+
+def _step(u: Any, s: Any, current: Any, alpha: Any, threshold: Any) -> Any:
+    u = alpha * u + (1.0 - alpha) * current - threshold * s
+    return u, u - threshold
+
+
+@dataclass(frozen=True)
+class _Leaky(Neuron):
+    """Its step is a plain function among the fields."""
+
+    name: ClassVar[str] = "test_leaky"
+    State: ClassVar[Any] = _State
+    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "threshold")
+    step = _step
+
+    tau_mem: Init = Init("constant", 5.0)
+    threshold: Init = Init("constant", 0.2)
+
+    def derive(self, **parameters: torch.Tensor) -> tuple[Any, ...]:
+        return decay(parameters["tau_mem"]), parameters["threshold"]
+
+
+def _leaky(**changed: Any) -> Neuron:
+    model: Any = type("Leaky", (_Leaky,), {"name": "test_leaky", **changed})
+    return model()
+
+
+def test_a_step_among_the_fields_is_no_method() -> None:
+    x = torch.ones(1, 20, 2)
+    found = [Layer(2, 3, _Leaky(), backend=name, recurrent=False) for name in ("reference", "auto")]
+    found[1].load_state_dict(found[0].state_dict())
+    outputs = [layer(x).output for layer in found]
+    assert torch.equal(outputs[0], torch.as_tensor(outputs[1])) and outputs[0].requires_grad
+
+
+def _swapped(u: Any, s: Any, current: Any, threshold: Any, alpha: Any) -> Any:
+    return _step(u, s, current, alpha, threshold)
+
+
+class _Nameless(NamedTuple):
+    u: Any
+    e: Any
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (
+            lambda: _leaky(step=_swapped),
+            r"takes \(u, s, current, threshold, alpha\);.* \(u, s, current, alpha, threshold\)",
+        ),
+        (
+            lambda: _leaky(step=lambda u, s, current, alpha, threshold: (u,)),
+            "returns 1 values; it must return .*: u, v",
+        ),
+        (lambda: _leaky(coefficients=("alpha",)), "cannot be recorded .*threshold"),
+        (lambda: _leaky(State=_Nameless), "must end with s, its last emission, not 'e'"),
+        (
+            lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]), 0.2)),
+            r"one value a neuron, .*returned \(3,\), 0.2",
+        ),
+        (
+            lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]),)),
+            r"for each of alpha, threshold; it returned \(3,\)\.",
+        ),
+        (lambda: _leaky(extra=Init("constant", 1.0)), r"'extra' .* annotate it \(extra: Init = ...\)"),
+    ],
+)
+def test_what_is_wrong_with_a_neuron_is_said_when_a_network_is_made(make: Callable[[], Neuron], why: str) -> None:
+    """Whatever the backend, and in one line."""
+    with pytest.raises(SrnnError, match=why):
+        Layer(2, 3, make())

@@ -13,6 +13,7 @@ Derived functions are ordinary Python text: a debugger shows them, and a compile
 from __future__ import annotations
 
 import functools
+import inspect
 import linecache
 import operator
 import sys
@@ -188,11 +189,29 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
     sys.settrace(name_locals)
     try:
         results = tuple(as_node(result) for result in function(*nodes))
-    except (TypeError, ValueError) as error:
-        raise SrnnError(f"The equations of {function.__qualname__} cannot be recorded: {error}.") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        raise SrnnError(
+            f"The equations of {function.__qualname__} cannot be recorded ({why}); they may use + - * /, comparisons, and exp, "
+            "absolute and positive_part of srnn.nn.arithmetic."
+        ) from error
     finally:
         sys.settrace(before)
-    return Record(tuple(arguments), results)
+    made = Record(tuple(arguments), results)
+    if any(node.operation in COMPARISONS for node in results) or not all(map(_numbers, made.nodes)):
+        raise SrnnError(
+            f"In the equations of {function.__qualname__} a comparison may only multiply something that varies, as in "
+            "u * (c <= 0.0): write the opposite one for 1 - (...), a coefficient in place of a number, and one factor after the "
+            "other for two."
+        )
+    return made
+
+
+def _numbers(node: Node) -> bool:
+    """Whether the node takes comparisons only where all backends do: they are booleans to some, and numbers to others."""
+    compared = [operand for operand in node.operands if operand.operation in COMPARISONS]
+    factors = [operand for operand in node.operands if operand not in compared and operand.operation != "constant"]
+    return not compared or (node.operation == "multiply" and len(factors) == 1)
 
 
 def arguments_of(model: Any) -> tuple[str, ...]:
@@ -202,8 +221,21 @@ def arguments_of(model: Any) -> tuple[str, ...]:
 
 @functools.cache
 def equations(model: Any) -> Record:
-    """The record of a neuron model's ``step``; its results are the new state and the drive v."""
-    own = record(model.step, arguments_of(model))
+    """The record of a neuron model's ``step``; its results are the new state and the drive v. SrnnError for one that is none."""
+    expected = arguments_of(model)
+    own_names = tuple(inspect.signature(model.step).parameters)
+    if sorted(own_names) == sorted(expected) and own_names != expected:
+        raise SrnnError(
+            f"step of the neuron '{model.name}' takes ({', '.join(own_names)}); by its State and its coefficients the order is "
+            f"({', '.join(expected)})."
+        )
+    own = record(model.step, expected)
+    if len(own.results) != len(model.State._fields):
+        wanted = ", ".join((*model.State._fields[:-1], "v"))
+        raise SrnnError(
+            f"step of the neuron '{model.name}' returns {len(own.results)} values; it must return the new state and the drive: "
+            f"{wanted}."
+        )
     for variable, node in zip(model.State._fields[:-1], own.results, strict=False):
         if node.operands:
             node.name = f"{variable}_new"

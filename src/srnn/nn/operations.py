@@ -34,25 +34,36 @@ class Term:
     """Whether it is 0 or 1."""
     complement: Term | None = None
     """This is 1 - complement."""
-    factor: Term | None = None
-    """The coefficient by which state was multiplied to give this ..."""
+    factors: tuple[Term, ...] = ()
+    """What was multiplied to give this ..."""
     cost: int = 0
     """... and in how many neurons that was a multiplication."""
+    key: Any = None
+    """Of a fixed one: equal where the values are."""
 
 
 class Multiplications(Algebra):
     """Counts the products of ``size`` neurons that a device has to make.
 
-    Free are: what is multiplied by a spike; coefficients among themselves, or times a spike; coefficients times the summed input;
-    a coefficient that is not trained and is 0 (counted neuron by neuron), or 1 or -1 in all neurons; and the second product of
-    a x + (1 - a) y, which is y + a (x - y). A division counts as a product.
+    Free are: what is multiplied by a spike; coefficients among themselves, or times a spike; one coefficient times the summed
+    input, which is part of the weights (where several multiply it, or where it is also used as it is, all but one cost); a
+    coefficient that is not trained and is 0 (counted neuron by neuron), or 1 or -1 in all neurons; and the second product of
+    a x + (1 - a) y, which is y + a (x - y). A division counts as a product, also that of 1 by something.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size, self.total = size, 0
+    def __init__(self, size: int, current: Term) -> None:
+        self.size, self.current, self._products = size, current, 0
+        self._scaled: dict[Any, int] = {}
+        """What the products of the summed input by coefficients cost, each coefficient once; None: it is used as it is."""
+
+    @property
+    def total(self) -> int:
+        """Multiplications so far, in all neurons."""
+        folded = 0 if None in self._scaled else max(self._scaled.values(), default=0)
+        return self._products + sum(self._scaled.values()) - folded
 
     def constant(self, value: float) -> Term:
-        return Term(FIXED, value)
+        return Term(FIXED, value, key=value)
 
     def apply(self, operation: str, *operands: Term) -> Term:
         first, last = operands[0], operands[-1]
@@ -61,29 +72,48 @@ class Multiplications(Algebra):
         if depends == FIXED:
             values = [term.value for term in operands]
             known = all(value is not None for value in values)
-            return Term(FIXED, super().apply(operation, *values) if known else None, complement=complement)
+            value = super().apply(operation, *values) if known else None
+            return Term(FIXED, value, complement=complement, key=(operation, *(term.key for term in operands)))
+        if operation in ("multiply", "divide") and self.current in operands and FIXED in (first.depends, last.depends):
+            by = first if last is self.current else last
+            if by is last or operation == "multiply":
+                self._scaled[None if self._is_one(by) else (operation, by.key)] = self._cost(by)
+                return Term(CURRENT)
+        if self.current in operands:
+            self._scaled[None] = 0
         if operation in COMPARISONS or (complement and complement.spike):
             return Term(CHOSEN, spike=True)
         if operation == "multiply" and (first.spike or last.spike):
             return Term(depends, spike=first.spike and last.spike)
+        if operation == "divide" and last.depends != FIXED:
+            return self._product(depends, operands, self.size if first.value is None or np.any(first.value) else 0)
         if operation in ("multiply", "divide"):
-            return self._product(depends, *((last, first) if first.depends == FIXED else (first, last)))
-        a, b = first.factor, last.factor
-        if operation == "add" and a and b and (a.complement is b or b.complement is a):
-            self.total -= min(first.cost, last.cost)
-        return Term(depends)
+            fixed = first if first.depends == FIXED else last
+            if (
+                depends == CURRENT and fixed.depends == FIXED
+            ):  # made of the input and constants alone: part of the weights, too
+                return Term(depends)
+            return self._product(depends, operands, self._cost(fixed))
+        if operation == "add" and any(
+            a.complement is b or b.complement is a for a in first.factors for b in last.factors
+        ):
+            self._products -= min(first.cost, last.cost)
+        return Term(depends, complement=complement)
 
-    def _product(self, depends: int, other: Term, factor: Term) -> Term:
-        """Of two terms, at most the second of which is fixed."""
-        fixed = factor.depends == FIXED
-        if depends == CHOSEN or (fixed and depends == CURRENT):
+    def _product(self, depends: int, operands: tuple[Term, ...], cost: int) -> Term:
+        if depends == CHOSEN:
             return Term(depends)
-        cost = self.size
-        if fixed and factor.value is not None:
-            values = np.broadcast_to(factor.value, self.size)
-            cost = 0 if (np.abs(values) == 1).all() else int(np.count_nonzero(values))
-        self.total += cost
-        return Term(STATE, factor=factor if fixed else None, cost=cost)
+        self._products += cost
+        return Term(STATE, factors=operands, cost=cost)
+
+    def _is_one(self, factor: Term) -> bool:
+        return factor.value is not None and bool((np.abs(np.broadcast_to(factor.value, self.size)) == 1).all())
+
+    def _cost(self, factor: Term) -> int:
+        """In how many neurons a product by it is a multiplication."""
+        if factor.value is None or self._is_one(factor):
+            return 0 if factor.value is not None else self.size
+        return int(np.count_nonzero(np.broadcast_to(factor.value, self.size)))
 
 
 def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> int:
@@ -92,12 +122,12 @@ def multiplications(neuron: Neuron, coefficients: Iterable[Any], size: int) -> i
     ``coefficients``: those of the neuron's ``step``, arrays (size,). One that is made of trained parameters may come to have any
     value, and costs.
     """
-    algebra = Multiplications(size)
+    algebra = Multiplications(size, current := Term(CURRENT))
     values = [Term(STATE) for _ in neuron.variables()]
-    values += [Term(CHOSEN, spike=True) if neuron.emission == "spike" else Term(STATE), Term(CURRENT)]
+    values += [Term(CHOSEN, spike=True) if neuron.emission == "spike" else Term(STATE), current]
     values += [
-        Term(FIXED, None if trained else value)
-        for value, trained in zip(coefficients, trained_coefficients(neuron), strict=True)
+        Term(FIXED, None if trained else value, key=name)
+        for name, value, trained in zip(neuron.coefficients, coefficients, trained_coefficients(neuron), strict=True)
     ]
     equations(type(neuron)).run(algebra, values)
     return algebra.total

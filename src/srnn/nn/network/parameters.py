@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import SrnnError
+from ..equations import equations
 from ..neurons.base import Neuron
 
 TAU_MAX = 1e6
@@ -76,6 +77,14 @@ class NeuronParameters(nn.Module):
                 self.register_parameter(name, nn.Parameter(value))
             else:
                 self.register_buffer(name, value)
+        equations(type(neuron))  # SrnnError for a step that is more than plain arithmetic
+        derived = self.coefficients()
+        shapes = [tuple(value.shape) if isinstance(value, Tensor) else repr(value) for value in derived]
+        if shapes != [(size,)] * len(neuron.coefficients):
+            raise SrnnError(
+                f"derive of the neuron '{neuron.name}' must return a tensor ({size},), one value a neuron, for each of "
+                f"{', '.join(neuron.coefficients)}; it returned {', '.join(map(str, shapes))}."
+            )
 
     def values(self) -> dict[str, Tensor]:
         """Parameter values by name, each (size,); time constants in steps, valid."""

@@ -14,6 +14,7 @@ summed input, ``v`` the drive from which the emission is made: a spike where v >
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -121,6 +122,9 @@ class Neuron:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        step = vars(cls).get("step")
+        if inspect.isfunction(step):  # a plain function among the fields would become a method
+            cls.step = staticmethod(step)
         if "name" not in vars(cls):  # a form of another model, such as the one that is rounded
             return
         known = DEFINED.get(cls.name)
@@ -130,11 +134,21 @@ class Neuron:
     def __post_init__(self) -> None:
         for name in self.parameters():
             object.__setattr__(self, name, Init.parse(getattr(self, name)))
+        for name, value in vars(type(self)).items():
+            if isinstance(value, Init) and name not in self.parameters():
+                raise SrnnError(
+                    f"'{name}' of the neuron '{self.name}' is not a parameter yet: annotate it ({name}: Init = ...), in a class "
+                    "that is a @dataclass(frozen=True)."
+                )
         object.__setattr__(self, "trained", tuple(self.trained))
         for name in self.trained:
             if name not in self.parameters():
                 raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{nearest(name, self.parameters())}")
         variables = self.State._fields
+        if variables[-1] != "s":
+            raise SrnnError(
+                f"State of the neuron '{self.name}' must end with s, its last emission, not {variables[-1]!r}."
+            )
         # Kept as pairs, so that a model can be hashed, copied and pickled.
         initial = {key: value if value == "u" else Init.parse(value) for key, value in dict(self.initial).items()}
         for key in initial:
