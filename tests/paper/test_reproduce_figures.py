@@ -76,7 +76,8 @@ class TestFigures:
         assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in probabilities)
         assert panels["j"].numbers["run"] == [None, 20.0, 80.0] and panels["e"].state == "missing"
         numbers = {panel.letter: panel.numbers for panel in figure("fig3", results, (run,)).panels}
-        assert numbers["g"]["run"] == {"per_sequence": 1000.0, "per_step": 10.0}
+        # The paper's SOP: spikes, and not what they reach.
+        assert numbers["g"]["run"] == pytest.approx({"per_sequence": 100.0, "per_step": 1.0})
 
     def test_rates_implied_by_published_energy(self, results: Path) -> None:
         write_summary(results / "mine")

@@ -56,7 +56,7 @@ def evaluation(**changes: Any) -> str:
         "accuracy": 0.8,
         "split": "validation",
         "seed": 3,
-        "activity": {"sops_per_sequence": 1000.0, "sops_per_step": 10.0},
+        "activity": {"sequences": 4, "steps": 400, "layers": [{"rates": [0.1, 0.2]}, {"rates": [0.7]}]},
         "anytime": {"accuracy": [None, 0.2, 0.8], "step_ms": 4.0},
         **changes,
     }

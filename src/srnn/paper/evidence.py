@@ -281,8 +281,11 @@ def _check_evaluation(content: dict[str, Any]) -> None:
         raise ValueError("no split or seed")
     activity, anytime = content["activity"], content["anytime"]
     if activity is not None:
-        for name in ("sops_per_sequence", "sops_per_step"):
-            _one(activity[name])
+        if not min(activity["sequences"], activity["steps"]) > 0:
+            raise ValueError("an evaluation of nothing")
+        for layer in activity["layers"]:
+            for rate in layer["rates"]:
+                _one(rate)
     if anytime is not None:
         _numbers(anytime["accuracy"])
         _numbers(anytime.get(LABELLED) or [])
