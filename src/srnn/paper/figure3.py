@@ -177,7 +177,7 @@ def _spikes(axes: Axes, evidence: Evidence) -> Made:
              xlim=(min(per_step) / 3, max(per_sequence) * 60))  # fmt: skip
     style.legend_below(axes, 2, centre=0.4, handlelength=1.0)
     return Made(
-        "srnn evaluate --full: firing rates times neurons (and substeps); its synaptic operations also count what a spike reaches",
+        "srnn evaluate --full: rates times neurons (and substeps); its synaptic operations also count what a spike reaches",
         {name: {"per_sequence": a, "per_step": b} for name, a, b in counted},
     )
 
