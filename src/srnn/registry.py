@@ -12,6 +12,32 @@ from .text import brief
 T = TypeVar("T")
 
 
+def define(known: dict[str, Any], cls: type, library: str) -> None:
+    """Enter a class that has a ``name`` of its own under it: for ``__init_subclass__``.
+
+    The names of classes of the module or package ``library`` stay theirs. Else one that is defined again, as in a notebook,
+    takes the place of the former; a class without a name is a form of another one.
+    """
+    name = vars(cls).get("name")
+    if name is not None and not (name in known and known[name].__module__.startswith(library)):
+        known[name] = cls
+
+
+def defined(known: Mapping[str, Any], cls: type, what: str) -> str:
+    """The name by which a class can be read back. SrnnError where it belongs to another one, which would then be read."""
+    name = cls.name
+    if known.get(name) is not cls:
+        raise SrnnError(
+            f"The name '{name}' of the {what} {cls.__name__} is that of another class; give it a name of its own (name = ...), "
+            "or, if you have defined the class again, build the network anew."
+        )
+    return name
+
+
+OWN = "One of your own has a name once its class is defined: import its module first."
+"""Hint of ``create`` for what a user can define."""
+
+
 def create(what: str, registry: Mapping[str, type[T]], spec: str | Mapping[str, Any], hint: str = "") -> T:
     """An instance of one of the registry's dataclasses.
 

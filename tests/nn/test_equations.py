@@ -146,7 +146,17 @@ def test_counts_and_multipliers() -> None:
         (lambda a, b, c: (torch.sigmoid(a), c), "cannot be recorded"),
         (lambda a, b, c: ("text", c), "cannot be recorded"),
         (lambda a, b, c: (a.clamp(min=0), c), "no attribute 'clamp'.*absolute and positive_part of srnn.nn.arithmetic"),
-        # booleans to torch, numbers to others: each would compute something else, or nothing
+    ],
+)
+def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> None:
+    with pytest.raises(SrnnError, match=why):
+        record(step, NAMES)
+    assert sys.gettrace() is None or "srnn" not in repr(sys.gettrace())
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
         (lambda a, b, c: (a * (1.0 - (b > 0.0)), c), "the opposite one for 1 -"),
         (lambda a, b, c: (a + 0.1 * (b > 0.0), c), "a coefficient in place of a number"),
         (lambda a, b, c: (a * ((b > 0.0) * (b < 1.0)), c), "one factor after the other for two"),
@@ -154,10 +164,10 @@ def test_counts_and_multipliers() -> None:
         (lambda a, b, c: (a > 0.0, c), "may only multiply"),
     ],
 )
-def test_what_is_more_than_plain_arithmetic_is_refused(step: Any, why: str) -> None:
+def test_a_comparison_only_chooses(step: Any, why: str) -> None:
+    """It is a boolean to torch and a number to others: elsewhere each would compute something else, or nothing."""
     with pytest.raises(SrnnError, match=why):
-        record(step, NAMES)
-    assert sys.gettrace() is None or "srnn" not in repr(sys.gettrace())
+        equations(_model(step))
 
 
 # ---- a neuron of one's own: its equations and nothing else --------------------------------------------------------------------

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -10,9 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import srnn
 from srnn.errors import SrnnError
+from srnn.nn.arithmetic import positive_part
 from srnn.nn.kernels.reference import spike
-from srnn.nn.surrogates import SURROGATES, as_surrogate
+from srnn.nn.surrogates import SURROGATES, Linear, Surrogate, as_surrogate
 
 POINTS = np.array([0, 0.25, 0.5, 1, 2, 3, 5])
 PUBLISHED = {
@@ -79,3 +84,45 @@ def test_settings() -> None:
     ):
         with pytest.raises(SrnnError, match=hint):
             as_surrogate(wrong)
+
+
+# ---- one of one's own ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lopsided(Surrogate):
+    """Falls faster on one side than on the other."""
+
+    name: ClassVar[str] = "test_lopsided"
+    derivative: ClassVar[Any] = staticmethod(
+        lambda v, gamma, below, above: gamma / (1.0 + below * positive_part(-v) + above * positive_part(v))
+    )
+    gamma: float = 0.5
+    below: float = 2.0
+    above: float = 5.0
+
+
+def test_an_own_surrogate_is_known_by_its_name(tmp_path: Path) -> None:
+    """Where any other is: in recipes, and in the files of networks that it trained."""
+    assert as_surrogate({"name": "test_lopsided", "above": 4}) == Lopsided(above=4)
+    net = srnn.SRNN(3, [4], 2, surrogate=Lopsided(below=3.0), backend="reference")
+    srnn.from_network(net, ["no", "yes"], loss="ce_mean").save(tmp_path / "own.safetensors")
+    assert srnn.load(tmp_path / "own.safetensors").network.surrogate == Lopsided(below=3.0)
+    with pytest.raises(SrnnError, match="import its module first"):
+        as_surrogate("test_of_a_module_that_is_not_imported")
+
+
+def test_an_own_surrogate_has_a_name_of_its_own() -> None:
+    """Files would be read back with the other's derivative."""
+    taken = dataclass(frozen=True)(type("Taken", (Linear,), {"name": "linear"}))()
+    assert type(as_surrogate("linear")) is Linear
+    with pytest.raises(SrnnError, match="The name 'linear' of the surrogate Taken is that of another class"):
+        taken.describe()
+
+
+def test_a_derivative_is_plain_arithmetic() -> None:
+    curved = dataclass(frozen=True)(
+        type("Curved", (Surrogate,), {"name": "test_curved", "derivative": staticmethod(lambda v: torch.tanh(v))})
+    )
+    with pytest.raises(SrnnError, match=r"cannot be recorded .*absolute and positive_part of srnn.nn.arithmetic"):
+        srnn.SRNN(3, [4], 2, surrogate=curved())

@@ -197,14 +197,7 @@ def record(function: Callable[..., Any], arguments: Sequence[str]) -> Record:
         ) from error
     finally:
         sys.settrace(before)
-    made = Record(tuple(arguments), results)
-    if any(node.operation in COMPARISONS for node in results) or not all(map(_numbers, made.nodes)):
-        raise SrnnError(
-            f"In the equations of {function.__qualname__} a comparison may only multiply something that varies, as in "
-            "u * (c <= 0.0): write the opposite one for 1 - (...), a coefficient in place of a number, and one factor after the "
-            "other for two."
-        )
-    return made
+    return Record(tuple(arguments), results)
 
 
 def _numbers(node: Node) -> bool:
@@ -230,6 +223,12 @@ def equations(model: Any) -> Record:
             f"({', '.join(expected)})."
         )
     own = record(model.step, expected)
+    if any(node.operation in COMPARISONS for node in own.results) or not all(map(_numbers, own.nodes)):
+        raise SrnnError(
+            f"In the equations of {model.step.__qualname__} a comparison may only multiply something that varies, as in "
+            "u * (c <= 0.0): write the opposite one for 1 - (...), a coefficient in place of a number, and one factor after the "
+            "other for two."
+        )
     if len(own.results) != len(model.State._fields):
         wanted = ", ".join((*model.State._fields[:-1], "v"))
         raise SrnnError(

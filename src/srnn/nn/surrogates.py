@@ -7,19 +7,31 @@ as plain arithmetic, written once for torch, numpy and every compiled kernel. Ke
 All of the paper's surrogates carry the dampening ``gamma = 0.5`` of the published code (the paper omits it; so do not
 compare learning rates with a library that has gamma = 1 without setting it here).
 
-To add one: a function, a dataclass, and its line in ``SURROGATES``.
+One of your own is a function and a dataclass, as below. Once its class is defined, recipes know it by its name:
+
+    def cauchy(v, gamma, width):
+        return gamma / (1.0 + (v / width) * (v / width))
+
+    @dataclass(frozen=True)
+    class Cauchy(Surrogate):
+        name: ClassVar[str] = "cauchy"
+        derivative: ClassVar[Callable[..., Any]] = staticmethod(cauchy)
+        gamma: float = 0.5
+        width: float = 0.3
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ..errors import SrnnError
-from ..registry import create
+from ..registry import OWN, create, define, defined
 from .arithmetic import INV_SQRT_2PI, absolute, exp, positive_part
+from .equations import record
 
 
 def normal_density(x: Any, mean: Any, std: Any) -> Any:
@@ -57,12 +69,20 @@ def fast_sigmoid(v: Any, gamma: Any, slope: Any) -> Any:
     return gamma / (z * z)
 
 
+DEFINED: dict[str, type[Surrogate]] = {}
+"""The surrogates by name: the library's, and any other whose class has been defined in this process."""
+
+
 @dataclass(frozen=True)
 class Surrogate:
     """Base of the surrogates: a name, parameters (the dataclass fields, floats) and ``derivative(v, *parameters)``."""
 
     name: ClassVar[str]
     derivative: ClassVar[Callable[..., Any]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        define(DEFINED, cls, __name__)
 
     @property
     def parameters(self) -> tuple[float, ...]:
@@ -76,6 +96,10 @@ class Surrogate:
                 raise SrnnError(f"Surrogate '{self.name}': {field.name} must be a number, not {value!r}.")
             if field.name != "h" and value <= 0:
                 raise SrnnError(f"Surrogate '{self.name}': {field.name} must be positive, not {value!r}.")
+
+    def describe(self) -> dict[str, Any]:
+        """As a mapping that ``as_surrogate`` reads back. SrnnError for a class whose name belongs to another."""
+        return {"name": defined(DEFINED, type(self), "surrogate"), **asdict(self)}
 
     def __call__(self, v: Any) -> Any:
         """psi(v), elementwise; v = membrane - threshold, a torch tensor, a numpy array or a float."""
@@ -157,8 +181,20 @@ SURROGATES: Mapping[str, type[Surrogate]] = MappingProxyType(
 def as_surrogate(spec: str | Mapping[str, Any] | Surrogate) -> Surrogate:
     """A surrogate from its name, from ``{"name": ..., parameter: value}``, or itself.
 
-    Raises SrnnError for an unknown name or parameter, suggesting the nearest one.
+    Raises SrnnError for an unknown name or parameter, suggesting the nearest one, and for a derivative that is more than plain
+    arithmetic.
     """
-    if isinstance(spec, Surrogate):
-        return spec
-    return create("surrogate", SURROGATES, spec)
+    surrogate = spec if isinstance(spec, Surrogate) else create("surrogate", DEFINED, spec, OWN)
+    _record(type(surrogate))
+    return surrogate
+
+
+@functools.cache
+def _record(model: type[Surrogate]) -> None:
+    """SrnnError unless compiled kernels can take the derivative."""
+
+    def psi(*arguments: Any) -> tuple[Any]:
+        return (model.derivative(*arguments),)
+
+    psi.__qualname__ = model.derivative.__qualname__
+    record(psi, ("v", *(field.name for field in fields(model))))

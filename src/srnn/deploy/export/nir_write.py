@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -176,7 +176,7 @@ def to_graph(
         "discretisation": discretisation,
         "scaling": scaling,
         "substeps": frozen.substeps,
-        "surrogate": {"name": net.surrogate.name, **asdict(net.surrogate)},
+        "surrogate": net.surrogate.describe(),
         "dtype": frozen.dtype,
         "about": dict(about or {}),
     }

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ...registry import create
+from ...registry import OWN, create
 from .adlif import AdLIF
 from .alif import ALIF
 from .base import DEFINED, Init, Neuron
@@ -34,9 +34,7 @@ def as_neuron(spec: str | Mapping[str, Any] | Neuron) -> Neuron:
     """
     if isinstance(spec, Neuron):
         return spec
-    return create(
-        "neuron", DEFINED, spec, hint="One of your own has a name once its class is defined: import its module first."
-    )
+    return create("neuron", DEFINED, spec, OWN)
 
 
 __all__ = [

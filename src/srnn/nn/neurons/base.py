@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError, nearest
+from ...registry import define, defined
 
 Emission = Literal["spike", "relu", "identity"]
 
@@ -125,11 +126,7 @@ class Neuron:
         step = vars(cls).get("step")
         if inspect.isfunction(step):  # a plain function among the fields would become a method
             cls.step = staticmethod(step)
-        if "name" not in vars(cls):  # a form of another model, such as the one that is rounded
-            return
-        known = DEFINED.get(cls.name)
-        if known is None or not known.__module__.startswith(f"{__package__}."):  # the library's names stay theirs
-            DEFINED[cls.name] = cls  # a class that is defined again, as in a notebook, takes the place of the former
+        define(DEFINED, cls, f"{__package__}.")
 
     def __post_init__(self) -> None:
         for name in self.parameters():
@@ -188,18 +185,14 @@ class Neuron:
 
         SrnnError for a class whose name belongs to another: what reads the mapping would take that one's equations.
         """
-        if DEFINED.get(self.name) is not type(self):
-            raise SrnnError(
-                f"The name '{self.name}' of the neuron {type(self).__name__} is that of another class; give it a name of its own "
-                "(name = ...), or, if you have defined the class again, build the network anew."
-            )
+        name = defined(DEFINED, type(self), "neuron")
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         for key, value in values.items():
             if isinstance(value, Init):
                 values[key] = str(value)
         values["trained"] = list(self.trained)
         values["initial"] = {key: str(value) for key, value in dict(self.initial).items()}
-        return {"name": self.name, **values}
+        return {"name": name, **values}
 
 
 def decay(tau: Tensor) -> Tensor:

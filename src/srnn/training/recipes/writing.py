@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError
@@ -28,7 +27,7 @@ def network_config(network: SRNN) -> NetworkConfig:
             "neuron": network.readout.neuron.describe(),
             "output": network.readout.output,
         },
-        surrogate={"name": network.surrogate.name, **asdict(network.surrogate)},
+        surrogate=network.surrogate.describe(),
         recurrent=[layer.recurrent for layer in layers],
         bias=[layer.bias is not None for layer in layers],
         bidirectional=network.bidirectional,
@@ -41,5 +40,5 @@ def network_config(network: SRNN) -> NetworkConfig:
 
 
 def _encoder(encoder: Any) -> dict[str, Any]:
-    surrogate = {"name": encoder.surrogate.name, **asdict(encoder.surrogate)}
-    return {"name": "learned_ternary", "per_channel": encoder.log_threshold.numel() > 1, "surrogate": surrogate}
+    per_channel = encoder.log_threshold.numel() > 1
+    return {"name": "learned_ternary", "per_channel": per_channel, "surrogate": encoder.surrogate.describe()}
