@@ -24,7 +24,7 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[str]:
 
     plt.rcParams.update({
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
-        "axes.axisbelow": True, "legend.frameon": False, "figure.constrained_layout.use": True, "svg.fonttype": "none",
+        "axes.axisbelow": True, "legend.frameon": False, "figure.constrained_layout.use": True, "svg.fonttype": "path",
         "svg.hashsalt": "srnn",
     })  # fmt: skip
     figures = {
@@ -58,7 +58,7 @@ def _ratios(plt: Any, results: Mapping[str, Any]) -> Any:
         )
     axes.axvline(1, color="black", lw=1)
     axes.set(xscale="log", yticks=range(len(names)), yticklabels=[label(name) for name in names],
-             xlabel="time of forward + backward, relative to srnn (log scale; right of 1: slower than srnn)")  # fmt: skip
+             xlabel="forward + backward, times as long as srnn (log scale)")  # fmt: skip
     axes.invert_yaxis()
     _plain(axes.xaxis)
     figure.legend(loc="outside upper center", ncols=len(nets))
@@ -109,8 +109,12 @@ def _scaling(plt: Any, results: Mapping[str, Any]) -> Any:
     if not sweeps:
         return None
     names = in_order(r["contestant"] for r in records)
-    figure, grid = plt.subplots(1, len(sweeps), figsize=(3.0 * len(sweeps), 3.2), squeeze=False, sharey=True)
-    for axes, sweep in zip(grid[0], sweeps, strict=True):
+    columns = min(3, len(sweeps))  # as wide as the other plots: a page has no room for more
+    rows = -(-len(sweeps) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(7.5, 2.6 * rows + 0.4), squeeze=False, sharey=True)
+    for axes in grid.flat[len(sweeps) :]:
+        axes.set_visible(False)
+    for axes, sweep in zip(grid.flat, sweeps, strict=False):
         for index, name in enumerate(names):
             line = sorted((r["value"], 1000 * _seconds(r, [other for other in records if _point(other) == _point(r)]))
                           for r in records if r["sweep"] == sweep and r["contestant"] == name)  # fmt: skip
@@ -120,7 +124,8 @@ def _scaling(plt: Any, results: Mapping[str, Any]) -> Any:
         values = sorted({r["value"] for r in records if r["sweep"] == sweep})
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
-    grid[0][0].set_ylabel("ms per batch, forward + backward")
+    for row in grid:
+        row[0].set_ylabel("ms per batch")
     _plain(grid[0][0].yaxis)
     figure.legend(loc="outside upper center", ncols=len(names))
     return figure

@@ -141,7 +141,7 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert recipe.training.start_from == str(out / "weights-0.5")
     assert recipe.note == "Pruned: 0.75 of the weights, scope network."
     text = (out / "curve.md").read_text()
-    assert "srnn prune" in text and "--gradual 0.5" in text and text.count(" gone |") == 2 and "curve.svg" in text
+    assert "srnn prune" in text and "--gradual 0.5" in text and text.count(" % pruned |") == 2 and "curve.svg" in text
     assert (out / "curve.svg").read_text().startswith("<?xml")
     small = tmp_path / "int8"
     assert main(["quantise", str(out / "weights-0.75"), "--epochs", "1", "--out", str(small)]) == 0

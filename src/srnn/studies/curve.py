@@ -90,7 +90,7 @@ def plot(about: dict[str, Any], points: Named) -> bytes:
         _panel(left, points, "a", "accuracy against size", "flash of the C export, bytes", _bytes)
         _panel(right, points, "b", "accuracy against energy", "operations per step, nJ", _energy)
         left.set_ylabel(f"{points[0][1]['split']} accuracy, %")
-        left.legend(loc="lower right")
+        figure.legend(*left.get_legend_handles_labels(), loc="upper right", ncols=2)  # in the title's row, over no line
         return style.rendered(figure, "svg")
 
 
@@ -105,14 +105,15 @@ def _energy(point: dict[str, Any], int8: bool) -> float:
 def _panel(axes: Any, points: Named, letter: str, name: str, label: str, across: Any) -> None:
     """One line for float32 and one for int8; every point is labelled with the pruned fraction of the network."""
     style.label(axes, letter, name)
+    widest = max(across(point, False) for _, point in points)
     for int8, colour, marker, dash in ((False, style.BLUE, "o", "-"), (True, style.ORANGE, "s", style.DASHES[1])):
         known = [(what, point) for what, point in points if point["int8"] or not int8]
         x = [across(point, int8) for _, point in known]
         y = [100 * (point["int8"] if int8 else point)["accuracy"] for _, point in known]
         axes.plot(x, y, color=colour, marker=marker, linestyle=dash, label="int8" if int8 else "float32")
-        # int8 is the smaller one, and its names stand on its left.
-        place: dict[str, Any] = {"xytext": (-5 if int8 else 5, -3), "ha": "right" if int8 else "left", "va": "top"}
         for at, height, (what, _) in zip(x, y, known, strict=True):
+            left = int8 and at > 0.25 * widest  # int8 is the smaller one: its names stand on its left, if there is room
+            place: dict[str, Any] = {"xytext": (-5 if left else 5, -3), "ha": "right" if left else "left", "va": "top"}
             axes.annotate(what, (at, height), **place, textcoords="offset points", fontsize=6, color=colour)
     axes.margins(0.1, 0.15)
     axes.set_xlim(left=0)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,11 +55,15 @@ def _figure(
     with style.context():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(style.WIDTH / 2 * len(metrics), min(rows, 10)), layout="constrained")
-        for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        width = style.WIDTH / 2 * len(metrics)
+        figure = Figure(figsize=(width, min(rows, 10)), layout="constrained")
+        panels = figure.subplots(1, len(metrics), squeeze=False, sharey=bool(sweep.variants and not sweep.parameters))[
+            0
+        ]
+        for axes, metric in zip(panels, metrics, strict=True):
             axes.set_axisbelow(True)
             fill(axes, metric)
-        figure.suptitle(sweep.title, fontsize=9)
+        figure.suptitle("\n".join(textwrap.wrap(sweep.title, int(13 * width))), fontsize=9)
         return style.rendered(figure, "svg")
 
 
@@ -87,6 +92,7 @@ def _parameter(sweep: Sweep, axes: Any, points: Sequence[dict[str, Any]], key: s
             )
         if values.kind == "loguniform":
             style.log_scale(axes, "x")
+            axes.set_xlim(0.9 * values.low, 1.1 * values.high)
         axes.set(xlabel=key, ylabel=_label(sweep, points, metric))
         axes.grid()
         return
@@ -174,6 +180,8 @@ def _distinct(points: Sequence[dict[str, Any]], key: str) -> list[dict[str, Any]
 
 
 def _name(value: Any) -> str:
+    if isinstance(value, Mapping):  # a line for each setting, so that names of neighbours do not overlap
+        return "\n".join(f"{key}: {_name(setting)}" for key, setting in value.items())
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -160,7 +160,7 @@ def prune_run(
 def _share_name(point: dict[str, Any]) -> str:
     if "pruned" not in point:
         return "without dead neurons"
-    return f"{point['pruned']:.4g} gone" if point["pruned"] else "whole"
+    return f"{100 * point['pruned']:.4g} % pruned" if point["pruned"] else "whole"
 
 
 def measure_run(folder: Path, options: TuningOptions | None = None) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def quantise_run(
         "before": _point(start, options), "after": _point(tuned, options),
     }  # fmt: skip
     write_json(out / "compression.json", report)
-    write_curve(out, report, [("as it was", report["before"]), ("fine-tuned for int8", report["after"])])
+    write_curve(out, report, [("as trained", report["before"]), ("fine-tuned", report["after"])])
     return report
 
 

@@ -38,7 +38,7 @@ const shareOf = row => { const total = row.reduce((a, b) => a + b, 0); return ro
 
 function confusionTable(report) {
   const names = report.class_names, light = share => share > .55;
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion", style: `min-width:${34 * (names.length + 1)}px` }, el("caption", {}, "Confusion"),
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "confusion", style: `min-width:${30 * (names.length + 1)}px` }, el("caption", {}, "Confusion"),
     el("thead", {}, el("tr", {}, el("td", {}), names.map(name => el("th", { scope: "col" }, name)))),
     el("tbody", {}, report.confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, names[i]), shareOf(row).map((share, j) => el("td", {
       title: `${names[i]} taken for ${names[j]}: ${whole(row[j])}`, style: `background:color-mix(in srgb, var(${i === j ? "--c0" : "--c1"}) ${Math.round(100 * Math.min(1, share * (i === j ? 1 : 2.5)))}%, var(--grid));color:${light(share * (i === j ? 1 : 2.5)) ? "var(--card)" : "var(--ink)"}`,
