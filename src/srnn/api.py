@@ -202,6 +202,8 @@ def from_network(
         name=name, kind="per_step" if loss == "nll" else "per_sequence", class_names=tuple(classes), path=path,
         step_ms=step_ms if step_ms is not None else path.step_ms,
     )  # fmt: skip
+    if len({*classes}) != len(classes):
+        raise SrnnError(f"Two classes have the same name: {some([str(name) for name in classes])}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
     model = Model(network.eval(), task, recipe, steps=steps, about=about or {})
     model.check_recipe()

@@ -16,9 +16,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SRNN, Init, Neuron, Readout, SrnnError
+from srnn import SRNN, Init, Neuron, Readout, SrnnError, from_network
 from srnn.cli import export_onnx
 from srnn.cli.options import shared
+from srnn.data.encoders.speech import Statistics
+from srnn.data.signals import ScaledPath
 from srnn.nn.arithmetic import absolute, exp, positive_part
 from srnn.nn.baselines import ClassicalRNN
 from srnn.nn.loss_config import DecisionRule, LossConfig
@@ -354,6 +356,22 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "run"]
     with pytest.raises(SrnnError, match="no folder"):
         command(capsys, run, "--out", tmp_path / "none" / "net.onnx")
+
+
+def test_the_file_says_how_a_sensors_channels_are_scaled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Read as they come, accelerations near 10 would give another class, and nothing would tell."""
+    scale = Statistics(np.array([9.8, -3.0], np.float32), np.array([2.0, 50.0], np.float32))
+    trained = from_network(SRNN(2, [6], 3), "abc", signal=ScaledPath(2, 50.0, scale))
+    trained.save(tmp_path / "m.safetensors")
+    shown = command(capsys, tmp_path / "m.safetensors", "--out", tmp_path / "m.onnx", "--form", "sequence")
+    assert "x is (channels - mean) / std of training" in shown
+    model = onnx.load(tmp_path / "m.onnx")
+    about = {item.key: item.value for item in model.metadata_props}
+    mean, std = (np.array(json.loads(about[f"input_{name}"]), np.float32) for name in ("mean", "std"))
+    raw = (np.random.default_rng(0).standard_normal((1, 40, 2)) * std + mean).astype(np.float32)
+    state = exported.state_arrays(trained.network, trained.network.initial_state(1))
+    (scores,) = exported.start(model).run(["scores"], {"x": (raw - mean) / std, **state})
+    np.testing.assert_allclose(scores[0], trained.predict(raw[0]).scores[-1], atol=1e-5)
 
 
 def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -249,6 +249,10 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
     assert np.array_equal(again.predict(x).scores, model.predict(x).scores) and again.about == {"licence": "CC0"}
     with pytest.raises(SrnnError, match="3 outputs; the signal gives 4, and there are 2 classes"):
         srnn.from_network(net, "ab")
+    with pytest.raises(SrnnError, match="Two classes have the same name: no, no, yes"):
+        srnn.from_network(net, ["no", "no", "yes"])
+    with pytest.raises(SrnnError, match=r"'loss.name' must be one of nll, ce_mean, .*, not 'cross_entropy'"):
+        srnn.from_network(net, "abc", loss="cross_entropy")  # type: ignore[arg-type]
     with pytest.raises(SrnnError, match="needs a readout that emits spikes"):
         srnn.from_network(srnn.SRNN(2, [3], 2), "ab", loss="ce_spike_count")
     with pytest.raises(SrnnError, match="at least one hidden layer"):

@@ -162,6 +162,34 @@ def test_override_refines_a_neuron_given_by_name() -> None:
     assert recipe.network.neuron == {"name": "lif", "threshold": 1}
 
 
+def test_override_refines_what_a_recipe_leaves_at_its_default() -> None:
+    words = ["--network.neuron.beta", "0.5", "--network.readout.output=emission", "--network.surrogate.gamma", "0.4"]
+    network = parse_recipe("task: {name: digits}", words).network
+    assert network.neuron == {"name": "alif", "beta": 0.5}
+    assert network.readout == {"name": "integrator", "output": "emission"}
+    assert network.surrogate == {"name": "multi_gaussian", "gamma": 0.4}
+
+
+def test_a_pattern_of_names_is_no_mapping() -> None:
+    words = ["--task.options.speaker", "{speaker}-{index}", "--training.lr_scale", "{readout.bias: 2}"]
+    recipe = parse_recipe("task: {name: folder, options: {path: here}}", words)
+    assert recipe.task.options["speaker"] == "{speaker}-{index}" and recipe.training.lr_scale == {"readout.bias": 2}
+
+
+@pytest.mark.parametrize("name", ["gestures: 1/", "taps.npz", "list.CSV", "."])
+def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gestures: 1").mkdir()
+    recipe = load_recipe(name, ["--training.epochs=2"])
+    assert recipe.task == TaskConfig("folder", {"path": name})
+    assert (recipe.network.neuron, recipe.training.epochs, recipe.training.schedule.name) == ("adlif", 2, "one_cycle")
+    assert load_recipe(name, baseline="gru").network.model == "gru"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").touch()
+    with pytest.raises(SrnnError, match=r"run is a run; its recipe is run.recipe\.yaml"):
+        load_recipe("run")
+
+
 def test_scientific_notation_is_a_number_everywhere() -> None:
     text = "task: {name: digits}\ntraining: {optimizer: {lr: 1e-2}}\nnetwork: {neuron: {name: alif, threshold: 1e-1}}"
     recipe = parse_recipe(text)

@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from ..deploy.export import nir
+    from ..deploy.export.model import input_scale
     from ..files import write_atomically
     from ..training.runs import open_trained
 
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     about = {
         "task": asdict(trained.recipe.task),
         "loss": asdict(trained.recipe.loss),
+        **input_scale(trained),
     }
     graph, report = nir.to_graph(
         trained.spiking("exported"), dt=dt, discretisation=arguments.discretisation, scaling=arguments.scaling,
@@ -65,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")
         for line in report.lines():
             print(f"  {line}")
+        if input_scale(trained):
+            print("The input is (channels - mean) / std of training, by input_mean and input_std in the metadata.")
         if not report.exact:
             print(
                 "What is approximated or lost is kept in the metadata, for 'srnn import nir'; other readers do without."

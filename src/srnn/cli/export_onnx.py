@@ -26,6 +26,9 @@ Besides the output it has the scores of the classes, by the rule of the loss; th
 
 The model is checked and, where onnxruntime is installed, compared with the network on a random input.
 """
+SCALED = (
+    "x is (channels - mean) / std of training, not the sensor's unit; both are in the metadata: input_mean, input_std"
+)
 CHECKED_STEPS = 100
 """Of the random input."""
 
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from ..deploy.export import onnx
-    from ..deploy.export.model import to_onnx
+    from ..deploy.export.model import input_scale, to_onnx
     from ..training.runs import open_trained
 
     trained = open_trained(arguments.model)
@@ -58,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
         for what in ("inputs", "outputs"):
             for name, sizes in content[what].items():
                 print(f"  {what[:-1]:<7} {name:<28} ({', '.join(map(str, sizes))})")
+        if input_scale(trained):
+            print(SCALED)
         if difference is None:
             print("not run: onnxruntime is not installed (pip install 'srnn[onnx]')")
         else:

@@ -24,6 +24,9 @@ Every setting of the recipe can be given here by its dotted name:
 'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
 continues with the same command and --resume, to the same final weights.
 
+Data of your own, a folder with one of recordings for each class, need no recipe (docs/bring-your-own.md):
+  srnn train gestures/ --task.options.speaker "{speaker}-{index}"
+
 A baseline on the same task, splits and sizes, for comparison:
   srnn train digits --baseline lstm
 
@@ -33,7 +36,11 @@ Several processes on one machine or more (docs/distributed.md), with the result 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
@@ -76,7 +83,10 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     from ..training.distributed import is_first, launch, world_size
     from ..training.runs import default_folder
 
-    name = Path(arguments.recipe).with_suffix("").as_posix() + (f"-{arguments.baseline}" if arguments.baseline else "")
+    path = Path(arguments.recipe)
+    name = (path.with_suffix("") if path.name else path).as_posix() + f"-{arguments.baseline}" * bool(
+        arguments.baseline
+    )
     out = arguments.out or default_folder(name, arguments.seed)
     several = arguments.devices * arguments.nodes
     if world_size() > 1 and several not in (1, world_size()):

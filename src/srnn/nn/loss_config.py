@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import SrnnError, require
 
@@ -53,6 +53,7 @@ class LossConfig:
     """Firing-rate regulariser."""
 
     def __post_init__(self) -> None:
+        require(self.name in get_args(LossName), "loss.name", f"one of {', '.join(get_args(LossName))}", self.name)
         require(self.start >= 0, "loss.start", "at least 0", self.start)
         require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "in [0, 1)", self.label_smoothing)
 

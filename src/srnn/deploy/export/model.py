@@ -7,6 +7,7 @@ Class names, the way in which outputs become a decision, the length of a step an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from inspect import signature
@@ -91,7 +92,8 @@ def export_c(
         inputs_as = inputs_as or trained.inputs_as
         if inputs_as is None:
             raise SrnnError(
-                f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value."
+                f"{trained.name} does not say what its inputs are like, which int8 must know; give their largest value by "
+                "inputs_as=InputFormat(largest) of srnn.nn.fixedpoint, or --inputs."
             )
         if state_bits not in (None, device.state_as.width):
             state_as = trained.state_format(state_bits)
@@ -122,8 +124,18 @@ def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> Mod
     task = trained.task
     return onnx.to_model(
         trained.spiking("exported"), form, name=trained.name, decision=trained.decision, step_ms=task.step_ms,
-        metadata={"task": task.name},
+        metadata={"task": task.name, **{name: json.dumps(values) for name, values in input_scale(trained).items()}},
     )  # fmt: skip
+
+
+def input_scale(trained: Trained) -> dict[str, list[float]]:
+    """By what a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", a number for
+    each; nothing where they are read as they are. x = (channels - mean) / std."""
+    from ...data.signals import ScaledPath
+
+    signal = trained.task.signal()
+    scale = signal.statistics if isinstance(signal, ScaledPath) else None
+    return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
 
 
 def export_nir(
@@ -139,7 +151,7 @@ def export_nir(
 
     step_ms = trained.task.step_ms
     dt = dt if dt is not None else 1e-3 if step_ms is None else step_ms / 1000
-    about = {"task": asdict(trained.recipe.task), "loss": asdict(trained.recipe.loss)}
+    about = {"task": asdict(trained.recipe.task), "loss": asdict(trained.recipe.loss), **input_scale(trained)}
     graph, report = nir.to_graph(
         trained.spiking("exported"), dt=dt, discretisation=discretisation, scaling=scaling, name=trained.name,
         class_names=trained.classes, about=about,

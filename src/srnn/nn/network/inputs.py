@@ -42,6 +42,8 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     tensors become dense.
     """
     dtype, device = net.readout.weight_in.dtype, net.readout.weight_in.device
+    if not isinstance(x, (Tensor, Spikes, np.ndarray)):
+        raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
     # Few channels stay dense: a stream sums them as whole sequences do, to the bit, and nothing would be won.
     packs = packs and device.type == "cpu" and not torch.compiler.is_compiling() and x.shape[-1:] > (FEW_INPUTS,)
     if isinstance(x, np.ndarray):
@@ -53,8 +55,6 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
                 return spikes
         copy = x.astype(np.float64 if dtype == torch.float64 else np.float32, subok=False)
         return torch.from_numpy(copy).to(device, dtype)
-    if not isinstance(x, (Tensor, Spikes)):
-        raise SrnnError(f"The input must be a tensor, a numpy array or Spikes, not {type(x).__name__}.")
     if isinstance(x, Spikes):
         return x
     if (x.is_floating_point() or x.is_complex()) and x.dtype != dtype:

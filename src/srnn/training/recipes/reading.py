@@ -10,6 +10,7 @@ against the types of the dataclasses of ``schema.py``. A recipe is data: nothing
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -21,9 +22,18 @@ from ...files.conversion import convert, takes_null
 from ...files.yaml_reading import parse_yaml
 from ...text import brief
 from .baselines import as_baseline
+from .network import NetworkConfig
 from .schema import Recipe
 
 _HERE = Path(__file__).parent
+_DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
+_OWN = """
+task: {{name: folder, options: {{path: {path}}}}}
+network: {{neuron: adlif}}
+loss: {{name: ce_mean}}
+training: {{epochs: 30, batch_size: 16, optimizer: {{lr: 0.02}}, schedule: {{name: one_cycle}}}}
+"""
+"""The recipe of data that have none, in the place of whose name theirs is given."""
 T = TypeVar("T")
 
 _types = functools.cache(get_type_hints)  # each call compiles every annotation
@@ -41,20 +51,32 @@ def recipe_path(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
+    if (path / "recipe.yaml").is_file():
+        raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     if path.suffix in (".yaml", ".yml"):
         raise SrnnError(f"There is no recipe file {name}.")
     raise SrnnError(f"There is no recipe '{name}'.{nearest(name, shipped_recipes())} A file's path works too.")
+
+
+def _is_data(name: str) -> bool:
+    path = Path(name)
+    known = name in shipped_recipes() or (path / "recipe.yaml").is_file()
+    return not known and (path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES)
 
 
 def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None) -> Recipe:
     """The named recipe with overrides. SrnnError names file and key.
 
     Args:
-        name: a shipped recipe's, or a file's path.
+        name: a shipped recipe's, or a file's path; or data of one's own (a folder, .csv, .npz, .h5), which get a plain recipe.
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
     """
-    text = read_text(recipe_path(name), "a recipe", LIMITS["yaml"])
+    text = (
+        _OWN.format(path=json.dumps(name))
+        if _is_data(name)
+        else read_text(recipe_path(name), "a recipe", LIMITS["yaml"])
+    )
     if baseline is None:
         return parse_recipe(text, overrides, source=name)
     recipe = as_baseline(parse_recipe(text, source=name), baseline)
@@ -118,8 +140,13 @@ def apply_overrides(content: Any, overrides: Sequence[str] | Mapping[str, Any]) 
         section: dict[str, Any] = result
         for depth, part in enumerate(path):
             inner: Any = section.get(part)
-            if isinstance(inner, str) and part in ("neuron", "readout", "surrogate"):
-                inner = {"name": inner}  # --network.neuron.beta 0 refines a neuron given by its name
+            if part in (
+                "neuron",
+                "readout",
+                "surrogate",
+            ):  # --network.neuron.beta 0 refines one given by its name, or by default
+                inner = getattr(NetworkConfig(), part) if inner is None and path[:depth] == ["network"] else inner
+                inner = {"name": inner} if isinstance(inner, str) else inner
             if inner is not None and not isinstance(inner, dict):
                 raise SrnnError(f"--{key}: '{'.'.join(path[: depth + 1])}' has no inner settings.")
             section[part] = section = {} if inner is None else inner
@@ -139,7 +166,9 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
             if following is None:
                 raise SrnnError(f"The recipe setting --{key} needs a value.")
             text = following
-        yield key, parse_yaml(text, f"The value of --{key}")
+        # A pattern of names, {speaker}-{index}, or a mapping? To YAML the first is a mapping with something behind it.
+        pattern = text.startswith("{") and ":" not in text and text != "{}"
+        yield key, text if pattern else parse_yaml(text, f"The value of --{key}")
 
 
 def recipe_keys(cls: Any = Recipe, prefix: str = "") -> list[str]:
