@@ -12,6 +12,7 @@ Nothing inside the package imports this file; what it calls is written in the wi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -125,13 +126,15 @@ def train(
         seed: of everything random; the same seed gives the same bits.
         data_dir: where the task's files are.
         task: the task itself, where it is none that a recipe can name.
-        reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody.
+        reporter: who is told meanwhile, such as ``srnn.progress.LineReporter()``; None: nobody, but in a notebook or at Python's
+            prompt the reader, as ``srnn train`` does it.
         logger: who else is given each epoch's metrics: "tensorboard", "wandb" or "mlflow"; None: nobody.
         examples: keep a few short recordings of the validation split in the folder, which ``srnn serve`` plays.
 
     The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
     data or a folder that do not fit; and when training diverges for good.
     """
+    from .progress import reporter_for
     from .training.loop import train as train_run
     from .training.recipes import Recipe, load_recipe
 
@@ -140,10 +143,15 @@ def train(
     elif overrides:
         raise SrnnError("Overrides are for recipes given by name or file; change a Recipe with dataclasses.replace.")
     place = None if data_dir is None else Path(data_dir)
-    train_run(
-        recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=reporter, logger=logger,
-        examples=examples,
-    )  # fmt: skip
+    shown = reporter_for(json=False) if reporter is None and hasattr(sys, "ps1") else None
+    try:
+        train_run(
+            recipe, Path(out), seed=seed, data_dir=place, resume=resume, task=task, reporter=shown or reporter, logger=logger,
+            examples=examples,
+        )  # fmt: skip
+    finally:
+        if shown is not None:
+            shown.stop()
     return load(out)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
+_UNEQUAL = 1.5
+"""How many times its equal share a class may have before the header says what it would give to name no other."""
 _NAMED = 12
 """Classes that a header names."""
 _BAR = 5, 40
@@ -68,11 +70,14 @@ def header(description: dict[str, Any], width: int | None = None) -> list[str]:
     steps = _many(d["steps"], "step") if d["shortest"] == d["steps"] else f"{d['shortest']:,} to {d['steps']:,} steps"
     lasting = f" of {d['step_ms']:g} ms" if d["step_ms"] else ""
     label = "one label a sequence" if d["kind"] == "per_sequence" else "a label a step"
+    largest, fraction = d["largest_class"]["name"], d["largest_class"]["fraction"]
+    unequal = f"; always {one_line(largest, 24)!r} would be right for {fraction:.0%} of validation"
     rows = {
         "data": f"{d['task']}: {one_line(d['origin'], 300)}",
         "shapes": f"{d['sequences']['train']:,} training and {d['sequences']['validation']:,} validation sequences x "
         f"{steps}{lasting} x {_many(d['inputs'], 'input')}, {label}",
-        "classes": f"{len(d['classes']):,}: {', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}",
+        "classes": f"{len(d['classes']):,}: {', '.join(classes)}{f', and {more:,} more' if more > 0 else ''}"
+        f"{unequal if fraction >= max(_UNEQUAL / len(d['classes']), 0.3) else ''}",
         "network": f"{d['network']}; {d['parameters']:,} parameters",
         "training": f"{_many(d['epochs'], 'epoch')} of {_many(d['batches_per_epoch'], 'batch', 'batches')} "
         f"of {d['batch_size']:,}",

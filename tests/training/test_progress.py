@@ -10,8 +10,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import srnn
 from srnn.progress import BarReporter, LineReporter, Reporter, bar_line, epoch_line, header, reporter_for
 from srnn.training.loop import train
 from srnn.training.preparing import prepare
@@ -21,6 +23,7 @@ DESCRIPTION: dict[str, Any] = {
     "task": "words", "origin": "Spoken words (/data/words)", "kind": "per_sequence",
     "sequences": {"train": 12345, "validation": 1}, "steps": 101, "shortest": 17, "inputs": 1, "step_ms": 10.0,
     "classes": [f"a name of which a header shows the beginning {i}" for i in range(35)],
+    "largest_class": {"name": "yes", "fraction": 0.04},
     "network": "1-64-35, alif, integrator readout", "parameters": 27476, "epochs": 1, "batch_size": 64,
     "batches_per_epoch": 193, "device": "cpu", "device_reason": "auto: no GPU found", "threads": 1, "backend": "cpu",
     "backend_reason": "the fastest that can", "compile_seconds": 0.0,
@@ -58,6 +61,9 @@ def test_the_header_says_what_is_trained() -> None:
     assert "cpu (auto: no GPU found), 1 thread; backend cpu (the fastest that can)" in text
     assert "compiling" not in text
     assert header({**DESCRIPTION, "compile_seconds": 17.2})[-1].endswith("compiling once, about 17 s")
+    assert "always" not in text
+    unequal = {**DESCRIPTION, "classes": ["no", "yes"], "largest_class": {"name": "no", "fraction": 0.9474}}
+    assert "2: no, yes; always 'no' would be right for 95% of validation" in "\n".join(header(unequal))
     evil = {**DESCRIPTION, "classes": ["a\nb", "\x1b[31m"], "origin": "x\ny"}
     assert len(header(evil)) == len(header(DESCRIPTION)) and not any("\x1b" in line for line in header(evil))
 
@@ -66,6 +72,8 @@ def test_a_description_is_of_the_data_and_the_network() -> None:
     ready = prepare(tiny_recipe("--training.epochs", "3"), task=TinyTask(padded=True))
     found = ready.description()
     assert found["sequences"] == {"train": 60, "validation": 30} and found["classes"] == ["a", "b", "c"]
+    validation = TinyTask(padded=True).load("validation").y
+    assert found["largest_class"]["fraction"] == round(float(np.bincount(validation).max() / len(validation)), 4)
     assert (found["shortest"], found["steps"], found["inputs"]) == (4, 12, 3)
     assert found["parameters"] == sum(p.numel() for p in ready.network.parameters())
     assert (found["epochs"], found["batch_size"], found["batches_per_epoch"]) == (3, 16, 4)
@@ -183,3 +191,13 @@ def test_training_reports_in_order_and_to_the_same_bits(tmp_path: Path) -> None:
     assert said == ["reading the data", "header of tiny", measuring, "start 2 4 0", "validating", "validating"]
     lines = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("told", "quiet")]
     assert len({re.sub(r'"(seconds|samples_per_s)": [0-9.]+', "", text) for text in lines}) == 1
+
+
+def test_a_notebook_sees_each_epoch_and_a_program_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    srnn.train(tiny_recipe("--training.epochs", "1"), tmp_path / "program", task=TinyTask())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)  # which IPython sets as well
+    srnn.train(tiny_recipe("--training.epochs", "2"), tmp_path / "notebook", task=TinyTask())
+    assert "epoch    2" in capsys.readouterr().err

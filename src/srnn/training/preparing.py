@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ..data.batches import Sequences
@@ -95,6 +96,7 @@ class Prepared:
             "inputs": task.inputs,
             "step_ms": task.step_ms,
             "classes": list(task.class_names),
+            "largest_class": self._largest_class(),
             "network": self._network_in_words(),
             "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
             "epochs": config.epochs,
@@ -107,6 +109,13 @@ class Prepared:
             "backend_reason": reason,
             "compile_seconds": seconds,
         }
+
+    def _largest_class(self) -> dict[str, Any]:
+        """The class with most labels in the validation split, and their fraction: the accuracy of always saying it."""
+        y = self.validation_set.y
+        counts = np.bincount(y[y >= 0], minlength=len(self.task.class_names))
+        name = self.task.class_names[int(counts.argmax())]
+        return {"name": name, "fraction": round(float(counts.max() / max(int(counts.sum()), 1)), 4)}
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
         """(name, why this one, about how many seconds it will compile first); of several, one after the other."""

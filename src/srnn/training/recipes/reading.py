@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -167,7 +168,7 @@ def read_settings(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
                 raise SrnnError(f"The recipe setting --{key} needs a value.")
             text = following
         # A pattern of names, {speaker}-{index}, or a mapping? To YAML the first is a mapping with something behind it.
-        pattern = text.startswith("{") and ":" not in text and text != "{}"
+        pattern = ":" not in text and re.search(r"{\w+}", text)
         yield key, text if pattern else parse_yaml(text, f"The value of --{key}")
 
 
