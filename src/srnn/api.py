@@ -120,7 +120,7 @@ def train(
     """Train a recipe, write a run folder, and return the model that validation chose.
 
     Args:
-        recipe: the name of a shipped recipe, a YAML file, or a ``Recipe``.
+        recipe: the name of a shipped recipe, a YAML file, a ``Recipe``; or data of your own, as the task "folder" reads them.
         out: the run's folder: new or empty, or with ``resume`` a run of the same recipe and seed.
         overrides: settings of the recipe by their dotted keys: {"training.epochs": 5, "network.hidden": [32, 32]}.
         seed: of everything random; the same seed gives the same bits.
@@ -134,10 +134,20 @@ def train(
     The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
     data or a folder that do not fit; and when training diverges for good.
     """
+    from .data.tasks import Task
     from .progress import reporter_for
     from .training.loop import train as train_run
     from .training.recipes import Recipe, load_recipe
 
+    if not isinstance(recipe, (Recipe, str, Path)):
+        raise SrnnError(
+            f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of your own are trained from a file: "
+            'np.savez("mine.npz", x=x, y=y), then srnn.train("mine.npz", ...).'
+        )
+    if task is not None and not isinstance(task, Task):
+        raise SrnnError(
+            f"The task is an object of a class derived from srnn.data.tasks.Task, not a {type(task).__name__}."
+        )
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(str(recipe), overrides)
     elif overrides:

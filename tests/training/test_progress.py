@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import srnn
+from srnn.errors import SrnnError
 from srnn.progress import BarReporter, LineReporter, Reporter, bar_line, epoch_line, header, reporter_for
 from srnn.training.loop import train
 from srnn.training.preparing import prepare
@@ -201,3 +202,11 @@ def test_a_notebook_sees_each_epoch_and_a_program_nothing(
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)  # which IPython sets as well
     srnn.train(tiny_recipe("--training.epochs", "2"), tmp_path / "notebook", task=TinyTask())
     assert "epoch    2" in capsys.readouterr().err
+
+
+def test_what_is_no_recipe_or_task(tmp_path: Path) -> None:
+    for mistake in (np.zeros((500, 3)), None):
+        with pytest.raises(SrnnError, match=r"A recipe is a name, a file or a Recipe, not a .*np\.savez"):
+            srnn.train(mistake, tmp_path / "run")  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match=r"derived from srnn\.data\.tasks\.Task, not a list"):
+        srnn.train("digits", tmp_path / "run", task=[1, 2])  # type: ignore[arg-type]

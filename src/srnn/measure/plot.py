@@ -61,6 +61,7 @@ def raster(
         step_ms: milliseconds per step, for an axis in time; None: in steps. Substeps are parts of a step.
         readout: draw the readout too, whose spikes are of interest where it counts them.
     """
+    _check_result(result)
     layers = [_emitted(layer, sequence) for layer in (result.layers if readout else result.layers[:-1])]
     if not layers:
         raise SrnnError("The network has no hidden layer; draw its readout with readout=True.")
@@ -85,6 +86,11 @@ def raster(
         return axes
 
 
+def _check_result(result: object) -> None:
+    if not hasattr(result, "layers"):
+        raise SrnnError(f"What is drawn is the result of net.run(x), not a {type(result).__name__}, as net(x) returns.")
+
+
 def membranes(
     result: Result, axes: Axes | None = None, *, layer: int = 0, neurons: Sequence[int] = (0, 1, 2), sequence: int = 0,
     step_ms: float | None = None,
@@ -100,6 +106,7 @@ def membranes(
 
     SrnnError where the result has no trace of u, or the layer no such neuron.
     """
+    _check_result(result)
     if not -len(result.layers) <= layer < len(result.layers):
         raise SrnnError(f"There is no layer {layer}: the network has {len(result.layers)}, the readout included.")
     one, steps = result.layers[layer], result.output.shape[1]

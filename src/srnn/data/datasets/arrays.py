@@ -86,7 +86,7 @@ def load_arrays(
             raise SrnnError(f"{source} has changed: {item.name} has a label that was not there.")
     chosen = [item for item, name in zip(items, assign_items(source, items, shares), strict=True) if name == split]
     if not chosen:
-        raise SrnnError(f"{source} has no sequences for the {split} split.")
+        raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
     arrays, rises = [], []
     for item in chosen:
         x = read_signal(item.path, None, rate)
@@ -183,7 +183,7 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
             )
             rows = np.flatnonzero(np.array(of) == split)
         if not len(rows):
-            raise SrnnError(f"{source} has no sequences for the {split} split.")
+            raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
         chosen = _float32(str(source), x[rows], rows)
     lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
     if lengths is not None and lengths.min() >= 1:

@@ -157,7 +157,7 @@ def load_sound(
         clips[name].append(Clip(item.path, item.name, classes.index(item.label), item.group))
     for name in (split, "train") if path.features.fitted else (split,):
         if not clips[name]:
-            raise SrnnError(f"{source} has no clips for the {name} split.")
+            raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
     folder = (source if source.is_dir() else source.parent) / ".cache"
     say_unread(source, items, list_changes(items, folder, None if length is None else length / path.rate))
     x = load_features(split, lambda name: clips[name], folder, path, length)
