@@ -14,6 +14,7 @@ from srnn import SRNN, SrnnError, from_network, load
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
 from srnn.training.adapting import Adaptation, Adapter, adapt
+from srnn.training.compression.masks import apply_masks, magnitude_masks, sparsity
 from srnn.training.trained import Trained
 from support.runs import make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -95,6 +96,25 @@ def test_nothing_moves_beyond_its_bound(tiny: Trained) -> None:
         assert distance <= 0.05 * max(size, 1e-3) * (1 + 1e-4), name
         moved = moved or distance > 0.04 * size
     assert moved
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("rule", ["e-prop", "bptt"])
+def test_pruned_weights_stay_pruned(rule: Any, optimizer: Any) -> None:
+    """Or a network that was made small for a device would be dense after the first thing that it learns."""
+    torch.manual_seed(0)
+    network = SRNN(3, [16], 2, neuron="alif", backend="reference")
+    apply_masks(network, magnitude_masks(network, 0.75))
+    adapter = Adapter(
+        from_network(network, ["low", "high"], loss="ce_mean"), Adaptation("all", rule, lr=0.05, optimizer=optimizer)
+    )
+    x = (torch.rand(2, 30, 3) < torch.tensor([0.8, 0.4, 0.2])).float()
+    for label in (0, 1, 1):
+        adapter.learn(x, torch.tensor([label, 0]))
+    adapted = adapter.trained().network
+    assert isinstance(adapted, SRNN) and sparsity(adapted) == sparsity(network) >= 0.74
+    assert not torch.equal(adapted.readout.weight_in, network.readout.weight_in)  # the others have learnt
+    assert not torch.equal(adapted.get_parameter("layers.0.weight_in"), network.get_parameter("layers.0.weight_in"))
 
 
 def test_a_label_per_step(tmp_path: Path) -> None:

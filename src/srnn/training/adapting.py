@@ -28,6 +28,7 @@ from ..errors import require
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN
 from ..nn.network.srnn import State
+from .compression.masks import present_masks
 from .rules import EProp, OnlineRule, create_rule, local_layers
 from .rules.chunks import Chunk
 from .rules.e_prop import Feedback
@@ -180,6 +181,8 @@ class Adapter:
             parameter.requires_grad_(id(parameter) in learning)
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
+        kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
+        self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]
         self.seen = self.right = self.scored = 0
         """Sequences, or times that it was told; of their labels (one each, or one per step), those predicted before they were
         learnt; all of them."""
@@ -235,7 +238,11 @@ class Adapter:
 
     @torch.no_grad()
     def _step(self) -> None:
-        """One step of the optimiser, and back into the bounds. A gradient that is not finite is dropped."""
+        """One step of the optimiser, and back into the bounds. A gradient that is not finite is dropped, and one of a pruned
+        weight, which is 0 and stays it."""
+        for parameter, pruned in self._pruned:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(pruned, 0.0)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
             return
