@@ -212,6 +212,7 @@ class _Nameless(NamedTuple):
             "returns 1 values; it must return .*: u, v",
         ),
         (lambda: _leaky(coefficients=("alpha",)), "cannot be recorded .*threshold"),
+        (lambda: _leaky(taus=("tau_syn",)), r"'tau_syn', a time constant .* \(taus = \(\) if none is\)"),
         (lambda: _leaky(State=_Nameless), "must end with s, its last emission, not 'e'"),
         (
             lambda: _leaky(derive=lambda self, **p: (decay(p["tau_mem"]), 0.2)),

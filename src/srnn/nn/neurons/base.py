@@ -141,6 +141,12 @@ class Neuron:
         for name in self.trained:
             if name not in self.parameters():
                 raise SrnnError(f"Neuron '{self.name}' has no parameter '{name}'.{nearest(name, self.parameters())}")
+        for name in self.taus:
+            if name not in self.parameters():
+                raise SrnnError(
+                    f"'{name}', a time constant of the neuron '{self.name}', is none of its parameters: say in taus which are "
+                    "(taus = () if none is)."
+                )
         variables = self.State._fields
         if variables[-1] != "s":
             raise SrnnError(
