@@ -84,7 +84,7 @@ def _sounds(trained: Trained, where: np.ndarray, data_dir: Path | None) -> Golde
     decoder, blocks, labels = Decoder.of(trained.folded()), [], []
     for index in where:
         sound = np.clip(np.rint(np.asarray(signals[int(index)])[:, 0] * 32768), -32768, 32767).astype(np.int16)
-        session = decoder.open()
+        session = decoder.open(whole=True)  # the C ends no sequence of its own accord
         decided = [*session.push(sound[:, None] / np.float32(32768)).winners, *session.finish().winners]
         labels.append(int(decided[-1]))
         hop = session.encoder.hop

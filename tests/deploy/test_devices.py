@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from benchmarks import devices
 
+import srnn
 from srnn.data.encoders.speech import SpeechFeatures
 from srnn.nn.fixedpoint.integer import InputFormat
-from srnn.training.runs import Run
+from srnn.training.runs import Run, open_trained
 from support.runs import make_run
 from support.sounds import tone
 
@@ -44,3 +46,18 @@ def test_a_sound_network_on_every_device(tmp_path: Path, monkeypatch: pytest.Mon
         assert soft > 5 * hard  # the front end is float32 in both formats
     about = {"networks": [found], "machine": {"commit": "0"}, "compilers": ["gcc"], "emulator": "qemu", "command": "x"}
     assert np.all([name in devices.page(about) for name in (*devices.DEVICES, "sound, 120-8-10")])
+
+
+def test_labels_are_those_of_whole_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were those of the rest that a stream's segments had left, where a recording was longer than most of training's."""
+    model = srnn.load("spoken-digits")
+    assert model.steps is not None
+    word = np.load(srnn.example("spoken-digits")).ravel()
+    sound = np.concatenate([word, np.zeros(80 * model.steps - len(word) % 80, np.float32)])[:, None]
+    split = SimpleNamespace(load=lambda *_: SimpleNamespace(signals=[sound]))
+    trained = open_trained(Path("spoken-digits"))
+    monkeypatch.setattr("srnn.data.batches.Sequences", lambda *_: [0])
+    monkeypatch.setattr(type(trained.recipe), "create_task", lambda _: split)
+    golden = devices.recorded(trained, 1, None)
+    assert [model.classes[label] for label in golden.labels] == [model.predict(sound).label]
+    assert len(golden.blocks["int8"][0]) > model.steps
