@@ -168,8 +168,8 @@ BAD = [
     ("0,0,0,0,0\0\n", "line 1: something is not"),
 ]
 BAD_INT8 = [
-    ("0,0,300,0,0\n", "line 1: something is not a whole"),
-    ("0,0,0.5,0,0\n", "line 1: something is not a whole"),
+    ("0,0,300,0,0\n", "line 1: something is not an integer"),
+    ("0,0,0.5,0,0\n", "line 1: something is not an integer"),
 ]
 
 

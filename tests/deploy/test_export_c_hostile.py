@@ -90,7 +90,7 @@ def test_a_name_that_would_do_harm(name: str, tmp_path: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "name", ["alif", "integrator", "step", "readout", "layer0", "add", "held", "state", "a", "a" * 31]
+    "name", ["alif", "integrator", "step", "readout", "layer0", "add", "saturated", "state", "a", "a" * 31]
 )
 @pytest.mark.parametrize("format", ["float32", "int8"])
 def test_a_library_may_be_called_as_its_parts(format: str, name: str, tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ void loop();
 int main() { setup(); loop(); }
 """,
     "zephyr/kernel.h": "#include <stdio.h>\n#include <stdlib.h>\n#define printk printf\n#define k_msleep(ms) exit(0)\n",
-    "freertos/FreeRTOS.h": "#include <stdlib.h>\n#define pdMS_TO_TICKS(ms) (ms)\n",
-    "freertos/task.h": "#define vTaskDelay(ticks) exit(0)\nvoid app_main(void);\nint main(void) { app_main(); }\n",
+    # A tick has 10 ms, as ESP-IDF sets it; a delay of 0 ticks would starve the idle task, which its watchdog reports.
+    "freertos/FreeRTOS.h": "#include <stdlib.h>\n#define pdMS_TO_TICKS(ms) ((ms) / 10)\n",
+    "freertos/task.h": "#define vTaskDelay(ticks) exit((ticks) < 1)\nvoid app_main(void);\nint main(void) { app_main(); }\n",
 }
 EXAMPLES: dict[Layout, str] = {
     "arduino": "examples/net/net.ino", "platformio": "examples/net/src/main.c", "zephyr": "samples/net/src/main.c",
@@ -55,7 +56,7 @@ def exported(folder: Path, layout: Layout, decision: bool = True, **options: Any
     return folder / layout
 
 
-def printed_by(folder: Path, layout: Layout, tmp_path: Path) -> str:
+def printed_by(folder: Path, layout: Layout, tmp_path: Path, *more: str) -> str:
     """What the example of a library prints."""
     compiler = "g++" if layout == "arduino" else "gcc"
     if shutil.which(compiler) is None:
@@ -74,7 +75,7 @@ def printed_by(folder: Path, layout: Layout, tmp_path: Path) -> str:
     objects = [tmp_path / "net.o", tmp_path / "example.o"]
     for command in (
         ["gcc", *FLAGS, *include, "-c", str(folder / "src" / "net.c"), "-o", str(objects[0])],
-        [compiler, *warnings, *include, "-c", *source, "-o", str(objects[1])],
+        [compiler, *warnings, *more, *include, "-c", *source, "-o", str(objects[1])],
         [compiler, *map(str, objects), "-o", str(tmp_path / "example"), "-lm"],
         [str(tmp_path / "example")],
     ):
@@ -119,6 +120,7 @@ def test_example_compiles_and_prints_the_class(
 
 @pytest.mark.parametrize("layout, format, scale", [
     ("arduino", "int8", "running"), ("zephyr", "float32", "told"), ("platformio", "float32", "open"),
+    ("espidf", "float32", "running"),
 ])  # fmt: skip
 def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     layout: Layout, format: Any, scale: str, tmp_path: Path
@@ -140,6 +142,25 @@ def test_the_example_of_a_network_that_encodes_gives_it_the_signal(
     text = (tmp_path / layout / EXAMPLES[layout]).read_text()
     assert "(1000)" not in text, "of a signal that does not end no second is slept through"
     assert text.index("if (!begun)") < text.index("net_encoder_init(&encoder") < text.index("begun = 1")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_file_speaks_of_one_that_is_not_there(layout: Layout, tmp_path: Path) -> None:
+    """The header said that NAME_main.c shows how channels are scaled, which only one layout has."""
+    scale = (np.zeros(3, np.float32), np.ones(3, np.float32))
+    folder = exported(tmp_path, layout, scale=scale, format="int8", inputs_as=InputFormat(8.0, whole=False))
+    there = {path.name for path in folder.rglob("*")}
+    for path in folder.rglob("net*.[ch]"):
+        assert set(re.findall(r"\bnet\w*\.[ch]\b", path.read_text())) <= there, path
+    header = re.sub(r"\s*\n \* ", " ", next(folder.rglob("net.h")).read_text())
+    assert re.search(r"round\(\(signal\[i\] - mean\[i\]\) / std\[i\] \* 2\^\d+\), clamped to int16", header)
+
+
+@pytest.mark.parametrize("layout", ("platformio", "zephyr", "espidf"))
+def test_an_example_fits_a_small_stack(layout: Layout, tmp_path: Path) -> None:
+    """The main task of ESP-IDF has 3,584 bytes, Zephyr's 1,024: 700 inputs in float32 are 2,800."""
+    export_c(SRNN(700, [6], 4), tmp_path / "wide", "net", layout=layout)
+    assert printed_by(tmp_path / "wide", layout, tmp_path, "-Wstack-usage=512")
 
 
 def test_what_the_tools_look_for(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import srnn
 from srnn import SRNN, SrnnError
 from srnn.api import from_network
 from srnn.data.encoders.speech import Statistics
@@ -146,9 +147,16 @@ def test_the_program_prints_classes(name: LossName, format: Format, tmp_path: Pa
     if format == "int8":
         same = tested.text("--steps", "40", "--every", "--raw", given=lines(whole.astype(float)))
         assert same.splitlines() == every
-        for text, message in (("0.5,0,0,0,0", "whole number"), ("40000,0,0,0,0", "whole number")):
+        for text, message in (("0.5,0,0,0,0", "not an integer"), ("40000,0,0,0,0", "not an integer")):
             assert message in tested.tried("--raw", given=text).stderr
         assert "finite number" in tested.tried(given="nan,0,0,0,0").stderr
+        table = "time,a,b,c,d,e\n0,1,2,3,4,5\n"
+        for text, message in (
+            (table, "line 1: something is not a finite number"),
+            (table.partition("\n")[2], "line 1: too many numbers"),
+        ):
+            said = tested.tried(given=text).stderr
+            assert message in said and "(expected: 5 numbers, without column names or a time)" in said
 
 
 @needs_compiler
@@ -200,6 +208,37 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
     export_c(NET, tmp_path / "none")
     text = (tmp_path / "none" / "network.h").read_text()
     assert "prediction" not in text and "decide" not in text and "was not given" in re.sub(r"\s*\n \* ", " ", text)
+
+
+@pytest.mark.parametrize("name, format, words", [
+    ("digits", "int8", "its pixel and the next 15, from 0 to 1; where fewer follow, the last 16 of the image. An input x is "
+     "given as round(x * 2^14), clamped to int16."),
+    ("smnist-brf", "c", "its pixel and the next 7, divided by 255;"),
+    ("ecg", "int8", "spikes, 0 or 1: lead 1 rises, lead 1 falls, lead 2 rises, lead 2 falls. An input x is given as an "
+     "integer, clamped to int8."),
+    ("spoken-digits-spikes", "c", "spikes of the cochlea, 0 or 1, in bins of 10 ms."),
+])  # fmt: skip
+def test_the_header_says_what_the_inputs_of_a_step_are(name: str, format: Any, words: str, tmp_path: Path) -> None:
+    srnn.load(name).export(tmp_path / "c", format, name="net")
+    header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
+    assert f"Inputs of a step: {words}" in header
+    assert ("must be finite" in header) == (format == "c")
+
+
+@needs_compiler
+def test_what_is_not_finite_is_gone_with_a_new_state(tmp_path: Path) -> None:
+    """As the header says: it silences neurons until NAME_init, and nothing reads or writes beyond an array."""
+    tested, plan, model = program(tmp_path / "c", "float32", LossConfig("ce_mean"))
+    x = signal("analog", batch=4, steps=30)
+    expected, worst = run_float32(model, x).output, np.array([np.nan, np.inf, -np.inf], np.float32)
+    broken = x.copy()
+    broken[:3, 5, 1] = worst
+    command = [str(tested.path), "--binary", "--steps", "30"]
+    done = subprocess.run(command, input=broken.tobytes(), capture_output=True, check=True)
+    found = np.frombuffer(done.stdout, np.float32).reshape(expected.shape)
+    assert (found[:, :5] == expected[:, :5]).all() and (found[3] == expected[3]).all()
+    assert (found[:3, 5:] != expected[:3, 5:]).any((1, 2)).all()
+    assert "a NaN or an infinity stays in the state" in (tmp_path / "c" / f"{plan.name}.h").read_text()
 
 
 TWO = """\

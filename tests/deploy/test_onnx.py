@@ -184,6 +184,9 @@ def test_scores_are_those_of_the_loss(rule: LossConfig) -> None:
     loss, decision = Loss(rule, rule.name == "nll"), DecisionRule(rule, ("a", "b", "c", "d"))
     whole, step = (exported.to_model(net, form, decision=decision) for form in ("sequence", "step"))
     sequences, steps = exported.start(whole), exported.start(step)
+    for session in (sequences, steps):  # so that what follows y and scores is the next state, in order
+        kept = [item.name for item in session.get_inputs()[1:]]
+        assert [item.name for item in session.get_outputs()] == ["y", "scores", *(f"{name}.next" for name in kept)]
     initial = exported.state_arrays(net, net.initial_state(3))
     for seed, length in enumerate((1, 2, 5, 30)):
         x = make_input(3, length, seed)

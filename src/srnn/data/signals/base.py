@@ -50,6 +50,8 @@ class SignalPath(ABC):
     """Whether training data were encoded in exactly this way. If not, it is close, and used only on request."""
     pairs: tuple[str, ...] = ()
     """Names of the channels of which inputs 2 i and 2 i + 1 are the rises and the falls; empty: inputs are not such pairs."""
+    step_inputs: str = ""
+    """What the inputs of a step are, for people who make them themselves; empty: nothing that can be said."""
     has_c: bool = False
     """Whether the C export brings it along: a device then takes the signal itself."""
     unlike_training: str = ""

@@ -101,6 +101,10 @@ class CrossingPath(SignalPath):
         return tuple(f"{name} {i + 1}" for i in range(self.channels))
 
     @property
+    def step_inputs(self) -> str:  # type: ignore[override]
+        return "spikes, 0 or 1: " + ", ".join(f"{name} rises, {name} falls" for name in self.pairs)
+
+    @property
     def what(self) -> str:  # type: ignore[override]
         return f"{self.channels} {self.noun}" + (f" at {self.rate:g} Hz" if self.rate else "")
 
@@ -225,7 +229,7 @@ class CrossingPath(SignalPath):
         return np.concatenate(spikes, axis=1)
 
     def _running_integer(self, smooth: Array) -> Array:
-        """As ``RunningCrossingStream``, in whole numbers."""
+        """As ``RunningCrossingStream``, in integers."""
         (up, down, one), horizon, spikes = self.multiples(True), self.running().horizon, []
         for channel in smooth.T.tolist():
             before, level, total = channel[0], channel[0], 0

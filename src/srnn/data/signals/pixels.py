@@ -33,6 +33,13 @@ class WindowPath(SignalPath):
         return f"pixels from 0 to {self.white:g}"
 
     @property
+    def step_inputs(self) -> str:  # type: ignore[override]
+        scaled = "from 0 to 1" if self.white == 1 else f"divided by {self.white:g}"
+        return (
+            f"its pixel and the next {self.width - 1}, {scaled}; where fewer follow, the last {self.width} of the image"
+        )
+
+    @property
     def int16_scale(self) -> float:  # type: ignore[override]
         return INT16_SCALE if self.white == 1 else 1.0
 

@@ -127,6 +127,10 @@ class CochleaPath(SoundPath):
     def inputs(self) -> int:
         return self.binning.channels
 
+    @property
+    def step_inputs(self) -> str:  # type: ignore[override]
+        return f"spikes of the cochlea, 0 or 1, in bins of {self.binning.bin_ms:g} ms"
+
     @cached_property
     def _frames(self) -> CochleaFrames:
         return CochleaFrames(Cochlea(), self.rate)

@@ -104,7 +104,7 @@ def export_c(
     return export_c(
         device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
         decision=trained.decision, scale=scale, learn=learn, about=f"{trained.name}, task {trained.task.name}{each}",
-        layout=layout,
+        inputs=signal.step_inputs, layout=layout,
     )  # fmt: skip
 
 

@@ -197,9 +197,10 @@ def _step_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) 
     pooled = below[0] if len(below) == 1 else graph.one("Sum", *below) / float(len(below))
     y, state = _advance(graph, readout.name, readout, _project(graph, readout.name, readout, pooled), before[-1])
     graph.output("y", y, ["batch", net.outputs])
-    if decision is not None:
-        _running_scores(graph, decision, y, net.outputs)
+    totals = {} if decision is None else _running_scores(graph, decision, y, net.outputs)
     _state_outputs(graph, net, [*after, state])
+    for name, (value, shape) in totals.items():
+        graph.output(f"{name}.next", value, shape)
 
 
 def _sequence_form(net: FrozenNetwork, graph: Graph, decision: DecisionRule | None) -> None:
@@ -251,12 +252,17 @@ def _scores(graph: Graph, decision: DecisionRule, y: Value) -> Value:
     return graph.one("ReduceSum", y, np.array([1]), attributes={"keepdims": 0})
 
 
-def _running_scores(graph: Graph, decision: DecisionRule, y: Value, outputs: int) -> None:
-    """The scores after a step whose output is y (batch, outputs), of the sequence so far, and the state that they take."""
+def _running_scores(
+    graph: Graph, decision: DecisionRule, y: Value, outputs: int
+) -> dict[str, tuple[Value, list[str | int]]]:
+    """Gives the scores after a step whose output is y (batch, outputs), of the sequence so far.
+
+    Returns the state that they take: by name the next value and its shape. It follows that of the layers, as its inputs do.
+    """
     name, start = decision.loss.scoring, float(decision.loss.start)
     if name in ("nll", "ce_last"):
         graph.output("scores", y, ["batch", outputs])
-        return
+        return {}
     total, steps = graph.input("decision.total", ["batch", outputs]), graph.input("decision.steps", ["batch", 1])
     if name == "ce_sum_softmax":
         y = graph.one("Softmax", y, attributes={"axis": -1})
@@ -264,8 +270,7 @@ def _running_scores(graph: Graph, decision: DecisionRule, y: Value, outputs: int
     total = y + total * before
     scores = total / graph.one("Max", steps - start + 1.0, 1.0) if name == "ce_mean" else total
     graph.output("scores", scores, ["batch", outputs])
-    graph.output("decision.total.next", total, ["batch", outputs])
-    graph.output("decision.steps.next", steps + 1.0, ["batch", 1])
+    return {"decision.total": (total, ["batch", outputs]), "decision.steps": (steps + 1.0, ["batch", 1])}
 
 
 def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:

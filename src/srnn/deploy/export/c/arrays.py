@@ -63,11 +63,11 @@ class Constant:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights by their senders: dense rows, or (where that is smaller) only those that are not zero."""
+    """Weights in rows of a presynaptic neuron each: all, or (where that is smaller) only those that are not zero."""
 
     name: str
     size: int
-    senders: int
+    presynaptic: int
     kept: int
     """Weights that are not zero."""
     constants: tuple[Constant, ...]
@@ -78,37 +78,39 @@ class Matrix:
 
     @property
     def stored(self) -> int:
-        """Weights in memory: what all senders at once cost in additions."""
+        """Weights in memory: additions where all presynaptic neurons spike."""
         return self.constants[-1].values.size
 
 
 def index_types(matrices: list[Array]) -> tuple[str, str]:
-    """(of a row's start, of a target) for sparse matrices (size, senders): one pair of types for all of a network's."""
+    """(of a row's start, of a target) for sparse matrices (size, presynaptic): one pair of types for all of a network's."""
     most = max(int(np.count_nonzero(matrix)) for matrix in matrices)
     widest = max(len(matrix) for matrix in matrices)
     return ("uint16_t" if most < 2**16 else "uint32_t"), ("uint8_t" if widest <= 2**8 else "uint16_t")
 
 
 def pack_matrix(name: str, matrix: Array, ctype: str, types: tuple[str, str], what: str, dense: bool = False) -> Matrix:
-    """matrix (size, senders) as rows, one a sender, dense or compressed, whichever has fewer bytes; or ``dense`` anyway."""
-    size, senders = matrix.shape
+    """matrix (size, presynaptic) as rows of a presynaptic neuron each; compressed if that has fewer bytes, unless ``dense``."""
+    size, presynaptic = matrix.shape
     rows = np.ascontiguousarray(matrix.T)
     nonzero = rows != 0
     kept = int(nonzero.sum())
     start_type, target_type = types
-    sparse_bytes = kept * (BYTES[ctype] + BYTES[target_type]) + (senders + 1) * BYTES[start_type]
+    sparse_bytes = kept * (BYTES[ctype] + BYTES[target_type]) + (presynaptic + 1) * BYTES[start_type]
     if dense or sparse_bytes >= rows.size * BYTES[ctype] or (kept == 0 and rows.size == 0):
-        whole = Constant(f"{name}", ctype, rows, f"{what}: a row of {size} for each of {senders} senders")
-        return Matrix(name, size, senders, kept, (whole,))
+        whole = Constant(
+            f"{name}", ctype, rows, f"{what}: a row of {size} for each of {presynaptic} presynaptic neurons"
+        )
+        return Matrix(name, size, presynaptic, kept, (whole,))
     starts = np.concatenate([[0], np.cumsum(nonzero.sum(1))])
     # C has no empty arrays; a row that nobody reads stands in.
     targets = np.nonzero(nonzero)[1] if kept else np.zeros(1, np.int64)
     weights = rows[nonzero] if kept else np.zeros(1, rows.dtype)
     about = f"{what}: {kept} of {rows.size} weights"
     return Matrix(
-        name, size, senders, kept,
+        name, size, presynaptic, kept,
         (
-            Constant(f"{name}_start", start_type, starts, f"{about}; where each sender's begin"),
+            Constant(f"{name}_start", start_type, starts, f"{about}; where those of each presynaptic neuron begin"),
             Constant(f"{name}_to", target_type, targets, f"{about}; which neuron each goes to"),
             Constant(name, ctype, weights, about),
         ),

@@ -233,7 +233,7 @@ class DecisionPlan:
 
 
 _SUM = """\
-/* total + x, held within int64 */
+/* total + x, saturating in int64 */
 static int64_t sum(int64_t total, int32_t x)
 {
     if (x > 0)

@@ -19,12 +19,12 @@ class Ring:
     layer: str
     delays: Constant
     ctype: str
-    """Of what senders send."""
+    """Of what presynaptic neurons emit."""
     bits: bool
     """Whether that is spikes, of which a byte keeps eight."""
 
     @property
-    def senders(self) -> int:
+    def presynaptic(self) -> int:
         return self.delays.values.size
 
     @property
@@ -34,7 +34,7 @@ class Ring:
     @property
     def members(self) -> tuple[tuple[str, str, int], ...]:
         """(C type, name, length) of the arrays that it has in the layer's state."""
-        slot = -(-self.senders // 8) if self.bits else self.senders
+        slot = -(-self.presynaptic // 8) if self.bits else self.presynaptic
         return ("uint8_t" if self.bits else self.ctype, self.name, self.depth * slot), (
             "uint16_t",
             f"{self.name}_turn",
@@ -47,11 +47,11 @@ class Ring:
         return f"arrived_{self.name}"
 
     def call(self, function: str, values: str) -> str:
-        """A call of "send" (the values of all senders) or "receive" (into ``values``)."""
+        """A call of "send" (the values of all presynaptic neurons) or "receive" (into ``values``)."""
         state = f"state->{self.layer}"
         delays = f"{self.delays.name}, " if function == "send" else ""
         ring = f"{state}.{self.name}, {state}.{self.name}_turn, {self.depth}"
-        return f"    {function}_{self.kind}({ring}, {delays}{values}, {self.senders});"
+        return f"    {function}_{self.kind}({ring}, {delays}{values}, {self.presynaptic});"
 
     @property
     def kind(self) -> str:
@@ -66,19 +66,19 @@ class Ring:
             put, take = "(uint8_t)(ring[at] | 1u << j % 8)", f"((ring[{now} / 8] >> j % 8) & 1) ? {one} : {zero}"
             place = f"{place} / 8"
         else:
-            put, take = "senders[j]", f"ring[{now}]"
+            put, take = "presynaptic[j]", f"ring[{now}]"
         member, delays = self.members[0][0], self.delays.ctype
         return f"""\
-/* What the senders send now is put into the ring's slots, each by its delay. Any turn in the state is safe. */
+/* What presynaptic neurons emit now is put into the ring's slots, each by its delay. Any turn in the state is safe. */
 static void send_{self.kind}({member} *ring, uint16_t *turn, int depth, const {delays} *delays,
-        const {self.ctype} *senders, int count)
+        const {self.ctype} *presynaptic, int count)
 {{
     const uint32_t slot = {slot};
     int j;
 
     turn[0] = (uint16_t)(turn[0] % depth);
     for (j = 0; j < count; j++)
-        if (senders[j] != {zero}) {{
+        if (presynaptic[j] != {zero}) {{
             const uint32_t at = {place};
             ring[at] = {put};
         }}

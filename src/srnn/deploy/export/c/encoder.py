@@ -168,16 +168,16 @@ class CrossingPlan(EncoderPlan):
     def _unit(self, up: str, down: str) -> str:
         encoder, upper = self.encoder, self.name.upper()
         if self.running:
-            held = f" Samples are whole numbers; beyond {encoder.limit} they are held there." if self.integer else ""
+            clamped = f" Samples are integers, clamped to +-{encoder.limit}." if self.integer else ""
             return (
                 f"Thresholds follow each channel: {up} and {down} times its mean change from a sample to the next, of all so "
-                f"far, then with a time constant of {encoder.running().horizon} samples. Offset and gain do not matter.{held}"
+                f"far, then with a time constant of {encoder.running().horizon} samples. Offset and gain do not matter.{clamped}"
             )
         if self.integer:
             over = f" x {encoder.denominator}" if encoder.denominator > 1 else ""
             text = (
-                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples are whole numbers of any unit, "
-                f"as a converter gives them, up to {encoder.limit} (others are held there); the deviation is in that unit"
+                f"{up}{over} and {down}{over} times its standard deviation, rounded up. Samples are integers of any unit, "
+                f"as a converter gives them, clamped to +-{encoder.limit}; the deviation is in that unit"
             )
         else:
             text = f"{up} and {down} times its standard deviation, in the signal's unit"

@@ -11,43 +11,43 @@ if TYPE_CHECKING:
 _WIDTH = 118
 
 ARITHMETIC = """\
-/* Fixed-point arithmetic. Every result is held within int32; products are rounded half up. It relies on negative
- * numbers being shifted arithmetically, as every compiler in use does; here it is checked. */
+/* Fixed-point arithmetic. Every result saturates in int32; products are rounded half up. It relies on negative
+ * numbers being shifted arithmetically, as every compiler in use does; this line checks it. */
 typedef char srnn_shifts_are_arithmetic[((int64_t)-3 >> 1) == -2 ? 1 : -1];
 
-static int32_t held(int64_t x)
+static int32_t saturated(int64_t x)
 {
     return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : (int32_t)x;
 }
 
 static inline int32_t add(int32_t a, int32_t b)
 {
-    return held((int64_t)a + b);
+    return saturated((int64_t)a + b);
 }
 
 static inline int32_t subtract(int32_t a, int32_t b)
 {
-    return held((int64_t)a - b);
+    return saturated((int64_t)a - b);
 }
 
 /* a * b / 2^shift */
 static inline int32_t multiply(int32_t a, int32_t b, int shift)
 {
     const int64_t product = (int64_t)a * b;
-    return held(shift > 0 ? (product + ((int64_t)1 << (shift - 1))) >> shift : product);
+    return saturated(shift > 0 ? (product + ((int64_t)1 << (shift - 1))) >> shift : product);
 }
 
 /* a * 2^shift */
 static inline int32_t rescale(int32_t a, int shift)
 {
-    return held(shift < 0 ? ((int64_t)a + ((int64_t)1 << (-shift - 1))) >> -shift : (int64_t)a * ((int64_t)1 << shift));
+    return saturated(shift < 0 ? ((int64_t)a + ((int64_t)1 << (-shift - 1))) >> -shift : (int64_t)a * ((int64_t)1 << shift));
 }
 
-/* a / 2^shift, held within -most - 1 ... most: what a state of fewer bits keeps */
-static inline int32_t narrow(int32_t a, int shift, int32_t most)
+/* a / 2^shift, clamped to -max - 1 ... max: a state of fewer bits */
+static inline int32_t narrow(int32_t a, int shift, int32_t max)
 {
     const int32_t x = shift > 0 ? (int32_t)(((int64_t)a + ((int64_t)1 << (shift - 1))) >> shift) : a;
-    return x > most ? most : x < -most - 1 ? -most - 1 : x;
+    return x > max ? max : x < -max - 1 ? -max - 1 : x;
 }
 """
 
@@ -84,7 +84,7 @@ def row_name(kind: str, sparse: bool) -> str:
 
 
 def row_function(kind: str, ctype: str, sparse: bool, plan: Plan) -> str:
-    """The C function that adds the rows of weights of all senders that are not zero. ``kind``: any, input or spike."""
+    """The C function that adds the rows of weights of all neurons whose output is not zero. ``kind``: any, input or spike."""
     weight = "int8_t" if plan.integer else "float"
     zero, one = ("0", "1") if plan.integer else ("0.0f", "1.0f")
     cast = "(int32_t)" if plan.integer else ""  # where an int has 16 bits, the product needs more
@@ -100,7 +100,7 @@ def row_function(kind: str, ctype: str, sparse: bool, plan: Plan) -> str:
         width, advance = "size", ", weights += size"
         declare = f"    int j, k;\n\n    for (j = 0; j < count; j++{advance}) {{\n"
     body = [
-        "        if (senders[j] == " + zero + ")",
+        "        if (presynaptic[j] == " + zero + ")",
         "            continue;",
         "        COUNT(events, 1);",
         f"        COUNT(synaptic_adds, {width});",
@@ -109,19 +109,19 @@ def row_function(kind: str, ctype: str, sparse: bool, plan: Plan) -> str:
         body += [f"        {loop}", f"            sums[{target}] += {row};"]
     else:
         body += [
-            f"        if (senders[j] == {one}) {{",
+            f"        if (presynaptic[j] == {one}) {{",
             f"            {loop}",
             f"                sums[{target}] += {row};",
             "        } else {",
             f"            COUNT(synaptic_multiplies, {width});",
             f"            {loop}",
-            f"                sums[{target}] += {cast}senders[j] * {row};",
+            f"                sums[{target}] += {cast}presynaptic[j] * {row};",
             "        }",
         ]
-    comment = "/* sums += the weights of every sender that is not zero"
-    comment += ". */" if kind == "spike" else ", times what it sends; a spike is 1. */"
+    comment = "/* sums += the weights of every presynaptic neuron whose output is not zero"
+    comment += ". */" if kind == "spike" else ", times that; a spike is 1. */"
     return (
         f"{comment}\n"
-        f"static void {row_name(kind, sparse)}({plan.number} *sums, {parameters}, const {ctype} *senders, int count)\n{{\n"
+        f"static void {row_name(kind, sparse)}({plan.number} *sums, {parameters}, const {ctype} *presynaptic, int count)\n{{\n"
         f"{declare}" + "\n".join(body) + "\n    }\n}\n"
     )

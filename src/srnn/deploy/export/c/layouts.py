@@ -49,7 +49,8 @@ def arranged(layout: Layout, plan: Plan, about: str, files: dict[str, str]) -> d
 
 
 _SENSOR = """\
-/* Stands for a sensor: what a channel says at a {what}. Read yours here. */
+/* Stands for a sensor: the value of a channel at a {what}.
+ * Read yours here; wait until it is due, if nothing else keeps time. */
 static {ctype} sensor(int {of}, int channel)
 {{
     return ({ctype})({number});
@@ -114,7 +115,7 @@ def _pause(plan: Plan) -> int:
     return 1 if _endless(plan) else 1000
 
 
-def _example(plan: Plan, includes: str, main: str) -> str:
+def _example(plan: Plan, about: str, includes: str, main: str) -> str:
     """The example: a sequence through the network, and what a platform does with its class."""
     name, upper, encoder = plan.name, plan.name.upper(), plan.encoder
     decides = plan.decision is not None
@@ -150,7 +151,8 @@ def _example(plan: Plan, includes: str, main: str) -> str:
         else "sequence after sequence, and prints the class of each"
     )
     return f"""\
-/* Runs the network {name}{" on" if endless else ","} {what}. */
+/* Runs the network {name}{" on" if endless else ","} {what}.
+ * {about} */
 {includes}
 #include "{name}.h"
 
@@ -164,9 +166,9 @@ static {name}_state state;
 static int classify(void)
 {{
 {f"    static int begun;{chr(10)}" if endless else ""}\
-{f"    {encoder.sample} sample[{upper}_CHANNELS];{chr(10)}" if encoder else ""}\
-    {name}_input input[{upper}_INPUTS];
-    {name}_score scores[{upper}_OUTPUTS];
+{f"    static {encoder.sample} sample[{upper}_CHANNELS];{chr(10)}" if encoder else ""}\
+    static {name}_input input[{upper}_INPUTS]; /* static: a task's stack may be small */
+    static {name}_score scores[{upper}_OUTPUTS];
     int t, i, label = 0;
 
 {begin}\
@@ -213,7 +215,7 @@ void loop()
     }  # fmt: skip
     return {
         "library.properties": "".join(f"{key}={value}\n" for key, value in properties.items()),
-        f"examples/{name}/{name}.ino": _example(plan, "", main),
+        f"examples/{name}/{name}.ino": _example(plan, about, "", main),
     }
 
 
@@ -228,10 +230,11 @@ def _platformio(plan: Plan, about: str) -> dict[str, str]:
     return {
         "library.json": json.dumps(library, indent=2) + "\n",
         f"examples/{name}/platformio.ini": (
-            f"; On this machine; for a board give its platform, board and framework instead.\n[env:native]\n"
+            f"; On this machine. For a board give its platform, board and framework, and main.c what that framework calls\n"
+            f"; (of Arduino setup() and loop(): --layout arduino writes such an example).\n[env:native]\n"
             f"platform = native\nlib_deps = symlink://../..\n{'build_flags = -lm' if plan.uses_math else ''}\n"
         ),
-        f"examples/{name}/src/main.c": _example(plan, "#include <stdio.h>\n", main),
+        f"examples/{name}/src/main.c": _example(plan, about, "#include <stdio.h>\n", main),
     }
 
 
@@ -264,18 +267,20 @@ int main(void)
         f"samples/{name}/sample.yaml": (
             f"sample:\n  name: {name}\ntests:\n  sample.{name}:\n    build_only: true\n    tags: {name}\n"
         ),
-        f"samples/{name}/src/main.c": _example(plan, "#include <zephyr/kernel.h>\n", main),
+        f"samples/{name}/src/main.c": _example(plan, about, "#include <zephyr/kernel.h>\n", main),
     }
 
 
 def _espidf(plan: Plan, about: str) -> dict[str, str]:
     name = plan.name
+    # A tick, by default 10 ms, is the least that lets the idle task run, for which the watchdog looks.
+    pause = "1 /* tick: the idle task must run */" if _endless(plan) else f"pdMS_TO_TICKS({_pause(plan)})"
     main = f"""\
 void app_main(void)
 {{
     for (;;) {{
         {_printing(plan, "printf")}
-        vTaskDelay(pdMS_TO_TICKS({_pause(plan)}));
+        vTaskDelay({pause});
     }}
 }}
 """
@@ -292,5 +297,5 @@ void app_main(void)
         f"examples/{name}/main/idf_component.yml": (
             f'dependencies:\n  {name}:\n    version: "*"\n    override_path: "../../.."\n'
         ),
-        f"examples/{name}/main/main.c": _example(plan, includes, main),
+        f"examples/{name}/main/main.c": _example(plan, about, includes, main),
     }

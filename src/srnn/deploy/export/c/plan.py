@@ -36,7 +36,7 @@ class Plan:
     scale: Scale | None = None
     """(means, standard deviations) of the channels by which the input was scaled in training."""
     learning: Learning | None = None
-    """What of it goes on learning."""
+    """What of it continues to learn."""
 
     @property
     def learnt(self) -> tuple[str, str, str]:
@@ -127,7 +127,7 @@ class Plan:
         return [*names, *(["encoder_adds", "encoder_multiplies"] if self.encoder else [])]
 
     def operations(self) -> dict[str, int]:
-        """Of one step in the worst case, in which every sender sends."""
+        """Of one step in the worst case, in which every presynaptic neuron spikes."""
         neurons = [(layer.layer.size, layer.step) for layer in self.layers]
         # A spike only adds. What is sent by the input, if it is analog, or by a neuron that does not spike is multiplied.
         sending = [layer.layer.neuron.emission != "spike" for layer in self.layers]
@@ -157,7 +157,7 @@ class Plan:
             **({"state_bits": self.state_width} if self.integer else {}),
             "flash_bytes": self.flash_bytes,
             "ram_bytes": self.ram_bytes,
-            "weights": sum(matrix.senders * matrix.size for layer in self.layers for matrix in layer.matrices),
+            "weights": sum(matrix.presynaptic * matrix.size for layer in self.layers for matrix in layer.matrices),
             "weights_not_zero": sum(matrix.kept for layer in self.layers for matrix in layer.matrices),
             "sparse": [matrix.name for layer in self.layers for matrix in layer.matrices if matrix.sparse],
             "worst_case_operations_per_step": self.operations(),
@@ -212,8 +212,10 @@ def make_plan(
         learns = learn == "e-prop" or (last and learn is not None)
         plan = plan_layer(layer, own, types, functions, needs_emission=not last, dense=learns)
         below, spikes = (layers[-1].state[-1][0], layers[-1].spiking) if layers else (input_type, False)
-        senders = {"incoming": (below, spikes), "arriving": (plan.state[-1][0], plan.spiking)}
-        rings = tuple(make_ring(name, own, delays, *senders[name], delay_type) for name, delays in layer.delays.items())
+        presynaptic = {"incoming": (below, spikes), "arriving": (plan.state[-1][0], plan.spiking)}
+        rings = tuple(
+            make_ring(name, own, delays, *presynaptic[name], delay_type) for name, delays in layer.delays.items()
+        )
         layers.append(replace(plan, rings=rings))
     if network.signal is not None:
         network.signal.check_c(integer)

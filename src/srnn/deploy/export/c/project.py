@@ -55,6 +55,7 @@ def export_c(
     scale: tuple[Array, Array] | None = None,
     learn: Learn | None = None,
     about: str = "",
+    inputs: str = "",
     layout: Layout = "plain",
 ) -> dict[str, Any]:
     """Write a trained network as a C99 library.
@@ -63,16 +64,17 @@ def export_c(
         network: an SRNN, or what ``device_network`` made of one.
         out: folder to be made; new or empty.
         name: C identifier: prefix of files, functions and types.
-        format: "float32", or "int8" (whole numbers only; see ``srnn.nn.fixedpoint.integer``).
-        inputs_as: int8 only: range and kind of the inputs (default: spikes and other whole numbers up to 127).
+        format: "float32", or "int8" (integers only; see ``srnn.nn.fixedpoint.integer``).
+        inputs_as: int8 only: range and kind of the inputs (default: spikes and other integers up to 127).
         state_as: int8 only: how states are kept, as ``measure_states`` finds it (default: as the network was trained for, or in
             32 bits).
         encoder: what makes the inputs of a signal, to be part of the library (``task.signal()``).
         decision: the rule by which outputs become a class, and the classes' names: gives NAME_decide and NAME_CLASSES. Without
             it the library ends with the readout's outputs.
         scale: means and standard deviations (inputs,) by which channels were scaled in training, for the header and the program.
-        learn: what goes on learning on the device: "readout", or with it one hidden layer by "e-prop"; see ``learning``.
+        learn: what continues to learn on the device: "readout", or with it one hidden layer by "e-prop"; see ``learning``.
         about: one line for the header: what network this is.
+        inputs: for the header of a network without an encoder: what the inputs of a step are.
         layout: for which tool the folder is a library, see ``layouts``.
 
     Returns: sizes and operations, as written to NAME.json.
@@ -96,7 +98,7 @@ def export_c(
     report = plan.report()
     text = f"{name}: {one_comment(about or describe(device))}, {format}"
     files = {
-        f"{name}.h": header(plan, text),
+        f"{name}.h": header(plan, text, one_comment(inputs)),
         f"{name}.c": source(plan),
         f"{name}_weights.h": weights(plan),
         f"{name}_main.c": main_c(plan),

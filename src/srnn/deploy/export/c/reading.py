@@ -7,7 +7,7 @@ from .plan import Plan
 
 FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
 _CONVERTED = """\
-/* A number as the library takes it: scaled, rounded (half to even) and held in range. */
+/* A number as the library takes it: scaled, rounded (half to even) and clamped to its range. */
 static int16_t converted(double number)
 {{
     const double x = (double)(float)number * {scale};
@@ -48,9 +48,12 @@ def _bounds(plan: Plan) -> tuple[str, str]:
 def readers(plan: Plan) -> str:
     """What reads the input, and ends the program when that is not what it should be."""
     return f"""\
-static void wrong(const char *what)
+static void wrong(const char *what, int count)
 {{
-    fprintf(stderr, "%s %lu: %s\\n", binary ? "step" : "line", line, what);
+    if (binary)
+        fprintf(stderr, "step %lu: %s\\n", line, what);
+    else
+        fprintf(stderr, "line %lu: %s (expected: %d numbers, without column names or a time)\\n", line, what, count);
     exit(2);
 }}
 
@@ -60,7 +63,7 @@ static int read_raw(void *numbers, size_t size)
     const size_t found = fread(numbers, 1, size, stdin);
 
     if (found > 0 && found < size)
-        wrong("the input ends within it");
+        wrong("the input ends within it", 0);
     line++;
     return found > 0;
 }}
@@ -76,7 +79,7 @@ static int read_line(double *numbers, int count, int whole, double least, double
         const int c = getchar(), ended = c == '\\n' || c == EOF;
         if (!ended && c != ',' && c != ' ' && c != '\\t' && c != '\\r') {{
             if (length + 1 == sizeof word)
-                wrong("a number is too long");
+                wrong("a number is too long", count);
             word[length++] = (char)c;
             continue;
         }}
@@ -86,14 +89,15 @@ static int read_line(double *numbers, int count, int whole, double least, double
             value = strtod(word, &rest);
             if (rest != word + length || !(value >= least && value <= greatest)
                 || (whole && value != (double)(long long)value))
-                wrong(whole ? "something is not a whole number in the range of an input" : "something is not a finite number");
+                wrong(whole ? "something is not an integer in the range of an input" : "something is not a finite number",
+                    count);
             if (i == count)
-                wrong("too many numbers for one step");
+                wrong("too many numbers", count);
             numbers[i++] = value;
             length = 0;
         }}
         if (ended && i && i < count)
-            wrong("too few numbers for one step");
+            wrong("too few numbers", count);
         if (ended && (i || c == EOF)) {{
             line++;
             return i > 0;

@@ -151,8 +151,10 @@ class SoundPlan(EncoderPlan):
             f" * Log energies of {front.mels} mel bands of frames of {front.window} samples, {front.hop} apart{derivatives}, "
             f"scaled by the training set's means and deviations. A step is late by {self.late} samples, from the middle of its "
             f"frame. At the end of a sound, {name}_encoder_end readies the rest.",
-            " * A sample only goes into memory; the work is done where a step is asked for. Samples that come when a frame is "
-            "full and no step was asked for are dropped.",
+            f" * Call {name}_encode after each sample, as here: most return 0 at once, one every {front.hop} samples does the "
+            "work of a frame. A sample that is pushed into a full frame, before that call, is dropped. Sound that arrives while "
+            "a frame and its step are computed belongs in a ring buffer of yours, which an interrupt or DMA fills and from which "
+            f"you push; {name}_encoder_push itself must not interrupt {name}_encode.",
             f" * Arithmetic: float32. RAM {self.ram_bytes} bytes an encoder; a step takes {adds} additions, {multiplies} "
             f"multiplications and {front.mels} logarithms. */",
             f"#define {upper}_CHANNELS 1",
@@ -316,7 +318,7 @@ int {name}_encode({name}_encoder *encoder, {name}_input input[{upper}_INPUTS])
         if self.bits is None:
             return f"{head}    return (feature - feature_mean[c]) / feature_std[c];\n}}\n"
         scaling = f"    const float x = {2.0**self.bits!r}f * ((feature - feature_mean[c]) / feature_std[c]);\n"
-        return f"/* Rounded half to even, and held in range. */\n{head}{scaling}{_ROUNDED}"
+        return f"/* Rounded half to even, and clamped to the range. */\n{head}{scaling}{_ROUNDED}"
 
 
 _HALF = """\

@@ -9,8 +9,8 @@ from .plan import Plan
 from .reading import input_bits
 
 
-def header(plan: Plan, about: str) -> str:
-    """NAME.h: sizes, types and functions."""
+def header(plan: Plan, about: str, inputs: str = "") -> str:
+    """NAME.h: sizes, types and functions. ``inputs``: what those of a step are."""
     name, upper = plan.name, plan.name.upper()
     operations = plan.operations()
     network = plan.network
@@ -18,7 +18,7 @@ def header(plan: Plan, about: str) -> str:
     structs = "\n".join(_state_struct(layer) for layer in plan.layers)
     encoder, decision = plan.encoder, plan.decision
     analog, spikes = operations["synaptic_multiplies_if_input_is_analog"], operations["synaptic_multiplies"]
-    ram = f"RAM {plan.state_bytes} bytes a state" + (f" and {encoder.ram_bytes} an encoder" if encoder else "")
+    ram = f"RAM {plan.state_bytes} bytes a state" + (f", {encoder.ram_bytes} an encoder" if encoder else "")
     ram += f" and {decision.ram_bytes} a decision" if decision else ""
     encoding = ""
     if encoder is not None:
@@ -26,14 +26,17 @@ def header(plan: Plan, about: str) -> str:
     lines = [
         f"/* {about}",
         " *",
-        f" * Flash {plan.flash_bytes} bytes of constants (code comes on top), {ram}.",
-        f" * One step at most (every sender sends): {operations['synaptic_adds']} synaptic additions and {spikes} "
-        f"multiplications ({analog} where inputs are neither 0 nor 1); for the neurons {operations['neuron_adds']} additions and "
-        f"{operations['neuron_multiplies']} multiplications{encoding}.",
-        " * What a step really costs is counted in a build with -DSRNN_COUNT.",
+        f" * Flash {plan.flash_bytes} bytes of constants, besides code; {ram}.",
+        f" * A step takes at most (if every input and neuron spikes) {operations['synaptic_adds']} synaptic additions and "
+        f"{spikes} multiplications ({analog} where inputs are neither 0 nor 1); for the neurons "
+        f"{operations['neuron_adds']} additions and {operations['neuron_multiplies']} multiplications{encoding}. "
+        "A build with -DSRNN_COUNT counts what is executed.",
         *_arithmetic_lines(plan),
+        *_input_lines(plan, inputs),
+        " * Nothing is allocated. A call changes nothing but the structs that it is given, so any number of networks and signals "
+        "run side by side; no struct may be used by two threads, or by a thread and an interrupt, at once.",
         " *",
-        " * Written by 'srnn export c'. Plain C99; nothing is allocated and nothing is kept outside of the state. */",
+        " * Written by 'srnn export c' in C99. */",
         f"#ifndef {upper}_H",
         f"#define {upper}_H",
         "",
@@ -50,13 +53,14 @@ def header(plan: Plan, about: str) -> str:
         f"typedef {plan.input} {name}_input;",
         f"typedef {score} {name}_score;",
         "",
-        "/* Everything that a network remembers between two steps, and room for its sums. */",
+        "/* All that a network keeps between two steps, and room for its sums. One for each signal; static or global, not on a "
+        "small stack. */",
         "typedef struct {",
         structs,
         f"    {plan.number} sums[{plan.widest}];",
         f"}} {name}_state;",
         "",
-        "/* Set the state before the first step. Again, to begin a new signal. */",
+        "/* Before the first step, and again to begin a new signal. */",
         f"void {name}_init({name}_state *state);",
         "",
         *(plan.learning.header() if plan.learning else []),
@@ -96,28 +100,48 @@ def header(plan: Plan, about: str) -> str:
 def _arithmetic_lines(plan: Plan) -> list[str]:
     if not plan.integer:
         return [
-            " * Arithmetic: float32, sums in ascending order of the senders. Compile with -ffp-contract=off for the very bits of",
-            " * the reference; without, results may differ in their last digits.",
+            " * Arithmetic: float32, sums in ascending order of the presynaptic neurons. With -ffp-contract=off results equal "
+            "those of srnn's model to the bit; without, a multiplication may be fused with an addition, and round differently.",
         ]
     layers = plan.network.layers
     bits = ", ".join(
         f"{layer.name} {own.bits}"  # type: ignore[attr-defined]
         for layer, own in zip(plan.layers, layers, strict=True)
     )
-    inputs_as, output_bits = plan.network.inputs_as, plan.network.output_bits  # type: ignore[attr-defined]
+    output_bits = plan.network.output_bits  # type: ignore[attr-defined]
     kept = []
     if plan.state_width < 32:
         formats = "; ".join(
             f"{layer.name} {', '.join(f'{name} {bits}' for name, bits in own.kept_bits.items())}"  # type: ignore[attr-defined]
             for layer, own in zip(plan.layers, layers, strict=True)
         )
-        kept = [f" * Between two steps a state is kept in int{plan.state_width}, rounded and held, with: {formats}."]
+        kept = [
+            f" * Between two steps a state is stored in int{plan.state_width}, rounded and clamped; fractional bits: {formats}."
+        ]
     but = " (the encoder: float32)" if plan.encoder is not None and plan.encoder.floating else ""
     return [
-        f" * Arithmetic: whole numbers only{but}. Weights int8 with a scale for each neuron; state int32, with so many bits",
-        f" * behind the point: {bits}.",
+        f" * Arithmetic: integers only{but}; overflow saturates. Weights int8 with a scale for each neuron; state int32.",
+        f" * Fractional bits of the state: {bits}.",
         *kept,
-        f" * An input x is given as round(x * 2^{inputs_as.bits}); a score s stands for s / 2^{output_bits}.",
+        f" * A score s stands for s / 2^{output_bits}.",
+    ]
+
+
+def _input_lines(plan: Plan, inputs: str) -> list[str]:
+    """What NAME_step is given."""
+    lines = [f" * Inputs of a step: {inputs}."] if inputs and plan.encoder is None else []
+    if plan.integer:
+        bits, kind = input_bits(plan), plan.input.removesuffix("_t")
+        given = f"round(x * 2^{bits}), clamped to {kind}" if bits else f"an integer, clamped to {kind}"
+        return [*lines, f" * An input x is given as {given}."]
+    what, begin = "inputs", f"{plan.name}_init"
+    if plan.encoder is not None:
+        if plan.encoder.sample != "float":
+            return lines
+        what, begin = "samples", f"{begin} and {plan.name}_encoder_init"
+    return [
+        *lines,
+        f" * All {what} must be finite: a NaN or an infinity stays in the state, and silences neurons, until {begin}.",
     ]
 
 
@@ -126,14 +150,17 @@ def _scale_lines(plan: Plan) -> list[str]:
     if plan.scale is None:
         return []
     upper = plan.name.upper()
-    inputs = "" if plan.integer else ", which is the input"
+    inputs = "(signal[i] - mean[i]) / std[i]"
     if plan.integer:
-        inputs = f", of which the input is round(that * 2^{input_bits(plan)})"
+        inputs = f"round({inputs} * 2^{input_bits(plan)}), clamped to {plan.input.removesuffix('_t')}"
     rows = [
         f"#define {upper}_{what} {{{', '.join(number(value, 'float') for value in values)}}}"
         for what, values in zip(("MEAN", "STD"), plan.scale, strict=True)
     ]
-    about = f"/* The network was trained on scaled channels: (signal - mean) / std{inputs}. {plan.name}_main.c shows how. */"
+    about = (
+        "/* The network was trained on scaled channels: for channel i of the signal, in the unit of the training data, the input "
+        f"is {inputs}. */"
+    )
     return ["", about, *rows]
 
 
@@ -183,7 +210,7 @@ def source(plan: Plan) -> str:
     return text + f"\n{plan.decision.names()}" if plan.decision else text  # not folded: a blank may be in a name
 
 
-def _senders(plan: Plan, index: int) -> list[tuple[str, str, str]]:
+def _presynaptic(plan: Plan, index: int) -> list[tuple[str, str, str]]:
     """(C expression, C type, own name in the row function) of what each matrix of a layer reads."""
     layer = plan.layers[index]
     if index == 0:
@@ -205,7 +232,7 @@ def _row_kinds(plan: Plan) -> list[tuple[str, str, bool]]:
     return [
         (kind, ctype, matrix.sparse)
         for index, layer in enumerate(plan.layers)
-        for matrix, (_, ctype, kind) in zip(layer.matrices, _senders(plan, index), strict=True)
+        for matrix, (_, ctype, kind) in zip(layer.matrices, _presynaptic(plan, index), strict=True)
     ]
 
 
@@ -218,9 +245,9 @@ def _layer_function(plan: Plan, index: int) -> str:
     arguments += [f"const {name}_parameters *parameters, {name}_traces *traces"] if learning else []
     arguments += [f"const {name}_input *input"] if index == 0 else []
     arguments += [f"{name}_score *scores"] if last else []
-    follow = learning.functions(name, _senders(plan, index)[0][0]) if learning else []
+    follow = learning.functions(name, _presynaptic(plan, index)[0][0]) if learning else []
     lines = [*follow, f"static void step_{layer.name}({', '.join(arguments)})", "{"]
-    lines += [f"    {ring.ctype} {ring.arrived}[{ring.senders}];" for ring in layer.rings]
+    lines += [f"    {ring.ctype} {ring.arrived}[{ring.presynaptic}];" for ring in layer.rings]
     lines += ["    int h;", ""]
     for ring in layer.rings:
         if ring.name == "incoming":
@@ -231,14 +258,14 @@ def _layer_function(plan: Plan, index: int) -> str:
     if learning and layer.layer.has_bias:
         start = f"({learning.place(len(layer.matrices))})[h]"
     lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] = {start};"]
-    pairs = list(zip(layer.matrices, _senders(plan, index), strict=True))
+    pairs = list(zip(layer.matrices, _presynaptic(plan, index), strict=True))
     lift = getattr(layer.layer, "lift", 0)  # of int8
     if lift < 0:  # the coarser sums first
         pairs.reverse()
     for place, (matrix, (expression, _, kind)) in enumerate(pairs):
         arrays = learning.place(place) if learning else ", ".join(constant.name for constant in matrix.constants)
         width = "" if matrix.sparse else f"{size}, "
-        call = f"{row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.senders});"
+        call = f"{row_name(kind, matrix.sparse)}(state->sums, {width}{arrays}, {expression}, {matrix.presynaptic});"
         lines.append(f"    {call}")
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]

@@ -41,7 +41,7 @@ class LayerLearning:
     @property
     def tensors(self) -> list[tuple[str, int]]:
         """(name of the shipped constant, length) of weights and bias, in the order in which they lie."""
-        weights = [(matrix.constants[0].name, matrix.senders * self.size) for matrix in self.layer.matrices]
+        weights = [(matrix.constants[0].name, matrix.presynaptic * self.size) for matrix in self.layer.matrices]
         return weights + ([(self.layer.bias.name, self.size)] if self.layer.layer.has_bias else [])
 
     @property
@@ -172,14 +172,14 @@ class LayerLearning:
             for coefficient in self.layer.coefficients:
                 value = self.layer.coefficients[coefficient]
                 values[coefficient] = value if isinstance(value, str) else f"{value.name}[h]"
-            senders = self.layer.matrices[0].senders
-            values["own_weight"] = f"parameters->{self.name}[({senders} + h) * {size} + h]"
+            inputs = self.layer.matrices[0].presynaptic
+            values["own_weight"] = f"parameters->{self.name}[({inputs} + h) * {size} + h]"
             call = [values.get(argument, f"{state}.{argument}[h]") for argument in read]
             call += [f"&traces->{self.name}_{row}_by_{column}[h]" for row, column in self.kept]
             lines += [f"    for (h = 0; h < {size}; h++)", f"        {self.name}_slopes({', '.join(call)});"]
         arrived = "1.0f"
         sources = [presynaptic, f"{state}.s"][: len(self.layer.matrices)]
-        bounds = [sum(matrix.senders for matrix in self.layer.matrices[:n]) for n in range(len(sources) + 1)]
+        bounds = [sum(matrix.presynaptic for matrix in self.layer.matrices[:n]) for n in range(len(sources) + 1)]
         for place in reversed(range(len(sources))):
             index = "j" if not bounds[place] else f"j - {bounds[place]}"
             value = f"{sources[place]}[{index}]"
