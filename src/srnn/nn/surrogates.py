@@ -18,6 +18,9 @@ One of your own is a function and a dataclass, as below. Once its class is defin
         derivative: ClassVar[Callable[..., Any]] = staticmethod(cauchy)
         gamma: float = 0.5
         width: float = 0.3
+
+A comparison has to multiply something that depends on v, or only the reference can run it: a box is
+``(gamma + 0.0 * v) * (absolute(v) < width)``.
 """
 
 from __future__ import annotations
