@@ -68,7 +68,7 @@ def by_hand(net: SRNN, x: Tensor, lengths: Tensor | None, dropout: Dropout | Non
         current = torch.zeros_like(current).index_put((valid,), normed)
         problem = LayerProblem(
             layer.neuron, layer.surrogate, current, torch.eye(layer.size, dtype=x.dtype), None, layer.weight_rec,
-            layer.params.coefficients(), layer.initial_state(len(x)), lengths,
+            layer.params.coefficients(), layer.initial_state(len(x)), lengths=lengths,
         )  # fmt: skip
         x = run_layer(problem, "reference").output
         if dropout is not None:

@@ -77,6 +77,18 @@ class Spikes:
     """(B, T, N), the spikes' place in autograd's graph: what they were packed from, or zeros without memory of their own. None
     if no gradient is wanted."""
 
+    def __post_init__(self) -> None:
+        words = self.words
+        if words.ndim != 3 or words.dtype != torch.int64 or words.shape[2] != -(-self.size // 64):
+            raise SrnnError(
+                f"Spikes of {self.size} channels are (batch, time, {-(-self.size // 64)}) words of torch.int64, not "
+                f"{tuple(words.shape)} of {words.dtype}; Spikes.from_dense packs them."
+            )
+        if self.carrier is not None and self.carrier.shape != self.shape:
+            raise SrnnError(
+                f"The carrier of spikes {tuple(self.shape)} has another shape, {tuple(self.carrier.shape)}."
+            )
+
     @classmethod
     def from_dense(cls, x: Tensor) -> Spikes:
         """From zeros and ones (B, T, N) of any dtype. Raises SrnnError for other values."""
@@ -152,6 +164,18 @@ class Spikes:
         mask = Spikes.from_dense(keep[:, None, :])
         carrier: Any = None if self.carrier is None else _Mask.apply(self.carrier, keep)
         return Spikes(self.words & mask.words, self.size, carrier)
+
+    def bits(self) -> np.ndarray[Any, Any]:
+        """The words for compiled code, which believes them: (B, T, ceil(N / 64)) uint64, contiguous, of spikes on the CPU.
+
+        SrnnError for a bit beyond the last channel.
+        """
+        words = self.words.contiguous().numpy().view(np.uint64)
+        if self.size % 64 and words.size and int(words[..., -1].max()) >> self.size % 64:
+            raise SrnnError(
+                f"Spikes of {self.size} channels have bits beyond the last one; Spikes.from_dense packs them."
+            )
+        return words
 
     def counts(self) -> Tensor:
         """Spikes of each sequence and step, (B, T) int64."""

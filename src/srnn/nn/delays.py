@@ -104,7 +104,9 @@ def check_delays(delays: Tensor, what: str) -> None:
 
 
 def depth_of(delays: Tensor) -> int:
-    """Steps over which something can be under way in a layer with these recurrent delays: the longest, and one."""
+    """Steps over which something can be under way in a layer with these recurrent delays: the longest, and one. SrnnError for
+    delays that there are not."""
+    check_delays(delays, "The layer's delays")
     return int(delays.max()) + 1
 
 

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import torch
+
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
 from . import cpu, gpu, reference
@@ -53,6 +55,8 @@ def run_layer(problem: LayerProblem, backend: str = "auto") -> LayerResult:
     "auto" falls back to the reference, with one warning for each reason; without one to record traces, which is the
     reference's task. A backend asked for by name raises SrnnError if it cannot.
     """
+    if not torch.compiler.is_compiling():
+        problem.require_fitting()
     name, reason = choose(problem, backend)
     if name != "reference":
         try:

@@ -73,6 +73,29 @@ class LayerProblem:
         tensors = (*tensors, *self.coefficients, *self.state)
         return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
+    def require_fitting(self) -> None:
+        """SrnnError unless all shapes fit each other: compiled code does not look at them again."""
+        if self.x.ndim != 3:
+            raise SrnnError(f"A layer reads (batch, time, inputs), not {tuple(self.x.shape)}.")
+        (batch, _, channels), size = self.x.shape, len(self.weight_in)
+        own, whole = (size,), (batch, size)
+        self._require("weight_in", self.weight_in, (size, channels))
+        self._require("weight_rec", self.weight_rec, (size, size))
+        self._require("bias", self.bias, own)
+        self._require("delays", self.delays, own)
+        for part in self.coefficients:
+            self._require("coefficients", part, own)
+        for part in self.state:
+            self._require("state", part, whole)
+
+    def _require(self, name: str, part: Tensor | None, shape: tuple[int, ...]) -> None:
+        if part is not None and part.shape != shape:
+            (batch, _, channels), size = self.x.shape, len(self.weight_in)
+            raise SrnnError(
+                f"The layer's {name} has the shape {tuple(part.shape)}, not {shape}, as {channels} inputs to {size} "
+                f"neurons have in a batch of {batch}."
+            )
+
     @classmethod
     def smallest(
         cls, neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, device: torch.device | str = "cpu",
@@ -106,15 +129,18 @@ def matmul_precision() -> str:
 def unfit(problem: LayerProblem, device: str) -> str:
     """Why no fast backend for a type of device can run the problem, in half a sentence; empty if one may."""
     tensors = [problem.weight_in, problem.x, *problem.coefficients, *problem.state]
-    tensors += [tensor for tensor in (problem.arriving, problem.kernel) if tensor is not None]
+    more = (problem.arriving, problem.kernel, problem.bias, problem.weight_rec)
+    tensors += [tensor for tensor in more if tensor is not None]
     if torch.compiler.is_compiling():
         return "torch.export and torch.compile can trace the reference only"
     if problem.record:
         return "traces are recorded by the reference"
-    if any(tensor.device.type != device for tensor in tensors):
-        return f"the layer is on {problem.weight_in.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
-    if any(tensor.dtype not in _DTYPES or tensor.dtype != problem.weight_in.dtype
-           for tensor in tensors if isinstance(tensor, torch.Tensor)):  # fmt: skip
+    for tensor in tensors:
+        if tensor.device.type != device:
+            whose = "the layer" if tensor is problem.weight_in else "one of its tensors"
+            return f"{whose} is on {tensor.device}, not on {'the CPU' if device == 'cpu' else 'a GPU'}"
+    kinds = {tensor.dtype for tensor in tensors if isinstance(tensor, torch.Tensor)}
+    if len(kinds) > 1 or kinds.isdisjoint(_DTYPES):
         return f"it needs one dtype, float32 or float64, for all tensors (the weights are {problem.weight_in.dtype})"
     if problem.arriving is not None and problem.neuron.emission != "spike":
         return "delayed values that are no spikes are read by the reference"

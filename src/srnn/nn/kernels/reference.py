@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.spikes import Spikes
+from ...errors import SrnnError, nearest
 from ..arithmetic import positive_part
 from ..delays import taps
 from ..surrogates import Surrogate
@@ -43,6 +44,10 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     """Run one layer over a batch of sequences. See ``LayerProblem`` for shapes."""
     p = problem
     neuron = p.neuron
+    known = (*neuron.variables(), "s", "v", "current")
+    for name in p.record:
+        if name not in known:
+            raise SrnnError(f"Neurons of '{neuron.name}' have no '{name}' to record.{nearest(name, known)}")
     x = p.x.dense(p.weight_in.dtype) if isinstance(p.x, Spikes) else p.x
     steps, lengths = x.shape[1], p.lengths
     if steps == 0:  # a step that is not valid, cut off at the end: through it backward finds all that needs a gradient

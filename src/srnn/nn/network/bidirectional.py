@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.spikes import Spikes
+from ...errors import SrnnError
 from ..kernels.problem import LayerResult
 from .layer import Layer
 
@@ -67,6 +68,8 @@ class BidirectionalLayer(nn.Module):
         gain: float = 1.0,
     ) -> LayerResult:
         """x (B, T, inputs) -> LayerResult; traces are named "forward.u", "backward.u", ... in the input's time order."""
+        if state is not None and len(state) != 2:
+            raise SrnnError("The state of a bidirectional layer is a pair: its forward and its backward layer's.")
         ahead_state, back_state = state if state is not None else self.initial_state(x.shape[0], generator)
         x, reversed_x = self.signals(x, lengths)
         ahead = self.forward_layer(x, ahead_state, lengths, record, gain=gain)

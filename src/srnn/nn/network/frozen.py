@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import SrnnError
+from ..delays import check_delays
 from ..equations import equations
 from ..kernels.problem import Output
 from ..neurons import Init, Neuron
@@ -327,6 +328,9 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         backward = _frozen_layer(f"{name}.backward_layer", layer.backward_layer)
         return replace(_frozen_layer(name, layer.forward_layer), backward=backward, merge=layer.merge, late=layer.late)
     weight_in, weight_rec, bias = layer.folded_weights()
+    square = weight_rec is None or weight_rec.shape == (layer.size, layer.size)
+    if weight_in.shape != (layer.size, layer.inputs) or not square:
+        raise SrnnError(f"The weights of {name} do not fit its {layer.inputs} inputs and {layer.size} neurons.")
     frozen = FrozenLayer.of(
         name,
         layer.neuron,
@@ -336,7 +340,10 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         {key: _array(value) for key, value in layer.params.state_dict().items()},
         layer.output,
     )
-    delays = {key: value.cpu().numpy().copy() for key, value in layer.delay_steps.items()}
+    delays = {}
+    for key, value in layer.delay_steps.items():
+        check_delays(value, f"The delays of {name}")
+        delays[key] = value.cpu().numpy().copy()
     return replace(frozen, delays=delays, surrogate=layer.surrogate)
 
 

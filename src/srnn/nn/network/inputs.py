@@ -60,7 +60,7 @@ def as_input(net: Any, x: Input, packs: bool = False) -> Tensor | Spikes:
     if (x.is_floating_point() or x.is_complex()) and x.dtype != dtype:
         raise SrnnError(f"The input is {x.dtype}, the network {dtype}; convert one of them with .to().")
     packs = packs and x.ndim == 3 and x.device == device
-    if packs and x.layout == torch.sparse_coo and not x.requires_grad:
+    if packs and x.layout == torch.sparse_coo and len(x) and not x.dense_dim() and not x.requires_grad:
         events, (batch, steps, channels) = x.coalesce(), x.shape
         if bool((events.values() == 1).all()):
             sequence, *places = events.indices().numpy()
@@ -82,21 +82,36 @@ def checked(
     x = as_input(net, x, packs)
     if x.ndim != 3 or x.shape[-1] != net.inputs:
         raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
-    if state is not None and len(state) != len(net.layers) + 1:
-        raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
+    if state is not None:
+        each_part(state, lambda part: part)  # which refuses what is no state
+        if len(state) != len(net.layers) + 1:
+            raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
     if lengths is None:
         if check:
             _require_finite(x, None)
         return x, None
-    lengths = torch.as_tensor(lengths)
-    if lengths.shape != (x.shape[0],) or lengths.is_floating_point():
-        raise SrnnError(f"lengths must be {x.shape[0]} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
+    lengths = _integers(lengths, x.shape[0])
     traced = torch.compiler.is_compiling()  # by torch.export: there are no values to look at
     if lengths.numel() and not traced and not (int(lengths.min()) >= 0 and int(lengths.max()) <= x.shape[1]):
         raise SrnnError(f"lengths must lie between 0 and the {x.shape[1]} steps of the batch.")
     if check:
         _require_finite(x, lengths)
     return x, lengths
+
+
+def _integers(lengths: Lengths, batch: int) -> Tensor:
+    """lengths as int64, which no arithmetic with them leaves. SrnnError unless they are ``batch`` integers."""
+    if not isinstance(lengths, Tensor):
+        try:
+            array = np.asarray(lengths)
+        except (TypeError, ValueError) as error:
+            raise SrnnError(f"lengths must be {batch} integers, not lists of several lengths.") from error
+        if array.dtype.kind not in "iu":
+            raise SrnnError(f"lengths must be {batch} integers, got {array.dtype} {array.shape}.")
+        lengths = torch.from_numpy(array.astype(np.int64))
+    if lengths.shape != (batch,) or lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise SrnnError(f"lengths must be {batch} integers, got {lengths.dtype} {tuple(lengths.shape)}.")
+    return lengths.to(torch.int64)
 
 
 def _require_finite(x: Tensor | Spikes, lengths: Tensor | None) -> None:
@@ -144,8 +159,11 @@ def _no_lengths(lengths: Lengths | None, why: str) -> None:
 
 
 def each_part(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """A network's state (nested tuples of tensors) with every tensor changed, its tuples of the same types."""
+    """A network's state (nested tuples of tensors) with every tensor changed, its tuples of the same types. SrnnError for a
+    state that holds anything else."""
     if isinstance(state, Tensor):
         return change(state)
+    if not isinstance(state, (tuple, list)):
+        raise SrnnError(f"A state is tuples of tensors, as the network returns it, not {type(state).__name__}.")
     parts = [each_part(part, change) for part in state]
-    return state._make(parts) if hasattr(state, "_make") else tuple(parts)
+    return getattr(state, "_make", tuple)(parts)

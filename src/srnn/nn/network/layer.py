@@ -228,12 +228,11 @@ class Layer(nn.Module):
             state = self.initial_state(x.shape[0], generator)
         shapes = {name: (x.shape[0], *shape) for name, shape in self.state_shapes.items()}
         for name, part in zip(shapes, state, strict=False):
-            if part.ndim == 3 and self._kernel(name) is not None:
+            if isinstance(part, Tensor) and part.ndim == 3 and self._kernel(name) is not None:
                 shapes[name] = (shapes[name][0], part.shape[1], shapes[name][2])
-        if [tuple(part.shape) for part in state] != list(shapes.values()):
-            raise SrnnError(
-                f"The state does not fit this layer: expected {shapes}, got {[tuple(part.shape) for part in state]}."
-            )
+        found = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in state]
+        if found != list(shapes.values()):
+            raise SrnnError(f"The state does not fit this layer: expected {shapes}, got {found}.")
         values = dict(zip(shapes, state, strict=True))
         steps, kernel = self.delay_steps, self._kernel("incoming")
         if kernel is not None:

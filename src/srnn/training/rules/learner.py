@@ -172,7 +172,7 @@ def run_window(
     That must be called before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing follows. The gradients
     are those of the learner's rule; the outputs of hidden layers have none.
     """
-    lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths
+    lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths.to(torch.int64)
     with torch.no_grad():
         result, learn = learner.window(x, lengths, last)
     valid = (torch.arange(x.shape[1]) < lengths.cpu()[:, None]).to(result.output.device)[:, :, None]

@@ -14,7 +14,7 @@ class Arrivals:
     """Delays (H,), int64: what neuron j emits at step t arrives at t + 1 + delays[j]."""
 
     def __init__(self, delays: Array) -> None:
-        self.delays = np.ascontiguousarray(delays)
+        self.delays = np.array(delays, np.int64)  # a copy, for the way back too
         self.depth = int(delays.max()) + 1
 
     @cached_property

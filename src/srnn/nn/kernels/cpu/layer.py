@@ -39,10 +39,10 @@ from .arguments import (
     Saved,
     Sizes,
     Tape,
-)
+)  # fmt: skip
 from .arrivals import Arrivals
 from .compiler import backward_loop, cannot_compile, forward_loop, rounds
-from .padding import Padding
+from .padding import Padding, valid_steps
 from .rows import LIST_OVERRUN
 from .weights import packed, packed_pairs, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
@@ -84,6 +84,8 @@ class _Layer:
     """Whether products of the way back are of bfloat16 numbers."""
     padded: bool
     """Whether any sequence is shorter than the batch."""
+    watched: tuple[Tensor, ...]
+    """Of which the arrays above are views: torch refuses the way back once one of them was changed in place."""
 
     @property
     def spiking(self) -> bool:
@@ -189,6 +191,10 @@ def _spare(*kind: Any) -> list[Any]:
     return []
 
 
+def _kinds(*tensors: Tensor | None) -> list[tuple[Any, ...]]:
+    return [(tensor.shape, tensor.dtype, tensor.device) for tensor in tensors if tensor is not None]
+
+
 def _flat(tensor: Tensor) -> Array:
     return np.ascontiguousarray(tensor.detach().numpy()).reshape(-1)
 
@@ -238,7 +244,8 @@ class _Run(torch.autograd.Function):
 
         ctx.layer = layer
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(dense, weight_in, bias, weight_rec)
+        ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched)
+        ctx.kinds = _kinds(weight_in, bias, weight_rec) if sizes.kept != Kept.NOTHING else None
         ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), lines, saved, s_initial
         emitted = torch.from_numpy(out).view(shape) if dense_output else weight_in.new_zeros(()).expand(shape)
         return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
@@ -249,7 +256,12 @@ class _Run(torch.autograd.Function):
             raise SrnnError("The cpu backend has no second derivatives; use backend='reference'.")
         layer: _Layer = ctx.layer
         sizes, empty = layer.sizes, layer.padding.empty(0)
-        _, weight_in, bias, weight_rec = ctx.saved_tensors  # of x the flat array is used, but torch watches for changes
+        # Of x and the spikes the flat arrays are used, but torch watches for changes.
+        _, weight_in, bias, weight_rec, *_ = ctx.saved_tensors
+        if _kinds(weight_in, bias, weight_rec) != ctx.kinds:  # ``network.double()`` is no change in place
+            raise SrnnError(
+                "The network's weights have another dtype or shape than in the forward pass; run that again."
+            )
         inputs, parameters, lines, saved, s_initial = ctx.groups
         if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
@@ -332,12 +344,16 @@ def _sizes(problem: LayerProblem, lengths: Array) -> Sizes:
 def _run(problem: LayerProblem) -> LayerResult:
     p = problem
     batch, steps, _ = p.x.shape
-    lengths = np.full(batch, steps, np.int64) if p.lengths is None else p.lengths.to("cpu", torch.int64).numpy()
+    lengths = valid_steps(p.lengths, batch, steps)
     padded, sizes = bool((lengths < steps).any()), _sizes(p, lengths)
-    x, x_words = p.x, _NO_WORDS
+    spiking = p.neuron.emission == "spike"
+    words_per_row = -(-sizes.size // 64) if spiking else 0
+    words = (buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row, np.uint64)
+    emitted_words = torch.from_numpy(words.view(np.int64)).view(batch, steps, words_per_row)
+    x, x_words, watched = p.x, _NO_WORDS, [emitted_words]
     if isinstance(x, Spikes):
-        x, x_words = x.carrier, x.words.contiguous().numpy().view(np.uint64).reshape(-1)
-    spiking, words_per_row = p.neuron.emission == "spike", -(-sizes.size // 64)
+        watched += [] if x.words.is_inference() else [x.words]
+        x, x_words = x.carrier, x.bits().reshape(-1)
     layer = _Layer(
         neuron=p.neuron,
         surrogate=p.surrogate,
@@ -346,8 +362,9 @@ def _run(problem: LayerProblem) -> LayerResult:
         padding=Padding(sizes.size, sizes.width, p.weight_in.detach().numpy().dtype),
         emitted=int(Emitted[p.output.upper()]),
         x_words=x_words,
-        words=(buffers.zeros if padded else buffers.empty)(batch * steps * words_per_row if spiking else 0, np.uint64),
+        words=words,
         padded=padded,
+        watched=tuple(watched),
         arrivals=None if p.delays is None else Arrivals(p.delays.numpy()),
         spread=0 if p.kernel is None else len(p.kernel),
         bf16=p.wants_gradients and rounds(p.weight_in.dtype),
@@ -357,8 +374,7 @@ def _run(problem: LayerProblem) -> LayerResult:
     if p.arriving is not None and p.kernel is None:
         sent = sent + later(p.arriving, p.lengths, steps)
     if spiking and p.output == "emission":
-        words = torch.from_numpy(layer.words.view(np.int64)).view(batch, steps, words_per_row)
-        emitted = Spikes(words, sizes.size, emitted)
+        emitted = Spikes(emitted_words, sizes.size, emitted)
     return LayerResult(emitted, p.neuron.State._make(state), arriving=sent)
 
 

@@ -110,7 +110,7 @@ class PackedNetwork:
     def run(self, x: Array | Spikes, out: Array, which: Array) -> None:
         """Advance the streams numbered ``which``: x (streams, T, inputs), contiguous; out (streams, T, outputs) is written."""
         if isinstance(x, Spikes):
-            words = x.words.contiguous().numpy().view(np.uint64).reshape(-1)
+            words = x.bits().reshape(-1)
             stream.advance_loop(self.neurons, self.dtype, True)(words, out.reshape(-1), which, self.plan, self.numbers)
         else:
             self.advance(x.reshape(-1), out.reshape(-1), which, self.plan, self.numbers)
