@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -215,11 +215,6 @@ def test_a_decision_of_other_classes() -> None:
 # ---- a neuron that the export has never seen --------------------------------------------------------------------------------
 
 
-class _OddState(NamedTuple):
-    u: Any
-    s: Any
-
-
 def _odd_step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
     u = alpha * u / (1.0 + absolute(u)) + exp(-(current * current)) - 0.5 * s
     return u, -positive_part(-u) + (u - 0.25)
@@ -230,8 +225,6 @@ class _Odd(Neuron):
     """All of the vocabulary of equations."""
 
     name: ClassVar[str] = "odd"
-    State: ClassVar[Any] = _OddState
-    coefficients: ClassVar[tuple[str, ...]] = ("alpha",)
     step = staticmethod(_odd_step)
     tau_mem: Init = Init("constant", 3.0)
 

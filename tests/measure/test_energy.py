@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -166,12 +166,6 @@ def test_adaptation_that_is_off_costs_nothing() -> None:
         assert describe_network(some)[0].neuron_macs == 125
 
 
-class _State(NamedTuple):
-    u: Any
-    w: Any
-    s: Any
-
-
 def _step(u: Any, w: Any, s: Any, current: Any, alpha: Any, drop: Any, root: Any) -> Any:
     w = w / root + drop * s  # 1; the spike takes its drop or not
     u = alpha * u + (1.0 - alpha) * (current - w)  # 1: (current - w) + alpha (u - (current - w))
@@ -183,8 +177,6 @@ class Mine(Neuron):
     """A neuron that nobody has counted before."""
 
     name: ClassVar[str] = "mine"
-    State: ClassVar[Any] = _State
-    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "drop", "root")
     step = staticmethod(_step)
 
     tau_mem: Init = Init("normal", 20.0, 5.0)

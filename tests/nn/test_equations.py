@@ -173,11 +173,6 @@ def test_a_comparison_only_chooses(step: Any, why: str) -> None:
 # ---- a neuron of one's own: its equations and nothing else --------------------------------------------------------------------
 
 
-class OwnState(NamedTuple):
-    u: torch.Tensor
-    s: torch.Tensor
-
-
 def own_step(u: Any, s: Any, current: Any, alpha: Any, threshold: Any, drop: Any) -> Any:
     felt = 2.0 * positive_part(current) - 0.5 * absolute(current - threshold)
     u = alpha * u + (1.0 - alpha) * felt - drop * s * (u > 0.0)
@@ -189,8 +184,6 @@ class Own(Neuron):
     """Uses all that equations may use."""
 
     name: ClassVar[str] = "own"
-    State: ClassVar[Any] = OwnState
-    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "threshold", "drop")
     step = staticmethod(own_step)
 
     tau_mem: Init = Init("uniform", 2.0, 6.0)

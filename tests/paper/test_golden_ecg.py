@@ -54,9 +54,9 @@ def network(checkpoint_dir: Path, dtype: torch.dtype, backend: str, surrogate: s
 def initial_state(net: srnn.SRNN, draws_h: np.ndarray, draws_o: np.ndarray, dtype: torch.dtype) -> tuple:
     """u = s = the golden file's draw, e = .01."""
 
-    def one(draw: np.ndarray) -> srnn.nn.neurons.alif.ALIFState:
+    def one(draw: np.ndarray) -> srnn.ALIF.State:
         u = torch.from_numpy(draw).to(dtype)
-        return srnn.nn.neurons.alif.ALIFState(u=u, e=torch.full_like(u, 0.01), s=u.clone())
+        return srnn.ALIF.State(u=u, e=torch.full_like(u, 0.01), s=u.clone())
 
     return one(draws_h), one(draws_o)
 

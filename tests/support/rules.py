@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,11 +29,6 @@ WINDOW = slice(12, 20)
 """The steps that are scored: neither the whole sequence nor its end, over which more rules would pass."""
 
 
-class NoMemory(NamedTuple):
-    u: Tensor
-    s: Tensor
-
-
 def _pass_on(u: Any, s: Any, current: Any, gain: Any) -> Any:
     u = gain * current
     return u, u
@@ -44,8 +39,6 @@ class Memoryless(Neuron):
     """A readout that forgets: its output is the step's current."""
 
     name: ClassVar[str] = "memoryless"
-    State: ClassVar[Any] = NoMemory
-    coefficients: ClassVar[tuple[str, ...]] = ("gain",)
     taus: ClassVar[tuple[str, ...]] = ()
     emission: ClassVar[Any] = "identity"
     step = staticmethod(_pass_on)

@@ -13,7 +13,6 @@ Derived functions are ordinary Python text: a debugger shows them, and a compile
 from __future__ import annotations
 
 import functools
-import inspect
 import linecache
 import operator
 import sys
@@ -215,14 +214,7 @@ def arguments_of(model: Any) -> tuple[str, ...]:
 @functools.cache
 def equations(model: Any) -> Record:
     """The record of a neuron model's ``step``; its results are the new state and the drive v. SrnnError for one that is none."""
-    expected = arguments_of(model)
-    own_names = tuple(inspect.signature(model.step).parameters)
-    if sorted(own_names) == sorted(expected) and own_names != expected:
-        raise SrnnError(
-            f"step of the neuron '{model.name}' takes ({', '.join(own_names)}); by its State and its coefficients the order is "
-            f"({', '.join(expected)})."
-        )
-    own = record(model.step, expected)
+    own = record(model.step, arguments_of(model))
     if any(node.operation in COMPARISONS for node in own.results) or not all(map(_numbers, own.nodes)):
         raise SrnnError(
             f"In the equations of {model.step.__qualname__} a comparison may only multiply something that varies, as in "

@@ -8,6 +8,7 @@
 Which w the membrane feels is the discretisation. "symplectic": the new w_t, which already knows the last membrane and spike; the
 two variables are updated in turn, which keeps oscillations stable. "euler": the old w_{t-1} (Euler-forward).
 
+    u is recorded before the reset by its own step's spike.
     alpha = exp(-1/tau_mem), rho = exp(-1/tau_adp); time constants in time steps.
     a = coupling a', b = coupling b' with a' clamped to [0, 1] and b' to [0, 2]; a', b' are trained.
 
@@ -33,21 +34,13 @@ updated at the end of a step, ours at the start of the next: the same numbers). 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ...errors import SrnnError
 from .base import Init, Neuron, clamped, decay
-
-
-class AdLIFState(NamedTuple):
-    """Each (B, size)."""
-
-    u: Tensor  # membrane, before the reset of the previous step's spike
-    w: Tensor  # adaptation current
-    s: Tensor  # spike of the previous step
 
 
 def step(
@@ -65,8 +58,6 @@ class AdLIF(Neuron):
     """LIF with sub-threshold adaptation."""
 
     name: ClassVar[str] = "adlif"
-    State: ClassVar[Any] = AdLIFState
-    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "rho", "a", "b", "threshold", "symplectic")
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
     step = staticmethod(step)
 

@@ -15,19 +15,11 @@ Source: Yin, Corradi & Bohte 2021, Methods. Nothing is detached: the gradient al
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from .base import Init, Neuron, decay
-
-
-class ALIFState(NamedTuple):
-    """Each (B, size)."""
-
-    u: Tensor  # membrane
-    e: Tensor  # adaptation trace
-    s: Tensor  # spike of the previous step
 
 
 def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, threshold: Any) -> Any:
@@ -42,8 +34,6 @@ class ALIF(Neuron):
     """Adaptive LIF. beta = 0 switches the adaptation off (the published ECG network's hidden layer)."""
 
     name: ClassVar[str] = "alif"
-    State: ClassVar[Any] = ALIFState
-    coefficients: ClassVar[tuple[str, ...]] = ("alpha", "rho", "beta", "threshold")
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
     step = staticmethod(step)
 

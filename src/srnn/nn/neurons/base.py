@@ -8,7 +8,8 @@ its record in other languages. No backend restates a neuron.
     step(*state, s, current, *coefficients)          -> (*new_state, v)
 
 ``state`` are the model's variables (the membrane ``u`` first), ``s`` what the neuron emitted one step ago, ``current`` the
-summed input, ``v`` the drive from which the emission is made: a spike where v > 0, or max(0, v), or v itself.
+summed input, ``v`` the drive from which the emission is made: a spike where v > 0, or max(0, v), or v itself. The names of
+the arguments are those of the variables and of the coefficients: they are stated nowhere else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections import namedtuple
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
@@ -89,7 +91,7 @@ DEFINED: dict[str, type[Neuron]] = {}
 
 @dataclass(frozen=True)
 class Neuron:
-    """Base of all neuron models. A subclass sets the class variables, its parameter fields, ``step`` and ``derive``.
+    """Base of all neuron models. A subclass has a name, its parameter fields, ``step`` and ``derive``.
 
     Fields of every model
         trained: names of the parameters that the optimiser may change; the others stay as drawn.
@@ -104,9 +106,9 @@ class Neuron:
 
     name: ClassVar[str]
     State: ClassVar[Any]
-    """NamedTuple of (*state variables, s)."""
+    """NamedTuple of (*state variables, s), each (B, size): the arguments of ``step`` before ``current``."""
     coefficients: ClassVar[tuple[str, ...]]
-    """Names of the per-neuron constants in ``step``, in order."""
+    """Names of the per-neuron constants, in order: the arguments of ``step`` behind ``current``."""
     emission: ClassVar[Emission] = "spike"
     taus: ClassVar[tuple[str, ...]] = ("tau_mem",)
     """Which parameter fields are time constants, in time steps."""
@@ -126,6 +128,17 @@ class Neuron:
         step = vars(cls).get("step")
         if inspect.isfunction(step):  # a plain function among the fields would become a method
             cls.step = staticmethod(step)
+        if step is not None:
+            own = tuple(inspect.signature(cls.step).parameters)
+            place = own.index("current") if "current" in own else 0
+            if place < 2 or own[place - 1] != "s":
+                raise SrnnError(
+                    f"The step of a neuron takes (*variables, s, current, *coefficients), not ({', '.join(own)})."
+                )
+            cls.coefficients = own[place + 1 :]
+            if getattr(getattr(cls, "State", None), "_fields", None) != own[:place]:
+                cls.State = namedtuple(f"{cls.__name__}State", own[:place], module=cls.__module__)
+                cls.State.__qualname__ = f"{cls.__qualname__}.State"  # by which it is pickled
         define(DEFINED, cls, f"{__package__}.")
 
     def __post_init__(self) -> None:
@@ -148,10 +161,6 @@ class Neuron:
                     "(taus = () if none is)."
                 )
         variables = self.State._fields
-        if variables[-1] != "s":
-            raise SrnnError(
-                f"State of the neuron '{self.name}' must end with s, its last emission, not {variables[-1]!r}."
-            )
         # Kept as pairs, so that a model can be hashed, copied and pickled.
         initial = {key: value if value == "u" else Init.parse(value) for key, value in dict(self.initial).items()}
         for key in initial:

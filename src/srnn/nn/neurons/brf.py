@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,15 +31,6 @@ from .base import Init, Neuron, clamped
 MAX_TURN = 0.99
 """Largest turn of a step. At 1 the root's derivative is infinite; up to here not even a neuron that spikes at every step, whose q
 tends to 10, is driven past the boundary on the other side (keep - dt q < -sqrt(1 - turn^2))."""
-
-
-class BRFState(NamedTuple):
-    """Each (B, size)."""
-
-    u: Tensor  # membrane, the real part
-    w: Tensor  # the imaginary part
-    q: Tensor  # refractory variable, without the previous step's spike
-    s: Tensor  # spike of the previous step
 
 
 def step(
@@ -70,8 +61,6 @@ class BRF(Neuron):
     """Balanced resonate-and-fire."""
 
     name: ClassVar[str] = "brf"
-    State: ClassVar[Any] = BRFState
-    coefficients: ClassVar[tuple[str, ...]] = ("keep", "turn", "dt", "refractory", "threshold")
     taus: ClassVar[tuple[str, ...]] = ()
     step = staticmethod(step)
 

@@ -33,21 +33,13 @@ Pedersen et al. 2024 (NIR, arXiv 2311.14711). Nothing is detached: the gradient 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ...errors import SrnnError
 from .base import Init, Neuron, decay
-
-
-class CubaLIFState(NamedTuple):
-    """Each (B, size)."""
-
-    u: Tensor  # membrane, before the reset of the previous step's spike
-    syn: Tensor  # synaptic current, as what it adds to the membrane in one step
-    s: Tensor  # spike of the previous step
 
 
 def step(
@@ -71,10 +63,6 @@ class CubaLIF(Neuron):
     """Leaky integrate-and-fire with an exponential synaptic current."""
 
     name: ClassVar[str] = "cubalif"
-    State: ClassVar[Any] = CubaLIFState
-    coefficients: ClassVar[tuple[str, ...]] = (
-        "alpha", "beta", "gain", "threshold", "jump", "hard", "late_reset", "late_synapse",
-    )  # fmt: skip
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_syn")
     step = staticmethod(step)
 

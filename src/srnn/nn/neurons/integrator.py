@@ -8,18 +8,11 @@ It emits its membrane.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from .base import Emission, Init, Neuron, decay
-
-
-class IntegratorState(NamedTuple):
-    """Each (B, size)."""
-
-    u: Tensor  # membrane
-    s: Tensor  # emission of the previous step: the membrane again, or the ReLU unit's activation
 
 
 def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
@@ -32,8 +25,6 @@ class Integrator(Neuron):
     """Leaky integrator."""
 
     name: ClassVar[str] = "integrator"
-    State: ClassVar[Any] = IntegratorState
-    coefficients: ClassVar[tuple[str, ...]] = ("alpha",)
     emission: ClassVar[Emission] = "identity"
     step = staticmethod(step)
 

@@ -4,6 +4,7 @@
     u_t      = u'_{t-1} (1 - 1/tau_mem) + resistance I_t / tau_mem  (3)
     s_t      = 1 if u_t - threshold > 0 else 0                 (4)
 
+    u is recorded before the reset by its own step's spike.
     tau_mem in time steps, at least 1 (below, the forward-Euler factor 1 - 1/tau_mem would turn negative).
 
 The network of the paper's "LIF" ablation computes u = .618 u + I with threshold .5 and nothing trained:
@@ -13,18 +14,11 @@ The network of the paper's "LIF" ablation computes u = .618 u + I with threshold
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from .base import Init, Neuron
-
-
-class LIFState(NamedTuple):
-    """Each (B, size)."""
-
-    u: Tensor  # membrane, before the reset of the previous step's spike
-    s: Tensor  # spike of the previous step
 
 
 def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, reset: Any) -> Any:
@@ -38,8 +32,6 @@ class LIF(Neuron):
     """Leaky integrate-and-fire with hard reset."""
 
     name: ClassVar[str] = "lif"
-    State: ClassVar[Any] = LIFState
-    coefficients: ClassVar[tuple[str, ...]] = ("leak", "gain", "threshold", "reset")
     tau_min: ClassVar[float] = 1.0
     step = staticmethod(step)
 

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from ..arithmetic import exp, positive_part
-from .alif import ALIFState
 from .base import Init, Neuron
 
 
@@ -52,10 +51,6 @@ class LiquidALIF(Neuron):
     """Adaptive LIF with liquid time constants."""
 
     name: ClassVar[str] = "liquid"
-    State: ClassVar[Any] = ALIFState
-    coefficients: ClassVar[tuple[str, ...]] = (
-        "rest_mem", "mem_current", "mem_state", "rest_adp", "adp_current", "adp_state", "beta", "threshold",
-    )  # fmt: skip
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
     step = staticmethod(step)
 
