@@ -17,8 +17,7 @@ from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.files import LIMITS
-from srnn.files.tensors import read_metadata
+from srnn.files import LIMITS, read_metadata
 from srnn.training.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.optimisation import build_optimizer
@@ -179,7 +178,7 @@ def test_headers_at_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"bytes": length}, True),
         ({"bytes": length - 1}, False),
     ):
-        monkeypatch.setattr("srnn.files.tensors.LIMITS", {"tensors": type(row)(**{**vars(row), **limits})})
+        monkeypatch.setattr("srnn.files.reading.LIMITS", {**LIMITS, "tensors": type(row)(**{**vars(row), **limits})})
         if sound:
             assert read_metadata(content, "f", "a state")["srnn"] == "{}"
         else:

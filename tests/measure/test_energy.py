@@ -200,19 +200,11 @@ def test_any_neuron_is_counted_by_its_equations() -> None:
     assert macs("liquid") == 2 * 3 + 3
 
 
-class _Pair(NamedTuple):
-    u: Any
-    w: Any
-    s: Any
-
-
 @dataclass(frozen=True)
 class Scaled(Neuron):
     """A neuron that multiplies its current, as its subclass has it."""
 
     name: ClassVar[str] = "scaled"
-    State: ClassVar[Any] = _Pair
-    coefficients: ClassVar[tuple[str, ...]] = ("a", "b")
     taus: ClassVar[tuple[str, ...]] = ()
     step = staticmethod(lambda u, w, s, current, a, b: (u + a * current, w + a * current, u + w))
     a: Init = Init("constant", 0.5)

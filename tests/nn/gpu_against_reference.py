@@ -23,8 +23,7 @@ from srnn.nn.kernels import LayerProblem, run_layer
 from srnn.nn.kernels.gpu import layer, loops, plans
 from srnn.nn.kernels.problem import CannotCompile
 from srnn.nn.neurons import NEURONS, as_neuron
-from srnn.nn.neurons.detached import detached_neuron
-from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
+from srnn.nn.neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from srnn.nn.surrogates import SURROGATES
 from support.kernels import assert_same, cast, differentiate, make, on_device
 
@@ -116,10 +115,10 @@ def test_short_sequences(steps: int) -> None:
 
 def test_a_detached_reset_and_a_rounded_state() -> None:
     problem = make(batch=2, steps=5, size=4)
-    check(replace(problem, neuron=detached_neuron(problem.neuron)))
+    check(replace(problem, neuron=in_form(problem.neuron, detached_model)))
     kept = KeptState(8, {"u": 5, "e": 6})
     coefficients = (*problem.coefficients, *grids(problem.neuron, kept, problem.coefficients[0]))
-    check(replace(problem, neuron=rounded_neuron(problem.neuron), coefficients=coefficients))
+    check(replace(problem, neuron=in_form(problem.neuron, rounded_model), coefficients=coefficients))
 
 
 @pytest.mark.parametrize("trained", [(), ("rho",), ("alpha", "threshold")])

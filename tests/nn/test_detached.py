@@ -11,7 +11,7 @@ from srnn import SRNN, SrnnError
 from srnn.nn.derivatives import adjoint, jacobian
 from srnn.nn.equations import arguments_of
 from srnn.nn.neurons import NEURONS, as_neuron
-from srnn.nn.neurons.detached import detached_model, detached_neuron
+from srnn.nn.neurons.forms import detached_model, in_form
 from support.kernels import assert_same, differentiate, make
 
 SPIKING = [name for name, model in NEURONS.items() if model.emission == "spike"]
@@ -22,7 +22,7 @@ SPIKING = [name for name, model in NEURONS.items() if model.emission == "spike"]
 def test_the_cpu_equals_the_reference_in_values_and_every_gradient(name: str, options: dict) -> None:
     problem = make(3, neuron=name, size=9, steps=25, **options)
     binary = bool(options.get("binary"))
-    detached = replace(problem, neuron=detached_neuron(problem.neuron))
+    detached = replace(problem, neuron=in_form(problem.neuron, detached_model))
     assert_same(detached, binary=binary)
     with_path, without = (differentiate(one, "reference", binary) for one in (problem, detached))
     for value, other in zip(with_path.items(), without.items(), strict=True):

@@ -25,7 +25,7 @@ from srnn.nn.equations import Algebra, arguments_of, equations, function, record
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.neurons import NEURONS
 from srnn.nn.neurons.base import decay
-from srnn.nn.neurons.rounded import rounded_model
+from srnn.nn.neurons.forms import rounded_model
 from support.compiled import build, compilers
 
 MODELS = [

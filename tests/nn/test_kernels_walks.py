@@ -9,7 +9,7 @@ from torch import Tensor
 from srnn.nn.kernels import walks
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import NEURONS
-from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
+from srnn.nn.neurons.forms import KeptState, grids, in_form, rounded_model
 from srnn.nn.surrogates import SURROGATES, as_surrogate
 
 LENGTHS = torch.tensor([9, 0, 4])
@@ -42,7 +42,7 @@ def test_compiled_walks_are_those_in_torch(neuron: str, rounded: bool, size: int
     trained = len(coefficients)
     if rounded:  # to 7 bits, 4 of them fractional
         kept = KeptState(7, dict.fromkeys(model.variables(), 4))
-        model, coefficients = rounded_neuron(model), (*coefficients, *grids(model, kept, coefficients[0]))
+        model, coefficients = in_form(model, rounded_model), (*coefficients, *grids(model, kept, coefficients[0]))
     there = [
         walks.forth(model, currents, weight_rec, coefficients, state, LENGTHS, compiled=compiled)
         for compiled in (True, False)

@@ -18,8 +18,7 @@ from srnn.nn.equations import equations
 from srnn.nn.network.layer import Layer
 from srnn.nn.neurons import ALIF, LIF, NEURONS, Init, LiquidALIF, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
-from srnn.nn.neurons.detached import detached_model
-from srnn.nn.neurons.rounded import rounded_model
+from srnn.nn.neurons.forms import detached_model, rounded_model
 
 MODELS = sorted(NEURONS)
 

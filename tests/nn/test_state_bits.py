@@ -28,7 +28,7 @@ from srnn.nn.kernels.problem import LayerProblem
 from srnn.nn.network import Layer
 from srnn.nn.network.state_format import StateFormat
 from srnn.nn.neurons import NEURONS
-from srnn.nn.neurons.rounded import KeptState, grids, rounded_neuron
+from srnn.nn.neurons.forms import KeptState, grids, in_form, rounded_model
 from srnn.training.compression.in_training import Compression
 from srnn.training.evaluation import evaluate_sequences
 from srnn.training.loop import train
@@ -49,7 +49,7 @@ def rounded_problem(bits: int, width: int = 16, **options) -> LayerProblem:
     problem = make(**options)
     neuron, size = problem.neuron, problem.weight_in[:, 0]
     own = grids(neuron, KeptState(width, dict.fromkeys(neuron.variables(), bits)), size)
-    return replace(problem, neuron=rounded_neuron(neuron), coefficients=(*problem.coefficients, *own))
+    return replace(problem, neuron=in_form(neuron, rounded_model), coefficients=(*problem.coefficients, *own))
 
 
 # ---- the rounded model ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
     limits.py         the limits of each format (the table of docs/security.md)
     locking.py        one writer per folder
-    reading.py        bytes and JSON; ``reading``, which turns any exception of a parser into one SrnnError
+    reading.py        bytes, JSON, safetensors' headers; ``reading``, which turns any exception of a parser into one SrnnError
     writing.py        files that appear under their name only when complete
     yaml_reading.py   YAML
     unpacking.py      zlib, gzip and tar in parts, within bounds
@@ -10,9 +10,8 @@
     arrays.py         NumPy's .npy and .npz
     pickled.py        pickles as data, of which nothing is run
     hdf5.py           HDF5, read in a separate process: hdf5_reader.py
-    tensors.py        safetensors' headers
 
-The last seven are imported by their names, for most commands need none of them.
+The last six are imported by their names, for most commands need none of them.
 
 Untrusted files are opened here and nowhere else. A leaf: it knows nothing of networks, data sets or recipes.
 """
@@ -21,7 +20,7 @@ from __future__ import annotations
 
 from .limits import CLASSES, LIMITS, FormatLimits
 from .locking import FolderInUse, check_folder, locked, locks
-from .reading import parse_json, read_bytes, read_json, read_json_lines, read_object, read_text, reading
+from .reading import parse_json, read_bytes, read_json, read_json_lines, read_metadata, read_object, read_text, reading
 from .writing import (
     append_line,
     files_in,
@@ -37,7 +36,7 @@ from .writing import (
 
 __all__ = [
     "CLASSES", "LIMITS", "FolderInUse", "FormatLimits", "append_line", "check_folder", "files_in", "is_leftover", "locked",
-    "locks",
-    "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_object", "read_text", "reading",
-    "remove_leftovers",    "temporary_beside", "whole_file", "whole_folder", "write_atomically", "write_json",
+    "locks", "new_folder_beside", "parse_json", "read_bytes", "read_json", "read_json_lines", "read_metadata", "read_object",
+    "read_text", "reading", "remove_leftovers", "temporary_beside", "whole_file", "whole_folder", "write_atomically",
+    "write_json",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Bytes, text and JSON of files, and the guard around the parsing of every file."""
+"""Bytes, text and JSON of files, the header of a safetensors file, and the guard around the parsing of every file."""
 
 from __future__ import annotations
 
@@ -94,6 +94,22 @@ def read_json_lines(path: Path, what: str = "JSON lines") -> list[Any]:
             if number < len(lines):  # what follows the last line break has none of its own
                 raise
     return values
+
+
+def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, str]:
+    """The texts that a safetensors file keeps beside its tensors, before the safetensors library reads it. SrnnError: it has no
+    sound header, or one beyond its limits."""
+    limits = LIMITS["tensors"]
+    end = 8 + int.from_bytes(content[:8], "little")
+    if not 8 < end <= min(len(content), 8 + limits.bytes):
+        raise SrnnError(
+            f"{source} cannot be read as {what}: its header is cut off, or longer than {limits.bytes} bytes."
+        )
+    header = parse_json(content[8:end], source, what)
+    if isinstance(header, dict) and len(header) - 1 > (limits.items or 0):
+        raise SrnnError(f"{source} cannot be read as {what}: it contains more than {limits.items} tensors.")
+    with reading(source, what):
+        return {str(name): str(text) for name, text in header["__metadata__"].items()}
 
 
 def _check_depth(value: Any, source: Path | str, what: str) -> None:

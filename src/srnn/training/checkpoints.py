@@ -24,9 +24,8 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from ..errors import SrnnError
-from ..files import LIMITS, parse_json, read_bytes, reading, whole_file
+from ..files import LIMITS, parse_json, read_bytes, read_metadata, reading, whole_file
 from ..files.conversion import convert
-from ..files.tensors import read_metadata
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
 from ..nn.network import Layer

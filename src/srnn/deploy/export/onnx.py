@@ -33,8 +33,7 @@ from ...files import reading
 from ...nn.equations import equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
-from .onnx_delays import arrive, first_step, later_steps, send, under_way
-from .onnx_graph import Constants, Graph, Nodes, Value
+from .onnx_graph import Constants, Graph, Nodes, Value, arrive, first_step, later_steps, send, under_way
 
 if TYPE_CHECKING:
     from onnx import ModelProto

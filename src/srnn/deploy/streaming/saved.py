@@ -21,8 +21,7 @@ import torch
 from safetensors import numpy as tensors
 
 from ...errors import SrnnError
-from ...files import LIMITS, parse_json, reading
-from ...files.tensors import read_metadata
+from ...files import LIMITS, parse_json, read_metadata, reading
 
 if TYPE_CHECKING:
     from ...nn.network import SRNN

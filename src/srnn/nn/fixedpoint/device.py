@@ -16,7 +16,6 @@ import numpy as np
 
 from ...errors import SrnnError
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork, freeze
-from ..neurons import Neuron
 
 if TYPE_CHECKING:
     from ...data.signals import SignalPath
@@ -37,13 +36,6 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
         )
     layers = tuple(layer.as_type(np.float32) for layer in frozen.layers)
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
-
-
-def emit(neuron: Neuron, drive: Array) -> Array:
-    """What neurons with this drive emit, in the drive's dtype."""
-    if neuron.emission == "spike":
-        return (drive > 0).astype(drive.dtype)
-    return np.maximum(drive, 0) if neuron.emission == "relu" else drive
 
 
 def received(layer: FrozenLayer, part: Mapping[str, Array], below: Array) -> tuple[list[Array], dict[str, Array]]:
@@ -105,7 +97,7 @@ def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -
                     current += values[:, j, None] * matrix[j]
             variables = [part[name] for name in layer.neuron.variables()]
             *new, drive = layer.neuron.step(*variables, part["s"], current, *layer.coefficients.values())
-            seen = emit(layer.neuron, drive)
+            seen = layer.neuron.emit(drive)
             now[number] = after(layer, new, seen, under_way)
             emitted[number][:, t] = seen
             if number == len(network.layers) - 1:

@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ...errors import SrnnError
-from ..equations import equations
+from ..equations import Algebra, equations
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat, check_width
-from .device import DeviceRun, States, after, emit, received
+from .device import DeviceRun, States, after, received
 from .fixed import INT32_MAX, FixedArray
-from .integer_range import largest_number
 
 LEVELS = 127
 """Largest quantised weight."""
 _STATE_BITS = 24  # more would resolve less than float32 does
 _COEFFICIENT_BITS = 30
 _LARGEST_LIFT = 8
+_LONG = 1000  # steps until a state has settled
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class IntegerNetwork(FrozenNetwork):
                 new = [
                     result.kept(bits, layer.width) for result, bits in zip(new, layer.kept_bits.values(), strict=True)
                 ]
-                seen = emit(neuron, drive.to(layer.bits).values)
+                seen = neuron.emit(drive.to(layer.bits).values)
                 now[number] = after(layer, [one.values for one in new], seen, under_way)
                 emitted[number][:, t] = seen
                 if number == len(self.layers) - 1:
@@ -193,6 +194,46 @@ def row_scales(weight_in: Array, weight_rec: Array | None) -> tuple[Array, int]:
 def rounded(matrix: Array, scales: Array) -> Array:
     """The int8 weights of a matrix (size, presynaptic), as int64."""
     return np.rint(matrix.astype(np.float64) / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int64)
+
+
+class _Largest(Algebra):
+    """Arithmetic that records the largest absolute value of all results."""
+
+    def __init__(self, at_least: float) -> None:
+        self.value = at_least
+
+    def apply(self, operation: str, *operands: Any) -> Any:
+        value = super().apply(operation, *operands)
+        self.value = max(self.value, float(np.abs(value).max(initial=0)))
+        return value
+
+
+def largest_number(layer: FrozenLayer, largest_input: float) -> float:
+    """How large a number of a layer's step can become: under the strongest current of either sign, for long; with a margin.
+
+    A current that changes sign can drive a resonating neuron somewhat further; int32 saturates there, and the integer model
+    counts it.
+    """
+    reach = np.abs(layer.bias.astype(np.float64)) + np.abs(layer.weight_in).sum(1) * largest_input
+    if layer.weight_rec is not None:
+        reach = reach + np.abs(layer.weight_rec).sum(1)
+    neuron, own = layer.neuron, equations(type(layer.neuron))
+    multiplied = own.multiplied()
+    added = [float(np.abs(value).max()) for name, value in layer.coefficients.items() if name not in multiplied]
+    started = [float(np.abs(layer.initial[name]).max(initial=0)) for name in neuron.variables()]
+    largest = _Largest(max([float(reach.max(initial=0)), 2.0**-6, *added, *started]))
+    constants = [value.astype(np.float64) for value in layer.coefficients.values()]
+    for sign in (1.0, -1.0):
+        state = [np.array(layer.initial[name], np.float64) for name in neuron.variables()]
+        s = layer.initial["s"].astype(np.float64)
+        for _ in range(_LONG):
+            *state, drive = own.run(largest, [*state, s, sign * reach, *constants])
+            s = neuron.emit(drive)
+    if not math.isfinite(largest.value):
+        raise SrnnError(
+            f"A layer of {neuron.name} neurons has no bounded state (a time constant is negative); train it again."
+        )
+    return 2.0 * largest.value
 
 
 def _quantise_layer(layer: FrozenLayer, inputs_as: InputFormat, state_as: StateFormat, number: int) -> IntegerLayer:

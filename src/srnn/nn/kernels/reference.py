@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
-from ..arithmetic import positive_part
 from ..delays import taps
 from ..surrogates import Surrogate
 from .problem import LayerProblem, LayerResult
@@ -74,10 +73,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
             current = current + (s if arriving is None else arriving[:, 0]) @ weight_rec
         own = s.detach() if neuron.detached else s
         *new, v = neuron.step(*variables, own, current, *p.coefficients)
-        if neuron.emission == "spike":
-            s_new = spike(v, p.surrogate)
-        else:
-            s_new = positive_part(v) if neuron.emission == "relu" else v
+        s_new = spike(v, p.surrogate) if neuron.emission == "spike" else neuron.emit(v)
         out = new[0] if p.output == "membrane" else s_new
         if arriving is not None and sent is not None:
             under_way = F.pad(arriving[:, 1:], (0, 0, 0, 1)) + sent * s_new[:, None]

@@ -9,20 +9,12 @@ import torch
 from torch import Tensor
 
 from ...compiling import has_numba
-from ..arithmetic import positive_part
 from ..derivatives import adjoint
 from ..neurons.base import Neuron
 from ..surrogates import Surrogate
 
 State = tuple[Tensor, ...]
 """(*variables, s)."""
-
-
-def emit(neuron: Neuron, v: Tensor) -> Tensor:
-    """What neurons of drive v emit."""
-    if neuron.emission == "spike":
-        return (v > 0).to(v.dtype)
-    return positive_part(v) if neuron.emission == "relu" else v
 
 
 def emission_slope(neuron: Neuron, surrogate: Surrogate, v: Tensor) -> Tensor:
@@ -63,7 +55,7 @@ def forth(
         total = currents[:, t] if weight_rec is None else currents[:, t] + state[-1] @ weight_rec.t()
         totals.append(total)
         *variables, v = neuron.step(*state, total, *coefficients)
-        after, valid = (*variables, emit(neuron, v)), (t < lengths)[:, None]
+        after, valid = (*variables, neuron.emit(v)), (t < lengths)[:, None]
         state = tuple(torch.where(valid, new, old) for new, old in zip(after, state, strict=True))
     return tuple(torch.stack(parts, 1) for parts in zip(*before, strict=True)), torch.stack(totals, 1), state
 

@@ -23,7 +23,7 @@ from ..delays import check_delays
 from ..equations import equations
 from ..kernels.problem import Output
 from ..neurons import Init, Neuron
-from ..neurons.rounded import grids, rounded_neuron
+from ..neurons.forms import grids, in_form, rounded_model
 from ..surrogates import Surrogate
 from .bidirectional import BidirectionalLayer, Merge
 from .layer import Layer
@@ -234,7 +234,7 @@ class FrozenNetwork:
         if kept is None:
             return layer.neuron, coefficients
         like = torch.from_numpy(coefficients[0])
-        return rounded_neuron(layer.neuron), [
+        return in_form(layer.neuron, rounded_model), [
             *coefficients,
             *(grid.numpy() for grid in grids(layer.neuron, kept, like)),
         ]

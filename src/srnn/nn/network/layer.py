@@ -15,8 +15,7 @@ from .. import kernels
 from ..delays import Delays, delayed_input, depth_of, draw, reached, rounded, state_type, taps
 from ..kernels.problem import LayerProblem, LayerResult, Output
 from ..neurons import Neuron, as_neuron
-from ..neurons.detached import detached_neuron
-from ..neurons.rounded import KeptState, grids, rounded_neuron
+from ..neurons.forms import KeptState, detached_model, grids, in_form, rounded_model
 from ..surrogates import Surrogate, as_surrogate
 from .learned_delays import fitted, spread_input, triangle
 from .norm import BatchNorm, NormSpec, as_norm
@@ -208,10 +207,10 @@ class Layer(nn.Module):
     def dynamics(self) -> tuple[Neuron, tuple[Tensor, ...]]:
         """The model that runs in time and its coefficients, each (size,)."""
         coefficients = self.params.coefficients()
-        neuron = detached_neuron(self.neuron) if self.neuron.detach_reset else self.neuron
+        neuron = in_form(self.neuron, detached_model) if self.neuron.detach_reset else self.neuron
         if self.kept is None:
             return neuron, coefficients
-        return rounded_neuron(neuron), (*coefficients, *grids(self.neuron, self.kept, coefficients[0].detach()))
+        return in_form(neuron, rounded_model), (*coefficients, *grids(self.neuron, self.kept, coefficients[0].detach()))
 
     def forward(
         self,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from ..neurons.rounded import KeptState
+from ..neurons.forms import KeptState
 from .layer import Layer
 
 WIDTHS = (32, 16, 8)

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ...errors import SrnnError, nearest
 from ...registry import define, defined
+from ..arithmetic import positive_part
 
 Emission = Literal["spike", "relu", "identity"]
 
@@ -116,7 +117,7 @@ class Neuron:
     """No trained time constant falls below this many steps."""
     step: ClassVar[Callable[..., Any]]
     detached: ClassVar[bool] = False
-    """Whether the derivatives of ``step`` by ``s`` are 0: see ``detached.py``, which makes such models."""
+    """Whether the derivatives of ``step`` by ``s`` are 0: see ``forms.py``, which makes such models."""
 
     trained: tuple[str, ...] = field(default=("tau_mem",), kw_only=True)
     initial: Mapping[str, Any] | tuple[tuple[str, Init | str], ...] = field(default=(), kw_only=True)
@@ -194,6 +195,13 @@ class Neuron:
         Here the parameters that are time constants. A model whose dynamics follow from other parameters derives them.
         """
         return {name: parameters[name] for name in self.taus}
+
+    @classmethod
+    def emit(cls, v: Any) -> Any:
+        """What neurons of drive v, a tensor or an array, emit, of its dtype; without a gradient where that is spikes."""
+        if cls.emission == "spike":
+            return (v > 0).to(v.dtype) if isinstance(v, Tensor) else (v > 0).astype(v.dtype)
+        return positive_part(v) if cls.emission == "relu" else v
 
     def describe(self) -> dict[str, Any]:
         """The model as a plain mapping that ``as_neuron`` reads back (for recipes and checkpoints).

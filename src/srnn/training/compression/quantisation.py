@@ -1,6 +1,6 @@
 """Quantisation-aware training: the network computes with rounded weights, and training updates the exact ones.
 
-If int8 shall store states in 16 or 8 bits, they are rounded as well, after every step (``neurons/rounded.py``).
+If int8 shall store states in 16 or 8 bits, they are rounded as well, after every step (``neurons/forms.py``).
 
 Rounding has no useful gradient; the straight-through estimator takes that of the identity (Bengio, Leonard & Courville 2013,
 arXiv 1308.3432). Scales are those of the int8 export, recomputed at every step. The last checkpoint of such a training contains

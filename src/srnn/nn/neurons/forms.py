@@ -1,6 +1,11 @@
-"""A neuron model whose state is stored in few bits, for training: after every step it is rounded and clamped to its range.
+"""Forms of a neuron model that training takes in its place, with the same parameters.
 
-A number plus 1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no room for more than ``bits`` fractional bits;
+Detached, for ``detach_reset``: no gradient passes through the neuron's own spike. That of a reset, and of a jump of the
+adaptation, goes through the surrogate at every step, also of a neuron that never spikes; with a strong jump that recursion can
+grow from step to step although the neuron itself is stable (``adlif.py``).
+
+Rounded, for states that are stored in few bits: after every step the state is rounded and clamped to its range. A number plus
+1.5 x 2^(p - bits), where p is the bits of a float's fraction, has no room for more than ``bits`` fractional bits;
 that constant taken off again leaves the number rounded. As plain arithmetic this runs on every backend, compiled into the loops
 as any neuron's step is, and its derivative is 1: the straight-through estimator comes with it. Where a number is clamped its
 derivative is 0. The drive, and so the spike, is of the exact state, as in the integer model.
@@ -9,7 +14,7 @@ derivative is 0. The drive, and so the spike, is of the exact state, as in the i
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -21,6 +26,13 @@ from ..equations import arguments_of, function, record
 from .base import Neuron
 
 _FRACTION = {torch.float32: 23, torch.float64: 52}
+
+
+@functools.cache
+def detached_model(model: type[Neuron]) -> type[Neuron]:
+    """The model with the same values, whose derivatives by ``s`` are 0."""
+    doc = f"{model.__name__} through whose own spike no gradient passes."
+    return type(f"Detached{model.__name__}", (model,), {"detached": True, "__doc__": doc})
 
 
 @functools.cache
@@ -57,10 +69,9 @@ class KeptState:
 
 
 @functools.cache
-def rounded_neuron(neuron: Neuron) -> Neuron:
-    """A neuron's rounded model, with the same parameters."""
-    values = {item.name: getattr(neuron, item.name) for item in fields(neuron)}
-    return rounded_model(type(neuron))(**values)
+def in_form(neuron: Neuron, form: Callable[[type[Neuron]], type[Neuron]]) -> Neuron:
+    """A neuron of its model in that form (``detached_model`` or ``rounded_model``), with the same parameters."""
+    return form(type(neuron))(**{item.name: getattr(neuron, item.name) for item in fields(neuron)})
 
 
 def grids(neuron: Neuron, kept: KeptState, like: Tensor) -> tuple[Tensor, ...]:
