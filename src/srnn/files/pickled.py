@@ -95,6 +95,10 @@ class _Machine:
             self._memo[argument] = stack[-1]
         elif operation in ("GET", "BINGET", "LONG_BINGET"):
             stack.append(self._memo[argument])
+        elif operation in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            self._tuple_of(int(operation[-1]))
+        elif operation in ("EMPTY_LIST", "EMPTY_DICT"):
+            stack.append([] if operation == "EMPTY_LIST" else {})
         elif operation not in ("PROTO", "FRAME"):
             handle = getattr(self, f"_{operation.lower()}", None)
             if handle is None:
@@ -128,22 +132,10 @@ class _Machine:
         items = tuple(self._since_mark())
         self.stack.append(items)
 
-    def _tuple1(self) -> None:
-        self._tuple_of(1)
-
-    def _tuple2(self) -> None:
-        self._tuple_of(2)
-
-    def _tuple3(self) -> None:
-        self._tuple_of(3)
-
     def _tuple_of(self, count: int) -> None:
         if len(self.stack) < count:
             raise IndexError("stack")
         self.stack[-count:] = [tuple(self.stack[-count:])]
-
-    def _empty_list(self) -> None:
-        self.stack.append([])
 
     def _list(self) -> None:
         items = self._since_mark()
@@ -156,9 +148,6 @@ class _Machine:
     def _appends(self) -> None:
         items = self._since_mark()
         self._check(self.stack[-1], list).extend(items)
-
-    def _empty_dict(self) -> None:
-        self.stack.append({})
 
     def _dict(self) -> None:
         items = self._since_mark()

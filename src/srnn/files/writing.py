@@ -120,7 +120,7 @@ def append_line(path: Path, line: str) -> None:
     For a file with one writer at a time (``locked``).
     """
     content, new = line.encode() + b"\n", not path.exists()
-    try:
+    with _failing(path):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             before = os.fstat(handle).st_size
@@ -136,8 +136,6 @@ def append_line(path: Path, line: str) -> None:
             os.close(handle)
         if new:
             _sync(path.parent)
-    except OSError as error:
-        raise SrnnError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def temporary_beside(target: Path) -> Path:

@@ -19,8 +19,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from ..data.spikes import Spikes
 from ..errors import SrnnError, nearest
-from .kernels.problem import LayerResult
+from .kernels.problem import LayerResult, valid_steps
 from .network import SRNN, Dropout, Result
+from .network.bidirectional import reverse_time
 from .network.inputs import Input, Lengths, call, checked
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -37,11 +38,6 @@ def _uniform(module: nn.Module, bound: float, generator: torch.Generator | None)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.uniform_(-bound, bound, generator=generator)
-
-
-def _valid(steps: int, lengths: Tensor, device: torch.device) -> Tensor:
-    """(B, steps, 1): which steps are no padding."""
-    return (torch.arange(steps, device=device)[None, :] < lengths.to(device)[:, None])[:, :, None]
 
 
 class CellLayer(nn.Module):
@@ -84,16 +80,12 @@ class CellLayer(nn.Module):
         if self.directions == 1:
             output, final = self._ragged(x, state, lengths, "")
             return LayerResult(output, final)
-        # The second direction reads each sequence from its last valid step on.
-        steps = torch.arange(x.shape[1], device=x.device)
-        mirror = (lengths.to(x.device)[:, None] - 1 - steps).clamp(min=0)[:, :, None]
         there, final_there = self._ragged(x, tuple(part[:, 0] for part in state), lengths, "")
         back, final_back = self._ragged(
-            x.gather(1, mirror.expand(x.shape)), tuple(part[:, 1] for part in state), lengths, "_reverse"
+            reverse_time(x, lengths), tuple(part[:, 1] for part in state), lengths, "_reverse"
         )
-        back = back.gather(1, mirror.expand(back.shape)) * _valid(x.shape[1], lengths, x.device)
         final = tuple(torch.stack(parts, 1) for parts in zip(final_there, final_back, strict=True))
-        return LayerResult(torch.cat([there, back], -1), final)
+        return LayerResult(torch.cat([there, reverse_time(back, lengths)], -1), final)
 
     def _ragged(self, x: Tensor, state: CellState, lengths: Tensor, suffix: str) -> tuple[Tensor, CellState]:
         """One direction over sequences of different lengths: those still running continue together, from end to end.
@@ -138,7 +130,7 @@ class CellLayer(nn.Module):
         packed = pack_padded_sequence(x, lengths.cpu().clamp(min=1), batch_first=True, enforce_sorted=False)
         packed_output, hidden = self.cell(packed, self._to_torch(state))
         output, _ = pad_packed_sequence(packed_output, batch_first=True, total_length=x.shape[1])
-        output = output * _valid(x.shape[1], lengths, x.device)
+        output = output * valid_steps(lengths, x.shape[1], x.device)
         empty = (lengths == 0).to(x.device)
         final = tuple(
             torch.where(empty.reshape(-1, *[1] * (new.ndim - 1)), old, new)
@@ -179,7 +171,7 @@ class DenseLayer(nn.Module):
         """x (B, T, inputs) -> LayerResult, output (B, T, size)."""
         output = F.linear(x, self.weight_in, self.bias)
         output = output.relu() if self.relu else output
-        return LayerResult(output if lengths is None else output * _valid(x.shape[1], lengths, x.device), state)
+        return LayerResult(output if lengths is None else output * valid_steps(lengths, x.shape[1], x.device), state)
 
     def extra_repr(self) -> str:
         return f"{self.inputs} -> {self.size} {'ReLU' if self.relu else 'linear'}"
@@ -285,7 +277,7 @@ class ClassicalRNN(nn.Module):
             if self.norms and layer is not self.readout:
                 normed = self.norms[index](result.output)
                 if lengths is not None:
-                    normed = normed * _valid(normed.shape[1], lengths, normed.device)
+                    normed = normed * valid_steps(lengths, normed.shape[1], normed.device)
                 result = replace(result, emitted=normed)
             results.append(result)
             signal = result.output

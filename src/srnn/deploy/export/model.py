@@ -31,19 +31,17 @@ def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> d
     Returns what was written, as numbers. Raises SrnnError for a network that the format cannot represent (nothing is written),
     an unknown format, or a place that cannot be written.
     """
-    writers: dict[str, Any] = {"c": export_c, "int8": export_c, "onnx": export_onnx, "nir": export_nir}
-    if format in writers:
-        known = list(signature(writers[format]).parameters)[3 if writers[format] is export_c else 2 :]
-        for option in options:
-            if option not in known:
-                raise SrnnError(f"The export as {format!r} has no option {option!r}. It has: {', '.join(known)}.")
-    if format in ("c", "int8"):
-        return export_c(trained, path, "float32" if format == "c" else "int8", **options)
-    if format == "onnx":
-        return export_onnx(trained, path, **options)
-    if format == "nir":
-        return export_nir(trained, path, **options)
-    raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
+    writers: dict[str, tuple[Any, ...]] = {
+        "c": (export_c, "float32"), "int8": (export_c, "int8"), "onnx": (export_onnx,), "nir": (export_nir,),
+    }  # fmt: skip
+    if format not in writers:
+        raise SrnnError(f"A model is exported as 'c', 'int8', 'onnx' or 'nir', not {format!r}.")
+    write, *given = writers[format]
+    known = list(signature(write).parameters)[2 + len(given) :]
+    for option in options:
+        if option not in known:
+            raise SrnnError(f"The export as {format!r} has no option {option!r}. It has: {', '.join(known)}.")
+    return write(trained, path, *given, **options)
 
 
 def export_c(

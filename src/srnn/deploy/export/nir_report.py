@@ -77,19 +77,15 @@ def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisat
 
     steps: our time constants; our factor is 1 - 1/steps ("euler") or exp(-1/steps) ("exact").
     """
-    if own == wanted:
-        return steps * dt
-    if own == "exact":
-        return dt / -np.expm1(-1.0 / steps)
-    with np.errstate(divide="ignore"):  # steps = 1: nothing is kept, which no exponential can represent; tau = 0
-        return -dt / np.log1p(-1.0 / steps)
+    return steps * dt if own == wanted else dt / _other_rate(1.0 / steps, own)
 
 
 def to_steps(tau: Array, own: Discretisation, dt: float, theirs: Discretisation) -> Array:
     """The inverse of ``to_seconds``: our time constants from NIR's tau, which its reader would discretise as ``theirs``."""
-    if own == theirs:
-        return tau / dt
-    if own == "euler":
-        return 1.0 / -np.expm1(-dt / tau)
-    with np.errstate(divide="ignore", invalid="ignore"):  # tau = dt: nothing is kept; steps = 0
-        return -1.0 / np.log1p(-dt / tau)
+    return tau / dt if own == theirs else 1.0 / _other_rate(dt / tau, theirs)
+
+
+def _other_rate(rate: Array, how: Discretisation) -> Array:
+    """What gives the factor of a step, 1 - rate or exp(-rate), by the other of these two; of a factor of 0: infinity."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -np.expm1(-rate) if how == "exact" else -np.log1p(-rate)

@@ -106,8 +106,8 @@ class ChangeCounts:
             sure, right = int(self.sure[i].sum()), int(self.right[i].sum())
             points.append(
                 ChangePoint(
-                    confidence, share(sure, self.changes), *_mean_and_median(self.sure[i]),
-                    share(int(self.sure_right[i]), sure), share(right, self.changes), *_mean_and_median(self.right[i]),
+                    confidence, share(sure, self.changes), *mean_and_median(self.sure[i]),
+                    share(int(self.sure_right[i]), sure), share(right, self.changes), *mean_and_median(self.right[i]),
                 )
             )  # fmt: skip
         return ChangeTimes(self.changes, tuple(points), step_ms, online)
@@ -119,7 +119,7 @@ def _first(stretch: Counts, chosen: Flags) -> Counts:
     return places[np.unique(stretch.ravel()[places], return_index=True)[1]]
 
 
-def _mean_and_median(at: Counts) -> tuple[float | None, float | None]:
+def mean_and_median(at: Counts) -> tuple[float | None, float | None]:
     """Statistics of waits, given how many took 0, 1, 2, ... steps; the median of an even number is the mean of the middle two."""
     total = int(at.sum())
     if not total:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...nn.losses import Loss
 from .anytime import Prefixes
+from .changes import mean_and_median
 from .policy import ExitPolicy, first_exit
 
 CONFIDENCES = (
@@ -157,9 +158,7 @@ def _point(
     policy: ExitPolicy, at: npt.NDArray[np.int64], right: int, exited: int, right_exited: int, steps_exited: int
 ) -> ExitPoint:
     total = max(int(at.sum()), 1)
-    reached = at.cumsum()
-    # The median of an even number of sequences is the mean of the middle two.
-    middle = [int(np.searchsorted(reached, (total + odd) // 2)) for odd in (1, 2)]
+    mean, median = mean_and_median(at)
     return ExitPoint(
         confidence=policy.confidence,
         margin=policy.margin,
@@ -168,7 +167,7 @@ def _point(
         accuracy=right / total,
         exited=exited / total,
         accuracy_exited=right_exited / exited if exited else None,
-        mean_steps=float(at @ np.arange(len(at))) / total,
-        median_steps=sum(middle) / 2,
+        mean_steps=mean or 0.0,
+        median_steps=median or 0.0,
         mean_steps_exited=steps_exited / exited if exited else None,
     )

@@ -128,9 +128,8 @@ def evaluate_activity(trained: Trained, sequences: Sequences, split: SplitName) 
 
 def active(emitted: Tensor | Spikes, lengths: Tensor | None) -> Array:
     """(B, T, size) -> (size,) int64: in how many valid steps each channel is something other than 0."""
-    import torch
-
     from ...data.spikes import Spikes
+    from ...nn.kernels.problem import valid_steps
 
     if isinstance(emitted, Spikes):  # padding emits nothing; one sequence at a time, for dense they are 32 times larger
         counts = np.zeros(emitted.size, np.int64)
@@ -138,6 +137,7 @@ def active(emitted: Tensor | Spikes, lengths: Tensor | None) -> Array:
             bits = emitted.words[row].cpu().contiguous().numpy().view(np.uint8)
             counts += np.unpackbits(bits, axis=-1, count=emitted.size, bitorder="little").sum(0, dtype=np.int64)
         return counts
-    step = torch.arange(emitted.shape[1], device=emitted.device)[None, :, None]
-    valid = step >= 0 if lengths is None else step < lengths.to(emitted.device)[:, None, None]
-    return ((emitted != 0) & valid).sum((0, 1)).cpu().numpy()
+    fired = emitted != 0
+    if lengths is not None:
+        fired &= valid_steps(lengths, emitted.shape[1], emitted.device)
+    return fired.sum((0, 1)).cpu().numpy()

@@ -11,7 +11,7 @@ A file of the user's own may start from a shipped one and say only what differs:
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,14 +27,32 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "technologies"
 DEFAULT = "horowitz-45nm"
 
-_KEYS = ("name", "base", "word_bits", "weights", "mac", "ac", "address", "on_chip", "off_chip")
-_SECTIONS = {
-    "mac": ("pj",),
-    "ac": ("pj",),
-    "address": ("pj",),
-    "on_chip": ("bytes", "pj", "access_bits"),
-    "off_chip": ("pj", "access_bits"),
-}
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bits(value: object) -> bool:
+    return type(value) is int and 1 <= value <= 2**20
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
+
+
+_TEXT, _BITS, _AMOUNT = (_is_text, "text"), (_is_bits, "an integer of bits"), (_is_amount, "a number of at least 0")
+_AMOUNTS = (
+    lambda value: isinstance(value, list) and value and all(map(_is_amount, value)),
+    "a list of numbers of at least 0",
+)
+_SETTINGS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "name": _TEXT, "word_bits": _BITS, "weights": (("on_chip", "off_chip").__contains__, '"on_chip" or "off_chip"'),
+    "mac.pj": _AMOUNT, "ac.pj": _AMOUNT, "address.pj": _AMOUNT, "on_chip.bytes": _AMOUNTS, "on_chip.pj": _AMOUNTS,
+    "on_chip.access_bits": _BITS, "off_chip.pj": _AMOUNT, "off_chip.access_bits": _BITS,
+}  # fmt: skip
+"""What each setting must be; those of a table by its name and theirs."""
+_SECTIONS = tuple(dict.fromkeys(key.partition(".")[0] for key in _SETTINGS if "." in key))
+_KNOWN = {**_SETTINGS, "base": _TEXT, **{f"{section}.source": _TEXT for section in _SECTIONS}}
 
 
 @dataclass(frozen=True)
@@ -98,37 +116,23 @@ def technologies() -> list[str]:
 def load_technology(spec: str | Path = DEFAULT) -> Technology:
     """A shipped technology by its name, or one from a TOML file. SrnnError for one that is missing, incomplete or wrong."""
     with reading(str(spec), "a technology"):
-        return _load(_read(spec, seen=()), str(spec))
-
-
-def _load(content: dict[str, Any], source: str) -> Technology:
-    for key in (*(key for key in _KEYS if key != "base"),):
-        if key not in content:
-            raise SrnnError(f'{source}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
-    if content["weights"] not in ("on_chip", "off_chip"):
-        raise SrnnError(f'{source}: weights is "on_chip" or "off_chip", not {brief(content["weights"])}.')
-    on_chip, off_chip = content["on_chip"], content["off_chip"]
-    capacities, energies = _numbers(source, "on_chip.bytes", on_chip), _numbers(source, "on_chip.pj", on_chip)
-    if len(capacities) != len(energies) or list(capacities) != sorted(set(capacities)):
-        raise SrnnError(f"{source}: on_chip.bytes must rise, with one on_chip.pj for each.")
-    return Technology(
-        name=str(content["name"]),
-        word_bits=_bits(source, "word_bits", content),
-        weights=content["weights"],
-        mac_pj=_number(source, "mac.pj", content["mac"]),
-        ac_pj=_number(source, "ac.pj", content["ac"]),
-        address_pj=_number(source, "address.pj", content["address"]),
-        sram_bytes=capacities,
-        sram_pj=energies,
-        sram_bits=_bits(source, "on_chip.access_bits", on_chip),
-        dram_pj=_number(source, "off_chip.pj", off_chip),
-        dram_bits=_bits(source, "off_chip.access_bits", off_chip),
-        sources={key: str(content[key].get("source", "not said")) for key in _SECTIONS},
-    )
+        content = _read(spec, seen=())
+        for key in _SETTINGS:
+            if key not in content:
+                raise SrnnError(f'{spec}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
+        capacities, energies = (tuple(map(float, content[key])) for key in ("on_chip.bytes", "on_chip.pj"))
+        if len(capacities) != len(energies) or list(capacities) != sorted(set(capacities)):
+            raise SrnnError(f"{spec}: on_chip.bytes must rise, with one on_chip.pj for each.")
+        return Technology(
+            content["name"], content["word_bits"], content["weights"], float(content["mac.pj"]), float(content["ac.pj"]),
+            float(content["address.pj"]), capacities, energies, content["on_chip.access_bits"],
+            float(content["off_chip.pj"]), content["off_chip.access_bits"],
+            {section: content.get(f"{section}.source", "not said") for section in _SECTIONS},
+        )  # fmt: skip
 
 
 def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The file's content over that of its base."""
+    """The file's settings over those of its base."""
     shipped = FOLDER / f"{spec}.toml"
     path = shipped if str(spec) in technologies() else Path(spec)
     if not path.is_file():
@@ -137,51 +141,28 @@ def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise SrnnError(f"{path}: a technology cannot be its own base.")
     text = read_text(path, "a technology", LIMITS["toml"])
     try:
-        content = tomllib.loads(text)
+        tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         raise SrnnError(f"{path} is no technology file (TOML): {error}.") from error
-    for key, value in content.items():
-        if key not in _KEYS:
-            raise SrnnError(f'{path}: a technology has no "{key}".{nearest(key, _KEYS)}')
-        if key in _SECTIONS:
-            _check_section(path, key, value)
-    if "base" in content:
+    settings: dict[str, Any] = {}
+    for key, value in tables.items():
+        known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]
+        if "." in key or (key not in _KNOWN and not known):
+            names = {name.partition(".")[0] for name in _KNOWN}
+            raise SrnnError(f'{path}: a technology has no "{key}".{nearest(key, names)}')
+        if known and not isinstance(value, dict):
+            raise SrnnError(f'{path}: "{key}" is a table with {", ".join(known)}.')
+        for name, part in value.items() if known else (("", value),):
+            if known and name not in known:
+                raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')
+            whole = f"{key}.{name}" if known else key
+            good, rule = _KNOWN[whole]
+            if not good(part):
+                raise SrnnError(f"{path}: {whole} must be {rule}, not {brief(part)}.")
+            settings[whole] = part
+    if "base" in settings:
         try:
-            base = _read(str(content["base"]), (*seen, path.resolve()))
+            settings = _read(settings["base"], (*seen, path.resolve())) | settings
         except SrnnError as error:
             raise SrnnError(f"{path}, base: {error}") from error
-        content = base | {
-            key: base[key] | value if key in _SECTIONS and key in base else value for key, value in content.items()
-        }
-    return content
-
-
-def _check_section(path: Path, key: str, value: object) -> None:
-    known = (*_SECTIONS[key], "source")
-    if not isinstance(value, dict):
-        raise SrnnError(f'{path}: "{key}" is a table with {", ".join(known)}.')
-    for name in value:
-        if name not in known:
-            raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')
-
-
-def _number(source: str, key: str, section: Mapping[str, Any]) -> float:
-    value = section.get(key.rpartition(".")[2])
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise SrnnError(f"{source}: {key} must be a number of at least 0, not {brief(value)}.")
-    return float(value)
-
-
-def _bits(source: str, key: str, section: Mapping[str, Any]) -> int:
-    value = section.get(key.rpartition(".")[2])
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 2**20:
-        raise SrnnError(f"{source}: {key} must be an integer of bits, not {brief(value)}.")
-    return value
-
-
-def _numbers(source: str, key: str, section: Mapping[str, Any]) -> tuple[float, ...]:
-    name = key.rpartition(".")[2]
-    values = section.get(name)
-    if not isinstance(values, list) or not values:
-        raise SrnnError(f"{source}: {key} must be a list of numbers, not {brief(values)}.")
-    return tuple(_number(source, key, {name: value}) for value in values)
+    return settings

@@ -115,6 +115,11 @@ class LayerProblem:
         )
 
 
+def valid_steps(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+    """(B, steps, 1) booleans: which steps are no padding."""
+    return (torch.arange(steps, device=device) < lengths.to(device)[:, None])[..., None]
+
+
 def matmul_precision() -> str:
     """How exact products of float32 numbers have to be, as ``torch.set_float32_matmul_precision`` was told.
 

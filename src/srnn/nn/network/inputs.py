@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
-from ..kernels.problem import FEW_INPUTS
+from ..kernels.problem import FEW_INPUTS, valid_steps
 
 Array = np.ndarray[Any, Any]
 Input = Tensor | Spikes | Array
@@ -120,7 +120,7 @@ def _require_finite(x: Tensor | Spikes, lengths: Tensor | None) -> None:
         return
     wrong = ~torch.isfinite(x)
     if lengths is not None:
-        wrong &= (torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None])[..., None]
+        wrong &= valid_steps(lengths, x.shape[1], x.device)
     if wrong.any():
         sequence, step, channel = place = wrong.nonzero()[0].tolist()
         value = float(x[tuple(place)])

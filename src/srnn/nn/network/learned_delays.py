@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from ...data.spikes import Spikes
 from ..delays import LONGEST, Spread, indices_after
+from ..kernels.problem import valid_steps
 
 
 def triangle(delays: Tensor, sigma: float) -> Tensor:
@@ -40,6 +41,6 @@ def spread_input(x: Tensor | Spikes, kernel: Tensor, incoming: Tensor, lengths: 
     x = x.dense(incoming.dtype) if isinstance(x, Spikes) else x
     steps = x.shape[1]
     if lengths is not None:
-        x = torch.where((torch.arange(steps, device=x.device) < lengths.to(x.device)[:, None])[..., None], x, 0)
+        x = torch.where(valid_steps(lengths, steps, x.device), x, 0)
     arrivals = Spread.apply(x, kernel) + F.pad(incoming, (0, 0, 0, steps))
     return arrivals[:, :steps], arrivals.gather(1, indices_after(lengths, steps, incoming))

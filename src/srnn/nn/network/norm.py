@@ -23,6 +23,7 @@ from ... import threads
 from ...compiling import has_numba
 from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest, require
+from ..kernels.problem import valid_steps
 
 EPSILON = 1e-5
 """Added to a variance, so that the current of a neuron that receives nothing is divided by something."""
@@ -163,8 +164,7 @@ def second_moments(x: Tensor, lengths: Tensor | None) -> Tensor:
     """
     rows, steps = x.to(torch.promote_types(x.dtype, torch.float32)), x.shape[0] * x.shape[1]
     if lengths is not None:
-        valid = torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]
-        rows, steps = torch.where(valid[..., None], rows, 0), int(lengths.sum())
+        rows, steps = torch.where(valid_steps(lengths, x.shape[1], x.device), rows, 0), int(lengths.sum())
     rows = rows.flatten(0, 1)
     with threads.only_this_one():
         products, sums = (rows.T @ rows).to(_wide(x)), rows.sum(0).to(_wide(x))

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import Spread, kernel_gradient, later, reached
-from ..problem import CannotCompile, LayerProblem, LayerResult
+from ..problem import CannotCompile, LayerProblem, LayerResult, valid_steps
 from . import loops, plans
 from .functions import adjoint_of, psi_of, step_of
 
@@ -117,7 +117,7 @@ class _Run(torch.autograd.Function):
         )
         membrane = None
         if p.output == "membrane":
-            membrane = states[0] if lengths is None else states[0] * _valid(lengths, loop.steps)
+            membrane = states[0] if lengths is None else states[0] * valid_steps(lengths, loop.steps, loop.device)
         return emitted.to(current.dtype), membrane, *state
 
     @staticmethod
@@ -156,11 +156,6 @@ class _Run(torch.autograd.Function):
             g_weight = g_current.flatten(0, 1).t() @ arrived.flatten(0, 1)
         g_coefficients = (total.sum(0) if asked else None for total, asked in zip(sums, wanted, strict=True))
         return None, None, None, None, g_kernel, g_current, g_weight, *g_coefficients, *g_state
-
-
-def _valid(lengths: Tensor, steps: int) -> Tensor:
-    """(B, T, 1) booleans."""
-    return (torch.arange(steps, device=lengths.device) < lengths[:, None])[:, :, None]
 
 
 def _under_way(
