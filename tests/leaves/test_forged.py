@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_headers_at_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"bytes": length}, True),
         ({"bytes": length - 1}, False),
     ):
-        monkeypatch.setattr("srnn.files.reading.LIMITS", {**LIMITS, "tensors": type(row)(**{**vars(row), **limits})})
+        monkeypatch.setitem(LIMITS, "tensors", replace(row, **limits))  # type: ignore[call-overload]
         if sound:
             assert read_metadata(content, "f", "a state")["srnn"] == "{}"
         else:

@@ -16,7 +16,7 @@ from .stream_view import LiveView, decision_line
 
 if TYPE_CHECKING:
     from ..deploy.streaming import Decoder, Session, Spotter
-    from ..deploy.streaming.running import Decision
+    from ..deploy.streaming.decisions import Decision
     from ..deploy.streaming.sources import Source
 
 SHARED = ("model", "--data-dir")
@@ -176,7 +176,8 @@ def _walk(
     arguments: argparse.Namespace, session: Session | Spotter, source: Source, show: Any
 ) -> tuple[dict[str, Any], int, bool]:
     """Through the source to its end, or to Ctrl-C: (timing, lines shown, whether it was Ctrl-C)."""
-    from ..deploy.streaming.running import Chooser, Timing, run_source
+    from ..deploy.streaming.decisions import Chooser
+    from ..deploy.streaming.running import Timing, run_source
 
     timing, chooser, count, interrupted = Timing(), Chooser(arguments.report), 0, False
     blocks = run_source(session, source, timing, real_time=arguments.real_time, finish=arguments.state is None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..deploy.streaming.running import Decision
+    from ..deploy.streaming.decisions import Decision
 
 WIDTH = 40
 """Characters of a bar of probability 1, at most."""

@@ -11,9 +11,3 @@
 
 Nothing here is imported by the rest of the library; ``import srnn`` needs neither FastAPI nor uvicorn.
 """
-
-from __future__ import annotations
-
-from .limits import Limits
-
-__all__ = ["Limits"]

@@ -103,7 +103,7 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     session = decoder.open(whole=True)
     parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
     parts.append(session.finish())
-    decisions = Decisions(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    decisions = Decisions.joined(parts)
     if not len(decisions.steps):
         raise SrnnError("A sequence is too short: it gives no step.")
     believed = decoder.probabilities(decisions.scores[-1:])[0]

@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, nearest
 from ..streaming import Decisions, Decoder
-from ..streaming.running import Report
+from ..streaming.decisions import Report
 
 SampleFormat = Literal["float32", "int16"]
 Array = npt.NDArray[Any]

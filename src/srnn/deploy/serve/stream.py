@@ -110,7 +110,7 @@ class StreamConnection:
             self._session.reset()
             self._told, self._before = 0, -1
         elif said["type"] == "finish":
-            await self._tell(self._session.decide_last(await self._aside(self._session.encode_last)))
+            await self._tell(self._session.decide_last(await self._aside(self._session.encoder.flush)))
             return False
         else:
             raise SrnnError("A stream can be started only once.")

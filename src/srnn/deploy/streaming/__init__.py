@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .decoder import Decisions, Decoder, Session
+from .decisions import Decisions
+from .decoder import Decoder, Session
 from .spotting import Spotter, SpottingRule
 from .stream import Stream
 

@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from ...data.encoders.streaming import StreamEncoder, take
 from ...errors import SrnnError
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
+from .decisions import Array, Decisions
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
 
@@ -37,24 +38,6 @@ if TYPE_CHECKING:
     from ...training.adapting import Adaptation
     from ...training.listening import Listener
     from ...training.trained import Trained
-
-Array = npt.NDArray[Any]
-
-
-class Decisions(NamedTuple):
-    """What became known at T steps."""
-
-    steps: Array
-    """(T,) their numbers since the stream's start; successive, but for those that an early exit left out."""
-    scores: Array
-    """(T, classes) float64: class scores, were the sequence to end there."""
-    final: Array
-    """(T,) booleans: a sequence ends with the step: its segment is over, or an early exit was taken, or the stream is."""
-
-    @property
-    def winners(self) -> Array:
-        """(T,) the class with the greatest score."""
-        return self.scores.argmax(-1)
 
 
 class Decoder:
@@ -197,7 +180,7 @@ class Session:
 
         Where a sequence has one label and no step was held back, the last step's decision is given again, as final.
         """
-        return self.decide_last(self.encode_last())
+        return self.decide_last(self.encoder.flush())
 
     def encode(self, block: npt.ArrayLike) -> Array:
         """The first half of ``push``: the steps that are now known, (steps, inputs).
@@ -229,12 +212,8 @@ class Session:
                 f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
             ) from error
 
-    def encode_last(self) -> Array:
-        """The first half of ``finish``: the steps that were held back, (steps, inputs)."""
-        return self.encoder.flush()
-
     def decide_last(self, steps: Array) -> Decisions:
-        """The second half of ``finish``."""
+        """The second half of ``finish``, whose first is ``encoder.flush``."""
         rest = self.decide(steps)
         if not len(rest.steps) and self.decoder.task.kind == "per_sequence" and self._last is not None:
             rest = Decisions(np.array([self.steps - 1]), self._last[None].copy(), np.array([True]))
@@ -251,7 +230,7 @@ class Session:
         x = np.ascontiguousarray(steps, stream.dtype)
         while len(x):
             count = len(x) if segment is None else min(len(x), segment - self._position)
-            scores = self._none().scores if self._ended else self._scores.push(self._run(x[:count], probe)[None])[0]
+            scores = self._none.scores if self._ended else self._scores.push(self._run(x[:count], probe)[None])[0]
             final = np.zeros(len(scores), bool)
             until = self._exit(scores)
             if until is not None:
@@ -266,13 +245,12 @@ class Session:
             if self._position == segment:
                 self._begin()
         self._network = stream.flat_state()
-        if len(parts) == 1:
-            return parts[0]
-        return Decisions(*(np.concatenate(columns) for columns in zip(self._none(), *parts, strict=True)))
+        return parts[0] if len(parts) == 1 else Decisions.joined([self._none, *parts])
 
     def _new_scores(self) -> RunningScores:
         return RunningScores(self.decoder.loss.scoring, self.decoder.loss.start, 1, len(self.decoder.classes))
 
+    @property
     def _none(self) -> Decisions:
         return Decisions(np.zeros(0, np.int64), np.zeros((0, len(self.decoder.classes))), np.zeros(0, bool))
 
@@ -362,7 +340,7 @@ class Session:
         """The state as bytes. With a ``key`` only who has it can make bytes that ``restore`` takes."""
         arrays = {f"encoder.{name}": part for name, part in self.encoder.state.items()}
         arrays |= {"scores.steps": self._scores.steps[0], "scores.total": self._scores.total[0]}
-        arrays |= {"network": self._network, "last": self._none().scores if self._last is None else self._last[None]}
+        arrays |= {"network": self._network, "last": self._none.scores if self._last is None else self._last[None]}
         if self._listener is not None:
             arrays |= {f"learner.{name}": part for name, part in self._listener.arrays().items()}
         info = {"decoder": self.decoder.fingerprint, "samples": self.samples, "steps": self.steps,

@@ -5,66 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...errors import SrnnError
-from .decoder import Decisions, Decoder, Session
+from .decisions import Decision, Decisions, decisions_of
+from .decoder import Decoder, Session
 from .sources import Source
 from .spotting import Spotter
-
-Report = Literal["step", "change", "end"]
-
-
-class Decision(NamedTuple):
-    """One step's decision, ready to be shown."""
-
-    step: int
-    seconds: float | None
-    """When the step was in the signal, from the stream's start; None: steps are not in time."""
-    number: int
-    """The class."""
-    label: str
-    probability: float
-    final: bool
-    probabilities: npt.NDArray[np.float64]
-    """(classes,)."""
-    delay: float | None = None
-    """Seconds of signal and of work from that moment until the decision was known; None: not measured, or not in time."""
-
-
-def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
-    """Each step's decision by itself. SrnnError where the network's output is not finite."""
-    if not len(known.steps):
-        return []
-    believed, step_seconds = decoder.probabilities(known.scores), decoder.step_seconds
-    if not np.isfinite(believed).all():
-        step = int(known.steps[~np.isfinite(believed).all(-1)][0])
-        raise SrnnError(f"The network's output is not finite from step {step} on: the samples are too large for it.")
-    return [
-        Decision(
-            int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),
-            decoder.classes[number], float(row[number]), bool(final), row,
-        )
-        for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
-    ]  # fmt: skip
-
-
-class Chooser:
-    """Which decisions are worth a line: every step's, those that change, or those that end a sequence."""
-
-    def __init__(self, report: Report) -> None:
-        self.report, self._before = report, -1
-
-    def __call__(self, decision: Decision) -> bool:
-        changed, self._before = decision.number != self._before, decision.number
-        if self.report == "step":
-            return True
-        if decision.final:
-            self._before = -1  # the next sequence begins anew
-        return decision.final or (self.report == "change" and changed)
 
 
 class Timing:

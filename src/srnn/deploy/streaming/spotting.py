@@ -23,15 +23,14 @@ from ...files import reading
 from ...files.conversion import convert
 from ...nn.network.inputs import as_numpy
 from ...text import brief
-from .decoder import Decisions, Decoder
+from .decisions import Array, Decisions
+from .decoder import Decoder
 
 if TYPE_CHECKING:
     from ...training.trained import Trained
 
 WINDOWS = 4
 """That are open at a time."""
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

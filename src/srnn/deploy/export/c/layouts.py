@@ -17,7 +17,7 @@ from typing import Literal
 from ...._version import __version__
 from .encoder import CrossingPlan
 from .plan import Plan
-from .reading import converter, input_bits, takes_raw
+from .reading import converter, takes_raw
 from .sound import SoundPlan
 
 Layout = Literal["plain", "arduino", "platformio", "zephyr", "espidf"]
@@ -100,7 +100,7 @@ def _sensor(plan: Plan) -> tuple[str, str]:
     sensor = _SENSOR.format(what=what, of="step", ctype="float", number=spike)
     constants = f"static const float means[] = {upper}_MEAN, deviations[] = {upper}_STD;\n"
     value = "(sensor(t, i) - means[i]) / deviations[i]"
-    if input_bits(plan):
+    if plan.input_bits:
         constants, value = f"{constants}\n{converter(plan).rstrip()}\n", f"converted((double)({value}))"
     return f"{sensor}\n{constants}", value
 

@@ -61,6 +61,11 @@ class Plan:
         return layer.width if isinstance(layer, IntegerLayer) else 32
 
     @property
+    def input_bits(self) -> int | None:
+        """Fractional bits of the network's input; None: it is float32."""
+        return self.network.inputs_as.bits if isinstance(self.network, IntegerNetwork) else None
+
+    @property
     def index_types(self) -> tuple[str, str]:
         return index_types([matrix for layer in self.network.layers for matrix in layer.matrices()])
 
@@ -71,11 +76,10 @@ class Plan:
     @property
     def encoder(self) -> CrossingPlan | SoundPlan | None:
         """What makes the input of a signal, where the network brings that along."""
-        network, signal = self.network, self.network.signal
-        bits = network.inputs_as.bits if isinstance(network, IntegerNetwork) else None
+        signal = self.network.signal
         if isinstance(signal, SpeechPath):
-            return SoundPlan(self.name, signal, bits)
-        return CrossingPlan(self.name, signal, bits) if isinstance(signal, CrossingPath) else None
+            return SoundPlan(self.name, signal, self.input_bits)
+        return CrossingPlan(self.name, signal, self.input_bits) if isinstance(signal, CrossingPath) else None
 
     @property
     def decision(self) -> DecisionPlan | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....nn.fixedpoint.integer import IntegerNetwork
+from .helpers import rounding
 from .plan import Plan
 
 FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
@@ -11,31 +11,13 @@ _CONVERTED = """\
 static int16_t converted(double number)
 {{
     const double x = (double)(float)number * {scale};
-    int32_t whole;
-    double rest;
-
-    if (x >= INT16_MAX)
-        return INT16_MAX;
-    if (x <= INT16_MIN)
-        return INT16_MIN;
-    whole = (int32_t)x;
-    rest = x - whole;
-    whole += rest > 0.5 || (rest >= 0.5 && whole % 2 != 0);
-    whole -= rest < -0.5 || (rest <= -0.5 && whole % 2 != 0);
-    return (int16_t)whole;
-}}
-
+{rounding}
 """
-
-
-def input_bits(plan: Plan) -> int:
-    """Fractional bits of the network's input."""
-    return plan.network.inputs_as.bits if isinstance(plan.network, IntegerNetwork) else 0
 
 
 def takes_raw(plan: Plan) -> bool:
     """Whether numbers of text are scaled or converted before the network takes them."""
-    return input_bits(plan) > 0 or (plan.scale is not None and not plan.integer)
+    return bool(plan.input_bits) or (plan.scale is not None and not plan.integer)
 
 
 def _bounds(plan: Plan) -> tuple[str, str]:
@@ -111,11 +93,11 @@ static int read_line(double *numbers, int count, int whole, double least, double
 
 def converter(plan: Plan) -> str:
     """The C function that makes a number an int8 library's input."""
-    return _CONVERTED.format(scale=f"{2 ** input_bits(plan)}.0")
+    return _CONVERTED.format(scale=f"{2 ** (plan.input_bits or 0)}.0", rounding=rounding("double"))
 
 
 def _input_reader(plan: Plan) -> str:
-    ctype, count, bits = f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", input_bits(plan)
+    ctype, count, bits = f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", plan.input_bits
     if not takes_raw(plan):
         return reader("input_read", ctype, count, plan.integer, _bounds(plan))
     text, value, upper = "", "values[i]", plan.name.upper()

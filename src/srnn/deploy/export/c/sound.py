@@ -23,6 +23,7 @@ from ....data.signals import SpeechPath
 from .arrays import Constant, Member, number, struct_bytes, struct_lines
 from .encoder import EncoderPlan
 from .fourier import loading, primes, transform
+from .helpers import rounding
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,7 @@ int {name}_encode({name}_encoder *encoder, {name}_input input[{upper}_INPUTS])
         if self.bits is None:
             return f"{head}    return (feature - feature_mean[c]) / feature_std[c];\n}}\n"
         scaling = f"    const float x = {2.0**self.bits!r}f * ((feature - feature_mean[c]) / feature_std[c]);\n"
-        return f"/* Rounded half to even, and clamped to the range. */\n{head}{scaling}{_ROUNDED}"
+        return f"/* Rounded half to even, and clamped to the range. */\n{head}{scaling}{rounding('float')}"
 
 
 _HALF = """\
@@ -331,20 +332,5 @@ static float half(float x)
     both.bits += 0xfffu + ((both.bits >> 13) & 1u);
     both.bits &= ~(uint32_t)0x1fff;
     return both.number;
-}
-"""
-_ROUNDED = """\
-    int32_t whole;
-    float rest;
-
-    if (x >= 32767.0f)
-        return 32767;
-    if (x <= -32768.0f)
-        return -32768;
-    whole = (int32_t)x;
-    rest = x - (float)whole;
-    whole += rest > 0.5f || (rest >= 0.5f && whole % 2 != 0);
-    whole -= rest < -0.5f || (rest <= -0.5f && whole % 2 != 0);
-    return (int16_t)whole;
 }
 """

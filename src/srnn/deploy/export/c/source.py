@@ -6,7 +6,6 @@ from .arrays import number
 from .helpers import folded, row_function, row_name, used_arithmetic
 from .layers import LayerPlan
 from .plan import Plan
-from .reading import input_bits
 
 
 def header(plan: Plan, about: str, inputs: str = "") -> str:
@@ -152,7 +151,7 @@ def _scale_lines(plan: Plan) -> list[str]:
     upper = plan.name.upper()
     inputs = "(signal[i] - mean[i]) / std[i]"
     if plan.integer:
-        inputs = f"round({inputs} * 2^{input_bits(plan)}), clamped to {plan.input.removesuffix('_t')}"
+        inputs = f"round({inputs} * 2^{plan.input_bits}), clamped to {plan.input.removesuffix('_t')}"
     rows = [
         f"#define {upper}_{what} {{{', '.join(number(value, 'float') for value in values)}}}"
         for what, values in zip(("MEAN", "STD"), plan.scale, strict=True)
