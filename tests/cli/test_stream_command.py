@@ -19,8 +19,8 @@ from srnn.cli.main import main
 from srnn.data.encoders import Statistics
 from srnn.data.recordings import read_signal
 from srnn.deploy.streaming import Decisions, Decoder, Session
-from srnn.deploy.streaming.decisions import Chooser, decisions_of
-from srnn.deploy.streaming.running import Timing, run_source
+from srnn.deploy.streaming.decisions import Chooser
+from srnn.deploy.streaming.running import Timing, decisions_of, run_source
 from srnn.deploy.streaming.sources import Source
 from srnn.errors import SrnnError
 from srnn.measure.analysis.policy import ExitPolicy

@@ -179,7 +179,7 @@ def test_headers_at_their_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"bytes": length}, True),
         ({"bytes": length - 1}, False),
     ):
-        monkeypatch.setitem(LIMITS, "tensors", replace(row, **limits))  # type: ignore[call-overload]
+        monkeypatch.setitem(LIMITS, "tensors", replace(row, **limits))
         if sound:
             assert read_metadata(content, "f", "a state")["srnn"] == "{}"
         else:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from ...errors import SrnnError
-
-if TYPE_CHECKING:
-    from .decoder import Decoder
 
 Array = npt.NDArray[Any]
 Report = Literal["step", "change", "end"]
@@ -53,23 +48,6 @@ class Decision(NamedTuple):
     """(classes,)."""
     delay: float | None = None
     """Seconds of signal and of work from that moment until the decision was known; None: not measured, or not in time."""
-
-
-def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
-    """Each step's decision by itself. SrnnError where the network's output is not finite."""
-    if not len(known.steps):
-        return []
-    believed, step_seconds = decoder.probabilities(known.scores), decoder.step_seconds
-    if not np.isfinite(believed).all():
-        step = int(known.steps[~np.isfinite(believed).all(-1)][0])
-        raise SrnnError(f"The network's output is not finite from step {step} on: the samples are too large for it.")
-    return [
-        Decision(
-            int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),
-            decoder.classes[number], float(row[number]), bool(final), row,
-        )
-        for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
-    ]  # fmt: skip
 
 
 class Chooser:

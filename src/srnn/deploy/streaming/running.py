@@ -9,10 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from .decisions import Decision, Decisions, decisions_of
+from ...errors import SrnnError
+from .decisions import Decision, Decisions
 from .decoder import Decoder, Session
 from .sources import Source
 from .spotting import Spotter
+
+
+def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
+    """Each step's decision by itself. SrnnError where the network's output is not finite."""
+    if not len(known.steps):
+        return []
+    believed, step_seconds = decoder.probabilities(known.scores), decoder.step_seconds
+    if not np.isfinite(believed).all():
+        step = int(known.steps[~np.isfinite(believed).all(-1)][0])
+        raise SrnnError(f"The network's output is not finite from step {step} on: the samples are too large for it.")
+    return [
+        Decision(
+            int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),
+            decoder.classes[number], float(row[number]), bool(final), row,
+        )
+        for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
+    ]  # fmt: skip
 
 
 class Timing:

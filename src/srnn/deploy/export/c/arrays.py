@@ -1,4 +1,4 @@
-"""Constants in C: weights, biases and coefficients as const arrays, with their bytes."""
+"""Numbers in C: weights, biases and coefficients as const arrays, with their bytes; and how a number is rounded."""
 
 from __future__ import annotations
 
@@ -33,6 +33,26 @@ def number(value: float | int, ctype: str) -> str:
         return str(int(value))
     text = str(np.float32(value))  # as short as float32 allows
     return f"{text}f"
+
+
+def rounding(kind: str) -> str:
+    """The end of a C function: its ``x``, of that kind, rounded half to even and held within int16."""
+    f = "f" if kind == "float" else ""
+    return f"""\
+    int32_t whole;
+    {kind} rest;
+
+    if (x >= 32767.0{f})
+        return 32767;
+    if (x <= -32768.0{f})
+        return -32768;
+    whole = (int32_t)x;
+    rest = x - ({kind})whole;
+    whole += rest > 0.5{f} || (rest >= 0.5{f} && whole % 2 != 0);
+    whole -= rest < -0.5{f} || (rest <= -0.5{f} && whole % 2 != 0);
+    return (int16_t)whole;
+}}
+"""
 
 
 @dataclass(frozen=True)

@@ -78,26 +78,6 @@ def _name(block: str) -> str:
     return block.split("static inline int32_t ")[1].partition("(")[0]
 
 
-def rounding(kind: str) -> str:
-    """The end of a C function: its ``x``, of that kind, rounded half to even and held within int16."""
-    f = "f" if kind == "float" else ""
-    return f"""\
-    int32_t whole;
-    {kind} rest;
-
-    if (x >= 32767.0{f})
-        return 32767;
-    if (x <= -32768.0{f})
-        return -32768;
-    whole = (int32_t)x;
-    rest = x - ({kind})whole;
-    whole += rest > 0.5{f} || (rest >= 0.5{f} && whole % 2 != 0);
-    whole -= rest < -0.5{f} || (rest <= -0.5{f} && whole % 2 != 0);
-    return (int16_t)whole;
-}}
-"""
-
-
 def row_name(kind: str, sparse: bool) -> str:
     """Of the function that ``row_function`` writes."""
     return "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .helpers import rounding
+from .arrays import rounding
 from .plan import Plan
 
 FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")

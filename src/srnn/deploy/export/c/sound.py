@@ -20,10 +20,9 @@ from ....data.encoders.mel import FLOOR, LogMel, mel_filters
 from ....data.encoders.speech import MIN_SAMPLES_MS
 from ....data.encoders.streaming_speech import check_streamable
 from ....data.signals import SpeechPath
-from .arrays import Constant, Member, number, struct_bytes, struct_lines
+from .arrays import Constant, Member, number, rounding, struct_bytes, struct_lines
 from .encoder import EncoderPlan
 from .fourier import loading, primes, transform
-from .helpers import rounding
 
 
 @dataclass(frozen=True)
