@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +115,15 @@ def read_metadata(content: bytes, source: Path | str, what: str) -> dict[str, st
 def _check_depth(value: Any, source: Path | str, what: str) -> None:
     """SrnnError for lists and objects nested so deeply that walking through them would exhaust the stack."""
     maximum, depth, level = LIMITS["json"].depth or 0, 0, [value]
-    while level := [inner for outer in level for inner in _containers(outer)]:
+    while level := [
+        item
+        for outer in level
+        for item in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        if isinstance(item, (dict, list))
+    ]:
         depth += 1
         if depth >= maximum:
             raise SrnnError(f"{source} cannot be read as {what}: it is nested more than {maximum} levels deep.")
-
-
-def _containers(value: Any) -> Iterable[Any]:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [item for item in inner if isinstance(item, (dict, list))]
 
 
 def _reason(error: BaseException) -> str:

@@ -157,19 +157,18 @@ class Anytime:
         true, predicted = batch.y.cpu().numpy(), output.argmax(-1).cpu().numpy()
         in_time = self.loss.counted_steps(output, batch.lengths).cpu().numpy()
         labels = np.where(in_time, true, -1)
-        self._count_changes(labels, predicted)
+        since, known = since_change(labels)
+        known &= since < AFTER_CHANGE
+        self.change_counted += np.bincount(since[known], minlength=AFTER_CHANGE)
+        self.change_right += np.bincount(since[known & (predicted == labels)], minlength=AFTER_CHANGE)
         _count(labels >= 0, predicted == true, self.labelled_right, self.labelled_counted)
-        for label, step in _first_steps(labels).items():
-            self._first[label] = min(step, self._first.get(label, step))
+        classes, place = np.unique(labels.T, return_index=True)  # in the order of time
+        for label, at in zip(classes.tolist(), place.tolist(), strict=True):
+            if label >= 0:
+                self._first[label] = min(at // len(labels), self._first.get(label, self.steps))
         if self.unlabelled_class is not None:
             true = np.where(true < 0, self.unlabelled_class, true)
         _count(in_time & (true >= 0), predicted == true, self.right, self.counted)
-
-    def _count_changes(self, true: Counts, predicted: Counts) -> None:
-        since, known = since_change(true)
-        chosen = known & (since < AFTER_CHANGE)
-        self.change_counted += np.bincount(since[chosen], minlength=AFTER_CHANGE)
-        self.change_right += np.bincount(since[chosen & (predicted == true)], minlength=AFTER_CHANGE)
 
     def curve(self, step_ms: float | None, online: bool) -> AnytimeCurve:
         """The counts so far, as a curve."""
@@ -189,9 +188,3 @@ def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None
     steps = counts.shape[1]
     rights[:steps] += (counts & right).sum(0)
     counted[:steps] += counts.sum(0)
-
-
-def _first_steps(labels: Counts) -> dict[int, int]:
-    """Labels (B, T), -1 where there is none -> the step at which each class occurs first."""
-    classes, place = np.unique(labels.T, return_index=True)  # in the order of time
-    return {label: at // len(labels) for label, at in zip(classes.tolist(), place.tolist(), strict=True) if label >= 0}

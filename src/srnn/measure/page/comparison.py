@@ -49,7 +49,10 @@ def comparison_content(
                 "anytime": None if analysis.anytime is None else analysis.anytime.accuracy,
                 "anytime_labelled": None if analysis.anytime is None else analysis.anytime.accuracy_labelled,
                 "exit": None if analysis.exit is None else [asdict(point) for point in analysis.exit.curve],
-                "epochs": [_epoch(record) for record in logged["epochs"]],
+                "epochs": [
+                    {name: record[name] for name in ("epoch", "train", "validation") if name in record}
+                    for record in logged["epochs"]
+                ],
                 "best_epoch": logged["best_epoch"],
             }
         )
@@ -122,8 +125,3 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
 def _settings(run: Run) -> dict[str, Any]:
     """The recipe without its note, which has no effect."""
     return {name: value for name, value in run.recipe.to_dict().items() if name != "note"}
-
-
-def _epoch(record: dict[str, Any]) -> dict[str, Any]:
-    """The values of an epoch that are drawn."""
-    return {name: record[name] for name in ("epoch", "train", "validation") if name in record}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .arrays import number
 from .helpers import folded, row_function, row_name, used_arithmetic
-from .layers import LayerPlan
 from .plan import Plan
 
 
@@ -14,7 +13,10 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
     operations = plan.operations()
     network = plan.network
     score = plan.number
-    structs = "\n".join(_state_struct(layer) for layer in plan.layers)
+    structs = [
+        f"    struct {{ {' '.join(f'{ctype} {own}[{length}];' for ctype, own, length in layer.members)} }} {layer.name};"
+        for layer in plan.layers
+    ]
     encoder, decision = plan.encoder, plan.decision
     analog, spikes = operations["synaptic_multiplies_if_input_is_analog"], operations["synaptic_multiplies"]
     ram = f"RAM {plan.state_bytes} bytes a state" + (f", {encoder.ram_bytes} an encoder" if encoder else "")
@@ -55,7 +57,7 @@ def header(plan: Plan, about: str, inputs: str = "") -> str:
         "/* All that a network keeps between two steps, and room for its sums. One for each signal; static or global, not on a "
         "small stack. */",
         "typedef struct {",
-        structs,
+        *structs,
         f"    {plan.number} sums[{plan.widest}];",
         f"}} {name}_state;",
         "",
@@ -163,11 +165,6 @@ def _scale_lines(plan: Plan) -> list[str]:
     return ["", about, *rows]
 
 
-def _state_struct(layer: LayerPlan) -> str:
-    members = " ".join(f"{ctype} {name}[{length}];" for ctype, name, length in layer.members)
-    return f"    struct {{ {members} }} {layer.name};"
-
-
 def weights(plan: Plan) -> str:
     """NAME_weights.h: all constants."""
     constants = [constant.text for constant in plan.constants()]
@@ -185,7 +182,12 @@ def source(plan: Plan) -> str:
         f"{name}_counts_type {name}_counts;\n#define COUNT(what, number) ({name}_counts.what += (unsigned long)(number))\n"
         "#else\n#define COUNT(what, number) ((void)0)\n#endif\n",
     ]
-    parts = [row_function(*kind, plan) for kind in dict.fromkeys(_row_kinds(plan))]
+    kinds = [
+        (kind, ctype, matrix.sparse)
+        for index, layer in enumerate(plan.layers)
+        for matrix, (_, ctype, kind) in zip(layer.matrices, _presynaptic(plan, index), strict=True)
+    ]
+    parts = [row_function(*kind, plan) for kind in dict.fromkeys(kinds)]
     parts += dict.fromkeys(ring.functions() for layer in plan.layers for ring in layer.rings)
     seen: set[str] = set()
     for layer in plan.layers:
@@ -225,14 +227,6 @@ def _presynaptic(plan: Plan, index: int) -> list[tuple[str, str, str]]:
     if not plan.integer:  # there, both are floats
         sent = [(expression, ctype, "any") for expression, ctype, _ in sent]
     return sent
-
-
-def _row_kinds(plan: Plan) -> list[tuple[str, str, bool]]:
-    return [
-        (kind, ctype, matrix.sparse)
-        for index, layer in enumerate(plan.layers)
-        for matrix, (_, ctype, kind) in zip(layer.matrices, _presynaptic(plan, index), strict=True)
-    ]
 
 
 def _layer_function(plan: Plan, index: int) -> str:

@@ -188,7 +188,8 @@ class LayerLearning:
         lines += [f"    for (j = 0; j < {self.count // size}; j++) {{", f"        const float z = {arrived};"]
         lines += [f"        float *const {row}_at = traces->{self.name}_{row} + j * {size};" for row in rows]
         lines += ["", f"        for (h = 0; h < {size}; h++) {{"]
-        lines += [f"            const float {row} = {row}_at[h];" for row in rows if self._reads(row)]
+        columns = {column for _, column in self._entries}
+        lines += [f"            const float {row} = {row}_at[h];" for row in rows if row in columns]
         for row in rows:
             terms = []
             for entry_row, column in self._entries:
@@ -210,9 +211,6 @@ class LayerLearning:
         head = functions[-1].partition("\n")[0]
         names = [name for name in ("state", "parameters", "traces", "input") if re.search(rf"\*{name}\b", head)]
         return f"follow_{self.name}({', '.join(names)});"
-
-    def _reads(self, row: str) -> bool:
-        return any(column == row for _, column in self._entries)
 
     @property
     def operations(self) -> tuple[int, int, int]:

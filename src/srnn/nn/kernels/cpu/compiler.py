@@ -27,7 +27,6 @@ from ...surrogates import Surrogate
 from ..problem import CannotCompile, matmul_precision
 from .backward import make_backward
 from .forward import make_forward
-from .layouts import make_pairs, make_turn
 
 _registered: set[FunctionType] = set()
 
@@ -94,15 +93,17 @@ def _no_derivative(v: Any) -> Any:
     return v
 
 
-def compile_forward(make: Callable[..., Callable[..., Any]], neuron: type[Neuron]) -> Callable[..., Any]:
-    """The loop that ``make(step, emission, fingerprint)`` returns, compiled for a neuron model."""
+@functools.cache
+def forward_loop(neuron: type[Neuron], make: Callable[..., Callable[..., Any]] = make_forward) -> Callable[..., Any]:
+    """The loop that ``make(step, emission, fingerprint)`` returns, for a neuron model; see ``compile_loop``."""
     step: Any = neuron.step
     register(step)
     return compile_loop(make(step, neuron.emission, fingerprint(step)))
 
 
-def compile_backward(
-    make: Callable[..., Callable[..., Any]], neuron: type[Neuron], surrogate: type[Surrogate]
+@functools.cache
+def backward_loop(
+    neuron: type[Neuron], surrogate: type[Surrogate], make: Callable[..., Callable[..., Any]] = make_backward
 ) -> Callable[..., Any]:
     """The loop that ``make(step, adjoint, derivative, emission, fingerprint)`` returns, for a neuron model with a surrogate."""
     derivative = surrogate.derivative if neuron.emission == "spike" else _no_derivative
@@ -113,27 +114,10 @@ def compile_backward(
 
 
 @functools.cache
-def forward_loop(neuron: type[Neuron]) -> Callable[..., Any]:
-    """The compiled forward loop of a neuron model; Numba compiles it at its first call for each dtype."""
-    return compile_forward(make_forward, neuron)
-
-
-@functools.cache
-def backward_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
-    """The compiled backward loop of a neuron model with a surrogate."""
-    return compile_backward(make_backward, neuron, surrogate)
-
-
-@functools.cache
-def turn_loop() -> Callable[..., Any]:
-    """The compiled loop of ``make_turn``."""
-    return compile_loop(make_turn(fingerprint()))
-
-
-@functools.cache
-def pairs_loop() -> Callable[..., Any]:
-    """The compiled loop of ``make_pairs``; only where the processor has such numbers (``multiplies_bf16``)."""
-    return compile_loop(make_pairs(fingerprint()))
+def plain_loop(make: Callable[[str], Callable[..., Any]]) -> Callable[..., Any]:
+    """The loop that ``make(fingerprint)`` returns, whatever the neuron; that of ``make_pairs`` only where the processor has
+    such numbers (``multiplies_bf16``)."""
+    return compile_loop(make(fingerprint()))
 
 
 @functools.cache

@@ -11,7 +11,6 @@ Arrays are flat, rows of ``width`` numbers (whole vectors); (B, T) rows of them,
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch import Tensor
 from .... import threads
 from ...neurons.base import Neuron
 from ...surrogates import Surrogate
-from .compiler import compile_backward, compile_forward
+from .compiler import backward_loop, forward_loop
 from .forward import emit
 from .memory import flat, load, load_each, split, store, store_each
 from .padding import Padding
@@ -118,18 +117,6 @@ def make_back(
     return back
 
 
-@functools.cache
-def forth_loop(neuron: type[Neuron]) -> Callable[..., Any]:
-    """The compiled ``forth`` of a neuron model."""
-    return compile_forward(make_forth, neuron)
-
-
-@functools.cache
-def back_loop(neuron: type[Neuron], surrogate: type[Surrogate]) -> Callable[..., Any]:
-    """The compiled ``back`` of a neuron model with a surrogate."""
-    return compile_backward(make_back, neuron, surrogate)
-
-
 def _padding(tensor: Tensor) -> Padding:
     """Of rows as those of a tensor (..., H)."""
     values = tensor.detach().numpy()
@@ -148,7 +135,7 @@ def forth(
     states = tuple(padding.empty(batch, steps, padding.width) for _ in state)
     constants, ends = tuple(padding.constants(value) for value in coefficients), lengths.numpy()
     layer = (steps, size, padding.width, weight_rec is not None, total, weights, constants)
-    loop = forth_loop(type(neuron))
+    loop = forward_loop(type(neuron), make_forth)
     threads.for_each(lambda row: loop(row, row + 1, ends, *layer, now, states), batch)
     return (
         tuple(padding.tensor(part, batch, steps) for part in states),
@@ -173,7 +160,7 @@ def back(
         tuple(padding.rows(part, places) for part in states), padding.rows(currents, places), padding.rows(signal, places),
         g_state, g_currents, g_coefficients,
     )  # fmt: skip
-    loop = back_loop(type(neuron), type(surrogate))
+    loop = backward_loop(type(neuron), type(surrogate), make_back)
     threads.for_each(lambda row: loop(row, row + 1, *layer), batch)
     return (
         padding.tensor(g_currents, batch, steps),

@@ -8,7 +8,8 @@ import numpy as np
 
 from .... import threads
 from . import buffers
-from .compiler import pairs_loop, turn_loop
+from .compiler import plain_loop
+from .layouts import make_pairs, make_turn
 from .rows import lanes_of
 
 Array = np.ndarray[Any, Any]
@@ -33,7 +34,7 @@ def presynaptic_major(*matrices: Array) -> Array:
     at = 0
     for matrix in matrices:
         count = matrix.shape[1]
-        turn_loop()(rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count)
+        plain_loop(make_turn)(rows, at, width, np.ascontiguousarray(matrix).reshape(-1), 0, count, 0, 1, size, count)
         at += count * width
     return rows
 
@@ -60,7 +61,7 @@ def packed_pairs(matrix: Array) -> Array:
     depth, columns = matrix.shape
     width = padded_width(columns, matrix)
     result = buffers.empty((depth + 1) // 2 * width, matrix.dtype)
-    pairs_loop()(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns, width)
+    plain_loop(make_pairs)(result, np.ascontiguousarray(matrix).reshape(-1), depth, columns, width)
     return result.view(np.uint32)
 
 
@@ -71,7 +72,7 @@ def packed_transposed(matrix: Array) -> Array:
     result = (buffers.empty if width == columns else buffers.zeros)(depth * width, matrix.dtype)
     for first in range(0, columns, panel):
         end, pitch = min(first + panel, columns), min(panel, width - first)
-        turn_loop()(result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth)
+        plain_loop(make_turn)(result, first * depth, pitch, flat, first * depth, depth, 0, 1, end - first, depth)
     return result
 
 
@@ -83,7 +84,7 @@ def postsynaptic_major(g_weights: Array, size: int, inputs: int) -> tuple[Array,
     shards, presynaptic, width = g_weights.shape
     gradients = [np.empty((size, count), g_weights.dtype) for count in (inputs, presynaptic - inputs)]
     edges = sorted({0, inputs, presynaptic, *range(0, presynaptic, PRESYNAPTIC)})
-    turn, sums = turn_loop(), g_weights.reshape(-1)
+    turn, sums = plain_loop(make_turn), g_weights.reshape(-1)
 
     def work(part: int) -> None:
         first, last = edges[part], edges[part + 1]
