@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from srnn.cli import serve  # noqa: E402
 from srnn.cli.main import main  # noqa: E402
 from srnn.cli.options import shared  # noqa: E402
+from srnn.deploy.serve.accepting import listen  # noqa: E402
 from srnn.deploy.serve.access import is_loopback  # noqa: E402
-from srnn.deploy.serve.listening import listen  # noqa: E402
 from srnn.deploy.serve.server import check_exposure, spare_collections  # noqa: E402
 from srnn.deploy.streaming import Decoder  # noqa: E402
 from srnn.errors import SrnnError  # noqa: E402

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from srnn.deploy.serve.accepting import Acceptor
+from srnn.deploy.serve.accepting import Acceptor, fit_descriptors, listen
 from srnn.deploy.serve.limits import Limits
-from srnn.deploy.serve.listening import fit_descriptors, listen
 from srnn.deploy.serve.places import BUSY, GUEST, STREAM, Places
 from srnn.errors import SrnnError
 

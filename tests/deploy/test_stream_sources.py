@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from srnn.data.recordings import read_signal
-from srnn.deploy.streaming.microphone import open_microphone
-from srnn.deploy.streaming.sources import Source, open_source
+from srnn.deploy.streaming.sources import Source, open_microphone, open_source
 from srnn.errors import SrnnError
 from support.sounds import write_wav
 

@@ -16,7 +16,7 @@ from srnn.data.datasets.speech_commands import read_segments
 from srnn.data.datasets.unpack import Note
 from srnn.files import LIMITS
 from srnn.measure.analysis.policy import ExitPolicy
-from srnn.measure.energy.technology import load_technology
+from srnn.measure.energy.prices import load_technology
 from srnn.measure.page.content import training
 from srnn.paper.curves import read_curves
 from srnn.paper.evidence import gather, read_sweep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
 from ..measure.energy.page import markdown
-from ..measure.energy.technology import DEFAULT
+from ..measure.energy.prices import DEFAULT
 from .show import tell
 from .show_energy import show_energy
 

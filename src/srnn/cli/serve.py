@@ -82,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from ..deploy.serve.accepting import fit_descriptors, listen
     from ..deploy.serve.limits import Limits
-    from ..deploy.serve.listening import fit_descriptors, listen
     from ..deploy.serve.server import check_exposure, check_installed, make_server, spare_collections
 
     check_installed()

@@ -150,8 +150,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
-    from ..deploy.streaming.microphone import open_microphone
-    from ..deploy.streaming.sources import open_source
+    from ..deploy.streaming.sources import open_microphone, open_source
 
     signal = decoder.signal
     block = arguments.block or max(1, round((signal.rate or 0) * BLOCK_SECONDS))

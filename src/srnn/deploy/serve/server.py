@@ -9,9 +9,9 @@ from typing import Any
 
 from ...errors import SrnnError
 from ..streaming import Decoder
+from .accepting import SPARE_CONNECTIONS, Acceptor, listen
 from .access import LEAST_TOKEN, is_loopback
 from .limits import Limits
-from .listening import SPARE_CONNECTIONS, listen
 from .places import Places
 
 GRACE = 2
@@ -52,7 +52,6 @@ def make_server(
 
     import uvicorn
 
-    from .accepting import Acceptor
     from .app import create_app
     from .aside import Aside
     from .guard import GuardedHTTP, GuardedWebSocket, guarded

@@ -3,10 +3,12 @@
 a file     as ``data/recordings.py`` reads it, resampled where it states another rate than the one that is wanted; the rows of a
            table without a column of time are given on as they are read
 -          standard input: rows as in a .csv, or raw little-endian float32 or int16, channels side by side
+microphone needs the extra ``mic`` (sounddevice, and with it the library PortAudio)
 """
 
 from __future__ import annotations
 
+import queue
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data.recordings import TABLE_SUFFIXES, Rows, check_finite, read_signal, table_blocks
-from ...errors import SrnnError
+from ...errors import SrnnError, need
 
 Array = npt.NDArray[Any]
 RawFormat = Literal["csv", "float32", "int16"]
 FORMATS: tuple[RawFormat, ...] = ("csv", "float32", "int16")
+WAITING = 256
+"""Blocks that may wait to be read; beyond it the reader is too slow."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +97,41 @@ def _raw(
         raise SrnnError(f"{name} is cut off: it ends {len(rest)} bytes into a sample of {size} ({channels} of {raw}).")
     if count == 0:
         raise SrnnError(f"{name} holds no samples.")
+
+
+def open_microphone(channels: int, rate: float | None, block: int, device: str | None = None) -> Source:
+    """Sound from the microphone, endless. ``device``: its number or part of its name; None: the system's default.
+
+    SrnnError: the extra is missing, there is no such device, it cannot give the rate, or its sound comes faster than it is read.
+    """
+    if channels != 1 or rate is None:
+        raise SrnnError("A microphone records sound, one channel; this network reads something else.")
+    sounddevice = need("sounddevice", "The microphone", "mic")
+    waiting: queue.Queue[Array] = queue.Queue(WAITING)
+    lost = False
+
+    def take(samples: Any, frames: int, time: Any, status: Any) -> None:
+        nonlocal lost
+        try:
+            waiting.put_nowait(np.array(samples, np.float32))
+        except queue.Full:
+            lost = True
+
+    number = int(device) if device is not None and device.isdigit() else device
+    try:
+        stream = sounddevice.InputStream(
+            samplerate=rate, channels=1, dtype="float32", blocksize=block, device=number, callback=take
+        )
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise SrnnError(f"The microphone cannot be opened at {rate:g} Hz: {error}") from error
+
+    def blocks() -> Iterator[Array]:
+        with stream:
+            while True:
+                yield waiting.get()
+                if lost:
+                    raise SrnnError(
+                        "Sound arrives faster than it is processed, and some was lost; use larger blocks (--block)."
+                    )
+
+    return Source("the microphone", blocks())

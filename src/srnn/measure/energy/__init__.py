@@ -17,9 +17,10 @@ from .prices import (
     PAPER,
     PAPER_AC_PJ,
     PAPER_MAC_PJ,
+    load_technology,
     picojoules,
+    technologies,
 )
-from .technology import load_technology, technologies
 
 __all__ = [
     "FP32",

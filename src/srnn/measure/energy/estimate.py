@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from .activity import Activity, ActivityTally, recorded
 from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
-from .prices import FP32, MODELS, NEUROBENCH, PAPER, Prices, parts, picojoules
-from .technology import DEFAULT, Technology, load_technology
+from .prices import (
+    DEFAULT,
+    FP32,
+    MODELS,
+    NEUROBENCH,
+    PAPER,
+    Prices,
+    Technology,
+    load_technology,
+    parts,
+    picojoules,
+)
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network

@@ -3,15 +3,30 @@
 paper        the paper's rules and prices (3.1 / 0.1 pJ), one average rate: to compare with its tables
 fp32         each layer's own rates, float32 (4.6 / 0.9 pJ), analog input as MACs
 neurobench   NeuroBench's effective operations at the float32 prices
-memory       operations, memory traffic and addressing, by a technology (``technology.py``)
+memory       operations, memory traffic and addressing, by a technology
 
 All in 45 nm (Horowitz 2014). The paper takes an int32 multiplication alone as its MAC.
+
+Technologies are small TOML files, each number with its source. A file of the user's own may start from a shipped one and say only
+what differs::
+
+    base = "horowitz-45nm"
+    name = "int8 weights, 45 nm"
+    word_bits = 8
+    mac = {pj = 0.23, source = "Horowitz 2014: int8 multiplication 0.2 + addition 0.03"}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...errors import SrnnError, nearest
+from ...files import LIMITS, read_text, reading
+from ...text import brief
 
 if TYPE_CHECKING:
     from .counting import LayerCounts
@@ -39,3 +54,149 @@ def parts(counts: LayerCounts, prices: Prices) -> dict[str, float]:
 def picojoules(counts: LayerCounts, prices: Prices) -> float:
     """pJ of all priced counts."""
     return sum(parts(counts, prices).values())
+
+
+# ---- technologies ---------------------------------------------------------------------------------------------------------
+
+FOLDER = Path(__file__).parent / "technologies"
+DEFAULT = "horowitz-45nm"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bits(value: object) -> bool:
+    return type(value) is int and 1 <= value <= 2**20
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
+
+
+_TEXT, _BITS, _AMOUNT = (_is_text, "text"), (_is_bits, "an integer of bits"), (_is_amount, "a number of at least 0")
+_AMOUNTS = (
+    lambda value: isinstance(value, list) and value and all(map(_is_amount, value)),
+    "a list of numbers of at least 0",
+)
+_SETTINGS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "name": _TEXT, "word_bits": _BITS, "weights": (("on_chip", "off_chip").__contains__, '"on_chip" or "off_chip"'),
+    "mac.pj": _AMOUNT, "ac.pj": _AMOUNT, "address.pj": _AMOUNT, "on_chip.bytes": _AMOUNTS, "on_chip.pj": _AMOUNTS,
+    "on_chip.access_bits": _BITS, "off_chip.pj": _AMOUNT, "off_chip.access_bits": _BITS,
+}  # fmt: skip
+"""What each setting must be; those of a table by its name and theirs."""
+_SECTIONS = tuple(dict.fromkeys(key.partition(".")[0] for key in _SETTINGS if "." in key))
+_KNOWN = {**_SETTINGS, "base": _TEXT, **{f"{section}.source": _TEXT for section in _SECTIONS}}
+
+
+@dataclass(frozen=True)
+class Technology:
+    """Energies in pJ."""
+
+    name: str
+    word_bits: int
+    """Bits of a weight, a state variable, a constant or an event."""
+    weights: Literal["on_chip", "off_chip"]
+    """Where weights, biases and constants lie; states and events are always on the chip."""
+    mac_pj: float
+    ac_pj: float
+    address_pj: float
+    """The addition that finds the next address."""
+    sram_bytes: tuple[float, ...]
+    """Capacities for which an access's energy is known, rising."""
+    sram_pj: tuple[float, ...]
+    """Of one access of ``sram_bits`` bits at each of them."""
+    sram_bits: int
+    dram_pj: float
+    """Of one access of ``dram_bits`` bits."""
+    dram_bits: int
+    sources: Mapping[str, str]
+    """Where each number comes from."""
+
+    def prices(self, counts: LayerCounts) -> Prices:
+        """The memory model's prices for a network: one memory holds all weights, biases and constants, another all states."""
+        weight, state = self.weight_word(counts.weight_words), self.sram_word(counts.state_words)
+        return {
+            "synaptic_macs": self.mac_pj, "neuron_macs": self.mac_pj, "synaptic_acs": self.ac_pj, "additions": self.ac_pj,
+            "weight_reads": weight, "state_accesses": state, "signal_accesses": state, "addresses": self.address_pj,
+        }  # fmt: skip
+
+    def sram_word(self, words: float) -> float:
+        """pJ to read or write a word in an on-chip memory of so many words.
+
+        Straight lines between the known capacities; below the smallest its energy, above the largest the last line continues.
+        """
+        size, known, energy = words * self.word_bits / 8, self.sram_bytes, self.sram_pj
+        if size <= known[0] or len(known) == 1:
+            value = energy[0]
+        else:
+            upper = next((i for i, limit in enumerate(known) if size <= limit), len(known) - 1)
+            slope = (energy[upper] - energy[upper - 1]) / (known[upper] - known[upper - 1])
+            value = energy[upper - 1] + slope * (size - known[upper - 1])
+        return value * self.word_bits / self.sram_bits
+
+    def weight_word(self, words: float) -> float:
+        """pJ to read a word of a weight memory of so many words."""
+        if self.weights == "off_chip":
+            return self.dram_pj * self.word_bits / self.dram_bits
+        return self.sram_word(words)
+
+
+def technologies() -> list[str]:
+    """Names of the shipped ones."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_technology(spec: str | Path = DEFAULT) -> Technology:
+    """A shipped technology by its name, or one from a TOML file. SrnnError for one that is missing, incomplete or wrong."""
+    with reading(str(spec), "a technology"):
+        content = _read(spec, seen=())
+        for key in _SETTINGS:
+            if key not in content:
+                raise SrnnError(f'{spec}: "{key}" is missing; say it, or start from a shipped one: base = "{DEFAULT}".')
+        capacities, energies = (tuple(map(float, content[key])) for key in ("on_chip.bytes", "on_chip.pj"))
+        if len(capacities) != len(energies) or list(capacities) != sorted(set(capacities)):
+            raise SrnnError(f"{spec}: on_chip.bytes must rise, with one on_chip.pj for each.")
+        return Technology(
+            content["name"], content["word_bits"], content["weights"], float(content["mac.pj"]), float(content["ac.pj"]),
+            float(content["address.pj"]), capacities, energies, content["on_chip.access_bits"],
+            float(content["off_chip.pj"]), content["off_chip.access_bits"],
+            {section: content.get(f"{section}.source", "not said") for section in _SECTIONS},
+        )  # fmt: skip
+
+
+def _read(spec: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's settings over those of its base."""
+    shipped = FOLDER / f"{spec}.toml"
+    path = shipped if str(spec) in technologies() else Path(spec)
+    if not path.is_file():
+        raise SrnnError(f"There is no technology '{spec}', and no such file.{nearest(str(spec), technologies())}")
+    if path.resolve() in seen:
+        raise SrnnError(f"{path}: a technology cannot be its own base.")
+    text = read_text(path, "a technology", LIMITS["toml"])
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
+        raise SrnnError(f"{path} is no technology file (TOML): {error}.") from error
+    settings: dict[str, Any] = {}
+    for key, value in tables.items():
+        known = [name.partition(".")[2] for name in _KNOWN if name.startswith(f"{key}.")]
+        if "." in key or (key not in _KNOWN and not known):
+            names = {name.partition(".")[0] for name in _KNOWN}
+            raise SrnnError(f'{path}: a technology has no "{key}".{nearest(key, names)}')
+        if known and not isinstance(value, dict):
+            raise SrnnError(f'{path}: "{key}" is a table with {", ".join(known)}.')
+        for name, part in value.items() if known else (("", value),):
+            if known and name not in known:
+                raise SrnnError(f'{path}: "{key}" has no "{name}".{nearest(name, known)}')
+            whole = f"{key}.{name}" if known else key
+            good, rule = _KNOWN[whole]
+            if not good(part):
+                raise SrnnError(f"{path}: {whole} must be {rule}, not {brief(part)}.")
+            settings[whole] = part
+    if "base" in settings:
+        try:
+            settings = _read(settings["base"], (*seen, path.resolve())) | settings
+        except SrnnError as error:
+            raise SrnnError(f"{path}, base: {error}") from error
+    return settings

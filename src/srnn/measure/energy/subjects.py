@@ -14,7 +14,7 @@ from ...training.recipes import as_baseline, load_recipe
 from .activity import Activity, evaluate_activity, measure_input
 from .counting import describe_network, graded, rates_of, spiking
 from .estimate import break_even, compare, energy_report
-from .technology import DEFAULT, load_technology
+from .prices import DEFAULT, load_technology
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
