@@ -82,7 +82,7 @@ def subgraph(node: Any) -> Any:
 @pytest.mark.parametrize("make", [cycle, subgraph])
 def test_recurrent_graphs_do_what_their_equations_say(make: Any, settings: dict[str, str]) -> None:
     x = make_input(3, 80)
-    found = exchange.from_graph(make(cuba_node()), dt=DT, neuron=settings)
+    found = exchange.load(make(cuba_node()), dt=DT, neuron=settings)
     expected = simulate(x.double().numpy(), REC, **settings)
     assert 50 < expected.sum() < expected.size / 2
     assert np.array_equal(outputs(found.network.double(), x.double()).numpy(), expected)
@@ -93,13 +93,13 @@ def test_recurrent_graphs_do_what_their_equations_say(make: Any, settings: dict[
 
 def test_without_a_word_it_resets_to_the_value_at_once() -> None:
     x = make_input(3, 80)
-    found = exchange.from_graph(cycle(cuba_node()), dt=DT).network.double()
+    found = exchange.load(cycle(cuba_node()), dt=DT).network.double()
     assert np.array_equal(outputs(found, x.double()).numpy(), simulate(x.double().numpy(), REC, "hard", "same", "same"))
 
 
 def test_exact_steps() -> None:
     x = make_input(3, 80)
-    found = exchange.from_graph(cycle(cuba_node()), dt=DT, discretisation="exact").network.double()
+    found = exchange.load(cycle(cuba_node()), dt=DT, discretisation="exact").network.double()
     expected = simulate(x.double().numpy(), REC, "hard", "same", "same", exact=True)
     assert expected.any() and np.array_equal(outputs(found, x.double()).numpy(), expected)
 
@@ -110,7 +110,7 @@ def test_a_lif_neuron_with_another_reset(kind: str, step: str) -> None:
     x = make_input(3, 80)
     settings = {"reset_kind": kind, "reset_step": step, "synapse_step": "same"}
     for graph in (cycle(lif_node()), subgraph(lif_node())):
-        found = exchange.from_graph(graph, dt=DT, neuron=settings).network.double()
+        found = exchange.load(graph, dt=DT, neuron=settings).network.double()
         expected = simulate(x.double().numpy(), REC, **settings, cuba=False)
         assert expected.sum() > 50 and np.array_equal(outputs(found, x.double()).numpy(), expected)
 
@@ -119,9 +119,7 @@ def test_an_integrator_with_a_soft_reset() -> None:
     """NIR's IF, whose membrane loses nothing but what is subtracted: in float32, too."""
     x = make_input(3, 40)
     node = nir.IF(r=np.full(N, 100.0), v_threshold=THRESHOLD)
-    found = exchange.from_graph(
-        graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT, neuron={"reset_kind": "soft"}
-    )
+    found = exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT, neuron={"reset_kind": "soft"})
     v, expected = np.zeros((3, N)), []
     for now in x.double().numpy().swapaxes(0, 1):
         v = v + 0.1 * (now @ W.T + B)
@@ -133,7 +131,7 @@ def test_an_integrator_with_a_soft_reset() -> None:
 def test_a_time_constant_of_one_step_remembers_nothing() -> None:
     x = make_input(3, 40)
     node = cuba_node(tau_syn=np.full(N, DT), tau_mem=np.full(N, DT), v_leak=np.zeros(N))
-    found = exchange.from_graph(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT).network
+    found = exchange.load(graph_of({"a": nir.Affine(W, B), "l": node}, CHAIN), dt=DT).network
     expected = R * W_IN * (x.double().numpy() @ W.T + B) > HIGH
     assert expected.any() and np.array_equal(outputs(found, x).numpy(), expected)
 
@@ -206,7 +204,7 @@ def test_gains_in_the_weights(scaling: Any) -> None:
     assert np.allclose(node.r, 1.0 if scaling == "one" else node.tau_mem / DT)
     assert np.allclose(node.w_in, 1.0 if scaling == "one" else node.tau_syn / DT)
     for extension in (True, False):
-        found = exchange.from_graph(graph, dt=DT, extension=extension).network.double()
+        found = exchange.load(graph, dt=DT, extension=extension).network.double()
         assert (outputs(found, x) != outputs(net, x)).double().mean() < 0.01  # weights are rounded in another place
 
 
@@ -232,7 +230,7 @@ def test_a_membrane_that_is_read_and_a_step_without_tau() -> None:
 )
 def test_what_nir_does_not_leave_open(settings: dict[str, str], hint: str) -> None:
     with pytest.raises(SrnnError, match=hint) as caught:
-        exchange.from_graph(cycle(cuba_node()), dt=DT, neuron=settings)
+        exchange.load(cycle(cuba_node()), dt=DT, neuron=settings)
     assert "\n" not in str(caught.value)
 
 

@@ -126,7 +126,7 @@ def test_graphs_of_other_shapes_do_what_their_equations_say(name: str) -> None:
     x = make_input(3, 40)
     if name == "li, recurrent":
         x = x[:, :12]  # it grows
-    network = exchange.from_graph(make(), dt=1e-3).network
+    network = exchange.load(make(), dt=1e-3).network
     found, wanted = outputs(network, x).numpy(), expected(x.double().numpy())
     scale = max(1.0, np.abs(wanted).max())
     assert wanted.any() and np.abs(found - wanted).max() < 2e-5 * scale

@@ -38,7 +38,7 @@ def graph(name: str) -> Any:
 
 @pytest.fixture
 def imported(name: str, graph: Any) -> Imported:
-    return exchange.from_graph(graph, neuron=braille.settings(name))
+    return exchange.load(graph, neuron=braille.settings(name))
 
 
 def layers(net: SRNN, x: torch.Tensor) -> list[torch.Tensor]:
@@ -79,7 +79,7 @@ def test_a_reset_that_is_not_the_writers_shows(name: str, graph: Any, imported: 
     x = braille.inputs("random")
     other = {"reset_kind": "hard" if braille.settings(name) else "soft"}
     for neuron in (other, braille.settings(name) | {"reset_step": "next"}):
-        wrong = exchange.from_graph(graph, neuron=neuron).network
+        wrong = exchange.load(graph, neuron=neuron).network
         assert not torch.equal(layers(wrong, x)[1], layers(imported.network, x)[1])
 
 

@@ -93,7 +93,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 def test_graphs_that_are_no_chain_of_layers(what: str) -> None:
     make, hint = REFUSED[what]
     with pytest.raises(SrnnError, match=hint) as caught:
-        exchange.from_graph(make(), dt=1e-3)
+        exchange.load(make(), dt=1e-3)
     assert "\n" not in str(caught.value)
 
 
@@ -163,7 +163,7 @@ def with_weights(values: Any, key: str = "weight") -> Any:
 def test_what_is_not_real_numbers_is_refused(key: str, values: Any, tmp_path: Path) -> None:
     graph = with_weights(W * values[:, None] if key == "weight" and values.dtype == complex else values, key)
     with pytest.raises(SrnnError, match=f"'{key}' of the node .* is not made of real numbers"):
-        exchange.from_graph(graph, dt=1e-3)
+        exchange.load(graph, dt=1e-3)
 
 
 def test_complex_weights_in_a_file_are_one_line(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_graphs_whose_ways_are_without_number_end() -> None:
     for step in range(60):
         nodes |= {f"s{step + 1}": ones, f"b{step}": nir.Scale(np.ones(N)), f"c{step}": nir.Scale(np.ones(N))}
         edges += [(f"s{step}", f"{way}{step}") for way in "bc"] + [(f"{way}{step}", f"s{step + 1}") for way in "bc"]
-    found = exchange.from_graph(graph_of(nodes, edges), dt=1e-3)
+    found = exchange.load(graph_of(nodes, edges), dt=1e-3)
     assert np.allclose(found.network.readout.weight_in.detach().numpy(), W, atol=1e-6)
 
 
@@ -213,7 +213,7 @@ def test_small_graphs_of_large_matrices_are_refused(monkeypatch: pytest.MonkeyPa
         ({"a": row, "b": column, "l": large}, chain, (101,), "too large a matrix"),
     ):
         with pytest.raises(SrnnError, match=words):
-            exchange.from_graph(graph_of(nodes, edges, shape), dt=1e-3)
+            exchange.load(graph_of(nodes, edges, shape), dt=1e-3)
 
 
 def _unknown_type(node: Any) -> None:
@@ -244,11 +244,11 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
     graph, _ = exchange.to_graph(make_net(neuron=NEURONS["alif"]), dt=1e-3)
     node: Any = graph.nodes["layer0.neuron"]
     with pytest.raises(SrnnError, match="dt has"):
-        exchange.from_graph(graph, dt=2e-3)
+        exchange.load(graph, dt=2e-3)
     node.tau = node.tau * 1.5
     with pytest.raises(SrnnError, match="has been changed"):
-        exchange.from_graph(graph)
-    plain: Any = exchange.from_graph(graph, extension=False, dt=1e-3).network.layers[0]
+        exchange.load(graph)
+    plain: Any = exchange.load(graph, extension=False, dt=1e-3).network.layers[0]
     assert plain.neuron.name == "lif"
     for metadata in (
         {"srnn": "{"}, {"srnn": "[]"}, {"srnn": json.dumps({"neuron": {"name": "alif", "colour": 1}, "output": "emission"})},
@@ -257,10 +257,10 @@ def test_an_extension_that_no_longer_fits(tmp_path: Path) -> None:
     ):  # fmt: skip
         node.metadata = metadata
         with pytest.raises(SrnnError, match="import without it"):
-            exchange.from_graph(graph)
+            exchange.load(graph)
     graph.metadata["srnn"] = json.dumps({"format": 99})
     with pytest.raises(SrnnError, match="cannot be read"):
-        exchange.from_graph(graph)
+        exchange.load(graph)
 
 
 @pytest.mark.parametrize(

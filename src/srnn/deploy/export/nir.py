@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from ...errors import SrnnError, need
 from ...files import write_atomically
 from .nir_neurons import OPEN
-from .nir_read import Imported, from_graph, load, read
+from .nir_read import Imported, load, read
 from .nir_report import Entry, Report
 from .nir_write import to_graph
 
 if TYPE_CHECKING:
     from nir import NIRGraph
 
-__all__ = ["OPEN", "Entry", "Imported", "Report", "from_graph", "load", "read", "save", "to_graph"]
+__all__ = ["OPEN", "Entry", "Imported", "Report", "load", "read", "save", "to_graph"]
 
 
 def save(graph: NIRGraph, path: Path | str) -> None:

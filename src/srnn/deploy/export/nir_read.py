@@ -67,14 +67,14 @@ class Imported:
 
 
 def load(
-    path: Path | str,
+    source: Path | str | NIRGraph,
     *,
     dt: float | None = None,
     discretisation: Discretisation | None = None,
     extension: bool = True,
     neuron: Mapping[str, str] | None = None,
 ) -> Imported:
-    """The network in a NIR file.
+    """The network in a NIR file, or of a graph in memory.
 
     Args:
         dt: seconds that a time step shall last; None: as the file's own entries say, else 1e-4 (snnTorch, SpikingJelly).
@@ -86,33 +86,8 @@ def load(
 
     Raises SrnnError, in one line, for a file that cannot be read or is not a chain of LIF, IF, LI or CubaLIF layers.
     """
-    graph = read(Path(path))
-    return from_graph(graph, str(path), dt=dt, discretisation=discretisation, extension=extension, neuron=neuron)
-
-
-def read(path: Path) -> NIRGraph:
-    """The graph in a file, not yet interpreted. SrnnError if there is none."""
-    nir = need("nir", "NIR", "nir")
-    if not path.is_file():
-        raise SrnnError(f"There is no NIR file {path}.")
-    with open_hdf5(path, f"a NIR graph by nir {nir.version}") as file:
-        graph = nir.dict2NIRNode({**file.tree("node"), "type_check": False})
-        if not isinstance(graph, nir.NIRGraph):
-            raise ValueError(f"it holds a single {kind_of(graph)}")
-        graph.validate_structure()
-    return graph
-
-
-def from_graph(
-    graph: NIRGraph,
-    source: str = "the NIR graph",
-    *,
-    dt: float | None = None,
-    discretisation: Discretisation | None = None,
-    extension: bool = True,
-    neuron: Mapping[str, str] | None = None,
-) -> Imported:
-    """The network of a graph in memory; ``source`` names it in messages, the rest is as in ``load``."""
+    graph = read(Path(source)) if isinstance(source, (str, Path)) else source
+    source = str(source) if isinstance(source, (str, Path)) else "the NIR graph"
     settings: dict[str, Any] = dict(neuron or {})
     if not set(settings) <= set(OPEN):
         raise SrnnError(f"NIR leaves {', '.join(OPEN)} open, not {', '.join(sorted(set(settings) - set(OPEN)))}.")
@@ -126,15 +101,15 @@ def from_graph(
         wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
         reader = _Reader(wiring, stepping, entries if extension else {}, extension)
         chain = reader.wiring.chain()
-        read = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
-        names = layer_names(len(read))
-        layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, read, strict=True))
+        made = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
+        names = layer_names(len(made))
+        layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, made, strict=True))
         return Imported(
             network=_build(layers, reader.entries, source),
             report=Report(
                 tuple(
                     Entry(name, "neuron", "exact", f"node '{layer.name}': {how}")
-                    for name, (layer, how) in zip(names, read, strict=True)
+                    for name, (layer, how) in zip(names, made, strict=True)
                 )
             ),
             name=str(entries.get("name", "")),
@@ -143,6 +118,19 @@ def from_graph(
             discretisation=how,
             about=entries.get("about", {}),
         )
+
+
+def read(path: Path) -> NIRGraph:
+    """The graph in a file, not yet interpreted. SrnnError if there is none."""
+    nir = need("nir", "NIR", "nir")
+    if not path.is_file():
+        raise SrnnError(f"There is no NIR file {path}.")
+    with open_hdf5(path, f"a NIR graph by nir {nir.version}") as file:
+        graph = nir.dict2NIRNode({**file.tree("node"), "type_check": False})
+        if not isinstance(graph, nir.NIRGraph):
+            raise ValueError(f"it holds a single {kind_of(graph)}")
+        graph.validate_structure()
+    return graph
 
 
 def _entries(graph: NIRGraph, source: str) -> dict[str, Any]:

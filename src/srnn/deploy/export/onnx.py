@@ -33,13 +33,12 @@ from ...files import reading
 from ...nn.equations import equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
-from .onnx_graph import Constants, Graph, Nodes, Value, arrive, first_step, later_steps, send, under_way
+from .onnx_graph import Array, Constants, Graph, Nodes, Value, arrive, first_step, later_steps, send, under_way
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 Form = Literal["step", "sequence"]
-Array = np.ndarray[Any, Any]
 
 OPSET = 17
 IR_VERSION = 8

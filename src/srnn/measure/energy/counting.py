@@ -29,13 +29,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import SrnnError
-from .activity import Activity
+from .activity import Activity, Array
 
 if TYPE_CHECKING:
     from ...nn.baselines import Network
     from ...nn.network import FrozenLayer
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,8 @@ from ....data.spikes import Spikes
 from ...delays import state_type
 from ...network.frozen import FrozenNetwork
 from . import stream
-from .arguments import Emitted
+from .arguments import Array, Emitted
 from .rows import LIST_OVERRUN, lanes_of
-
-Array = np.ndarray[Any, Any]
-
 
 _RINGS = {
     "arriving": (stream.DEPTH, stream.DELAYS, stream.ARRIVING),

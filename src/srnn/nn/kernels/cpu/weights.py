@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .... import threads
 from . import buffers
+from .arguments import Array
 from .compiler import plain_loop
 from .layouts import make_pairs, make_turn
 from .rows import lanes_of
-
-Array = np.ndarray[Any, Any]
 
 PRESYNAPTIC = 256
 """Presynaptic neurons whose weight gradients one thread adds up over the shards before it takes the next ones."""
