@@ -87,7 +87,7 @@ class LocalLayer:
     def advance(self, state: tuple[Tensor, ...], current: Tensor) -> tuple[Tensor, ...]:
         """The new (*variables, s) from the last ones and the current, each (..., H)."""
         *variables, v = self.neuron.step(*state, current, *self.coefficients)
-        return (*variables, walks.emit(self.neuron, v))
+        return (*variables, self.neuron.emit(v))
 
     def derivatives(self, state: tuple[Tensor, ...], current: Tensor, *, coefficients: bool = True) -> Derivatives:
         """Those of ``advance``, for states and currents of any leading shape (..., H); ``coefficients``: by them, too."""
