@@ -36,7 +36,7 @@ def number(value: float | int, ctype: str) -> str:
 
 
 def rounding(kind: str) -> str:
-    """The end of a C function: its ``x``, of that kind, rounded half to even and held within int16."""
+    """The end of a C function: its ``x``, of that kind, rounded half to even and clamped to int16."""
     f = "f" if kind == "float" else ""
     return f"""\
     int32_t whole;

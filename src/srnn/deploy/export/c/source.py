@@ -132,7 +132,7 @@ def _input_lines(plan: Plan, inputs: str) -> list[str]:
     """What NAME_step is given."""
     lines = [f" * Inputs of a step: {inputs}."] if inputs and plan.encoder is None else []
     if plan.integer:
-        bits, kind = input_bits(plan), plan.input.removesuffix("_t")
+        bits, kind = plan.input_bits, plan.input.removesuffix("_t")
         given = f"round(x * 2^{bits}), clamped to {kind}" if bits else f"an integer, clamped to {kind}"
         return [*lines, f" * An input x is given as {given}."]
     what, begin = "inputs", f"{plan.name}_init"
