@@ -134,7 +134,6 @@ def train(
     The result on the validation split is in ``model.about["result"]``. SrnnError, before anything is written, for a recipe,
     data or a folder that do not fit; and when training diverges for good.
     """
-    from .data.tasks import Task
     from .progress import reporter_for
     from .training.loop import train as train_run
     from .training.recipes import Recipe, load_recipe
@@ -144,7 +143,7 @@ def train(
             f"A recipe is a name, a file or a Recipe, not a {type(recipe).__name__}. Arrays of your own are trained from a file: "
             'np.savez("mine.npz", x=x, y=y), then srnn.train("mine.npz", ...).'
         )
-    if task is not None and not isinstance(task, Task):
+    if task is not None and (isinstance(task, type) or not hasattr(task, "class_names")):
         raise SrnnError(
             f"The task is an object of a class derived from srnn.data.tasks.Task, not a {type(task).__name__}."
         )
