@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from srnn.training.recipes.baselines import as_baseline
 from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from srnn.training.recipes.writing import network_config
 from support.layouts import WRITERS
+from support.sounds import tone, write_wav
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -176,15 +178,21 @@ def test_a_pattern_of_names_is_no_mapping() -> None:
     assert recipe.task.options["speaker"] == "{speaker}-{index}" and recipe.training.lr_scale == {"readout.bias": 2}
 
 
-@pytest.mark.parametrize("name", ["gestures: 1/", "taps.npz", "list.CSV", "."])
-def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_data_in_the_place_of_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "gestures: 1").mkdir()
-    recipe = load_recipe(name, ["--training.epochs=2"])
-    assert recipe.task == TaskConfig("folder", {"path": name})
-    assert (recipe.network.neuron, recipe.training.epochs, recipe.training.schedule.name) == ("adlif", 2, "one_cycle")
-    assert load_recipe(name, baseline="gru").network.model == "gru"
+    for k in range(8):
+        write_wav(tmp_path / "sounds: 1" / "ab"[k % 2] / f"{k}.wav", tone(0.1, 8000, 300.0), 8000)
+    np.savez("one.npz", x=np.zeros((8, 5, 2)), y=np.arange(8) % 2)
+    np.savez("steps.npz", x=np.zeros((8, 5, 2)), y=np.arange(40).reshape(8, 5) % 2)
+    for name, loss in (("one.npz", "ce_mean"), ("steps.npz", "nll"), ("sounds: 1/", "ce_mean")):
+        recipe = load_recipe(name, ["--training.epochs=2"])
+        options = {"path": name, **({"normalise": "training"} if "sounds" in name else {})}
+        assert (recipe.task, recipe.loss.name) == (TaskConfig("folder", options), loss)
+        assert (recipe.network.neuron, recipe.training.epochs, recipe.training.batch_size) == ("adlif", 2, 16)
+        assert load_recipe(name, baseline="gru").network.model == "gru"
     (tmp_path / "run").mkdir()
+    with pytest.raises(SrnnError, match="holds no folders of"):
+        load_recipe("run")
     (tmp_path / "run" / "recipe.yaml").touch()
     with pytest.raises(SrnnError, match=r"run is a run; its recipe is run.recipe\.yaml"):
         load_recipe("run")

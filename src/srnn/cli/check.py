@@ -17,7 +17,11 @@ not fit. Nothing is trained, compiled or written.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe (digits, paper/ecg) or a YAML file")
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
+    )
     parser.set_defaults(overrides=[])
 
 

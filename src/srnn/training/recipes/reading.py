@@ -10,7 +10,6 @@ against the types of the dataclasses of ``schema.py``. A recipe is data: nothing
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -28,13 +27,6 @@ from .schema import Recipe
 
 _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
-_OWN = """
-task: {{name: folder, options: {{path: {path}}}}}
-network: {{neuron: adlif}}
-loss: {{name: ce_mean}}
-training: {{epochs: 30, batch_size: 16, optimizer: {{lr: 0.02}}, schedule: {{name: one_cycle}}}}
-"""
-"""The recipe of data that have none, in the place of whose name theirs is given."""
 T = TypeVar("T")
 
 _types = functools.cache(get_type_hints)  # each call compiles every annotation
@@ -65,6 +57,21 @@ def _is_data(name: str) -> bool:
     return not known and (path.is_dir() or path.suffix.lower() in _DATA_SUFFIXES)
 
 
+def _own_recipe(path: str) -> dict[str, Any]:
+    """The recipe of data that have none. SrnnError where they are not as the task "folder" reads them."""
+    from ...data.datasets.folder import FolderTask
+
+    task, options = FolderTask(path=path), {"path": path}
+    if task.content.form == "sound":
+        options["normalise"] = "training"  # which can be streamed
+    return {
+        "task": {"name": "folder", "options": options},
+        "network": {"neuron": "adlif"},
+        "loss": {"name": "nll" if task.kind == "per_step" else "ce_mean"},
+        "training": {"epochs": 60, "batch_size": 16, "optimizer": {"lr": 0.02}, "schedule": {"name": "one_cycle"}},
+    }
+
+
 def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None) -> Recipe:
     """The named recipe with overrides. SrnnError names file and key.
 
@@ -73,21 +80,23 @@ def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), ba
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
     """
-    text = (
-        _OWN.format(path=json.dumps(name))
-        if _is_data(name)
-        else read_text(recipe_path(name), "a recipe", LIMITS["yaml"])
+    content = (
+        _own_recipe(name) if _is_data(name) else _read(read_text(recipe_path(name), "a recipe", LIMITS["yaml"]), name)
     )
     if baseline is None:
-        return parse_recipe(text, overrides, source=name)
-    recipe = as_baseline(parse_recipe(text, source=name), baseline)
+        return build(Recipe, apply_overrides(content, overrides), name)
+    recipe = as_baseline(build(Recipe, apply_overrides(content, ()), name), baseline)
     return build(Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}")
+
+
+def _read(text: str, source: str) -> Any:
+    content = parse_yaml(text, source)
+    return {} if content is None else content
 
 
 def parse_recipe(text: str, overrides: Sequence[str] | Mapping[str, Any] = (), source: str = "the recipe") -> Recipe:
     """A recipe from YAML text, with overrides as for ``load_recipe``; ``source`` names it in errors."""
-    content = parse_yaml(text, source)
-    return build(Recipe, apply_overrides({} if content is None else content, overrides), source)
+    return build(Recipe, apply_overrides(_read(text, source), overrides), source)
 
 
 def dump_recipe(recipe: Recipe) -> str:
