@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from srnn.cli.main import main
-from srnn.nn.kernels.cpu import compiler, layer
+from srnn.nn.kernels.cpu import compile_time, compiler, layer
 
 QUICK = ["digits", "--epochs=2", "--network.hidden=8", "--network.recurrent=true", "--network.backend=reference"]
 
@@ -99,11 +99,11 @@ def test_compiling_is_told_where_nothing_is_kept_and_only_there(
             assert main(["check", *QUICK[:4], *words]) == 0
         first, text = capsys.readouterr().out.split("\n", 1)
         # Two neurons, alif and the readout's integrator, forward and backward.
-        seconds = layer.LOADING + 2 * sum(layer.COMPILING)
+        seconds = compile_time.LOADING + 2 * sum(compile_time.COMPILING)
         assert json.loads(first)["compile_seconds"] == seconds
         assert f"compiling once, about {seconds:.0f} s" in text
         assert not list(tmp_path.rglob("*.compiled"))  # it was only asked
-        monkeypatch.setattr(layer, "is_kept", lambda call: True)
+        monkeypatch.setattr(compile_time, "is_kept", lambda call: True)
         assert main(["check", *QUICK[:4]]) == 0
         assert "compiling" not in capsys.readouterr().out
     finally:

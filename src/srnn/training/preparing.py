@@ -134,7 +134,7 @@ class Prepared:
         ]
         seconds = 0.0
         if compiled:
-            from ..nn.kernels.cpu.layer import seconds_to_compile  # here, as it needs Numba
+            from ..nn.kernels.cpu.compile_time import seconds_to_compile  # here, as it needs Numba
 
             seconds = seconds_to_compile(compiled, dtype)
         names, reasons = (", ".join(dict.fromkeys(column)) for column in zip(*choices, strict=True))

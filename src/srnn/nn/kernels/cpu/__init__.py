@@ -10,6 +10,7 @@
     compiler.py  from plain functions to compiled loops, cached on disk
     padding.py   tensors as rows of whole vectors
     layer.py     one autograd function a layer, and the way in
+    compile_time.py  how long compiling will take
 
 Importing this package does not import Numba; running a layer does.
 """

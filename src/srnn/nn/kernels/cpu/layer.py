@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor
 
 from .... import threads
-from ....compiling import is_kept
 from ....data.spikes import Spikes
 from ....errors import SrnnError
 from ...delays import later
@@ -54,9 +52,6 @@ TAPE_BYTES = 1 << 19
 """States that backward may recompute at once: they should stay in a core's second-level cache, next to the weights."""
 
 SHORTEST_SPAN = 16
-
-COMPILING, LOADING = (1.5, 5.5), 3.0
-"""Seconds that Numba takes for a forward and a backward loop, and once before the first of them (measured, a core of 2.6 GHz)."""
 
 _NO_WORDS, _NO_LAGS = np.empty(0, np.uint64), np.empty(0, np.int64)
 
@@ -389,20 +384,6 @@ def precompile(neuron: Neuron, surrogate: Surrogate, dtype: torch.dtype, backwar
         result = _run(problem)
         if backward:
             result.output.sum().backward()
-
-
-def seconds_to_compile(pairs: Iterable[tuple[Neuron, Surrogate]], dtype: torch.dtype) -> float:
-    """About how long ``precompile`` will take for these neurons and surrogates; 0 if nothing has to be compiled."""
-    seconds, asked = 0.0, set()
-    for neuron, surrogate in pairs:
-        for backward, each in enumerate(COMPILING):
-            kind = type(neuron), type(surrogate) if backward else None
-            if kind not in asked and not is_kept(
-                functools.partial(precompile, neuron, surrogate, dtype, bool(backward))
-            ):
-                seconds += each
-            asked.add(kind)
-    return seconds and seconds + LOADING
 
 
 def run_layer(problem: LayerProblem) -> LayerResult:
