@@ -30,8 +30,9 @@ def test_a_table_is_given_on_as_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match=r"long.csv, line 11: sample 9 is not finite in channel 1 \(nan\)"):
         next(blocks)
     # What can be seen in the first rows is said at once.
-    for text, message in (("a,b\n1,2,3\n", r"line 2, has 3 channels; this network reads 2"), ("a,b\n", "no samples"),
-                          ("", "is empty")):  # fmt: skip
+    for text, message in (("a,b,c\n1,2,3\n", r"line 2, has 3 channels; this network reads 2"),
+                          ("a,b\n1,2,3\n", "3 numbers under 2 names"),
+                          ("a,b\n", "no samples"), ("", "is empty")):  # fmt: skip
         path.write_text(text)
         with pytest.raises(SrnnError, match=message):
             open_source(str(path), 2, 100, 4)
