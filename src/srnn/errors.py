@@ -1,14 +1,18 @@
-"""The one exception for a user's mistake, and the "did you mean" that its messages end with."""
+"""The one exception for a user's mistake, the "did you mean" that its messages end with, and the checks that raise it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 from importlib import import_module
+from numbers import Integral, Real
 from typing import Any
 
 from .text import brief, one_line
 
-__all__ = ["SrnnError", "nearest", "need", "require"]
+__all__ = [
+    "SrnnError", "check_choice", "check_positive", "check_whole", "is_number", "nearest", "need", "require",
+]  # fmt: skip
 
 
 class SrnnError(Exception):
@@ -61,3 +65,29 @@ def require(condition: bool, key: str, rule: str, value: object) -> None:
     """SrnnError, which names the recipe's key and the rule, unless the condition holds."""
     if not condition:
         raise SrnnError(f"Recipe key '{key}' must be {rule}, not {brief(value)}.")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number, Python's or numpy's; truth values are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """SrnnError, which names it, unless ``value`` is a finite number above 0."""
+    if not is_number(value) or not 0 < value < math.inf:
+        raise SrnnError(f"{name} must be a number above 0, not {value!r}.")
+
+
+def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
+    """The value itself; SrnnError, which names it, unless it is an integer within the bounds."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < minimum or (maximum is not None and value > maximum):
+        bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise SrnnError(f"{name} must be an integer {bounds}, not {value!r}.")
+    return value
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
+    if value not in choices:
+        raise SrnnError(f"{name} cannot be {value!r}.{nearest(value, choices)}")

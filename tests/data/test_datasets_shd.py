@@ -117,7 +117,7 @@ def test_channels_can_be_pooled() -> None:
         ({"bin_ms": "4"}, "bin_ms"),
         ({"steps": 0}, "steps"),
         ({"steps": 2.5}, "steps"),
-        ({"pool": 701}, "pool must be at most 700"),
+        ({"pool": 701}, "pool must be an integer from 1 to 700"),
         ({"pool": True}, "pool"),
         ({"mirrored": 1}, "mirrored"),
     ],

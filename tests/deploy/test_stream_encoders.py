@@ -288,15 +288,15 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(name: str) -> Non
     ("make", "message"),
     [
         (lambda: WindowStream(1, 0), "at least 1"),
-        (lambda: CalibrateStream(2, 1), "at least 2 samples"),
-        (lambda: RunningCrossingStream(LevelCrossing(), 2, 0), "1 to 16,777,216 samples"),
-        (lambda: RunningCrossingStream(LevelCrossing(), 2, 2**25), "1 to 16,777,216 samples"),
+        (lambda: CalibrateStream(2, 1), "at least 2"),
+        (lambda: RunningCrossingStream(LevelCrossing(), 2, 0), "from 1 to 16777216"),
+        (lambda: RunningCrossingStream(LevelCrossing(), 2, 2**25), "from 1 to 16777216"),
         (lambda: ScaleStream([0, 1], [1]), "for each channel"),
         (lambda: ScaleStream([0], [0]), "above 0"),
         (lambda: GainStream(0.0), "number above 0"),
         (lambda: ScaleStream([np.nan], [1]), "finite"),
         (lambda: ScaleStream(["x"], [1]), "two lists of numbers"),
-        (lambda: LevelCrossing("difference", -1, 1), "positive number"),
+        (lambda: LevelCrossing("difference", -1, 1), "above 0"),
     ],
 )
 def test_settings_that_make_no_sense(make: Any, message: str) -> None:

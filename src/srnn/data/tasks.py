@@ -144,7 +144,8 @@ class Task(ABC):
 
     def chosen(self) -> dict[str, Any]:
         """The options with which it was made, as ``create_task`` takes them."""
-        return {option.name: getattr(self, option.name) for option in fields(self)}
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
 
     def origin(self, data_dir: Path | None = None) -> str:
         """Where its data come from, for people: the data set's title (of one that is not in the catalogue what the task

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SrnnError
+from ..errors import SrnnError, is_number
 from ..measure import plot, style
 from .evidence import LABELLED, Entry, Evidence, SweepResult
 from .examples import segments
@@ -58,7 +58,7 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
     """A cell a pair of h and s: the mean over seeds and its standard deviation."""
     if sweep is None or not sweep.points:
         raise no_sweep("-h-s")
-    points = [p for p in sweep.points if metric in p and all(_is_number(p["settings"].get(key)) for key in (_H, _S))]
+    points = [p for p in sweep.points if metric in p and all(is_number(p["settings"].get(key)) for key in (_H, _S))]
     if not points:
         raise MissingError(
             f"{sweep.folder.name} is not a grid of {_H} and {_S}.", "srnn sweep ecg-h-s --out results/ecg-h-s"
@@ -93,10 +93,6 @@ def _grid(axes: Axes, sweep: SweepResult | None, metric: str) -> Made:
         {"h": heights, "s": widths, **{key: [listed(row) for row in values] for key, values in numbers.items()}},
         f"h × s: {name} ({task_name(sweep.task)})",
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _stream(axes: Axes, evidence: Evidence) -> Made:

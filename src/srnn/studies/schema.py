@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import SrnnError, nearest
+from ..errors import SrnnError, is_number, nearest
 from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..text import brief
@@ -265,7 +265,7 @@ def parse_sweep(content: Any, path: Path) -> Sweep:
     pruner = _options(Pruner, content.get("pruner"), ("none", "median"), f"{path}: pruner")
     optimise, trials = content.get("optimise", "accuracy"), content.get("trials")
     budget = content.get("budget_minutes")
-    limited = isinstance(budget, int | float) and not isinstance(budget, bool) and 0 < budget < math.inf
+    limited = is_number(budget) and 0 < budget < math.inf
     require(budget is None or limited, "budget_minutes", "a positive number of minutes")
     require(optimise in _METRICS, "optimise", f"a metric of the validation split ({', '.join(_METRICS)})")
     sweep = Sweep(

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_whole, is_number, nearest
 from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
@@ -129,17 +129,10 @@ def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArr
     return x, lengths
 
 
-def check_fraction(name: str, value: object) -> None:
+def check_fraction(name: str, value: Any) -> None:
     """SrnnError unless ``value`` is a number strictly between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+    if not is_number(value) or not 0 < value < 1:
         raise SrnnError(f"{name} must be a number above 0 and below 1, not {value!r}.")
-
-
-def check_whole(name: str, value: object, minimum: int) -> int:
-    """The value itself; SrnnError unless it is an integer of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise SrnnError(f"{name} must be an integer of at least {minimum}, not {value!r}.")
-    return value
 
 
 def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
@@ -148,10 +141,4 @@ def check_wholes(name: str, value: object) -> tuple[int, ...] | None:
         return None
     if not isinstance(value, (list, tuple)):
         raise SrnnError(f"{name} must be a list of integers, not {value!r}.")
-    return tuple(check_whole(name, number, minimum=0) for number in value)
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """SrnnError, which suggests the nearest choice, unless ``value`` is one of the choices."""
-    if value not in choices:
-        raise SrnnError(f"{name} cannot be {value!r}.{nearest(value, choices)}")
+    return tuple(check_whole(name, number, 0) for number in value)

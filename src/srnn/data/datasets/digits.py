@@ -22,10 +22,10 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice, check_whole
 from ..signals import WindowPath
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_choice, check_fraction, check_split, check_whole
+from .base import Split, SplitName, check_fraction, check_split
 
 DigitsSplit = Literal["stratified", "contiguous"]
 CLASSES = 10
@@ -49,9 +49,7 @@ class DigitsTask(Task):
     """How samples are divided, see above."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, minimum=1)
-        if self.window > 64:
-            raise SrnnError(f"window must be at most 64, the pixels of a digit, not {self.window}.")
+        check_whole("window", self.window, 1, 64)
         check_fraction("validation_fraction", self.validation_fraction)
         check_choice("splitting", self.splitting, get_args(DigitsSplit))
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice, check_whole
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
 from ..signals import CrossingPath
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_choice, check_fraction, check_whole
+from .base import Split, SplitName, check_fraction
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
 from .qtdb_records import load_records
 
@@ -61,10 +61,10 @@ class ECGTask(Task):
         check_choice("source", self.source, ("paper_split", "records"))
         check_choice("scale", self.scale, ("record", "running"))
         check_fraction("validation_fraction", self.validation_fraction)
-        check_whole("validation_blocks", self.validation_blocks, minimum=0)
+        check_whole("validation_blocks", self.validation_blocks, 0)
         self.signal()  # SrnnError for a bad option
         for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
-            check_whole(name, getattr(self, name), minimum=minimum)
+            check_whole(name, getattr(self, name), minimum)
         if self.source == "paper_split" and self.label_lag > STEPS:
             raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
         held_out, both = ("validation_fraction", "validation_blocks"), ("source", "label_lag")

@@ -19,11 +19,11 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice, check_positive
 from ..signals import ScaledPath, SignalPath, SpeechPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
-from .base import SPLITS, Split, SplitName, check_choice, check_fraction, check_split, resolve_data_dir
+from .base import SPLITS, Split, SplitName, check_fraction, check_split, resolve_data_dir
 from .features import AudioTask, Clip, Sounds, load_features
 from .files import ARRAY_FILES, list_classes, list_items
 from .splitting import Shares, assign_items
@@ -66,10 +66,8 @@ class FolderTask(AudioTask):
         check_fraction("test_fraction", self.test_fraction)
         check_choice("scale", self.scale, get_args(Scale))
         for name in ("seconds", "rate"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and (not number or not 0 < value < float("inf")):
-                raise SrnnError(f"{name} must be a number above 0, or null, not {value!r}.")
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         about, source = self.content, find_source(self.path)
         if about.form == "sound":
             super().__post_init__()

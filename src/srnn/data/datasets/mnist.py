@@ -23,12 +23,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ...files import LIMITS, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_split, check_whole, resolve_data_dir
+from .base import Split, SplitName, check_split, resolve_data_dir
 from .windows import WindowedArray
 
 PIXELS = 784
@@ -56,12 +56,10 @@ class SequentialMNISTTask(Task):
     """Number of the first images that are trained on, for short trials; null: all that are not held out."""
 
     def __post_init__(self) -> None:
-        check_whole("window", self.window, minimum=1)
-        if self.window > PIXELS:
-            raise SrnnError(f"window must be at most {PIXELS}, the pixels of a digit, not {self.window}.")
-        check_whole("validation_size", self.validation_size, minimum=0)
+        check_whole("window", self.window, 1, PIXELS)
+        check_whole("validation_size", self.validation_size, 0)
         if self.training_size is not None:
-            check_whole("training_size", self.training_size, minimum=1)
+            check_whole("training_size", self.training_size, 1)
 
     def signal(self) -> SignalPath:
         return WindowPath(self.window, 255)
@@ -115,9 +113,7 @@ class PermutedMNISTTask(SequentialMNISTTask):
 
 def permutation(seed: int) -> npt.NDArray[np.intp]:
     """(784,) the order in which pixels are read. From numpy's legacy generator, whose stream is guaranteed never to change."""
-    check_whole("permutation_seed", seed, minimum=0)
-    if seed >= 2**32:
-        raise SrnnError(f"permutation_seed must be below 2^32, not {seed}.")
+    check_whole("permutation_seed", seed, 0, 2**32 - 1)
     return np.random.RandomState(seed).permutation(PIXELS)
 
 

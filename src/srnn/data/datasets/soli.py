@@ -26,11 +26,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ...files import read_object, reading
 from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_split, check_whole, check_wholes, resolve_data_dir
+from .base import Split, SplitName, check_split, check_wholes, resolve_data_dir
 from .cache import Arrays, cached
 from .splitting import held_out
 
@@ -76,7 +76,7 @@ class SoliTask(Task):
             raise SrnnError(f"receivers must be different numbers from 0 to {RECEIVERS - 1}, not {self.receivers!r}.")
         object.__setattr__(self, "receivers", receivers)
         object.__setattr__(self, "validation_subjects", check_wholes("validation_subjects", self.validation_subjects))
-        check_whole("steps", self.steps, minimum=1)
+        check_whole("steps", self.steps, 1)
 
     @property
     def inputs(self) -> int:

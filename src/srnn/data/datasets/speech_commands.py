@@ -32,11 +32,11 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
-from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import AudioTask, Clip, FeatureArray, Sounds, load_features
 from .splitting import place, split_by_group
 

@@ -24,11 +24,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ...files import whole_file
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
-from .base import check_whole
 from .files import in_order
 from .names import NamePattern
 
@@ -151,7 +150,7 @@ def convert(
     if time_type not in ("float32", "float16"):
         raise SrnnError(f"Spike times are written as float32 or float16, not {time_type!r}.")
     if workers is not None:
-        check_whole("workers", workers, minimum=1)
+        check_whole("workers", workers, 1)
     if length is not None and not 0.01 <= length <= 3600:
         raise SrnnError(f"The length of a clip must be 0.01 to 3,600 seconds, not {length:g}.")
     ear = cochlea or Cochlea()

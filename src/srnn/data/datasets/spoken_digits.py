@@ -21,10 +21,10 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice
 from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, resolve_data_dir
 from .catalogue import CATALOGUE
 from .features import AudioTask, Clip, Sounds, load_features
 from .shd import EventTask, read_recordings

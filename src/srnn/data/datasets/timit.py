@@ -26,11 +26,11 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import Kind, register
-from .base import Split, SplitName, check_choice, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, resolve_data_dir
 from .features import AudioTask, Clip, load_features
 from .splitting import place
 

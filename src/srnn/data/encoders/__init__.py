@@ -4,7 +4,7 @@ from .cochlea import Cochlea
 from .derivatives import difference_derivatives, smoothed_derivatives
 from .event_binning import EventBinning
 from .latency import latency_coding, rate_coding
-from .level_crossing import LevelCrossing, difference_crossing, send_on_delta
+from .level_crossing import LevelCrossing
 from .mel import LogMel
 from .mfcc import MFCC
 from .sliding_window import sliding_window
@@ -19,11 +19,9 @@ __all__ = [
     "LogMel",
     "SpeechFeatures",
     "Statistics",
-    "difference_crossing",
     "difference_derivatives",
     "latency_coding",
     "rate_coding",
-    "send_on_delta",
     "sliding_window",
     "smoothed_derivatives",
     "ternary",

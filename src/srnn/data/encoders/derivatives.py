@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 
 Array = npt.NDArray[np.float32]
 WIDTH = 9
@@ -55,8 +55,7 @@ def difference_derivatives(features: npt.ArrayLike, order: int = 2) -> Array:
 
 def _prepare(features: npt.ArrayLike, order: int, minimum: int) -> Array:
     x = np.asarray(features, np.float32)
-    if isinstance(order, bool) or not isinstance(order, int) or not 0 <= order <= 4:
-        raise SrnnError(f"The order of derivatives must be an integer from 0 to 4, not {order!r}.")
+    check_whole("The order of derivatives", order, 0, 4)
     if x.ndim < 2 or (order and x.shape[-2] < minimum):
         raise SrnnError(f"Derivatives need features (..., time, channels) of at least {minimum} frames, not {x.shape}.")
     return x

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_positive, check_whole
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,10 @@ class EventBinning:
     """Whether channels run from the last unit to the first."""
 
     def __post_init__(self) -> None:
-        def whole(value: object) -> bool:
-            return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-        number = isinstance(self.bin_ms, (int, float)) and not isinstance(self.bin_ms, bool)
-        if not number or not 0 < self.bin_ms < float("inf"):
-            raise SrnnError(f"bin_ms must be a number of milliseconds above 0, not {self.bin_ms!r}.")
-        for name in ("steps", "units", "pool"):
-            if not whole(getattr(self, name)):
-                raise SrnnError(f"{name} must be an integer of at least 1, not {getattr(self, name)!r}.")
-        if self.pool > self.units:
-            raise SrnnError(f"pool must be at most {self.units}, the number of channels, not {self.pool}.")
+        check_positive("bin_ms", self.bin_ms)
+        check_whole("steps", self.steps, 1)
+        check_whole("units", self.units, 1)
+        check_whole("pool", self.pool, 1, self.units)
         if not isinstance(self.mirrored, bool):
             raise SrnnError(f"mirrored must be true or false, not {self.mirrored!r}.")
 

@@ -12,13 +12,12 @@ Source: rate coding, Adrian & Zotterman 1926; latency coding, Thorpe, Delorme & 
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_choice, check_positive, check_whole, is_number
 
 LatencyRule = Literal["linear", "logarithmic"]
 
@@ -41,17 +40,15 @@ def rate_coding(
     Raises:
         SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
     """
-    if not _is_number(max_rate) or not 0 < max_rate <= 1:
+    if not is_number(max_rate) or not 0 < max_rate <= 1:
         raise SrnnError(
             f"max_rate, the probability of a spike in a step, must be above 0 and at most 1, not {max_rate!r}."
         )
-    if not isinstance(seed, np.random.Generator) and (
-        isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0
-    ):
-        raise SrnnError(f"A seed must be an integer of at least 0, or a numpy Generator, not {seed!r}.")
+    if not isinstance(seed, np.random.Generator):
+        check_whole("A seed (or it is a numpy Generator)", seed, 0)
     x = _intensities(intensity, 1 if steps is not None else 2)
     if steps is not None:
-        x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], _steps(steps), x.shape[-1]))
+        x = np.broadcast_to(x[..., None, :], (*x.shape[:-1], check_whole("The number of steps", steps, 1), x.shape[-1]))
     by_time = np.moveaxis(x, -2, 0)  # numbers are drawn step by step, so that a block leaves the next one its own
     draws = np.random.default_rng(seed).random(by_time.shape)
     return np.moveaxis(draws < max_rate * by_time, 0, -2).astype(np.float32)
@@ -75,15 +72,13 @@ def latency_coding(
     Raises:
         SrnnError: intensities outside 0..1 or not finite, wrong shapes, or another argument out of its range.
     """
-    if rule not in get_args(LatencyRule):
-        raise SrnnError(f"There is no latency rule {rule!r}.{nearest(rule, get_args(LatencyRule))}")
-    if not _is_number(tau) or not 0 < tau < math.inf:
-        raise SrnnError(f"tau must be a positive number of steps, not {tau!r}.")
-    if not _is_number(threshold) or not 0 <= threshold < 1:
+    check_choice("A latency rule", rule, get_args(LatencyRule))
+    check_positive("tau", tau)
+    if not is_number(threshold) or not 0 <= threshold < 1:
         raise SrnnError(f"The threshold of a latency code must be at least 0 and below 1, not {threshold!r}.")
     if rule == "logarithmic" and threshold == 0:
         raise SrnnError("Without a threshold all spikes are at step 0: the logarithmic rule needs a threshold above 0.")
-    x, last = _intensities(intensity, 1), _steps(steps) - 1
+    x, last = _intensities(intensity, 1), check_whole("The number of steps", steps, 1) - 1
     spikes = x > threshold
     when = np.full(x.shape, last + 1.0)  # past the end
     if rule == "linear":
@@ -110,13 +105,3 @@ def _intensities(values: npt.ArrayLike, dimensions: int) -> npt.NDArray[np.float
             "Intensities must be from 0 to 1, and finite; scale them first, for example (x - min) / (max - min)."
         )
     return x
-
-
-def _steps(steps: object) -> int:
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise SrnnError(f"The number of steps must be an integer of at least 1, not {steps!r}.")
-    return int(steps)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -10,66 +10,23 @@ Two rules, each with a threshold for either direction (L+ > 0, L- > 0; spikes ar
 
 Both need one number a channel as state (x_{t-1}, or r), which goes in and comes out: a signal encoded block by block
 with the state carried gives exactly the spikes of the whole. Without a state, the first sample only sets it.
+
+Sources: difference, Yin, Corradi & Bohte 2021, Methods (ECG); send_on_delta, Miskowicz 2006, "Send-on-delta concept: an
+event-based data reporting strategy".
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_choice, check_positive
 
 Rule = Literal["difference", "send_on_delta"]
 Array = npt.NDArray[np.floating]
-
-
-def difference_crossing(
-    signal: npt.ArrayLike, up: float, down: float, state: npt.ArrayLike | None = None
-) -> tuple[npt.NDArray[np.float32], Array]:
-    """Spikes where the signal rises by at least ``up``, or falls by at least ``down``, from one sample to the next.
-
-    Args:
-        signal: (..., T, C), any unit.
-        up, down: thresholds in the signal's unit, positive.
-        state: (..., C), the sample before the block; None at the start (step 0 then has no spike).
-
-    Returns:
-        spikes (..., T, 2C), 0 or 1, channel 2c the rises of channel c and 2c+1 its falls; and the new state (..., C).
-
-    Raises:
-        SrnnError: values that are not finite, wrong shapes, or a threshold that is not positive.
-
-    Source: Yin, Corradi & Bohte 2021, Methods (ECG).
-    """
-    x, before = _prepare(signal, up, down, state)
-    if x.shape[-2] == 0:
-        return _interleave(np.zeros(x.shape, bool), np.zeros(x.shape, bool)), before
-    change = np.diff(x, axis=-2, prepend=before[..., None, :])
-    return _interleave(change >= up, -change >= down), x[..., -1, :].copy()
-
-
-def send_on_delta(
-    signal: npt.ArrayLike, up: float, down: float, state: npt.ArrayLike | None = None
-) -> tuple[npt.NDArray[np.float32], Array]:
-    """Spikes where the signal has moved by a threshold from its value at the last spike, at most one a step.
-
-    Args, returns and errors as ``difference_crossing``; ``state`` (..., C) is the signal's value at the last spike.
-
-    Source: Miskowicz 2006, "Send-on-delta concept: an event-based data reporting strategy".
-    """
-    x, reference = _prepare(signal, up, down, state)
-    rises, falls = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
-    for t in range(x.shape[-2]):
-        now = x[..., t, :]
-        change = now - reference
-        rises[..., t, :] = change >= up
-        falls[..., t, :] = -change >= down
-        reference = np.where(rises[..., t, :] | falls[..., t, :], now, reference)
-    return _interleave(rises, falls), reference
 
 
 @dataclass(frozen=True)
@@ -83,28 +40,39 @@ class LevelCrossing:
     """Threshold for falls, positive, in the signal's unit."""
 
     def __post_init__(self) -> None:
-        if self.rule not in get_args(Rule):
-            raise SrnnError(f"There is no level-crossing rule {self.rule!r}.{nearest(self.rule, get_args(Rule))}")
-        _check_threshold("up", self.up)
-        _check_threshold("down", self.down)
+        check_choice("A level-crossing rule", self.rule, get_args(Rule))
+        check_positive("The level-crossing threshold 'up'", self.up)
+        check_positive("The level-crossing threshold 'down'", self.down)
 
     def __call__(
         self, signal: npt.ArrayLike, state: npt.ArrayLike | None = None
     ) -> tuple[npt.NDArray[np.float32], Array]:
-        """signal (..., T, C), state (..., C) or None -> spikes (..., T, 2C), state."""
-        encode = difference_crossing if self.rule == "difference" else send_on_delta
-        return encode(signal, self.up, self.down, state)
+        """Spikes of a signal, or of a block of one.
+
+        Args:
+            signal: (..., T, C), any unit.
+            state: (..., C), what the call for the block before returned; None at the start (step 0 then has no spike).
+
+        Returns:
+            spikes (..., T, 2C), 0 or 1, channel 2c the rises of channel c and 2c+1 its falls; and the new state (..., C).
+
+        SrnnError for values that are not finite, and wrong shapes.
+        """
+        x, level = _prepare(signal, state)
+        rises, falls = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
+        if self.rule == "difference" and x.shape[-2]:
+            change = np.diff(x, axis=-2, prepend=level[..., None, :])
+            return _interleave(change >= self.up, -change >= self.down), x[..., -1, :].copy()
+        for t in range(x.shape[-2]):
+            now = x[..., t, :]
+            change = now - level
+            rises[..., t, :] = change >= self.up
+            falls[..., t, :] = -change >= self.down
+            level = np.where(rises[..., t, :] | falls[..., t, :], now, level)
+        return _interleave(rises, falls), level
 
 
-def _check_threshold(name: str, value: object) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:  # type: ignore[arg-type, operator]
-        raise SrnnError(f"A level-crossing threshold must be a positive number; {name!r} is {value!r}.")
-
-
-def _prepare(signal: npt.ArrayLike, up: float, down: float, state: npt.ArrayLike | None) -> tuple[Array, Array]:
-    _check_threshold("up", up)
-    _check_threshold("down", down)
+def _prepare(signal: npt.ArrayLike, state: npt.ArrayLike | None) -> tuple[Array, Array]:
     x = _floats("signal", signal)
     if x.ndim < 2:
         raise SrnnError(f"A signal must have the shape (..., time, channels), not {x.shape}.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_choice, check_whole
 
 Array = npt.NDArray[np.float32]
 LevelName = Literal["clip", "absolute"]
@@ -49,16 +49,13 @@ class LogMel:
 
     def __post_init__(self) -> None:
         for name in ("rate", "window", "hop", "mels"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SrnnError(f"{name} must be an integer of at least 1, not {value!r}.")
+            check_whole(name, getattr(self, name), 1)
         if not 0 <= self.low < self.high <= self.rate / 2:
             raise SrnnError(
                 f"Bands from {self.low} to {self.high} Hz are not possible: they must lie between 0 and "
                 f"{self.rate / 2:g} Hz, half the sampling rate."
             )
-        if self.level not in ("clip", "absolute"):
-            raise SrnnError(f"level must be 'clip' or 'absolute', not {self.level!r}.")
+        check_choice("level", self.level, get_args(LevelName))
         empty = np.flatnonzero(mel_filters(self.rate, self.window, self.mels, self.low, self.high).sum(1) == 0)
         if len(empty):
             raise SrnnError(

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from .mel import Array, as_sound
 
 _TINY = float(np.finfo(np.float64).eps)  # in place of an energy of 0
@@ -43,9 +43,7 @@ class MFCC:
 
     def __post_init__(self) -> None:
         for name in ("rate", "window", "hop", "filters", "coefficients", "lifter"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SrnnError(f"{name} must be an integer of at least 1, not {value!r}.")
+            check_whole(name, getattr(self, name), 1)
         if self.coefficients > self.filters:
             raise SrnnError(f"{self.coefficients} coefficients need as many filters, but there are {self.filters}.")
         if not 0 <= self.preemphasis < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 
 
 def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]:
@@ -30,8 +30,7 @@ def sliding_window(signal: npt.ArrayLike, width: int) -> npt.NDArray[np.generic]
     if x.ndim != 3:
         raise SrnnError(f"A sliding window needs (sequences, time) or (sequences, time, channels), not {x.shape}.")
     n, steps, channels = x.shape
-    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or not 1 <= width <= steps:
-        raise SrnnError(f"A window's width must be an integer from 1 to the sequence's {steps} steps, not {width!r}.")
+    check_whole("A window's width", width, 1, steps)
     first = np.minimum(np.arange(steps), steps - width)
     index = first[:, None] + np.arange(width)  # (T, width)
     return x[:, index, :].reshape(n, steps, width * channels)

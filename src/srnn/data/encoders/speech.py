@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_choice, check_whole
 from .derivatives import WIDTH, difference_derivatives, smoothed_derivatives
 from .mel import Array, LogMel, as_sound
 from .mfcc import MFCC
@@ -73,18 +73,10 @@ class SpeechFeatures:
 
     def __post_init__(self) -> None:
         for name, choices in (("kind", get_args(FeatureKind)), ("normalise", get_args(Normalisation))):
-            if getattr(self, name) not in choices:
-                shown = "features" if name == "kind" else name
-                raise SrnnError(f"{shown} cannot be {getattr(self, name)!r}.{nearest(getattr(self, name), choices)}")
-        if (
-            isinstance(self.rate, bool)
-            or not isinstance(self.rate, int)
-            or self.rate % 100
-            or not 8000 <= self.rate <= 384_000
-        ):
+            check_choice("features" if name == "kind" else name, getattr(self, name), choices)
+        if not isinstance(self.rate, int) or self.rate % 100 or not 8000 <= self.rate <= 384_000:
             raise SrnnError(f"rate must be a multiple of 100, from 8000 to 384000, not {self.rate!r}.")
-        if isinstance(self.derivatives, bool) or self.derivatives not in range(5):
-            raise SrnnError(f"derivatives must be an integer from 0 to 4, not {self.derivatives!r}.")
+        check_whole("derivatives", self.derivatives, 0, 4)
         if self.kind == "mfcc" and self.mels != MELS:
             raise SrnnError("The option 'mels' has no effect with features 'mfcc'; remove it.")
         self.front  # noqa: B018 (SrnnError for a bad number of mels)

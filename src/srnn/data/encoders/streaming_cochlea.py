@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from .cochlea import BLOCK, RATES, BushyState, Cochlea
 from .cochlea.basilar import velocity
 from .event_binning import EventBinning
@@ -38,8 +38,7 @@ class CochleaFrames:
     """
 
     def __init__(self, cochlea: Cochlea, rate: int) -> None:
-        if isinstance(rate, bool) or not isinstance(rate, int) or not RATES[0] <= rate <= cochlea.rate:
-            raise SrnnError(f"A streaming cochlea takes {RATES[0]} to {cochlea.rate} samples per second, not {rate!r}.")
+        check_whole("A streaming cochlea's samples per second", rate, RATES[0], cochlea.rate)
         self.cochlea, self.rate, self.step_rate = cochlea, rate, cochlea.rate // 2
         unit = self.step_rate // math.gcd(self.step_rate, rate)  # steps that last an integer of samples
         if cochlea.rate % 2 or unit > HOP * self.step_rate:

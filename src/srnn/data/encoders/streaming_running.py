@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import compiling
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from .level_crossing import LevelCrossing
 from .streaming import Array, State, StreamEncoder, check_block, take
 
@@ -41,8 +41,7 @@ class RunningCrossingStream(StreamEncoder):
     """
 
     def __init__(self, encoder: LevelCrossing, channels: int, horizon: int, dtype: npt.DTypeLike = np.float64) -> None:
-        if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or not 1 <= horizon <= LONGEST:
-            raise SrnnError(f"A running scale takes 1 to {LONGEST:,} samples, not {horizon!r}.")
+        check_whole("A running scale's samples", horizon, 1, LONGEST)
         self.encoder, self.channels, self.outputs, self.horizon = encoder, channels, 2 * channels, int(horizon)
         self._dtype = np.dtype(dtype)
         self._numbers = np.array([encoder.up, encoder.down, horizon], self._dtype)

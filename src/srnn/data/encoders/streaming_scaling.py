@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_positive, check_whole
 from .streaming import Array, Memoryless, State, StreamEncoder, check_block, take
 
 
@@ -39,8 +39,7 @@ class CalibrateStream(StreamEncoder):
     """
 
     def __init__(self, channels: int, samples: int) -> None:
-        if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)) or samples < 2:
-            raise SrnnError(f"A scale needs at least 2 samples, not {samples!r}.")
+        check_whole("A scale's samples", samples, 2)
         self.channels = self.outputs = channels
         self.latency = int(samples) - 1  # of the first step; the later ones wait for less
         self._samples = int(samples)
@@ -97,9 +96,7 @@ class GainStream(Memoryless):
     channels = outputs = 1
 
     def __init__(self, gain: float) -> None:
-        number = isinstance(gain, (int, float)) and not isinstance(gain, bool)
-        if not number or not 0 < gain < float("inf"):
-            raise SrnnError(f"A gain must be a number above 0, not {gain!r}.")
+        check_positive("A gain", gain)
         self._gain = float(gain)
 
     def push(self, block: npt.ArrayLike) -> Array:

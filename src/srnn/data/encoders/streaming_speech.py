@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_positive
 from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
 from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded
@@ -30,7 +30,7 @@ from .streaming import (
     take_count,
 )
 from .streaming_scaling import ScaleStream
-from .ternary import check_threshold, ternary
+from .ternary import ternary
 
 
 class LogMelStream(StreamEncoder):
@@ -123,7 +123,7 @@ class TernaryStream(Memoryless):
     """``ternary`` of every step."""
 
     def __init__(self, channels: int, threshold: float) -> None:
-        check_threshold(threshold)
+        check_positive("A ternary threshold", threshold)
         self.channels = self.outputs = channels
         self._threshold = threshold
 

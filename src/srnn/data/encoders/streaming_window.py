@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from .streaming import Array, WindowedStream
 
 
@@ -16,8 +16,7 @@ class WindowStream(WindowedStream):
     """
 
     def __init__(self, channels: int, width: int, scale: float = 1.0) -> None:
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise SrnnError(f"A window's width must be an integer of at least 1, not {width!r}.")
+        check_whole("A window's width", width, 1)
         self.channels, self.outputs, self.latency, self.width = channels, width * channels, width - 1, width
         self._scale = np.float32(scale)
         self.reset()

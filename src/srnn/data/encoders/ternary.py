@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import check_positive
 
 
 def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.float32]:
@@ -19,13 +17,6 @@ def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.fl
 
     Source: the input of the published GSC network (0.05).
     """
-    check_threshold(threshold)
+    check_positive("A ternary threshold", threshold)
     x = np.asarray(signal)
     return (x > threshold).astype(np.float32) - (x < -threshold).astype(np.float32)
-
-
-def check_threshold(threshold: object) -> None:
-    """SrnnError unless it is a positive, finite number."""
-    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if not number or not 0 < threshold < math.inf:  # type: ignore[operator]
-        raise SrnnError(f"A ternary threshold must be a number above 0, not {threshold!r}.")

@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
-from ..datasets.base import check_whole
+from ...errors import SrnnError, check_whole
 from ..encoders.level_crossing import LevelCrossing
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_crossing import CrossingStream
@@ -70,7 +69,7 @@ class CrossingPath(SignalPath):
     """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` it is."""
 
     def __post_init__(self) -> None:
-        check_whole("smoothing", self.smoothing, minimum=0)
+        check_whole("smoothing", self.smoothing, 0)
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
             raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
         if self.horizon is not None:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_positive
 from ..datasets.audio import resampled
 from ..encoders import ternary
 from ..encoders.cochlea import Cochlea, clip_key
@@ -20,7 +20,6 @@ from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
 from ..encoders.streaming_speech import check_streamable, speech_stream
-from ..encoders.ternary import check_threshold
 from .base import CALIBRATION, Array, SignalPath
 
 
@@ -48,7 +47,7 @@ class SpeechPath(SoundPath):
 
     def __post_init__(self) -> None:
         if self.ternary is not None:
-            check_threshold(self.ternary)
+            check_positive("A ternary threshold", self.ternary)
 
     @property
     def rate(self) -> int:  # type: ignore[override]

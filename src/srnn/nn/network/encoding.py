@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...data.encoders.ternary import check_threshold
-from ...errors import SrnnError, nearest
+from ...errors import SrnnError, check_positive, check_whole, nearest
 from ..kernels.reference import spike
 from ..surrogates import Surrogate, as_surrogate
 
@@ -34,9 +33,9 @@ class LearnedTernary(nn.Module):
         self, channels: int | None = None, threshold: float = 0.05, surrogate: str | Surrogate = "gaussian"
     ) -> None:
         super().__init__()
-        check_threshold(threshold)
-        if channels is not None and (isinstance(channels, bool) or not isinstance(channels, int) or channels < 1):
-            raise SrnnError(f"channels must be an integer of at least 1, not {channels!r}.")
+        check_positive("A ternary threshold", threshold)
+        if channels is not None:
+            check_whole("channels", channels, 1)
         self.surrogate = as_surrogate(surrogate)
         self.log_threshold = nn.Parameter(torch.full((channels or 1,), math.log(threshold)))
 

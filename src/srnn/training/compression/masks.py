@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...errors import SrnnError
+from ...errors import SrnnError, is_number
 from ...nn.network import SRNN, Layer
 
 Scope = Literal["layer", "network"]
@@ -83,5 +83,5 @@ def sparsity(network: SRNN) -> float:
 
 def check_share(what: str, value: float) -> None:
     """SrnnError unless 0 <= value < 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise SrnnError(f"The {what} must be a fraction, at least 0 and below 1, such as 0.9, not {value!r}.")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....errors import SrnnError
+from ....errors import SrnnError, check_choice, check_positive, check_whole
 from .basilar import BasilarMembrane, TransferTables, velocity
 from .bushy import BushyCell, BushyState
 from .hair_cell import HairCell
@@ -63,15 +63,12 @@ class Cochlea:
 
     def __post_init__(self) -> None:
         for name, low, high in (("places", 1, 65535), ("rate", *RATES)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-                raise SrnnError(f"A cochlea's {name} must be an integer from {low} to {high}, not {value!r}.")
-        if self.level is not None and not 0 < self.level < math.inf:
-            raise SrnnError(f"A cochlea's level must be a positive number, or None, not {self.level!r}.")
+            check_whole(f"A cochlea's {name}", getattr(self, name), low, high)
+        if self.level is not None:
+            check_positive("A cochlea's level", self.level)
         if not 0 < self.gain < math.inf or (self.gain != 1 and self.level is not None):
             raise SrnnError(f"A cochlea's gain must be a positive number, and 1 if a level is set, not {self.gain!r}.")
-        if self.precision not in ("float32", "float64"):
-            raise SrnnError(f"A cochlea's precision must be 'float32' or 'float64', not {self.precision!r}.")
+        check_choice("A cochlea's precision", self.precision, ("float32", "float64"))
 
     def parameters(self) -> dict[str, Any]:
         """All parameters, as JSON values; the constants of each stage under its name."""
@@ -107,8 +104,7 @@ class Cochlea:
         Returns:
             times (S,) in seconds and units (S,), 0 to places - 1.
         """
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
-            raise SrnnError(f"A cochlea's seed must be an integer from 0 to 2^64 - 1, not {seed!r}.")
+        check_whole("A cochlea's seed", seed, 0, 2**64 - 1)
         sound = self._prepare(samples, rate)
         steps, units = [], []
         for first in range(0, self.places, BLOCK):
@@ -176,8 +172,7 @@ def _mono(samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.float64]:
         raise SrnnError(f"Sound must be an array of numbers; {error}.") from error
     if x.ndim != 1:
         raise SrnnError(f"Sound must have one channel, shape (samples,), not {x.shape}; average its channels first.")
-    if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or not RATES[0] <= rate <= RATES[1]:
-        raise SrnnError(f"A sampling rate must be an integer from {RATES[0]} to {RATES[1]} Hz, not {rate!r}.")
+    check_whole("A sampling rate in Hz", rate, *RATES)
     if len(x) < 2:
         raise SrnnError(f"Sound must have at least 2 samples; this has {len(x)}.")
     x = x.astype(np.float64)

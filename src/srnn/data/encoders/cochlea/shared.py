@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 from .... import compiling
-from ....errors import SrnnError
+from ....errors import check_positive
 
 
 @functools.cache
@@ -23,6 +22,4 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 def check_constants(stage: object) -> None:
     """SrnnError for a constant of a stage that is not a positive number."""
     for name, value in vars(stage).items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf:
-            raise SrnnError(f"{type(stage).__name__}: {name} must be a positive number, not {value!r}.")
+        check_positive(f"{type(stage).__name__}: {name}", value)
