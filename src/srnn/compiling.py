@@ -70,6 +70,13 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
     return dispatcher
 
 
+@functools.cache
+def loop(function: Callable[..., Any]) -> Any:
+    """The compiled form of a loop over arrays, made once in a process. It runs without the GIL, so that threads can work side
+    by side."""
+    return compiled(function, nogil=True, error_model="numpy")
+
+
 def folder_in_use() -> str | None:
     """Where new machine code is kept; None: nowhere."""
     for folder in _folders():

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from importlib import import_module
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 from .text import brief, one_line
 
@@ -67,7 +67,7 @@ def require(condition: bool, key: str, rule: str, value: object) -> None:
         raise SrnnError(f"Recipe key '{key}' must be {rule}, not {brief(value)}.")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value is a real number, Python's or numpy's; truth values are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
@@ -80,7 +80,7 @@ def check_positive(name: str, value: Any) -> None:
 
 def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """The value itself; SrnnError, which names it, unless it is an integer within the bounds."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    whole = issubclass(type(value), Integral) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise SrnnError(f"{name} must be an integer {bounds}, not {value!r}.")

@@ -28,7 +28,7 @@ def test_every_format_gives_the_same_samples(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("\n".join(pandas))
     rates = []
     for path in sorted(tmp_path.iterdir()):
-        x, rate = read_recording(path)
+        x, rate, _ = read_recording(path)
         assert np.array_equal(x, ROWS)
         assert np.array_equal(read_signal(path, 2, 50), ROWS)
         rates.append(rate)
@@ -40,7 +40,7 @@ def test_tabs_hold_names_with_blanks_and_decimal_commas(tmp_path: Path, head: st
     """As spreadsheets write tables of a country with decimal commas. A unit after a blank is the time's, not another column."""
     rows = [f"{20 * k}\t{a}\t{b}".replace(".", ",") for k, (a, b) in enumerate(ROWS)]
     (tmp_path / "a.csv").write_text("\n".join([head, *rows]))
-    x, rate = read_recording(tmp_path / "a.csv")
+    x, rate, _ = read_recording(tmp_path / "a.csv")
     assert np.array_equal(x, ROWS) and rate == (None if head.startswith("\t") else pytest.approx(50))
 
 
@@ -144,7 +144,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, name: str, text: str, message
 )  # fmt: skip
 def test_time_is_a_rate_and_no_channel_in_every_unit(tmp_path: Path, title: str, rate: float) -> None:
     (tmp_path / "a.csv").write_text(f"{title};x;y\n0;0,5;1\n50;1,5;2\n100;2,5;3\n", encoding="utf-8")
-    x, own = read_recording(tmp_path / "a.csv")
+    x, own, _ = read_recording(tmp_path / "a.csv")
     np.testing.assert_array_equal(x, [[0.5, 1], [1.5, 2], [2.5, 3]])
     assert own == pytest.approx(rate)
 
@@ -152,7 +152,7 @@ def test_time_is_a_rate_and_no_channel_in_every_unit(tmp_path: Path, title: str,
 @pytest.mark.parametrize("title", ["x", "ax", "s", "timer_a", "ms2", "acc m/s"])
 def test_a_channel_is_not_taken_for_time(tmp_path: Path, title: str) -> None:
     (tmp_path / "a.csv").write_text(f"{title},y\n0,1\n1,2\n")
-    x, own = read_recording(tmp_path / "a.csv")
+    x, own, _ = read_recording(tmp_path / "a.csv")
     assert x.shape == (2, 2) and own is None
 
 
@@ -160,7 +160,7 @@ def test_rows_that_are_missing_are_filled_in(tmp_path: Path) -> None:
     times = np.delete(np.arange(60) / 50, slice(20, 30))  # a radio that lost ten samples
     rows = np.stack([times, 3 * times - 1, np.ones(50)], 1)
     np.savetxt(tmp_path / "a.csv", rows, fmt="%.6f", delimiter=",", header="t,x,y", comments="")
-    x, rate = read_recording(tmp_path / "a.csv")
+    x, rate, _ = read_recording(tmp_path / "a.csv")
     assert rate == pytest.approx(50) and x.shape == (60, 2)
     np.testing.assert_allclose(x[:, 0], 3 * np.arange(60) / 50 - 1, atol=1e-5)
     jitter = np.arange(60) / 50 + np.random.default_rng(0).uniform(-0.004, 0.004, 60)

@@ -11,7 +11,8 @@ import pytest
 from scipy.io import wavfile
 
 from srnn.cli.main import main
-from srnn.data.datasets.spiking_audio import Clip, convert, find_clips
+from srnn.data.datasets.files import Item
+from srnn.data.datasets.spiking_audio import convert, find_clips
 from srnn.data.encoders import Cochlea
 from srnn.data.encoders.cochlea import clip_key
 from srnn.errors import SrnnError
@@ -34,9 +35,9 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SMALL = Cochlea(places=50)
 
 
-def of(files: list[Path], labels: list[int], speakers: list[int]) -> list[Clip]:
+def of(files: list[Path], labels: list[int], speakers: list[int]) -> list[Item]:
     """Clips with these labels and speakers, named as the files are."""
-    return [Clip(f, f.name, str(n), str(s)) for f, n, s in zip(files, labels, speakers, strict=True)]
+    return [Item(f, f.name, str(n), str(s)) for f, n, s in zip(files, labels, speakers, strict=True)]
 
 
 def test_a_folder_becomes_a_file_of_the_layout_of_shd(recordings: Path, tmp_path: Path) -> None:
@@ -107,11 +108,11 @@ def test_labels_from_folders(recordings: Path, tmp_path: Path) -> None:
         (tmp_path / word).mkdir()
         (tmp_path / word / "ann_nohash_0.wav").write_bytes((recordings / "2_ann_0.wav").read_bytes())
     clips = find_clips([tmp_path], "{speaker}_nohash_{index}")
-    assert [(c.name, c.label, c.speaker) for c in clips] == [
+    assert [(c.name, c.label, c.group) for c in clips] == [
         ("no/ann_nohash_0.wav", "no", "ann"),
         ("yes/ann_nohash_0.wav", "yes", "ann"),
     ]
-    assert [c.speaker for c in find_clips([tmp_path])] == ["", ""]
+    assert [c.group for c in find_clips([tmp_path])] == ["", ""]
     assert find_clips([tmp_path / "no" / "ann_nohash_0.wav"])[0].label == "no"
 
 
@@ -195,7 +196,7 @@ def test_a_misnamed_clip_is_left_out_when_asked(
     ("options", "word"),
     [
         ({"clips": []}, "no clips"),
-        ({"clips": [Clip(Path("a"), "a", "", ""), Clip(Path("b"), "a", "", "")]}, "different names"),
+        ({"clips": [Item(Path("a"), "a", "", ""), Item(Path("b"), "a", "", "")]}, "different names"),
         ({"time_type": "float64"}, "float32"),
         ({"workers": 0}, "workers"),
         ({"length": 0.001}, "0.01 to 3,600 seconds"),

@@ -17,6 +17,7 @@ from .spikes import Spikes
 
 if TYPE_CHECKING:
     from .datasets import SplitName
+    from .signals import SignalPath
     from .tasks import Task
 
 
@@ -94,6 +95,17 @@ class Sequences:
     def typical_length(self) -> int:
         """Steps of a sequence; the median where they differ."""
         return self.x.shape[1] if self.lengths is None else int(np.median(self.lengths))
+
+    def steps_of(self, index: int) -> npt.NDArray[np.float32]:
+        """The valid steps (T, C) of one sequence."""
+        x = np.asarray(self.x[[index]], np.float32)[0]
+        return x if self.lengths is None else x[: self.lengths[index]]
+
+    def signal_of(self, index: int, path: SignalPath) -> npt.NDArray[np.float32] | None:
+        """What a stream through the path is given for one sequence, (samples, channels); None where it is not known."""
+        raw = self.signals is not None and path.form == "signal"
+        signal = self.signals[index] if raw else path.original(self.steps_of(index))  # type: ignore[index]
+        return None if signal is None else np.asarray(signal, np.float32)
 
     def take(self, indices: np.ndarray) -> Batch:
         """The batch of the sequences at ``indices``, no longer than the longest of them."""

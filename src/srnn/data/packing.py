@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from .. import threads
-from ..compiling import compiled
+from ..compiling import loop
 
 Array = np.ndarray[Any, Any]
 
@@ -69,11 +68,6 @@ def _pack(first, last, x, channels, words, other):
             return
 
 
-@functools.cache
-def _loop() -> Any:
-    return compiled(_pack, nogil=True, error_model="numpy", boundscheck=False)
-
-
 def pack(x: Array) -> Array | None:
     """Words (..., ceil(C / 64)) uint64 of x (..., C), contiguous, of 4-byte or 8-byte floats or of integers; None unless it is
     all zeros and ones."""
@@ -82,6 +76,6 @@ def pack(x: Array) -> Array | None:
     rows, flat = int(np.prod(leading)), x.reshape(-1)
     parts = max(1, min(4 * torch.get_num_threads(), x.size // _SHARE))
     edges = [rows * part // parts for part in range(parts + 1)]
-    loop, out = _loop(), words.reshape(-1)
-    threads.for_each(lambda part: loop(edges[part], edges[part + 1], flat, channels, out, other), parts)
+    compiled, out = loop(_pack), words.reshape(-1)
+    threads.for_each(lambda part: compiled(edges[part], edges[part + 1], flat, channels, out, other), parts)
     return None if other[0] else words

@@ -20,7 +20,6 @@ import torch
 from ..errors import SrnnError
 from .augment_config import AugmentConfig
 from .batches import Batch, Sequences, evenly_spread
-from .datasets import Inputs
 from .signals import SignalPath
 
 Array = npt.NDArray[np.float32]
@@ -61,7 +60,7 @@ class RawAugmentation:
             )
         for index in evenly_spread(sequences.y, 3).tolist():
             steps = np.asarray(self.path.whole(self.signal(index)), np.float32)
-            known = self._known(index)
+            known = sequences.steps_of(index)
             if steps.shape != known.shape or not np.allclose(steps, known, atol=1e-3):
                 raise SrnnError(
                     f"{asked}: sequences of this task are not made of their raw signals alone (a scale of the whole recording, "
@@ -109,21 +108,14 @@ class RawAugmentation:
         known = self._signals.get(index)
         if known is not None:
             return known
-        signals = self.sequences.signals
-        raw = self.path.original(self._known(index)) if signals is None else signals[index]
-        if raw is None:
+        signal = self.sequences.signal_of(index, self.path)
+        if signal is None:
             raise SrnnError(
                 "training.augment.gain, noise or stream: this task has no raw signals to change; leave it out."
             )
-        signal = np.asarray(raw, np.float32)
         if self._bytes + signal.nbytes <= _KEPT:
             self._signals[index], self._bytes = signal, self._bytes + signal.nbytes
         return signal
-
-    def _known(self, index: int) -> Array:
-        x, lengths = self.sequences.x[[index]], self.sequences.lengths
-        dense = np.asarray(x.to_dense() if isinstance(x, Inputs) else x, np.float32)[0]
-        return dense if lengths is None else dense[: lengths[index]]
 
     def _window(self, index: int, rng: np.random.Generator) -> tuple[Array, bool]:
         """As long as the clip, from somewhere in a stream of it and another one; and whether it holds the clip's word."""

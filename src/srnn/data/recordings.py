@@ -17,7 +17,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +63,7 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
         SrnnError: missing, empty, damaged, another format or number of channels, not finite, a rate that cannot be resampled.
             It names the file, and the line or sample.
     """
-    x, own_rate = read_recording(path)
+    x, own_rate, _ = read_recording(path)
     if chosen is not None:
         if max(chosen) >= x.shape[1]:
             raise SrnnError(f"{path} has {x.shape[1]} channels, and no channel {max(chosen) + 1}.")
@@ -76,41 +76,39 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
     return at_rate(str(path), x, own_rate, rate, sound)
 
 
-def read_recording(path: Path) -> tuple[Array, float | None]:
-    """The samples (samples >= 1, channels) of a recording, finite, and its rate in Hz; None where it does not state one.
+class Recording(NamedTuple):
+    """What a file holds."""
 
-    SrnnError as ``read_signal``.
-    """
+    x: Array
+    """(samples >= 1, channels), finite."""
+    rate: float | None
+    """Hz; None where it does not state one."""
+    names: tuple[str, ...] = ()
+    """Of its channels, in small letters, where it is a table whose first row says them."""
+
+
+def read_recording(path: Path) -> Recording:
+    """A recording as it is. SrnnError as ``read_signal``."""
     suffix, name = path.suffix.lower(), str(path)
     if suffix in (".hea", ".dat") or (not suffix and path.name and path.with_suffix(".hea").is_file()):
-        x, rate = _read_record(path.with_suffix(""))
+        read = _read_record(path.with_suffix(""))
     else:
         _check_file(path)
         if suffix in TABLE_SUFFIXES:
-            x, rate = _read_table(path)
+            read = _read_table(path)
         elif suffix in (".npz", ".npy"):
-            x, rate = _read_numpy(path)
+            read = _read_numpy(path)
         elif suffix in AUDIO_SUFFIXES:
-            x, rate = read_channels(path)
+            read = Recording(*read_channels(path))
         else:
             ending = suffix or "nothing"
             raise SrnnError(f"{path}: files ending in {ending} are not read; give .wav, .csv, .npz or a WFDB record.")
-    x = x[:, None] if x.ndim == 1 else x
+    x = read.x[:, None] if read.x.ndim == 1 else read.x
     if x.ndim != 2 or x.dtype.kind not in "fiub":
         raise SrnnError(f"{path}: a signal is an array of numbers (samples, channels), not {x.dtype} {x.shape}.")
     if not x.size:
         raise SrnnError(f"{path} holds no samples.")
-    return check_finite(name, x, 0), rate
-
-
-def channel_names(path: Path) -> tuple[str, ...]:
-    """What a table's first row calls its channels, in small letters; nothing where it has no names, or of another format."""
-    if path.suffix.lower() not in TABLE_SUFFIXES:
-        return ()
-    with reading(path, "a table of numbers"), path.open("rb") as file:
-        rows = Rows(file, str(path), None, 1)
-        next(iter(rows), None)
-        return rows.names
+    return read._replace(x=check_finite(name, x, 0))
 
 
 def table_blocks(path: Path, channels: int, block: int) -> Iterator[Array] | None:
@@ -311,12 +309,12 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _read_table(path: Path) -> tuple[Array, float | None]:
+def _read_table(path: Path) -> Recording:
     with reading(path, "a table of numbers"), path.open("rb") as file:
         table = Rows(file, str(path), None, _BLOCK)
         x = np.concatenate(list(table))
     if table.unit is None:
-        return x[:, table.leading :], None
+        return Recording(x[:, table.leading :], None, table.names)
     seconds = x[:, 0] * table.unit
     if np.abs(seconds).max() > _SECONDS_AT_MOST:
         raise SrnnError(
@@ -327,11 +325,11 @@ def _read_table(path: Path) -> tuple[Array, float | None]:
         row = int(np.argmin(every > 0)) + 1
         raise SrnnError(f"{path}: time does not advance at sample {row}, from {x[row - 1, 0]:g} to {x[row, 0]:g}.")
     if not len(every):
-        return x[:, 1:], None
+        return Recording(x[:, 1:], None, table.names)
     step = float(np.median(every))
     if every.max() > _GAP * step:
-        return _filled(str(path), seconds, x[:, 1:], step), 1 / step
-    return x[:, 1:], float(len(every) / every.sum())
+        return Recording(_filled(str(path), seconds, x[:, 1:], step), 1 / step, table.names)
+    return Recording(x[:, 1:], float(len(every) / every.sum()), table.names)
 
 
 def _filled(name: str, seconds: Array, x: Array, step: float) -> Array:
@@ -345,18 +343,18 @@ def _filled(name: str, seconds: Array, x: Array, step: float) -> Array:
     return np.stack([np.interp(even, seconds, column) for column in x.T], axis=1)
 
 
-def _read_numpy(path: Path) -> tuple[Array, float | None]:
+def _read_numpy(path: Path) -> Recording:
     from ..files.arrays import open_npz, read_npy
 
     what = "a signal in NumPy's format"
     if path.suffix.lower() == ".npy":
-        return read_npy(path, what), None
+        return Recording(read_npy(path, what), None)
     with open_npz(path, what) as arrays:
         names = [name for name in arrays if name != "rate"]
         name = next((name for name in ("signal", "x") if name in names), names[0] if len(names) == 1 else None)
         if name is None:
             raise SrnnError(f"{path} holds the arrays {some(names) or 'none'}; call the one to read 'signal'.")
-        return arrays[name], read_rate(path, arrays)
+        return Recording(arrays[name], read_rate(path, arrays))
 
 
 def read_rate(path: Path, arrays: Any) -> float | None:
@@ -370,7 +368,7 @@ def read_rate(path: Path, arrays: Any) -> float | None:
     return rate
 
 
-def _read_record(path: Path) -> tuple[Array, float | None]:
+def _read_record(path: Path) -> Recording:
     from ..files.wfdb_records import read_record
 
     if not path.with_suffix(".hea").is_file():
@@ -379,4 +377,4 @@ def _read_record(path: Path) -> tuple[Array, float | None]:
         record = read_record(path, physical=True)
         if record.p_signal is None or len(record.p_signal) != record.sig_len:
             raise ValueError(f"it is cut off: its header declares {record.sig_len} samples")
-        return record.p_signal, float(record.fs)
+        return Recording(record.p_signal, float(record.fs))

@@ -99,18 +99,17 @@ def adaptation_curve(
     ``seed`` draws the order of recordings that have one label each. Subjects with too few labels are left out, and counted.
     SrnnError for data without subjects, or if none is left.
     """
-    data, sequences = trained.task.load(split, data_dir), Sequences(trained.task, split, data_dir)
-    if data.groups is None:
+    sequences = Sequences(trained.task, split, data_dir)
+    if sequences.groups is None:
         raise SrnnError(
             f"Task '{trained.task.name}' does not say whose its recordings are; there are no subjects to adapt to."
         )
     counts, rows, left_out = sorted(labels), list[dict[str, Any]](), 0
-    for subject in sorted(set(data.groups.tolist())):
-        parts, own = [], np.flatnonzero(data.groups == subject)
+    for subject in sorted(set(sequences.groups.tolist())):
+        parts, own = [], np.flatnonzero(sequences.groups == subject)
         for index in own if trained.loss.per_step else np.random.default_rng(seed).permutation(own):
-            batch = sequences.take(np.array([index]))
-            x = batch.x if isinstance(batch.x, torch.Tensor) else batch.x.dense(torch.float32)
-            parts.append((x[0].numpy(), batch.y[0].numpy()))
+            x, y = sequences.steps_of(int(index)), sequences.y[index]
+            parts.append((x, y[: len(x)] if y.ndim else y))
         if trained.loss.per_step:
             stream = cycles(np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts]))
         else:

@@ -58,14 +58,9 @@ def _signal(task: Task, sequences: Sequences, index: int) -> npt.NDArray[Any] | 
         path = task.live()
     except SrnnError:  # they cannot be fed as the signal comes
         return None
-    if path.form == "signal" and sequences.signals is not None:
-        signal = np.asarray(sequences.signals[index], np.float32)
-    else:
-        steps = np.asarray(sequences.x[[index]], np.float32)[0]
-        original = path.original(steps if sequences.lengths is None else steps[: sequences.lengths[index]])
-        if original is None:
-            return None
-        signal = np.asarray(original, np.float32)
+    signal = sequences.signal_of(index, path)
+    if signal is None:
+        return None
     for kind in (np.uint8, np.int8):  # spikes, pixels
         with np.errstate(invalid="ignore"):
             if (signal.astype(kind) == signal).all():

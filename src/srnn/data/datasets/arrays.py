@@ -16,7 +16,7 @@ from ...files.arrays import open_npz
 from ...files.hdf5 import open_hdf5
 from ...text import some
 from ..encoders.speech import Statistics, scale
-from ..recordings import channel_names, read_rate, read_recording, read_signal
+from ..recordings import at_rate, read_rate, read_recording
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
 from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
@@ -40,6 +40,8 @@ class Description(NamedTuple):
     """Of arrays, Hz, as their file states it (of several files the first); None: it does not."""
     splits: bool = False
     """Whether it names the split of its sequences."""
+    names: tuple[str, ...] = ()
+    """Of the channels of the first of several files, where it says them."""
 
 
 def describe(source: Path, speaker: str = "") -> Description:
@@ -50,8 +52,8 @@ def describe(source: Path, speaker: str = "") -> Description:
         splits = any(item.split for item in items)
         if items[0].form == "sound":
             return Description("sound", classes, splits=splits)
-        x, rate = read_recording(items[0].path)
-        return Description("arrays", classes, False, x.shape[1], rate, splits)
+        x, rate, names = read_recording(items[0].path)
+        return Description("arrays", classes, False, x.shape[1], rate, splits, names)
     with _open(source) as content:
         classes, y = _labels(source, content)
         return _describe(source, content, classes, y)
@@ -87,9 +89,11 @@ def load_arrays(
     chosen = [item for item, name in zip(items, assign_items(source, items, shares), strict=True) if name == split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-    arrays, rises = [], []
+    arrays, rises, named = [], [], [(items[0].path, about.names)]
     for item in chosen:
-        x = read_signal(item.path, None, rate)
+        recording = read_recording(item.path)
+        named.append((item.path, recording.names))
+        x = at_rate(str(item.path), recording.x, recording.rate, rate, sound=False)
         if x.shape[1] != about.channels:
             raise SrnnError(f"{item.path} has {x.shape[1]} channels, but {items[0].path} has {about.channels}.")
         arrays.append(_float32(str(item.path), x))
@@ -97,7 +101,7 @@ def load_arrays(
             rises.append((np.diff(x, axis=0) >= 0).all(0) & (x[-1] > x[0]))
     if split == "train":
         _say_rising(str(source), rises)
-    _say_names(source, [item.path for item in (items[0], *chosen)])
+    _say_names(source, named)
     x, lengths = padded(str(source), arrays)
     _say_axes(str(items[0].path), x.shape, "x.T")
     names = np.array([item.group for item in chosen]) if all(item.group for item in items) else None
@@ -286,18 +290,15 @@ def _say_rising(name: str, rises: Sequence[npt.NDArray[np.bool_]]) -> None:
         )
 
 
-def _say_names(source: Path, paths: Sequence[Path]) -> None:
+def _say_names(source: Path, named: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
     """A RuntimeWarning, once, where two tables do not call their channels the same."""
-    first: tuple[Path, tuple[str, ...]] | None = None
-    for path in paths:
-        names = channel_names(path)
-        first = first or ((path, names) if names else None)
-        if first is not None and names and names != first[1]:
-            one, other = (
-                f"{file.parent.name}/{file.name} are called {some(called)}" for file, called in (first, (path, names))
-            )
-            say(f"{source}: the channels of {one}; those of {other}; they are read by their place, not by name.")
-            return
+    first, *others = [one for one in named if one[1]] or named
+    different = next((one for one in others if one[1] != first[1]), None)
+    if different is not None:
+        one, other = (
+            f"{file.parent.name}/{file.name} are called {some(called)}" for file, called in (first, different)
+        )
+        say(f"{source}: the channels of {one}; those of {other}; they are read by their place, not by name.")
 
 
 def _say_axes(name: str, shape: Sequence[int], fix: str) -> None:

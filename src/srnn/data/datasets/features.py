@@ -17,7 +17,7 @@ from ..recordings import fit_length
 from ..signals import SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
-from .base import SplitName, padded
+from .base import Split, SplitName, padded
 from .cache import Arrays, cached
 from .inputs import Inputs
 
@@ -145,6 +145,19 @@ def load_features(
     statistics = load_statistics(clips("train") if encoder.fitted else (), folder, encoder, length)
     frames, lengths = stored_frames(clips(split), folder, encoder, length)
     return FeatureArray(frames, lengths, path.calibrated(statistics=statistics))
+
+
+def load_clips(
+    split: SplitName, clips: Callable[[SplitName], Sequence[Clip]], folder: Path, path: SpeechPath, classes: int,
+    length: int | None = None,
+) -> Split:  # fmt: skip
+    """The clips of one split: features (N, T, C), a class each, lengths where these differ, who speaks where all say it, and the
+    sounds. Arguments and errors as of ``load_features``; ``folder``: the data's, in which the cache lies."""
+    chosen, x = clips(split), load_features(split, clips, folder / ".cache", path, length)
+    groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
+    labels, sounds = np.array([clip.label for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
+    lengths = None if length is not None else np.array(x.lengths)
+    return Split(x, labels, lengths, groups, sounds).validate(str(folder), classes)
 
 
 def load_statistics(

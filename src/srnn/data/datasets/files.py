@@ -35,13 +35,14 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a folder or a table."""
+    """One file of a folder or a table, or a clip among others."""
 
     path: Path
     name: str
     label: str
-    group: str
-    split: str
+    group: str = ""
+    """Who or what it is of; "" where it is not known."""
+    split: str = ""
 
     @property
     def form(self) -> Form:
@@ -83,14 +84,14 @@ def _folders(source: Path) -> list[Item]:
     paths = {path: name for path, name in paths.items() if path.suffix.lower() in AUDIO_SUFFIXES + SENSOR_SUFFIXES}
     tops = {name.parts[0]: _SPLIT_FOLDERS.get(name.parts[0].lower()) for name in paths.values()}
     if len(set(tops.values())) < 2 or None in tops.values():
-        return [Item(path, name.as_posix(), name.parts[0], "", "") for path, name in paths.items()]
+        return [Item(path, name.as_posix(), name.parts[0]) for path, name in paths.items()]
     loose = next((name for name in paths.values() if len(name.parts) < 3), None)
     if loose is not None:
         raise SrnnError(
             f"{source}: {some(sorted(tops))} are names of splits; each needs a folder for each class, and {loose.as_posix()} "
             "is in none."
         )
-    return [Item(path, name.as_posix(), name.parts[1], "", tops[name.parts[0]] or "") for path, name in paths.items()]
+    return [Item(path, name.as_posix(), name.parts[1], split=tops[name.parts[0]] or "") for path, name in paths.items()]
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

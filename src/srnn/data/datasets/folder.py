@@ -17,14 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-import numpy as np
-
 from ...errors import SrnnError, check_choice, check_positive
 from ..signals import ScaledPath, SignalPath, SpeechPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
 from .base import SPLITS, Split, SplitName, check_fraction, check_split, resolve_data_dir
-from .features import AudioTask, Clip, Sounds, load_features
+from .features import AudioTask, Clip, load_clips
 from .files import ARRAY_FILES, list_classes, list_items
 from .splitting import Shares, assign_items
 from .survey import list_changes, say_unread
@@ -156,11 +154,6 @@ def load_sound(
     for name in (split, "train") if path.features.fitted else (split,):
         if not clips[name]:
             raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
-    folder = (source if source.is_dir() else source.parent) / ".cache"
-    say_unread(source, items, list_changes(items, folder, None if length is None else length / path.rate))
-    x = load_features(split, lambda name: clips[name], folder, path, length)
-    chosen = clips[split]
-    lengths = None if length is not None else np.array(x.lengths)
-    groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
-    labels, sounds = np.array([clip.label for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
-    return Split(x, labels, lengths, groups, sounds).validate(str(source), len(classes))
+    folder = source if source.is_dir() else source.parent
+    say_unread(source, items, list_changes(items, folder / ".cache", None if length is None else length / path.rate))
+    return load_clips(split, clips.__getitem__, folder, path, len(classes), length)

@@ -37,7 +37,7 @@ from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, resolve_data_dir
-from .features import AudioTask, Clip, FeatureArray, Sounds, load_features
+from .features import AudioTask, Clip, FeatureArray, load_clips, load_features
 from .splitting import place, split_by_group
 
 RATE = 16000
@@ -113,12 +113,7 @@ class SpeechCommandsTask(AudioTask):
         root = resolve_data_dir(data_dir)
         folder = root / (_MINI if self.source == "mini" else f"speech_commands_v0.0{self.version}")
         clips_of = cache(lambda wanted: list_clips(wanted, root, self))
-        clips = clips_of(split)
-        x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
-        labels = np.array([clip.label for clip in clips], np.int64)
-        groups = np.array([clip.group for clip in clips])
-        sounds = Sounds(clips, self.sound.rate, RATE)
-        return Split(x, labels, groups=groups, signals=sounds).validate(str(folder), self.classes)
+        return load_clips(split, clips_of, folder, self.sound, self.classes, RATE)
 
 
 def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Clip]:

@@ -18,6 +18,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,21 +29,10 @@ from ...errors import SrnnError, check_whole
 from ...files import whole_file
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
-from .files import in_order
+from .files import Item, in_order
 from .names import NamePattern
 
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
-
-
-class Clip(NamedTuple):
-    """A sound file, its word and its speaker."""
-
-    path: Path
-    name: str
-    """Unique among the clips that are converted together; the key of its random numbers."""
-    label: str
-    speaker: str
-    """"" where it is not known."""
 
 
 class Conversion(NamedTuple):
@@ -56,7 +46,7 @@ class Conversion(NamedTuple):
     """One line for each clip that could not be converted."""
 
 
-def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: list[str] | None = None) -> list[Clip]:
+def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: list[str] | None = None) -> list[Item]:
     """The sound files in folders (and their subfolders) and among ``inputs`` themselves, sorted by name, each once.
 
     A clip's name is relative to the folder that was given; where two would have the same name, all names are relative to the
@@ -73,7 +63,7 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
         SrnnError: a folder or file that is not there, no sound files, or names that do not match the pattern.
     """
     names = None if pattern is None else NamePattern(pattern)
-    clips: dict[Path, Clip] = {}
+    clips: dict[Path, Item] = {}
     wrong: list[str] = []
     for where in inputs:
         for path in _sound_files(where):
@@ -82,7 +72,7 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
                 wrong.append(f"The name of {path} does not match the pattern '{pattern}'.")
                 continue
             name = path.relative_to(where).as_posix() if path != where else path.name
-            clip = Clip(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
+            clip = Item(path, name, read.get("label", path.resolve().parent.name), read.get("speaker", ""))
             clips.setdefault(path.resolve(), clip)
     if wrong and (misnamed is None or not clips):
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
@@ -91,7 +81,7 @@ def find_clips(inputs: Sequence[Path], pattern: str | None = None, misnamed: lis
         misnamed += wrong
     if len({clip.name for clip in clips.values()}) < len(clips):
         common = Path(os.path.commonpath([path.parent for path in clips]))
-        return [clip._replace(name=path.relative_to(common).as_posix()) for path, clip in clips.items()]
+        return [replace(clip, name=path.relative_to(common).as_posix()) for path, clip in clips.items()]
     return list(clips.values())
 
 
@@ -107,7 +97,7 @@ def _sound_files(where: Path) -> list[Path]:
 
 
 def convert(
-    clips: Sequence[Clip],
+    clips: Sequence[Item],
     out: Path,
     *,
     cochlea: Cochlea | None = None,
@@ -125,7 +115,7 @@ def convert(
     its sound: not on the other clips, their order or the workers.
 
     Args:
-        clips: as ``find_clips`` finds them, or one's own; their names differ.
+        clips: as ``find_clips`` finds them, or one's own; their names differ, for they are the keys of their random numbers.
         out: the HDF5 file. An existing one is replaced once the new one is complete.
         cochlea: default: that of SHD and SSC, 700 places.
         workers: threads; default: as many as there are cores for this process.
@@ -144,7 +134,7 @@ def convert(
         raise SrnnError("There are no clips to convert.")
     if len({clip.name for clip in clips}) < len(clips):
         raise SrnnError("Clips need different names, one each: their random numbers are made from them.")
-    labels, speakers = in_order(clip.label for clip in clips), in_order(clip.speaker for clip in clips)
+    labels, speakers = in_order(clip.label for clip in clips), in_order(clip.group for clip in clips)
     if max(len(labels), len(speakers)) > 2**16:
         raise SrnnError(f"{len(labels)} labels and {len(speakers)} speakers are too many; 65,536 can be numbered.")
     if time_type not in ("float32", "float16"):
@@ -181,7 +171,7 @@ def convert(
         units.resize((len(heard),))
         chosen = [clips[index] for index in heard]
         file["labels"] = np.array([labels.index(clip.label) for clip in chosen], np.uint16)
-        file["extra/speaker"] = np.array([speakers.index(clip.speaker) for clip in chosen], np.uint16)
+        file["extra/speaker"] = np.array([speakers.index(clip.group) for clip in chosen], np.uint16)
         text = h5py.string_dtype()
         for where, values in (
             ("extra/keys", labels),
@@ -197,7 +187,7 @@ def convert(
     return Conversion(len(heard), spikes, seconds, left_out)
 
 
-def _refuse_bad(clips: Sequence[Clip], ear: Cochlea) -> None:
+def _refuse_bad(clips: Sequence[Item], ear: Cochlea) -> None:
     """SrnnError if there are files that cannot be converted, with their number and the first of them."""
     bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
     if bad:
@@ -221,11 +211,11 @@ def _problem(path: Path, ear: Cochlea) -> str:
 
 
 def _in_threads(
-    clips: Sequence[Clip], ear: Cochlea, seed: int, workers: int | None, length: float | None
+    clips: Sequence[Item], ear: Cochlea, seed: int, workers: int | None, length: float | None
 ) -> Iterator[tuple[Spikes, float] | SrnnError]:
     """Each clip's spikes and seconds, or what is wrong with it, in order. The compiled stages release the GIL."""
 
-    def hear(clip: Clip) -> tuple[Spikes, float] | SrnnError:
+    def hear(clip: Item) -> tuple[Spikes, float] | SrnnError:
         try:
             samples, rate = read_audio(clip.path)
         except SrnnError as error:

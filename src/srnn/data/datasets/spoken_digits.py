@@ -26,7 +26,7 @@ from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, resolve_data_dir
 from .catalogue import CATALOGUE
-from .features import AudioTask, Clip, Sounds, load_features
+from .features import AudioTask, Clip, load_clips
 from .shd import EventTask, read_recordings
 
 RATE = 8000
@@ -105,12 +105,7 @@ class SpokenDigitsTask(_Recordings, AudioTask):
         """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers."""
         check_split(split)
         clips = self.clips(data_dir)
-        folder = clips[split][0].path.parent.parent
-        x = load_features(split, clips.__getitem__, folder / ".cache", self.sound)
-        labels = np.array([clip.label for clip in clips[split]], np.int64)
-        groups = np.array([clip.group for clip in clips[split]])
-        sounds = Sounds(clips[split], self.sound.rate)
-        return Split(x, labels, np.array(x.lengths), groups, sounds).validate(str(folder), 10)
+        return load_clips(split, clips.__getitem__, clips[split][0].path.parent.parent, self.sound, 10)
 
 
 @register

@@ -14,14 +14,13 @@ spike, and a channel that never moved has none (where it was smoothed, but for r
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ... import compiling
+from ...compiling import loop
 from ...errors import SrnnError, check_whole
 from .level_crossing import LevelCrossing
 from .streaming import Array, State, StreamEncoder, check_block, take
@@ -50,7 +49,7 @@ class RunningCrossingStream(StreamEncoder):
     def push(self, block: npt.ArrayLike) -> Array:
         x = np.ascontiguousarray(check_block(block, self.channels, self._dtype))
         spikes = np.zeros((len(x), self.outputs), np.float32)
-        _compiled()(x, *self._numbers, self.encoder.rule == "difference", self._state, self._span, spikes)
+        loop(_cross)(x, *self._numbers, self.encoder.rule == "difference", self._state, self._span, spikes)
         return spikes
 
     def reset(self) -> None:
@@ -93,8 +92,3 @@ def _cross(
                 level[c] = now
         if not full:
             span[0] += 1
-
-
-@functools.cache
-def _compiled() -> Any:
-    return compiling.compiled(_cross, nogil=True, error_model="numpy")

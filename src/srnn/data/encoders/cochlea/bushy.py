@@ -22,8 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ....compiling import loop
 from ....errors import SrnnError
-from .shared import check_constants, compiled
+from .shared import check_constants
 
 
 class BushyState(NamedTuple):
@@ -87,7 +88,7 @@ class BushyCell:
         recent, current, potential, pause = self.rest(places, rate) if state is None else state
         most = places * (steps // (wait + 1) + 1)
         out_t, out_i = np.empty(most, np.int64), np.empty(most, np.int64)
-        count = compiled(_integrate)(
+        count = loop(_integrate)(
             probability, recent, current, potential, pause,
             np.uint64(key), first_place, first_step, self.copies, self.copies.bit_length(), wait,
             math.exp(-1 / (rate * self.tau_syn)), math.exp(-1 / (rate * self.tau_mem)), self.weight / self.copies / rate,

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .shared import check_constants, compiled
+from ....compiling import loop
+from .shared import check_constants
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class HairCell:
         ``reservoirs`` (3, P): the state to continue from, overwritten by the final one; None: silence before.
         """
         held = self.reservoirs(velocity.shape[1]) if reservoirs is None else reservoirs
-        compiled(_release)(
+        loop(_release)(
             velocity, held[0], held[1], held[2], self.offset, self.half_release, self.capacity,
             self.permeability / rate, self.replenishment / rate, (self.loss + self.uptake) / rate, self.uptake / rate,
             self.reprocessing / rate, self.firing / rate,
