@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..training.adapting import Adaptation
     from ..training.trained import Trained
 
-SHARED = ("models", "--data", "--data-dir", "--json")
+SHARED = ("models", "--seed", "--data", "--data-dir", "--json")
 DESCRIPTION = """\
 Adapt a trained network to new recordings, such as those of one patient or speaker, by learning forwards in time:
 
@@ -55,7 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--curve", type=int, nargs="+", metavar="N", help="write accuracy after so many labels of each subject"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of their order (default: 0)")
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="train",
         help="which recordings, where the data name splits (default: train)",
@@ -69,7 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     from .show import tell
 
     require(arguments.limit is None or arguments.limit >= 1, "--limit", "at least 1", arguments.limit)
-    require(0 <= arguments.seed < 2**63, "--seed", "between 0 and 2^63", arguments.seed)
     if arguments.out.exists():
         raise SrnnError(f"{arguments.out} exists; name a new file.")
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)

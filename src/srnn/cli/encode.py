@@ -7,10 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from ..errors import SrnnError
 from .show import tell
 
-SHARED = ("--json",)
+SHARED = ("--seed", "--json")
 DESCRIPTION = """\
 Turn sound files (.wav, .flac, SPHERE) into one HDF5 file of spike trains, in the layout of SHD and SSC.
 
@@ -44,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cut or pad clips with silence to S seconds (default: neither)",
     )
     parser.add_argument("--times", choices=("float32", "float16"), default="float32", help="of spikes (SHD: float16)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers (default: 0)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: as many as there are cores)")
     parser.add_argument("--leave-out-bad", action="store_true", help="skip clips that are damaged, silent or misnamed")
 
@@ -56,8 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
     from ..data.encoders.cochlea import Cochlea
     from .show import progress_bars
 
-    if not 0 <= arguments.seed < 2**63:
-        raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
     gain = arguments.as_stream
     heard = {} if gain is None else {"level": None, "gain": gain, "ramps": False}
     cochlea = Cochlea(places=arguments.places, **heard)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import SrnnError
 from ..measure.energy.page import markdown
 from ..measure.energy.prices import DEFAULT
 from .show import tell
 from .show_energy import show_energy
-
-if TYPE_CHECKING:
-    pass
 
 SHARED = ("--split", "--data", "--data-dir", "--json")
 DESCRIPTION = """\

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
+from .options import seed
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
@@ -33,7 +34,9 @@ SHARED = ("model", "--no-exit", "--split", "--data", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, metavar="N", help="of random initial states (default: the run's own, or 0)")
+    parser.add_argument(
+        "--seed", type=seed, metavar="N", help="of random initial states (default: the run's own, or 0)"
+    )
     parser.add_argument(
         "--full", action="store_true", help="measure everything that applies to the task, and write it into the run"
     )
@@ -84,8 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     original, title = open_trained(arguments.model, arguments.data), str(arguments.model)
     trained = original if arguments.seed is None else replace(original, seed=arguments.seed)
-    if not 0 <= trained.seed < 2**63:
-        raise SrnnError(f"--seed must be between 0 and 2^63, not {trained.seed}.")
     if arguments.live:
         return _spot(arguments, trained, title)
     if arguments.full:

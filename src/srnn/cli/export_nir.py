@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from .show import tell
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ..deploy.export import nir
     from ..deploy.export.model import input_scale
-    from ..files import write_atomically
+    from ..files import write_json
     from ..training.runs import open_trained
 
     trained = open_trained(arguments.model)
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     nir.save(graph, arguments.out)
     content = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
     if arguments.report is not None:
-        write_atomically(arguments.report, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(arguments.report, content)
 
     def show() -> None:
         print(f"{arguments.out}: {len(graph.nodes)} nodes, for a reader with steps of {dt:g} s")

@@ -62,6 +62,13 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def seed(text: str) -> int:
+    """A seed, as options take it."""
+    if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or int(text) >= 2**63:
+        raise SrnnError(f"--seed must be an integer from 0 to below 2^63, not {text!r}.")
+    return int(text)
+
+
 _MODEL = {
     "metavar": "MODEL", "type": _path,
     "help": "a run folder, written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
@@ -84,6 +91,14 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "help": "split to measure on (default: validation; use test once, at the end)",
     },
     "--data-dir": {"metavar": "D", "type": _path, "help": "folder with the data sets (default: SRNN_DATA)"},
+    "--seed": {
+        "type": seed, "default": 0, "metavar": "N", "help": "of all that is drawn at random (default: 0)",
+    },
+    "--input": {
+        "choices": ("auto", "signal", "steps"), "default": "auto", "dest": "form",
+        "help": "what comes in: the raw signal, or steps as the network reads them (default: the signal, where it can be encoded "
+        "as it was in training)",
+    },
     "--epochs": {
         "action": _Setting, "const": "training.epochs", "metavar": "N", "dest": "overrides",
         "help": "short for --training.epochs",

@@ -15,7 +15,7 @@ from ..text import one_line, spreadsheet
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
 
-SHARED = ("model",)
+SHARED = ("model", "--input")
 DESCRIPTION = """\
 Predict the class of recordings: one line for each file, with its label and the confidence in it.
 
@@ -32,10 +32,6 @@ standard error and skipped; the exit code is 2 then.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="recordings, or folders of them")
     parser.add_argument("--over-time", action="store_true", help="the class at every step instead of one for each file")
-    parser.add_argument(
-        "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
-        help="what files hold: the raw signal, or steps as the network reads them (default: as in training)",
-    )  # fmt: skip
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     how.add_argument("--csv", action="store_true", help="print a table with commas and nothing else")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..deploy.serve.app import Recording
     from ..deploy.streaming import Decoder
 
-SHARED = ("--data-dir", "--json")
+SHARED = ("--input", "--data-dir", "--json")
 DESCRIPTION = """\
 Serve one trained network or several, on this machine only unless --host is given.
 
@@ -50,10 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that clients need")
     parser.add_argument("--new-token", action="store_true", help="make a token, and print it")
     parser.add_argument("--recording", type=Path, action="append", default=[], metavar="FILE", help="for the live page")
-    parser.add_argument(
-        "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
-        help="what clients send (default: the signal, where it can be encoded as it arrives)",
-    )  # fmt: skip
     add_decoder_arguments(parser)
     parser.add_argument("--max-streams", type=int, default=2000, metavar="N", help="streams at a time (default: 2000)")
     parser.add_argument(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..deploy.streaming.decisions import Decision
     from ..deploy.streaming.sources import Source
 
-SHARED = ("model", "--data-dir")
+SHARED = ("model", "--input", "--data-dir")
 DESCRIPTION = """\
 Run a signal through a trained network as it comes, and print decisions as they are made.
 
@@ -38,10 +38,6 @@ BLOCK_SECONDS = 0.04
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a file, - for standard input, or mic")
-    parser.add_argument(
-        "--input", choices=("auto", "signal", "steps"), default="auto", dest="form",
-        help="what the source gives (default: the signal, where it can be encoded as it comes)",
-    )  # fmt: skip
     parser.add_argument("--format", choices=("csv", "float32", "int16"), help="of standard input (default: csv)")
     parser.add_argument(
         "--report", choices=("step", "change", "end"),

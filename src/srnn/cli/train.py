@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..progress import Reporter
     from ..training.recipes import Recipe
 
-SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
+SHARED = ("--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
 DESCRIPTION = """\
 Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
 
@@ -42,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs, or processes, per machine (default: 1)"
@@ -65,8 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.resume and arguments.out is None:
         raise SrnnError("--resume needs the run folder to resume: --out DIR.")
-    if not 0 <= arguments.seed < 2**63:
-        raise SrnnError(f"--seed must be between 0 and 2^63, not {arguments.seed}.")
     if min(arguments.devices, arguments.nodes) < 1:
         raise SrnnError("--devices and --nodes must be at least 1.")
     recipe = load_recipe(arguments.recipe, arguments.overrides, arguments.baseline)

@@ -140,7 +140,8 @@ class Task(ABC):
 
         ``path``: its signal path, with the statistics of its training data.
         """
-        return DescribedTask.of(self, self.chosen(), path)
+        values = {name: getattr(self, name) for name in _PLAIN}
+        return DescribedTask(**values, path=path or self.signal(), options=self.chosen())
 
     def chosen(self) -> dict[str, Any]:
         """The options with which it was made, as ``create_task`` takes them."""
@@ -298,12 +299,6 @@ class DescribedTask(Task):
 
     def described(self, path: SignalPath | None = None) -> DescribedTask:
         return self if path is None else replace(self, path=path)
-
-    @classmethod
-    def of(cls, task: Task, options: Mapping[str, Any], path: SignalPath | None = None) -> Self:
-        """What is to be known of a task. ``path``: its signal path, with the statistics of its training data."""
-        values = {name: getattr(task, name) for name in _PLAIN}
-        return cls(**values, path=path or task.signal(), options=options)
 
     @classmethod
     def restored(cls, plain: Any, source: str) -> Self:

@@ -16,16 +16,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..data.datasets.base import SPLITS
 from ..errors import SrnnError
 from ..files import read_object, reading
+from ..training.recipes import Recipe
+from ..training.recipes.reading import build
 from .kinds import spiking
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
-
-if TYPE_CHECKING:
-    from ..training.recipes import Recipe
 
 LABELLED = "accuracy_labelled"
 """Key of an evaluation's curve over the labelled steps alone, where it has one."""
@@ -147,7 +146,7 @@ def _summary(folder: Path) -> Entry:
     path = folder / "summary.json"
     content = read_object(path)
     with reading(path, "what 'srnn summarise' writes"):
-        recipe = _recipe(content["recipe"], path)
+        recipe = build(Recipe, content["recipe"], f"{path}, recipe")
         rate = content["firing_rate"]
         rate = None if rate is None else _spread(rate)
         return Entry(
@@ -259,9 +258,7 @@ def read_sweep(folder: Path) -> SweepResult:
                 measured.pop("firing_rate", None)
             points.append({**kept, **measured, "parameters": int(point["parameters"]), "spiking": spikes})
         trainings = [dict(training) for training in content["trainings"]]
-        return SweepResult(
-            name, title, split, folder, task, recipe, points, trainings,
-        )  # fmt: skip
+        return SweepResult(name, title, split, folder, task, recipe, points, trainings)
 
 
 def _evaluations(folder: Path) -> list[dict[str, Any]]:
@@ -315,10 +312,3 @@ def _spread(value: Any) -> Spread:
 
 def _one(value: Any) -> Spread:
     return _spread({"mean": value, "std": None, "values": [value]})
-
-
-def _recipe(content: Any, path: Path) -> Recipe:
-    from ..training.recipes import Recipe
-    from ..training.recipes.reading import build
-
-    return build(Recipe, content, f"{path}, recipe")

@@ -57,7 +57,7 @@ class Sheet:
         height: in inches.
         by_row: lay out each row by itself, with letters repeated as their panels are wide: "aab". Rows whose panels differ in the
             room that their names need would else take it from each other.
-        heights, widths: ratios of the rows and of the columns.
+        heights: ratios of the rows.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class Sheet:
         height: float,
         by_row: bool = False,
         heights: Sequence[float] | None = None,
-        widths: Sequence[float] | None = None,
     ) -> None:
         from matplotlib.figure import Figure
 
@@ -84,7 +83,7 @@ class Sheet:
                 self.axes |= dict(zip(each, grid[0], strict=True))
         else:
             self.axes |= self.figure.subplot_mosaic(
-                [list(row) for row in layout], empty_sentinel=" ", height_ratios=heights, width_ratios=widths
+                [list(row) for row in layout], empty_sentinel=" ", height_ratios=heights
             )
         self.panels: list[Panel] = []
         self._notes: list[tuple[Axes, MissingError]] = []

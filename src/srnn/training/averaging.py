@@ -7,7 +7,6 @@ import copy
 import torch
 from torch import Tensor
 
-from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.network.state_format import StateFormat
 from .checkpoints import Checkpoint
@@ -58,13 +57,5 @@ class Average:
         """Continue from a last checkpoint. SrnnError where it has no such average."""
         if self.decay is None:
             return
-        expected = self.network.state_dict()
-        averages = {
-            name.removeprefix(_PREFIX): tensor
-            for name, tensor in checkpoint.tensors.items()
-            if name.startswith(_PREFIX)
-        }
-        if {name: tensor.shape for name, tensor in averages.items()} != {name: t.shape for name, t in expected.items()}:
-            raise SrnnError(f"The checkpoint {checkpoint.path} has no average of this network's weights.")
-        self.network.load_state_dict(averages)
+        checkpoint.copy_to(self.tensors(), "average of this network's weights")
         StateFormat.from_tensors(checkpoint.tensors).into(self.network)

@@ -41,19 +41,20 @@ class TrainingBatches:
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:
         """Of a whole batch, the sequences at ``indices``, the ``part`` that is to be learnt by this process."""
-        batch = self._changed(indices[part], epoch)
+        seeds = self._seeds(indices[part], epoch)
+        batch = self._changed(indices[part], seeds)
         if not self.config.mix:
             return batch
         generator = np.random.default_rng(derive_seed(self.seed, "mix", epoch, step))
         others = generator.permutation(len(indices))[part]
         share = generator.beta(self.config.mix, self.config.mix)
         whole = len(others) == len(indices)  # then the others have been changed already
-        other = batch[others] if whole else self._changed(indices[others], epoch)
-        return mix(batch, other, max(share, 1 - share), self._seeds(indices[part], epoch))
+        other = batch[others] if whole else self._changed(indices[others], self._seeds(indices[others], epoch))
+        return mix(batch, other, max(share, 1 - share), seeds)
 
-    def _changed(self, indices: Indices, epoch: int) -> Batch:
-        """Sequences, each with its own changes of this epoch."""
-        seeds, task = self._seeds(indices, epoch), self.task
+    def _changed(self, indices: Indices, seeds: list[int]) -> Batch:
+        """Sequences, each with the changes that its seed draws."""
+        task = self.task
         batch = self.sequences.take(indices) if self._raw is None else self._raw.take(indices, seeds)
         return augment(batch, self.config, task.channel_blocks, seeds, task.pixel_order)
 

@@ -49,6 +49,15 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     info: dict[str, Any]
 
+    @torch.no_grad()
+    def copy_to(self, own: Mapping[str, Tensor], what: str) -> None:
+        """Copy the tensors of these names into those given. SrnnError, which says ``what`` they are, where one does not fit."""
+        for name, tensor in own.items():
+            saved = self.tensors.get(name)
+            if saved is None or saved.shape != tensor.shape or saved.is_floating_point() != tensor.is_floating_point():
+                raise SrnnError(f"The checkpoint {self.path} has no {what}.")
+            tensor.copy_(saved)
+
 
 @dataclass
 class TrainingState:

@@ -223,13 +223,8 @@ def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
     return totals.double() / max(steps, 1)
 
 
-def start_text(starts: Sequence[LayerStart]) -> str:
-    """What was measured, in one line for people; "" for a network without spikes."""
-    return f"start     measured: {'; '.join(map(str, starts))}" if starts else ""
-
-
 def told_start(starts: Sequence[LayerStart], reporter: Reporter) -> list[dict[str, Any]]:
     """Say what was measured; and it as JSON values, for the record of the first epoch."""
     if starts:
-        reporter.note(start_text(starts))
+        reporter.note(f"start     measured: {'; '.join(map(str, starts))}")
     return [asdict(layer) for layer in starts]

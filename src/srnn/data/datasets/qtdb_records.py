@@ -26,7 +26,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,27 +125,18 @@ def read_record(folder: Path, name: str, checksums: dict[str, str] | None = None
         return SrnnError(f"Record {folder / name} is damaged: {problem}; {SOURCE.format(folder=folder)}.")
 
     try:
-        raw = _read_wfdb(folder / name)
+        signal, labels = _read_wfdb(folder / name)
     except SrnnError:
         raise
     except Exception as error:  # wfdb may raise any exception on damaged bytes
         raise damaged(error or type(error).__name__) from error
-    labels = label_segments(raw.samples.tolist(), raw.symbols, len(raw.digital))
     if not (labels >= 0).any():
         raise damaged("its annotation q1c has no complete wave")
-    return Record(name, (raw.digital - raw.baseline) / raw.gain, labels)
+    return Record(name, signal, labels)
 
 
-class _Raw(NamedTuple):
-    digital: npt.NDArray[np.int64]  # (T, 2)
-    gain: npt.NDArray[np.float64]  # (2,) units per mV
-    baseline: npt.NDArray[np.float64]  # (2,)
-    samples: npt.NDArray[np.int64]  # positions of the annotation's marks
-    symbols: list[str]
-
-
-def _read_wfdb(path: Path) -> _Raw:
-    """A record's numbers, checked. Raises ValueError, or any other exception, for corrupt files."""
+def _read_wfdb(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """A record's signal (T, 2), mV, and its labels (T,). Raises ValueError, or any other exception, for corrupt files."""
 
     def require(good: object, problem: str) -> None:
         if not good:
@@ -168,7 +159,7 @@ def _read_wfdb(path: Path) -> _Raw:
     require(len(samples), "its annotation q1c is empty")
     inside = samples.min() >= 0 and samples.max() < len(digital) and (np.diff(samples) >= 0).all()
     require(inside, "its annotation q1c has marks outside the signal, or out of order")
-    return _Raw(digital, gain, baseline, samples, symbols)
+    return (digital - baseline) / gain, label_segments(samples.tolist(), symbols, len(digital))
 
 
 def _ends(annotation: bytes) -> bool:

@@ -33,7 +33,7 @@ _BATCH = 128
 
 def measure_inputs(sequences: Sequences) -> InputFormat:
     """The format of a split's inputs (usually the training split's), measured on its first sequences."""
-    return InputFormat.measure(_dense(sequences.take(np.arange(min(_MEASURED, len(sequences)))).x))
+    return InputFormat.measure(_first(sequences, _MEASURED))
 
 
 def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None) -> dict[str, Any]:
@@ -45,23 +45,21 @@ def measure_int8(trained: Trained, sequences: Sequences, inputs_as: InputFormat 
     device = freeze(trained.network)
     if device.why_not("int8") is not None:
         return {"inputs_as": inputs_as}
-    x = _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x)
     try:
-        return {"inputs_as": inputs_as, "state_ranges": measure_ranges(device, x, inputs_as)}
-    except (
-        SrnnError
-    ):  # its weights have no int8 form, for example because sums might overflow: there is nothing to know
+        ranges = measure_ranges(device, _first(sequences, _WATCHED), inputs_as)
+    except SrnnError:  # its weights have no int8 form, as sums might overflow, for example: there is nothing to know
         return {"inputs_as": inputs_as}
+    return {"inputs_as": inputs_as, "state_ranges": ranges}
 
 
-def measure_kept(
-    sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat | None = None
-) -> StateFormat:
-    """The format of states of ``width`` bits: as the network was trained for, or measured on the first sequences of a split (the
-    training split, usually)."""
-    if width in (32, network.state_as.width):
-        return network.state_as if width == network.state_as.width else StateFormat()
-    return measure_states(network, _dense(sequences.take(np.arange(min(_WATCHED, len(sequences)))).x), width, inputs_as)
+def measure_kept(sequences: Sequences, network: FrozenNetwork, width: int, inputs_as: InputFormat) -> StateFormat:
+    """The format of states of ``width`` bits, measured on the first sequences of a split (the training split, usually)."""
+    return measure_states(network, _first(sequences, _WATCHED), width, inputs_as)
+
+
+def _first(sequences: Sequences, count: int) -> np.ndarray[Any, Any]:
+    """The inputs of the first ``count`` sequences, (N, T, inputs)."""
+    return _dense(sequences.take(np.arange(min(count, len(sequences)))).x)
 
 
 def evaluate_int8(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...errors import SrnnError
 from ...nn.network import SRNN
 from ..checkpoints import Checkpoint
 from .local import draw_weights
@@ -54,8 +53,4 @@ class LearnedFeedback:
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a last checkpoint. SrnnError where it has no such feedback."""
-        for name, own in self.tensors().items():
-            saved = checkpoint.tensors.get(name)
-            if saved is None or saved.shape != own.shape or not saved.is_floating_point():
-                raise SrnnError(f"The checkpoint {checkpoint.path} has no learned feedback of this network.")
-            own.copy_(saved)
+        checkpoint.copy_to(self.tensors(), "learned feedback of this network")

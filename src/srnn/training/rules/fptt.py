@@ -17,7 +17,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...errors import SrnnError
 from ...nn.baselines import Network
 from ..checkpoints import Checkpoint
 from ..recipes.schema import FPTTConfig
@@ -73,10 +72,4 @@ class RunningMean:
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a last checkpoint. SrnnError where it has no such means."""
-        for name, own in self.tensors().items():
-            saved = checkpoint.tensors.get(name)
-            if saved is None or saved.shape != own.shape or not saved.is_floating_point():
-                raise SrnnError(
-                    f"The checkpoint {checkpoint.path} has no running mean of this network for training.fptt."
-                )
-            own.copy_(saved)
+        checkpoint.copy_to(self.tensors(), "running mean of this network for training.fptt")
