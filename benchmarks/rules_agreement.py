@@ -36,10 +36,10 @@ MEASURES = ("cosine", "signs", "size", "rate")
 
 def gradients(network: Any, rule: Any, x: Tensor, y: Tensor) -> Tensor:
     """Those of the hidden layers by a rule; None: by BPTT."""
-    from srnn.training.rules import run_by_rule
+    from srnn.training.rules import follow, run_window
 
     state = network.initial_state(len(x))
-    result = network.run(x, state) if rule is None else run_by_rule(network, rule, x, state, None)
+    result = network.run(x, state) if rule is None else run_window(follow(network, rule, state), x)
     network.zero_grad()
     F.cross_entropy(result.output[:, LABELLED].movedim(-1, 1), y[:, LABELLED]).backward()
     return torch.cat([p.grad.flatten() for p in network.layers.parameters() if p.grad is not None])

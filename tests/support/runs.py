@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import srnn
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
@@ -102,6 +103,12 @@ def trained(folder: Path, which: str = "best") -> SRNN:
     load_network(network, read_checkpoint(getattr(run, which)))
     assert isinstance(network, SRNN)
     return network
+
+
+def small_model(folder: Path) -> Path:
+    """A model's file: 3 inputs, 2 classes, a label a sequence."""
+    net = srnn.SRNN(3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference")
+    return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(folder / "small.safetensors")
 
 
 class Killed(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,15 @@ from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
-from support.runs import DIGITS, ECG, SPOKEN, make_run
-from support.tiny import TinyStepTask, TinyTask, tiny_recipe
+from support.runs import DIGITS, make_run, small_model
+from support.tiny import TinyTask, tiny_recipe
 
 KEPT = Path(__file__).parents[1] / "fixtures" / "models"
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model's file."""
-    net = srnn.SRNN(3, [5], 2, generator=torch.Generator().manual_seed(0), backend="reference")
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    return srnn.from_network(net, ["no", "yes"], step_ms=10.0, steps=20, name="own").save(path)
+    return small_model(tmp_path_factory.mktemp("model"))
 
 
 def test_a_file_of_version_1_loads_for_ever() -> None:
@@ -88,23 +84,6 @@ def test_training_writes_a_model_that_needs_no_task(tmp_path: Path) -> None:
         assert one.number == int(model.loss.scores(output).argmax())
 
 
-@pytest.mark.parametrize("kind", ["per_sequence", "per_step"])
-def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
-    task: Any = TinyTask() if kind == "per_sequence" else TinyStepTask()
-    loss = "ce_mean" if kind == "per_sequence" else "nll"
-    train(tiny_recipe("--training.epochs=1", f"--loss.name={loss}"), tmp_path / "run", task=task)
-    model = srnn.load(tmp_path / "run")
-    for x in task.load("test").x[:4]:
-        found, session = model.predict(x), model.stream(segment=0)
-        parts = [session.push(x[:5]), session.push(x[5:]), session.finish()]
-        numbers = np.concatenate([part.winners for part in parts])[: len(x)]
-        assert np.array_equal(numbers, found.numbers) and found.per_step == (kind == "per_step")
-    # Where a sequence has one label, a stream decides after as many steps as those of training have.
-    session = model.stream()
-    final = session.push(np.zeros((30, 3), np.float32)).final
-    assert np.flatnonzero(final).tolist() == ([11, 23] if kind == "per_sequence" else [])
-
-
 def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The data are gone: the folder task's source does not exist any more."""
     source = tmp_path / "gestures.npz"
@@ -138,33 +117,6 @@ def test_a_run_copied_elsewhere_is_used_without_its_data(tmp_path: Path, capsys:
     capsys.readouterr()
     assert main(["evaluate", str(run)]) == 2  # this alone needs the data, and says so
     assert "gestures.npz was not found" in capsys.readouterr().err
-
-
-def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / "good.npy", np.ones((20, 3), np.float32))
-    np.save(tmp_path / "wide.npy", np.ones((20, 4), np.float32))
-    (tmp_path / "nan.csv").write_text("1,2,3\n1,nan,3\n")
-    (tmp_path / "notes.md").write_text("not a recording")
-    (tmp_path / ".cache").mkdir()  # as training on a folder leaves it there
-    np.savez(tmp_path / ".cache" / "scale.npz", mean=np.zeros(3), std=np.ones(3))
-    assert main(["predict", str(small), str(tmp_path), "--csv"]) == 2
-    printed = capsys.readouterr()
-    assert printed.out.splitlines()[0] == "file,label,confidence" and "good.npy" in printed.out.splitlines()[1]
-    errors = printed.err.splitlines()
-    assert len(errors) == 2 and all(line.startswith("srnn: ") for line in errors)
-    assert "sample 1 is not finite in channel 1" in printed.err and "4 channels; this network reads 3" in printed.err
-    assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time", "--csv"]) == 0
-    rows = capsys.readouterr().out.splitlines()
-    assert (
-        rows[0] == "file,step,seconds,label,confidence"
-        and len(rows) == 21
-        and rows[20].split(",")[1:3] == ["19", "0.19"]
-    )
-    assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time"]) == 0
-    assert "0.200 s" in capsys.readouterr().out
-    (tmp_path / "empty").mkdir()
-    assert main(["predict", str(small), str(tmp_path / "empty")]) == 2
-    assert "no recordings" in capsys.readouterr().err
 
 
 def damaged(small: Path, path: Path, **changes: Any) -> Path:
@@ -297,44 +249,6 @@ def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:
         srnn.from_network(srnn.SRNN(4, [5], 3, neuron=borrowed()), "abc")
 
 
-def test_what_predict_takes(small: Path) -> None:
-    model = srnn.load(small)
-    x = np.random.default_rng(0).random((4, 20, 3))
-    many = model.predict(x)
-    assert isinstance(many, list) and len(many) == 4 and isinstance(model.predict(list(x)), list)
-    one = model.predict(torch.from_numpy(x[0]))
-    assert not isinstance(one, list) and np.array_equal(one.scores, many[0].scores)
-    assert one.labels[-1] == one.label and repr(one).startswith("Prediction('") and "20 steps" in repr(one)
-    segments = one.segments()
-    assert segments[0][0] == 0 and segments[-1][1] == 20 and all(a[1] == b[0] for a, b in pairwise(segments))
-    for bad, message in ((x[0][:, :2], "steps of 3 inputs"), (x[0] * np.nan, "not finite"), (np.zeros((0, 3)), "no samples"),
-                         (np.array([["a", "b", "c"]]), "array of numbers")):  # fmt: skip
-        with pytest.raises(SrnnError, match=message):
-            model.predict(bad)
-
-
-def test_a_recording_may_be_a_list_or_a_tensor_of_any_kind() -> None:
-    model = srnn.load("ecg-records")
-    x = np.load(srnn.example("ecg-records"))[:300].astype(np.float16).astype(np.float32)  # bfloat16 changes it again
-    half = torch.from_numpy(x).bfloat16()
-    for given, same in ((x.tolist(), x), (tuple(map(tuple, x.tolist())), x), (half, half.float().numpy()),
-                        (torch.from_numpy(x).requires_grad_(), x), (np.asfortranarray(x), x), (x.astype(">f4"), x)):  # fmt: skip
-        one, wanted = model.predict(given), model.predict(same)
-        assert not isinstance(one, list) and not isinstance(wanted, list)
-        assert np.array_equal(one.scores, wanted.scores)
-        decisions = model.stream().push(given)
-        np.testing.assert_array_equal(decisions.scores, model.stream().push(same).scores)
-    two = model.predict([x, x.tolist()])
-    assert isinstance(two, list) and np.array_equal(two[0].scores, two[1].scores)
-    for bad, message in ((x.T, r"300 channels; this network reads 2 leads .* Give it as \(samples, channels\), x\.T\."),
-                         (x[:, :1], r"has 1 channel; this"), ([[1.0, 2.0], [3.0]], "not an array of numbers"),
-                         (Path("."), "is a folder")):  # fmt: skip
-        with pytest.raises(SrnnError, match=message):
-            model.predict(bad)
-    with pytest.raises(SrnnError, match="Samples must be real numbers, not complex64"):
-        model.stream().push(x * np.complex64(1j))
-
-
 def test_a_model_is_shown_in_a_line() -> None:
     assert repr(srnn.load("ecg-records")) == (
         "Model('ecg-records': 2 leads of ECG at 250 Hz -> P, PQ, QR, RS, ST, TP; 1,848 parameters)"
@@ -358,28 +272,6 @@ def test_a_runs_exit_policy_belongs_to_its_model(tmp_path: Path) -> None:
     (run / "exit-policy.json").write_text('{"loss": "ce_mean", "confidence": 0.9}')
     copy = srnn.load(run).save(tmp_path / "m.safetensors")
     assert srnn.load(copy).policy == {"loss": "ce_mean", "confidence": 0.9}
-
-
-def test_sound_is_brought_to_the_clips_length(tmp_path: Path) -> None:
-    scale = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
-    words = ("--task.name=gsc", "--task.options.normalise=training", "--loss.name=ce_mean")
-    model = srnn.load(make_run(tmp_path / "gsc", *words, statistics=scale))
-    sound = 0.1 * np.random.default_rng(0).standard_normal(9000).astype(np.float32)
-    assert len(model.predict(sound).scores) == 101  # one second
-    digits = srnn.load(make_run(tmp_path / "spoken", *SPOKEN, statistics=scale))
-    assert len(digits.predict(sound).scores) == 113  # as long as it is, 8 kHz
-    both = np.stack([sound, sound], 1)
-    with pytest.raises(SrnnError, match="sound at 8000 Hz"):
-        digits.predict(both)
-
-
-def test_ecg_takes_steps_or_leads(tmp_path: Path) -> None:
-    model = srnn.load(make_run(tmp_path / "ecg", *ECG))
-    spikes, leads = np.zeros((50, 4), np.float32), np.zeros((50, 2), np.float32)
-    assert len(model.predict(spikes).labels) == 50 and model.predict(spikes).step_seconds == 0.004
-    with pytest.raises(SrnnError, match="steps of 4 inputs"):
-        model.predict(leads)  # this network was trained on spikes encoded elsewhere
-    assert len(model.predict(leads, form="signal").labels) == 50
 
 
 def test_int8_must_know_its_inputs(tmp_path: Path) -> None:

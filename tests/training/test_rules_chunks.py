@@ -13,7 +13,7 @@ from srnn.training.rules.chunks import ChunkLearner
 from srnn.training.rules.d_rtrl import DRTRL
 from srnn.training.rules.e_prop import EProp
 from srnn.training.rules.es_d_rtrl import ESDRTRL
-from srnn.training.rules.learner import Learner, OnlineRule, local_layers, run_by_rule
+from srnn.training.rules.learner import Learner, OnlineRule, follow, local_layers, run_window
 from srnn.training.rules.rtrl import RTRL
 from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, problem, taken
 
@@ -105,7 +105,7 @@ def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -
         return F.cross_entropy(output.sum(1), y[:, 0])
 
     state = network.initial_state(len(x))
-    learnt = run_by_rule(network, rule, x, state, lengths, dropout)
+    learnt = run_window(follow(network, rule, state, dropout), x, lengths)
     objective(learnt.output).backward()
     gradients = taken(network)
     result = network.run(x, state, lengths=lengths, dropout=dropout)

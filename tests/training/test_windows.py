@@ -16,7 +16,7 @@ from srnn.nn.loss_config import LossName
 from srnn.nn.losses import Loss, LossConfig
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
-from srnn.training.rules import create_rule, follow, run_by_rule, run_window
+from srnn.training.rules import create_rule, follow, run_window
 from srnn.training.runs import Run
 from srnn.training.windows import Trainee, Window
 from support.rules import assert_equal, distance, make, problem, taken
@@ -91,7 +91,8 @@ def test_long_windows_are_learnt_in_chunks(rule: str, monkeypatch: pytest.Monkey
     network, (x, y) = make([4, 3]), problem()
 
     def gradients() -> tuple[dict[str, Tensor], Tensor]:
-        result = run_by_rule(network, create_rule(rule), Spikes.from_dense(x > 0), network.initial_state(4), LENGTHS)  # type: ignore[arg-type]
+        learner = follow(network, create_rule(rule), network.initial_state(4))  # type: ignore[arg-type]
+        result = run_window(learner, Spikes.from_dense(x > 0), LENGTHS)
         F.cross_entropy(result.output.sum(1), y[:, 0]).backward()
         return taken(network), result.layers[0].output
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from .d_rtrl import DRTRL
 from .e_prop import EProp, Feedback
 from .es_d_rtrl import ESDRTRL
-from .learner import Learner, OnlineRule, follow, local_layers, run_by_rule, run_window
+from .learner import Learner, OnlineRule, follow, local_layers, run_window
 from .rtrl import RTRL
 
 RULES: Mapping[str, type[OnlineRule]] = MappingProxyType(
@@ -41,5 +41,5 @@ def create_rule(
 
 __all__ = [
     "DRTRL", "ESDRTRL", "RTRL", "RULES", "EProp", "Learner", "OnlineRule", "create_rule", "follow", "local_layers",
-    "run_by_rule", "run_window",
+    "run_window",
 ]  # fmt: skip

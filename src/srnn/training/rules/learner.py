@@ -23,7 +23,6 @@ from ...data.spikes import Spikes
 from ...errors import SrnnError
 from ...nn.network import SRNN, Dropout, Result, has_norm
 from ...nn.network.layer import Layer
-from ...nn.network.srnn import State
 from .chunks import CHUNK, ChunkLearner
 from .local import Derivatives, LocalLayer
 
@@ -178,12 +177,3 @@ def run_window(
     valid = (torch.arange(x.shape[1]) < lengths.cpu()[:, None]).to(result.output.device)[:, :, None]
     output = _Learnt.apply(torch.zeros((), requires_grad=True), result.output, lambda error: learn(error * valid))
     return replace(result, output=output)
-
-
-def run_by_rule(
-    network: SRNN, rule: OnlineRule, x: Tensor | Spikes, state: State, lengths: Tensor | None,
-    dropout: Dropout | None = None,
-) -> Result:  # fmt: skip
-    """``network.run`` over whole sequences, where ``backward`` of a loss of the output, which may depend on it in any way, gives
-    the parameters the gradients of a learning rule."""
-    return run_window(follow(network, rule, state, dropout), x, lengths)
