@@ -146,7 +146,7 @@ def test_a_wrong_split_file_is_one_line(folder: Path, text: str) -> None:
 
 
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(SrnnError, match=r"No Soli recordings were found.*ask its authors"):
+    with pytest.raises(SrnnError, match=r"Soli's recordings were not found.*ask its authors"):
         SoliTask().load("train", tmp_path / "elsewhere")
     (folder / "soli" / "10_13_2.h5").unlink()
     with pytest.raises(SrnnError, match=r"lacks 1 recordings that file_half\.json names, such as 10_13_2\.h5"):

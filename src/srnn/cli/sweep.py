@@ -104,10 +104,8 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
         # The terminal has told the workers too: they give back what they were training.
         for worker in workers:
             worker.wait()
-        print(
-            f"srnn: stopped; the same command continues ({_ended(queue)} of {len(queue.units)} are done)",
-            file=sys.stderr,
-        )
+        done = sum(unit.ended for unit in queue.status())
+        print(f"srnn: stopped; the same command continues ({done} of {len(queue.units)} are done)", file=sys.stderr)
         return 130
     finally:
         watch.stop()
@@ -146,10 +144,6 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
         running.wait(seconds)
     except subprocess.TimeoutExpired:
         return
-
-
-def _ended(queue: Queue) -> int:
-    return sum(status.state in ("done", "pruned", "failed") for status in queue.status())
 
 
 def _list(sweeps: dict[str, Sweep], arguments: argparse.Namespace) -> int:

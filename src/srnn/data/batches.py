@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +119,12 @@ class Sequences:
             lengths = torch.as_tensor(valid, dtype=torch.int64, device=self.device)
         y = torch.as_tensor(np.ascontiguousarray(y), dtype=torch.int64, device=self.device)
         return Batch(self._inputs(indices, longest), y, lengths)
+
+    def batches(self, size: int, most: int | None = None) -> Iterator[Batch]:
+        """All sequences, or the first ``most`` of them, in their order."""
+        count = min(len(self), most or len(self))
+        for start in range(0, count, size):
+            yield self.take(np.arange(start, min(start + size, count)))
 
     def _inputs(self, indices: np.ndarray, steps: int) -> Tensor | Spikes:
         """The first ``steps`` steps of the sequences at ``indices``."""

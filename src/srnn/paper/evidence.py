@@ -23,6 +23,7 @@ from ..errors import SrnnError
 from ..files import read_object, reading
 from ..training.recipes import Recipe
 from ..training.recipes.reading import build
+from ..training.runs import Run
 from .kinds import spiking
 from .records import PublishedRun, TestedSplit, command_words, read_published, read_tested
 
@@ -176,8 +177,6 @@ def _with_tests(entries: list[Entry], tests: list[TestedSplit]) -> list[Entry]:
 
 
 def _run(folder: Path) -> Entry:
-    from ..training.runs import Run
-
     run = Run.open(folder)
     if not (folder / "result.json").is_file():
         raise SrnnError(f"{folder} has no result yet; end its training first (srnn train ... --out {folder} --resume).")

@@ -64,6 +64,10 @@ class UnitStatus:
     """By seed: what ``worker.py`` recorded."""
     error: str | None
 
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "pruned", "failed")
+
 
 class Queue:
     """The units of a sweep in a storage.

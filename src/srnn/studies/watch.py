@@ -23,7 +23,7 @@ class Watch:
 
     def __init__(self, queue: Queue, quiet: bool = False) -> None:
         self.queue, self.quiet = queue, quiet
-        self._ended = {status.unit.name for status in queue.status() if _has_ended(status)}
+        self._ended = {status.unit.name for status in queue.status() if status.ended}
         self._began, self._live = time.monotonic(), None
         self._done_before = len(self._ended)
         if not quiet and sys.stderr.isatty():
@@ -43,7 +43,7 @@ class Watch:
             self._live.update(table(self.queue.sweep, status, self._left(status)), refresh=True)
             return
         for unit in status:
-            if _has_ended(unit) and unit.unit.name not in self._ended:
+            if unit.ended and unit.unit.name not in self._ended:
                 self._ended.add(unit.unit.name)
                 print(line(self.queue.sweep, unit, len(self._ended), len(status)), file=sys.stderr, flush=True)
 
@@ -55,7 +55,7 @@ class Watch:
 
     def _left(self, status: Sequence[UnitStatus]) -> float | None:
         """Seconds to the end at the pace so far; None when nothing has ended yet."""
-        ended = sum(map(_has_ended, status))
+        ended = sum(unit.ended for unit in status)
         pace = (ended - self._done_before) / (time.monotonic() - self._began)
         return (len(status) - ended) / pace if pace > 0 else None
 
@@ -111,7 +111,3 @@ def _ranked(sweep: Sweep, status: Sequence[UnitStatus]) -> list[tuple[str, list[
         for result in unit.results.values() if unit.state == "done" else ():
             values.setdefault(unit.unit.point, []).append(result[sweep.optimise])
     return sorted(values.items(), key=lambda item: statistics.fmean(item[1]), reverse=sweep.maximise)
-
-
-def _has_ended(status: UnitStatus) -> bool:
-    return status.state in ("done", "pruned", "failed")

@@ -36,7 +36,7 @@ class TrainingBatches:
         self.sequences, self.task, self.config, self.seed = sequences, task, config, seed
         self._raw = RawAugmentation(sequences, path, config, task.background_class) if config.raw else None
         if config.active:
-            some = sequences.take(np.arange(min(size, len(sequences))))
+            some = next(sequences.batches(size))
             augment(some, config, task.channel_blocks, [0] * len(some.y), task.pixel_order)
 
     def take(self, indices: Indices, part: slice, epoch: int, step: int) -> Batch:

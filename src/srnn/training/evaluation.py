@@ -72,8 +72,7 @@ def run_batches(
     was_training = network.training
     network.eval()
     try:
-        for start in range(0, len(sequences), batch_size):
-            batch = sequences.take(np.arange(start, min(start + batch_size, len(sequences))))
+        for batch in sequences.batches(batch_size):
             with torch.no_grad():
                 result = network.run(batch.x, lengths=batch.lengths, record=record, generator=generator)
             yield batch, result

@@ -100,6 +100,13 @@ def resolve_data_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(named) if named else Path("~/.cache/srnn").expanduser()
 
 
+def not_found(what: str, root: Path, how: str) -> SrnnError:
+    """To be raised where data are missing: ``what`` was not found under the data folder, and ``how`` to get it."""
+    return SrnnError(
+        f"{what} not found under {root}: {how}, or choose another data folder with --data-dir or SRNN_DATA."
+    )
+
+
 def check_split(split: str) -> None:
     """SrnnError unless ``split`` is train, validation or test."""
     if split not in SPLITS:

@@ -28,7 +28,7 @@ from ...files import LIMITS, reading
 from ...files.unpacking import Allowance, file_parts, gunzip
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .windows import WindowedArray
 
 PIXELS = 784
@@ -137,10 +137,7 @@ def find_file(name: str, data_dir: Path | None = None) -> Path:
         for path in (folder / f"{name}.gz", folder / name):
             if path.is_file():
                 return path
-    raise SrnnError(
-        f"{name}.gz was not found under {root}: get it with 'srnn data fetch mnist', "
-        "or choose another data folder with --data-dir or SRNN_DATA."
-    )
+    raise not_found(f"{name}.gz was", root, "get it with 'srnn data fetch mnist'")
 
 
 def read_idx(path: Path, magic: int) -> npt.NDArray[np.uint8]:

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
-from .base import Split, SplitName, check_fraction, check_split, resolve_data_dir
+from .base import Split, SplitName, check_fraction, check_split, not_found, resolve_data_dir
 from .matfile import read_mat
 
 CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
@@ -41,10 +41,7 @@ STRIDE = 1000
 SAMPLE_RATE = 250
 """Hz: a step is 4 ms."""
 _FILLED = 38  # label steps at a window's start that are the window's, not the record's
-SOURCE = (
-    "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put them into {folder}, "
-    "or choose another data folder with --data-dir or SRNN_DATA"
-)
+SOURCE = "get the data from github.com/byin-cwi/Efficient-spiking-networks (folder ECG) and put them into {folder}"
 
 
 def load_paper_split(
@@ -85,7 +82,7 @@ def find_mat(name: str, data_dir: Path | None = None) -> Path:
     for path in (folder / name, root / name):
         if path.is_file():
             return path
-    raise SrnnError(f"{name} was not found under {root}: {SOURCE.format(folder=folder)}.")
+    raise not_found(f"{name} was", root, SOURCE.format(folder=folder))
 
 
 def read_paper_mat(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

@@ -35,7 +35,7 @@ from ...errors import SrnnError
 from ...files import LIMITS, read_bytes, read_text
 from ...files import wfdb_records as _wfdb
 from ..signals import CrossingPath
-from .base import Split, SplitName, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .qtdb import CHANNELS, CLASS_NAMES, SAMPLE_RATE
 
 MARGIN = 150
@@ -46,10 +46,7 @@ PAPER_LABEL_LAG = 19
 """Steps by which labels lag behind their samples in the paper's files."""
 _P, _PQ, _QR, _RS, _ST, _TP = range(6)
 _BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
-SOURCE = (
-    "get the data from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files into {folder}, "
-    "or choose another data folder with --data-dir or SRNN_DATA"
-)
+SOURCE = "get the data from physionet.org/content/qtdb/1.0.0/ and put its .dat, .hea and .q1c files into {folder}"
 
 
 def load_records(
@@ -94,7 +91,7 @@ def records_folder(data_dir: Path | None = None) -> Path:
         if folder.is_dir() and any(folder.glob("*.hea")):
             return folder
     folder = root / "qtdb" / "records"
-    raise SrnnError(f"QTDB's records were not found under {root}: {SOURCE.format(folder=folder)}.")
+    raise not_found("QTDB's records were", root, SOURCE.format(folder=folder))
 
 
 def record_names(folder: Path) -> list[str]:

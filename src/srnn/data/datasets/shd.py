@@ -29,7 +29,7 @@ from ...files.hdf5 import Hdf5, open_hdf5
 from ..encoders import EventBinning
 from ..signals import CochleaPath
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_split, check_wholes, resolve_data_dir
+from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .sparse import SpikeArray
 from .splitting import held_out
@@ -154,10 +154,7 @@ def find_file(name: Name, split: SplitName, data_dir: Path | None = None) -> Pat
     for suffix in (".zip", ".gz"):
         if (folder / (file + suffix)).is_file():
             raise SrnnError(f"{folder / (file + suffix)} is still compressed; unpack it: srnn data prepare {name}.")
-    raise SrnnError(
-        f"{file} was not found under {root}: get it with 'srnn data fetch {name}' and 'srnn data prepare {name}', "
-        "or choose another data folder with --data-dir or SRNN_DATA."
-    )
+    raise not_found(f"{file} was", root, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'")
 
 
 def check_file(path: Path) -> int:

@@ -30,7 +30,7 @@ from ...errors import SrnnError, check_whole
 from ...files import read_object, reading
 from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_split, check_wholes, resolve_data_dir
+from .base import Split, SplitName, check_split, check_wholes, not_found, resolve_data_dir
 from .cache import Arrays, cached
 from .splitting import held_out
 
@@ -39,10 +39,6 @@ PIXELS = 1024
 RECEIVERS = 4
 HELD_OUT_SUBJECTS = 1
 _NAME = re.compile(r"(\d+)_(\d+)_(\d+)")
-_HOW = (
-    "ask its authors for the data (github.com/simonwsw/deep-soli leads to them), put them into {folder}, "
-    "or choose another data folder with --data-dir or SRNN_DATA"
-)
 _CODE = 1
 
 
@@ -124,7 +120,8 @@ def find_folder(data_dir: Path | None = None) -> Path:
     for folder in (root / "soli", root / "soli" / "dsp"):
         if any(_NAME.fullmatch(path.stem) for path in folder.glob("*.h5")):
             return folder
-    raise SrnnError(f"No Soli recordings were found under {root}: {_HOW.format(folder=root / 'soli')}.")
+    how = f"ask its authors for them (github.com/simonwsw/deep-soli leads to them), put them into {root / 'soli'}"
+    raise not_found("Soli's recordings were", root, how)
 
 
 def list_recordings(folder: Path, half: str) -> list[Recording]:

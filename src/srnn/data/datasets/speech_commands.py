@@ -36,7 +36,7 @@ from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
-from .base import Split, SplitName, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .features import AudioTask, Clip, FeatureArray, load_clips, load_features
 from .splitting import place, split_by_group
 
@@ -152,9 +152,9 @@ def which_set(name: str) -> SplitName:
 def _names(folder: Path, split: SplitName, version: int) -> list[str]:
     """The recordings of a split, as word/file.wav, sorted."""
     if not folder.is_dir():
-        raise SrnnError(
-            f"{folder} was not found: get it with 'srnn data fetch speech-commands-v{version}' and "
-            f"'srnn data prepare speech-commands-v{version}', or choose another data folder with --data-dir or SRNN_DATA."
+        name = f"speech-commands-v{version}"
+        raise not_found(
+            f"{folder.name} was", folder.parent, f"get it with 'srnn data fetch {name}' and 'srnn data prepare {name}'"
         )
     missing = [word for word in WORDS[version] if not (folder / word).is_dir()]
     if missing:

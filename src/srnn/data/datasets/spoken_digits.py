@@ -24,7 +24,7 @@ import numpy as np
 from ...errors import SrnnError, check_choice
 from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
-from .base import Split, SplitName, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .catalogue import CATALOGUE
 from .features import AudioTask, Clip, load_clips
 from .shd import EventTask, read_recordings
@@ -69,10 +69,8 @@ class _Recordings(Task):
         folder = root / "fsdd" / "recordings"
         paths = sorted(folder.glob("*.wav"))
         if not paths:
-            raise SrnnError(
-                f"No spoken digits were found in {folder}: get them with 'srnn data fetch fsdd' and "
-                "'srnn data prepare fsdd', or choose another data folder with --data-dir or SRNN_DATA."
-            )
+            how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
+            raise not_found("Spoken digits (fsdd/recordings) were", root, how)
         held = self.validation_speaker or after(self.test_speaker)
         clips: dict[SplitName, list[Clip]] = {"train": [], "validation": [], "test": []}
         for path in paths:

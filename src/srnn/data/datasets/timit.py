@@ -30,7 +30,7 @@ from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import Kind, register
-from .base import Split, SplitName, check_split, resolve_data_dir
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .features import AudioTask, Clip, load_features
 from .splitting import place
 
@@ -141,10 +141,8 @@ def find_corpus(data_dir: Path | None = None) -> Path:
             folder = folder and _child(folder, name)
         if folder and _child(folder, "train") and _child(folder, "test"):
             return folder
-    raise SrnnError(
-        f"TIMIT was not found under {root}: buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST "
-        f"into {root / 'timit'}, or choose another data folder with --data-dir or SRNN_DATA."
-    )
+    how = f"buy it from catalog.ldc.upenn.edu/LDC93S1 and put its folders TRAIN and TEST into {root / 'timit'}"
+    raise not_found("TIMIT was", root, how)
 
 
 def glance(root: Path) -> bool:

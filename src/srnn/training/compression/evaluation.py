@@ -59,7 +59,7 @@ def measure_kept(sequences: Sequences, network: FrozenNetwork, width: int, input
 
 def _first(sequences: Sequences, count: int) -> np.ndarray[Any, Any]:
     """The inputs of the first ``count`` sequences, (N, T, inputs)."""
-    return _dense(sequences.take(np.arange(min(count, len(sequences)))).x)
+    return _dense(next(sequences.batches(count)).x)
 
 
 def evaluate_int8(
@@ -83,9 +83,7 @@ def evaluate_int8(
         inputs_as = measure_inputs(Sequences(task, "train", data_dir))
     model, sequences = quantise(device, inputs_as, state_as), Sequences(task, split, data_dir)
     tally, saturated = Tally(replace(trained, seed=0)), 0
-    count = min(len(sequences), most or len(sequences))
-    for start in range(0, count, _BATCH):
-        batch = sequences.take(np.arange(start, min(start + _BATCH, count)))
+    for batch in sequences.batches(_BATCH, most):
         result, held = _run(model, batch)
         tally.add(batch, result)
         saturated += held

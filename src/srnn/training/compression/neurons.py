@@ -107,8 +107,7 @@ def same_on(
     Both begin at the same state, drawn for the larger one.
     """
     different, greatest, generator = 0, 0.0, torch.Generator().manual_seed(seed)
-    for start in range(0, len(sequences), 128):
-        batch = sequences.take(torch.arange(start, min(start + 128, len(sequences))).numpy())
+    for batch in sequences.batches(128):
         state = network.initial_state(batch.x.shape[0], generator)
         keeps = [~mask for mask in removed]
         part = tuple(
