@@ -203,6 +203,12 @@ def test_spikes_depend_on_seed_and_sound_alone() -> None:
     assert clip_key(0, "a") != clip_key(0, "b") != clip_key(1, "b") and 0 <= clip_key(0, "a") < 2**64
 
 
+def test_a_sound_at_the_cochleas_own_rate_is_left_as_it_was() -> None:
+    cochlea, x = Cochlea(places=5), tone(600, 0.1)
+    cochlea.spikes(x, cochlea.rate, seed=3)
+    np.testing.assert_array_equal(x, tone(600, 0.1))
+
+
 @pytest.mark.parametrize("samples", [2, 3, 799, 800])
 def test_short_and_odd_clips_pass_with_and_without_padding(samples: int) -> None:
     x = np.random.default_rng(0).normal(size=samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -89,12 +89,16 @@ class LogMel:
         return power @ mel_filters(self.rate, self.window, self.mels, self.low, self.high).T
 
 
-def as_sound(samples: npt.ArrayLike) -> Array:
-    """(N,) float32; SrnnError unless it is one channel of finite numbers, at least one."""
-    sound = np.asarray(samples)
+def as_sound(samples: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+    """(N,) of the type; SrnnError unless it is one channel of finite numbers, at least one."""
+    try:
+        sound = np.asarray(samples)
+    except ValueError as error:
+        raise SrnnError(f"Sound must be an array of numbers; {error}.") from error
     if sound.ndim != 1 or len(sound) == 0 or sound.dtype.kind not in "iuf":
-        raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}.")
-    sound = sound.astype(np.float32, copy=False)
+        hint = "; average its channels first" if sound.ndim == 2 else ""
+        raise SrnnError(f"Sound must be one channel of numbers (samples,), not {sound.dtype} {sound.shape}{hint}.")
+    sound = sound.astype(dtype, copy=False)
     if not np.isfinite(sound).all():
         raise SrnnError("Sound contains samples that are not finite (NaN or infinity).")
     return sound

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....errors import SrnnError, check_choice, check_positive, check_whole
+from ..mel import as_sound
 from .basilar import BasilarMembrane, TransferTables, velocity
 from .bushy import BushyCell, BushyState
 from .hair_cell import HairCell
@@ -119,7 +120,11 @@ class Cochlea:
         """Resampled, levelled, ramped, and transformed to its spectrum."""
         from scipy.fft import rfft
 
-        x = _resample(_mono(samples, rate), rate, self.rate)
+        sound = as_sound(samples, np.float64)
+        check_whole("A sampling rate in Hz", rate, *RATES)
+        if len(sound) < 2:
+            raise SrnnError(f"Sound must have at least 2 samples; this has {len(sound)}.")
+        x = _resample(sound, rate, self.rate)
         if self.level is not None:
             peak = np.abs(x).max()
             if not peak > 0:
@@ -163,29 +168,11 @@ class _Sound:
     """T including the silence after the clip."""
 
 
-def _mono(samples: npt.ArrayLike, rate: int) -> npt.NDArray[np.float64]:
-    try:
-        x = np.asarray(samples)
-        if x.dtype.kind not in "iuf":
-            raise ValueError(f"it holds {x.dtype}")
-    except ValueError as error:
-        raise SrnnError(f"Sound must be an array of numbers; {error}.") from error
-    if x.ndim != 1:
-        raise SrnnError(f"Sound must have one channel, shape (samples,), not {x.shape}; average its channels first.")
-    check_whole("A sampling rate in Hz", rate, *RATES)
-    if len(x) < 2:
-        raise SrnnError(f"Sound must have at least 2 samples; this has {len(x)}.")
-    x = x.astype(np.float64)
-    if not np.isfinite(x).all():
-        raise SrnnError("Sound contains values that are not finite (NaN or infinity).")
-    return x
-
-
 def _resample(x: npt.NDArray[np.float64], old: int, new: int) -> npt.NDArray[np.float64]:
     from scipy.signal import resample_poly
 
     common = math.gcd(int(old), int(new))
-    return x if old == new else resample_poly(x, new // common, int(old) // common)
+    return x.copy() if old == new else resample_poly(x, new // common, int(old) // common)
 
 
 def _common_length(steps: int) -> int:
