@@ -112,7 +112,9 @@ class Odd(type(as_neuron("alif"))):  # type: ignore[misc]
 
     name = "odd"
     step = staticmethod(
-        lambda u, e, s, current, *c: torch.compile and type(as_neuron("alif")).step(u, e, s, current, *c)
+        lambda u, e, s, current, alpha, rho, beta, threshold: (
+            torch.compile and type(as_neuron("alif")).step(u, e, s, current, alpha, rho, beta, threshold)
+        )
     )
 
 

@@ -19,7 +19,6 @@ import pytest
 
 import srnn
 from srnn import SrnnError, compiling
-from srnn.data.encoders.cochlea import shared
 
 pytest.importorskip("numba")
 
@@ -30,7 +29,7 @@ def loop(offset: int = 1) -> Any:
     def add(x):
         return x + offset
 
-    return shared.compiled(add)
+    return compiling.loop(add)
 
 
 def compiles(function: Any) -> int:
@@ -74,7 +73,7 @@ def test_what_is_kept_is_found_by_the_next_process(kept: Path) -> None:
     again = loop()
     assert compiles(again) == 0 and sum(again.stats.cache_hits.values()) == 1
     assert stat.S_IMODE(kept.stat().st_mode) & 0o022 == 0
-    assert shared.compiled(again.py_func) is again and again.stats.cache_path == str(kept.parent)
+    assert compiling.loop(again.py_func) is again and again.stats.cache_path == str(kept.parent)
 
 
 def _flip(data: bytes, place: int) -> bytes:

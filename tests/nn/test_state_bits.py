@@ -145,7 +145,7 @@ def test_c_is_its_model_to_the_bit(neuron: str, width: int, readout: str, compil
     wide = make_plan(quantise(net, inputs_as), "net")
     assert report["state_bits"] == width and report["ram_bytes"] == plan.ram_bytes < wide.ram_bytes
     text = (tmp_path / "c" / "net.h").read_text()
-    assert re.search(rf"int{width}_t u\[12\]", text) and f"kept in int{width}" in text
+    assert re.search(rf"int{width}_t u\[12\]", text) and f"stored in int{width}" in text
     assert plan.layers[0].state[-1] == ("uint8_t", "s")
 
 
