@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,11 +202,9 @@ def theory(network: Any, x: np.ndarray, seed: int) -> dict[str, float]:
     class Some:
         """The sequences that C has seen, as ``run_batches`` takes them."""
 
-        def __len__(self) -> int:
-            return len(x)
-
-        def take(self, indices: np.ndarray) -> Any:
-            return Batch(torch.from_numpy(x[indices]), torch.zeros(len(indices), dtype=torch.int64), None)
+        def batches(self, size: int) -> Iterator[Batch]:
+            for part in torch.from_numpy(x).split(size):
+                yield Batch(part, torch.zeros(len(part), dtype=torch.int64), None)
 
     unheard, tally = 0.0, ActivityTally(network)
     for batch, result in run_batches(network, Some(), seed=seed):  # type: ignore[arg-type]
