@@ -236,7 +236,8 @@ sys.exit(launch([sys.executable, "-c", {child!r}], 2, 1, ""))
     while not all(file.is_file() and file.read_text() for file in files):
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(0.5)  # torch's agent notes its children once the last has started: a signal before that leaves them running
+    # torch's agent notes its children once the last has started: a signal before that leaves them running.
+    time.sleep(0.5)
     began = time.monotonic()
     process.send_signal(number)
     said = process.communicate(timeout=60)[1]
