@@ -38,25 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
     from ..deploy.export import nir
-    from ..deploy.export.model import input_scale
+    from ..deploy.export.model import input_scale, to_nir
     from ..files import write_json
     from ..training.runs import open_trained
 
     trained = open_trained(arguments.model)
-    step_ms = trained.task.step_ms
-    dt = arguments.dt if arguments.dt is not None else 1e-3 if step_ms is None else step_ms / 1000
-    about = {
-        "task": asdict(trained.recipe.task),
-        "loss": asdict(trained.recipe.loss),
-        **input_scale(trained),
-    }
-    graph, report = nir.to_graph(
-        trained.spiking("exported"), dt=dt, discretisation=arguments.discretisation, scaling=arguments.scaling,
-        name=trained.name, class_names=trained.task.class_names, about=about,
-    )  # fmt: skip
+    graph, report, dt = to_nir(trained, arguments.dt, arguments.discretisation, arguments.scaling)
     nir.save(graph, arguments.out)
     content = {"out": str(arguments.out), "dt": dt, **report.to_dict()}
     if arguments.report is not None:

@@ -81,9 +81,9 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     from ..training.runs import default_folder
 
     path = Path(arguments.recipe)
-    name = (path.with_suffix("") if path.name else path).as_posix() + f"-{arguments.baseline}" * bool(
-        arguments.baseline
-    )
+    name = (path.with_suffix("") if path.name else path).as_posix()
+    if arguments.baseline:
+        name += f"-{arguments.baseline}"
     out = arguments.out or default_folder(name, arguments.seed)
     several = arguments.devices * arguments.nodes
     if world_size() > 1 and several not in (1, world_size()):

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...errors import SrnnError
 
 if TYPE_CHECKING:
+    from nir import NIRGraph
     from onnx import ModelProto
 
+    from ...data.encoders.speech import Statistics
     from ...nn.fixedpoint.integer import InputFormat
     from ...training.trained import Trained
     from .c.layouts import Layout
     from .c.learning import Learn
+    from .nir_report import Report
 
 
 def export(trained: Trained, path: Path, format: str = "c", **options: Any) -> dict[str, Any]:
@@ -68,7 +71,7 @@ def export_c(
 
     SrnnError, besides, where int8 has to know of training data what the model does not say.
     """
-    from ...data.signals import CrossingPath, ScaledPath
+    from ...data.signals import CrossingPath
     from ...nn.fixedpoint.device import device_network
     from .c import export_c
     from .c.project import identifier
@@ -84,7 +87,6 @@ def export_c(
         encoder = encoder.with_std(std)
     step_ms = trained.task.step_ms
     each = "" if step_ms is None else f", a step each {step_ms:g} ms"
-    scale = signal.statistics if isinstance(signal, ScaledPath) else None
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as
@@ -101,8 +103,8 @@ def export_c(
                 )
     return export_c(
         device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
-        decision=trained.decision, scale=scale, learn=learn, about=f"{trained.name}, task {trained.task.name}{each}",
-        inputs=signal.step_inputs, layout=layout,
+        decision=trained.decision, scale=_statistics(trained), learn=learn,
+        about=f"{trained.name}, task {trained.task.name}{each}", inputs=signal.step_inputs, layout=layout,
     )  # fmt: skip
 
 
@@ -129,11 +131,16 @@ def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> Mod
 def input_scale(trained: Trained) -> dict[str, list[float]]:
     """By what a sensor's channels are scaled before an ONNX or NIR model reads them: "input_mean" and "input_std", a number for
     each; nothing where they are read as they are. x = (channels - mean) / std."""
+    scale = _statistics(trained)
+    return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
+
+
+def _statistics(trained: Trained) -> Statistics | None:
+    """Of a sensor's channels over training, by which they are scaled; None where they are read as they are."""
     from ...data.signals import ScaledPath
 
     signal = trained.task.signal()
-    scale = signal.statistics if isinstance(signal, ScaledPath) else None
-    return {} if scale is None else {"input_mean": scale.mean.tolist(), "input_std": scale.std.tolist()}
+    return signal.statistics if isinstance(signal, ScaledPath) else None
 
 
 def export_nir(
@@ -147,6 +154,20 @@ def export_nir(
     """A NIR graph; see ``deploy.export.nir``. ``dt``: seconds per step of the reader; None: the task's, else 1 ms."""
     from . import nir
 
+    graph, report, dt = to_nir(trained, dt, discretisation, scaling)
+    nir.save(graph, path)
+    return {"out": str(path), "dt": dt, "nodes": len(graph.nodes), **report.to_dict()}
+
+
+def to_nir(
+    trained: Trained,
+    dt: float | None,
+    discretisation: Literal["euler", "exact"],
+    scaling: Literal["keep", "one", "unscaled"],
+) -> tuple[NIRGraph, Report, float]:
+    """The NIR graph itself, what it could not say, and the seconds per step of its reader."""
+    from . import nir
+
     step_ms = trained.task.step_ms
     dt = dt if dt is not None else 1e-3 if step_ms is None else step_ms / 1000
     about = {"task": asdict(trained.recipe.task), "loss": asdict(trained.recipe.loss), **input_scale(trained)}
@@ -154,5 +175,4 @@ def export_nir(
         trained.spiking("exported"), dt=dt, discretisation=discretisation, scaling=scaling, name=trained.name,
         class_names=trained.classes, about=about,
     )  # fmt: skip
-    nir.save(graph, path)
-    return {"out": str(path), "dt": dt, "nodes": len(graph.nodes), **report.to_dict()}
+    return graph, report, dt

@@ -16,7 +16,7 @@ from ...data.spikes import Spikes
 from ...errors import SrnnError, nearest
 from ..delays import taps
 from ..surrogates import Surrogate
-from .problem import LayerProblem, LayerResult
+from .problem import LayerProblem, LayerResult, valid_steps
 
 
 class _Spike(torch.autograd.Function):
@@ -59,7 +59,7 @@ def run_layer(problem: LayerProblem) -> LayerResult:
     # A sequence shorter than the batch's longest stands still after its last valid step and emits nothing.
     valid = None
     if lengths is not None:
-        valid = torch.arange(x.shape[1], device=x.device)[:, None, None] < lengths.to(x.device)[None, :, None]
+        valid = valid_steps(lengths, x.shape[1], x.device).transpose(0, 1)
 
     *variables, s = p.state
     arriving = p.arriving

@@ -150,11 +150,8 @@ def apply_overrides(content: Any, overrides: Sequence[str] | Mapping[str, Any]) 
         section: dict[str, Any] = result
         for depth, part in enumerate(path):
             inner: Any = section.get(part)
-            if part in (
-                "neuron",
-                "readout",
-                "surrogate",
-            ):  # --network.neuron.beta 0 refines one given by its name, or by default
+            if part in ("neuron", "readout", "surrogate"):
+                # --network.neuron.beta 0 refines one given by its name, or by default.
                 inner = getattr(NetworkConfig(), part) if inner is None and path[:depth] == ["network"] else inner
                 inner = {"name": inner} if isinstance(inner, str) else inner
             if inner is not None and not isinstance(inner, dict):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...data.spikes import Spikes
 from ...nn.kernels import LayerResult, walks
+from ...nn.kernels.problem import valid_steps
 from ...nn.network import Result
 from .local import LocalLayer
 
@@ -65,8 +66,7 @@ class Chunk:
 
     def emitted(self) -> Tensor | Spikes:
         """The output, zero after a sequence's end; as bits if it is spikes."""
-        valid = torch.arange(self.x.shape[1], device=self.x.device) < self.lengths.to(self.x.device)[:, None]
-        output = self.output * valid[:, :, None]
+        output = self.output * valid_steps(self.lengths, self.x.shape[1], self.x.device)
         spikes = self.layer.neuron.emission == "spike" and self.layer.layer.output == "emission"
         return Spikes.from_dense(output) if spikes else output
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...data.spikes import Spikes
 from ...errors import SrnnError
+from ...nn.kernels.problem import valid_steps
 from ...nn.network import SRNN, Dropout, Result, has_norm
 from ...nn.network.layer import Layer
 from .chunks import CHUNK, ChunkLearner
@@ -174,6 +175,6 @@ def run_window(
     lengths = torch.full((x.shape[0],), x.shape[1]) if lengths is None else lengths.to(torch.int64)
     with torch.no_grad():
         result, learn = learner.window(x, lengths, last)
-    valid = (torch.arange(x.shape[1]) < lengths.cpu()[:, None]).to(result.output.device)[:, :, None]
+    valid = valid_steps(lengths, x.shape[1], result.output.device)
     output = _Learnt.apply(torch.zeros((), requires_grad=True), result.output, lambda error: learn(error * valid))
     return replace(result, output=output)

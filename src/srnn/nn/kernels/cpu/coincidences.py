@@ -12,7 +12,7 @@ from torch import Tensor
 from .... import threads
 from ....compiling import compiled
 from ....data.spikes import Spikes
-from .padding import valid_steps
+from .padding import checked_lengths
 from .rows import LIST_OVERRUN, list_bits
 
 
@@ -42,7 +42,7 @@ def coincidences(x: Spikes, lengths: Tensor | None) -> Tensor:
     last element the number of steps. Integers, so that it does not matter in which order threads count them.
     """
     batch, steps, channels = x.shape
-    valid, words = valid_steps(lengths, batch, steps), x.bits()
+    valid, words = checked_lengths(lengths, batch, steps), x.bits()
     shards = max(1, min(torch.get_num_threads(), batch))
     counts = np.zeros((shards, channels + 1, channels + 1), np.int32)
 

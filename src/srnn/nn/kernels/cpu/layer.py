@@ -37,10 +37,10 @@ from .arguments import (
     Saved,
     Sizes,
     Tape,
-)  # fmt: skip
+)
 from .arrivals import Arrivals
 from .compiler import backward_loop, cannot_compile, forward_loop, rounds
-from .padding import Padding, valid_steps
+from .padding import Padding, checked_lengths
 from .rows import LIST_OVERRUN
 from .weights import packed, packed_pairs, packed_transposed, padded_width, postsynaptic_major, presynaptic_major
 
@@ -339,7 +339,7 @@ def _sizes(problem: LayerProblem, lengths: Array) -> Sizes:
 def _run(problem: LayerProblem) -> LayerResult:
     p = problem
     batch, steps, _ = p.x.shape
-    lengths = valid_steps(p.lengths, batch, steps)
+    lengths = checked_lengths(p.lengths, batch, steps)
     padded, sizes = bool((lengths < steps).any()), _sizes(p, lengths)
     spiking = p.neuron.emission == "spike"
     words_per_row = -(-sizes.size // 64) if spiking else 0

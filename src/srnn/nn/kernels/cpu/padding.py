@@ -15,7 +15,7 @@ from . import buffers
 from .arguments import Array
 
 
-def valid_steps(lengths: Tensor | None, batch: int, steps: int) -> Array:
+def checked_lengths(lengths: Tensor | None, batch: int, steps: int) -> Array:
     """The valid steps of each sequence, (B,) int64, in an array that nobody else changes before the way back. SrnnError for
     lengths that compiled code may not be given."""
     if lengths is None:
