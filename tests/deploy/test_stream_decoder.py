@@ -328,15 +328,24 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
     assert fresh.steps == 5 and fresh.save(key) == good
 
 
-def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream() -> None:
+@pytest.mark.parametrize("value", [np.nan, 1e300])
+def test_a_sample_that_is_not_finite_is_named_by_its_place_in_the_stream(value: float) -> None:
     """And the stream is as it was: without it everything continues to the same bits."""
     made, x = decoder(TinyTask()), np.random.default_rng(0).random((30, 3))
     session, whole = made.open(), made.open()
     whole.push(x)
     session.push(x[:20])
     bad = x[20:].copy()
-    bad[3, 1] = np.nan
+    bad[3, 1] = value
     with pytest.raises(SrnnError, match="Sample 23 is not finite in channel 1"):
         session.push(bad)
     session.push(x[20:])
     assert session.save() == whole.save()
+
+
+def test_a_sensor_s_sample_is_pushed_as_it_comes() -> None:
+    made, x = decoder(TinyTask()), np.random.default_rng(0).random((30, 3))
+    session, whole = made.open(), made.open()
+    rows = [session.push(row if number % 2 else row.tolist()) for number, row in enumerate(x)]
+    assert np.array_equal(np.concatenate([row.scores for row in rows]), whole.push(x).scores)
+    assert session.samples == 30 and session.save() == whole.save()

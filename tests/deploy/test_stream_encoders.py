@@ -243,7 +243,7 @@ def test_bad_blocks_are_refused_and_change_nothing(name: str) -> None:
     bad[1, 1] = np.nan
     for block, message in (
         (x[:3, :1], r"2 channels, \(samples, 2\), got \(3, 1\)"),
-        (x[0], r"got \(2,\)"),
+        (np.zeros(3), r"got \(3,\)"),
         (bad, "Sample 1 of the block is not finite in channel 1"),
         (bad * np.inf, "not finite"),
         (np.array([["a", "b"]]), "real numbers"),

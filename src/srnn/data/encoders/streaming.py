@@ -42,7 +42,10 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def push(self, block: npt.ArrayLike) -> Array:
-        """(samples >= 0, channels) -> (steps >= 0, outputs). SrnnError for another shape, or values that are not finite."""
+        """(samples >= 0, channels), or one sample (channels,) -> (steps >= 0, outputs).
+
+        SrnnError for another shape, or values that are not finite.
+        """
 
     def flush(self) -> Array:
         """End the signal: the remaining steps, (>= 0, outputs). The encoder is then reset."""
@@ -66,20 +69,30 @@ class StreamEncoder(ABC):
         return np.zeros((0, self.outputs), np.float32)
 
 
-def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Array:
-    """The block as (samples, channels) of ``dtype``, a copy if necessary. SrnnError if it is not one."""
+def as_samples(block: npt.ArrayLike, channels: int) -> Array:
+    """The block as (samples, channels), of its own dtype: a flat one is samples of the only channel, else one sample.
+
+    SrnnError for another shape, or for what are no real numbers.
+    """
     try:
         x = np.asarray(block)
     except ValueError as error:
         raise SrnnError(f"A block of samples must be an array (samples, {channels}), not a ragged list.") from error
     if x.dtype.kind not in "fiub":
         raise SrnnError(f"Samples must be real numbers, not {x.dtype}.")
-    if x.ndim == 1 and channels == 1:
-        x = x[:, None]
+    if x.ndim == 1 and channels in (1, len(x)):
+        x = x.reshape(-1, channels)
     if x.ndim != 2 or x.shape[1] != channels:
         plural = "s" if channels != 1 else ""
         raise SrnnError(f"Expected blocks of {channels} channel{plural}, (samples, {channels}), got {x.shape}.")
-    x = x.astype(dtype, copy=False)
+    return x
+
+
+def check_block(block: npt.ArrayLike, channels: int, dtype: npt.DTypeLike) -> Array:
+    """``as_samples`` of ``dtype``, a copy if necessary. SrnnError if they are not finite."""
+    x = as_samples(block, channels)
+    with np.errstate(over="ignore"):  # what is too large for it is not finite
+        x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise SrnnError(f"Sample {row} of the block is not finite in channel {column} ({x[row, column]}).")

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...data.encoders.streaming import StreamEncoder, take
+from ...data.encoders.streaming import StreamEncoder, as_samples, take
 from ...errors import SrnnError
 from ...measure.analysis.scores import RunningScores, confidences
 from ...nn.network.inputs import as_numpy
@@ -167,7 +167,7 @@ class Session:
         self._last: Array | None = None  # (classes,) the scores of the last step, if that was not final
 
     def push(self, block: npt.ArrayLike, probe: Callable[[int], None] | None = None) -> Decisions:
-        """(samples, channels), any number of them -> decisions of the steps that are now known.
+        """(samples, channels), any number of them, or one sample (channels,) -> decisions of the steps that are now known.
 
         ``probe``: called after each step with its number, when ``decoder.stream`` has this session's state (slower).
 
@@ -188,29 +188,21 @@ class Session:
         It touches nothing that sessions share, so it may run in a thread beside other sessions (``encoder.heavy`` says where
         that pays).
         """
-        block = as_numpy(block)
+        samples = as_samples(as_numpy(block), self.encoder.channels)
         try:
-            steps = self.encoder.push(block)
+            steps = self.encoder.push(samples)
         except SrnnError as error:
-            self._name_sample(block, error)
-            raise
-        self.samples += len(np.asarray(block))
-        return steps
-
-    def _name_sample(self, block: npt.ArrayLike, error: SrnnError) -> None:
-        """SrnnError that names the sample of the stream, not of the block, where the block is not finite."""
-        try:
-            samples = np.asarray(block)
-            if samples.dtype.kind not in "fiub":
-                return
-            wrong = np.argwhere(~np.isfinite(samples.astype(np.float32).reshape(-1, self.encoder.channels)))
-        except (TypeError, ValueError):  # it is something else that is wrong
-            return
-        if len(wrong):
+            # The error names a sample of the block; the stream's is what is of use.
+            with np.errstate(over="ignore"):
+                wrong = np.argwhere(~np.isfinite(samples.astype(np.float32)))
+            if not len(wrong):
+                raise
             row, channel = wrong[0].tolist()
             raise SrnnError(
                 f"Sample {self.samples + row} is not finite in channel {channel}; repair or drop it."
             ) from error
+        self.samples += len(samples)
+        return steps
 
     def decide_last(self, steps: Array) -> Decisions:
         """The second half of ``finish``, whose first is ``encoder.flush``."""

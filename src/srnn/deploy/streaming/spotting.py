@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...data.encoders.streaming import as_samples
 from ...errors import SrnnError
 from ...files import reading
 from ...files.conversion import convert
@@ -86,13 +87,13 @@ class Spotter:
         self._detector = Detector(decoder, rule)
 
     def push(self, block: npt.ArrayLike) -> Decisions:
-        """(samples, channels), any number of them -> the windows that have ended; final: a word is detected.
+        """(samples, channels), any number of them, or one sample (channels,) -> the windows that have ended.
 
-        SrnnError for a block that does not fit or is not finite.
+        ``final``: a word is detected. SrnnError for a block that does not fit or is not finite.
         """
-        block = as_numpy(block)
-        steps = self.encoder.push(block)
-        self.samples += len(np.asarray(block))
+        samples = as_samples(as_numpy(block), self.encoder.channels)
+        steps = self.encoder.push(samples)
+        self.samples += len(samples)
         return self._decide(steps)
 
     def finish(self) -> Decisions:
