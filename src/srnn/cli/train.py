@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,10 @@ def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list
     data = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
     commands = [["evaluate", str(out), "--split", "test", *data], ["report", str(out), *data]]
     if recipe.network.model == "srnn" and not recipe.network.bidirectional:
-        commands += [["stream", str(out), "FILE"], ["export", "c", str(out), "--out", f"{out}-c"]]
+        with suppress(SrnnError):  # sound of which each clip is scaled as a whole
+            recipe.create_task().live()
+            commands.append(["stream", str(out), "FILE"])
+        commands.append(["export", "c", str(out), "--out", f"{out}-c"])
     return commands
 
 
