@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+
+import pytest
 
 import srnn
 
@@ -17,6 +22,34 @@ def test_every_name_is_there_and_listed() -> None:
     for name in srnn.__all__:
         assert getattr(srnn, name).__name__.rpartition(".")[2].lower() == name.lower()
     assert not hasattr(srnn, "no_such_name")
+
+
+def words_of(model: type) -> str:
+    """All texts that a class and those that it is made from say of themselves and of their fields."""
+    found = []
+    for one in (one for one in model.__mro__ if one.__module__.startswith("srnn.")):
+        body = ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        texts = [
+            part.value.value
+            for part in body.body
+            if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
+        ]
+        named = [
+            part.target.id
+            for part, text in zip(body.body, body.body[1:], strict=False)
+            if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name) and isinstance(text, ast.Expr)
+        ]
+        found += [*map(str, texts), *named]
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("name", [name for name in srnn.__all__ if inspect.isclass(getattr(srnn, name))])
+def test_a_class_says_what_it_is_made_with(name: str) -> None:
+    model = getattr(srnn, name)
+    if not issubclass(model, Exception):
+        words = set(re.findall(r"\w+", words_of(model)))
+        assert {*inspect.signature(model).parameters} - {"args", "kwargs"} <= words
 
 
 def test_names_that_docs_take_from_the_root_are_public() -> None:

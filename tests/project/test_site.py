@@ -39,6 +39,8 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
     reference = pages[Path("reference/index.html")]
     for name in ("train", "Model.predict", "Stream.push", "Decoder", "SRNN.run", "raster", "AdLIF"):
         assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
+    for text in re.findall(r"<p>(.*?)</p>", reference, re.DOTALL):  # arguments that were not told apart
+        assert text.strip() != "::" and not re.search(r"^Arg|^ +\w+: ", text, re.MULTILINE), text
     for source in (ROOT / "docs" / "tutorials").glob("*.md"):
         notebook = json.loads((site / "tutorials" / f"{source.stem}.ipynb").read_text())
         code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

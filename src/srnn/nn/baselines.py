@@ -180,13 +180,13 @@ class DenseLayer(nn.Module):
 class ClassicalRNN(nn.Module):
     """RNN, GRU or LSTM layers and a linear readout at every step, used like ``SRNN``.
 
-    ::
-
         net = ClassicalRNN(inputs=700, hidden=[128, 128], outputs=20, cell="lstm")
         out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
 
-    Arguments
-        inputs, hidden, outputs: number of input channels, of units in each hidden layer (and direction), of classes.
+    Args:
+        inputs: number of input channels.
+        hidden: number of units in each hidden layer (and direction).
+        outputs: number of classes.
         cell: "rnn" (tanh), "gru" or "lstm".
         recurrent: False makes a hidden layer a dense one, ReLU units without memory; one answer for all, or a list.
         bidirectional: read each recurrent layer's input forwards and backwards; the outputs are concatenated.

@@ -85,8 +85,6 @@ def _network(net: SRNN, frozen: FrozenNetwork, streams: int) -> Any:
 class Stream:
     """A network that is given one time step at a time, or blocks of any length; the results are the same to the last bit.
 
-    ::
-
         stream = srnn.Stream(net)
         scores = stream.push(x_t)                  # x_t (inputs,) -> (outputs,)
         scores = stream.push(block)                # (T, inputs) -> (T, outputs)
@@ -95,7 +93,7 @@ class Stream:
         scores = many.push(x_t)                    # (1000, inputs) -> (1000, outputs)
         scores = many.push(x_t, active=mask)       # streams where the mask is False wait; their scores are 0
 
-    Arguments
+    Args:
         net: an SRNN that reads forwards only, in float32 or float64 (others are stepped slowly). The stream takes a copy: for
             weights trained further make a new stream, and pass on the state (``new.state = old.state``).
         streams: how many independent streams, a leading axis of everything; None: one, without that axis.

@@ -21,7 +21,12 @@ from ..neurons import ALIF, Integrator, Neuron, as_neuron
 
 @dataclass(frozen=True)
 class Readout:
-    """Which neuron the last layer has, and what is read from it."""
+    """Which neuron the last layer has, and what is read from it.
+
+    Args:
+        neuron: the model.
+        output: "membrane", or "emission": its spikes, or what a model that does not spike emits.
+    """
 
     neuron: Neuron = field(default_factory=Integrator)
     output: Output = "membrane"

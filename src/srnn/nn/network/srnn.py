@@ -52,8 +52,6 @@ class Result:
 class SRNN(nn.Module):
     """Adaptive spiking recurrent neural network.
 
-    ::
-
         net = SRNN(inputs=700, hidden=[128, 128], outputs=20, neuron="alif", readout="integrator")
         out, state = net(x)                # x (B, T, 700) -> out (B, T, 20)
         out, state = net(more, state)      # continues where the first call ended
@@ -61,13 +59,17 @@ class SRNN(nn.Module):
     As ``nn.LSTM`` it also takes one sequence (T, 700) -> (T, 20), and a ``PackedSequence`` -> a ``PackedSequence``; and numpy
     arrays, booleans and integers, which are converted to the network's dtype. The output is always a tensor.
 
-    Arguments
-        inputs, hidden, outputs: number of input channels, of neurons in each hidden layer, of classes.
-        neuron: a model's name ("alif", "lif", "relu", "integrator"), a model object, or a list with one of these a layer.
+    Args:
+        inputs: number of input channels.
+        hidden: number of neurons in each hidden layer; a number for one layer.
+        outputs: number of classes.
+        neuron: a model's name ("alif", "adlif", ...: ``srnn.nn.neurons``), a model object, or a list with one of these a layer.
         readout: "integrator", "alif", "spike_count", a neuron, or a ``Readout``.
         surrogate: name or object of the surrogate gradient.
         recurrent: whether each hidden layer has recurrent weights; one answer for all, or a list.
-        bidirectional: read every hidden layer's input from both ends; ``merge`` "mean" (the paper) or "concat".
+        bidirectional: read every hidden layer's input from both ends.
+        merge: how the outputs of both directions are combined, "mean" (the paper) or "concat".
+        late: the backward direction sees everything one step late (the published TIMIT network).
         delays: how many further steps spikes are under way, a mapping such as {"recurrent": "uniform(0, 20)", "input": 3}
             (``nn/delays.py``), one for all hidden layers or a list with one (or None) a layer; recurrent delays are for the
             layers that are recurrent. In steps of the hidden layers.
@@ -78,7 +80,8 @@ class SRNN(nn.Module):
         norm: batch norm of the current that each hidden layer receives from below: "batch", or a mapping with its settings
             (``norm.Norm``); one for all, or a list. In training mode (as a new network is) a call uses the statistics of its
             batch and updates the running ones, which it uses after ``eval()``. "none": without.
-        init_in, init_rec: weight initialisation, "xavier", "orthogonal", "kaiming" or "zero".
+        init_in: initialisation of feed-forward weights, "xavier", "orthogonal", "kaiming" or "zero".
+        init_rec: initialisation of recurrent weights, likewise.
         gain_in: factor of the hidden layers' initial feed-forward weights.
         bias: whether the hidden layers have one; one answer for all, or a list.
         backend: "auto", or the name of the kernel that shall run the layers.
@@ -177,13 +180,15 @@ class SRNN(nn.Module):
     ) -> Result:
         """Run the network and return everything.
 
-        x (B, T, inputs): a tensor or numpy array, which ``as_input`` converts and, on the CPU, packs if it holds zeros and ones
-        only; or (binary) ``Spikes``;
-        ``lengths`` (B,) integers, the valid steps of each sequence in a padded batch;
-        ``record``: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current");
-        ``generator`` draws a random initial state where no ``state`` is given;
-        ``dropout``: which neurons the layers above hear, in training;
-        ``check``: refuse an input that is not finite, and name the place: one pass over it.
+        Args:
+            x: (B, T, inputs), a tensor or numpy array, which is converted to the network's dtype and, on the CPU, packed if it
+                holds zeros and ones only; or (binary) ``Spikes``.
+            state: as an earlier run returned it; None: the initial state.
+            lengths: (B,) integers, the valid steps of each sequence in a padded batch.
+            record: names of variables whose traces (B, T, size) each layer shall return, such as ("s", "u", "v", "current").
+            generator: draws a random initial state where no ``state`` is given.
+            dropout: which neurons the layers above hear, in training.
+            check: refuse an input that is not finite, and name the place: one pass over it.
         """
         packs = self.encoder is None and self.readout.backend != "reference" and not record
         x, lengths = checked(self, x, state, lengths, check, packs)

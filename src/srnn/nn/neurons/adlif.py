@@ -55,7 +55,17 @@ def step(
 
 @dataclass(frozen=True)
 class AdLIF(Neuron):
-    """LIF with sub-threshold adaptation."""
+    """LIF with sub-threshold adaptation, and a hard reset to zero. Equations: ``srnn.nn.neurons.adlif``.
+
+    Args:
+        tau_mem: time constant of the membrane, in time steps.
+        tau_adp: time constant of the adaptation, in time steps.
+        a: how strongly the membrane drives the adaptation, kept in [0, 1], and lower where the neuron would not be stable.
+        b: how strongly spikes do, kept in [0, 2].
+        coupling: factor of both: 120 in its paper, 30 in our recipes with steps of 10 ms.
+        threshold: a constant input of 1, without adaptation, brings a membrane to 1.
+        discretisation: which adaptation the membrane feels, "symplectic": the new one, or "euler": the last one.
+    """
 
     name: ClassVar[str] = "adlif"
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")

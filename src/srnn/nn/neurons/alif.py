@@ -31,7 +31,15 @@ def step(u: Any, e: Any, s: Any, current: Any, alpha: Any, rho: Any, beta: Any, 
 
 @dataclass(frozen=True)
 class ALIF(Neuron):
-    """Adaptive LIF. beta = 0 switches the adaptation off (the published ECG network's hidden layer)."""
+    """Adaptive LIF, the paper's neuron: a threshold that spikes raise. Equations: ``srnn.nn.neurons.alif``.
+
+    Args:
+        tau_mem: time constant of the membrane, in time steps.
+        tau_adp: time constant of the adaptation, in time steps.
+        beta: by how much the threshold rises, in the end, if a neuron spikes at every step; 0 switches the adaptation off (the
+            published ECG network's hidden layer).
+        threshold: at rest, the paper's b_0. A constant input of 1 brings a membrane to 1.
+    """
 
     name: ClassVar[str] = "alif"
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")

@@ -36,7 +36,13 @@ Emission = Literal["spike", "relu", "identity"]
 class Init:
     """A distribution from which values are drawn, one per neuron (or per sequence and neuron, for initial states).
 
-    ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)", "constant(value)".
+    ``Init.parse`` reads what recipes write: a number, or "normal(mean, std)", "uniform(low, high)", "constant(value)". SrnnError
+    for numbers that make no distribution.
+
+    Args:
+        distribution: "constant", "normal" or "uniform".
+        a: the value, the mean, or the lower bound.
+        b: the standard deviation, or the upper bound.
     """
 
     distribution: Literal["constant", "normal", "uniform"]
@@ -94,7 +100,7 @@ DEFINED: dict[str, type[Neuron]] = {}
 class Neuron:
     """Base of all neuron models. A subclass has a name, its parameter fields, ``step`` and ``derive``.
 
-    Fields of every model
+    Args:
         trained: names of the parameters that the optimiser may change; the others stay as drawn.
         initial: distributions of the initial state by variable name (state variables and ``s``), a mapping, drawn per
             sequence and neuron; missing ones are zero. The text "u" gives a variable the very values drawn for u (as the

@@ -38,7 +38,8 @@ def step(
 
 @dataclass(frozen=True)
 class BHRF(BRF):
-    """Balanced harmonic resonate-and-fire."""
+    """Balanced harmonic resonate-and-fire: BRF as a damped oscillator; the same parameters. Equations:
+    ``srnn.nn.neurons.bhrf``."""
 
     name: ClassVar[str] = "bhrf"
     step = staticmethod(step)

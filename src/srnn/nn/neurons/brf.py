@@ -58,7 +58,15 @@ def time_constants(trace: Tensor, determinant: Tensor) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class BRF(Neuron):
-    """Balanced resonate-and-fire."""
+    """Balanced resonate-and-fire: a membrane that oscillates and has no reset. Equations: ``srnn.nn.neurons.brf``.
+
+    Args:
+        omega: angular frequency, in radians per unit of time; ``dt * omega`` is the turn of a step, at most 0.99.
+        b_offset: damping between spikes, per unit of time.
+        dt: units of time in a step. The current is multiplied by it, too, so weights have to be large (docs/neurons.md).
+        refractory: which fraction of a spike's extra damping, and raised threshold, is left after a step.
+        threshold: of the membrane.
+    """
 
     name: ClassVar[str] = "brf"
     taus: ClassVar[tuple[str, ...]] = ()

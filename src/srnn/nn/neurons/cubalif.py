@@ -60,7 +60,21 @@ def _lost(tau: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CubaLIF(Neuron):
-    """Leaky integrate-and-fire with an exponential synaptic current."""
+    """Leaky integrate-and-fire with an exponential synaptic current. Equations: ``srnn.nn.neurons.cubalif``.
+
+    Simulators differ in the last three settings (docs/neurons.md).
+
+    Args:
+        tau_mem: time constant of the membrane, in time steps.
+        tau_syn: time constant of the synapse, in time steps.
+        gain: factor of the input current.
+        resistance: factor of the synaptic current; with both at 1 a constant input of 1 brings a membrane to 1.
+        threshold: of the membrane.
+        reset: where the membrane starts again.
+        reset_kind: "soft": a spike subtracts threshold - reset; "hard": the membrane becomes reset.
+        reset_step: when it does, in the "same" step or the "next".
+        synapse_step: when an input spike reaches the membrane, in the "same" step or the "next".
+    """
 
     name: ClassVar[str] = "cubalif"
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_syn")

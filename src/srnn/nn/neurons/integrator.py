@@ -22,7 +22,11 @@ def step(u: Any, s: Any, current: Any, alpha: Any) -> Any:
 
 @dataclass(frozen=True)
 class Integrator(Neuron):
-    """Leaky integrator."""
+    """Leaky integrator, for readouts: it emits its membrane, u_t = alpha u_{t-1} + (1 - alpha) I_t.
+
+    Args:
+        tau_mem: its time constant, in time steps; alpha = exp(-1/tau_mem). A constant input of 1 brings a membrane to 1.
+    """
 
     name: ClassVar[str] = "integrator"
     emission: ClassVar[Emission] = "identity"

@@ -29,7 +29,14 @@ def step(u: Any, s: Any, current: Any, leak: Any, gain: Any, threshold: Any, res
 
 @dataclass(frozen=True)
 class LIF(Neuron):
-    """Leaky integrate-and-fire with hard reset."""
+    """Leaky integrate-and-fire with a hard reset, by forward Euler. Equations: ``srnn.nn.neurons.lif``.
+
+    Args:
+        tau_mem: time constant of the membrane, in time steps, at least 1.
+        threshold: of the membrane.
+        resistance: factor of the current; with 1 a constant input of 1 brings a membrane to 1.
+        reset: where the membrane starts again.
+    """
 
     name: ClassVar[str] = "lif"
     tau_min: ClassVar[float] = 1.0

@@ -48,7 +48,20 @@ def logit_of_decay(tau: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LiquidALIF(Neuron):
-    """Adaptive LIF with liquid time constants."""
+    """Adaptive LIF whose time constants depend on input and state in each step. Equations: ``srnn.nn.neurons.liquid``.
+
+    With gates of 0, the four parameters after the time constants, it is ``ALIF``.
+
+    Args:
+        tau_mem: time constant of the membrane at rest, in time steps.
+        tau_adp: time constant of the adaptation at rest, in time steps.
+        mem_current: how far the current shifts the logit of the factor by which the membrane decays.
+        mem_state: how far the membrane does.
+        adp_current: how far the current shifts the logit of the factor by which the adaptation decays.
+        adp_state: how far the adaptation does.
+        beta: as of ``ALIF``.
+        threshold: as of ``ALIF``.
+    """
 
     name: ClassVar[str] = "liquid"
     taus: ClassVar[tuple[str, ...]] = ("tau_mem", "tau_adp")
