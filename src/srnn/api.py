@@ -7,8 +7,10 @@
     model.energy(x)["models"]["fp32"]["energy_pj"]["step"]
     model.export("ecg_c", format="int8")
 
-Nothing inside the package imports this file; what it calls is written in the wings.
+What does not fit is an SrnnError of one line. Reading a model's file runs nothing of it, and needs no data set.
 """
+
+# Nothing inside the package imports this file; what it calls is written in the wings.
 
 from __future__ import annotations
 
@@ -57,10 +59,15 @@ class Model(Trained):
     def predict(
         self, signal: str | Path | npt.ArrayLike | Sequence[npt.ArrayLike], form: Form = "auto"
     ) -> Prediction | list[Prediction]:
-        """What the network says of a recording: a file, or an array (samples, channels).
+        """What the network says of a recording.
 
-        A list of recordings, or an array (N, samples, channels), gives a list of predictions; a list of rows of several numbers
-        is one recording. ``form``: see ``deploy.predicting.predict``. SrnnError for what does not fit.
+        Args:
+            signal: a file, or an array (samples, channels), (samples,) for one channel. A list of recordings, or an array
+                (N, samples, channels), gives a list of predictions; a list of rows of several numbers is one recording.
+            form: "signal": what a sensor gives; "steps": the network's own input (steps, inputs); "auto": the signal, where
+                training data went the same way, else steps.
+
+        SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
         """
         from .deploy.predicting import predict
 
@@ -74,17 +81,23 @@ class Model(Trained):
     def stream(self, **options: Any) -> Session:
         """A new stream through the network: ``push(block)`` gives decisions, ``finish()`` the last ones.
 
-        ``options`` are those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn. With
-        ``learn=Adaptation()`` the stream learns what it is told: ``learn(target)``.
+        Args:
+            options: those of ``Decoder.of``: form, scale, calibration, gain, segment, policy, learn, data_dir. With
+                ``learn=Adaptation()`` the stream learns what it is told: ``learn(target)``.
+
+        SrnnError for a network that cannot be streamed (it says why).
         """
         from .deploy.streaming import Decoder
 
         return Decoder.of(self, **options).open()
 
     def energy(self, x: Input, lengths: Lengths | None = None, **options: Any) -> dict[str, Any]:
-        """What the network costs on an input (B, T, inputs), by four models; see ``srnn.measure.energy.energy``.
+        """What the network costs on an input, by four models: ``energy(x)["models"]["fp32"]["energy_pj"]["step"]``.
 
-        Of a recording (samples, channels) the input is ``model.task.encode("name", recording)[None]``.
+        Args:
+            x: (B, T, inputs). Of a recording (samples, channels) it is ``model.task.encode("name", recording)[None]``.
+            lengths: (B,) valid steps of each sequence in a padded batch.
+            options: of ``srnn.energy``: technology, step_ms.
         """
         from .measure.energy import energy
 

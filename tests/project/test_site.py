@@ -16,6 +16,8 @@ import yaml
 from release import links
 from release.notebooks import cells
 
+import srnn
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,7 +39,8 @@ def test_site_is_built_strictly_and_fetches_nothing(tmp_path: Path) -> None:
         fetched += re.findall(r"<link(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?((?:https?:)?//[^\" >]+)", page)
         assert not fetched, f"{name} fetches {fetched}"
     reference = pages[Path("reference/index.html")]
-    for name in ("train", "Model.predict", "Stream.push", "Decoder", "SRNN.run", "raster", "AdLIF"):
+    public = {*srnn.__all__} - {"plot"}
+    for name in ("Model.predict", "Session.push", "Decisions.winners", "Stream.push", "SRNN.run", "raster", *public):
         assert re.search(rf'id="srnn\.[\w.]*\b{re.escape(name)}"', reference), name
     for text in re.findall(r"<p>(.*?)</p>", reference, re.DOTALL):  # arguments that were not told apart
         assert text.strip() != "::" and not re.search(r"^Arg|^ +\w+: ", text, re.MULTILINE), text

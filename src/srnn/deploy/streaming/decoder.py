@@ -84,13 +84,21 @@ class Decoder:
         scale: Scale | None = None, calibration: float | None = None, gain: float | None = None,
         segment: float | None = None, policy: ExitPolicy | None = None, learn: Adaptation | None = None,
     ) -> Decoder:  # fmt: skip
-        """The decoder of a trained network, a run folder or a model's file.
+        """The decoder of a trained network.
 
-        ``form``: see ``Task.live``; ``scale``, ``calibration``, ``gain``: see ``SignalPath.calibrated``; ``data_dir``: where
-        training data are, for a model without the statistics that it needs.
-
-        ``segment``: seconds after which a sequence ends and the next begins; steps, where steps are not in time; None: where a
-        sequence has one label, as long as those of training, else never. 0: never.
+        Args:
+            model: a trained network, a run folder or a model's file.
+            form: what is pushed, "signal": what a sensor gives; "steps": the network's own input; "auto": the signal, where
+                training data were encoded the same way, else steps.
+            data_dir: where training data are, for a model without the statistics that it needs.
+            scale: an ECG's mean and standard deviation of each lead, ([mean, ...], [std, ...]), in the signal's unit; None: those
+                of its first ``calibration`` seconds.
+            calibration: seconds, up to 60, that are listened to first, where something is measured; None: 5.
+            gain: what sound of full scale 1 is multiplied by before a cochlea; None: measured.
+            segment: seconds after which a sequence ends and the next begins; steps, where steps are not in time; None: where a
+                sequence has one label, as long as those of training, else never. 0: never.
+            policy: ends a sequence as soon as the network is sure enough.
+            learn: how its sessions learn what they are told; None: they do not.
 
         SrnnError for a network that cannot be streamed (it says why).
         """
@@ -143,7 +151,7 @@ class Decoder:
 
 
 class Session:
-    """One stream through a ``Decoder``."""
+    """One stream: ``model.stream()``, or ``decoder.open()`` for one of many. Use it from one thread at a time."""
 
     def __init__(self, decoder: Decoder, segment: int | None) -> None:
         self.decoder, self.segment = decoder, segment

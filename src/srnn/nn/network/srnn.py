@@ -84,7 +84,7 @@ class SRNN(nn.Module):
         init_rec: initialisation of recurrent weights, likewise.
         gain_in: factor of the hidden layers' initial feed-forward weights.
         bias: whether the hidden layers have one; one answer for all, or a list.
-        backend: "auto", or the name of the kernel that shall run the layers.
+        backend: what runs the layers: "cpu", "gpu", "reference" (plain torch), or "auto": the fastest that can.
         recompute: computes currents again for the gradient instead of storing them, to the same bits (for long sequences).
         generator: draws the initial parameters (default: torch's global one).
 
