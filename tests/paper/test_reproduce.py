@@ -116,7 +116,7 @@ class TestMatching:
             ("smnist", [], "LSTM 64-256-256"),
             ("smnist", ["--network.recurrent=[true, true, false]"], "LSTM 64-256, ReLU 256"),
             ("speech-commands-mini", ["--network.recurrent=[false, true]"], "ReLU 176, LSTM 176"),
-            ("phones", [], "bidirectional LSTM 128-128"),
+            ("phones", [], "bidirectional LSTM 192-192"),
         ],
     )
     def test_a_network_of_cells_is_called_what_it_is(self, recipe: str, overrides: list[str], words: str) -> None:
