@@ -72,6 +72,10 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
     if sound and channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
     if channels is not None:
+        if chosen is None and x.shape[1] > channels:
+            raise SrnnError(
+                f"{path} has {x.shape[1]} channels; this network reads {channels}: choose some, as by --channels of srnn stream."
+            )
         check_channels(str(path), x.shape[1], channels)
     return at_rate(str(path), x, own_rate, rate, sound)
 
