@@ -69,10 +69,10 @@ def test_a_summary_has_all_its_tests_or_none() -> None:
         mine = {test.seed for test in tests if test.recipe == command_words(told["command"])[0]}
         assert mine in (set(), {*told["seeds"]}), folder.name
     commands = {command_words(summary(folder)["command"])[0] for folder in SUMMARIES}
-    named = {
-        test.recipe
+    named = {  # of each speaker left out once there is no summary: of its recipe
+        test.recipe[:3] if "--task.options.test_speaker" in test.recipe else test.recipe
         for test in tests
-        if test.recipe[2].startswith("results/") and "--task.options.test_speaker" not in test.recipe
+        if test.recipe[2].startswith("results/")
     }
     assert named <= commands, named - commands
 

@@ -72,10 +72,6 @@ def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Se
     if sound and channels == 1:
         x = x.mean(axis=1, keepdims=True, dtype=np.float32)
     if channels is not None:
-        if chosen is None and x.shape[1] > channels:
-            raise SrnnError(
-                f"{path} has {x.shape[1]} channels; this network reads {channels}: choose some, as by --channels of srnn stream."
-            )
         check_channels(str(path), x.shape[1], channels)
     return at_rate(str(path), x, own_rate, rate, sound)
 
@@ -196,7 +192,10 @@ def fit_length(samples: Array, length: int) -> Array:
 def check_channels(name: str, count: int, channels: int) -> None:
     """SrnnError unless the numbers are equal."""
     if count != channels:
-        raise SrnnError(f"{name} has {count} channel{'' if count == 1 else 's'}; this network reads {channels}.")
+        choose = ": choose some of a file's, as by --channels of srnn stream" if count > channels else ""
+        raise SrnnError(
+            f"{name} has {count} channel{'' if count == 1 else 's'}; this network reads {channels}{choose}."
+        )
 
 
 def check_finite(name: str, x: Array, start: int) -> Array:
