@@ -1,0 +1,149 @@
+"""Energy: reports of networks, the rate at which spiking stops paying, and how an input is measured."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from srnn import SrnnError
+from srnn.measure.energy import (
+    FP32,
+    MODELS,
+    Activity,
+    LayerCounts,
+    break_even,
+    compare,
+    count,
+    describe_network,
+    energy,
+    energy_report,
+    load_technology,
+    measure_input,
+    picojoules,
+    rates_of,
+)
+from srnn.nn.baselines import ClassicalRNN
+from support.energies import ANALOG, GIVEN, SPIKES, small, spiking
+
+
+def test_what_was_not_measured_is_none() -> None:
+    prices = load_technology()
+    lif, relu = small("lif"), small("relu")
+    nothing = energy_report(lif, SPIKES, prices, 4.0)
+    assert nothing["models"] == dict.fromkeys(MODELS) and nothing["counts"] is None
+    assert nothing["firing_rate"] is None and nothing["spikes"] is None
+    report = energy_report(relu, SPIKES, prices, 4.0)
+    assert report["models"]["neurobench"] is None and report["models"]["memory"]["energy_pj"]["step"] > 0
+    assert [row["energy"]["fp32"] for row in compare([report, nothing])] == [1.0, None]
+    with pytest.raises(SrnnError, match="not measured"):
+        count(describe_network(lif), SPIKES)
+
+
+def test_step_sequence_and_second() -> None:
+    report = energy_report(small(), spiking(0.1, 0.2), load_technology(), 4.0, accuracy=0.9)
+    for model in report["models"].values():
+        found = model["energy_pj"]
+        assert found["sequence"] == pytest.approx(100 * found["step"])
+        assert found["second"] == pytest.approx(250 * found["step"])
+    assert report["spikes"]["per_sequence"] == pytest.approx(100 * (0.1 * 5 + 0.2 * 4))
+    assert report["spikes"]["synaptic_operations_per_step"] == report["counts"]["synaptic_acs"]
+    untimed = energy_report(small(), replace(ANALOG, rates=(0.1, 0.2)), load_technology(), None)
+    assert untimed["models"]["paper"]["energy_pj"]["second"] is None
+    assert untimed["models"]["paper"]["energy_pj"]["sequence"] is None
+
+
+def test_a_first_network_without_errors_has_no_ratio() -> None:
+    report = energy_report(small(), spiking(0.1, 0.2), load_technology(), 4.0, accuracy=1.0)
+    assert compare([report, report])[1]["error"] is None
+
+
+def test_wrong_rates_and_networks() -> None:
+    layers = describe_network(small())
+    with pytest.raises(SrnnError, match="2 hidden layers"):
+        rates_of(layers, [0.1, 0.2, 0.3])
+    with pytest.raises(SrnnError, match="between 0 and 1"):
+        spiking(0.1, 1.5)
+    with pytest.raises(SrnnError, match="between 0 and 1"):
+        Activity(True, float("nan"))
+    with pytest.raises(SrnnError, match="Linear"):
+        describe_network(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_energy_of_a_network_on_an_input_in_one_call(bidirectional: bool) -> None:
+    torch.manual_seed(3)
+    net = small("alif", bidirectional=bidirectional, merge="mean").train()
+    x, lengths = (torch.rand(4, 20, 3) < 0.3).float(), torch.tensor([20, 5, 11, 20])
+    report = energy(net, x, lengths, step_ms=2.0)
+    record = ("s",) if bidirectional else ()
+    with torch.no_grad():
+        result = net.eval().run(x, lengths=lengths, record=record)
+    spikes = sum(float(layer.output.sum()) for layer in result.layers[:-1]) * (2 if bidirectional else 1)
+    assert report["spikes"]["per_step"] == pytest.approx(spikes / 56) and report["spikes"]["per_step"] > 0
+    step, sequence, second = (
+        report["models"]["fp32"]["energy_pj"][period] for period in ("step", "sequence", "second")
+    )
+    assert sequence == pytest.approx(14 * step) and second == pytest.approx(500 * step)
+    counts = LayerCounts(**{name: sum(layer[name] for layer in report["layers"]) for name in report["counts"]})
+    assert step == pytest.approx(picojoules(counts, FP32))
+    lstm = energy(ClassicalRNN(3, [5, 4], 2, "lstm"), x, lengths)
+    assert lstm["firing_rate"] is None and lstm["models"]["fp32"]["energy_pj"]["step"] > step
+    assert energy(net, x, lengths, technology="horowitz-45nm-dram")["models"]["memory"] != report["models"]["memory"]
+
+
+# Break-even
+
+
+@functools.cache
+def scanned(kind: str) -> dict[str, list[float]]:
+    """pJ of a step of the spiking network at each of 201 rates from 0 to 1, by model; ``kind`` of input as in GIVEN."""
+    prices, net = load_technology(), small("alif", inputs=6, hidden=(12, 8))
+    reports = [
+        energy_report(net, replace(GIVEN[kind], rates=(float(rate), float(rate))), prices)
+        for rate in np.linspace(0, 1, 201)
+    ]
+    return {model: [report["models"][model]["energy_pj"]["step"] for report in reports] for model in MODELS}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("other", ["relu", "lstm"])
+@pytest.mark.parametrize("kind", ["spikes", "analog"])
+def test_the_rate_at_which_spiking_stops_paying(model: str, other: str, kind: str) -> None:
+    given, net = GIVEN[kind], small("alif", inputs=6, hidden=(12, 8))
+    dense = small("relu", inputs=6, hidden=(12, 8)) if other == "relu" else ClassicalRNN(6, [12, 8], 2, "lstm")
+    rate = break_even(describe_network(net), given, describe_network(dense), load_technology())[model]
+    active = replace(given, rates=(1.0, 1.0)) if other == "relu" else given  # no ReLU unit is at 0
+    limit = energy_report(dense, active, load_technology())["models"][model]["energy_pj"]["step"]
+    # The first of the rates at which the spiking network's report shows no less.
+    found = next((number / 200 for number, pj in enumerate(scanned(kind)[model]) if pj >= limit), float("inf"))
+    if rate > 1:
+        assert found == float("inf")
+    else:
+        assert found - 1 / 200 <= max(rate, 0.0) <= found
+
+
+def test_input_is_measured_without_padding() -> None:
+    from srnn.data.batches import Sequences
+    from support.tiny import TinyTask
+
+    task = TinyTask(padded=True)
+    data = task.load("validation")
+    found = measure_input(Sequences(task, "validation"), batch_size=7)
+    assert found.spikes and found.steps == pytest.approx(data.lengths.mean())  # type: ignore[union-attr]
+    assert np.mean(found.density) == pytest.approx(data.x.sum() / (data.lengths.sum() * 3))  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(("values", "spikes"), [((0, 1), True), ((-1, 0, 1), True), ((0, 2), False), ((0, 0.5), False)])
+def test_what_counts_as_spikes(values: tuple[float, ...], spikes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from srnn.data.batches import Sequences
+    from srnn.data.datasets import Split
+    from support.tiny import TinyTask
+
+    x = np.resize(np.array(values, np.float32), (4, 5, 3))
+    monkeypatch.setattr(TinyTask, "load", lambda *_: Split(x, np.zeros(4, np.int64)))
+    found = measure_input(Sequences(TinyTask(), "validation"))
+    assert found.spikes is spikes and np.mean(found.density) == pytest.approx((x != 0).mean())
