@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError
 from srnn.nn.delays import LONGEST, Delays, delayed_input, draw
 from srnn.nn.kernels import Spikes
-from srnn.nn.kernels.cpu.arrivals import Arrivals
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init
 
@@ -126,14 +125,6 @@ def test_delayed_bits_equal_delayed_numbers(channels: int, longest: int, steps: 
         (parts[0].sum() + parts[1].sum()).backward()
         results.append((dense.detach(), after.detach(), leaf.grad))
     assert all(torch.allclose(a, b, atol=1e-14) for a, b in zip(*results, strict=True))
-
-
-def test_arrivals_after_a_sequence_shorter_than_the_delays() -> None:
-    arrivals = Arrivals(torch.tensor([0, 3, 1]).numpy())
-    words = torch.tensor([[0b111, 0b010]]).numpy().astype("uint64")  # two steps of one sequence
-    after = arrivals.after(words.reshape(-1), torch.tensor([2]).numpy(), 2, torch.zeros(1).double().numpy().dtype)
-    # Of the last step neuron 1 arrives after 3 more, of the step before after 2; neuron 2's then is the next.
-    assert after[0].tolist() == [[0, 0, 1], [0, 0, 0], [0, 1, 0], [0, 1, 0]]
 
 
 def test_states_are_pickled_and_copied() -> None:

@@ -241,7 +241,8 @@ class Layer(nn.Module):
             x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
         arriving, kernel, own = values.get("arriving"), self._kernel("arriving"), steps.get("arriving")
         if arriving is not None and own is not None and kernel is None:
-            arriving = arriving * reached(own, arriving.shape[1])
+            if arriving.requires_grad or bool(arriving.any()):
+                arriving = arriving * reached(own, arriving.shape[1])
         elif arriving is not None and kernel is not None:
             arriving, kernel = fitted(arriving, kernel)
         neuron, coefficients = self.dynamics()

@@ -3,7 +3,6 @@
     simd.py      vectors that behave like numbers
     memory.py    how they are loaded and stored, and bits for spikes
     rows.py      sums of weight rows, matrix product, lists of spikes
-    arrivals.py  when delayed spikes reach their own layer
     arguments.py   what the loops are given, in groups, and how every array is laid out
     forward.py, backward.py   the two time loops, generic over neurons and surrogates
     weight_gradients.py   the part of the way back that adds to weights

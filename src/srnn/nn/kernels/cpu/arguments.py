@@ -79,18 +79,17 @@ class Parameters(NamedTuple):
 class Lines(NamedTuple):
     """The delays of a recurrent layer that spikes: when its spikes reach it. Without delays a step later, all of them.
 
-    With a kernel each spike is spread over ``depth`` steps. What arrives is then numbers, all of which are ``early``: the
-    forward loop adds each spike's part there, and nothing is looked up (``groups`` is 0).
+    The forward loop brings each spike to the step at which it arrives, where currents and weight gradients find it. With a
+    kernel each is spread over ``depth`` steps: what arrives is then numbers, all of which are ``early``.
     """
 
     delayed: bool
     spread: bool  # by a kernel
     depth: int  # the longest delay and one: the first steps of a sequence, at which spikes from before it may arrive
-    groups: int
-    lags: Array  # (groups,) int64: the delays that occur
-    masks: Array  # (groups, ceil(H / 64)) uint64: which neurons have that delay
-    delays: Array  # (H,) int64, if ``delayed``
-    known: int  # steps of which ``early`` says what arrives: depth, or with a kernel T + depth
+    delays: Array  # (H,) int64, as the next two if ``delayed`` and not ``spread``: a spike of step t arrives at t + 1 + delay
+    arrived: Array  # (B, T, ceil(H / 64)) uint64: spikes, as in ``Saved.words``, where they arrive; at first 0
+    sent: Array  # (B, depth, W): what arrives after the last step, entry k so many steps later; at first 0
+    known: int  # steps of which ``early`` says what arrives: the first at which anything does; with a kernel T + depth
     early: Array
     """(B, known, W): what arrives at the first steps from before the sequence, without delays the initial s; or see above."""
     kernel: Array  # (depth, W), or empty
@@ -135,9 +134,10 @@ class Gradients(NamedTuple):
     g_state: Arrays  # (B, W) each: of the final state, overwritten by those of the initial one
     wants_x: bool
     g_x: Array  # (B, T, I), written if ``wants_x``
+    wants_early: bool
     g_weights: Array
     """(I + H, W), or (I, W): the sum over sequences and steps is written. Rows as in ``weights``, always with the input's."""
-    g_early: Array  # (B, depth, W): is added to; without delays the last of ``g_state``
+    g_early: Array  # (B, depth, W): is added to if ``wants_early``; without delays the last of ``g_state``
     g_kernel: Array  # (depth, W), or empty: the sum is added
     g_bias: Array  # (W,): the sum is added
     g_coefficients: Arrays  # (W,) each: the sums are added

@@ -161,7 +161,7 @@ def _step_back(
 
 
 @called
-def _gather(t, r, row, sizes, words, lines, g_early, g_kernel, arriving):
+def _gather(t, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving):
     """``_bring_back`` of spikes that were spread by a kernel, and its gradient, for one sequence.
 
     Step t itself, whose place in the ring that of step t - depth now becomes, has been seen to.
@@ -178,14 +178,14 @@ def _gather(t, r, row, sizes, words, lines, g_early, g_kernel, arriving):
                 store(arriving, slot + h, load(arriving, slot + h) + g * load(lines.kernel, at))
                 s = load_spikes(words, (row * sizes.steps + back) * count, h, g)
                 store(g_kernel, at, load(g_kernel, at) + s * g)
-    if t < depth:
+    if wants_early and t < depth:
         for h in range(0, width, lanes_of(arriving)):
             early = (row * depth + t) * width + h
             store(g_early, early, load(g_early, early) + load(arriving, brought + h))
 
 
 @called
-def _bring_out(chunk, sizes, words, lines, g_sent, g_early, g_kernel, arriving):
+def _bring_out(chunk, sizes, words, lines, g_sent, wants_early, g_early, g_kernel, arriving):
     """Before the last step: the gradients of the spikes that are then under way, each to the step at which it was emitted."""
     width = sizes.width
     for r in range(chunk.rows):
@@ -195,7 +195,7 @@ def _bring_out(chunk, sizes, words, lines, g_sent, g_early, g_kernel, arriving):
                 for h in range(0, width, lanes_of(arriving)):
                     g = load(g_sent, (row * lines.depth + k) * width + h)
                     store(arriving, (lines.depth * BLOCK + r) * width + h, g)
-                _gather(sizes.lengths[row] + k, r, row, sizes, words, lines, g_early, g_kernel, arriving)
+                _gather(sizes.lengths[row] + k, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving)
             continue
         for k in range(lines.depth):
             for j in range(sizes.size):
@@ -206,7 +206,7 @@ def _bring_out(chunk, sizes, words, lines, g_sent, g_early, g_kernel, arriving):
 
 
 @called
-def _bring_back(t, chunk, sizes, words, lines, g_early, g_kernel, arriving):
+def _bring_back(t, chunk, sizes, words, lines, wants_early, g_early, g_kernel, arriving):
     """What the recurrent weights bring back from step t, to the steps at which the spikes that it saw were emitted.
 
     ``arriving``: a ring of ``depth`` steps, (depth, BLOCK, W), and behind it what is brought (BLOCK, W). Every place of the ring
@@ -219,7 +219,7 @@ def _bring_back(t, chunk, sizes, words, lines, g_early, g_kernel, arriving):
         if t >= sizes.lengths[row]:
             continue
         if lines.spread:
-            _gather(t, r, row, sizes, words, lines, g_early, g_kernel, arriving)
+            _gather(t, r, row, sizes, words, lines, wants_early, g_early, g_kernel, arriving)
             continue
         slot = t % depth
         for j in range(sizes.size):
@@ -227,7 +227,7 @@ def _bring_back(t, chunk, sizes, words, lines, g_early, g_kernel, arriving):
             if back < 0:
                 back += depth
             arriving[(back * BLOCK + r) * width + j] = arriving[brought + j]
-        if t < depth:
+        if wants_early and t < depth:
             for h in range(0, width, lanes_of(arriving)):
                 early = (row * depth + t) * width + h
                 store(g_early, early, load(g_early, early) + load(arriving, brought + h))
@@ -245,10 +245,10 @@ def make_backward(
 
     def backward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, spread, depth, groups, lags, masks, delays, known, early,
+        bias, weights, projection, coefficients, delayed, spread, depth, delays, arrived, sent, known, early,
         kernel,
         words, currents, checkpoints, surrogate, s_initial, back_own, back_in, g_sent,
-        emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_kernel, g_bias, g_coefficients,
+        emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_kernel, g_bias, g_coefficients,
         variables, s, projected, active, arriving, g_currents, factors, recomputed, columns, square,
     ):  # fmt: skip
         """Sequences first ... last - 1. The other arguments are the groups of ``arguments.BACKWARD``."""
@@ -256,11 +256,13 @@ def make_backward(
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, spread, depth, groups, lags, masks, delays, known, early, kernel))
+        lines = flat(Lines(delayed, spread, depth, delays, arrived, sent, known, early, kernel))
         saved = flat(Saved(words, currents, checkpoints))
         adjoint = flat(Adjoint(surrogate, s_initial, back_own, back_in, g_sent))
         gradients = flat(
-            Gradients(emitted, g_out, g_state, wants_x, g_x, g_weights, g_early, g_kernel, g_bias, g_coefficients)
+            Gradients(
+                emitted, g_out, g_state, wants_x, g_x, wants_early, g_weights, g_early, g_kernel, g_bias, g_coefficients
+            )
         )
         tape = flat(Tape(variables, s))
         scratch = flat(BackwardScratch(projected, active, arriving, g_currents, factors, recomputed, columns, square))
@@ -282,8 +284,8 @@ def make_backward(
                     clear(scratch.g_currents, (k * BLOCK + rows) * width, (k + 1) * pitch)
             if delayed and len(g_sent) > 0:
                 _bring_out(
-                    Chunk(block, rows, 0, 0), sizes, saved.words, lines, adjoint.g_sent, gradients.g_early,
-                    gradients.g_kernel, scratch.arriving,
+                    Chunk(block, rows, 0, 0), sizes, saved.words, lines, adjoint.g_sent, wants_early,
+                    gradients.g_early, gradients.g_kernel, scratch.arriving,
                 )  # fmt: skip
             for start in range((longest - 1) // CHUNK * CHUNK, -1, -CHUNK):
                 chunk = Chunk(block, rows, start, min(start + CHUNK, longest))
@@ -308,8 +310,8 @@ def make_backward(
                             )  # fmt: skip
                         if delayed:
                             _bring_back(
-                                start + k, chunk, sizes, saved.words, lines, gradients.g_early, gradients.g_kernel,
-                                scratch.arriving,
+                                start + k, chunk, sizes, saved.words, lines, wants_early,
+                                gradients.g_early, gradients.g_kernel, scratch.arriving,
                             )  # fmt: skip
                 if wants_x:
                     for t in range(start, chunk.stop, TOGETHER):
@@ -318,7 +320,7 @@ def make_backward(
                             scratch.factors, (t - start) * factor_pitch, factor_width, rows, factor_count,
                             adjoint.back_in, x_width, min(TOGETHER, chunk.stop - t), channels, factor_pitch,
                         )  # fmt: skip
-                add_input_weights(fresh, chunk, sizes, inputs, lines, gradients.g_weights, tape.variables[0], scratch)
+                add_input_weights(fresh, chunk, sizes, inputs, gradients.g_weights, tape.variables[0], scratch)
                 if recurrent:
                     add_own_weights(
                         spiking,

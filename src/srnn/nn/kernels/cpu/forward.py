@@ -39,7 +39,6 @@ from .memory import WRITE, flat, load, load_each, prefetch, store, store_each, s
 from .rows import (
     add_active_rows,
     add_weighted_rows,
-    arrived,
     called,
     inlined,
     lanes_of,
@@ -69,7 +68,7 @@ def project(projected, x, at, channels, steps, projection, width):
 
 
 @called
-def list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, listed):
+def list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed):
     """Append the layer's own spikes that reach it at step t to ``active``; the new ``listed``.
 
     What comes from before the sequence, or is spread over steps, need not be 0 or 1: other values are added to
@@ -81,7 +80,7 @@ def list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, 
         add_weighted_rows(total, at, lines.early, first, 1, sizes.size, weights, own * width, width, width)
         return listed
     for w in range(count):
-        word = arrived(words, row * sizes.steps * count, t, w, count, lines)
+        word = lines.arrived[(row * sizes.steps + t) * count + w] if lines.delayed else np.uint64(0)
         if t < lines.known:
             first = (row * lines.known + t) * width + 64 * w
             for i in range(min(64, sizes.size - 64 * w)):
@@ -97,9 +96,19 @@ def list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, 
 
 @called
 def send(row, t, sizes, words, lines, active):
-    """Add what the spikes of step t will bring to the steps at which it arrives, as the kernel says."""
+    """Bring the spikes of step t to the step at which they arrive; or spread them over several, as the kernel says."""
     width, count = sizes.width, (sizes.size + 63) // 64
     listed = list_spikes(words, (row * sizes.steps + t) * count, count, 0, active, 0)
+    if not lines.spread:
+        for i in range(listed):
+            j = active[i]
+            arrives = t + 1 + lines.delays[j]
+            after = arrives - sizes.lengths[row]
+            if after < 0:
+                lines.arrived[(row * sizes.steps + arrives) * count + (j >> 6)] |= np.uint64(1) << np.uint64(j & 63)
+            else:
+                lines.sent[(row * lines.depth + after) * width + j] = 1.0
+        return
     for k in range(lines.depth):
         first = (row * lines.known + t + 1 + k) * width
         for i in range(listed):
@@ -136,7 +145,7 @@ def sum_currents(
             count = (sizes.size + 63) // 64
             listed = list_spikes(words, (here - 1) * count, count, own, active, listed)
         elif spiking:
-            listed = list_arrivals(total, at, row, t, own, sizes, weights, words, lines, active, listed)
+            listed = list_arrivals(total, at, row, t, own, sizes, weights, lines, active, listed)
         else:
             add_weighted_rows(total, at, s, s_at, 1, sizes.size, weights, own * width, width, width)
     add_active_rows(total, at, weights, 0, width, active, listed)
@@ -162,7 +171,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
 
     def forward(
         first, last, lengths, steps, size, width, channels, input_kind, recurrent, kept, span, x, x_words,
-        bias, weights, projection, coefficients, delayed, spread, depth, groups, lags, masks, delays, known, early,
+        bias, weights, projection, coefficients, delayed, spread, depth, delays, arrived, sent, known, early,
         kernel,
         words, currents, checkpoints, state, emitted, out, projected, active, total,
     ):  # fmt: skip
@@ -171,7 +180,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
         sizes = flat(Sizes(lengths, steps, size, width, channels, input_kind, recurrent, kept, span))
         inputs = flat(Inputs(x, x_words))
         parameters = flat(Parameters(bias, weights, projection, coefficients))
-        lines = flat(Lines(delayed, spread, depth, groups, lags, masks, delays, known, early, kernel))
+        lines = flat(Lines(delayed, spread, depth, delays, arrived, sent, known, early, kernel))
         saved = flat(Saved(words, currents, checkpoints))
         outputs = flat(Outputs(state, emitted, out))
         scratch = flat(ForwardScratch(projected, active, total))
@@ -207,7 +216,7 @@ def make_forward(step: Callable[..., Any], emission: str, fingerprint: str) -> C
                         store_first(outputs.out, here + h, size - h, s)
                     elif emitted == Emitted.MEMBRANE:
                         store_first(outputs.out, here + h, size - h, result[0])
-                if spiking and lines.spread:
+                if spiking and lines.delayed:
                     send(row, t, sizes, saved.words, lines, scratch.active)
 
     return forward

@@ -38,7 +38,6 @@ from .arguments import (
     Sizes,
     Tape,
 )
-from .arrivals import Arrivals
 from .compiler import backward_loop, cannot_compile, forward_loop, rounds
 from .padding import Padding, checked_lengths
 from .rows import LIST_OVERRUN
@@ -53,7 +52,7 @@ TAPE_BYTES = 1 << 19
 
 SHORTEST_SPAN = 16
 
-_NO_WORDS, _NO_LAGS = np.empty(0, np.uint64), np.empty(0, np.int64)
+_NO_WORDS, _NO_DELAYS = np.empty(0, np.uint64), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,10 @@ class _Layer:
     """The input, if it is spikes."""
     words: Array
     """The output, if it is: filled by the forward loop."""
-    arrivals: Arrivals | None
-    """When its own spikes reach the layer, if they are delayed."""
+    delays: Array | None
+    """(H,) int64: by how many steps its own spikes reach it late, if they do."""
+    known: int
+    """Steps at which spikes from before the sequence may arrive, if they are delayed and not spread."""
     spread: int
     """Or over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
     bf16: bool
@@ -102,33 +103,34 @@ class _Layer:
 
     @property
     def delayed(self) -> bool:
-        return self.arrivals is not None or self.spread > 0
+        return self.delays is not None or self.spread > 0
 
     @property
     def depth(self) -> int:
-        return self.spread or (1 if self.arrivals is None else self.arrivals.depth)
+        return self.spread or (1 if self.delays is None else int(self.delays.max()) + 1)
 
     def lines(self, early: Array, kernel: Tensor | None) -> Lines:
-        """early: (B, depth, W), of the first steps."""
-        nothing = _NO_LAGS, _NO_WORDS, _NO_LAGS
+        """early: (B, depth, W), of the first steps; with delays that are no kernel (B, known, W)."""
+        nothing = _NO_DELAYS, _NO_WORDS, self.padding.empty(0)
         if kernel is not None:
             known = self.sizes.steps + self.depth
             arriving = self.padding.zeros(self.batch, known, self.sizes.width)
             arriving.reshape(self.batch, known, -1)[:, : self.depth] = early.reshape(self.batch, self.depth, -1)
-            return Lines(True, True, self.depth, 0, *nothing, known, arriving, self.padding.rows(kernel, self.depth))
-        if self.arrivals is None:
-            return Lines(False, False, 1, 0, *nothing, 1, early, self.padding.empty(0))
-        return Lines(True, False, *self.arrivals.arrays(), self.depth, early, self.padding.empty(0))
+            return Lines(True, True, self.depth, *nothing, known, arriving, self.padding.rows(kernel, self.depth))
+        if self.delays is None:
+            return Lines(False, False, 1, *nothing, 1, early, self.padding.empty(0))
+        arrived = buffers.zeros(self.words.size, np.uint64)
+        sent = self.padding.zeros(self.batch, self.depth, self.sizes.width)
+        return Lines(True, False, self.depth, self.delays, arrived, sent, self.known, early, self.padding.empty(0))
 
     def sent(self, lines: Lines) -> Tensor | None:
         """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
-        lengths, steps = self.sizes.lengths, self.sizes.steps
-        if self.arrivals is not None:
-            return torch.from_numpy(self.arrivals.after(self.words, lengths, steps, self.padding.dtype))
-        if not self.spread:
+        if not self.delayed:
             return None
+        if not self.spread:
+            return self.padding.tensor(lines.sent, self.batch, self.depth)
         arriving = lines.early.reshape(self.batch, lines.known, self.sizes.width)
-        after = (lengths[:, None] + np.arange(self.depth))[:, :, None]
+        after = (self.sizes.lengths[:, None] + np.arange(self.depth))[:, :, None]
         return torch.from_numpy(np.take_along_axis(arriving, after, 1)[:, :, : self.sizes.size])
 
     def parameters(
@@ -215,7 +217,8 @@ class _Run(torch.autograd.Function):
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
-        rows = s_initial if early is None else layer.padding.rows(early, layer.batch * layer.depth)
+        known = layer.known if kernel is None else layer.depth
+        rows = s_initial if early is None else layer.padding.rows(early[:, :known], layer.batch * known)
         lines = layer.lines(rows, kernel)
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
@@ -261,7 +264,7 @@ class _Run(torch.autograd.Function):
         if sizes.kept != Kept.CURRENTS:  # they are summed again, from weights that were not worth being kept
             parameters = layer.parameters(weight_in, bias, weight_rec, parameters.coefficients)
         g_emitted, g_sent, *g_final = gradients
-        wants_x = bool(ctx.needs_input_grad[1])
+        wants_x, wants_early = bool(ctx.needs_input_grad[1]), bool(ctx.needs_input_grad[5])
         pack, nothing = (packed_pairs, np.empty(0, np.uint32)) if layer.bf16 else (packed, empty)
         adjoint = Adjoint(
             surrogate=layer.surrogate.parameters if layer.spiking else (),
@@ -284,8 +287,11 @@ class _Run(torch.autograd.Function):
             g_state=g_state,
             wants_x=wants_x,
             g_x=layer.output_array(sizes.channels) if wants_x else empty,
+            wants_early=wants_early,
             g_weights=g_weights,
-            g_early=layer.padding.zeros(layer.batch, layer.depth, sizes.width) if layer.delayed else g_state[-1],
+            g_early=layer.padding.zeros(layer.batch, layer.depth if wants_early else 0, sizes.width)
+            if layer.delayed
+            else g_state[-1],
             g_kernel=g_kernel,
             g_bias=g_bias,
             g_coefficients=(),
@@ -307,7 +313,7 @@ class _Run(torch.autograd.Function):
             torch.from_numpy(g_weight_in),
             layer.padding.tensor(g_bias.sum(0)) if bias is not None else None,
             torch.from_numpy(g_weight_rec) if weight_rec is not None else None,
-            layer.padding.tensor(whole.g_early, layer.batch, layer.depth) if layer.delayed else None,
+            layer.padding.tensor(whole.g_early, layer.batch, layer.depth) if wants_early else None,
             layer.padding.tensor(g_kernel.sum(0), -1) if layer.spread else None,
             *layer.padding.tensor(g_coefficients.sum(0), -1),
             *(layer.padding.tensor(rows, -1) for rows in whole.g_state),
@@ -349,6 +355,8 @@ def _run(problem: LayerProblem) -> LayerResult:
     if isinstance(x, Spikes):
         watched += [] if x.words.is_inference() else [x.words]
         x, x_words = x.carrier, x.bits().reshape(-1)
+    arrives = [] if p.arriving is None else (p.arriving != 0).any(2).any(0).nonzero().flatten().tolist()
+    known = 1 + arrives[-1] if arrives else 0
     layer = _Layer(
         neuron=p.neuron,
         surrogate=p.surrogate,
@@ -360,13 +368,14 @@ def _run(problem: LayerProblem) -> LayerResult:
         words=words,
         padded=padded,
         watched=tuple(watched),
-        arrivals=None if p.delays is None else Arrivals(p.delays.numpy()),
+        delays=None if p.delays is None else np.array(p.delays.numpy(), np.int64),  # a copy, for the way back too
+        known=known,
         spread=0 if p.kernel is None else len(p.kernel),
         bf16=p.wants_gradients and rounds(p.weight_in.dtype),
     )
     tensors = (x, p.weight_in, p.bias, p.weight_rec, p.arriving, p.kernel, *p.coefficients, *p.state)
     emitted, sent, *state = _Run.apply(layer, *tensors)
-    if p.arriving is not None and p.kernel is None:
+    if p.arriving is not None and p.kernel is None and (known or p.arriving.requires_grad):
         sent = sent + later(p.arriving, p.lengths, steps)
     if spiking and p.output == "emission":
         emitted = Spikes(emitted_words, sizes.size, emitted)

@@ -336,20 +336,6 @@ def list_spikes(words, first, count, offset, active, listed):
 
 
 @inlined
-def arrived(words, row, t, w, count, lines):
-    """Word w of the spikes that reach their layer at step t of a sequence whose words, ``count`` a step, begin at ``row``.
-
-    Neurons of each delay are read from the step at which they spiked: a look-up in what is stored anyway.
-    """
-    word = np.uint64(0)
-    for group in range(lines.groups):
-        sent = t - 1 - lines.lags[group]
-        if sent >= 0:
-            word |= words[row + sent * count + w] & lines.masks[group * count + w]
-    return word
-
-
-@inlined
 def transpose_bits(square):
     """Transpose 64 words as a 64 x 64 matrix of bits, in place (Warren, Hacker's Delight, 7-3)."""
     size, mask = 32, np.uint64(0x00000000FFFFFFFF)

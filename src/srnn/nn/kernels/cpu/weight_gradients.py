@@ -15,7 +15,6 @@ from .rows import (
     add_active_rows,
     add_outers,
     add_weighted_rows,
-    arrived,
     called,
     inlined,
     lanes_of,
@@ -50,9 +49,8 @@ def valid_steps(chunk, sizes, r):
 
 
 @called
-def _add_events(g_weights, first_weight, words, channels, delay, lines, fresh, chunk, sizes, scratch):
-    """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients of the steps at which j's spike
-    arrived, ``delay`` steps after it was sent, or, for 1, as ``lines`` says.
+def _add_events(g_weights, first_weight, words, channels, delay, fresh, chunk, sizes, scratch):
+    """Weight gradients of a chunk from spikes: row j of g_weights += the current gradients ``delay`` steps after each of j's.
 
     If ``fresh``, the rows begin at 0: whoever clears a row just before he adds to it finds it in the nearest cache.
     The words of 64 channels and 64 places are transposed as a square of bits; then each channel has a bit string over the chunk's
@@ -70,10 +68,7 @@ def _add_events(g_weights, first_weight, words, channels, delay, lines, fresh, c
                 row = chunk.block + r
                 sent = (row * sizes.steps + base - delay) * count + w
                 for k in range(max(0, delay - base), min(together, sizes.lengths[row] - base)):
-                    if delay == 1 and lines.delayed:
-                        square[k * BLOCK + r] = arrived(words, row * sizes.steps * count, base + k, w, count, lines)
-                    else:
-                        square[k * BLOCK + r] = words[sent + k * count]
+                    square[k * BLOCK + r] = words[sent + k * count]
             transpose_bits(square)
             for i in range(64):
                 columns[(w * 64 + i) * strings + string] = square[i]
@@ -122,11 +117,11 @@ def _add_products(g_weights, x, products, chunk, sizes, g_currents):
 
 
 @called
-def add_input_weights(fresh, chunk, sizes, inputs, lines, g_weights, products, scratch):
+def add_input_weights(fresh, chunk, sizes, inputs, g_weights, products, scratch):
     """A chunk's part of the gradients of the input weights; if ``fresh``, the first. products: as ``_add_products`` wants it."""
     width, channels = sizes.width, sizes.channels
     if sizes.input_kind == InputKind.SPIKES:
-        _add_events(g_weights, 0, inputs.x_words, channels, 0, lines, fresh, chunk, sizes, scratch)
+        _add_events(g_weights, 0, inputs.x_words, channels, 0, fresh, chunk, sizes, scratch)
     else:
         if fresh:
             clear(g_weights, 0, channels * width)
@@ -148,7 +143,8 @@ def add_own_weights(spiking, fresh, chunk, sizes, lines, words, s, g_weights, sc
     """A chunk's part of the gradients of the recurrent weights. s: of a tape, what neurons that do not spike emitted."""
     width, own, pitch = sizes.width, sizes.channels, BLOCK * sizes.width
     if spiking and not lines.spread:
-        _add_events(g_weights, own, words, sizes.size, 1, lines, fresh, chunk, sizes, scratch)
+        arrived, delay = (lines.arrived, 0) if lines.delayed else (words, 1)
+        _add_events(g_weights, own, arrived, sizes.size, delay, fresh, chunk, sizes, scratch)
     elif fresh:
         clear(g_weights, own * width, (own + sizes.size) * width)
     for r in range(chunk.rows):
