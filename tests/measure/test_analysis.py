@@ -133,7 +133,7 @@ def test_after_a_change_of_class() -> None:
     # Only 0 -> 1 at step 2 is a change that was seen: the class after the gap began nobody knows when.
     assert curve.change_counted[:4].tolist() == [1, 1, 1, 0]
     assert curve.change_right[:4].tolist() == [0, 1, 1, 0]
-    assert curve.curve(None, True).after_change[:4] == [0.0, 1.0, 1.0, None]
+    assert curve.after_change[:4] == [0.0, 1.0, 1.0, None]
 
 
 def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
@@ -144,10 +144,9 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
 
     true = torch.tensor([[0, 0, -1, 1, 1, 2], [0, 0, -1, -1, 2, 2], [0, 0, 0, 0, -1, -1]])
     always = torch.nn.functional.one_hot(torch.zeros_like(true), 3).float()
-    curve = Anytime(Loss(LossConfig("nll"), per_step=True), 6, unlabelled_class=0)
+    found = Anytime(Loss(LossConfig("nll"), per_step=True), 6, unlabelled_class=0)
     for rows in (slice(0, 2), slice(2, 3)):  # in two batches, of which neither knows the other's labels
-        curve.add_steps(Batch(torch.zeros(1, 6, 1), true[rows], None), always[rows])
-    found = curve.curve(None, True)
+        found.add_steps(Batch(torch.zeros(1, 6, 1), true[rows], None), always[rows])
     assert found.labelled_from == 4
     assert found.accuracy_labelled == [None, None, None, 1 / 2, 1 / 4, 1 / 6]
     assert found.at_step_labelled == [None, None, None, 0.5, 0.0, 0.0]
@@ -156,7 +155,7 @@ def test_a_stretch_that_is_filled_up_is_in_no_curve_of_labelled_steps() -> None:
 
     plain = Anytime(Loss(LossConfig("nll"), per_step=True), 6)
     plain.add_steps(Batch(torch.zeros(1, 6, 1), true, None), always)
-    assert plain.curve(None, True).accuracy_labelled is None and plain.curve(None, True).labelled_from is None
+    assert plain.accuracy_labelled is None and plain.labelled_from is None
 
 
 def test_the_labelled_curve_ends_where_evaluation_does() -> None:
@@ -170,13 +169,13 @@ def test_the_labelled_curve_ends_where_evaluation_does() -> None:
 
 
 def test_settled() -> None:
-    from srnn.measure.analysis import AnytimeCurve
+    from srnn.measure.analysis import Anytime
+    from srnn.nn.loss_config import LossConfig
 
-    def curve(right: list[int], counted: int = 100) -> AnytimeCurve:
-        none = np.zeros(3, np.int64)
-        return AnytimeCurve(
-            False, True, None, np.array(right), np.full(len(right), counted), None, None, None, none, none
-        )
+    def curve(right: list[int], counted: int = 100) -> Anytime:
+        made = Anytime(Loss(LossConfig("ce_mean"), per_step=False), len(right))
+        made.right[:], made.counted[:] = right, counted
+        return made
 
     assert curve([10, 90, 50, 89, 90]).settled() == 4
     assert curve([90, 90]).settled() == 1

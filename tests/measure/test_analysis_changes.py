@@ -13,7 +13,7 @@ from rich.console import Console
 from srnn.cli.show_analysis import show_analysis
 from srnn.data.datasets import Split
 from srnn.measure.analysis import analyse
-from srnn.measure.analysis.changes import ChangeCounts
+from srnn.measure.analysis.changes import ChangeTimes
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, tiny_recipe
 
@@ -42,9 +42,8 @@ def test_by_hand() -> None:
     true = np.array([[0, 0, 1, 1, 1, 2, -1, 2]])
     # After the change to 1: sure of 0 at once (0.9), of 1 two steps later. After that to 2: never. 2 after the gap: not seen.
     believed = beliefs([[(0, 0.99), (0, 0.99), (0, 0.9), (1, 0.6), (1, 0.95), (1, 0.4), (2, 1.0), (2, 1.0)]])
-    counts = ChangeCounts(10, (0.5, 0.8, 0.95))
-    counts.add(true, believed)
-    found = counts.times(4.0, True)
+    found = ChangeTimes(10, 4.0, True, (0.5, 0.8, 0.95))
+    found.add(true, believed)
     low, middle, high = found.points
     assert found.changes == 2
     assert (low.reached, low.mean_steps, low.median_steps, low.accuracy_reached) == (0.5, 0.0, 0.0, 0.0)
@@ -56,9 +55,8 @@ def test_by_hand() -> None:
 
 
 def test_without_a_change_nothing_is_known() -> None:
-    counts = ChangeCounts(4)
-    counts.add(np.array([[0, 0, 0, 0], [-1, 1, -1, 2]]), np.full((2, 4, 3), 1 / 3))
-    found = counts.times(None, True)
+    found = ChangeTimes(4, None, True)
+    found.add(np.array([[0, 0, 0, 0], [-1, 1, -1, 2]]), np.full((2, 4, 3), 1 / 3))
     assert found.changes == 0
     assert all((point.reached, point.mean_steps, point.right) == (None, None, None) for point in found.points)
 
@@ -69,10 +67,10 @@ def test_against_loops(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true = np.repeat(rng.integers(-1, 3, (4, 10)), rng.integers(1, 4), axis=1)
     believed = rng.dirichlet(np.full(3, 0.4), true.shape)
-    counts = ChangeCounts(true.shape[1] + 2, (0.5, 0.9))
+    counts = ChangeTimes(true.shape[1] + 2, None, True, (0.5, 0.9))
     counts.add(true[:3], believed[:3])
     counts.add(true[3:], believed[3:])
-    for point in counts.times(None, True).points:
+    for point in counts.points:
         changes, sure, right, was_right = 0, [], [], 0
         for row, seen in zip(true, believed, strict=True):
             for start in range(1, len(row)):

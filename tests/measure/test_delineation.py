@@ -27,7 +27,7 @@ BEAT = ((TP, 30), (P, 20), (PQ, 10), (QR, 12), (RS, 8), (ST, 60), (TP, 60))
 def found(true: np.ndarray, predicted: np.ndarray, **options: float) -> dict[str, Any]:
     counts = Delineation(4.0, **options)
     counts.add(true[None], predicted[None])
-    report = counts.report().to_dict()
+    report = counts.to_dict()
     assert json.loads(json.dumps(report)) == report
     return report
 
@@ -141,12 +141,12 @@ def test_counts_are_consistent(seed: int, steps: int) -> None:
     predicted = np.repeat(rng.integers(0, 6, (3, steps)), 7, axis=1)
     counts = Delineation(4.0, tolerance_ms=float(rng.choice([8, 60, 150])))
     counts.add(true, predicted)
-    for wave in counts.report().waves.values():
+    for wave in counts.waves.values():
         for part in (wave, *wave.borders.values()):
             assert 0 <= part.found <= min(part.reference, part.predicted)
     same = Delineation(4.0, gap_ms=0, shortest_ms=0)
     same.add(true, np.maximum(true, 0))
-    for wave in same.report().waves.values():
+    for wave in same.waves.values():
         for border in wave.borders.values():
             assert border.found == border.reference
             assert border.mean_ms in (None, 0.0)

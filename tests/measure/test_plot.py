@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import srnn
-from srnn.measure.analysis import AnytimeCurve, ClassReport, TimeConstants
+from srnn.measure.analysis import Anytime, ClassReport, TimeConstants
+from srnn.nn.loss_config import LossConfig
+from srnn.nn.losses import Loss
 
 NET = srnn.SRNN(
     3, [5, 4], 2, neuron={"name": "alif", "initial": {"u": 0.05}}, backend="reference", substeps=2,
@@ -71,8 +73,8 @@ def test_time_constants_before_and_after(axes: Axes) -> None:
 
 
 def test_anytime_and_confusion(axes: Axes) -> None:
-    counts = np.array([1, 3, 4])
-    curve = AnytimeCurve(False, True, None, counts, np.full(3, 4), None, None, None, counts, counts)
+    curve = Anytime(Loss(LossConfig("ce_mean"), per_step=False), 3)
+    curve.right[:], curve.counted[:] = (1, 3, 4), 4
     srnn.plot.anytime({"ours": curve, "theirs": [None, 0.5]}, axes, relative=True)
     ours, theirs = axes.lines
     np.testing.assert_array_equal(ours.get_xydata(), [[0, 25], [50, 75], [100, 100]])  # type: ignore[arg-type]

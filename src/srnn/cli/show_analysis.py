@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..measure.analysis.analyse import Analysis
-    from ..measure.analysis.anytime import AnytimeCurve
+    from ..measure.analysis.anytime import Anytime
     from ..measure.analysis.changes import ChangeTimes
-    from ..measure.analysis.delineation import DelineationReport
+    from ..measure.analysis.delineation import Delineation
     from ..measure.analysis.exits import EarlyExit, ExitPoint
     from ..measure.analysis.neurons import Activity
     from ..measure.analysis.time_constants import TimeConstants, Values
@@ -99,8 +99,8 @@ def _classes(console: Console, analysis: Analysis) -> None:
     _line(console, ", ".join(parts))
 
 
-def _anytime(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols: str) -> None:
-    labelled, steps = curve.accuracy_labelled, len(curve.right)
+def _anytime(console: Console, analysis: Analysis, curve: Anytime, symbols: str) -> None:
+    labelled, steps = curve.accuracy_labelled, curve.steps
     accuracy = curve.accuracy if labelled is None else labelled
     known = [value for value in accuracy if value is not None]
     if not known:
@@ -126,7 +126,7 @@ def _anytime(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols:
         _line(console, "  the network is bidirectional: these decisions know the future")
 
 
-def _with_unlabelled(console: Console, analysis: Analysis, curve: AnytimeCurve, symbols: str) -> None:
+def _with_unlabelled(console: Console, analysis: Analysis, curve: Anytime, symbols: str) -> None:
     """The curve in which unlabelled steps count as a class, and why it is not the first."""
     known = [value for value in curve.accuracy if value is not None]
     begins = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
@@ -204,7 +204,7 @@ def _exit(console: Console, early: EarlyExit, step_ms: float | None, symbols: st
     _line(console, f"  mean steps  {sparkline([point.mean_steps for point in points], 0, most, symbols=symbols)}")
 
 
-def _delineation(console: Console, delineation: DelineationReport) -> None:
+def _delineation(console: Console, delineation: Delineation) -> None:
     rows = []
     for name, wave in delineation.waves.items():
         rows.append([name, str(wave.reference), percent(wave.sensitivity), percent(wave.ppv), "", ""])

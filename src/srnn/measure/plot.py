@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..errors import SrnnError
 from . import style
-from .analysis import Analysis, AnytimeCurve, ClassReport, TimeConstants
+from .analysis import Analysis, Anytime, ClassReport, TimeConstants
 from .analysis import time_constants as time_constants_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
-Accuracies = Sequence[float | None] | AnytimeCurve | Analysis
+Accuracies = Sequence[float | None] | Anytime | Analysis
 _SYMBOLS = {"tau_mem": "τ$_m$", "tau_adp": "τ$_{adp}$", "tau_syn": "τ$_{syn}$"}
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 _BINS = 30
@@ -238,7 +238,7 @@ def _accuracies(curve: Accuracies) -> Sequence[float | None]:
         if curve.anytime is None:
             raise SrnnError("A bidirectional network has no accuracy over time: it decides at the end.")
         curve = curve.anytime
-    if isinstance(curve, AnytimeCurve):
+    if isinstance(curve, Anytime):
         return curve.accuracy if curve.accuracy_labelled is None else curve.accuracy_labelled
     return curve
 

@@ -9,7 +9,7 @@ operations), ``time_constants``. docs/evaluation.md explains them.
 """
 
 from .analyse import Analysis, AnalysisOptions, analyse, can_exit, exit_counts
-from .anytime import Anytime, AnytimeCurve, prefixes
+from .anytime import Anytime, prefixes
 from .confusion import ClassReport
 from .delineation import Delineation, has_waves
 from .exits import ExitCounts
@@ -23,7 +23,6 @@ __all__ = [
     "Analysis",
     "AnalysisOptions",
     "Anytime",
-    "AnytimeCurve",
     "ClassReport",
     "Delineation",
     "ExitCounts",

@@ -15,10 +15,10 @@ from ...nn.losses import Loss
 from ...nn.network import SRNN, Result
 from ...training.evaluation import Evaluation, Tally, run_batches
 from ..energy.activity import ActivityTally, recorded
-from .anytime import Anytime, AnytimeCurve, prefixes
-from .changes import ChangeCounts, ChangeTimes
+from .anytime import Anytime, prefixes
+from .changes import ChangeTimes
 from .confusion import ClassReport
-from .delineation import Delineation, DelineationReport, has_waves
+from .delineation import Delineation, has_waves
 from .exits import PATIENCES, EarlyExit, ExitCounts
 from .neurons import SATURATED, Activity, neuron_activity
 from .scores import softmax
@@ -62,13 +62,13 @@ class Analysis:
 
     evaluation: Evaluation
     classes: ClassReport
-    anytime: AnytimeCurve | None
+    anytime: Anytime | None
     """None for one decision per sequence by a bidirectional network, which cannot decide early."""
     exit: EarlyExit | None
     """For one decision per sequence."""
     change_times: ChangeTimes | None
     """Time to decision after changes of the true class, for a decision at every step."""
-    delineation: DelineationReport | None
+    delineation: Delineation | None
     """For the six segments of the ECG."""
     activity: Activity | None
     """For spiking (and ReLU) networks."""
@@ -135,9 +135,11 @@ def analyse(
     sequences = Sequences(task, split, data_dir, device)
     steps = sequences.x.shape[1]
     tally = Tally(trained)
-    curve = None if not loss.per_step and network.bidirectional else Anytime(loss, steps, task.unlabelled_class)
+    online, curve = not network.bidirectional, None
+    if loss.per_step or online:
+        curve = Anytime(loss, steps, task.unlabelled_class, task.step_ms, online)
     exits = _exit_counts(loss, steps, options) if exiting else None
-    changes = ChangeCounts(steps) if loss.per_step else None
+    changes = ChangeTimes(steps, task.step_ms, online) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if has_waves(task) else None
     activity = ActivityTally(network) if isinstance(network, SRNN) else None
     batches = run_batches(network, sequences, seed=trained.seed, batch_size=batch_size, record=recorded(network))
@@ -160,10 +162,10 @@ def analyse(
     return Analysis(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
-        None if curve is None else curve.curve(task.step_ms, not network.bidirectional),
+        curve,
         None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
-        None if changes is None else changes.times(task.step_ms, not network.bidirectional),
-        None if waves is None else waves.report(),
+        changes,
+        waves,
         None if activity is None else neuron_activity(activity, options.saturated_above),
         constants,
         None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],

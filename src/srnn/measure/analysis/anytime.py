@@ -47,102 +47,34 @@ def prefixes(loss: Loss, output: Tensor, lengths: Tensor | None) -> Prefixes:
     return Prefixes(predicted, top[..., 1], top[..., 1] - top[..., 0], last.astype(np.int64))
 
 
-@dataclass(frozen=True)
-class AnytimeCurve:
-    """Accuracy over time. T is the number of steps of the longest sequence."""
-
-    per_step: bool
-    """Whether there is a decision at every step; else one per sequence, which could be made early."""
-    online: bool
-    """Whether every decision uses the past alone. False for a bidirectional network."""
-    step_ms: float | None
-    right: Counts
-    """(T,) correct decisions at each step. With one decision per sequence, sequences that have ended keep their last one."""
-    counted: Counts
-    """(T,) decisions at each step."""
-    labelled_right: Counts | None
-    """(T,) as ``right``, of labelled steps only, from ``labelled_from`` on; None where the task counts no unlabelled ones."""
-    labelled_counted: Counts | None
-    labelled_from: int | None
-    """The first step (1, 2, ...) by which labels of two classes have occurred. Until then all labels are equal (the paper's ECG
-    windows are filled up like this), and a network that always predicts that class is right."""
-    change_right: Counts
-    """(AFTER_CHANGE,) correct decisions 0, 1, ... steps after the true class has changed."""
-    change_counted: Counts
-
-    @property
-    def accuracy(self) -> list[float | None]:
-        """(T,) the accuracy if the signal ended at this step: of the decisions at this step or, with a decision at every step,
-        of all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
-        if self.per_step:
-            return ratios(self.right.cumsum(), self.counted.cumsum())
-        return ratios(self.right, self.counted)
-
-    @property
-    def at_step(self) -> list[float | None]:
-        """(T,) accuracy of the decisions at this step only."""
-        return ratios(self.right, self.counted)
-
-    @property
-    def accuracy_labelled(self) -> list[float | None] | None:
-        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None where the task counts no unlabelled ones,
-        as ``accuracy`` then already is that."""
-        if self.labelled_right is None or self.labelled_counted is None:
-            return None
-        return ratios(self.labelled_right.cumsum(), self.labelled_counted.cumsum())
-
-    @property
-    def at_step_labelled(self) -> list[float | None] | None:
-        """(T,) accuracy of the decisions at this step only, where it is labelled; None as for ``accuracy_labelled``."""
-        if self.labelled_right is None or self.labelled_counted is None:
-            return None
-        return ratios(self.labelled_right, self.labelled_counted)
-
-    @property
-    def after_change(self) -> list[float | None]:
-        """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
-        return ratios(self.change_right, self.change_counted)
-
-    def settled(self, within: float = 0.01) -> int | None:
-        """The number of steps after which the accuracy stays at most ``within`` below its last value; None: no decisions.
-        Where unlabelled steps count too, the accuracy of the labelled ones is used."""
-        accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
-        values = np.array([np.nan if value is None else value for value in accuracy])
-        if not len(values) or np.isnan(values[-1]):
-            return None
-        below = np.flatnonzero(~(values >= values[-1] - within))
-        return int(below[-1]) + 2 if len(below) else 1
-
-    def to_dict(self) -> dict[str, Any]:
-        by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
-        return {
-            "per_step": self.per_step,
-            "online": self.online,
-            "step_ms": self.step_ms,
-            "steps": len(self.right),
-            "accuracy": self.accuracy,
-            "accuracy_labelled": self.accuracy_labelled,
-            "settled_steps": self.settled(),
-            **{name: getattr(self, name) for name in by_step if self.per_step},
-        }
-
-
 class Anytime:
-    """Counts correct decisions by step, batch by batch.
+    """Accuracy over time, counted by step, batch by batch.
 
     Args:
-        steps: of the longest sequence.
+        steps: T, of the longest sequence.
         unlabelled_class: class assigned to steps without a label; None: they do not count. Where they do, labelled steps are
             also counted separately: an unlabelled stretch is right or wrong by convention only.
+        online: whether every decision uses the past alone. False for a bidirectional network.
     """
 
-    def __init__(self, loss: Loss, steps: int, unlabelled_class: int | None = None) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        steps: int,
+        unlabelled_class: int | None = None,
+        step_ms: float | None = None,
+        online: bool = True,
+    ) -> None:
         self.loss, self.steps, self.unlabelled_class = loss, steps, unlabelled_class
+        self.step_ms, self.online = step_ms, online
         self.right, self.counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        """(T,) decisions at each step. With one per sequence, sequences that have ended keep their last one."""
         self.labelled_right, self.labelled_counted = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        """(T,) of labelled steps only, where there is a decision at every step."""
         self._first: dict[int, int] = {}
         """The first step (0, 1, ...) at which each class occurs as a label."""
         self.change_right, self.change_counted = np.zeros(AFTER_CHANGE, np.int64), np.zeros(AFTER_CHANGE, np.int64)
+        """(AFTER_CHANGE,) decisions 0, 1, ... steps after the true class has changed."""
 
     def add_decisions(self, decisions: Prefixes, true: Counts) -> None:
         """Count B sequences with one decision each; ``true`` (B,), -1 without a label."""
@@ -170,17 +102,83 @@ class Anytime:
             true = np.where(true < 0, self.unlabelled_class, true)
         _count(in_time & (true >= 0), predicted == true, self.right, self.counted)
 
-    def curve(self, step_ms: float | None, online: bool) -> AnytimeCurve:
-        """The counts so far, as a curve."""
-        by_label = self.unlabelled_class is not None and self.loss.per_step
+    @property
+    def per_step(self) -> bool:
+        """Whether there is a decision at every step; else one per sequence, which could be made early."""
+        return self.loss.per_step
+
+    @property
+    def labelled_from(self) -> int | None:
+        """The first step (1, 2, ...) by which labels of two classes have occurred; None where the task counts no unlabelled ones.
+
+        Until then all labels are equal (the paper's ECG windows are filled up like this), and a network that always predicts that
+        class is right.
+        """
+        if self.unlabelled_class is None or not self.per_step:
+            return None
         first = sorted(self._first.values())
-        begin = first[1] if len(first) > 1 else 0
-        late = np.arange(self.steps) >= begin
-        return AnytimeCurve(
-            self.loss.per_step, online, step_ms, self.right, self.counted,
-            self.labelled_right * late if by_label else None, self.labelled_counted * late if by_label else None,
-            begin + 1 if by_label else None, self.change_right, self.change_counted,
-        )  # fmt: skip
+        return first[1] + 1 if len(first) > 1 else 1
+
+    @property
+    def accuracy(self) -> list[float | None]:
+        """(T,) the accuracy if the signal ended at this step: of the decisions at this step or, with a decision at every step,
+        of all decisions so far. The last value is the accuracy of ``srnn evaluate``. None where nothing counts yet."""
+        if self.per_step:
+            return ratios(self.right.cumsum(), self.counted.cumsum())
+        return ratios(self.right, self.counted)
+
+    @property
+    def at_step(self) -> list[float | None]:
+        """(T,) accuracy of the decisions at this step only."""
+        return ratios(self.right, self.counted)
+
+    @property
+    def accuracy_labelled(self) -> list[float | None] | None:
+        """(T,) ``accuracy`` of labelled steps only, from ``labelled_from`` on. None where the task counts no unlabelled ones,
+        as ``accuracy`` then already is that."""
+        labelled = self._labelled()
+        return None if labelled is None else ratios(labelled[0].cumsum(), labelled[1].cumsum())
+
+    @property
+    def at_step_labelled(self) -> list[float | None] | None:
+        """(T,) accuracy of the decisions at this step only, where it is labelled; None as for ``accuracy_labelled``."""
+        labelled = self._labelled()
+        return None if labelled is None else ratios(*labelled)
+
+    def _labelled(self) -> tuple[Counts, Counts] | None:
+        """(T,) right and counted labelled steps, from ``labelled_from`` on."""
+        if self.labelled_from is None:
+            return None
+        late = np.arange(self.steps) >= self.labelled_from - 1
+        return self.labelled_right * late, self.labelled_counted * late
+
+    @property
+    def after_change(self) -> list[float | None]:
+        """(AFTER_CHANGE,) with a decision at every step: accuracy 0, 1, ... steps after the true class has changed."""
+        return ratios(self.change_right, self.change_counted)
+
+    def settled(self, within: float = 0.01) -> int | None:
+        """The number of steps after which the accuracy stays at most ``within`` below its last value; None: no decisions.
+        Where unlabelled steps count too, the accuracy of the labelled ones is used."""
+        accuracy = self.accuracy if self.accuracy_labelled is None else self.accuracy_labelled
+        values = np.array([np.nan if value is None else value for value in accuracy])
+        if not len(values) or np.isnan(values[-1]):
+            return None
+        below = np.flatnonzero(~(values >= values[-1] - within))
+        return int(below[-1]) + 2 if len(below) else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        by_step = ("at_step", "at_step_labelled", "labelled_from", "after_change")
+        return {
+            "per_step": self.per_step,
+            "online": self.online,
+            "step_ms": self.step_ms,
+            "steps": self.steps,
+            "accuracy": self.accuracy,
+            "accuracy_labelled": self.accuracy_labelled,
+            "settled_steps": self.settled(),
+            **{name: getattr(self, name) for name in by_step if self.per_step},
+        }
 
 
 def _count(counts: Flags, right: Flags, rights: Counts, counted: Counts) -> None:

@@ -53,30 +53,21 @@ class ChangePoint:
     right_median_steps: float | None
 
 
-@dataclass(frozen=True)
 class ChangeTimes:
-    """Time to decision after changes of the true class, for every confidence, ascending."""
+    """Time to decision after changes of the true class, counted batch by batch.
 
-    changes: int
-    """Number of stretches that began with a change that was seen."""
-    points: tuple[ChangePoint, ...]
-    step_ms: float | None
-    online: bool
-    """Whether every decision uses the past alone."""
+    Args:
+        steps: of the longest sequence.
+        online: whether every decision uses the past alone.
+        confidences: ascending.
+    """
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "changes": self.changes, "step_ms": self.step_ms, "online": self.online,
-            "points": [asdict(point) for point in self.points],
-        }  # fmt: skip
-
-
-class ChangeCounts:
-    """Counts the waits, batch by batch. ``steps``: number of steps of the longest sequence."""
-
-    def __init__(self, steps: int, confidences: tuple[float, ...] = CONFIDENCES) -> None:
-        self.confidences = confidences
+    def __init__(
+        self, steps: int, step_ms: float | None, online: bool, confidences: tuple[float, ...] = CONFIDENCES
+    ) -> None:
+        self.step_ms, self.online, self.confidences = step_ms, online, confidences
         self.changes = 0
+        """Number of stretches that began with a change that was seen."""
         self.sure = np.zeros((len(confidences), steps), np.int64)  # stretches by steps since the change
         self.right = np.zeros((len(confidences), steps), np.int64)
         self.sure_right = np.zeros(len(confidences), np.int64)
@@ -95,8 +86,9 @@ class ChangeCounts:
             first = _first(stretch, known & (in_true >= confidence))
             self.right[i] += np.bincount(since.ravel()[first], minlength=self.right.shape[1])
 
-    def times(self, step_ms: float | None, online: bool) -> ChangeTimes:
-        """The waits counted so far."""
+    @property
+    def points(self) -> list[ChangePoint]:
+        """The waits counted so far, for every confidence."""
 
         def share(count: int, whole: int) -> float | None:
             return count / whole if whole else None
@@ -110,7 +102,13 @@ class ChangeCounts:
                     share(int(self.sure_right[i]), sure), share(right, self.changes), *mean_and_median(self.right[i]),
                 )
             )  # fmt: skip
-        return ChangeTimes(self.changes, tuple(points), step_ms, online)
+        return points
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "changes": self.changes, "step_ms": self.step_ms, "online": self.online,
+            "points": [asdict(point) for point in self.points],
+        }  # fmt: skip
 
 
 def _first(stretch: Counts, chosen: Flags) -> Counts:

@@ -58,15 +58,15 @@ class Run(NamedTuple):
     stop: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Matched:
-    """Waves, or borders of one kind, over all sequences."""
+    """Waves, or borders of one kind, over all sequences so far."""
 
-    reference: int
+    reference: int = 0
     """In the labels; waves whose borders are all visible."""
-    predicted: int
+    predicted: int = 0
     """In the predictions; waves without those paired with a reference wave whose borders are not all visible."""
-    found: int
+    found: int = 0
 
     @property
     def sensitivity(self) -> float | None:
@@ -82,22 +82,30 @@ class _Matched:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class BorderReport(_Matched):
     """One border of one wave."""
 
-    mean_ms: float | None
-    """Mean error, predicted - reference; None if none was found."""
-    sd_ms: float | None
-    """Sample standard deviation of the error; None for fewer than two."""
     cse_tolerance_ms: float
+    errors_ms: list[float] = field(default_factory=list)
+    """Predicted - reference, of those found."""
+
+    @property
+    def mean_ms(self) -> float | None:
+        """Mean error; None if none was found."""
+        return float(np.mean(self.errors_ms)) if self.errors_ms else None
+
+    @property
+    def sd_ms(self) -> float | None:
+        """Sample standard deviation of the error; None for fewer than two."""
+        return float(np.std(self.errors_ms, ddof=1)) if len(self.errors_ms) > 1 else None
 
     def to_dict(self) -> dict[str, Any]:
         errors = {"mean_ms": self.mean_ms, "sd_ms": self.sd_ms, "cse_tolerance_ms": self.cse_tolerance_ms}
         return {**super().to_dict(), **errors}
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class WaveReport(_Matched):
     """One wave."""
 
@@ -107,30 +115,6 @@ class WaveReport(_Matched):
         return {**super().to_dict(), **{name: border.to_dict() for name, border in self.borders.items()}}
 
 
-@dataclass(frozen=True)
-class DelineationReport:
-    """The results of ``Delineation``."""
-
-    waves: Mapping[str, WaveReport]
-    tolerance_ms: float
-    gap_ms: float
-    shortest_ms: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "tolerance_ms": self.tolerance_ms, "gap_ms": self.gap_ms, "shortest_ms": self.shortest_ms,
-            **{name: wave.to_dict() for name, wave in self.waves.items()},
-        }  # fmt: skip
-
-
-@dataclass
-class _Count:
-    reference: int = 0
-    predicted: int = 0
-    found: int = 0
-    errors: list[int] = field(default_factory=list)
-
-
 class Delineation:
     """Counts waves and borders, batch by batch, by the rules above."""
 
@@ -138,8 +122,10 @@ class Delineation:
         self, step_ms: float, tolerance_ms: float = 150.0, gap_ms: float = 20.0, shortest_ms: float = 20.0
     ) -> None:
         self.step_ms, self.tolerance_ms, self.gap_ms, self.shortest_ms = step_ms, tolerance_ms, gap_ms, shortest_ms
-        self._waves = {wave: _Count() for wave in WAVES}
-        self._borders = {(wave, border): _Count() for wave, (_, borders) in WAVES.items() for border in borders}
+        self.waves = {
+            wave: WaveReport(borders={b: BorderReport(cse_tolerance_ms=CSE_TOLERANCE_MS[wave, b]) for b in borders})
+            for wave, (_, borders) in WAVES.items()
+        }
 
     def add(self, true: Labels, predicted: Labels) -> None:
         """Count a batch: (B, T) classes, -1 in ``true`` where a step has no label or does not count."""
@@ -148,28 +134,16 @@ class Delineation:
                 for wave in WAVES:
                     self._compare(wave, reference[start:stop], guess[start:stop])
 
-    def report(self) -> DelineationReport:
-        """The results of all batches so far."""
-        waves = {}
-        for wave, (_, borders) in WAVES.items():
-            reports: dict[Border, BorderReport] = {}
-            for border in borders:
-                count = self._borders[wave, border]
-                errors = np.array(count.errors) * self.step_ms
-                reports[border] = BorderReport(
-                    count.reference, count.predicted, count.found,
-                    float(errors.mean()) if len(errors) else None,
-                    float(errors.std(ddof=1)) if len(errors) > 1 else None,
-                    CSE_TOLERANCE_MS[wave, border],
-                )  # fmt: skip
-            count = self._waves[wave]
-            waves[wave] = WaveReport(count.reference, count.predicted, count.found, reports)
-        return DelineationReport(waves, self.tolerance_ms, self.gap_ms, self.shortest_ms)
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "tolerance_ms": self.tolerance_ms, "gap_ms": self.gap_ms, "shortest_ms": self.shortest_ms,
+            **{name: wave.to_dict() for name, wave in self.waves.items()},
+        }  # fmt: skip
 
     def _compare(self, wave: str, true: Labels, predicted: Labels) -> None:
         """One labelled stretch, one wave."""
         classes, borders = WAVES[wave]
-        length = len(true)
+        length, report = len(true), self.waves[wave]
         references = _runs(np.isin(true, classes))
         guesses = clean(_runs(np.isin(predicted, classes)), self.gap_ms / self.step_ms, self.shortest_ms / self.step_ms)
         tolerance = self.tolerance_ms / self.step_ms
@@ -180,7 +154,7 @@ class Delineation:
             for border in borders:
                 if not _seen(reference, border, length):
                     continue  # and the guess's border is neither right nor wrong
-                count = self._borders[wave, border]
+                count = report.borders[border]
                 count.reference += 1
                 error = None
                 if guess is not None and _seen(guess, border, length):
@@ -188,18 +162,18 @@ class Delineation:
                     error = _edge(guess, border) - _edge(reference, border)
                 if error is not None and abs(error) <= tolerance:
                     count.found += 1
-                    count.errors.append(error)
+                    count.errors_ms.append(error * self.step_ms)
                 else:
                     all_found = False
             if all(_seen(reference, border, length) for border in borders):
-                self._waves[wave].reference += 1
-                self._waves[wave].predicted += guess is not None
-                self._waves[wave].found += all_found
+                report.reference += 1
+                report.predicted += guess is not None
+                report.found += all_found
         for j in set(range(len(guesses))) - set(partner.values()):
             seen = [border for border in borders if _seen(guesses[j], border, length)]
-            self._waves[wave].predicted += len(seen) == len(borders)
+            report.predicted += len(seen) == len(borders)
             for border in seen:
-                self._borders[wave, border].predicted += 1
+                report.borders[border].predicted += 1
 
 
 def clean(runs: list[Run], gap: float, shortest: float) -> list[Run]:
