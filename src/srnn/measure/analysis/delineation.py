@@ -170,7 +170,7 @@ class Delineation:
                 report.predicted += guess is not None
                 report.found += all_found
         for j in set(range(len(guesses))) - set(partner.values()):
-            seen = [border for border in borders if _seen(guesses[j], border, length)]
+            seen: list[Border] = [border for border in borders if _seen(guesses[j], border, length)]
             report.predicted += len(seen) == len(borders)
             for border in seen:
                 report.borders[border].predicted += 1

@@ -91,19 +91,33 @@ class ExitCounts:
 
     def waiting(self) -> ExitPoint:
         """The results of always deciding at the end."""
-        return _point(self._policy(None, 1, 1), self.full_at, self.full_right, 0, 0, 0)
+        return self.point(self._policy(None, 1, 1))
 
     def point(self, policy: ExitPolicy) -> ExitPoint:
         """The results of a policy of the grid. Its confidence, patience and earliest step must be among those tried."""
-        if policy.confidence is None:
-            return self.waiting()
-        place = (
-            CONFIDENCES.index(policy.confidence),
-            self.patiences.index(policy.patience),
-            self.earliest.index(policy.earliest),
+        at, right, exited, right_exited, steps_exited = self.full_at, self.full_right, 0, 0, 0
+        if policy.confidence is not None:
+            place = (
+                CONFIDENCES.index(policy.confidence),
+                self.patiences.index(policy.patience),
+                self.earliest.index(policy.earliest),
+            )
+            counts = (self.right, self.exited, self.right_exited, self.steps_exited)
+            at, (right, exited, right_exited, steps_exited) = self.at[place], (int(count[place]) for count in counts)
+        total = max(int(at.sum()), 1)
+        mean, median = mean_and_median(at)
+        return ExitPoint(
+            confidence=policy.confidence,
+            margin=policy.margin,
+            patience=policy.patience,
+            earliest=policy.earliest,
+            accuracy=right / total,
+            exited=exited / total,
+            accuracy_exited=right_exited / exited if exited else None,
+            mean_steps=mean or 0.0,
+            median_steps=median or 0.0,
+            mean_steps_exited=steps_exited / exited if exited else None,
         )
-        counts = (self.right, self.exited, self.right_exited, self.steps_exited)
-        return _point(policy, self.at[place], *(int(count[place]) for count in counts))
 
     def curve(self, patience: int, earliest: int = 1) -> list[ExitPoint]:
         """Accuracy against latency: one point per confidence, ascending."""
@@ -152,22 +166,3 @@ class EarlyExit:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def _point(
-    policy: ExitPolicy, at: npt.NDArray[np.int64], right: int, exited: int, right_exited: int, steps_exited: int
-) -> ExitPoint:
-    total = max(int(at.sum()), 1)
-    mean, median = mean_and_median(at)
-    return ExitPoint(
-        confidence=policy.confidence,
-        margin=policy.margin,
-        patience=policy.patience,
-        earliest=policy.earliest,
-        accuracy=right / total,
-        exited=exited / total,
-        accuracy_exited=right_exited / exited if exited else None,
-        mean_steps=mean or 0.0,
-        median_steps=median or 0.0,
-        mean_steps_exited=steps_exited / exited if exited else None,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,16 @@ WIDE = 20.0
 """Ratio of the longest to the shortest time constant above which bins grow by a constant factor."""
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Histogram of the time constants of a layer's neurons."""
+class Histogram(NamedTuple):
+    """Histogram of the time constants of a layer's neurons, as JSON values."""
 
-    edges: Values
+    log: bool
+    """Whether bins grow by a constant factor, because the range is wide; else all have the same width."""
+    edges: list[float]
     """(bins + 1,) in steps."""
     now: list[int]
     initial: list[int] | None
     """Before training; None if unknown."""
-    log: bool
-    """Whether bins grow by a constant factor, because the range is wide; else all have the same width."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,8 @@ class TimeConstants:
             inside = np.clip(_finite(values), edges[0], edges[-1])  # a rounded outer edge loses nobody
             return np.histogram(inside, edges)[0].tolist()
 
-        return Histogram(edges, counts(self.values), None if self.initial is None else counts(self.initial), log)
+        initial = None if self.initial is None else counts(self.initial)
+        return Histogram(log, edges.tolist(), counts(self.values), initial)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -131,12 +131,8 @@ def describe_network(network: Network) -> tuple[LayerShape, ...]:
         *hidden, readout = frozen.layers
         return (*(_neurons(layer, frozen.substeps) for layer in hidden), _neurons(readout, 1))
     if isinstance(network, ClassicalRNN):
-        named = [(f"layers.{index}", layer) for index, layer in enumerate(network.layers)]
-        hidden = [_classical(name, layer) for name, layer in named]
-        return (
-            *(_normed(shape) if network.norms else shape for shape in hidden),
-            _classical("readout", network.readout),
-        )
+        shapes = (_classical(f"layers.{index}", layer) for index, layer in enumerate(network.layers))
+        return (*(map(_normed, shapes) if network.norms else shapes), _classical("readout", network.readout))
     raise SrnnError(f"The energy of a {type(network).__name__} cannot be told; give an SRNN or a ClassicalRNN.")
 
 

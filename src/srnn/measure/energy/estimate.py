@@ -89,16 +89,14 @@ def energy_report(
     tensors = [*network.parameters(), *network.buffers()]
     # Where a hidden layer spikes, all depends on its rate; zeros of ReLU units only matter to NeuroBench's counts.
     missing = rates is None and spiking(layers)
-    counts = None if missing else count(layers, activity, analog_in_paper)
-    spikes = None
-    if counts is not None and rates is not None and spiking(layers):
+    counts = () if missing else count(layers, activity, analog_in_paper)
+    sums, spikes = total(counts), None
+    if rates is not None and spiking(layers):
         emitted = sum(r * one.cells * one.updates for r, one in zip(rates, layers, strict=False) if one.spiking)
-        spikes = _by_sequence("per", emitted, steps) | _by_sequence(
-            "synaptic_operations_per", total(counts).synaptic_acs, steps
-        )
+        spikes = _by_sequence("per", emitted, steps)
+        spikes |= _by_sequence("synaptic_operations_per", sums.synaptic_acs, steps)
     models: dict[str, Any] = dict.fromkeys(MODELS)
-    if counts is not None:
-        sums = total(counts)
+    if not missing:
         models |= {
             model: _by_period(sums, prices, steps, step_ms) for model, prices in price_lists(sums, technology).items()
         }
@@ -113,10 +111,10 @@ def energy_report(
         "firing_rate": None if rates is None else {"layers": rates, "mean": mean},
         "activation_sparsity": None if mean is None else 1.0 - mean,
         "spikes": spikes,
-        "layers": None if counts is None else [
+        "layers": None if missing else [
             {"name": layer.name, "kind": layer.kind, **_plain(one)} for layer, one in zip(layers, counts, strict=True)
         ],
-        "counts": None if counts is None else _plain(total(counts)),
+        "counts": None if missing else _plain(sums),
         "models": models,
     }  # fmt: skip
 

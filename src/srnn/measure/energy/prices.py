@@ -62,19 +62,13 @@ FOLDER = Path(__file__).parent / "technologies"
 DEFAULT = "horowitz-45nm"
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_bits(value: object) -> bool:
-    return type(value) is int and 1 <= value <= 2**20
-
-
 def _is_amount(value: object) -> bool:
     return type(value) in (int, float) and 0 <= value < float("inf")  # type: ignore[operator]
 
 
-_TEXT, _BITS, _AMOUNT = (_is_text, "text"), (_is_bits, "an integer of bits"), (_is_amount, "a number of at least 0")
+_TEXT = (lambda value: isinstance(value, str), "text")
+_BITS = (lambda value: type(value) is int and 1 <= value <= 2**20, "an integer of bits")
+_AMOUNT = (_is_amount, "a number of at least 0")
 _AMOUNTS = (
     lambda value: isinstance(value, list) and value and all(map(_is_amount, value)),
     "a list of numbers of at least 0",

@@ -13,7 +13,7 @@ from ...files import read_object
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
-from ..analysis import AnalysisOptions, TimeConstants, analyse, spikes
+from ..analysis import AnalysisOptions, analyse, spikes
 from ..energy.subjects import compare_energy
 from .samples import take_samples
 
@@ -84,7 +84,9 @@ def report_content(
             "task": describe_task(trained),
             "network": describe_network(trained),
             "evaluation": analysis.to_dict(),
-            "histograms": [histogram(one) for one in analysis.time_constants],
+            "histograms": [
+                {"name": one.name, **one.histogram(HISTOGRAM_BINS)._asdict()} for one in analysis.time_constants
+            ],
             "training": history,
             "energy": energy,
             "samples": watched,
@@ -140,13 +142,6 @@ def short_names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     return ["/".join(part) for part in parts]
-
-
-def histogram(one: TimeConstants) -> dict[str, Any]:
-    """Histogram of a layer's time constants, now and before training, for JSON."""
-    counts = one.histogram(HISTOGRAM_BINS)
-    edges = counts.edges.tolist()
-    return {"name": one.name, "log": counts.log, "edges": edges, "now": counts.now, "initial": counts.initial}
 
 
 def training(run: Run) -> dict[str, Any]:
