@@ -55,7 +55,8 @@ def plain_warnings() -> Iterator[None]:
 
 
 def open_console(stderr: bool = False, **options: Any) -> Console:
-    """rich's Console on standard output or error. Text is no markup in it, and control characters are written out."""
+    """rich's Console on standard output or error. Text is no markup in it nor coloured by what it says, and control
+    characters are written out."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -68,4 +69,4 @@ def open_console(stderr: bool = False, **options: Any) -> Console:
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
     stream = sys.stderr if stderr else sys.stdout
-    return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, **options)
+    return Printing(file=getattr(stream, "obedient", stream), markup=False, emoji=False, highlight=False, **options)

@@ -162,7 +162,8 @@ def test_truncated_and_flipped_files(tmp_path: Path, arrays, suffix: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_every_parameter_has_a_published_name(name: str) -> None:
-    network = PUBLISHED[name].build()
+    recipe = PUBLISHED[name].recipe()
+    network = recipe.build_network(recipe.create_task(), 0)
     assert set(PUBLISHED[name].names) == {own for own, _ in network.named_parameters()}
     layers = [module for module in network.modules() if isinstance(module, Layer)]
     assert len(layers) == len(PUBLISHED[name].recording.layers)

@@ -93,7 +93,6 @@ def _rules(axes: Axes, names: tuple[str, ...]) -> Made:
 
 def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
     numbers: dict[str, Any] = {"n": list(_SIZES)}
-    last = None
     for index, name in enumerate(names):
         rates = _RATES if name == "ALIF" else (0.0,)
         for shade, rate in enumerate(rates):
@@ -103,8 +102,6 @@ def _sizes(axes: Axes, names: tuple[str, ...]) -> Made:
             colour = style.BLUE if name == "ALIF" else (style.ORANGE, style.GREEN)[index]
             dash = style.DASHES[shade] if name == "ALIF" else "-"
             axes.plot(_SIZES, values, color=colour, ls=dash, marker=style.MARKERS[index], ms=3, label=key)
-            last = values[-1]
-    assert last is not None
     style.log_scale(axes, "x", "y")
     axes.set(xlabel="units, n", ylabel="energy of a step, pJ")
     axes.set_xticks([8, 32, 128, 512], ["8", "32", "128", "512"])
@@ -118,6 +115,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
     from matplotlib.lines import Line2D
 
     numbers: dict[str, Any] = {"published": [], "ours": []}
+    look: dict[str, Any]
     colours = (*style.CYCLE, style.GREY)
     shapes: dict[str, str] = dict(zip(_METHODS, ("o", "*", "s", "X", "^", "v", "D", "P", "p"), strict=True))
     shown: set[str] = set()
@@ -126,16 +124,8 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             if row.task != task or row.energy is None or row.accuracy is None:
                 continue
             x, y, method = number(row.energy), number(row.accuracy), published_kind(row.method)
-            axes.plot(
-                x,
-                y,
-                color=colours[index],
-                marker=shapes[method],
-                ls="none",
-                mfc="white",
-                ms=_size(method, 5.5),
-                mew=1.1,
-            )
+            look = {"color": colours[index], "marker": shapes[method], "ls": "none"}
+            axes.plot(x, y, **look, mfc="white", ms=_size(method, 5.5), mew=1.1)
             numbers["published"].append({"task": task, "method": row.method, "energy_pj": x, "accuracy": y})
             shown.add(method)
         paper = next(row for row in published_rows("tableS2") if row.task == task and row.own).load_recipe()
@@ -150,10 +140,8 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
             x, y = energy(operations), 100 * accuracy["mean"]
             error = None if accuracy["std"] is None else 100 * accuracy["std"]
             method = kind(entry.recipe.to_dict()["network"])
-            axes.errorbar(
-                x, y, yerr=error, color=colours[index], marker=shapes[method], ls="none", ms=_size(method, 4.5),
-                elinewidth=0.8,
-            )  # fmt: skip
+            look = {"color": colours[index], "marker": shapes[method], "ls": "none"}
+            axes.errorbar(x, y, yerr=error, **look, ms=_size(method, 4.5), elinewidth=0.8)
             numbers["ours"].append(
                 {"task": task, "run": entry.name, "method": method, "energy_pj": x, "accuracy": y, "on": split}
             )
@@ -162,7 +150,7 @@ def _accuracy(axes: Axes, evidence: Evidence) -> Made:
         Line2D([], [], color=colour, marker="s", ls="none", label=task)
         for task, colour in zip(TASKS, colours, strict=True)
     ]
-    look: dict[str, Any] = {"color": style.GREY, "ls": "none"}
+    look = {"color": style.GREY, "ls": "none"}
     methods = [
         Line2D([], [], **look, marker=shape, ms=_size(method, 5), label=method)
         for method, shape in shapes.items() if method in shown

@@ -21,6 +21,7 @@ from typing import Any
 from ..data.datasets.base import SPLITS
 from ..errors import SrnnError
 from ..files import read_object, reading
+from ..studies.summary import spread
 from ..training.recipes import Recipe
 from ..training.recipes.reading import build
 from ..training.runs import Run
@@ -68,8 +69,6 @@ class Entry:
 
     def measured(self) -> tuple[Spread, str, int]:
         """(accuracy, split, seeds): on the test split where every seed was evaluated there, as the paper is; else as trained."""
-        from ..studies.summary import spread
-
         tested = self.tested | {one["seed"]: one["accuracy"] for one in self.evaluations if one["split"] == "test"}
         if set(tested) == set(self.seeds):
             return spread(list(tested.values())), "test", len(tested)
@@ -127,53 +126,47 @@ def gather(results: Path | None, runs: Sequence[Path] = (), data_dir: Path | Non
     folder = Path("results") if results is None else results
     entries, sweeps = [], []
     trained = [_run(path) for path in runs]
+    with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
+        tests = read_tested(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if (path / "summary.json").is_file():
-            entries.append(_summary(path))
+            entries.append(_summary(path, tests))
         if (path / "results.json").is_file():
             sweeps.append(read_sweep(path))
         if (path / "run" / "recipe.yaml").is_file():
             kept = replace(_run(path / "run"), name=path.name)
             if not any(_same(run.recipe, kept.recipe) and run.seeds == kept.seeds for run in trained):
                 trained.append(kept)
-    with reading(folder / "test-splits.json", "what 'srnn evaluate --split test' writes"):
-        entries = _with_tests(entries, read_tested(folder))
     with reading(folder / "published.json", "a list of what the published networks gave"):
         published = read_published(folder)
     return Evidence(_with_runs(entries, trained), sweeps, data_dir, published)
 
 
-def _summary(folder: Path) -> Entry:
+def _summary(folder: Path, tests: list[TestedSplit]) -> Entry:
+    """``tests``: of all trainings; those of the test split that the summary's command trained are its own."""
     path = folder / "summary.json"
     content = read_object(path)
     with reading(path, "what 'srnn summarise' writes"):
         recipe = build(Recipe, content["recipe"], f"{path}, recipe")
         rate = content["firing_rate"]
         rate = None if rate is None else _spread(rate)
+        seeds, parameters = [int(seed) for seed in content["seeds"]], int(content["parameters"])
+        command = None if content.get("command") is None else str(content["command"])
+        words = None if command is None else command_words(command)[0]
+        told = (words, recipe.task.name, parameters, "test")
+        mine = [one for one in tests if (one.recipe, one.task, one.parameters, one.split) == told and one.seed in seeds]
         return Entry(
             name=folder.name,
             recipe=recipe,
             accuracy=_spread(content["accuracy"]),
             firing_rate=rate if spiking(recipe.to_dict()["network"]) else None,
-            seeds=[int(seed) for seed in content["seeds"]],
+            seeds=seeds,
             split=str(content["split"]),
-            parameters=int(content["parameters"]),
-            command=None if content.get("command") is None else str(content["command"]),
+            parameters=parameters,
+            command=command,
             evaluations=_evaluations(folder),
+            tested={one.seed: one.accuracy for one in mine},
         )
-
-
-def _with_tests(entries: list[Entry], tests: list[TestedSplit]) -> list[Entry]:
-    """What lists of results say of the test split, for the entries that the same command trained."""
-    updated = []
-    for entry in entries:
-        words = None if entry.command is None else command_words(entry.command)[0]
-        told = (entry.task, entry.parameters)
-        mine = [
-            one for one in tests if one.recipe == words and (one.task, one.parameters) == told and one.split == "test"
-        ]
-        updated.append(replace(entry, tested={one.seed: one.accuracy for one in mine if one.seed in entry.seeds}))
-    return updated
 
 
 def _run(folder: Path) -> Entry:
@@ -224,8 +217,6 @@ def _same(one: Recipe, other: Recipe) -> bool:
 
 def _joined(entry: Entry, run: Entry) -> Entry:
     """Another seed to an entry that is made of runs."""
-    from ..studies.summary import spread
-
     if run.seeds[0] in entry.seeds:
         raise SrnnError(
             f"{run.runs[0]} and {entry.runs[0]} are of one recipe and seed {run.seeds[0]}; name one of them."

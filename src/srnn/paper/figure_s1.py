@@ -13,10 +13,12 @@ from .sweeps import no_sweep, task_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_TRAINED = {
-    "accuracy": "training accuracy, %", "loss": "training loss", "firing_rate": "spikes per step, training",
-}  # fmt: skip
-_MEASURES = {"accuracy": "accuracy", "loss": "loss", "firing_rate": "firing rate"}
+_MEASURES = {
+    "accuracy": ("accuracy", "training accuracy, %", "validation accuracy, %"),
+    "loss": ("loss", "training loss", "validation loss"),
+    "firing_rate": ("firing rate", "spikes per step, training", "spikes per step"),
+}
+"""Of each its panel's title, and the label of its axis in training and on validation."""
 _LETTERS = "abcdefghijklmnopqrstuvwx"
 
 
@@ -26,7 +28,7 @@ def figure_s1(evidence: Evidence) -> Sheet:
     rows = [_LETTERS[3 * i : 3 * i + 3] for i in range(len(sweeps))]
     sheet = Sheet("figS1", "Figure S1: initial time constants", rows, 2.8 * len(rows))
     for letters, sweep in zip(rows, sweeps, strict=True):
-        for letter, (measure, title) in zip(letters, _MEASURES.items(), strict=True):
+        for letter, (measure, (title, *_)) in zip(letters, _MEASURES.items(), strict=True):
             told = title if sweep is None else f"{title} ({task_name(sweep.task)})"
             sheet.panel(letter, told, lambda axes, measure=measure, sweep=sweep: _panel(axes, sweep, measure))
     return sheet
@@ -42,7 +44,7 @@ def _panel(axes: Axes, sweep: SweepResult | None, measure: str) -> Made:
             axes.plot(
                 range(1, len(curve) + 1), curve, color=style.CYCLE[index], ls=style.DASHES[index % 7], lw=1, label=name
             )
-        axes.set(xlabel="epoch", ylabel=_TRAINED[measure])
+        axes.set(xlabel="epoch", ylabel=_MEASURES[measure][1])
         axes.grid()
         style.legend_below(axes, 2, fontsize=6)
         return Made(f"{sweep.folder.name}, {measured.source}: mean over seeds on the training split", curves)
@@ -69,11 +71,7 @@ def _ends(axes: Axes, sweep: SweepResult, measure: str) -> Made:
         axes.plot(scale * spread["mean"], y, "|", ms=10, mew=1.8, color=style.ORANGE)
         numbers[str(point["point"])] = spread
     axes.set_yticks(range(len(sweep.points)), [str(point["point"]) for point in reversed(sweep.points)], fontsize=6.5)
-    axes.set(
-        xlabel={"accuracy": "validation accuracy, %", "loss": "validation loss", "firing_rate": "spikes per step"}[
-            measure
-        ]
-    )
+    axes.set(xlabel=_MEASURES[measure][2])
     axes.grid(axis="x")
     return Made(
         f"{sweep.folder.name}/results.json: what training ended with, validation; curves need its runs, or curves.json",

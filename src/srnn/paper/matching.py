@@ -17,6 +17,7 @@ from ..measure.energy import (
     picojoules,
     total,
 )
+from ..measure.page.comparison import differences as setting_differences
 from .evidence import Entry
 from .published import PublishedRow
 
@@ -57,12 +58,8 @@ def same_network(one: Recipe, other: Recipe) -> bool:
 
 def differences(ours: Recipe, theirs: Recipe) -> list[str]:
     """Settings in which ours differs from theirs, as "training.epochs 100 (there 400)"."""
-    own, other = _flat(ours.to_dict()), _flat(theirs.to_dict())
-    return [
-        f"{key} {own.get(key)} (there {other.get(key)})"
-        for key in [*own, *(key for key in other if key not in own)]
-        if own.get(key) != other.get(key) and key != "note"
-    ]
+    rows = setting_differences([ours.to_dict(), theirs.to_dict()])
+    return ["{} {} (there {})".format(row["key"], *row["values"]) for row in rows if row["key"] != "note"]
 
 
 def cost(recipe: Recipe, rate: float | None) -> LayerCounts | None:
@@ -135,10 +132,3 @@ def _readout(recipe: Recipe) -> tuple[str, str]:
 
 def _name(spec: Any) -> str:
     return str(spec["name"]) if isinstance(spec, Mapping) else str(spec)
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, by dotted names."""
-    if not isinstance(content, Mapping):
-        return {prefix[:-1]: content}
-    return {key: value for name, inner in content.items() for key, value in _flat(inner, f"{prefix}{name}.").items()}

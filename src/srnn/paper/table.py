@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..terminal import open_console
 from ..text import markdown, markdown_table, spreadsheet
 from .published import number
 
@@ -85,7 +85,9 @@ class Table:
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(self.titles)
         for row in self.rows:
-            writer.writerow(["" if value is None else spreadsheet(value) for value in map(_value, _cells(self, row))])
+            writer.writerow(
+                ["" if value is None else spreadsheet(value) for value in map(_value, map(row.get, self.titles))]
+            )
         return buffer.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,8 +99,6 @@ class Table:
         """Print it: published rows dim, remarks as numbered lines below, rows that only say what is missing as lines too."""
         from rich import box
         from rich.table import Table as RichTable
-
-        from ..terminal import open_console
 
         console = open_console()
         if not console.is_terminal:
@@ -132,11 +132,7 @@ class Table:
         lines = [f"[{index}] {remark}" for index, remark in enumerate(remarks, 1)]
         lines += ["", "Not measured here; to make one:", *(f"  {line}" for line in missing)] if missing else []
         for line in [*lines, "", *self.notes]:
-            console.print(line, highlight=False, soft_wrap=True)
-
-
-def _cells(table: Table, row: dict[str, Cell]) -> Sequence[Cell]:
-    return [row.get(key) for key in table.titles]
+            console.print(line, soft_wrap=True)
 
 
 def _text(cell: Cell) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ...nn.network import SRNN
 from ...training.recipes import Recipe
 from ...training.recipes.reading import apply_overrides, build
 from .recordings import Recording, log_softmax, mean_membrane, scores_themselves, with_initial_spikes
@@ -53,11 +52,6 @@ class Definition:
             "note": f"Published weights ({self.about}); what is said of training here is not how they were trained.",
         }
         return build(Recipe, apply_overrides(sections, overrides), "the published network")
-
-    def build(self) -> SRNN:
-        """The network with arbitrary weights. Needs no data."""
-        recipe = self.recipe()
-        return recipe.build_network(recipe.create_task(), 0)  # type: ignore[return-value]
 
 
 def _alif(

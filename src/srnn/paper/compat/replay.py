@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from ...nn.kernels import check_backend
 from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, BidirectionalLayer, Layer
 from ...nn.neurons.base import Init
-from .published import Published, definition, load_published
+from .published import definition, load_published
 from .recordings import Array, Golden, Recording
 
 MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE = 5e-4, 1e-4
@@ -88,6 +89,7 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
+@torch.no_grad()
 def verify(
     name: str,
     weights: Path | str,
@@ -106,25 +108,19 @@ def verify(
     recording = definition(name).recording
     published = load_published(name, weights)
     network = published.network.to(DTYPES[dtype])
-    for layer in _single_layers(network):
-        layer.backend = backend
-    recorded = Golden(Path(golden), double=dtype == "float64")
-    with torch.no_grad():
-        return _replay(name, published, recording, recorded, backend, dtype)
-
-
-def _replay(name: str, published: Published, recording: Recording, golden: Golden, backend: str, dtype: str) -> Replay:
-    network = published.network
     singles = list(_single_layers(network))
+    for layer in singles:
+        layer.backend = backend
     names = dict(zip(singles, recording.layers, strict=True))
-    sub_steps, batch, _ = golden.spikes(recording.layers[0], singles[0].size).shape
+    recorded = Golden(Path(golden), double=dtype == "float64")
+    sub_steps, batch, _ = recorded.spikes(recording.layers[0], singles[0].size).shape
     steps = sub_steps // network.substeps
     if not steps or not batch:
-        raise SrnnError(f"{golden.path} holds no steps of '{recording.layers[0]}'.")
-    x = torch.from_numpy(golden.input(recording.input, network.inputs, steps, np.dtype(dtype)))
+        raise SrnnError(f"{recorded.path} holds no steps of '{recording.layers[0]}'.")
+    x = torch.from_numpy(recorded.input(recording.input, network.inputs, steps, np.dtype(dtype)))
     if len(x) != batch:
-        raise SrnnError(f"{golden.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}.")
-    state = _initial_state(network, recording, golden, batch)
+        raise SrnnError(f"{recorded.path}: 'x' has {len(x)} sequences, the recorded spikes have {batch}.")
+    state = _initial_state(network, recording, recorded, batch)
     result = network.run(x, state)
 
     layers: dict[str, LayerReplay] = {}
@@ -137,17 +133,17 @@ def _replay(name: str, published: Published, recording: Recording, golden: Golde
         )
         for layer, membrane, spike in zip(_single_layers(part), membranes, spikes, strict=True):
             silent = published.silent_units.get(_name_in(network, layer), ())
-            layers[names[layer]] = _compare(golden, names[layer], layer, membrane, spike, silent)
+            layers[names[layer]] = _compare(recorded, names[layer], layer, membrane, spike, silent)
 
     output = recording.finish(published.trained.loss.scores(result.output), state[-1], steps).numpy()
     if output.ndim == 3:  # an output at every step; the recording may leave out the first ones
         output = output.swapaxes(0, 1)
-        expected = golden.finite(recording.output, None, *output.shape[1:])
+        expected = recorded.finite(recording.output, None, *output.shape[1:])
         if not 0 < len(expected) <= len(output):
-            raise SrnnError(f"{golden.path}: '{recording.output}' has {len(expected)} steps, not 1 to {len(output)}.")
+            raise SrnnError(f"{recorded.path}: '{recording.output}' has {len(expected)} steps, not 1 to {len(output)}.")
         output = output[-len(expected) :]
     else:
-        expected = golden.finite(recording.output, *output.shape)
+        expected = recorded.finite(recording.output, *output.shape)
     return Replay(
         task=name,
         backend=backend,
@@ -171,15 +167,13 @@ def _name_in(network: SRNN, layer: Layer) -> str:
 
 def _initial_state(network: SRNN, recording: Recording, golden: Golden, batch: int) -> tuple[Any, ...]:
     """The network's own initial state, its random membranes made of the recorded draws."""
-    count = 0
+    numbers = itertools.count()
 
     def one(layer: Layer) -> tuple[Tensor, ...]:
-        nonlocal count
         initial = dict(layer.neuron.initial)
         state, start = layer.initial_state(batch), Init.parse(initial["u"])
         if start.distribution == "uniform":
-            draw = golden.finite(recording.draw_name(count), batch, layer.size)
-            count += 1
+            draw = golden.finite(recording.draw_name(next(numbers)), batch, layer.size)
             u = start.a + (start.b - start.a) * torch.from_numpy(draw).to(state[0])
             copies = {name: u for name, how in initial.items() if how == "u"}
             state = state._replace(u=u, **copies)  # type: ignore[attr-defined]
