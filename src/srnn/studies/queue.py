@@ -234,15 +234,12 @@ class Queue:
         if trial is None:
             return UnitStatus(unit, "waiting", dict(unit.settings), None, 0, "", None, {}, None)
         seen, lease = trial.intermediate_values, trial.user_attrs.get("lease")
-        if trial.value is not None:
-            value = trial.value
-        else:
-            value = seen[max(seen)] if seen else None
+        latest = seen[max(seen)] if seen else None
         return UnitStatus(
             unit=unit,
             state=_STATES[trial.state.name],
             settings=decode(trial.params, self.sweep) if self.sweep.is_search else dict(unit.settings),
-            value=value,
+            value=latest if trial.value is None else trial.value,
             epochs=len(seen),
             worker=f"{lease['host']}:{lease['pid']}" if lease else "",
             seconds=trial.user_attrs.get("trained"),

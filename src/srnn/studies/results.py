@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ..files import locks, read_object, reading, write_atomically
+from ..measure.analysis import recipe_spikes
 from ..text import code, markdown, markdown_table, spreadsheet
 from .plots import draw
 from .queue import UnitStatus, minutes
 from .schema import Sweep, shipped_sweeps, short_names
+from .summary import machine, spread
 
 METRICS = (
     "accuracy", "accuracy_labelled", "loss", "firing_rate", "parameters", "best_epoch", "epochs", "seconds", "restores", "sick",
@@ -101,8 +103,6 @@ def _rows(sweep: Sweep, status: Sequence[UnitStatus]) -> list[dict[str, Any]]:
 
 def _points(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Points with at least one finished training, best mean first; those that lost a training after those that did not."""
-    from .summary import spread
-
     grouped: dict[str, list[dict[str, Any]]] = {}
     lost: dict[str, list[int]] = {}
     for row in rows:
@@ -151,8 +151,6 @@ def _csv(sweep: Sweep, rows: Sequence[dict[str, Any]]) -> str:
 
 def _machine(rows: Sequence[dict[str, Any]], out: Path) -> str:
     """Where the first finished training that lies here was trained; "" where all were trained elsewhere."""
-    from .summary import machine
-
     for row in rows:
         path = out / "runs" / row["point"] / f"s{row['seed']}" / "environment.json"
         if row["state"] == "done" and path.is_file():
@@ -180,8 +178,6 @@ def _minutes(seconds: float | None) -> str:
 
 
 def _page(content: Mapping[str, Any], sweep: Sweep, pictures: Sequence[str], machine: str) -> str:
-    from ..measure.analysis import recipe_spikes
-
     points, rows, budget = content["points"], content["trainings"], content["budget_minutes"]
 
     def cell(point: dict[str, Any], metric: str) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..terminal import open_console
 from .queue import Queue, UnitStatus, minutes
 from .schema import Sweep
 
@@ -28,8 +29,6 @@ class Watch:
         self._done_before = len(self._ended)
         if not quiet and sys.stderr.isatty():
             from rich.live import Live
-
-            from ..terminal import open_console
 
             self._live = Live(console=open_console(stderr=True), auto_refresh=False)
             self._live.start()

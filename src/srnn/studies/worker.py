@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Pruned(Exception):
-    """The unit does worse than the others did at the same epoch."""
+    """The unit does worse than the others did at the same epoch: its best value so far."""
 
 
 def work(
@@ -67,38 +67,32 @@ def _do(
 
     name, metric = claim.unit.name, claim.queue.sweep.optimise
     results: dict[str, dict[str, Any]] = {}
-    best: float | None = None
     try:
         recipe = claim.queue.sweep.recipe_for(claim.settings())
         for index, seed in enumerate(claim.unit.seeds):
             folder = out / "runs" / claim.unit.point / f"s{seed}"
             seconds = sum(float(result["seconds"]) for result in results.values())
             follower = _Follower(claim, folder, index * recipe.training.epochs, seconds)
-            try:
-                while True:
-                    try:
-                        train(
-                            recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower,
-                            examples=False,
-                        )  # fmt: skip
-                        break
-                    except (
-                        FolderInUse
-                    ) as error:  # a worker that was taken for dead still runs; it will learn that it is
-                        say(f"{name}: {error}")
-                        claim.check()
-                        time.sleep(poll)
-            except _Pruned:
-                best = follower.best
-                raise
+            while True:
+                try:
+                    train(
+                        recipe, folder, seed=seed, data_dir=data_dir, resume=True, task=task, reporter=follower,
+                        examples=False,
+                    )  # fmt: skip
+                    break
+                except FolderInUse as error:  # a worker that was taken for dead still runs; it will learn that it is
+                    say(f"{name}: {error}")
+                    claim.check()
+                    time.sleep(poll)
             results[str(seed)] = _result(folder, out)
         value = sum(result[metric] for result in results.values()) / len(results)
         kept = claim.complete(value, results)
         say(f"{name}: {metric} {value:.4f}" if kept else f"{name}: another worker has it")
         return kept
-    except _Pruned:
+    except _Pruned as pruned:
+        (best,) = pruned.args
         say(f"{name}: pruned, {metric} {best:.4f}")
-        return claim.prune(float(best or 0.0), results)
+        return claim.prune(best, results)
     except Lost:
         say(f"{name}: another worker has it now, because this one was silent for too long")
         return False
@@ -129,7 +123,7 @@ class _Follower(Reporter):
 
     def epoch(self, record: dict[str, Any]) -> None:
         if self._report(record):
-            raise _Pruned
+            raise _Pruned(self.best)
 
     def _report(self, record: dict[str, Any]) -> bool:
         """Report the best value so far; True when the unit should be pruned."""
