@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,17 +46,29 @@ def run(arguments: argparse.Namespace) -> int:
     files, failed = list(recordings(arguments.files)), 0
     if not files:
         raise SrnnError(f"{', '.join(map(str, arguments.files))}: there are no recordings.")
-    show = _Json(model.name, arguments) if arguments.json else _Csv(arguments) if arguments.csv else _Text(files)
+    for_people = not (arguments.json or arguments.csv)
+    width = min(60, max(len(one_line(str(file))) for file in files))
+    results, table = list[dict[str, Any]](), csv.writer(sys.stdout, lineterminator="\n")
+    if arguments.csv:
+        table.writerow(["file", *(["step", "seconds"] if arguments.over_time else []), "label", "confidence"])
     for number, file in enumerate(files, 1):
         try:
-            show.one(file, predict(model, file, arguments.form), arguments.over_time)
+            prediction = predict(model, file, arguments.form)
         except SrnnError as error:
             failed += 1
             print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)
-        if (arguments.json or arguments.csv) and sys.stderr.isatty() and len(files) > 1:
+        else:
+            if arguments.json:
+                results.append(as_json(file, prediction, arguments.over_time))
+            elif arguments.csv:
+                table.writerows(_rows(file, prediction, arguments.over_time))
+            else:
+                _show(f"{one_line(str(file)):<{width}}", prediction, arguments.over_time)
+        if not for_people and sys.stderr.isatty() and len(files) > 1:
             print(f"\r{number} of {len(files)}", end="\n" if number == len(files) else "", file=sys.stderr, flush=True)
-    show.end()
-    if failed and not (arguments.json or arguments.csv) and len(files) > 1:
+    if arguments.json:
+        print(json.dumps({"model": model.name, "results": results}))
+    if failed and for_people and len(files) > 1:
         print(f"{len(files) - failed} of {len(files)} files were read", file=sys.stderr)
     return 2 if failed else 0
 
@@ -81,53 +94,21 @@ def as_json(file: Path, prediction: Prediction, over_time: bool) -> dict[str, An
     return result
 
 
-class _Text:
-    """Lines for people, as they come."""
-
-    def __init__(self, files: list[Path]) -> None:
-        self._width = min(60, max(len(one_line(str(file))) for file in files))
-
-    def one(self, file: Path, prediction: Prediction, over_time: bool) -> None:
-        name = one_line(str(file))
-        part = " of the steps" if prediction.per_step else ""
-        print(f"{name:<{self._width}}  {prediction.label}  {prediction.confidence:.1%}{part}", flush=True)
-        if not over_time:
-            return
-        for first, end, label, confidence in prediction.segments():
-            every = prediction.step_seconds
-            span = f"{first} to {end - 1}" if every is None else f"{first * every:.3f} s to {end * every:.3f} s"
-            print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
-
-    def end(self) -> None:
-        pass
-
-
-class _Json:
-    def __init__(self, model: str, arguments: argparse.Namespace) -> None:
-        self._content: dict[str, Any] = {"model": model, "results": []}
-
-    def one(self, file: Path, prediction: Prediction, over_time: bool) -> None:
-        self._content["results"].append(as_json(file, prediction, over_time))
-
-    def end(self) -> None:
-        print(json.dumps(self._content))
-
-
-class _Csv:
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._rows = csv.writer(sys.stdout, lineterminator="\n")
-        steps = ["step", "seconds"] if arguments.over_time else []
-        self._rows.writerow(["file", *steps, "label", "confidence"])
-
-    def one(self, file: Path, prediction: Prediction, over_time: bool) -> None:
-        name = spreadsheet(str(file))
-        if not over_time:
-            self._rows.writerow([name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"])
-            return
+def _show(name: str, prediction: Prediction, over_time: bool) -> None:
+    part = " of the steps" if prediction.per_step else ""
+    print(f"{name}  {prediction.label}  {prediction.confidence:.1%}{part}", flush=True)
+    for first, end, label, confidence in prediction.segments() if over_time else ():
         every = prediction.step_seconds
-        for step, (number, row) in enumerate(zip(prediction.numbers.tolist(), prediction.probabilities, strict=True)):
-            seconds = "" if every is None else f"{step * every:.6g}"
-            self._rows.writerow([name, step, seconds, spreadsheet(prediction.classes[number]), f"{row[number]:.6f}"])
+        span = f"{first} to {end - 1}" if every is None else f"{first * every:.3f} s to {end * every:.3f} s"
+        print(f"  {span:>24}  {label}  {confidence:.1%}", flush=True)
 
-    def end(self) -> None:
-        pass
+
+def _rows(file: Path, prediction: Prediction, over_time: bool) -> Iterator[list[Any]]:
+    """The rows of a table: one, or one for every step."""
+    name, every = spreadsheet(str(file)), prediction.step_seconds
+    if not over_time:
+        yield [name, spreadsheet(prediction.label), f"{prediction.confidence:.6f}"]
+        return
+    for step, (number, row) in enumerate(zip(prediction.numbers.tolist(), prediction.probabilities, strict=True)):
+        seconds = "" if every is None else f"{step * every:.6g}"
+        yield [name, step, seconds, spreadsheet(prediction.classes[number]), f"{row[number]:.6f}"]
