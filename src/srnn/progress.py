@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .terminal import open_console
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -178,8 +179,6 @@ class BarReporter(Reporter):
     def phase(self, text: str) -> None:
         from rich.live import Live
 
-        from .terminal import open_console
-
         self._phase = text
         if self._live is None:
             self._clock = time.monotonic()
@@ -225,7 +224,7 @@ class BarReporter(Reporter):
 
     def _print(self, text: str, **options: Any) -> None:
         if self._console is not None:
-            self._console.print(text, highlight=False, **options)
+            self._console.print(text, **options)
 
     @property
     def _width(self) -> int:

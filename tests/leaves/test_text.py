@@ -116,7 +116,7 @@ def test_names_that_are_markup_are_printed_as_they_are(capsys: pytest.CaptureFix
     from srnn.cli.show import show_result
 
     with printable_output():
-        show_result({"task": "[/bold] [link=x]a\x1b[2J", "accuracy": 0.5}, "[/red] runs/\x1b[2J")
+        show_result({"task": "[/bold] [link=x]a\x1b[2J", "accuracy": 0.5}, "[/red] runs/\x1b[2J", True)
     shown = capsys.readouterr().out
     assert "[/bold] [link=x]a\\x1b[2J" in shown and "[/red] runs/\\x1b[2J" in shown and "\x1b" not in shown
 

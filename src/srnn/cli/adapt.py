@@ -8,6 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SrnnError, require
+from .show import tell
+
 if TYPE_CHECKING:
     from ..training.adapting import Adaptation
     from ..training.trained import Trained
@@ -62,10 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from ..errors import SrnnError, require
     from ..training.adapting import Adaptation, adapt
     from ..training.runs import open_trained
-    from .show import tell
 
     require(arguments.limit is None or arguments.limit >= 1, "--limit", "at least 1", arguments.limit)
     if arguments.out.exists():
@@ -85,10 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _curve(arguments: argparse.Namespace, models: list[Trained], config: Adaptation) -> int:
     """--curve: the table of all subjects, in a folder."""
-    from ..errors import require
     from ..files import whole_folder
     from ..studies.adaptation import adaptation_curve, curve_table
-    from .show import tell
 
     require(min(arguments.curve) >= 1, "--curve", "numbers of labels, at least 1", min(arguments.curve))
     ways = {

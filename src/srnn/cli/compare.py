@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..terminal import open_console
 from .show import tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
@@ -45,7 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(content: dict[str, Any]) -> None:
-    from ..terminal import open_console
     from .show import show_table
 
     rows, analog = {}, []
@@ -62,7 +62,7 @@ def _show(content: dict[str, Any]) -> None:
     if analog:
         names = f"{', '.join(analog)}: analog neurons, which do not spike; "
         open_console().print(
-            f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply.", highlight=False
+            f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply."
         )
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ..deploy.streaming import Decoder
     from ..training.trained import Trained
 
+_SETTINGS = {"mean": "scale", "std": "scale", "gain": "gain", "calibrate": "calibration", "exit": "exit"}
+"""What an option sets in a decoder."""
+
 
 def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that ``load_decoder`` reads, besides the run and the input's form."""
@@ -76,13 +79,7 @@ def without_others(arguments: argparse.Namespace, task: Task) -> tuple[argparse.
     """The options without those that cannot apply to a task's networks, and the names of these that were given."""
     possible = task.live(arguments.form).settings | ({"exit"} if task.kind == "per_sequence" else set())
     left, others = argparse.Namespace(**vars(arguments)), []
-    for name, setting in (
-        ("mean", "scale"),
-        ("std", "scale"),
-        ("gain", "gain"),
-        ("calibrate", "calibration"),
-        ("exit", "exit"),
-    ):
+    for name, setting in _SETTINGS.items():
         if setting not in possible and getattr(arguments, name) is not None:
             setattr(left, name, None)
             others.append(f"--{name}")

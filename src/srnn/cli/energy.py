@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import SrnnError
 from ..measure.energy.page import markdown
 from ..measure.energy.prices import DEFAULT
+from .options import given
 from .show import tell
 from .show_energy import show_energy
 
@@ -88,9 +89,8 @@ def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
 
     words = [*(Path(name).name for name in arguments.networks)]
     for option in ("baselines", "technology", "rates", "input_rate", "split"):
-        value = getattr(arguments, option)
-        if value and str(value) not in (DEFAULT, "validation"):
-            words += [f"--{option.replace('_', '-')}", str(value)]
+        if str(getattr(arguments, option)) not in ("", DEFAULT, "validation"):
+            words += given(arguments, option)
     with locked(arguments.out):
         write_atomically(arguments.out / "energy.json", (json.dumps(comparison) + "\n").encode())
         write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn energy {' '.join(words)}").encode())

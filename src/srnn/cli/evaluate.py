@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
 from .options import seed
+from .show import show_result, tell
 
 if TYPE_CHECKING:
     from ..measure.analysis import Analysis, AnalysisOptions
@@ -83,7 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
     from ..measure.analysis import spikes
     from ..training.evaluation import evaluate
     from ..training.runs import open_trained
-    from .show import show_result, tell
 
     original, title = open_trained(arguments.model, arguments.data), str(arguments.model)
     trained = original if arguments.seed is None else replace(original, seed=arguments.seed)
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         def show() -> None:
             from .show_analysis import show_analysis
 
-            show_result(analysis.evaluation.report, title, spiking=spikes(trained.network))
+            show_result(analysis.evaluation.report, title, spikes(trained.network))
             show_analysis(analysis)
 
         return tell(arguments, analysis.to_dict(), show)
@@ -104,17 +104,14 @@ def run(arguments: argparse.Namespace) -> int:
     return tell(
         arguments,
         measured.report,
-        lambda: show_result(measured.report, title, measured.confusion, names, spikes(trained.network)),
+        lambda: show_result(measured.report, title, spikes(trained.network), measured.confusion, names),
     )
 
 
 def _spot(arguments: argparse.Namespace, trained: Trained, title: str) -> int:
-    from dataclasses import asdict
-
     from ..deploy.streaming import Decoder, SpottingRule
     from ..deploy.streaming.judging import THRESHOLDS, choose, concatenated, judge, listen
     from ..training.runs import Run
-    from .show import tell
 
     decoder = Decoder.of(trained, data_dir=arguments.data_dir)
     own = SpottingRule.of(trained) if trained.spotting is not None else None

@@ -62,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise SrnnError("--task and --loss are for the run that --out RUN names; add it.")
 
     from ..deploy.export import nir
+    from ..training.runs import Run
+    from ..training.trained import Trained
 
     told = {name: getattr(arguments, name) for name in nir.OPEN}
     imported = nir.load(
@@ -72,7 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
         neuron={name: value for name, value in told.items() if value is not None},
     )
     if arguments.out is not None:
-        write_run(arguments.out, imported, arguments.task, arguments.loss, arguments.file.name)
+        Run.check(arguments.out, resume=False)
+        recipe = make_recipe(imported, arguments.task, arguments.loss)
+        about = {"imported": {"from": "NIR", "file": arguments.file.name}}
+        Run.hold(arguments.out, Trained(imported.network, recipe.create_task(), recipe), about)
     layers = describe(imported.network)
 
     def show() -> None:
@@ -110,20 +115,8 @@ def describe(network: SRNN) -> list[dict[str, Any]]:
     ]
 
 
-def write_run(folder: Path, imported: Imported, task_name: str | None, loss_name: str | None, file: str) -> None:
-    """A run of the network of a NIR file. SrnnError where it does not fit the task."""
-    from ..training.runs import Run
-    from ..training.trained import Trained
-
-    Run.check(folder, resume=False)
-    recipe = make_recipe(imported, task_name, loss_name)
-    Run.hold(
-        folder, Trained(imported.network, recipe.create_task(), recipe), {"imported": {"from": "NIR", "file": file}}
-    )
-
-
 def make_recipe(imported: Imported, task_name: str | None, loss_name: str | None) -> Recipe:
-    """The recipe whose network this is; it says how it was made."""
+    """The recipe whose network this is; it says how it was made. SrnnError where it does not fit the task."""
     from ..data.tasks import create_task
     from ..nn.loss_config import LossConfig
     from ..training.recipes.reading import build

@@ -1,4 +1,4 @@
-"""The command line: words -> a command's plain function. No logic of its own; the commands are in ``commands/``.
+"""The command line: words -> a command's plain function. No logic of its own; each command is a module beside this.
 
 A user's mistake is one line on standard error that begins with "srnn: ", and exit code 2.
 """

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..terminal import open_console
 from .show import percent, show_table, tell
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show_table(cards: dict[str, Card]) -> None:
-    from ..terminal import open_console
-
     rows = [
         (
             name, _hertz(card.rate), *map(_short, (card.validation, card.validation_int8, card.test)), f"{card.parameters:,}",
@@ -66,21 +65,18 @@ def _show_table(cards: dict[str, Card]) -> None:
     console = open_console()
     show_table("pretrained networks", columns, rows, console, padding=(0, 0))
     for name, card in cards.items():
-        console.print(f"{name}:", style="bold", end=" ", highlight=False)
-        console.print(f"{card.hears} ({card.licence})", highlight=False, soft_wrap=True)
+        console.print(f"{name}:", style="bold", end=" ")
+        console.print(f"{card.hears} ({card.licence})", soft_wrap=True)
         for line in card.live_in_words[:1]:
-            console.print(f"  live, {line}", highlight=False, soft_wrap=True)
+            console.print(f"  live, {line}", soft_wrap=True)
     console.print(
         "\nAccuracy in percent: on validation, which chose, of its int8 form there, and on test. C, kB: flash of the C export "
         "in float32 and int8. nJ: of a decision in float32 (srnn energy, model fp32). srnn models NAME shows the card: splits, "
-        "other energies, licence, and what a network must not be used for.",
-        highlight=False,
+        "other energies, licence, and what a network must not be used for."
     )
 
 
 def _show_card(name: str, card: Card) -> None:
-    from ..terminal import open_console
-
     console = open_console()
     seeds = ", ".join(f"{seed}: {percent(value)}" for seed, value in card.seeds.items())
     energies = (
@@ -104,8 +100,8 @@ def _show_card(name: str, card: Card) -> None:
         "made by": "\n".join(card.made_by),
     }
     for title, text in lines.items():
-        console.print(f"{title}:", style="bold", end=" ", highlight=False)
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(f"{title}:", style="bold", end=" ")
+        console.print(text, soft_wrap=True)
 
 
 def nanojoules(value: float) -> str:

@@ -125,6 +125,16 @@ def shared(*names: str) -> argparse.ArgumentParser:
     return parent
 
 
+def given(arguments: argparse.Namespace, *names: str) -> list[str]:
+    """The words that give these arguments again, by their names in the namespace; none of what was left out."""
+    words: list[str] = []
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return words
+
+
 class Command(NamedTuple):
     """A command, or a part of one."""
 

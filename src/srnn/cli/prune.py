@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import SrnnError
 from . import tuning
+from .options import given
 from .show import tell
 from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
@@ -65,9 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    words = ["--what", arguments.what] if arguments.what != "weights" else []
+    words = given(arguments, "what") if arguments.what != "weights" else []
     if arguments.sparsity:
         words += ["--sparsity", *(f"{share:g}" for share in arguments.sparsity)]
     if arguments.what == "weights":
-        words += ["--scope", arguments.scope, *(["--gradual", f"{arguments.gradual:g}"] if arguments.gradual else [])]
+        words += [*given(arguments, "scope"), *(["--gradual", f"{arguments.gradual:g}"] if arguments.gradual else [])]
     return written(arguments, *words)

@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     def show() -> None:
         from .show_energy import show_energy
 
-        spiking = content["network"]["spiking"]
-        show_result(content["evaluation"], f"{content['name']}, {arguments.split} split", spiking=spiking)
+        title = f"{content['name']}, {arguments.split} split"
+        show_result(content["evaluation"], title, content["network"]["spiking"])
         show_energy(content["energy"])
         print(f"page: {out}")
 

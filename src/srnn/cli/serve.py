@@ -101,23 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
     recordings = [load_recording(path, models) for path in arguments.recording] + examples
     notes += [fewer] if fewer else []
     listening = listen(arguments.host, arguments.port, arguments.share_port)
+    port = listening.getsockname()[1]
     try:
-        server = make_server(
-            models,
-            host=arguments.host,
-            port=listening.getsockname()[1],
-            token=token,
-            limits=limits,
-            recordings=recordings,
-        )
-        _say(
-            arguments,
-            list(models),
-            listening.getsockname()[1],
-            token if arguments.new_token else None,
-            token is not None,
-            notes,
-        )
+        server = make_server(models, host=arguments.host, port=port, token=token, limits=limits, recordings=recordings)
+        _say(arguments, list(models), port, token, notes)
         spare_collections()
         server.run(sockets=[listening])
     finally:
@@ -212,9 +199,9 @@ def find_token(file: Path | None, new: bool) -> str | None:
     return token
 
 
-def _say(
-    arguments: argparse.Namespace, models: list[str], port: int, token: str | None, needed: bool, notes: list[str]
-) -> None:
+def _say(arguments: argparse.Namespace, models: list[str], port: int, token: str | None, notes: list[str]) -> None:
+    """Where it listens. Of tokens only a new one is printed."""
+    needed, token = token is not None, token if arguments.new_token else None
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     url = f"http://{host}:{port}/"
     if arguments.json:

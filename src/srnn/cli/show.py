@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..terminal import open_console
+
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
@@ -65,8 +67,6 @@ def show_table(
     """
     from rich.table import Table
 
-    from ..terminal import open_console
-
     table = Table(title=title, title_justify="left", **options)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number in left else "right", overflow="fold", no_wrap=no_wrap)
@@ -82,8 +82,6 @@ def show_table(
 def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
     """Bars on standard error, where that is a terminal: ``watch(name, done, total)`` moves the one of that name."""
     from rich.progress import BarColumn, Progress, TextColumn
-
-    from ..terminal import open_console
 
     bars: dict[str, Any] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), *columns)
@@ -101,24 +99,22 @@ def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, in
 def show_result(
     result: Mapping[str, Any],
     title: str,
+    spiking: bool,
     confusion: np.ndarray | None = None,
     classes: Sequence[str] = (),
-    spiking: bool | None = None,
 ) -> None:
     """Print a result to standard output, and under it, if given, how often each true class was recognised.
 
-    spiking: whether all hidden neurons spike; else their rate is the fraction of outputs that are not 0. None: unknown here.
+    spiking: whether all hidden neurons spike; else their rate is the fraction of outputs that are not 0.
     """
     from rich.table import Table
-
-    from ..terminal import open_console
 
     console = open_console()
     table = Table(title=title, show_header=False, title_justify="left")
     for key, name in _NAMES.items():
         if key in result:
             if key == "firing_rate":
-                name, text = ("activity" if spiking is False and result[key] else name), _rate(result[key], spiking)
+                name, text = (name if spiking or not result[key] else "activity"), _rate(result[key], spiking)
             else:
                 text = _text(key, result[key])
             table.add_row(name, text, style="bold" if key == "accuracy" else None)
@@ -136,11 +132,11 @@ def show_result(
         print(f"run folder: {result['run']}")
 
 
-def _rate(value: Mapping[str, Any] | None, spiking: bool | None) -> str:
+def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:
     if value is None:
         return "n/a"
     layers = ", ".join(f"{rate:.4f}" for rate in value["layers"])
-    unit = {True: "spikes per neuron and step", False: "of outputs are not 0", None: "per neuron and step"}[spiking]
+    unit = "spikes per neuron and step" if spiking else "of outputs are not 0"
     return f"{value['mean']:.4f} {unit} (layers: {layers})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..terminal import open_console
 from .show import percent, show_table
 
 if TYPE_CHECKING:
@@ -53,8 +54,6 @@ def sparkline(
 def show_analysis(analysis: Analysis, console: Console | None = None) -> None:
     """Print the analysis beyond the report, to standard output or another console; ASCII if it has no more."""
     if console is None:
-        from ..terminal import open_console
-
         console = open_console()
     symbols = BLOCKS if console.encoding.lower().startswith("utf") else ASCII
     _classes(console, analysis)
@@ -73,7 +72,7 @@ def show_analysis(analysis: Analysis, console: Console | None = None) -> None:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)
 
 
 def _classes(console: Console, analysis: Analysis) -> None:
@@ -102,39 +101,34 @@ def _classes(console: Console, analysis: Analysis) -> None:
 def _anytime(console: Console, analysis: Analysis, curve: Anytime, symbols: str) -> None:
     labelled, steps = curve.accuracy_labelled, curve.steps
     accuracy = curve.accuracy if labelled is None else labelled
-    known = [value for value in accuracy if value is not None]
-    if not known:
+    if not any(value is not None for value in accuracy):
         return
     which = "steps" if labelled is None else "labelled steps"
     begins = f", from step {curve.labelled_from} on" if (curve.labelled_from or 1) > 1 else ""
     what = f"of all {which} so far{begins}" if curve.per_step else "had it been asked then"
     _line(console, f"\naccuracy over time, {what} ({steps} steps{_in_ms(steps, curve.step_ms)}):")
-    _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {percent(known[0])} to {percent(known[-1])}")
+    _accuracies(console, accuracy, symbols)
     settled = curve.settled()
     if settled is not None:
         _line(console, f"  within 1 point of the last from step {settled}{_in_ms(settled, curve.step_ms)} on")
-    if labelled is not None:
-        _with_unlabelled(console, analysis, curve, symbols)
+    if labelled is not None:  # that with the unlabelled steps comes second, for it counts them by convention
+        alike = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
+        name = analysis.unlabelled_name
+        _line(console, f"over all steps, those without a label counted as {name} by convention{alike}:")
+        _accuracies(console, curve.accuracy, symbols)
     if curve.per_step:
         after = curve.after_change
         _line(console, f"accuracy in the {len(after)} steps after the true class has changed:")
-        shown = [value for value in after if value is not None]
-        if shown:
-            line = sparkline(after, 0, 1, symbols=symbols)
-            _line(console, f"  {line}  {percent(shown[0])} to {percent(shown[-1])}")
+        _accuracies(console, after, symbols)
     if not curve.online:
         _line(console, "  the network is bidirectional: these decisions know the future")
 
 
-def _with_unlabelled(console: Console, analysis: Analysis, curve: Anytime, symbols: str) -> None:
-    """The curve in which unlabelled steps count as a class, and why it is not the first."""
-    known = [value for value in curve.accuracy if value is not None]
-    begins = f"; before step {curve.labelled_from} all labels are alike" if (curve.labelled_from or 1) > 1 else ""
-    _line(
-        console,
-        f"over all steps, those without a label counted as {analysis.unlabelled_name} by convention{begins}:",
-    )
-    _line(console, f"  {sparkline(curve.accuracy, 0, 1, symbols=symbols)}  {percent(known[0])} to {percent(known[-1])}")
+def _accuracies(console: Console, accuracy: Sequence[float | None], symbols: str) -> None:
+    """A curve from 0 to 1, with its first value and its last; nothing where there is none."""
+    known = [value for value in accuracy if value is not None]
+    if known:
+        _line(console, f"  {sparkline(accuracy, 0, 1, symbols=symbols)}  {percent(known[0])} to {percent(known[-1])}")
 
 
 def _change_times(console: Console, times: ChangeTimes) -> None:

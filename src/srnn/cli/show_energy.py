@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..measure.energy.page import NOTHING, digits, times
 from ..measure.energy.prices import MODELS
+from ..terminal import open_console
 from .show import show_table
 
 if TYPE_CHECKING:
@@ -18,16 +19,14 @@ UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
 
 def show_energy(comparison: dict[str, Any]) -> None:
     """Print the comparison as tables."""
-    from ..terminal import open_console
-
     console = open_console()
     signal, reports, rows = comparison["input"], comparison["networks"], comparison["compared_with_first"]
     names = _short([report["name"] for report in reports])
     kind = f"spikes, {signal['density']:.4g} per channel and step" if signal["spikes"] else "analog"
     length = f"; {signal['steps_per_sequence']:g} steps a sequence" if signal["steps_per_sequence"] else ""
     where = f" ({comparison['split']} split)" if comparison["split"] else ""
-    console.print(f"task {comparison['task']}{where}; input: {kind}{length}", highlight=False, soft_wrap=True)
-    console.print(f"memory model: {comparison['technology']['name']}", highlight=False, soft_wrap=True)
+    console.print(f"task {comparison['task']}{where}; input: {kind}{length}", soft_wrap=True)
+    console.print(f"memory model: {comparison['technology']['name']}", soft_wrap=True)
     _show_networks(names, reports, rows, console)
     _show_operations(names, reports, console)
     for period in ("step", "sequence", "second"):
@@ -47,7 +46,7 @@ def show_energy(comparison: dict[str, Any]) -> None:
         _by_model(title, list(comparison["break_even"]), limits, console)
     for note in dict.fromkeys(report["note"] for report in reports if report["note"]):
         of = ", ".join(name for name, report in zip(names, reports, strict=True) if report["note"] == note)
-        console.print(f"{of}: {note}", highlight=False, soft_wrap=True)
+        console.print(f"{of}: {note}", soft_wrap=True)
 
 
 def _short(names: list[str]) -> list[str]:

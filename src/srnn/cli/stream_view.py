@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..terminal import open_console
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -24,8 +26,6 @@ class LiveView:
     def __init__(self, title: str, classes: tuple[str, ...]) -> None:
         from rich.live import Live
 
-        from ..terminal import open_console
-
         self._title, self._classes = title, classes
         self._now: Decision | None = None
         self._console = open_console()
@@ -43,7 +43,7 @@ class LiveView:
         if decisions:
             self._now = decisions[-1]
         if chosen:
-            self._console.print("\n".join(map(decision_line, chosen)), highlight=False, soft_wrap=True)
+            self._console.print("\n".join(map(decision_line, chosen)), soft_wrap=True)
 
     def picture(self) -> RenderableType:
         """What is drawn now."""

@@ -9,11 +9,12 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
+from .options import given
 from .show import show_names, tell
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
             workers.append(_start_worker(arguments, out, logs / f"{platform.node()}-{os.getpid()}-{number}.log"))
         while any(worker.poll() is None for worker in workers):
             watch.update()
-            _wait(workers, 2.0)
+            with suppress(subprocess.TimeoutExpired):
+                next(worker for worker in workers if worker.poll() is None).wait(2.0)
     except KeyboardInterrupt:
         # The terminal has told the workers too: they give back what they were training.
         for worker in workers:
@@ -125,11 +127,7 @@ def _work_here(queue: Queue, arguments: argparse.Namespace, out: Path) -> int:
 
 def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "srnn", "sweep", arguments.sweep, "--as-worker", "--out", str(out)]
-    command += ["--patience", str(arguments.patience)]
-    if arguments.storage is not None:
-        command += ["--storage", arguments.storage]
-    if arguments.data_dir is not None:
-        command += ["--data-dir", str(arguments.data_dir)]
+    command += given(arguments, "patience", "storage", "data_dir")
     environment = dict(os.environ)
     # Workers share the cores: threads that outnumber them would only wait for each other.
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // arguments.workers)))
@@ -137,17 +135,8 @@ def _start_worker(arguments: argparse.Namespace, out: Path, log: Path) -> subpro
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
 
-def _wait(workers: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
-    """Until a worker has ended, or some seconds."""
-    running = next(worker for worker in workers if worker.poll() is None)
-    try:
-        running.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return
-
-
 def _list(sweeps: dict[str, Sweep], arguments: argparse.Namespace) -> int:
-    listed = {name: {"title": sweep.title, "trainings": _trainings(sweep)} for name, sweep in sweeps.items()}
+    listed = {name: {"title": sweep.title, "trainings": sweep.size} for name, sweep in sweeps.items()}
     texts = {name: f" {one['title']} ({one['trainings']} trainings)" for name, one in listed.items()}
     return tell(arguments, listed, lambda: show_names(texts))
 
@@ -157,13 +146,9 @@ def _dry_run(sweep: Sweep, arguments: argparse.Namespace) -> int:
 
     def show() -> None:
         limit = f", begun within {sweep.budget_minutes:g} minutes of training" if sweep.budget_minutes else ""
-        print(f"{sweep.title}: {_trainings(sweep)} trainings of {sweep.recipe}{limit}")
+        print(f"{sweep.title}: {sweep.size} trainings of {sweep.recipe}{limit}")
         for unit in units:
             print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else 'chosen by the sampler'}")
 
     about = {"name": sweep.name, "title": sweep.title, "budget_minutes": sweep.budget_minutes}
     return tell(arguments, {**about, "units": units}, show)
-
-
-def _trainings(sweep: Sweep) -> int:
-    return sum(len(unit.seeds) for unit in sweep.units())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrnnError
+from .options import given
 
 if TYPE_CHECKING:
     from ..progress import Reporter
@@ -125,7 +126,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
     title = f"{arguments.recipe}{as_baseline}, best checkpoint on validation"
 
     def show() -> None:
-        show_result(result, title, spiking=recipe_spikes(recipe))
+        show_result(result, title, recipe_spikes(recipe))
         print("next:")
         for words in _next(arguments, recipe, out):
             print(f"  {shlex.join(['srnn', *words])}")
@@ -135,7 +136,7 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
     """What can be done with the run, as words after "srnn"."""
-    data = [] if arguments.data_dir is None else ["--data-dir", str(arguments.data_dir)]
+    data = given(arguments, "data_dir")
     commands = [["evaluate", str(out), "--split", "test", *data], ["report", str(out), *data]]
     if recipe.network.model == "srnn" and not recipe.network.bidirectional:
         with suppress(SrnnError):  # sound of which each clip is scaled as a whole
@@ -147,13 +148,7 @@ def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list
 
 def _words(arguments: argparse.Namespace, out: Path, resume: bool) -> list[str]:
     """The words after "srnn" that train the same."""
-    words = ["train", arguments.recipe, "--out", str(out), "--seed", str(arguments.seed), *["--resume"] * resume]
-    if arguments.baseline is not None:
-        words += ["--baseline", arguments.baseline]
-    if arguments.data_dir is not None:
-        words += ["--data-dir", str(arguments.data_dir)]
-    if arguments.devices * arguments.nodes > 1:
-        words += ["--devices", str(arguments.devices), "--nodes", str(arguments.nodes)]
-    words += ["--json"] * arguments.json + (["--logger", arguments.logger] if arguments.logger else [])
-    words += ["--no-examples"] * arguments.no_examples
+    several = ("devices", "nodes") if arguments.devices * arguments.nodes > 1 else ()
+    words = ["train", arguments.recipe, "--out", str(out), *given(arguments, "seed"), *["--resume"] * resume]
+    words += given(arguments, "baseline", "data_dir", *several, "json", "logger", "no_examples")
     return [*words, *arguments.overrides]

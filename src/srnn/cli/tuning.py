@@ -6,6 +6,9 @@ import argparse
 import shlex
 from typing import Any
 
+from ..terminal import open_console
+from .options import given
+
 SHARED = ("model", "--state-bits", "--split", "--data", "--data-dir", "--json")
 
 
@@ -29,17 +32,14 @@ def tuning_options(arguments: argparse.Namespace) -> Any:
 
 def written(arguments: argparse.Namespace, *words: str) -> str:
     """The command as it can be given again, ``words`` being its own options; without --json, --resume and --data-dir."""
-    out = ["--out", str(arguments.out)]
-    tuning = ["--epochs", str(arguments.epochs), "--lr-factor", f"{arguments.lr_factor:g}"]
+    tuning = [*given(arguments, "epochs"), "--lr-factor", f"{arguments.lr_factor:g}"]
     split = ["--split", arguments.split] if arguments.split != "validation" else []
-    states = ["--state-bits", str(arguments.state_bits)] if arguments.state_bits else []
-    data = ["--data", str(arguments.data)] if arguments.data else []
-    return shlex.join(["srnn", arguments.command, str(arguments.model), *words, *tuning, *states, *data, *split, *out])
+    tuning += [*given(arguments, "state_bits", "data"), *split, *given(arguments, "out")]
+    return shlex.join(["srnn", arguments.command, str(arguments.model), *words, *tuning])
 
 
 def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     """A table of points for people, narrow enough for 80 columns: a line of each network in float32 and one in int8."""
-    from ..terminal import open_console
     from .show import show_table
 
     rows: list[tuple[str, ...] | None] = []
@@ -63,4 +63,4 @@ def show_points(points: list[tuple[str, dict[str, Any]]]) -> None:
     title, console = f"measured on {points[0][1]['split']}", open_console()
     show_table(title, columns, rows, console, left=(0, 1), no_wrap=True, padding=(0, 0))
     for reason in dict.fromkeys(point["why_no_int8"] for _, point in points if point["int8"] is None):
-        console.print(f"no int8: {reason}", soft_wrap=True, highlight=False)
+        console.print(f"no int8: {reason}", soft_wrap=True)
