@@ -68,27 +68,20 @@ class Stepping:
 
     def _lif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
         """Of NIR's LIF and IF."""
-        r, threshold, reset = (fields[key] for key in ("r", "v_threshold", "v_reset"))
-        if "tau" in fields:
-            steps, leak = self._steps(fields["tau"], "euler", where), fields["v_leak"]
-        else:
-            steps, r, leak = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
+        steps, r, leak = self._membrane(fields, "euler", where)
         if (leak[r == 0] != 0).any():
             raise SrnnError(f"{where} has a v_leak and an r of 0, which no bias can stand for.")
         neuron = LIF(**_settings(leak, steps))
-        parameters = _stored(neuron, tau_mem=steps, resistance=r, threshold=threshold, reset=reset)
+        parameters = _stored(
+            neuron, tau_mem=steps, resistance=r, threshold=fields["v_threshold"], reset=fields["v_reset"]
+        )
         layer = make(neuron, parameters=parameters)
         return replace(layer, bias=layer.bias + np.divide(leak, r, out=np.zeros_like(r), where=leak != 0))
 
     def _cubalif(self, make: Make, fields: Mapping[str, Array], where: str) -> FrozenLayer:
         """Of NIR's CubaLIF; and of its LIF and IF, whose synapses remember nothing, where their reset is not NIR's."""
-        r = fields["r"]
-        leak, w_in = fields.get("v_leak", np.zeros_like(r)), fields.get("w_in", np.ones_like(r))
-        tau = fields.get("tau_mem", fields.get("tau"))
-        if tau is None:
-            mem, r = np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK
-        else:
-            mem = np.maximum(self._steps(tau, "exact", where), NO_MEMORY)
+        mem, r, leak = self._membrane(fields, "exact", where)
+        mem, w_in = np.maximum(mem, NO_MEMORY), fields.get("w_in", np.ones_like(r))
         timing: dict[str, Any] = {**OPEN, **self.settings}
         if "tau_syn" in fields:
             syn = np.maximum(self._steps(fields["tau_syn"], "exact", where), NO_MEMORY)
@@ -101,6 +94,13 @@ class Stepping:
             threshold=fields["v_threshold"] - leak, reset=fields["v_reset"] - leak,
         )  # fmt: skip
         return make(neuron, parameters=parameters)
+
+    def _membrane(self, fields: Mapping[str, Array], own: Discretisation, where: str) -> tuple[Array, Array, Array]:
+        """(time constant in steps, resistance, v_leak); an IF has no time constant."""
+        tau, r = fields.get("tau_mem", fields.get("tau")), fields["r"]
+        if tau is None:
+            return np.full_like(r, NO_LEAK), r * self.dt * NO_LEAK, np.zeros_like(r)
+        return self._steps(tau, own, where), r, fields["v_leak"]
 
     def _steps(self, tau: Array, own: Discretisation, where: str) -> Array:
         """Our time constants from NIR's. SrnnError for those that the writer's step does not fit."""

@@ -28,7 +28,7 @@ from ...files.hdf5 import open_hdf5
 from ...nn.delays import Delays, check_delays
 from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
-from ...nn.neurons import CubaLIF, Init, Integrator, Neuron, as_neuron
+from ...nn.neurons import CubaLIF, Init, Integrator, as_neuron
 from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled
 from .nir_report import (
     EXTENSION,
@@ -39,7 +39,6 @@ from .nir_report import (
     Report,
     check_discretisation,
     check_dt,
-    layer_names,
 )
 from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
 from .nir_write import neuron_node
@@ -101,17 +100,16 @@ def load(
         wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
         reader = _Reader(wiring, stepping, entries if extension else {}, extension)
         chain = reader.wiring.chain()
-        made = [reader.layer(*nodes, last=place == len(chain)) for place, nodes in enumerate(chain, 1)]
-        names = layer_names(len(made))
-        layers = tuple(replace(layer, name=name) for name, (layer, _) in zip(names, made, strict=True))
+        layers, report = [], []
+        for place, (before, node) in enumerate(chain):
+            last = place == len(chain) - 1
+            layer, origin = reader.layer(before, node, last)
+            name = "readout" if last else f"layers.{place}"
+            layers.append(replace(layer, name=name))
+            report.append(Entry(name, "neuron", "exact", f"node '{node}': {origin}"))
         return Imported(
-            network=_build(layers, reader.entries, source),
-            report=Report(
-                tuple(
-                    Entry(name, "neuron", "exact", f"node '{layer.name}': {how}")
-                    for name, (layer, how) in zip(names, made, strict=True)
-                )
-            ),
+            network=_build(tuple(layers), reader.entries, source),
+            report=Report(tuple(report)),
             name=str(entries.get("name", "")),
             class_names=tuple(map(str, entries.get("class_names", ()))),
             dt=step,
@@ -162,10 +160,7 @@ class _Reader:
     extension: bool
 
     def layer(self, before: str, name: str, last: bool) -> tuple[FrozenLayer, str]:
-        """(layer, how it was read) of a neuron's node, fed by ``before``; or of the output, where weights follow the last neuron.
-
-        The layer has the node's name.
-        """
+        """(layer, how it was read) of a neuron's node, fed by ``before``; of the output, where weights follow the last neuron."""
         wiring, source = self.wiring, self.wiring.source
         matrices, bias = wiring.current(name)
         node, size = wiring.nodes[name], size_of(wiring.nodes[name])
@@ -189,16 +184,16 @@ class _Reader:
             for what, key, count in (("incoming", feed, weight.shape[1]), ("arriving", back, size))
             if key is not None and wiring.sent(key)[1] is not None
         }
-        make: Make = functools.partial(
-            _delayed, delays, name=name, weight_in=weight, weight_rec=recurrent, bias=bias
-        )  # fmt: skip
+        make: Make = functools.partial(FrozenLayer.of, name, weight_in=weight, weight_rec=recurrent, bias=bias)
         if kind_of(node) == "Output":
             neuron = Integrator(tau_mem=Init("constant", NO_MEMORY), trained=(), time_constants="unconstrained")
             layer = make(neuron, parameters={"tau_mem": np.full(size, NO_MEMORY)}, output="membrane")
-            return layer, "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
-        if self.extension and EXTENSION in node.metadata:
-            return self._extended(make, node, name, size)
-        return self.stepping.layer(make, node, f"{source}: '{name}'", last)
+            how = "weights after the last neuron: an integrator without memory (tau of 0.001 steps)"
+        elif self.extension and EXTENSION in node.metadata:
+            layer, how = self._extended(make, node, name, size)
+        else:
+            layer, how = self.stepping.layer(make, node, f"{source}: '{name}'", last)
+        return replace(layer, delays=delays), how
 
     def _delays(self, key: str, count: int) -> Array:
         """The delays of a Delay node in steps, (count,)."""
@@ -242,11 +237,6 @@ class _Reader:
                 "without the extension."
             )
         return (layer if scaling == "keep" else scaled(layer, 1.0 / scale)), f"{neuron.name}, from the extension"
-
-
-def _delayed(delays: Mapping[str, Array], neuron: Neuron, **settings: Any) -> FrozenLayer:
-    """``FrozenLayer.of`` with delays."""
-    return replace(FrozenLayer.of(neuron=neuron, **settings), delays=delays)
 
 
 def _build(layers: tuple[FrozenLayer, ...], entries: Mapping[str, Any], source: str) -> SRNN:

@@ -55,11 +55,6 @@ class Report:
         ]
 
 
-def layer_names(count: int) -> list[str]:
-    """Names of a network's layers, as in the network and in every report; the readout last."""
-    return [*(f"layers.{index}" for index in range(count - 1)), "readout"]
-
-
 def check_discretisation(name: str) -> None:
     """SrnnError unless it is one."""
     if name not in ("euler", "exact"):

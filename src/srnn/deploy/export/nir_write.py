@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -46,79 +45,36 @@ Scaling = Literal["keep", "one", "unscaled"]
 """Where a neuron's input gain goes: "keep": r is our resistance. "one": r = 1, the weights are scaled (Norse reads r as 1).
 "unscaled": r = tau/dt, so that the current is added as it is, and the weights are scaled (snnTorch, some of SpikingJelly)."""
 
-Values = Mapping[str, Array]
-"""A layer's parameters by name, each (size,), float64; time constants in steps."""
+Finding = tuple[str, Verdict, str]
+"""(what, verdict, detail) of an entry of the report."""
+
+_STEPPED: Mapping[str, Discretisation] = {
+    "lif": "euler", "integrator": "exact", "relu": "exact", "alif": "exact", "adlif": "exact", "cubalif": "exact",
+}  # fmt: skip
+"""How our step discretises each neuron that can be written. NIR sees it as tau du/dt = -u + r I: with a threshold and a reset if
+it has a threshold, and behind a synapse if it has a gain (of what comes in). To export another neuron: an entry here, and what
+its nearest NIR neuron leaves out in ``_omitted``; the extension contains the rest."""
 
 
-@dataclass(frozen=True)
-class _Neuron:
-    """A neuron as NIR sees it: tau du/dt = -u + r I, with a threshold and a reset or without both."""
-
-    own: Discretisation
-    """How our step discretises it."""
-    r: Array
-    threshold: Array | None
-    reset: Array | None
-    findings: tuple[tuple[str, Verdict, str], ...] = ()
-    """(what, verdict, detail) of what this omits."""
-    w_in: Array | None = None
-    """What the input is multiplied by on its way into a synaptic current, whose time constant is tau_syn; None: there is none."""
-
-
-def _lif(p: Values, _: Neuron) -> _Neuron:
-    return _Neuron("euler", p["resistance"], p["threshold"], p["reset"])
-
-
-def _integrator(p: Values, _: Neuron) -> _Neuron:
-    return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None)
-
-
-def _relu(p: Values, _: Neuron) -> _Neuron:
-    lost = ("ReLU emission", "lost", "written as an integrator, which passes on negative membranes too")
-    return _Neuron("exact", np.ones_like(p["tau_mem"]), None, None, (lost,))
-
-
-def _alif(p: Values, _: Neuron) -> _Neuron:
-    findings: list[tuple[str, Verdict, str]] = [
-        ("soft reset", "approximated", "NIR resets to a value (0); ALIF subtracts its threshold, one step later")
-    ]
-    if p["beta"].any():
-        findings.append(
-            ("dynamic threshold", "lost", "NIR's thresholds are constant; the resting threshold is written")
-        )
-    return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), tuple(findings))
-
-
-def _adlif(p: Values, _: Neuron) -> _Neuron:
-    coupled = (p["coupling"] * np.maximum(p["a"], 0.0)).any() or (p["coupling"] * np.maximum(p["b"], 0.0)).any()
-    lost = ("adaptation current", "lost", "NIR has no second state that opposes the input")
-    findings = (lost,) if coupled else ()
-    return _Neuron("exact", np.ones_like(p["tau_mem"]), p["threshold"], np.zeros_like(p["tau_mem"]), findings)
-
-
-def _cubalif(p: Values, neuron: CubaLIF) -> _Neuron:
-    findings: list[tuple[str, Verdict, str]] = []
-    if neuron.reset_kind == "soft":
-        detail = "NIR resets to a value; read it with reset_kind soft"
-        findings.append(("soft reset", "approximated", detail))
-    if neuron.reset_step == "next":
-        detail = "NIR resets at once; read it with reset_step next"
-        findings.append(("reset in the next step", "approximated", detail))
-    if neuron.synapse_step == "next":
-        detail = "NIR does not say it, and most readers pass a spike on in its own step; read it with synapse_step next"
-        findings.append(("synapse in the next step", "approximated", detail))
-    return _Neuron("exact", p["resistance"], p["threshold"], p["reset"], tuple(findings), p["gain"])
-
-
-_NEURONS: Mapping[str, Callable[[Values, Any], _Neuron]] = {
-    "lif": _lif,
-    "integrator": _integrator,
-    "relu": _relu,
-    "alif": _alif,
-    "adlif": _adlif,
-    "cubalif": _cubalif,
-}
-"""To export another neuron: its nearest NIR neuron here; the extension contains the rest."""
+def _omitted(neuron: Neuron, p: Mapping[str, Array]) -> Iterator[Finding]:
+    """What of a neuron with the parameters p, each (size,), is not in its nearest NIR neuron."""
+    if neuron.name == "relu":
+        yield "ReLU emission", "lost", "written as an integrator, which passes on negative membranes too"
+    elif neuron.name == "alif":
+        yield "soft reset", "approximated", "NIR resets to a value (0); ALIF subtracts its threshold, one step later"
+        if p["beta"].any():
+            yield "dynamic threshold", "lost", "NIR's thresholds are constant; the resting threshold is written"
+    elif neuron.name == "adlif":
+        if any((p["coupling"] * np.maximum(p[name], 0.0)).any() for name in ("a", "b")):
+            yield "adaptation current", "lost", "NIR has no second state that opposes the input"
+    elif isinstance(neuron, CubaLIF):
+        if neuron.reset_kind == "soft":
+            yield "soft reset", "approximated", "NIR resets to a value; read it with reset_kind soft"
+        if neuron.reset_step == "next":
+            yield "reset in the next step", "approximated", "NIR resets at once; read it with reset_step next"
+        if neuron.synapse_step == "next":
+            most = "NIR does not say it, and most readers pass a spike on in its own step"
+            yield "synapse in the next step", "approximated", f"{most}; read it with synapse_step next"
 
 
 _DELAYS = {"incoming": "_delay", "arriving": ".rec_delay"}
@@ -152,7 +108,7 @@ def to_graph(
     check_discretisation(discretisation)
     if scaling not in get_args(Scaling):
         raise SrnnError(f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.")
-    frozen = freeze(net, "NIR", neurons=_NEURONS)
+    frozen = freeze(net, "NIR", neurons=_STEPPED)
     nodes: dict[str, NIRNode] = {"input": nir.Input({"input": np.array([frozen.inputs])})}
     edges, below, entries = [], "input", _of_the_network(frozen)
     for layer in frozen.layers:
@@ -189,23 +145,15 @@ def _layer_nodes(
     """({"_in", ".neuron" and ".rec": node}, findings) of a layer."""
     import nir
 
-    where, weight = layer.name, layer.weight_in
-    node, spec, scale = neuron_node(layer, dt, discretisation, scaling)
-    entries = [
-        Entry(
-            where,
-            "time constants",
-            "exact",
-            f"{_taus(node)} s, for a reader who steps by dt = {dt:g} s, {discretisation}",
-        )
-    ]
+    weight = layer.weight_in
+    node, omitted, scale = neuron_node(layer, dt, discretisation, scaling)
+    stepped = f"{_taus(node)} s, for a reader who steps by dt = {dt:g} s, {discretisation}"
+    findings: list[Finding] = [("time constants", "exact", stepped)]
     if (scale == 1.0).all():
-        entries.append(Entry(where, "weights", "exact", f"{weight.shape[0]} x {weight.shape[1]}"))
+        findings.append(("weights", "exact", f"{weight.shape[0]} x {weight.shape[1]}"))
     else:
-        entries.append(Entry(where, "weights", "approximated", "multiplied by the input gain, equal up to rounding"))
-    entries += [Entry(where, *finding) for finding in spec.findings]
-    if not spec.findings:
-        entries.append(Entry(where, "neuron", "exact", f"{layer.neuron.name} as NIR's {type(node).__name__}"))
+        findings.append(("weights", "approximated", "multiplied by the input gain, equal up to rounding"))
+    findings += omitted or [("neuron", "exact", f"{layer.neuron.name} as NIR's {type(node).__name__}")]
     dtype = weight.dtype
 
     def scaled(values: Array) -> Array:
@@ -218,40 +166,37 @@ def _layer_nodes(
         nodes[".rec"] = nir.Linear(scaled(layer.weight_rec))
     for what, delays in layer.delays.items():
         nodes[_DELAYS[what]] = nir.Delay(delays * dt)
-        entries.append(
-            Entry(where, "delays", "exact", f"{delays.min() * dt:g} to {delays.max() * dt:g} s, as NIR's Delay")
-        )
-    return nodes, entries
+        findings.append(("delays", "exact", f"{delays.min() * dt:g} to {delays.max() * dt:g} s, as NIR's Delay"))
+    return nodes, [Entry(layer.name, *finding) for finding in findings]
 
 
 def neuron_node(
     layer: FrozenLayer, dt: float, discretisation: Discretisation, scaling: Scaling
-) -> tuple[Any, _Neuron, Array]:
+) -> tuple[Any, list[Finding], Array]:
     """(node with the extension, what it leaves out, factor of the weights (size,))."""
     import nir
 
-    values = {name: value.astype(np.float64) for name, value in layer.values().items()}
-    spec = _NEURONS[layer.neuron.name](values, layer.neuron)
-    if spec.threshold is not None and layer.output == "membrane":
-        lost = (
-            "membrane of a spiking neuron",
-            "lost",
-            f"NIR's LIF passes on spikes; written as an integrator without reset{'' if spec.w_in is None else ' and synapse'}",
-        )
-        spec = _Neuron(spec.own, spec.r if spec.w_in is None else spec.r * spec.w_in, None, None, (lost,))
-    tau = _seconds(layer, values["tau_mem"], spec.own, dt, discretisation)
-    r = {"keep": spec.r, "one": np.ones_like(tau), "unscaled": tau / dt}[scaling]
+    p = {name: value.astype(np.float64) for name, value in layer.values().items()}
+    own, one, zero = _STEPPED[layer.neuron.name], np.ones(layer.size), np.zeros(layer.size)
+    r, threshold, gain = p.get("resistance", one), p.get("threshold"), p.get("gain")
+    omitted: list[Finding] = list(_omitted(layer.neuron, p))
+    if threshold is not None and layer.output == "membrane":
+        written = f"written as an integrator without reset{'' if gain is None else ' and synapse'}"
+        omitted = [("membrane of a spiking neuron", "lost", f"NIR's LIF passes on spikes; {written}")]
+        r, threshold, gain = r if gain is None else r * gain, None, None
+    tau = _seconds(layer, p["tau_mem"], own, dt, discretisation)
+    nir_r = {"keep": r, "one": one, "unscaled": tau / dt}[scaling]
     extension = {"neuron": layer.neuron.describe(), "output": layer.output}
     metadata = {EXTENSION: json.dumps(extension), f"{EXTENSION}_parameters": dict(layer.parameters)}
-    zero = np.zeros_like(tau)
-    if spec.threshold is None:
-        return nir.LI(tau, r, zero, metadata=metadata), spec, spec.r / r
-    if spec.w_in is None:
-        return nir.LIF(tau, r, zero, spec.threshold, spec.reset, metadata=metadata), spec, spec.r / r
-    tau_syn = _seconds(layer, values["tau_syn"], spec.own, dt, discretisation)
-    w_in = {"keep": spec.w_in, "one": np.ones_like(tau), "unscaled": tau_syn / dt}[scaling]
-    node = nir.CubaLIF(tau_syn, tau, r, zero, spec.threshold, spec.reset, w_in, metadata=metadata)
-    return node, spec, spec.r * spec.w_in / (r * w_in)
+    if threshold is None:
+        return nir.LI(tau, nir_r, zero, metadata=metadata), omitted, r / nir_r
+    reset = p.get("reset", zero)
+    if gain is None:
+        return nir.LIF(tau, nir_r, zero, threshold, reset, metadata=metadata), omitted, r / nir_r
+    tau_syn = _seconds(layer, p["tau_syn"], own, dt, discretisation)
+    w_in = {"keep": gain, "one": one, "unscaled": tau_syn / dt}[scaling]
+    node = nir.CubaLIF(tau_syn, tau, nir_r, zero, threshold, reset, w_in, metadata=metadata)
+    return node, omitted, r * gain / (nir_r * w_in)
 
 
 def _seconds(layer: FrozenLayer, steps: Array, own: Discretisation, dt: float, discretisation: Discretisation) -> Array:
@@ -268,14 +213,8 @@ def _seconds(layer: FrozenLayer, steps: Array, own: Discretisation, dt: float, d
 def _of_the_network(net: FrozenNetwork) -> list[Entry]:
     entries = []
     if net.substeps > 1:
-        entries.append(
-            Entry(
-                "network",
-                "substeps",
-                "lost",
-                f"a host must hold each input for {net.substeps} steps and average the output",
-            )
-        )
+        lost = f"a host must hold each input for {net.substeps} steps and average the output"
+        entries.append(Entry("network", "substeps", "lost", lost))
     for layer in net.layers:
         parts = [f"{key} = {how}" for key, how in layer.neuron.initial if how == "u" or how.a or how.b]  # type: ignore[union-attr]
         if parts:
@@ -286,9 +225,5 @@ def _of_the_network(net: FrozenNetwork) -> list[Entry]:
 
 def _taus(node: Any) -> str:
     named = {name: getattr(node, name) for name in ("tau", "tau_mem", "tau_syn") if hasattr(node, name)}
-    return ", ".join(f"{name} {_span(values)}" for name, values in named.items())
-
-
-def _span(values: Array) -> str:
-    low, high = float(values.min()), float(values.max())
-    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    spans = {name: np.unique([values.min(), values.max()]) for name, values in named.items()}
+    return ", ".join(f"{name} {' to '.join(f'{end:.3g}' for end in ends)}" for name, ends in spans.items())
