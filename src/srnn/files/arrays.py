@@ -57,7 +57,7 @@ class NpyHeader(NamedTuple):
 def parse_npy(
     content: bytes, source: Path | str, what: str = "a .npy array", limits: FormatLimits = LIMITS["npy"]
 ) -> npt.NDArray[Any]:
-    """The array of a .npy file's bytes, without a copy and so read-only: booleans, numbers of any kind, or text.
+    """The array of a .npy file's bytes: booleans, numbers of any kind, or text.
 
     ``source`` and ``what`` as for ``reading``; ``limits``: of ``bytes`` and ``items``, as LIMITS["npy"].
 
@@ -65,23 +65,13 @@ def parse_npy(
     the bytes exactly; an empty array whose other dimensions amount to more than ``limits.items``.
     """
     with reading(source, what):
-        if len(content) > limits.bytes:
-            raise ValueError(f"it has {len(content)} bytes; at most {limits.bytes} are read")
-        header = _header(content, len(content), limits)
-        if not header.nbytes:
-            return np.zeros(header.shape, header.dtype)
-        flat = _characters(np.frombuffer(content, header.dtype, offset=header.start))
-        return flat.reshape(header.shape, order="F" if header.fortran else "C")
+        return _array([content], len(content), limits)
 
 
 def read_npy(path: Path, what: str) -> npt.NDArray[Any]:
-    """The array of a .npy file, as ``parse_npy``, but writable. SrnnError also where the file cannot be read."""
-    limits = LIMITS["npy"]
+    """The array of a .npy file, as ``parse_npy``. SrnnError also where the file cannot be read."""
     with reading(path, what), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limits.bytes:
-            raise ValueError(f"it has {size} bytes; at most {limits.bytes} are read")
-        return _array(file_parts(file), size)
+        return _array(file_parts(file), os.fstat(file.fileno()).st_size)
 
 
 class Npz(Mapping[str, npt.NDArray[Any]]):
@@ -138,21 +128,13 @@ def read_npz(path: Path, what: str) -> dict[str, npt.NDArray[Any]]:
         return dict(arrays)
 
 
-def _characters(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array itself; ValueError for text of numbers that are not characters, which numpy turns to text without looking."""
-    if (
-        flat.dtype.kind == "U"
-        and flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder)).max() > sys.maxunicode
-    ):
-        raise ValueError("it contains text that is not made of characters")
-    return flat
-
-
-def _array(parts: Iterable[bytes], size: int) -> npt.NDArray[Any]:
+def _array(parts: Iterable[bytes], size: int, limits: FormatLimits = LIMITS["npy"]) -> npt.NDArray[Any]:
     """The array of a .npy of so many bytes, which come in parts."""
+    if size > limits.bytes:
+        raise ValueError(f"it has {size} bytes; at most {limits.bytes} are read")
     pipe = Pipe(parts)
     beginning = pipe.read(min(size, _BEGINNING))
-    header = _header(beginning, size, LIMITS["npy"])
+    header = _header(beginning, size, limits)
     content = np.empty(header.nbytes, np.uint8)
     at = 0
     for part in chain([beginning[header.start :]], pipe.parts(size - len(beginning))):
@@ -162,7 +144,11 @@ def _array(parts: Iterable[bytes], size: int) -> npt.NDArray[Any]:
         raise ValueError("it is longer than it was")
     if not header.nbytes:
         return np.zeros(header.shape, header.dtype)
-    return _characters(content.view(header.dtype)).reshape(header.shape, order="F" if header.fortran else "C")
+    flat = content.view(header.dtype)
+    # Numbers that are not characters numpy turns to text without looking.
+    if flat.dtype.kind == "U" and content.view(f"{flat.dtype.byteorder}u4").max() > sys.maxunicode:
+        raise ValueError("it contains text that is not made of characters")
+    return flat.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 def _header(content: bytes, size: int, limits: FormatLimits) -> NpyHeader:

@@ -8,6 +8,7 @@ needs no brackets. A key without a value (null) has its default, unless null is 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -58,7 +59,10 @@ def _match(hint: Any, value: Any) -> Any:
     if hint is Any:
         return value
     if origin in (Union, UnionType):
-        return _first(hint, inner, value)
+        for option in inner:  # the first that takes it
+            with contextlib.suppress(_Wrong):
+                return _match(option, value)
+        raise _Wrong(f"one of {', '.join(map(_name, inner))}", value)
     if origin is Literal:
         if not any(value == option and type(value) is type(option) for option in inner):
             raise _Wrong(_name(hint), value)
@@ -78,16 +82,6 @@ def _match(hint: Any, value: Any) -> Any:
     if origin is None and type(value) is hint:
         return value
     raise _Wrong(_name(hint), value)
-
-
-def _first(hint: Any, options: tuple[Any, ...], value: Any) -> Any:
-    """The value as the first type of a union that takes it."""
-    for option in options:
-        try:
-            return _match(option, value)
-        except _Wrong:
-            continue
-    raise _Wrong(f"one of {', '.join(map(_name, options))}", value)
 
 
 def _fits_text(hint: Any) -> bool:

@@ -89,10 +89,6 @@ class _Process:
             return f"reading it takes more than {CPU_SECONDS:g} s"
         return f"the HDF5 library crashes on it: {signal.Signals(-code).name if code < 0 else code}"
 
-    def forget(self) -> None:
-        """In a fork of this process: leave it to the parent."""
-        self._process.returncode = 0
-
 
 _idle: list[_Process] = []
 
@@ -104,8 +100,9 @@ def _end_idle() -> None:
 
 
 def _forget_idle() -> None:
+    """In a fork of this process: they are the parent's."""
     for process in _idle:
-        process.forget()
+        process._process.returncode = 0
     _idle.clear()
 
 
