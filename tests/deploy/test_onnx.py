@@ -240,7 +240,7 @@ def test_a_new_neuron_needs_no_line_of_the_export(form: exported.Form) -> None:
 
 
 def test_what_equations_may_not_use_is_an_error() -> None:
-    graph = exported.Graph("g", exported.Constants(np.dtype(np.float32)))
+    graph = exported.Graph("g", np.dtype(np.float32))
     with pytest.raises(TypeError):
         np.sin(graph.input("x", ["batch"]))  # type: ignore[call-overload]
 

@@ -33,7 +33,7 @@ from ...files import reading
 from ...nn.equations import equations
 from ...nn.loss_config import DecisionRule
 from ...nn.network import SRNN, BidirectionalLayer, FrozenLayer, FrozenNetwork, freeze
-from .onnx_graph import Array, Constants, Graph, Nodes, Value, arrive, first_step, later_steps, send, under_way
+from .onnx_graph import Array, Graph, Nodes, Value, arrive, first_step, later_steps, send, under_way
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -74,13 +74,12 @@ def to_model(
     if form not in get_args(Form):
         raise SrnnError(f"The form of an ONNX model must be 'step' or 'sequence', not {form!r}.")
     frozen = freeze(net, "ONNX's step form" if form == "step" else "ONNX")
-    constants = Constants(np.dtype(frozen.dtype))
-    graph = Graph("step" if form == "step" else "sequence", constants)
+    graph = Graph(form, np.dtype(frozen.dtype))
     if decision is not None:
         decision.check(frozen.outputs)
     (_step_form if form == "step" else _sequence_form)(frozen, graph, decision)
     model = helper.make_model(
-        graph.proto(with_constants=True),
+        graph.proto(),
         producer_name="srnn",
         producer_version=__version__,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -159,9 +158,8 @@ def greatest_difference(
     """Maximal absolute difference of the model's output, over the sequences x (B, T, inputs), from the network's own."""
     initial = net.initial_state(len(x), generator)
     expected = net.run(x, initial).output.numpy()
-    with reading(
-        "The exported model", "one that onnxruntime can run"
-    ):  # it has errors of its own, for lack of memory too
+    # onnxruntime has errors of its own, for lack of memory too.
+    with reading("The exported model", "one that onnxruntime can run"):
         session = start(model)
         state = {**state_arrays(net, initial), **decision_arrays(model, len(x))}
         if len(session.get_inputs()[0].shape) == 3:
@@ -273,12 +271,8 @@ def _running_scores(
 
 def _project(graph: Graph, key: str, layer: FrozenLayer, x: Value) -> Value:
     """The current that the input x (..., inputs) makes: x W_in^T + bias."""
-    weight = graph.constants.name(layer.weight_in.T, f"{key}.weight_in")
-    current = graph.one("MatMul", x, Value(graph, weight))
-    if not layer.has_bias:
-        return current
-    bias = graph.constants.name(layer.bias, f"{key}.bias")
-    return graph.one("Add", current, Value(graph, bias))
+    current = graph.one("MatMul", x, graph.constant(layer.weight_in.T, f"{key}.weight_in"))
+    return current + graph.constant(layer.bias, f"{key}.bias") if layer.has_bias else current
 
 
 def _repeat(graph: Graph, current: Value, times: int, size: int) -> Value:
@@ -304,9 +298,9 @@ def _advance(
     neuron, count = layer.neuron, len(layer.neuron.State._fields)
     own, pending = state[:count], dict(zip(under_way(layer), state[count:], strict=True))
     if layer.weight_rec is not None:
-        weight = graph.constants.name(layer.weight_rec.T, f"{key}.weight_rec")
+        weight = graph.constant(layer.weight_rec.T, f"{key}.weight_rec")
         arrives = first_step(graph, pending["arriving"]) if "arriving" in pending else own[-1]
-        current = current + graph.one("MatMul", arrives, Value(graph, weight))
+        current = current + graph.one("MatMul", arrives, weight)
     *new, v = equations(type(neuron)).run(Nodes(graph), [*own, current, *layer.coefficients.values()])
     if neuron.emission == "spike":
         above = graph.one("Greater", v, 0.0)
@@ -327,7 +321,7 @@ def _scan(
 ) -> tuple[Value, list[Value]]:
     """A layer over the time axis of current (batch, time, size), or of its input where that is delayed: (its output, final
     state)."""
-    body = Graph(f"{key}.body", graph.constants)
+    body = Graph(f"{key}.body", graph.dtype, graph)
     variables, shape = _state_shapes(layer), ["batch", layer.size]
     inside = [body.input(f"{key}.{variable}.before", own) for variable, own in variables.items()]
     if "incoming" in variables:
@@ -341,7 +335,7 @@ def _scan(
         body.output(f"{key}.{variable}.after", value, own)
     body.output(f"{key}.output", output, shape)
     attributes = {
-        "body": body.proto(with_constants=False),
+        "body": body.proto(),
         "num_scan_inputs": 1,
         "scan_input_axes": [1],
         "scan_output_axes": [1],

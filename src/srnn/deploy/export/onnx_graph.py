@@ -34,36 +34,31 @@ _FUNCTIONS = {"exp": "Exp", "absolute": "Abs", "positive_part": "Relu"}
 _COMPARISONS = {"greater": "Greater", "at_least": "GreaterOrEqual", "less": "Less", "at_most": "LessOrEqual"}
 
 
-class Constants:
-    """The numbers of a model, each stored once; shared by its graph and the bodies of its loops, which see them from within."""
+class Graph:
+    """Nodes of one graph, in the order in which they are computed; and its numbers, each stored once.
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self.tensors: list[TensorProto] = []
-        self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    outer: the graph of whose loop this is the body, which sees the numbers of that one, and has none of its own.
+    """
 
-    def name(self, value: Any, hint: str = "constant") -> str:
-        """The name of a number or array; floats are converted to the model's dtype, integers to int64."""
+    def __init__(self, name: str, dtype: np.dtype[Any], outer: Graph | None = None) -> None:
+        self.name, self.dtype, self.outer = name, dtype, outer
+        self.nodes: list[NodeProto] = []
+        self.inputs: list[ValueInfoProto] = []
+        self.outputs: list[ValueInfoProto] = []
+        self.constants: dict[tuple[str, tuple[int, ...], bytes], TensorProto] = {} if outer is None else outer.constants
+
+    def constant(self, value: Any, hint: str = "constant") -> Value:
+        """A number or array; floats are converted to the model's dtype, integers to int64."""
         from onnx import numpy_helper
 
         array = np.asarray(value)
         array = np.ascontiguousarray(array, np.int64 if array.dtype.kind in "iu" else self.dtype).reshape(array.shape)
         key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self._names:
-            taken = {tensor.name for tensor in self.tensors}
-            self._names[key] = hint if hint not in taken else f"{hint}.{len(taken)}"
-            self.tensors.append(numpy_helper.from_array(array, self._names[key]))
-        return self._names[key]
-
-
-class Graph:
-    """Nodes of one graph (a model's, or a loop's body), in the order in which they are computed."""
-
-    def __init__(self, name: str, constants: Constants) -> None:
-        self.name, self.constants = name, constants
-        self.nodes: list[NodeProto] = []
-        self.inputs: list[ValueInfoProto] = []
-        self.outputs: list[ValueInfoProto] = []
+        if key not in self.constants:
+            taken = {tensor.name for tensor in self.constants.values()}
+            name = hint if hint not in taken else f"{hint}.{len(taken)}"
+            self.constants[key] = numpy_helper.from_array(array, name)
+        return Value(self, self.constants[key].name)
 
     def input(self, name: str, shape: Sequence[Dimension]) -> Value:
         """A new input of the graph."""
@@ -86,26 +81,25 @@ class Graph:
         from onnx import helper
 
         names = list(outputs) or [f"{self.name}/{operator}.{len(self.nodes)}"]
-        inputs = [value.name if isinstance(value, Value) else self.constants.name(value) for value in operands]
-        self.nodes.append(helper.make_node(operator, inputs, names, **dict(attributes or {})))
+        inputs = [value if isinstance(value, Value) else self.constant(value) for value in operands]
+        self.nodes.append(helper.make_node(operator, [x.name for x in inputs], names, **dict(attributes or {})))
         return [Value(self, name) for name in names]
 
     def one(self, operator: str, *operands: Any, attributes: Mapping[str, Any] | None = None) -> Value:
         """Append a node with one output."""
         return self.add(operator, operands, attributes)[0]
 
-    def proto(self, with_constants: bool) -> GraphProto:
-        """The finished graph. A loop's body has no constants of its own."""
+    def proto(self) -> GraphProto:
+        """The finished graph."""
         from onnx import helper
 
-        return helper.make_graph(
-            self.nodes, self.name, self.inputs, self.outputs, self.constants.tensors if with_constants else []
-        )
+        constants = [*self.constants.values()] if self.outer is None else []
+        return helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, constants)
 
     def _info(self, name: str, shape: Sequence[Dimension]) -> ValueInfoProto:
         from onnx import helper
 
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(self.constants.dtype), shape)
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(self.dtype), shape)
 
 
 class Value(NDArrayOperatorsMixin):
