@@ -35,11 +35,8 @@ class Ring:
     def members(self) -> tuple[tuple[str, str, int], ...]:
         """(C type, name, length) of the arrays that it has in the layer's state."""
         slot = -(-self.presynaptic // 8) if self.bits else self.presynaptic
-        return ("uint8_t" if self.bits else self.ctype, self.name, self.depth * slot), (
-            "uint16_t",
-            f"{self.name}_turn",
-            1,
-        )
+        ring = ("uint8_t" if self.bits else self.ctype, self.name, self.depth * slot)
+        return ring, ("uint16_t", f"{self.name}_turn", 1)
 
     @property
     def arrived(self) -> str:

@@ -206,14 +206,8 @@ class CrossingPlan(EncoderPlan):
 """
 
     def source(self) -> str:
-        name, upper, ctype, window, half = (
-            self.name,
-            self.name.upper(),
-            self.sample,
-            self.encoder.window,
-            self.encoder.late,
-        )
-        integer = self.integer
+        name, upper, ctype, integer = self.name, self.name.upper(), self.sample, self.integer
+        window, half = self.encoder.window, self.encoder.late
         zero = "0" if integer else "0.0f"
         cast = "(int64_t)" if integer else ""
         keep = f"encoder->{'level' if self.running else 'before'}[c] = value;"

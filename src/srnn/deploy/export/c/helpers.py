@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .arrays import Matrix
     from .plan import Plan
 
 _WIDTH = 118
@@ -71,11 +73,8 @@ def folded(text: str) -> str:
 def used_arithmetic(text: str) -> str:
     """ARITHMETIC without the functions that ``text`` does not call: a compiler warns of these."""
     blocks = ARITHMETIC.split("\n\n")
-    return "\n\n".join(block for block in blocks if "static inline" not in block or f"{_name(block)}(" in text)
-
-
-def _name(block: str) -> str:
-    return block.split("static inline int32_t ")[1].partition("(")[0]
+    names = [re.search(r"static inline int32_t (\w+\()", block) for block in blocks]
+    return "\n\n".join(block for block, name in zip(blocks, names, strict=True) if name is None or name[1] in text)
 
 
 def row_name(kind: str, sparse: bool) -> str:
@@ -83,45 +82,48 @@ def row_name(kind: str, sparse: bool) -> str:
     return "_".join(["add", *([] if kind == "any" else [kind]), *(["sparse"] if sparse else []), "rows"])
 
 
-def row_function(kind: str, ctype: str, sparse: bool, plan: Plan) -> str:
-    """The C function that adds the rows of weights of all neurons whose output is not zero. ``kind``: any, input or spike."""
+def row_function(kind: str, ctype: str, matrix: Matrix, plan: Plan) -> str:
+    """The C function that adds the rows of weights, as the matrix has them, of all neurons whose output is not zero.
+
+    kind: any, input or spike.
+    """
     weight = "int8_t" if plan.integer else "float"
     zero, one = ("0", "1") if plan.integer else ("0.0f", "1.0f")
     cast = "(int32_t)" if plan.integer else ""  # where an int has 16 bits, the product needs more
-    if sparse:
-        start_type, target_type = plan.index_types
+    if matrix.sparse:
+        start_type, target_type = (constant.ctype for constant in matrix.constants[:2])
         parameters = f"const {start_type} *start, const {target_type} *to, const {weight} *weights"
-        loop, target, row = "for (k = start[j]; k < start[j + 1]; k++)", "to[k]", "weights[k]"
-        width, index, advance = "start[j + 1] - start[j]", f"{start_type} k;", ""
-        declare = f"    int j;\n    {index}\n\n    for (j = 0; j < count; j++) {{\n"
+        loop, target = "for (k = start[j]; k < start[j + 1]; k++)", "to[k]"
+        width = "start[j + 1] - start[j]"
+        declare = f"    int j;\n    {start_type} k;\n\n    for (j = 0; j < count; j++) {{\n"
     else:
         parameters = f"int size, const {weight} *weights"
-        loop, target, row = "for (k = 0; k < size; k++)", "k", "weights[k]"
-        width, advance = "size", ", weights += size"
-        declare = f"    int j, k;\n\n    for (j = 0; j < count; j++{advance}) {{\n"
+        loop, target = "for (k = 0; k < size; k++)", "k"
+        width = "size"
+        declare = "    int j, k;\n\n    for (j = 0; j < count; j++, weights += size) {\n"
     body = [
-        "        if (presynaptic[j] == " + zero + ")",
+        f"        if (presynaptic[j] == {zero})",
         "            continue;",
         "        COUNT(events, 1);",
         f"        COUNT(synaptic_adds, {width});",
     ]
     if kind == "spike":
-        body += [f"        {loop}", f"            sums[{target}] += {row};"]
+        body += [f"        {loop}", f"            sums[{target}] += weights[k];"]
     else:
         body += [
             f"        if (presynaptic[j] == {one}) {{",
             f"            {loop}",
-            f"                sums[{target}] += {row};",
+            f"                sums[{target}] += weights[k];",
             "        } else {",
             f"            COUNT(synaptic_multiplies, {width});",
             f"            {loop}",
-            f"                sums[{target}] += {cast}presynaptic[j] * {row};",
+            f"                sums[{target}] += {cast}presynaptic[j] * weights[k];",
             "        }",
         ]
     comment = "/* sums += the weights of every presynaptic neuron whose output is not zero"
     comment += ". */" if kind == "spike" else ", times that; a spike is 1. */"
     return (
         f"{comment}\n"
-        f"static void {row_name(kind, sparse)}({plan.number} *sums, {parameters}, const {ctype} *presynaptic, int count)\n{{\n"
-        f"{declare}" + "\n".join(body) + "\n    }\n}\n"
+        f"static void {row_name(kind, matrix.sparse)}({plan.number} *sums, {parameters}, "
+        f"const {ctype} *presynaptic, int count)\n{{\n{declare}" + "\n".join(body) + "\n    }\n}\n"
     )

@@ -58,6 +58,11 @@ class LayerPlan:
     def keeps_emission(self) -> bool:
         return self.state[-1][1] == "s"
 
+    def coefficient(self, name: str) -> str:
+        """That of neuron h, in C."""
+        value = self.coefficients[name]
+        return value if isinstance(value, str) else f"{value.name}[h]"
+
     def constants(self) -> list[Constant]:
         arrays = [constant for matrix in self.matrices for constant in matrix.constants]
         own = [value for value in self.coefficients.values() if isinstance(value, Constant)]

@@ -141,23 +141,17 @@ class Learning:
             f"a {when} {cost['adds']} additions, {cost['multiplies']} multiplications, {cost['exponentials']} calls of expf"
             for when, cost in operations.items()
         ]
+        told, updated = "after each step whose label is known", "whenever something shall become of it"
         if self.summed:
-            use = [
-                f" *     {name}_learn(&parameters, &traces, label);     in the end: of all steps since the last label",
-                f" *     {name}_update(&parameters, &traces, rate, bound);   then",
-            ]
-        else:
-            use = [
-                f" *     {name}_learn(&parameters, &traces, label);     after each step whose label is known",
-                f" *     {name}_update(&parameters, &traces, rate, bound);   whenever something shall become of it",
-            ]
+            told, updated = "in the end: of all steps since the last label", "then"
         return [
             f"/* Learning: the weights and biases of {what}.",
             " *",
             f" *     {name}_parameters_init(&parameters);           once: as they were trained; again, to forget",
             f" *     {name}_init(&state); {name}_traces_init(&traces);     before the first step of every sequence",
             f" *     {name}_step(&state, &parameters, &traces, input, scores);     0 for the traces: only to run",
-            *use,
+            f" *     {name}_learn(&parameters, &traces, label);     {told}",
+            f" *     {name}_update(&parameters, &traces, rate, bound);   {updated}",
             " *",
             " * An update moves each parameter by rate times the gradient of the loss, the mean over the labels since the last",
             " * one, and no tensor further from where it was trained than bound times its norm. A gradient that is not finite is",
@@ -223,14 +217,10 @@ class Learning:
             lines.append(f"    if (traces->position <= {self.loss.start}ul) {{ /* stands alone */")
             sums = [(layer.count, f"traces->{layer.name}_sum", f"traces->{layer.output}") for layer in self.layers]
             sums.append((outputs, "traces->scores", "scores"))
-            for sign in ("=", "+="):
+            for sign, counted in (("=", "learnt = 1;\n    } else {"), ("+=", "learnt++;\n    }")):
                 for count, total, part in sums:
                     lines += [f"        for (i = 0; i < {count}; i++)", f"            {total}[i] {sign} {part}[i];"]
-                lines += (
-                    ["        traces->learnt = 1;", "    } else {"]
-                    if sign == "="
-                    else ["        traces->learnt++;", "    }"]
-                )
+                lines.append(f"        traces->{counted}")
         lines.append("    if (traces->position < UINT32_MAX)\n        traces->position++;")
         return f"static void remember({self.name}_traces *traces, const {self.name}_score *scores)\n{{\n" + "\n".join(
             [*head, "", *lines, "}", ""]

@@ -44,11 +44,8 @@ class Plan:
         if self.learning is None:
             return "", "", ""
         name = self.name
-        return (
-            f"static {name}_parameters parameters;\n",
-            f"    {name}_parameters_init(&parameters);\n",
-            "&parameters, 0, ",
-        )
+        initialisation = f"    {name}_parameters_init(&parameters);\n"
+        return f"static {name}_parameters parameters;\n", initialisation, "&parameters, 0, "
 
     @property
     def integer(self) -> bool:
@@ -64,10 +61,6 @@ class Plan:
     def input_bits(self) -> int | None:
         """Fractional bits of the network's input; None: it is float32."""
         return self.network.inputs_as.bits if isinstance(self.network, IntegerNetwork) else None
-
-    @property
-    def index_types(self) -> tuple[str, str]:
-        return index_types([matrix for layer in self.network.layers for matrix in layer.matrices()])
 
     @property
     def widest(self) -> int:

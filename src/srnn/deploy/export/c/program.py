@@ -5,7 +5,7 @@ from __future__ import annotations
 from .arrays import number
 from .encoder import CrossingPlan
 from .plan import Plan
-from .reading import FLOATS, reader, readers, takes_raw
+from .reading import reader, readers, takes_raw
 
 _SCORES = "The readout's outputs go to standard output, a line a step."
 _RAW = """\
@@ -261,9 +261,7 @@ class _Encoding:
         if isinstance(plan.encoder, CrossingPlan):
             crossing = None if plan.encoder.running else _Thresholds(plan.encoder)
             self.usage = crossing.usage if crossing else _RUNNING_USAGE
-        bits = 32 if ctype == "int32_t" else 16
-        bounds = FLOATS if ctype == "float" else (f"INT{bits}_MIN", f"INT{bits}_MAX")
-        self.reader = reader("signal_read", ctype, f"{upper}_CHANNELS", ctype != "float", bounds)
+        self.reader = reader("signal_read", ctype, ctype, f"{upper}_CHANNELS")
         end = (
             f"    {name}_encoder_end(encoder);\n    ready(encoder);\n" if plan.encoder.ends else "    (void)encoder;\n"
         )

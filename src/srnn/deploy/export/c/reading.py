@@ -5,7 +5,6 @@ from __future__ import annotations
 from .arrays import rounding
 from .plan import Plan
 
-FLOATS = ("-(double)FLT_MAX", "(double)FLT_MAX")
 _CONVERTED = """\
 /* A number as the library takes it: scaled, rounded (half to even) and clamped to its range. */
 static int16_t converted(double number)
@@ -18,13 +17,6 @@ static int16_t converted(double number)
 def takes_raw(plan: Plan) -> bool:
     """Whether numbers of text are scaled or converted before the network takes them."""
     return bool(plan.input_bits) or (plan.scale is not None and not plan.integer)
-
-
-def _bounds(plan: Plan) -> tuple[str, str]:
-    """(least, greatest) of the network's input, in C."""
-    if not plan.integer:
-        return FLOATS
-    return ("INT8_MIN", "INT8_MAX") if plan.input == "int8_t" else ("INT16_MIN", "INT16_MAX")
 
 
 def readers(plan: Plan) -> str:
@@ -97,24 +89,27 @@ def converter(plan: Plan) -> str:
 
 
 def _input_reader(plan: Plan) -> str:
-    ctype, count, bits = f"{plan.name}_input", f"{plan.name.upper()}_INPUTS", plan.input_bits
-    if not takes_raw(plan):
-        return reader("input_read", ctype, count, plan.integer, _bounds(plan))
-    text, value, upper = "", "values[i]", plan.name.upper()
-    if plan.scale is not None:  # in float32, as in training
-        text = f"static const float mean[] = {upper}_MEAN, std[] = {upper}_STD;\n\n"
-        value = "((float)values[i] - mean[i]) / std[i]"
-    if bits:
-        text += converter(plan)
-        value = f"converted((double)({value}))" if plan.scale is not None else f"converted({value})"
-    return text + reader("input_read", ctype, count, plan.integer, _bounds(plan), value)
+    text, value, upper = "", "", plan.name.upper()
+    if takes_raw(plan):
+        value = "values[i]"
+        if plan.scale is not None:  # in float32, as in training
+            text = f"static const float mean[] = {upper}_MEAN, std[] = {upper}_STD;\n\n"
+            value = "((float)values[i] - mean[i]) / std[i]"
+        if plan.input_bits:
+            text += converter(plan)
+            value = f"converted((double)({value}))" if plan.scale is not None else f"converted({value})"
+    return text + reader("input_read", f"{plan.name}_input", plan.input, f"{upper}_INPUTS", value)
 
 
-def reader(function: str, ctype: str, count: str, whole: bool, bounds: tuple[str, str], converted: str = "") -> str:
-    """``converted``: what becomes of a number of text (``values[i]``), unless raw ones are asked for."""
-    asked, value = f"read_line(values, {count}, {int(whole)}, {bounds[0]}, {bounds[1]})", f"({ctype})values[i]"
+def reader(function: str, ctype: str, base: str, count: str, converted: str = "") -> str:
+    """``base``: the C type that ``ctype`` is. ``converted``: what becomes of a number of text (``values[i]``), unless raw ones
+    are asked for."""
+    floats = "-(double)FLT_MAX, (double)FLT_MAX"
+    whole = base.removesuffix("_t").upper()
+    bounds = f"0, {floats}" if base == "float" else f"1, {whole}_MIN, {whole}_MAX"
+    asked, value = f"read_line(values, {count}, {bounds})", f"({ctype})values[i]"
     if converted:
-        asked = f"(raw ? {asked}\n             : read_line(values, {count}, 0, {FLOATS[0]}, {FLOATS[1]}))"
+        asked = f"(raw ? {asked}\n             : read_line(values, {count}, 0, {floats}))"
         value = f"raw ? {value} : {converted}"
     return f"""\
 static int {function}({ctype} *numbers)

@@ -126,15 +126,14 @@ class SoundPlan(EncoderPlan):
         return adds + products + channels, multiplies + products + channels
 
     def report(self) -> dict[str, Any]:
-        front = self.front
-        about = {
+        about = {name: getattr(self.front, name) for name in ("rate", "window", "hop", "mels")}
+        return {
             "features": "log_mel",
-            "rate": front.rate,
-            "window": front.window,
-            "hop": front.hop,
-            "mels": front.mels,
+            **about,
+            "derivatives": self.order,
+            "latency_samples": self.late,
+            "ram_bytes": self.ram_bytes,
         }
-        return {**about, "derivatives": self.order, "latency_samples": self.late, "ram_bytes": self.ram_bytes}
 
     def header(self) -> list[str]:
         name, upper, front = self.name, self.name.upper(), self.front

@@ -182,12 +182,12 @@ def source(plan: Plan) -> str:
         f"{name}_counts_type {name}_counts;\n#define COUNT(what, number) ({name}_counts.what += (unsigned long)(number))\n"
         "#else\n#define COUNT(what, number) ((void)0)\n#endif\n",
     ]
-    kinds = [
-        (kind, ctype, matrix.sparse)
+    kinds = {
+        (kind, ctype, matrix.sparse): matrix
         for index, layer in enumerate(plan.layers)
         for matrix, (_, ctype, kind) in zip(layer.matrices, _presynaptic(plan, index), strict=True)
-    ]
-    parts = [row_function(*kind, plan) for kind in dict.fromkeys(kinds)]
+    }
+    parts = [row_function(kind, ctype, matrix, plan) for (kind, ctype, _), matrix in kinds.items()]
     parts += dict.fromkeys(ring.functions() for layer in plan.layers for ring in layer.rings)
     seen: set[str] = set()
     for layer in plan.layers:
@@ -238,7 +238,7 @@ def _layer_function(plan: Plan, index: int) -> str:
     arguments += [f"const {name}_parameters *parameters, {name}_traces *traces"] if learning else []
     arguments += [f"const {name}_input *input"] if index == 0 else []
     arguments += [f"{name}_score *scores"] if last else []
-    follow = learning.functions(name, _presynaptic(plan, index)[0][0]) if learning else []
+    follow, followed = learning.functions(name, _presynaptic(plan, index)[0][0]) if learning else ([], "")
     lines = [*follow, f"static void step_{layer.name}({', '.join(arguments)})", "{"]
     lines += [f"    {ring.ctype} {ring.arrived}[{ring.presynaptic}];" for ring in layer.rings]
     lines += ["    int h;", ""]
@@ -263,7 +263,7 @@ def _layer_function(plan: Plan, index: int) -> str:
         if lift and place == 0:
             lines += [f"    for (h = 0; h < {size}; h++)", f"        state->sums[h] *= {2 ** abs(lift)};"]
     if learning:
-        lines += ["    if (traces)", f"        {learning.call(follow)}"]
+        lines += ["    if (traces)", f"        {followed}"]
     current = "state->sums[h]"
     scaled = ""
     if layer.scaling is not None:
@@ -279,8 +279,7 @@ def _layer_function(plan: Plan, index: int) -> str:
         elif parameter == "s":
             call.append(f"{state}.s[h]")
         else:
-            value = layer.coefficients[parameter]
-            call.append(value if isinstance(value, str) else f"{value.name}[h]")
+            call.append(layer.coefficient(parameter))
     one, zero = ("1", "0") if plan.integer else ("1.0f", "0.0f")
     emission = {"spike": f"v > {zero} ? {one} : {zero}", "relu": f"v > {zero} ? v : {zero}", "identity": "v"}
     emitted = emission[layer.layer.neuron.emission]

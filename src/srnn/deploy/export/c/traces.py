@@ -104,8 +104,7 @@ class LayerLearning:
         if node.operation == "constant":
             return number(node.value, "float")
         if node.name in self.layer.coefficients:
-            value = self.layer.coefficients[node.name]
-            return value if isinstance(value, str) else f"{value.name}[h]"
+            return self.layer.coefficient(node.name)
         return f"traces->{self.name}_{row}_by_{column}[h]"
 
     @property
@@ -132,11 +131,8 @@ class LayerLearning:
         writer = FloatC()
         *results, drive = [result.text for result in whole.run(writer, map(Text, own.arguments))]
         texts = dict(zip(wanted, results, strict=True))
-        counts, lines, spikes = (
-            whole.counts,
-            [f"    const float {n} = {t};" for n, t in writer.assignments],
-            "s" in self.rows,
-        )
+        counts, spikes = whole.counts, "s" in self.rows
+        lines = [f"    const float {n} = {t};" for n, t in writer.assignments]
         if spikes:
             counts = counts + psi.counts
             lines += [f"    const float drive = {drive};", f"    const float psi = {self.name}_psi(drive);"]
@@ -160,18 +156,16 @@ class LayerLearning:
         adds, multiplies = counts["add"] + counts["subtract"], counts["multiply"] + counts["divide"]
         return body, read, adds, multiplies, counts["exp"]
 
-    def functions(self, name: str, presynaptic: str) -> list[str]:
-        """C that takes the traces one step on, before the layer's own step. ``presynaptic``: what the layer reads."""
+    def functions(self, name: str, presynaptic: str) -> tuple[list[str], str]:
+        """C that takes the traces one step on, before the layer's own step, and the call of it. ``presynaptic``: what the layer
+        reads."""
         size, state, rows = self.size, f"state->{self.name}", self.rows
-        lines = []
-        parts = []
+        lines, parts = list[str](), list[str]()
         if self.kept:
             text, read, *_ = self._slopes
             parts.append(text)
-            values = {"current": "state->sums[h]"}
-            for coefficient in self.layer.coefficients:
-                value = self.layer.coefficients[coefficient]
-                values[coefficient] = value if isinstance(value, str) else f"{value.name}[h]"
+            values = {coefficient: self.layer.coefficient(coefficient) for coefficient in self.layer.coefficients}
+            values["current"] = "state->sums[h]"
             inputs = self.layer.matrices[0].presynaptic
             values["own_weight"] = f"parameters->{self.name}[({inputs} + h) * {size} + h]"
             call = [values.get(argument, f"{state}.{argument}[h]") for argument in read]
@@ -200,17 +194,12 @@ class LayerLearning:
             lines.append(f"            {row}_at[h] = {' + '.join(terms) or '0.0f'};")
         lines += ["        }", "    }", "}", ""]
         body = "\n".join(lines)
-        arguments = [f"const {name}_state *state"] if "state->" in body else []
-        arguments += [f"const {name}_parameters *parameters"] if "parameters->" in body else []
-        arguments += [f"{name}_traces *traces"] + ([f"const {name}_input *input"] if "input[" in body else [])
-        parts.append(f"static void follow_{self.name}({', '.join(arguments)})\n{{\n    int h, j;\n\n{body}")
-        return parts
-
-    def call(self, functions: list[str]) -> str:
-        """The call of ``functions``'s last."""
-        head = functions[-1].partition("\n")[0]
-        names = [name for name in ("state", "parameters", "traces", "input") if re.search(rf"\*{name}\b", head)]
-        return f"follow_{self.name}({', '.join(names)});"
+        types = {"state": f"const {name}_state", "parameters": f"const {name}_parameters", "traces": f"{name}_traces"}
+        types["input"] = f"const {name}_input"
+        read = [argument for argument in types if re.search(rf"\b{argument}(->|\[)", body)]
+        head = ", ".join(f"{types[argument]} *{argument}" for argument in read)
+        parts.append(f"static void follow_{self.name}({head})\n{{\n    int h, j;\n\n{body}")
+        return parts, f"follow_{self.name}({', '.join(read)});"
 
     @property
     def operations(self) -> tuple[int, int, int]:
