@@ -30,16 +30,7 @@ from ...nn.kernels.problem import Output
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.neurons import CubaLIF, Init, Integrator, as_neuron
 from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled
-from .nir_report import (
-    EXTENSION,
-    FORMAT,
-    Array,
-    Discretisation,
-    Entry,
-    Report,
-    check_discretisation,
-    check_dt,
-)
+from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, check_stepping
 from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
 from .nir_write import neuron_node
 
@@ -95,8 +86,7 @@ def load(
         entries = _entries(graph, source)
         step: float = entries.get("dt", DEFAULT_DT) if dt is None else dt
         how: Discretisation = entries.get("discretisation", "euler") if discretisation is None else discretisation
-        check_dt(step)
-        check_discretisation(how)
+        check_stepping(step, how)
         wiring, stepping = Wiring(*flatten(graph, source), source), Stepping(step, how, settings)
         reader = _Reader(wiring, stepping, entries if extension else {}, extension)
         chain = reader.wiring.chain()

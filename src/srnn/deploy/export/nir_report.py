@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -55,16 +55,14 @@ class Report:
         ]
 
 
-def check_discretisation(name: str) -> None:
-    """SrnnError unless it is one."""
-    if name not in ("euler", "exact"):
-        raise SrnnError(f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not {name!r}.")
-
-
-def check_dt(dt: float) -> None:
-    """SrnnError unless dt is a time in seconds."""
+def check_stepping(dt: float, discretisation: str) -> None:
+    """SrnnError unless dt is a time in seconds, and the discretisation one."""
     if not (isinstance(dt, (int, float)) and 0 < dt < math.inf):
         raise SrnnError(f"dt is the length of a time step in seconds, a positive number, not {dt!r}.")
+    if discretisation not in get_args(Discretisation):
+        raise SrnnError(
+            f"The discretisation is 'euler' (1 - dt/tau) or 'exact' (exp(-dt/tau)), not {discretisation!r}."
+        )
 
 
 def to_seconds(steps: Array, own: Discretisation, dt: float, wanted: Discretisation) -> Array:

@@ -25,18 +25,7 @@ import numpy as np
 from ...errors import SrnnError, need
 from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, freeze
 from ...nn.neurons import CubaLIF, Neuron
-from .nir_report import (
-    EXTENSION,
-    FORMAT,
-    Array,
-    Discretisation,
-    Entry,
-    Report,
-    Verdict,
-    check_discretisation,
-    check_dt,
-    to_seconds,
-)
+from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, Verdict, check_stepping, to_seconds
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
@@ -104,8 +93,7 @@ def to_graph(
     Raises SrnnError without the extra ``nir``, and for networks that are not a graph of NIR neurons.
     """
     nir = need("nir", "NIR", "nir")
-    check_dt(dt)
-    check_discretisation(discretisation)
+    check_stepping(dt, discretisation)
     if scaling not in get_args(Scaling):
         raise SrnnError(f"The scaling must be 'keep', 'one' or 'unscaled', not {scaling!r}.")
     frozen = freeze(net, "NIR", neurons=_STEPPED)
