@@ -52,14 +52,13 @@ class Recording:
 
 
 def create_app(
-    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits | None = None, token: str | None = None, loopback: bool = True,
-    recordings: Sequence[Recording] = (),
+    models: Mapping[str, Decoder], aside: Aside, *, limits: Limits, token: str | None, loopback: bool,
+    recordings: Sequence[Recording],
 ) -> FastAPI:  # fmt: skip
     """The service for some models, by name; ``aside`` computes bodies with the same models, in other processes.
 
     ``token``: that clients must present; None: none is needed. ``loopback``: whether the server listens on loopback only.
     """
-    limits = limits or Limits()
     # No documentation page: FastAPI's loads scripts from elsewhere.
     app = FastAPI(title="srnn", docs_url=None, redoc_url=None, openapi_url=None)
     key = b"" if token is None else hashlib.blake2b(token.encode(), digest_size=32, person=b"srnn state").digest()
@@ -112,22 +111,19 @@ def create_app(
     @app.websocket("/v1/models/{name}/stream")
     async def stream(socket: WebSocket, name: str) -> None:
         with suppress(WebSocketDisconnect):  # gone before it was answered
-            await _stream(socket, name)
-
-    async def _stream(socket: WebSocket, name: str) -> None:
-        if name not in models:
-            return await _deny(socket, 404, "There is no such model.")
-        if counts["streams"] >= limits.streams:
-            counts["refused"] += 1
-            return await _deny(socket, 503, f"There are {int(limits.streams)} streams already; try again later.")
-        counts["streams"] += 1
-        counts["streams_total"] += 1
-        try:
-            await socket.accept()
-            await StreamConnection(socket, name, models[name], limits, key).run()
-        finally:
-            counts["streams"] -= 1
-        return None
+            if name not in models:
+                await _deny(socket, 404, "There is no such model.")
+            elif counts["streams"] >= limits.streams:
+                counts["refused"] += 1
+                await _deny(socket, 503, f"There are {int(limits.streams)} streams already; try again later.")
+            else:
+                counts["streams"] += 1
+                counts["streams_total"] += 1
+                try:
+                    await socket.accept()
+                    await StreamConnection(socket, name, models[name], limits, key).run()
+                finally:
+                    counts["streams"] -= 1
 
     app.add_middleware(Access, token=token, loopback=loopback)
     return app

@@ -32,9 +32,8 @@ class Bodies:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._bytes = 0
-        self._pace = (
-            asyncio.Lock()
-        )  # one part of one body at a time: a hundred bodies take no more of the loop's time than one
+        # One part of one body at a time: a hundred bodies take no more of the loop's time than one.
+        self._pace = asyncio.Lock()
         self._sent: dict[_Upload, None] = {}  # those that are being sent, in their order
 
     @asynccontextmanager

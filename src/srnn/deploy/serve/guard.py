@@ -40,6 +40,7 @@ class Patient(asyncio.Protocol):
     limits: Limits
     places: Places
     transport: Any
+    loop: Any
     _rest: bytearray
     _reading: asyncio.TimerHandle | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -66,10 +67,16 @@ class Patient(asyncio.Protocol):
                 handle.cancel()
         super().connection_lost(exc)
 
+    def _expire_after(self, seconds: float | None) -> None:
+        """Abort the connection then, if nothing else is said before; None: do not."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+
     def _watch(self) -> None:
         self._stop()
-        loop, waiting = asyncio.get_running_loop(), self.transport.get_write_buffer_size()
-        self._reading = loop.call_later(self.limits.send_seconds, self._look, waiting)
+        waiting = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self.limits.send_seconds, self._look, waiting)
 
     def _look(self, waiting: int) -> None:
         if self.transport.get_write_buffer_size() > waiting - PROGRESS:
@@ -147,13 +154,9 @@ class GuardedHTTP(Patient, H11Protocol):
         if phase == self._phase:
             return
         self._phase, self._lines = phase, 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if phase != "answer":
-            # For a body the application answers 408 first.
-            seconds = self.limits.start_seconds + (self.limits.send_seconds if phase == "body" else 0)
-            self._timer = self.loop.call_later(seconds, self.transport.abort)
+        # For a body the application answers 408 first.
+        seconds = self.limits.start_seconds + (self.limits.send_seconds if phase == "body" else 0)
+        self._expire_after(None if phase == "answer" else seconds)
         known = self.scope is not None and self.scope.get(KNOWN)
         self.places.set_rank(self.transport, BUSY if phase == "answer" else GUEST if known else STRANGER)
         self._sliced = phase == "head" or any(name == b"transfer-encoding" for name, _ in self.headers)
@@ -165,8 +168,7 @@ class GuardedHTTP(Patient, H11Protocol):
             self._settle()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._expire_after(None)
         super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
@@ -192,11 +194,6 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
             self.queue.get_nowait()
         super().connection_lost(exc)
 
-    def _expire_after(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self.transport.abort)
-
     async def run_asgi(self) -> None:
         try:
             await super().run_asgi()
@@ -211,8 +208,7 @@ class GuardedWebSocket(Patient, WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept" and not self.disconnected:
             self.places.set_rank(self.transport, STREAM)
-            if self._timer is not None:
-                self._timer.cancel()
+            self._expire_after(None)
         # A refusal (401, 404, ...) is an answer too; uvicorn would log it as a handshake that was forgotten.
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True

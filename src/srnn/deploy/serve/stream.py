@@ -11,6 +11,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,8 @@ NORMAL, POLICY, TIMEOUT = 1000, 1008, 4408
 """WebSocket close codes of streams."""
 
 
-class StreamEnd(Exception):
-    """Ends a stream, with a message for the client and a close code."""
-
-    def __init__(self, message: str, code: int = POLICY) -> None:
-        super().__init__(message)
-        self.code = code
+class TooLong(SrnnError):
+    """A client takes more time than it has."""
 
 
 class StreamConnection:
@@ -61,24 +58,17 @@ class StreamConnection:
 
     async def run(self) -> None:
         """Serve the stream. Never raises for a client's actions."""
-        try:
-            await self._serve()
-        except WebSocketDisconnect:
-            pass
-        except SrnnError as error:
-            await self._refuse(str(error), POLICY)
-        except StreamEnd as error:
-            await self._refuse(str(error), error.code)
-
-    async def _serve(self) -> None:
         # Samples of 1e38 overflow, which is the client's business and not worth a warning by the server.
-        with np.errstate(all="ignore"):
-            await self._begin()
-            while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
-                if time.monotonic() > self._until:
-                    raise StreamEnd(f"A stream may last at most {self._limits.stream_seconds:g} s.", TIMEOUT)
-            await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
-            await self._close(NORMAL)
+        with np.errstate(all="ignore"), suppress(WebSocketDisconnect):
+            try:
+                await self._begin()
+                while await self._answer(await self._receive(self._limits.idle_seconds, "sent nothing")):
+                    if time.monotonic() > self._until:
+                        raise TooLong(f"A stream may last at most {self._limits.stream_seconds:g} s.")
+                await self._send({"type": "end", "samples": self._session.samples, "steps": self._session.steps})
+                await self._close(NORMAL)
+            except SrnnError as error:
+                await self._refuse(str(error), TIMEOUT if isinstance(error, TooLong) else POLICY)
 
     async def _begin(self) -> None:
         first = await self._receive(self._limits.start_seconds, "did not start")
@@ -193,7 +183,7 @@ class StreamConnection:
             async with asyncio.timeout(seconds):
                 message = await self._socket.receive()
         except TimeoutError:
-            raise StreamEnd(f"The stream {what} for {seconds:g} s.", TIMEOUT) from None
+            raise TooLong(f"The stream {what} for {seconds:g} s.") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", NORMAL))
         return {key: value for key, value in message.items() if value is not None}
@@ -202,11 +192,9 @@ class StreamConnection:
         await self._socket.send_text(finite_json(message))  # waits for a client that does not read (guard.py)
 
     async def _refuse(self, message: str, code: int) -> None:
-        try:
+        with suppress(WebSocketDisconnect, RuntimeError):  # it has gone
             await self._send({"type": "error", "message": message})
             await self._close(code)
-        except (WebSocketDisconnect, RuntimeError):  # it has gone
-            pass
 
     async def _close(self, code: int) -> None:
         if self._socket.application_state == WebSocketState.CONNECTED:
