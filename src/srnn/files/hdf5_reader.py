@@ -91,10 +91,9 @@ class Reader:
         elif not stored.shape or not stored.size:
             yield np.asarray(stored[()], dtype)
         else:
+            # Whole chunks: each is decompressed as a whole.
             length = stored.chunks[0] if stored.chunks else 1
-            step = (
-                max(_BLOCK * stored.shape[0] // stored.nbytes // length, 1) * length
-            )  # whole chunks: each is decompressed as a whole
+            step = max(_BLOCK * stored.shape[0] // stored.nbytes // length, 1) * length
             for start, pieces in _blocks(rows or [[0, stored.shape[0]]], step):
                 block = stored[start : pieces[-1][1]]
                 for first, last in pieces:

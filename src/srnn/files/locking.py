@@ -77,10 +77,9 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             yield
         finally:
             del _held[key]
+            # While it is locked: a waiting process sees that it was removed, and creates another one.
             with contextlib.suppress(OSError):
-                os.unlink(
-                    folder / NAME
-                )  # while it is locked: a waiting process sees that it was removed, and creates another one
+                os.unlink(folder / NAME)
             os.close(handle)
     finally:
         for place in made:

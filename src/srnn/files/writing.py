@@ -151,11 +151,8 @@ def is_leftover(path: Path) -> bool:
 
 def files_in(folder: Path) -> list[str]:
     """Names in a folder that is new, or whose writer is at work: without locks and what is unfinished."""
-    return (
-        [item.name for item in folder.iterdir() if item.name != LOCK and not is_leftover(item)]
-        if folder.is_dir()
-        else []
-    )
+    items = folder.iterdir() if folder.is_dir() else ()
+    return [item.name for item in items if item.name != LOCK and not is_leftover(item)]
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -53,6 +53,8 @@ def _loader() -> Any:
     import yaml
     from yaml.constructor import ConstructorError
 
+    wrong = functools.partial(ConstructorError, None, None)
+
     class Loader(yaml.SafeLoader):
         def __init__(self, stream: str) -> None:
             super().__init__(stream)
@@ -69,12 +71,12 @@ def _loader() -> Any:
             self._count(1, 0, mark)
             self._depth += 1
             if self._depth > (self._limits.depth or 0):
-                raise ConstructorError(None, None, f"it is nested more than {self._limits.depth} levels deep", mark)
+                raise wrong(f"it is nested more than {self._limits.depth} levels deep", mark)
             node = super().compose_node(parent, index)
             self._depth -= 1
             if alias:
                 if id(node) not in self._sizes:
-                    raise ConstructorError(None, None, "an alias is inside the value that it refers to", mark)
+                    raise wrong("an alias is inside the value that it refers to", mark)
                 self._count(*self._sizes[id(node)], mark)
             else:
                 self._count(0, len(node.value) if isinstance(node, yaml.ScalarNode) else 0, mark)
@@ -89,7 +91,7 @@ def _loader() -> Any:
             values, text = self._limits.items or 0, self._limits.unpacked or 0
             if self._nodes > values or self._characters > text:
                 what = f"{values:,} values or {text:,} characters, including expanded aliases"
-                raise ConstructorError(None, None, f"it contains more than {what}", mark)
+                raise wrong(f"it contains more than {what}", mark)
 
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
@@ -97,38 +99,32 @@ def _loader() -> Any:
             except (yaml.YAMLError, RecursionError):
                 raise
             except Exception as error:  # a number that is none
-                raise ConstructorError(None, None, str(error) or type(error).__name__, node.start_mark) from error
+                raise wrong(str(error) or type(error).__name__, node.start_mark) from error
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             seen = set()
             for key in self._keys.get(id(node), ()) if isinstance(node, yaml.MappingNode) else ():
                 name = "<<" if key.tag.endswith(":merge") else self.construct_object(key, deep=True)
                 if not isinstance(name, str):
-                    raise ConstructorError(
-                        None, None, f"the key {key.value!r:.80} is not text; quote it", key.start_mark
-                    )
+                    raise wrong(f"the key {key.value!r:.80} is not text; quote it", key.start_mark)
                 if name in seen:
-                    raise ConstructorError(None, None, f"the key {name!r:.80} occurs twice", key.start_mark)
+                    raise wrong(f"the key {name!r:.80} occurs twice", key.start_mark)
                 seen.add(name)
             return super().construct_mapping(node, deep)
 
         def construct_scalar(self, node: Any) -> Any:
             number = node.tag.endswith((":int", ":float"))
             if number and len(node.value) > _LONGEST_NUMBER:
-                raise ConstructorError(
-                    None, None, f"a number has at most {_LONGEST_NUMBER} characters", node.start_mark
-                )
+                raise wrong(f"a number has at most {_LONGEST_NUMBER} characters", node.start_mark)
             value = super().construct_scalar(node)
             if any("\ud800" <= character <= "\udfff" for character in value):
-                raise ConstructorError(
-                    None, None, "a text contains half a character (a lone surrogate)", node.start_mark
-                )
+                raise wrong("a text contains half a character (a lone surrogate)", node.start_mark)
             return value
 
         def construct_yaml_int(self, node: Any) -> int:
             value = super().construct_yaml_int(node)
             if abs(value) >= _LARGEST_INTEGER:
-                raise ConstructorError(None, None, "an integer is too large", node.start_mark)
+                raise wrong("an integer is too large", node.start_mark)
             return value
 
     constructors: dict[Any, Any] = {None: yaml.SafeLoader.construct_undefined}

@@ -67,17 +67,12 @@ class Timing:
 
     def summary(self) -> dict[str, Any]:
         """Real-time factor (seconds of work a second of signal) and percentiles of a block's latency in milliseconds."""
-        percentiles = {
-            "p50": self.percentile(50),
-            "p95": self.percentile(95),
-            "p99": self.percentile(99),
-            "max": self.most,
-        }
+        latency = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)} | {"max": self.most}
         return {
             "signal_seconds": round(self.signal, 6) if self.signal else None,
             "work_seconds": round(self.total, 6),
             "real_time_factor": self.total / self.signal if self.signal else None,
-            "block_latency_ms": {name: round(seconds * 1000, 4) for name, seconds in percentiles.items()},
+            "block_latency_ms": {name: round(seconds * 1000, 4) for name, seconds in latency.items()},
         }
 
 

@@ -63,9 +63,8 @@ def open_source(
         stream = stdin or sys.stdin.buffer
         name = "standard input"
         if raw == "csv":
-            size = (
-                1 if at_once and not stream.seekable() else block
-            )  # from a pipe a row is given on as soon as it is there
+            # From a pipe a row is given on as soon as it is there.
+            size = 1 if at_once and not stream.seekable() else block
             return Source(name, Rows(stream, name, channels, size).signal())
         return Source(name, _raw(stream, name, channels, block, raw, int16_scale, at_once))
     path = Path(source)

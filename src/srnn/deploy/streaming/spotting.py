@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ class SpottingRule:
     @classmethod
     def from_dict(cls, content: Any, source: str) -> Self:
         """From what ``asdict`` gave. SrnnError, which names the ``source``, for anything else."""
-        hints = {"threshold": float, "smooth": int, "chosen_on": str | None, "false_accepts": float | None}
+        hints = get_type_hints(cls)
         with reading(source, "a spotting rule"):
             if not isinstance(content, Mapping) or not content.keys() <= hints.keys():
                 raise ValueError("other keys than those of a spotting rule")
