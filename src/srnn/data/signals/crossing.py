@@ -218,7 +218,7 @@ class CrossingPath(SignalPath):
 
         Without deviations where there is a ``horizon``.
         """
-        smooth = self._smooth_integer(signal) if integer else self._smooth(np.asarray(signal, np.float32))
+        smooth = self._smooth(signal, integer)
         if self.horizon is not None:
             return self._running_integer(smooth) if integer else self.running(np.float32).push(smooth)
         spikes = [
@@ -240,55 +240,41 @@ class CrossingPath(SignalPath):
                     level = now
         return np.concatenate(np.array(spikes, np.float32).reshape(self.channels, -1, 2), axis=1)
 
-    def _smooth(self, x: Array) -> Array:
+    def _smooth(self, signal: Array, integer: bool) -> Array:
+        """Smoothed as in C, whose sums are in ascending order of the samples: float32; or integers, times ``denominator``."""
+        x = np.asarray(signal, np.int64).clip(-self.limit, self.limit) if integer else np.asarray(signal, np.float32)
         if self.window == 1 or len(x) < self.window:
-            return x
-        weights, half, inner = self.weights(False), self.late, len(x) - self.window + 1
+            return x * self.denominator if integer else x
+        weights, half, inner = self.weights(integer), self.late, len(x) - self.window + 1
 
-        def rows(places: range, window: Array) -> Array:
-            total = np.zeros((len(places), x.shape[1]), np.float32)
-            for k in range(self.window):
-                total += weights[places.start : places.stop, k, None] * window[k]
-            return total
+        def at(places: slice, samples: Sequence[Array] | Array) -> Array:
+            return np.asarray(sum(weights[places, k, None] * samples[k] for k in range(self.window)))
 
-        middle = np.zeros((inner, x.shape[1]), np.float32)
-        for k in range(self.window):
-            middle += weights[half, k] * x[k : k + inner]
-        first, last = rows(range(half), x[: self.window]), rows(range(half + 1, self.window), x[-self.window :])
-        return np.concatenate([first, middle, last])
-
-    def _smooth_integer(self, signal: Array) -> Array:
-        x = np.clip(np.asarray(signal, np.int64), -self.limit, self.limit)
-        if len(x) < self.window:
-            return x * self.denominator
-        weights, half = self.weights(True), self.late
-        middle = sum(weights[half, k] * x[k : k + len(x) - self.window + 1] for k in range(self.window))
-        return np.concatenate([weights[:half] @ x[: self.window], middle, weights[half + 1 :] @ x[-self.window :]])
+        middle = at(slice(half, half + 1), [x[k : k + inner] for k in range(self.window)])
+        return np.concatenate([at(slice(half), x[: self.window]), middle, at(slice(half + 1, None), x[-self.window :])])
 
 
 @lru_cache
 def smoothing_rows(window: int) -> tuple[Array, int]:
     """(numerators (window, window) int64, denominator) of Savitzky-Golay smoothing: row i is the value at place i of a window of
-    its least-squares polynomial. Exact: the normal equations, solved in fractions."""
+    its least-squares polynomial. Exact, in fractions."""
     from fractions import Fraction  # imported here because only a device needs it
 
     if window == 1:
         return np.ones((1, 1), np.int64), 1
-    half, terms = window // 2, ORDER + 1
-    powers = [[Fraction(place**power) for power in range(terms)] for place in range(-half, half + 1)]
-    system = [
-        [sum((row[a] * row[b] for row in powers), Fraction()) for b in range(terms)] + [row[a] for row in powers]
-        for a in range(terms)
-    ]
-    for column in range(terms):  # positive definite: no pivot is 0
-        system[column] = [value / system[column][column] for value in system[column]]
-        for other in range(terms):
-            if other != column:
-                factor = system[other][column]
-                system[other] = [a - factor * b for a, b in zip(system[other], system[column], strict=True)]
+    places = [Fraction(place) for place in range(-(window // 2), window // 2 + 1)]
+    second, fourth = (sum((place**power for place in places), Fraction()) / window for power in (2, 4))
+    # Polynomials of degree 0 to 3 that are orthogonal over the window: what is fitted is the projection onto them.
+    polynomials = (
+        [Fraction(1)] * window,
+        places,
+        [place**2 - second for place in places],
+        [place**3 - place * fourth / second for place in places],
+    )
+    normed = [(values, sum((value**2 for value in values), Fraction())) for values in polynomials]
     rows = [
-        [sum((row[a] * system[a][terms + k] for a in range(terms)), Fraction()) for k in range(window)]
-        for row in powers
+        [sum((values[i] * values[k] / norm for values, norm in normed), Fraction()) for k in range(window)]
+        for i in range(window)
     ]
     denominator = math.lcm(*(value.denominator for row in rows for value in row))
     return np.array([[int(value * denominator) for value in row] for row in rows], np.int64), denominator
