@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from srnn import SrnnError
-from srnn.data.datasets.names import NamePattern
+from srnn.data.datasets.files import NamePattern
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Data sets, one a file: the official layout on disk -> a ``Split`` of arrays. Importable without torch."""
 
 from .base import SPLITS, Split, SplitName, resolve_data_dir
-from .inputs import Inputs
+from .inputs import Inputs, WindowedArray
 from .sparse import SpikeArray
-from .windows import WindowedArray
 
 __all__ = ["SPLITS", "Inputs", "SpikeArray", "Split", "SplitName", "WindowedArray", "resolve_data_dir"]

@@ -75,7 +75,7 @@ def load_arrays(
         shares: how much is held out where no split is given.
         about: what ``describe`` said of the source.
         rate: Hz; files that state another are resampled. None: each as it is.
-        speaker: pattern of the files' names, such as "{speaker}_{index}" (``names.py``); "": not known.
+        speaker: pattern of the files' names, such as "{speaker}_{index}" (``files.NamePattern``); "": not known.
     """
     check_split(split)
     if source.suffix.lower() in ARRAY_FILES:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,22 +19,10 @@ from ..tasks import Kind, Task
 from .audio import Samples, read_audio
 from .base import Split, SplitName, padded
 from .cache import Arrays, cached
+from .files import Item
 from .inputs import Inputs
 
 _CODE = 1  # incremented when the same files and options shall give another result
-
-
-class Clip(NamedTuple):
-    """A sound file, or a piece of one, and its label."""
-
-    path: Path
-    name: str
-    """Path relative to the data set's folder."""
-    label: int
-    group: str
-    """Who speaks."""
-    start: int | None = None
-    """First sample of the piece; None: the beginning of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +63,7 @@ class FeatureArray(Inputs):
 class Sounds(Sequence[npt.NDArray[Any]]):
     """The sounds of clips, (samples, 1) each, read when they are asked for."""
 
-    clips: Sequence[Clip]
+    clips: Sequence[Item]
     rate: int
     length: int | None = None
     """Samples that clips are cut or padded to; None: each as long as it is."""
@@ -127,7 +115,7 @@ class AudioTask(Task):
 
 def load_features(
     split: SplitName,
-    clips: Callable[[SplitName], Sequence[Clip]],
+    clips: Callable[[SplitName], Sequence[Item]],
     folder: Path,
     path: SpeechPath,
     length: int | None = None,
@@ -141,41 +129,36 @@ def load_features(
 
     SrnnError for a file that cannot be read, with its name.
     """
-    encoder = path.features
-    statistics = load_statistics(clips("train") if encoder.fitted else (), folder, encoder, length)
-    frames, lengths = stored_frames(clips(split), folder, encoder, length)
-    return FeatureArray(frames, lengths, path.calibrated(statistics=statistics))
-
-
-def load_clips(
-    split: SplitName, clips: Callable[[SplitName], Sequence[Clip]], folder: Path, path: SpeechPath, classes: int,
-    length: int | None = None,
-) -> Split:  # fmt: skip
-    """The clips of one split: features (N, T, C), a class each, lengths where these differ, who speaks where all say it, and the
-    sounds. Arguments and errors as of ``load_features``; ``folder``: the data's, in which the cache lies."""
-    chosen, x = clips(split), load_features(split, clips, folder / ".cache", path, length)
-    groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
-    labels, sounds = np.array([clip.label for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
-    lengths = None if length is not None else np.array(x.lengths)
-    return Split(x, labels, lengths, groups, sounds).validate(str(folder), classes)
-
-
-def load_statistics(
-    train: Sequence[Clip], folder: Path, encoder: SpeechFeatures, length: int | None = None
-) -> Statistics:
-    """Statistics of the training clips: computed once and cached, two numbers per channel."""
-    if not encoder.fitted:
-        return encoder.fit(())
+    encoder, train = path.features, clips("train") if path.features.fitted else ()
 
     def fit() -> Arrays:
         frames, lengths = stored_frames(train, folder, encoder, length)
         return encoder.fit(_expanded(frames, lengths, encoder))._asdict()
 
-    return cached(folder, "statistics", *_key(train, encoder, length), fit, Statistics.read)
+    if encoder.fitted:
+        statistics = cached(folder, "statistics", *_key(train, encoder, length), fit, Statistics.read)
+    else:
+        statistics = encoder.fit(())
+    frames, lengths = stored_frames(clips(split), folder, encoder, length)
+    return FeatureArray(frames, lengths, path.calibrated(statistics=statistics))
+
+
+def load_clips(
+    split: SplitName, clips: Callable[[SplitName], Sequence[Item]], folder: Path, path: SpeechPath, classes: Sequence[str],
+    length: int | None = None,
+) -> Split:  # fmt: skip
+    """The clips of one split: features (N, T, C), a class each, lengths where these differ, who speaks where all say it, and the
+    sounds. Arguments and errors as of ``load_features``; ``folder``: the data's, in which the cache lies; ``classes``: names."""
+    chosen, x = clips(split), load_features(split, clips, folder / ".cache", path, length)
+    groups = np.array([clip.group for clip in chosen]) if all(clip.group for clip in chosen) else None
+    number = {name: index for index, name in enumerate(classes)}
+    labels, sounds = np.array([number[clip.label] for clip in chosen], np.int64), Sounds(chosen, path.rate, length)
+    lengths = None if length is not None else np.array(x.lengths)
+    return Split(x, labels, lengths, groups, sounds).validate(str(folder), len(classes))
 
 
 def stored_frames(
-    clips: Sequence[Clip], folder: Path, encoder: SpeechFeatures, length: int | None = None
+    clips: Sequence[Item], folder: Path, encoder: SpeechFeatures, length: int | None = None
 ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int64]]:
     """Frames (N, T, front channels) and lengths (N,) of clips, from the cache or made now."""
 
@@ -203,7 +186,7 @@ def stored_frames(
     return cached(folder, f"features-{encoder.kind}", *_key(clips, encoder, length), make, use)
 
 
-def read_clip(clip: Clip, rate: int, length: int | None = None) -> Samples:
+def read_clip(clip: Item, rate: int, length: int | None = None) -> Samples:
     """(N,) samples of a clip at ``rate``, resampled if necessary and cut or padded to ``length``."""
     samples, _ = read_audio(clip.path, rate)
     if clip.start is not None:
@@ -221,7 +204,7 @@ def _expanded(
             yield encoder.expand(frames[same[first : first + rows], :length])
 
 
-def _key(clips: Sequence[Clip], encoder: SpeechFeatures, length: int | None) -> tuple[dict[str, Any], list[Path]]:
+def _key(clips: Sequence[Item], encoder: SpeechFeatures, length: int | None) -> tuple[dict[str, Any], list[Path]]:
     """What features depend on, for the cache: the options and the files."""
     options = {"encoder": asdict(encoder), "length": length, "code": _CODE, "clips": [(c.name, c.start) for c in clips]}
     return options, sorted({clip.path for clip in clips})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,10 @@ from typing import Literal
 
 from ...errors import SrnnError
 from ...files import CLASSES, LIMITS, read_text, reading
-from ...text import some
+from ...text import brief, some
 from ..recordings import SENSOR_SUFFIXES
 from .audio import AUDIO_SUFFIXES
 from .base import SplitName
-from .names import NamePattern
 
 Form = Literal["sound", "arrays"]
 HDF5 = (".h5", ".hdf5")
@@ -26,6 +26,7 @@ ARRAY_FILES = (".npz", *HDF5)
 _OTHER_SENSORS = (".txt", ".hea", ".dat")  # which a table may name
 _OTHER_SOUND = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".au", ".amr", ".webm")
 _COLUMNS_AT_MOST, _LABEL_AT_MOST = 100, 200
+_FIELDS = ("label", "speaker", "index")  # of a pattern of names
 _NAMED = 5  # class folders that a message names
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
@@ -39,10 +40,13 @@ class Item:
 
     path: Path
     name: str
+    """Path relative to the data's folder."""
     label: str
     group: str = ""
     """Who or what it is of; "" where it is not known."""
     split: str = ""
+    start: int | None = None
+    """Of a piece of a sound file: its first sample; None: it is all of the file."""
 
     @property
     def form(self) -> Form:
@@ -50,11 +54,42 @@ class Item:
         return "arrays" if self.path.suffix.lower() in SENSOR_SUFFIXES + _OTHER_SENSORS else "sound"
 
 
+class NamePattern:
+    """What files' names say, such as '{label}_{speaker}_{index}', for sound that is converted and for one's own folders.
+
+    A field stands for at least one character; {index} matches what is ignored. A pattern has each field at most once, so that
+    a name of 255 characters has at most some ten thousand possible matches: no pattern is slow, as a regular expression can be.
+
+    SrnnError for unknown fields, one that occurs twice, or without any of the ``needed`` ones.
+    """
+
+    def __init__(self, pattern: str, needed: tuple[str, ...] = ("label", "speaker")) -> None:
+        parts = re.split(r"\{(\w*)\}", pattern)  # text, field, text, field, ..., text
+        fields = parts[1::2]
+        for field in fields:
+            if field not in _FIELDS or fields.count(field) > 1:
+                raise SrnnError(
+                    f"The pattern {brief(pattern)} may have {{label}}, {{speaker}} and {{index}}, each once."
+                )
+        if not set(needed) & set(fields):
+            names = " or ".join(f"{{{name}}}" for name in needed)
+            raise SrnnError(
+                f"The pattern {brief(pattern)} extracts nothing: it needs {names}, as in '{{speaker}}_{{index}}'."
+            )
+        text = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+        self._expression = re.compile(text, re.DOTALL)
+
+    def read(self, name: str) -> dict[str, str] | None:
+        """The fields of a name without its suffix, none of which holds the text after it; None where the name does not match."""
+        match = self._expression.fullmatch(name) if len(name) <= 255 else None
+        return None if match is None else match.groupdict()
+
+
 def list_items(source: Path, speaker: str = "") -> list[Item]:
     """The files of a folder or table, sorted by name (a table's in its order), all of one form.
 
-    speaker: pattern of the files' names, as ``names.py`` reads it, with {speaker} for the group that a table does not give; with
-    "/" also of the folders that they are in, below that of their class.
+    speaker: ``NamePattern`` of the files' names, with {speaker} for the group that a table does not give; with "/" also of the
+    folders that they are in, below that of their class.
     """
     if source.suffix.lower() == ".csv" and source.is_file():
         items = _table(source)

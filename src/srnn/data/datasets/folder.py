@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 from ...errors import SrnnError, check_choice, check_positive
-from ..signals import ScaledPath, SignalPath, SpeechPath, Steps
+from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
 from .base import SPLITS, Split, SplitName, check_fraction, check_split, resolve_data_dir
-from .features import AudioTask, Clip, load_clips
-from .files import ARRAY_FILES, list_classes, list_items
+from .features import AudioTask, load_clips
+from .files import ARRAY_FILES, Item, list_classes, list_items
 from .splitting import Shares, assign_items
 from .survey import list_changes, say_unread
 
@@ -112,14 +112,29 @@ class FolderTask(AudioTask):
         return str(find_source(self.path))
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used."""
+        """x (N, T, inputs), y (N,) or (N, T); lengths and groups where there are any. ``data_dir`` is not used.
+
+        What of sound is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.
+        """
         source, shares = find_source(self.path), Shares(self.validation_fraction, self.test_fraction)
         if self.content.form == "arrays":
             load = load_scaled if self.scale == "training" else load_arrays
             return load(split, source, shares, self.content, self._array_rate, self.speaker)
-        sound = self.sound
+        check_split(split)
+        items, sound = list_items(source, self.speaker), self.sound
+        clips: dict[str, list[Item]] = {name: [] for name in SPLITS}
+        for item, name in zip(items, assign_items(source, items, shares), strict=True):
+            clips[name].append(item)
+        for name in (split, "train") if sound.features.fitted else (split,):
+            if not clips[name]:
+                raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
+        folder = source if source.is_dir() else source.parent
         length = None if self.seconds is None else round(self.seconds * sound.rate)
-        return load_sound(split, source, sound, length, shares, self.speaker)
+        say_unread(
+            source, items, list_changes(items, folder / ".cache", None if length is None else length / sound.rate)
+        )
+        classes = list_classes(item.label for item in items)
+        return load_clips(split, clips.__getitem__, folder, sound, classes, length)
 
 
 def find_source(path: str) -> Path:
@@ -130,30 +145,3 @@ def find_source(path: str) -> Path:
     raise SrnnError(
         f"{path} was not found, neither here nor under {resolve_data_dir()}: name a folder or file by 'path'."
     )
-
-
-def load_sound(
-    split: SplitName, source: Path, path: SpeechPath, length: int | None, shares: Shares,
-    speaker: str = "",
-) -> Split:  # fmt: skip
-    """Features of sound files: x (N, T, channels), y (N,), lengths where they differ, groups where they are known.
-
-    Args:
-        split, source, shares, speaker: as for ``load_arrays``.
-        path: from sound to features; sound of another rate than its is resampled.
-        length: samples to which clips are brought; None: each as long as it is.
-
-    What is cut, filled up, silent or not read at all is said once, in a RuntimeWarning.
-    """
-    check_split(split)
-    items = list_items(source, speaker)
-    classes = list_classes(item.label for item in items)
-    clips: dict[str, list[Clip]] = {name: [] for name in SPLITS}
-    for item, name in zip(items, assign_items(source, items, shares), strict=True):
-        clips[name].append(Clip(item.path, item.name, classes.index(item.label), item.group))
-    for name in (split, "train") if path.features.fitted else (split,):
-        if not clips[name]:
-            raise SrnnError(f"{source} has no clips for the {name} split; give it some.")
-    folder = source if source.is_dir() else source.parent
-    say_unread(source, items, list_changes(items, folder / ".cache", None if length is None else length / path.rate))
-    return load_clips(split, clips.__getitem__, folder, path, len(classes), length)

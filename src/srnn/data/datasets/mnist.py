@@ -29,7 +29,7 @@ from ...files.unpacking import Allowance, file_parts, gunzip
 from ..signals import SignalPath, Steps, WindowPath
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .windows import WindowedArray
+from .inputs import WindowedArray
 
 PIXELS = 784
 CLASSES = 10

@@ -23,21 +23,20 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .features import AudioTask, Clip, FeatureArray, load_clips, load_features
+from .features import AudioTask, load_clips, load_features
+from .files import Item
 from .splitting import place, split_by_group
 
 RATE = 16000
@@ -113,17 +112,16 @@ class SpeechCommandsTask(AudioTask):
         root = resolve_data_dir(data_dir)
         folder = root / (_MINI if self.source == "mini" else f"speech_commands_v0.0{self.version}")
         clips_of = cache(lambda wanted: list_clips(wanted, root, self))
-        return load_clips(split, clips_of, folder, self.sound, self.classes, RATE)
+        return load_clips(split, clips_of, folder, self.sound, self.class_names, RATE)
 
 
-def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Clip]:
+def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[Item]:
     """The recordings of one split, in a fixed order. SrnnError for another layout."""
     if which.source == "mini":
         return _mini(split, root)
     folder = root / f"speech_commands_v0.0{which.version}"
     if which.classes != len(KEYWORDS):
-        words = WORDS[which.version]
-        return [_clip(folder, name, words.index(_word(name))) for name in _names(folder, split, which.version)]
+        return [_clip(folder, name, _word(name)) for name in _names(folder, split, which.version)]
     if split == "test" and which.test_set == "official":
         official = root / f"speech_commands_test_set_v0.0{which.version}"
         return _keyword_folders(
@@ -135,9 +133,9 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[
     count = math.ceil(len(wanted) * _EXTRA)
     unknown = sorted((name for name in names if _word(name) not in KEYWORDS), key=place)[:count]
     return [
-        *(_clip(folder, name, KEYWORDS.index(_word(name))) for name in wanted),
+        *(_clip(folder, name, _word(name)) for name in wanted),
         *_silence(folder, split, count),
-        *(_clip(folder, name, KEYWORDS.index(UNKNOWN)) for name in unknown),
+        *(_clip(folder, name, UNKNOWN) for name in unknown),
     ]
 
 
@@ -188,8 +186,8 @@ def _word(name: str) -> str:
     return name.split("/", 1)[0]
 
 
-def _clip(folder: Path, name: str, label: int) -> Clip:
-    return Clip(folder / name, name, label, speaker_of(name) or name)
+def _clip(folder: Path, name: str, label: str) -> Item:
+    return Item(folder / name, name, label, speaker_of(name) or name)
 
 
 def speaker_of(name: str) -> str | None:
@@ -198,7 +196,7 @@ def speaker_of(name: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _silence(folder: Path, split: SplitName, count: int) -> list[Clip]:
+def _silence(folder: Path, split: SplitName, count: int) -> list[Item]:
     """``count`` pieces of background noise, of a second each, evenly over the split's part of each noise file."""
     files = sorted((folder / "_background_noise_").glob("*.wav"))
     if not files:
@@ -212,30 +210,29 @@ def _silence(folder: Path, split: SplitName, count: int) -> list[Clip]:
             raise SrnnError(f"{path} is {samples / RATE:.1f} s long; background noise must be at least 10 s long.")
         pieces = len(range(index, count, len(files)))
         for start in np.linspace(begin, end, pieces).astype(int).tolist():
-            clips.append(Clip(path, f"_background_noise_/{path.name}", KEYWORDS.index(SILENCE), path.stem, start))
+            clips.append(Item(path, f"_background_noise_/{path.name}", SILENCE, path.stem, start=start))
     return clips
 
 
-def _keyword_folders(folder: Path, how: str) -> list[Clip]:
+def _keyword_folders(folder: Path, how: str) -> list[Item]:
     """All recordings of a folder that has one of its own for each of the 12 classes."""
     clips = []
-    for label, word in enumerate(KEYWORDS):
+    for word in KEYWORDS:
         paths = sorted(p for p in (folder / word).glob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
         if not paths:
             raise SrnnError(
                 f"{folder / word} contains no recordings: {how}, or choose another data folder with --data-dir."
             )
-        clips += [_clip(folder, f"{word}/{path.name}", label) for path in paths]
+        clips += [_clip(folder, f"{word}/{path.name}", word) for path in paths]
     return clips
 
 
-def _mini(split: SplitName, root: Path) -> list[Clip]:
+def _mini(split: SplitName, root: Path) -> list[Item]:
     clips = _keyword_folders(root / _MINI, "it should contain the 12 classes' folders of the test set")
-    silent = KEYWORDS.index(SILENCE)
     of: dict[str, SplitName] = {}
-    for part in ([c for c in clips if c.label == silent], [c for c in clips if c.label != silent]):
+    for part in ([c for c in clips if c.label == SILENCE], [c for c in clips if c.label != SILENCE]):
         for clip in part:
-            if clip.label != silent and speaker_of(clip.name) is None:
+            if clip.label != SILENCE and speaker_of(clip.name) is None:
                 raise SrnnError(f"{clip.path}: the name does not say who speaks (speaker_nohash_number).")
         of.update(split_by_group([clip.group for clip in part], *_MINI_SHARES))
     return [clip for clip in clips if of[clip.group] == split]
@@ -266,12 +263,15 @@ class PhonesTask(AudioTask):
         folder = root / _MINI
         segments = read_segments(folder / "phones.json")
 
-        def clips_of(wanted: SplitName) -> list[Clip]:
+        def clips_of(wanted: SplitName) -> list[Item]:
             return [clip for clip in _mini(wanted, root) if clip.name in segments]
 
         clips = clips_of(split)
         x = load_features(split, clips_of, folder / ".cache", self.sound, RATE)
-        labels = frame_labels([segments[clip.name] for clip in clips], x)
+        labels = np.full(x.shape[:2], -1, np.int64)
+        for row, clip in zip(labels, clips, strict=True):
+            for phone, first, count in segments[clip.name]:
+                row[first : first + count] = PHONES.index(phone)
         return Split(x, labels, groups=np.array([clip.group for clip in clips])).validate(str(folder), len(PHONES))
 
 
@@ -300,12 +300,3 @@ def read_segments(path: Path) -> dict[str, Segments]:
                 raise SrnnError(f"{path}: the segments of {name} overlap or are empty at frame {first}.")
             end = first + count
     return read
-
-
-def frame_labels(segments: Sequence[Segments], x: FeatureArray) -> npt.NDArray[np.int64]:
-    """(N, T) the phone of every frame; -1 where none is given."""
-    labels = np.full(x.shape[:2], -1, np.int64)
-    for row, parts in zip(labels, segments, strict=True):
-        for phone, first, count in parts:
-            row[first : first + count] = PHONES.index(phone)
-    return labels

@@ -29,8 +29,7 @@ from ...errors import SrnnError, check_whole
 from ...files import whole_file
 from ..encoders.cochlea import RATES, Cochlea, clip_key
 from .audio import AUDIO_SUFFIXES, read_audio
-from .files import Item, in_order
-from .names import NamePattern
+from .files import Item, NamePattern, in_order
 
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.uint16]]
 
@@ -149,7 +148,10 @@ def convert(
     spikes, seconds = 0, 0.0
     with _whole_file(out, h5py) as file:
         if not leave_out_bad:
-            _refuse_bad(clips, ear)
+            bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
+            if bad:
+                more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)" if len(bad) > 1 else ""
+                raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
         of_times, of_units = h5py.vlen_dtype(np.dtype(time_type)), h5py.vlen_dtype(np.dtype(np.uint16))
         times = file.create_dataset("spikes/times", (len(clips),), of_times, maxshape=(None,))
         units = file.create_dataset("spikes/units", (len(clips),), of_units, maxshape=(None,))
@@ -185,14 +187,6 @@ def convert(
         file.attrs["seed"] = seed
         file.attrs["cochlea"] = json.dumps(ear.parameters())
     return Conversion(len(heard), spikes, seconds, left_out)
-
-
-def _refuse_bad(clips: Sequence[Item], ear: Cochlea) -> None:
-    """SrnnError if there are files that cannot be converted, with their number and the first of them."""
-    bad = [problem for clip in clips if (problem := _problem(clip.path, ear))]
-    if bad:
-        more = f" (and {len(bad) - 1} more of {len(clips)} files are bad)" if len(bad) > 1 else ""
-        raise SrnnError(f"{bad[0].rstrip('.')}{more}; nothing was converted.")
 
 
 def _problem(path: Path, ear: Cochlea) -> str:

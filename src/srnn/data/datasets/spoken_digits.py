@@ -26,7 +26,8 @@ from ...files.hdf5 import open_hdf5
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
 from .catalogue import CATALOGUE
-from .features import AudioTask, Clip, load_clips
+from .features import AudioTask, load_clips
+from .files import Item
 from .shd import EventTask, read_recordings
 
 RATE = 8000
@@ -63,7 +64,7 @@ class _Recordings(Task):
         if self.splitting == "official" and (self.test_speaker, self.validation_speaker) != (SPEAKERS[-1], None):
             raise SrnnError("test_speaker and validation_speaker have an effect only with splitting 'speaker'.")
 
-    def clips(self, data_dir: Path | None = None) -> dict[SplitName, list[Clip]]:
+    def clips(self, data_dir: Path | None = None) -> dict[SplitName, list[Item]]:
         """The recordings of every split, in the order of their names. SrnnError where there are none."""
         root = resolve_data_dir(data_dir)
         folder = root / "fsdd" / "recordings"
@@ -72,17 +73,17 @@ class _Recordings(Task):
             how = "get them with 'srnn data fetch fsdd' and 'srnn data prepare fsdd'"
             raise not_found("Spoken digits (fsdd/recordings) were", root, how)
         held = self.validation_speaker or after(self.test_speaker)
-        clips: dict[SplitName, list[Clip]] = {"train": [], "validation": [], "test": []}
+        clips: dict[SplitName, list[Item]] = {"train": [], "validation": [], "test": []}
         for path in paths:
             match = _NAME.fullmatch(path.stem)
             if match is None:
                 raise SrnnError(f"{path}: the name is not digit_speaker_index.wav.")
-            digit, speaker, index = int(match[1]), match[2], int(match[3])
+            digit, speaker, index = match[1], match[2], int(match[3])
             if self.splitting == "official":
                 split = _OF_INDEX.get(index, "train")
             else:
                 split = "test" if speaker == self.test_speaker else "validation" if speaker == held else "train"
-            clips[split].append(Clip(path, path.name, digit, speaker))
+            clips[split].append(Item(path, path.name, digit, speaker))
         for split, chosen in clips.items():
             if not chosen:
                 raise SrnnError(
@@ -103,7 +104,7 @@ class SpokenDigitsTask(_Recordings, AudioTask):
         """x (N, T, inputs), y (N,) the digit, lengths, groups the speakers."""
         check_split(split)
         clips = self.clips(data_dir)
-        return load_clips(split, clips.__getitem__, clips[split][0].path.parent.parent, self.sound, 10)
+        return load_clips(split, clips.__getitem__, clips[split][0].path.parent.parent, self.sound, self.class_names)
 
 
 @register
@@ -133,7 +134,7 @@ class SpokenDigitSpikesTask(_Recordings, EventTask):
         if missing:
             raise SrnnError(f"{path} lacks {len(missing)} of the recordings, such as {missing[0]}; make it again.")
         order = np.array([place[clip.path.name] for clip in clips])
-        labels = np.array([clip.label for clip in clips], np.int64)
+        labels = np.array([int(clip.label) for clip in clips], np.int64)
         groups = np.array([clip.group for clip in clips])
         return Split(recordings.x[order], labels, groups=groups).validate(str(path), 10)
 

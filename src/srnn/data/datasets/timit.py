@@ -31,7 +31,8 @@ from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import Kind, register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .features import AudioTask, Clip, load_features
+from .features import AudioTask, load_features
+from .files import Item
 from .splitting import place
 
 RATE = 16000
@@ -156,7 +157,7 @@ def glance(root: Path) -> bool:
     )
 
 
-def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Clip]:
+def list_sentences(folder: Path, split: SplitName, validation: Validation) -> list[Item]:
     """The sentences of a split, without SA, in the order of their speakers' names."""
     tested = split == "test" or (split, validation) == ("validation", "standard")
     speakers = list_speakers(folder, "test" if tested else "train")
@@ -179,7 +180,7 @@ def list_sentences(folder: Path, split: SplitName, validation: Validation) -> li
                      if path.suffix.lower() == ".wav"}  # fmt: skip
         for name, path in sorted(sentences.items()):
             if not name.startswith("sa"):
-                clips.append(Clip(path, path.relative_to(folder).as_posix(), -1, speaker))
+                clips.append(Item(path, path.relative_to(folder).as_posix(), "", speaker))
     if not clips:
         raise SrnnError(f"{folder} contains no sentences for the {split} split.")
     return clips
