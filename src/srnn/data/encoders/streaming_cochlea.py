@@ -50,9 +50,8 @@ class CochleaFrames:
         )
         """In steps."""
         self.behind = self.frame - self.hop - self.ahead
-        self._tables = [
-            self._response(place) for place in np.split(self._places(), range(BLOCK, cochlea.places, BLOCK))
-        ]
+        places = np.linspace(0, cochlea.membrane.length, cochlea.places)
+        self._tables = [self._response(place) for place in np.split(places, range(BLOCK, cochlea.places, BLOCK))]
 
     def samples(self, steps: int) -> int:
         """How long steps last, in samples of sound."""
@@ -67,9 +66,6 @@ class CochleaFrames:
     def velocities(self, spectrum: Array, block: int) -> Array:
         """(hop, P): of the membrane at a block of places, at the steps that a frame is for."""
         return velocity(spectrum, self._tables[block], self.frame)[self.behind : self.behind + self.hop]
-
-    def _places(self) -> Array:
-        return np.linspace(0, self.cochlea.membrane.length, self.cochlea.places)
 
     def _response(self, place: Array) -> Array:
         """(K, P): a frame's spectrum to the velocity's, resampling included."""
@@ -119,15 +115,12 @@ class CochleaStream(StreamEncoder):
 
     def push(self, block: npt.ArrayLike) -> Array:
         self._sound = np.concatenate([self._sound, check_block(block, 1, np.float32)[:, 0]])
-        return np.concatenate([self._none(), *self._whole_frames()])
-
-    def _whole_frames(self) -> list[Array]:
-        frames, bins = self.frames, []
+        frames, bins = self.frames, [self._none()]
         size, hop = frames.samples(frames.frame), frames.samples(frames.hop)
         while len(self._sound) >= size:
             bins.append(self._hear(self._sound[:size], frames.hop))
             self._sound = self._sound[hop:].copy()
-        return bins
+        return np.concatenate(bins)
 
     def _hear(self, sound: Array, steps: int) -> Array:
         """A frame's first ``steps`` steps through the cells -> the bins that are now full."""
@@ -188,19 +181,13 @@ class CochleaStream(StreamEncoder):
 
     @property
     def state(self) -> State:
-        reservoirs, recent, membrane, pause = (
-            np.concatenate(parts, axis=-1)
-            for parts in zip(
-                *(
-                    (held, cell.recent, np.stack([cell.current, cell.potential]), cell.pause)
-                    for held, cell in self._cells
-                ),
-                strict=True,
-            )
-        )
+        reservoirs, cells = zip(*self._cells, strict=True)
+        membranes = [np.stack([cell.current, cell.potential]) for cell in cells]
         return {
             "sound": self._sound.copy(), "steps": np.array(self._steps, np.int64), "pending": self._pending.copy(),
-            "reservoirs": reservoirs, "membrane": membrane, "recent": recent.astype(np.int16), "pause": pause.astype(np.int16),
+            "reservoirs": np.concatenate(reservoirs, axis=1), "membrane": np.concatenate(membranes, axis=1),
+            "recent": np.concatenate([cell.recent for cell in cells], axis=1).astype(np.int16),
+            "pause": np.concatenate([cell.pause for cell in cells]).astype(np.int16),
         }  # fmt: skip
 
     def restore(self, state: Mapping[str, Array]) -> None:

@@ -49,28 +49,21 @@ class CalibrateStream(StreamEncoder):
         x = check_block(block, self.channels, np.float64)
         if self._scale is None:
             self._held = np.concatenate([self._held, x])
-            if len(self._held) < self._samples:
-                return self._none()
-            x = self._fix()
-        assert self._scale is not None
+            return self._none() if len(self._held) < self._samples else self._fix()
         return (x - self._scale[0]) / self._scale[1]
 
     def flush(self) -> Array:
-        held = self._held if self._scale is None else self._held[:0]
-        if len(held):
-            self._fix()
-            assert self._scale is not None
-            held = (held - self._scale[0]) / self._scale[1]
+        rest = self._fix() if len(self._held) else self._held
         self.reset()
-        return held
+        return rest
 
     def _fix(self) -> Array:
-        """Set the scale; the samples that waited for it."""
+        """Set the scale; the samples that waited for it, scaled."""
         held, first = self._held, self._held[: self._samples]
         spread = first.std(axis=0)
-        self._scale = np.stack([first.mean(axis=0), np.where(spread > 0, spread, 1.0)])
+        mean, std = self._scale = np.stack([first.mean(axis=0), np.where(spread > 0, spread, 1.0)])
         self._held = held[:0]
-        return held
+        return (held - mean) / std
 
     def reset(self) -> None:
         self._held = np.zeros((0, self.channels))

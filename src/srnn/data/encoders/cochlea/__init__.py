@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -89,9 +90,7 @@ class Cochlea:
         Raises:
             SrnnError: not one channel of finite numbers, or no sound in it.
         """
-        sound = self._prepare(samples, rate)
-        blocks = [self._block(sound, first) for first in range(0, self.places, BLOCK)]
-        return np.concatenate(blocks, axis=1)
+        return np.concatenate([probability for _, probability in self._blocks(samples, rate)], axis=1)
 
     def spikes(
         self, samples: npt.ArrayLike, rate: int, seed: int
@@ -106,18 +105,17 @@ class Cochlea:
             times (S,) in seconds and units (S,), 0 to places - 1.
         """
         check_whole("A cochlea's seed", seed, 0, 2**64 - 1)
-        sound = self._prepare(samples, rate)
         steps, units = [], []
-        for first in range(0, self.places, BLOCK):
-            t, i = self.bushy_cell.spikes(self._block(sound, first), self.rate / 2, int(seed), first)
+        for first, probability in self._blocks(samples, rate):
+            t, i = self.bushy_cell.spikes(probability, self.rate / 2, int(seed), first)
             steps.append(t)
             units.append(i + first)
         step, unit = np.concatenate(steps), np.concatenate(units)
         order = np.lexsort((unit, step))
         return step[order] / (self.rate / 2), unit[order].astype(np.uint16)
 
-    def _prepare(self, samples: npt.ArrayLike, rate: int) -> _Sound:
-        """Resampled, levelled, ramped, and transformed to its spectrum."""
+    def _blocks(self, samples: npt.ArrayLike, rate: int) -> Iterator[tuple[int, npt.NDArray[np.floating]]]:
+        """The firing probability (T, P) of each block of places, after the first of these."""
         from scipy.fft import rfft
 
         sound = as_sound(samples, np.float64)
@@ -146,26 +144,13 @@ class Cochlea:
         # Resampled sound has nothing above half its own rate: those bins need no transfer function.
         bins = min(padded, math.ceil(padded * min(1.0, rate / self.rate)))
         dtype = np.complex64 if self.precision == "float32" else np.complex128
-        return _Sound(np.asarray(rfft(x))[:bins].astype(dtype), steps, padded)
-
-    def _block(self, sound: _Sound, first: int) -> npt.NDArray[np.floating]:
-        """(T, P) firing probability of the places from ``first`` on."""
-        place = np.linspace(0, self.membrane.length, self.places)[first : first + BLOCK]
-        table = self._tables.get(
-            self.membrane, place, sound.padded, self.rate / 2, len(sound.spectrum), sound.spectrum.dtype
-        )
-        moved = velocity(sound.spectrum, table, sound.padded)[: sound.steps]
-        return self.hair_cell.firing_probability(moved, self.rate / 2)
-
-
-@dataclass(frozen=True, eq=False)
-class _Sound:
-    spectrum: npt.NDArray[np.complexfloating]
-    """(K,) positive frequencies, at the cochlea's precision."""
-    steps: int
-    """T of the clip."""
-    padded: int
-    """T including the silence after the clip."""
+        spectrum = np.asarray(rfft(x))[:bins].astype(dtype)
+        places = np.linspace(0, self.membrane.length, self.places)
+        for first in range(0, self.places, BLOCK):
+            place = places[first : first + BLOCK]
+            table = self._tables.get(self.membrane, place, padded, self.rate / 2, len(spectrum), dtype)
+            moved = velocity(spectrum, table, padded)[:steps]
+            yield first, self.hair_cell.firing_probability(moved, self.rate / 2)
 
 
 def _resample(x: npt.NDArray[np.float64], old: int, new: int) -> npt.NDArray[np.float64]:

@@ -50,16 +50,12 @@ class HairCell:
     def __post_init__(self) -> None:
         check_constants(self)
 
-    def rest(self) -> tuple[float, float, float]:
-        """(q, c, w) in silence."""
+    def reservoirs(self, places: int) -> npt.NDArray[np.float64]:
+        """(3, places): q, c and w of as many cells in silence."""
         k = self.permeability * self.offset / (self.offset + self.half_release)
         gone = self.loss + self.uptake
         c = self.capacity * self.replenishment * k / (self.loss * k + self.replenishment * gone)
-        return c * gone / k, c, c * self.uptake / self.reprocessing
-
-    def reservoirs(self, places: int) -> npt.NDArray[np.float64]:
-        """(3, places): q, c and w of as many cells in silence."""
-        return np.repeat(np.array(self.rest())[:, None], places, axis=1)
+        return np.repeat([[c * gone / k], [c], [c * self.uptake / self.reprocessing]], places, axis=1)
 
     def firing_probability(
         self, velocity: npt.NDArray[np.floating], rate: float, reservoirs: npt.NDArray[np.float64] | None = None
