@@ -7,7 +7,7 @@
     .npy .npz                an array (samples, channels) or (samples,); in an .npz the only one, "signal" or "x", and "rate"
     .hea .dat                a WFDB record, in its physical unit
 
-numpy only; a signal of another rate than the one that is wanted is resampled here and nowhere else.
+numpy only; a signal of another rate than the one that is wanted is resampled by ``at_rate`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ..errors import SrnnError
 from ..files import reading
 from ..text import some
-from .datasets.audio import AUDIO_SUFFIXES, read_channels, resampled
+from .datasets.audio import AUDIO_SUFFIXES, at_rate, read_channels
 
 Array = npt.NDArray[Any]
 TABLE_SUFFIXES = (".csv", ".txt")
@@ -46,8 +46,6 @@ _GAP, _FILLED = 1.5, 10
 _SECONDS_AT_MOST = 1e11  # 3,000 years: beyond are other units, since 1970
 _LINE_AT_MOST = 2**20
 _BLOCK = 4096  # rows of a table that are lists of numbers at a time
-_SAME = {True: 1e-6, False: 0.01}
-"""By which fraction rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
 
 
 def read_signal(path: Path, channels: int | None, rate: float | None, chosen: Sequence[int] | None = None) -> Array:
@@ -163,22 +161,6 @@ def _check_file(path: Path) -> None:
         raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npz or WFDB file.")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
-
-
-def at_rate(name: str, x: Array, own: float | None, wanted: float | None, sound: bool) -> Array:
-    """The signal (samples, channels) at the rate that is wanted; itself where the rates agree (a sensor's to 1 %), or one is
-    not known.
-
-    A zero-phase polyphase filter (``audio.resampled``). Before and after sound is silence; other signals, which may be far
-    from 0, continue along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
-    cannot be resampled.
-    """
-    if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
-        return x
-    try:
-        return resampled(x, own, wanted, "constant" if sound else "line")
-    except SrnnError as error:
-        raise SrnnError(f"{name} {error}") from error
 
 
 def fit_length(samples: Array, length: int) -> Array:

@@ -6,6 +6,7 @@ The format is told by the file's first bytes, not by its name: TIMIT's .WAV are 
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 import struct
@@ -25,6 +26,8 @@ ODDEST = 2**17
 """Largest sampling rate (Hz) that can be resampled."""
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".nist")
 """Endings of the sound files that folders are searched for, in small letters."""
+_SAME = {True: 1e-6, False: 0.01}
+"""By which fraction rates may differ and count as the same: of sound; of sensors, whose clocks are not exact."""
 Samples = npt.NDArray[np.float32]
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
@@ -41,12 +44,7 @@ def read_audio(path: Path, rate: int | None = None) -> tuple[Samples, int]:
     """
     samples, own_rate = read_channels(path)
     mono = samples.mean(axis=1, dtype=np.float32)
-    if rate is None or rate == own_rate:
-        return mono, own_rate
-    try:
-        return resampled(mono, own_rate, rate), rate
-    except SrnnError as error:
-        raise SrnnError(f"{path} {error}") from error
+    return at_rate(str(path), mono, own_rate, rate, sound=True), own_rate if rate is None else rate
 
 
 def read_channels(path: Path) -> tuple[Samples, int]:
@@ -67,6 +65,22 @@ def read_channels(path: Path) -> tuple[Samples, int]:
     if not np.isfinite(samples).all():
         raise SrnnError(f"{path} contains samples that are not finite (NaN or infinity).")
     return samples, own_rate
+
+
+def at_rate(name: str, x: npt.NDArray[Any], own: float | None, wanted: float | None, sound: bool) -> npt.NDArray[Any]:
+    """The signal (samples, channels) at the rate that is wanted; itself where the rates agree (a sensor's to 1 %), or one is
+    not known.
+
+    A zero-phase polyphase filter (``resampled``). Before and after sound is silence; other signals, which may be far
+    from 0, continue along the line from their first to their last sample. SrnnError, which begins with ``name``, where a rate
+    cannot be resampled.
+    """
+    if own is None or wanted is None or math.isclose(own, wanted, rel_tol=_SAME[sound]):
+        return x
+    try:
+        return resampled(x, own, wanted, "constant" if sound else "line")
+    except SrnnError as error:
+        raise SrnnError(f"{name} {error}") from error
 
 
 def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: str = "constant") -> Samples:

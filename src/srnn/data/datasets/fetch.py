@@ -61,8 +61,13 @@ def fetch(
     whose own files are there.
     """
     folder = folder_of(data_set, data_dir)
-    done = []
-    for file in wanted_files(data_set, data_dir, mirror, watch):
+    files, done = list(data_set.files), []
+    if data_set.sums is not None:
+        sums = folder / data_set.sums.name
+        if not sums.is_file():
+            download(address(data_set.sums, data_set, mirror), sums, data_set.sums, watch)
+        files += read_sums(data_set, sums)
+    for file in files:
         path = folder / file.name
         if force or not usable(file, folder, data_set):
             download(address(file, data_set, mirror), path, file, watch)
@@ -74,19 +79,6 @@ def fetch(
         how = data_set.how_to_get.format(folder=folder)
         raise SrnnError(f"{rest}{data_set.name} cannot be downloaded ({data_set.licence}): {how}.")
     return done
-
-
-def wanted_files(
-    data_set: DataSet, data_dir: Path | None = None, mirror: str | None = None, watch: Watcher | None = None
-) -> list[DataFile]:
-    """The files of a data set; those listed in a file of sums are read from it, and it is downloaded if need be."""
-    files = list(data_set.files)
-    if data_set.sums is not None:
-        path = folder_of(data_set, data_dir) / data_set.sums.name
-        if not path.is_file():
-            download(address(data_set.sums, data_set, mirror), path, data_set.sums, watch)
-        files += read_sums(data_set, path)
-    return files
 
 
 def download(url: str, path: Path, file: DataFile, watch: Watcher | None = None, pause: float = 1.0) -> None:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -66,11 +67,18 @@ def load_records(
     if not names:
         raise SrnnError(f"{folder} contains too few records for a {split} split; {SOURCE.format(folder=folder)}.")
     sums = _checksums(folder)
-    parts = [_windows(read_record(folder, name, sums), path, window, stride, label_lag) for name in names]
-    groups = [name for name, (x, *_) in zip(names, parts, strict=True) for _ in range(len(x))]
-    x, y, lengths = (np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True))
-    signals = [signal for part in parts for signal in part[3]]
-    return Split(x, y, lengths, np.array(groups), signals).validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
+    xs, ys, lengths, groups, signals = [], [], [], [], []
+    for name in names:
+        for spikes, labels, signal in _windows(read_record(folder, name, sums), path, window, stride, label_lag):
+            pad = window - len(spikes)
+            xs.append(np.pad(spikes, ((0, pad), (0, 0))))
+            ys.append(np.pad(labels, (0, pad), constant_values=-1))
+            lengths.append(len(spikes))
+            groups.append(name)
+            signals.append(signal)
+    x, y = np.array(xs, np.float32).reshape(-1, window, len(CHANNELS)), np.array(ys, np.int64).reshape(-1, window)
+    whole = Split(x, y, np.array(lengths, np.int64), np.array(groups), signals)
+    return whole.validate(str(folder), len(CLASS_NAMES), len(CHANNELS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +224,8 @@ def annotated_stretches(labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 
 def _windows(
     record: Record, path: CrossingPath, steps: int, stride: int, label_lag: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.int64], list[npt.NDArray[np.float32]]]:
-    """x (N, window, 4), y (N, window), lengths (N,) of a record's annotated stretches, and the signals of the windows, mV."""
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Spikes (T, 4), labels (T,) and signal (T, 2), mV, of each window of a record's annotated stretches; T at most ``steps``."""
     total = len(record.labels)
     # A running scale is that of the whole record up to a window, as a stream of the record has it there: cut from its spikes.
     running = path.horizon is not None
@@ -225,7 +233,6 @@ def _windows(
     late = np.full(total, -1, dtype=np.int64)
     lag = min(label_lag, total)
     late[lag:] = record.labels[: total - lag]
-    xs, ys, lengths, signals = [], [], [], []
     for first, last in annotated_stretches(record.labels):
         start, stop = max(first - MARGIN, 0), min(last + MARGIN, total)
         count = 1 + max(0, -(-(stop - start - steps) // stride))  # enough to reach the stop
@@ -233,16 +240,9 @@ def _windows(
         part = signal[before : start + (count - 1) * stride + steps]
         spikes = (part if running else path.crossing(part)[0])[start - before :]
         for at in range(start, start + count * stride, stride):
-            x, y = spikes[at - start : at - start + steps], late[at : at + steps]
+            y = late[at : at + steps]
             if (y >= 0).any():
-                pad = steps - len(x)
-                xs.append(np.pad(x, ((0, pad), (0, 0))))
-                ys.append(np.pad(y, (0, pad), constant_values=-1))
-                lengths.append(len(x))
-                signals.append(record.signal[at : at + steps].astype(np.float32))
-    if not xs:  # a label lag beyond the windows
-        return np.zeros((0, steps, 4), np.float32), np.zeros((0, steps), np.int64), np.zeros(0, np.int64), []
-    return np.stack(xs), np.stack(ys), np.array(lengths, dtype=np.int64), signals
+                yield spikes[at - start : at - start + steps], y, record.signal[at : at + steps].astype(np.float32)
 
 
 def _check_file(path: Path, checksum: str | None) -> None:

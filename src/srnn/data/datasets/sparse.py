@@ -70,7 +70,8 @@ class SpikeArray(Inputs):
             raster = np.zeros(steps * row, bool)
             raster[t * row + c] = True
             codes.append(_encode(np.flatnonzero(raster)))
-        return cls.from_codes(codes, steps, channels)
+        edges = np.cumsum([0, *map(len, codes)], dtype=np.int64)
+        return cls.from_cache(np.concatenate([np.zeros(0, np.uint8), *codes]), edges, steps, channels)
 
     @classmethod
     def from_dense(cls, x: npt.ArrayLike) -> SpikeArray:
@@ -80,13 +81,6 @@ class SpikeArray(Inputs):
             raise SrnnError(f"Spikes are zeros and ones (sequences, steps, channels), not {dense.shape} {dense.dtype}.")
         events = ((step, channel) for step, channel in map(np.nonzero, dense))
         return cls.from_events(events, *dense.shape[1:])
-
-    @classmethod
-    def from_codes(cls, codes: list[npt.NDArray[np.uint8]], steps: int, channels: int) -> SpikeArray:
-        """From each sequence's own codes."""
-        edges = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-        gaps = np.concatenate(codes) if codes else np.zeros(0, np.uint8)
-        return cls(gaps, edges[:-1], edges[1:], (len(codes), steps, channels))
 
     def __getitem__(self, index: Any) -> SpikeArray:
         begin = self.begin[index]

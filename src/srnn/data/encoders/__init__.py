@@ -8,8 +8,7 @@ from .level_crossing import LevelCrossing
 from .mel import LogMel
 from .mfcc import MFCC
 from .sliding_window import sliding_window
-from .speech import SpeechFeatures, Statistics
-from .ternary import ternary
+from .speech import SpeechFeatures, Statistics, ternary
 
 __all__ = [
     "MFCC",

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole
+from ...errors import SrnnError, check_choice, check_positive, check_whole
 from .derivatives import WIDTH, difference_derivatives, smoothed_derivatives
 from .mel import Array, LogMel, as_sound
 from .mfcc import MFCC
@@ -145,6 +145,20 @@ class SpeechFeatures:
 def scale(expanded: Array, statistics: Statistics) -> Array:
     """(..., channels) minus the mean, divided by the deviation."""
     return (expanded - statistics.mean) / statistics.std
+
+
+def ternary(signal: npt.ArrayLike, threshold: float = 0.05) -> npt.NDArray[np.float32]:
+    """+1 where signal > threshold, -1 where signal < -threshold, else 0.
+
+    Args:
+        signal: any shape and unit.
+        threshold: in the signal's unit, positive. To train it: ``srnn.nn.network.encoding.LearnedTernary``.
+
+    Source: the input of the published GSC network (0.05).
+    """
+    check_positive("A ternary threshold", threshold)
+    x = np.asarray(signal)
+    return (x > threshold).astype(np.float32) - (x < -threshold).astype(np.float32)
 
 
 def _deviation(x: Array) -> Array:

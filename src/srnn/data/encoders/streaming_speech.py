@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_positive
 from .derivatives import WIDTH, smoothed_derivatives
 from .mel import FLOOR, LogMel
-from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded
+from .speech import MIN_SAMPLES_MS, SpeechFeatures, Statistics, rounded, ternary
 from .streaming import (
     Array,
     Chain,
@@ -30,7 +30,6 @@ from .streaming import (
     take_count,
 )
 from .streaming_scaling import ScaleStream
-from .ternary import ternary
 
 
 class LogMelStream(StreamEncoder):

@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_positive
 from ..datasets.audio import resampled
-from ..encoders import ternary
 from ..encoders.cochlea import Cochlea, clip_key
 from ..encoders.event_binning import EventBinning
 from ..encoders.mel import as_sound
-from ..encoders.speech import SpeechFeatures, Statistics, rounded, scale
+from ..encoders.speech import SpeechFeatures, Statistics, rounded, scale, ternary
 from ..encoders.streaming import Chain, StreamEncoder
 from ..encoders.streaming_cochlea import CochleaFrames, CochleaStream
 from ..encoders.streaming_scaling import GainStream, LoudnessStream
