@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -116,20 +116,19 @@ def table_blocks(path: Path, channels: int, block: int) -> Iterator[Array] | Non
     ``read_signal``, of the first rows at once and of others when they are reached.
     """
     _check_file(path)
-    parts = _table_parts(path, channels, block)
-    timed, first = next(parts)
-    if timed:
-        parts.close()
-        return None
-    return chain([first], (x for _, x in parts))
+    blocks = _untimed_blocks(path, channels, block)
+    first = next(blocks, None)
+    return None if first is None else chain([first], blocks)
 
 
-def _table_parts(path: Path, channels: int, block: int) -> Generator[tuple[bool, Array], None, None]:
-    """Each block, after whether the table's first column is time."""
+def _untimed_blocks(path: Path, channels: int, block: int) -> Iterator[Array]:
+    """The blocks of a table; none where its first column is time."""
     with reading(path, "a table of numbers"), path.open("rb") as file:
         table = Rows(file, str(path), channels, block)
         for x in table.signal():
-            yield table.unit is not None, x
+            if table.unit is not None:
+                return
+            yield x
 
 
 def time_unit(title: str) -> float | None:

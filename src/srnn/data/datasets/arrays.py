@@ -19,9 +19,9 @@ from ..encoders.speech import Statistics, scale
 from ..recordings import at_rate, read_rate, read_recording
 from .base import UNLABELLED, Split, SplitName, check_split, padded
 from .cache import Arrays, cached
-from .files import ARRAY_FILES, HDF5, Form, list_classes, list_items
+from .files import ARRAY_FILES, HDF5, Form, Item, list_classes, list_items
 from .inputs import ScaledArray
-from .splitting import Shares, assign_items, assign_splits
+from .splitting import Shares, split_items
 from .survey import say, say_unread
 
 _CODE = 1  # counts up when the same files shall give other statistics
@@ -86,7 +86,7 @@ def load_arrays(
     for item in items:
         if item.label not in number:
             raise SrnnError(f"{source} has changed: {item.name} has a label that was not there.")
-    chosen = [item for item, name in zip(items, assign_items(source, items, shares), strict=True) if name == split]
+    chosen = split_items(source, items, shares)[split]
     if not chosen:
         raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
     arrays, rises, named = [], [], [(items[0].path, about.names)]
@@ -178,23 +178,24 @@ def load_file(split: SplitName, source: Path, shares: Shares | None) -> tuple[De
         rows = np.arange(count)
         if shares is not None or splits is not None:
             labels = (
-                [0] * count
-                if y.ndim == 2
-                else [classes[label] if label >= 0 else "-1 (unlabelled)" for label in y.tolist()]
+                [classes[label] if label >= 0 else "-1 (unlabelled)" for label in y.tolist()]
+                if y.ndim == 1
+                else ["0"] * count
             )
-            of = assign_splits(
-                source, [f"{index:08d}" for index in range(count)], labels, groups, splits, shares or Shares(0, 0)
-            )
-            rows = np.flatnonzero(np.array(of) == split)
+            none = [""] * count
+            columns = zip(labels, groups or none, splits or none, strict=True)
+            items = [Item(source, f"{index:08d}", *of) for index, of in enumerate(columns)]
+            chosen = split_items(source, items, shares or Shares(0, 0))[split]
+            rows = np.array([int(item.name) for item in chosen], np.int64)
         if not len(rows):
             raise SrnnError(f"{source} has no sequences for the {split} split; give it some.")
-        chosen = _float32(str(source), x[rows], rows)
+        values = _float32(str(source), x[rows], rows)
     lengths = optional["lengths"][rows].astype(np.int64) if "lengths" in optional else None
     if lengths is not None and lengths.min() >= 1:
-        for row, length in zip(chosen, lengths, strict=True):
+        for row, length in zip(values, lengths, strict=True):
             row[length:] = 0
     names = None if groups is None else np.array(groups)[rows]
-    return about, Split(chosen, y[rows], lengths, names).validate(str(source), len(classes))
+    return about, Split(values, y[rows], lengths, names).validate(str(source), len(classes))
 
 
 @contextlib.contextmanager

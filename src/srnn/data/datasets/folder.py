@@ -21,10 +21,10 @@ from ...errors import SrnnError, check_choice, check_positive
 from ..signals import ScaledPath, SignalPath, Steps
 from ..tasks import Kind, register
 from .arrays import Description, describe, load_arrays, load_scaled
-from .base import SPLITS, Split, SplitName, check_fraction, check_split, resolve_data_dir
+from .base import Split, SplitName, check_fraction, check_split, resolve_data_dir
 from .features import AudioTask, load_clips
-from .files import ARRAY_FILES, Item, list_classes, list_items
-from .splitting import Shares, assign_items
+from .files import ARRAY_FILES, list_classes, list_items
+from .splitting import Shares, split_items
 from .survey import list_changes, say_unread
 
 Scale = Literal["training", "none"]
@@ -122,9 +122,7 @@ class FolderTask(AudioTask):
             return load(split, source, shares, self.content, self._array_rate, self.speaker)
         check_split(split)
         items, sound = list_items(source, self.speaker), self.sound
-        clips: dict[str, list[Item]] = {name: [] for name in SPLITS}
-        for item, name in zip(items, assign_items(source, items, shares), strict=True):
-            clips[name].append(item)
+        clips = split_items(source, items, shares)
         for name in (split, "train") if sound.features.fitted else (split,):
             if not clips[name]:
                 raise SrnnError(f"{source} has no clips for the {name} split; give it some.")

@@ -16,7 +16,7 @@ from ..signals import SignalPath
 from .arrays import load_file
 from .base import UNLABELLED, Split, SplitName, padded
 from .files import ARRAY_FILES, list_items
-from .splitting import Shares, assign_items
+from .splitting import Shares, split_items
 from .survey import say
 
 Array = npt.NDArray[Any]
@@ -60,8 +60,7 @@ def load_labelled(
         items = list_items(source, speaker)
         divided = not any(item.split for item in items)
         if shares is not None or not divided:
-            of = assign_items(source, items, shares or Shares())
-            items = [item for item, name in zip(items, of, strict=True) if name == split]
+            items = split_items(source, items, shares or Shares())[split]
         if not items:
             raise SrnnError(f"{source} has no sequences for the {split} split.")
         signals = [read_signal(item.path, path.channels, path.rate) for item in items]

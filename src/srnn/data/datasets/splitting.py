@@ -29,32 +29,25 @@ class Shares(NamedTuple):
         return cls(**named)
 
 
-def assign_splits(
-    source: Path, names: Sequence[str], labels: Sequence[int | str], groups: Sequence[str] | None,
-    splits: Sequence[str] | None, shares: Shares,
-) -> list[str]:  # fmt: skip
-    """The split of every sequence: the ``given`` ones, else by groups, else by classes. SrnnError, which names the source."""
-    if splits is not None and any(splits):
+def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str, list[Item]]:
+    """The items of every split: the one that they give, else by groups, else by classes. SrnnError, which names the source."""
+    splits, groups = [item.split for item in items], [item.group for item in items]
+    if any(splits):
         for name in splits:
             if name not in SPLITS:
                 raise SrnnError(f"{source}: split must be train, validation or test for every row, not '{name}'.")
-        return list(splits)
-    if groups is not None and any(groups) and not all(groups):
-        raise SrnnError(f"{source}: some files have a group and some have none.")
-    try:
-        if groups is not None and any(groups):
-            of = split_by_group(groups, *shares)
-            return [of[group] for group in groups]
-        return list(split_by_class(names, labels, *shares))
-    except SrnnError as error:
-        raise SrnnError(f"{source}: {error}") from error
-
-
-def assign_items(source: Path, items: Sequence[Item], shares: Shares) -> list[str]:
-    """``assign_splits`` of the files of a folder or table."""
-    columns = zip(*((item.name, item.label, item.group, item.split) for item in items), strict=True)
-    names, labels, groups, splits = map(list, columns)
-    return assign_splits(source, names, labels, groups, splits, shares)
+    else:
+        if any(groups) and not all(groups):
+            raise SrnnError(f"{source}: some files have a group and some have none.")
+        try:
+            if any(groups):
+                of = split_by_group(groups, *shares)
+                splits = [of[group] for group in groups]
+            else:
+                splits = split_by_class([item.name for item in items], [item.label for item in items], *shares)
+        except SrnnError as error:
+            raise SrnnError(f"{source}: {error}") from error
+    return {name: [item for item, of in zip(items, splits, strict=True) if of == name] for name in SPLITS}
 
 
 def place(name: str) -> str:
@@ -99,9 +92,7 @@ def split_by_group(groups: Sequence[str], validation: float, test: float) -> dic
     return split
 
 
-def split_by_class(
-    names: Sequence[str], labels: Sequence[int | str], validation: float, test: float
-) -> list[SplitName]:
+def split_by_class(names: Sequence[str], labels: Sequence[str], validation: float, test: float) -> list[SplitName]:
     """The split of every sequence, the same fractions of each class; in the order of ``place`` of the names.
 
     A class needs at least three sequences; SrnnError otherwise.
