@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -78,9 +79,12 @@ def by_time(network: SRNN, lengths: Tensor | None = None) -> Gradients:
     return taken(network)
 
 
-def by_rule(network: SRNN, rule: OnlineRule, lengths: Tensor | None = None) -> Gradients:
+def by_rule(
+    network: SRNN, rule: OnlineRule, lengths: Tensor | None = None, made: Callable[..., Any] = Learner
+) -> Gradients:
+    """``made``: the learner, which is asked after each step."""
     x, y = problem()
-    learner = Learner(network, rule, len(x))
+    learner = made(network, rule, len(x))
     for t in range(x.shape[1]):
         valid = None if lengths is None else t < lengths
         output = learner.step(x[:, t], valid)

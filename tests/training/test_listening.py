@@ -11,8 +11,9 @@ import torch
 from srnn import SRNN, Adaptation, Model, SrnnError, from_network
 from srnn.deploy.streaming import Session
 from srnn.training.listening import Listener
-from srnn.training.rules import DRTRL, EProp, Learner
+from srnn.training.rules import DRTRL, EProp
 from support.rules import LEAKY, NEURONS
+from support.step_by_step import StepByStep
 
 CLASSES = ("a", "b", "c")
 SGD = {"optimizer": "sgd", "bound": 1e9}
@@ -53,10 +54,10 @@ PLAN = [(9, targets(9, 1)), (14, targets(14, 2)), (5, 2)]
 
 
 def step_by_step(own: Model, rule: Any, x: np.ndarray, lr: float, readout_only: bool) -> dict[str, torch.Tensor]:
-    """What a stream that is told PLAN has to become, by the plain ``Learner``: one step at a time, softmax by hand."""
+    """What a stream that is told PLAN has to become, by ``StepByStep``: one step at a time, softmax by hand."""
     network = own.network
     assert isinstance(network, SRNN)
-    learner, begin = Learner(network, rule, 1), 0
+    learner, begin = StepByStep(network, rule, 1), 0
     for steps, target in PLAN:
         y = np.broadcast_to(target, (steps,))
         for t in range(steps):

@@ -18,7 +18,6 @@ from srnn.training.rules.es_d_rtrl import ESDRTRL
 from srnn.training.rules.learner import Learner, OnlineRule
 from srnn.training.rules.local import Derivatives, LocalLayer
 from srnn.training.rules.rtrl import RTRL
-from srnn.training.rules.traces import Traces
 from support.rules import (
     NEURONS,
     WINDOW,
@@ -33,6 +32,7 @@ from support.rules import (
     problem,
     taken,
 )
+from support.step_by_step import Traces, presynaptic, step
 
 
 @pytest.mark.parametrize("neuron", NEURONS)
@@ -130,8 +130,8 @@ def test_traces_times_the_true_learning_signal_are_backpropagation_through_time(
     traces, state = WithoutSpikes(local, len(x)), network.layers[0].initial_state(len(x))  # type: ignore[operator]
     with torch.no_grad():
         for t in range(x.shape[1]):
-            arrived = local.presynaptic(x[:, t], state)
-            state, derivatives = local.step(x[:, t], state)
+            arrived = presynaptic(local, x[:, t], state)
+            state, derivatives = step(local, x[:, t], state)
             traces.advance(derivatives, arrived)
             traces.learn(signals[:, t])
     traces.give()
@@ -200,9 +200,20 @@ def test_memory_does_not_grow_with_time() -> None:
     for _ in range(300):
         learner.step(torch.ones(1, 3, dtype=torch.float64))
         learner.learn(torch.ones(1, 2, dtype=torch.float64))
-        traces = learner.tracker.traces  # type: ignore[attr-defined]
-        sizes.add(sum(value.numel() for one in traces for value in vars(one).values() if isinstance(value, Tensor)))
+        learner.give()
+        kept = [value for traces in learner._learner.traces for value in (*traces.synapses, *traces.own)]
+        sizes.add(sum(value.numel() for value in kept))
     assert len(sizes) == 1
+
+
+def test_a_step_is_learnt_before_its_gradients_are_given() -> None:
+    learner = Learner(make([5]), DRTRL(), 1)
+    with pytest.raises(SrnnError, match="no step to learn from"):
+        learner.learn(torch.ones(1, 2))
+    learner.step(torch.ones(1, 3, dtype=torch.float64))
+    learner.give()
+    with pytest.raises(SrnnError, match="give after learn"):
+        learner.learn(torch.ones(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from srnn.training.rules.es_d_rtrl import ESDRTRL
 from srnn.training.rules.learner import Learner, OnlineRule, follow, local_layers, run_window
 from srnn.training.rules.rtrl import RTRL
 from support.rules import WINDOW, Gradients, assert_equal, by_rule, make, problem, taken
+from support.step_by_step import StepByStep
 
 MIRRORS = [torch.linspace(-1, 1, rows * size, dtype=torch.float64).view(rows, size) for rows, size in ((3, 4), (2, 3))]
 RULES = {
@@ -54,12 +55,18 @@ def test_gradients_do_not_depend_on_where_a_sequence_is_cut(
 ) -> None:
     rule = RULES[name]
     for network in (make([4, 3]), make([4, 3], "adlif")):
-        assert_equal(chunks_of(network, sizes, lengths, rule), by_rule(network, rule, lengths), 1e-9)
+        assert_equal(chunks_of(network, sizes, lengths, rule), by_rule(network, rule, lengths, StepByStep), 1e-9)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_learner_that_is_asked_after_each_step(name: str) -> None:
+    network, rule = make([4, 3]), RULES[name]
+    assert_equal(by_rule(network, rule, LENGTHS), by_rule(network, rule, LENGTHS, StepByStep), 1e-9)
 
 
 def test_chunks_end_in_the_same_state() -> None:
     network, (x, _) = make([5, 4]), problem()
-    stepwise = Learner(network, DRTRL(), len(x))
+    stepwise = StepByStep(network, DRTRL(), len(x))
     learner = ChunkLearner(local_layers(network), network.initial_state(len(x)))
     outputs = learner.run(x, torch.zeros_like)
     expected = torch.stack([stepwise.step(x[:, t]) for t in range(x.shape[1])], 1)
@@ -119,7 +126,7 @@ def test_whole_sequences_by_any_loss(rule: OnlineRule, lengths: Tensor | None) -
         assert_equal(gradients, exact, 1e-9)
     if lengths is not None:
         errors = errors * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
-    learner = Learner(network, rule, len(x), dropout=dropout)
+    learner = (Learner if isinstance(rule, RTRL) else StepByStep)(network, rule, len(x), dropout=dropout)
     for t in range(x.shape[1]):
         learner.step(x[:, t], None if lengths is None else t < lengths)
         learner.learn(errors[:, t])

@@ -86,7 +86,7 @@ def test_windows_before_the_first_step_that_counts_have_no_target_and_ended_sequ
     assert weights == [1, 4, 4]
 
 
-@pytest.mark.parametrize("rule", ["d-rtrl", "e-prop", "es-d-rtrl"])
+@pytest.mark.parametrize("rule", ["rtrl", "d-rtrl", "e-prop", "es-d-rtrl"])
 def test_long_windows_are_learnt_in_chunks(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, (x, y) = make([4, 3]), problem()
 
@@ -98,7 +98,6 @@ def test_long_windows_are_learnt_in_chunks(rule: str, monkeypatch: pytest.Monkey
 
     whole = gradients()
     monkeypatch.setattr("srnn.training.rules.chunks.CHUNK", 7)
-    monkeypatch.setattr("srnn.training.rules.learner.CHUNK", 7)
     parts = gradients()
     assert_equal(parts[0], whole[0], 1e-9)
     assert torch.equal(parts[1], whole[1]) and bool(whole[1].any())

@@ -1,4 +1,4 @@
-"""D-RTRL and e-prop several steps at a time, on the compiled loops: the gradients of ``Learner``, at a fraction of its cost.
+"""D-RTRL and e-prop several steps at a time, on the compiled loops.
 
 Within a chunk of steps no trace per synapse is needed. What the signals of later steps ask of step t is found backwards, each
 neuron on its own (``kernels.walks.back``), and the gradient is one product of matrices; so are the traces at the chunk's end:
@@ -84,7 +84,7 @@ class Chunk:
 
 
 class ChunkTraces:
-    """The traces of one layer, and its gradients so far, chunk by chunk; ``traces.Traces`` is the same step by step."""
+    """The traces of one layer, and its gradients so far, chunk by chunk."""
 
     def __init__(self, layer: LocalLayer) -> None:
         self.layer = layer
@@ -206,7 +206,7 @@ class ChunkLearner:
     @torch.no_grad()
     def forward(self, x: Tensor, lengths: Tensor) -> list[Chunk]:
         """Run a chunk, without learning; see ``run``."""
-        lengths = lengths.clamp(0, x.shape[1])
+        lengths = lengths.to(x.device).clamp(0, x.shape[1])
         chunks: list[Chunk] = []
         for number, layer in enumerate(self.layers):
             below = self.layers[number - 1].passed(chunks[-1].output) if chunks else x

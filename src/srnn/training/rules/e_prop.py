@@ -26,41 +26,10 @@ from torch import Tensor
 
 from ...errors import require
 from .chunks import ChunkLearner
-from .d_rtrl import LayerTracker
-from .learner import OnlineRule, Tracker
-from .local import Derivatives, LocalLayer, draw_weights
-from .traces import Traces
+from .learner import OnlineRule
+from .local import LocalLayer, draw_weights
 
 Feedback = Literal["symmetric", "random"]
-
-
-class FilteredTracker(LayerTracker):
-    """Traces filtered by the readout's decay; errors by feedback weights, one matrix (outputs, H) per hidden layer."""
-
-    def __init__(
-        self,
-        layers: Sequence[LocalLayer],
-        batch: int,
-        feedback: Sequence[Tensor] | None,
-        mirrors: Sequence[Tensor] | None,
-    ) -> None:
-        hidden, readout = layers[:-1], layers[-1]
-        traces = [*(Traces(layer, batch, filtered=True) for layer in hidden), Traces(readout, batch)]
-        super().__init__(layers, traces, mirrors)
-        self.feedback = feedback
-
-    def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
-        self.derivatives = derivatives
-        kept = derivatives[-1].by_state[0, 0].mean(1)[:, None, None]  # of each sequence, the mean over the outputs
-        for traces, of_step, arrived in zip(self.traces, derivatives, presynaptic, strict=True):
-            traces.advance(of_step, arrived, kept)
-
-    def signals(self, error: Tensor) -> list[Tensor]:
-        if self.feedback is None:
-            return super().signals(error)
-        at_readout = error * self.layers[-1].output_by_current(self.derivatives[-1])
-        pairs = reversed(list(zip(self.layers[:-1], self.feedback, strict=True)))
-        return [error, *(layer.passed(at_readout @ weights) for layer, weights in pairs)]
 
 
 @dataclass(frozen=True)
@@ -74,9 +43,6 @@ class EProp(OnlineRule):
 
     def __post_init__(self) -> None:
         require(self.feedback in ("symmetric", "random"), "feedback", "symmetric or random", self.feedback)
-
-    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
-        return FilteredTracker(layers, batch, self.weights(layers), self.mirrors)
 
     def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
         return ChunkLearner(layers, state, filtered=True, feedback=self.weights(layers), mirrors=self.mirrors)

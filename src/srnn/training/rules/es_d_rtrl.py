@@ -20,17 +20,15 @@ from torch import Tensor
 
 from ...errors import require
 from .chunks import Chunk, ChunkLearner, ChunkTraces
-from .d_rtrl import LayerTracker
-from .learner import OnlineRule, Tracker
+from .learner import OnlineRule
 from .local import LocalLayer
-from .traces import FactorTraces
 
 _BLOCK = 50
 """Steps whose derivatives are kept at a time."""
 
 
 class FactorChunkTraces(ChunkTraces):
-    """``traces.FactorTraces`` chunk by chunk: derivatives and gradients of all steps at once, the two traces step by step.
+    """Traces whose synapses' part is a product: derivatives and gradients of all steps at once, the two traces step by step.
 
     ``synapses`` are the responses (B, H) of each of (*variables, s), and last what arrived (B, W).
     """
@@ -73,9 +71,6 @@ class ESDRTRL(OnlineRule):
 
     def __post_init__(self) -> None:
         require(0 <= self.smoothing < 1, "smoothing", "in [0, 1)", self.smoothing)
-
-    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
-        return LayerTracker(layers, [FactorTraces(layer, batch, self.smoothing) for layer in layers])
 
     def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
         return ChunkLearner(layers, state, traces=lambda layer: FactorChunkTraces(layer, self.smoothing))

@@ -24,36 +24,16 @@ from ...errors import SrnnError
 from ...nn.kernels.problem import valid_steps
 from ...nn.network import SRNN, Dropout, Result, has_norm
 from ...nn.network.layer import Layer
-from .chunks import CHUNK, ChunkLearner
-from .local import Derivatives, LocalLayer
-
-
-class Tracker(ABC):
-    """What a rule remembers of the past of one batch of sequences."""
-
-    @abstractmethod
-    def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
-        """One step on: for each layer, the readout last, its derivatives and what arrived at its synapses."""
-
-    @abstractmethod
-    def learn(self, error: Tensor) -> None:
-        """Add to the gradients; ``error`` (B, outputs) is the derivative of the loss by the output of the last step."""
-
-    @abstractmethod
-    def give(self) -> None:
-        """Move the gradients so far into the parameters' ``.grad``."""
+from .chunks import Chunk, ChunkLearner
+from .local import LocalLayer
 
 
 class OnlineRule(ABC):
     """A rule that learns forwards in time."""
 
     @abstractmethod
-    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
-        """The memory of the rule for ``batch`` sequences through these layers, the readout last."""
-
-    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner | None:
-        """A learner by this rule that takes many steps at once; None: there is none."""
-        return None
+    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+        """What runs these layers of a network, the readout last, from a state, and learns by this rule."""
 
 
 def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLayer]:
@@ -90,56 +70,43 @@ class Learner:
         self, network: SRNN, rule: OnlineRule, batch: int, state: Sequence[tuple[Tensor, ...]] | None = None,
         dropout: Dropout | None = None,
     ) -> None:  # fmt: skip
-        self.network, self.dropout, self.layers = network, dropout, local_layers(network, dropout)
-        self.state = [tuple(part) for part in (network.initial_state(batch) if state is None else state)]
-        self.tracker = rule.track(self.layers, batch)
+        start = network.initial_state(batch) if state is None else state
+        self._learner, self._chunks = follow(network, rule, start, dropout), list[Chunk]()
 
-    @torch.no_grad()
+    @property
+    def state(self) -> list[tuple[Tensor, ...]]:
+        """The network's, after the last step."""
+        return self._learner.state
+
     def step(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are over keep their state."""
-        derivatives, presynaptic = [], []
-        for number, (layer, state) in enumerate(zip(self.layers, self.state, strict=True)):
-            presynaptic.append(layer.presynaptic(x, state))
-            new, of_step = layer.step(x, state)
-            derivatives.append(of_step)
-            if valid is not None:
-                new = tuple(
-                    torch.where(valid[:, None], after, before) for after, before in zip(new, state, strict=True)
-                )
-            self.state[number] = new
-            x = layer.passed(layer.output(new))
-        self.tracker.advance(derivatives, presynaptic)
-        return x
+        self._leave_step()
+        lengths = torch.ones(len(x), dtype=torch.int64) if valid is None else valid.to(torch.int64)
+        self._chunks = self._learner.forward(x[:, None], lengths)
+        output = self._chunks[-1].output[:, 0]
+        self._error = torch.zeros_like(output)
+        return output
 
-    @torch.no_grad()
     def learn(self, error: Tensor) -> None:
         """Learn from the last step; ``error`` (B, outputs) is the derivative of the loss by its output."""
-        self.tracker.learn(error)
+        if not self._chunks:
+            raise SrnnError("There is no step to learn from: call step first, and give after learn.")
+        self._error += error
 
-    def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
-        """As ``ChunkLearner.window``; it is learnt step by step."""
-        self.refresh()
-        result = self.network.run(x, tuple(self.state), lengths=lengths, dropout=self.dropout)
-
-        def learn(error: Tensor) -> None:
-            for begin in range(0, x.shape[1], CHUNK):
-                part = x[:, begin : begin + CHUNK]
-                part = part.dense(error.dtype) if isinstance(part, Spikes) else part
-                for t in range(begin, begin + part.shape[1]):
-                    self.step(part[:, t - begin], (t < lengths).to(part.device))
-                    self.learn(error[:, t])
-            self.give()
-
-        return result, learn
+    def _leave_step(self) -> None:
+        """Learn from the last step, if that has not been done, and move the traces behind it."""
+        if self._chunks:
+            self._learner.learn(self._chunks, self._error[:, None], last=False)
+            self._chunks = []
 
     def give(self) -> None:
         """Add the gradients since the last call to the parameters' ``.grad``."""
-        self.tracker.give()
+        self._leave_step()
+        self._learner.give()
 
     def refresh(self) -> None:
         """Take the parameters as they are now, after an optimiser's step."""
-        for layer in self.layers:
-            layer.refresh()
+        self._learner.refresh()
 
 
 class _Learnt(torch.autograd.Function):
@@ -158,15 +125,12 @@ class _Learnt(torch.autograd.Function):
 
 def follow(
     network: SRNN, rule: OnlineRule, state: Sequence[tuple[Tensor, ...]], dropout: Dropout | None = None
-) -> Learner | ChunkLearner:
-    """A learner by a rule for the sequences of a state, in chunks where the rule can. SrnnError as ``Learner``."""
-    chunks = rule.in_chunks(local_layers(network, dropout), state)
-    return chunks or Learner(network, rule, len(state[0][0]), state, dropout)
+) -> ChunkLearner:
+    """A learner by a rule for the sequences of a state. SrnnError as ``Learner``."""
+    return rule.in_chunks(local_layers(network, dropout), state)
 
 
-def run_window(
-    learner: Learner | ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True
-) -> Result:
+def run_window(learner: ChunkLearner, x: Tensor | Spikes, lengths: Tensor | None = None, last: bool = True) -> Result:
     """Run the next steps x (B, T, inputs) of sequences, where ``backward`` of a loss of the output learns from them.
 
     That must be called before the next window runs. ``lengths`` (B,): the valid steps; ``last``: nothing follows. The gradients

@@ -50,7 +50,7 @@ class Derivatives:
 
 
 class LocalLayer:
-    """A layer to be run step by step without a graph. Reads the layer's parameters anew after ``refresh``.
+    """A layer to be run without a graph. Reads the layer's parameters anew after ``refresh``.
 
     ``passes`` (B, H): dropout's factors of what the layers above receive of its output; None: no dropout.
     """
@@ -71,26 +71,8 @@ class LocalLayer:
         self.bias = None if layer.bias is None else layer.bias.detach()
         self.coefficients = tuple(value.detach() for value in layer.params.coefficients())
 
-    def presynaptic(self, x: Tensor, state: tuple[Tensor, ...]) -> Tensor:
-        """What arrives at the synapses: x (B, I), and behind it the layer's own s of the step before: (B, I) or (B, I + H)."""
-        return x if self.weight_rec is None else torch.cat([x, state[-1]], 1)
-
-    def step(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Derivatives]:
-        """x (B, I) and (*variables, s), each (B, H) -> the new (*variables, s), and the derivatives."""
-        current = x @ self.weight_in.t()
-        if self.bias is not None:
-            current = current + self.bias
-        if self.weight_rec is not None:
-            current = current + state[-1] @ self.weight_rec.t()
-        return self.advance(state, current), self.derivatives(state, current)
-
-    def advance(self, state: tuple[Tensor, ...], current: Tensor) -> tuple[Tensor, ...]:
-        """The new (*variables, s) from the last ones and the current, each (..., H)."""
-        *variables, v = self.neuron.step(*state, current, *self.coefficients)
-        return (*variables, self.neuron.emit(v))
-
     def derivatives(self, state: tuple[Tensor, ...], current: Tensor, *, coefficients: bool = True) -> Derivatives:
-        """Those of ``advance``, for states and currents of any leading shape (..., H); ``coefficients``: by them, too."""
+        """Those of steps from (*variables, s) by a current, of any leading shape (..., H); ``coefficients``: by them, too."""
         count, jacobian = len(state), self.jacobian(*state, current, *self.coefficients)
         width = count + 1 + len(self.coefficients)
         partials = [
@@ -102,10 +84,6 @@ class LocalLayer:
         v = self.neuron.step(*state, current, *self.coefficients)[-1]
         emission = walks.emission_slope(self.neuron, self.layer.surrogate, v)
         return Derivatives(rows[:, :count], rows[:, count], rows[:, count + 1 :], emission)
-
-    def output(self, state: tuple[Tensor, ...]) -> Tensor:
-        """What the layer passes on: its emission or its membrane, (B, H)."""
-        return state[0] if self.layer.output == "membrane" else state[-1]
 
     def passed(self, output: Tensor) -> Tensor:
         """Of an output (B, H) or (B, T, H) what the layers above receive; of their errors, what reaches the output."""
@@ -126,17 +104,11 @@ class LocalLayer:
         gradients = adjoint(type(self.neuron))(*seeds, *arguments)
         return gradients[len(states)].expand_as(current), gradients[0].expand_as(current)
 
-    def output_by_current(self, derivatives: Derivatives) -> Tensor:
-        """The derivative of the output by the current of the same step, (B, H)."""
-        if self.layer.output == "membrane":
-            return derivatives.by_current[0]
-        return derivatives.emission * derivatives.by_current[-1]
-
     def give(self, by_synapse: Tensor, by_bias: Tensor, by_coefficient: Tensor) -> None:
         """Add gradients to the parameters' ``.grad``.
 
-        by_synapse (H, I) or (H, I + H), in the order of ``presynaptic``; by_bias (H,); by_coefficient (C, H), from which those
-        of time constants and other trained parameters follow by the chain rule.
+        by_synapse (H, I) or (H, I + H), in the order of ``Chunk.presynaptic``; by_bias (H,); by_coefficient (C, H), from which
+        those of time constants and other trained parameters follow by the chain rule.
         """
         layer, inputs = self.layer, self.weight_in.shape[1]
         for parameter, gradient in (

@@ -16,18 +16,19 @@ import torch
 from torch import Tensor
 
 from ...errors import SrnnError
-from .learner import OnlineRule, Tracker
+from .chunks import Chunk, ChunkLearner
+from .learner import OnlineRule
 from .local import Derivatives, LocalLayer
 
 MOST = 2**27
 """Largest number of sensitivities: half a GiB in float32."""
 
 
-class FullTracker(Tracker):
+class FullLearner(ChunkLearner):
     """Sensitivities of all layers to all parameters: per layer (V + 1, B, H, P), P counting those of the whole network."""
 
-    def __init__(self, layers: Sequence[LocalLayer], batch: int) -> None:
-        self.layers = layers
+    def __init__(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> None:
+        super().__init__(layers, state)
         self.shapes = [
             (len(layer.weight_in), layer.weight_in.shape[1] + (0 if layer.weight_rec is None else len(layer.weight_in)))
             for layer in layers
@@ -35,7 +36,7 @@ class FullTracker(Tracker):
         """Of each layer, neurons and synapses per neuron."""
         own = [1 + len(layer.neuron.coefficients) for layer in layers]
         sizes = [size * (width + more) for (size, width), more in zip(self.shapes, own, strict=True)]
-        self.ends = torch.tensor(sizes).cumsum(0).tolist()
+        self.ends, batch = torch.tensor(sizes).cumsum(0).tolist(), len(self.state[0][0])
         rows = [len(layer.neuron.State._fields) for layer in layers]
         count = sum(self.ends[-1] * batch * size * row for (size, _), row in zip(self.shapes, rows, strict=True))
         if count > MOST:
@@ -49,20 +50,25 @@ class FullTracker(Tracker):
         ]
         self.gradient = zeros(self.ends[-1])
 
-    def advance(self, derivatives: Sequence[Derivatives], presynaptic: Sequence[Tensor]) -> None:
-        below: Tensor | None = None
-        for number, (layer, of_step) in enumerate(zip(self.layers, derivatives, strict=True)):
-            sensitivity = self.sensitivities[number]
-            of_current = torch.zeros_like(sensitivity[0])
-            if below is not None:
-                of_current += torch.einsum("hi,bip->bhp", layer.weight_in, below)
-            if layer.weight_rec is not None:
-                of_current += torch.einsum("hj,bjp->bhp", layer.weight_rec, sensitivity[-1])
-            direct = of_step.by_current[:, :, :, None] * of_current
-            self._add_own(direct, number, of_step, presynaptic[number])
-            self.sensitivities[number] = of_step.push(sensitivity, direct)
-            below = self.sensitivities[number][layer.output_row()]
-            below = below if layer.passes is None else below * layer.passes[:, :, None]
+    @torch.no_grad()
+    def learn(self, chunks: Sequence[Chunk], error: Tensor, last: bool) -> None:
+        presynaptic = [chunk.presynaptic for chunk in chunks]
+        for t in range(error.shape[1]):
+            below: Tensor | None = None
+            for number, (layer, chunk) in enumerate(zip(self.layers, chunks, strict=True)):
+                of_step = layer.derivatives(tuple(part[:, t] for part in chunk.states), chunk.currents[:, t])
+                sensitivity = self.sensitivities[number]
+                of_current = torch.zeros_like(sensitivity[0])
+                if below is not None:
+                    of_current += torch.einsum("hi,bip->bhp", layer.weight_in, below)
+                if layer.weight_rec is not None:
+                    of_current += torch.einsum("hj,bjp->bhp", layer.weight_rec, sensitivity[-1])
+                direct = of_step.by_current[:, :, :, None] * of_current
+                self._add_own(direct, number, of_step, presynaptic[number][:, t])
+                self.sensitivities[number] = of_step.push(sensitivity, direct)
+                below = self.sensitivities[number][layer.output_row()]
+                below = below if layer.passes is None else below * layer.passes[:, :, None]
+            self.gradient += torch.einsum("bo,bop->p", error[:, t], below)
 
     def _add_own(self, direct: Tensor, number: int, of_step: Derivatives, arrived: Tensor) -> None:
         """How a layer's own parameters act within the step: a neuron's on that neuron alone."""
@@ -80,9 +86,6 @@ class FullTracker(Tracker):
         )
         per_neuron[:, :, neurons, neurons] += own
 
-    def learn(self, error: Tensor) -> None:
-        self.gradient += torch.einsum("bo,bop->p", error, self.sensitivities[-1][self.layers[-1].output_row()])
-
     def give(self) -> None:
         begin = 0
         for layer, (size, width), end in zip(self.layers, self.shapes, self.ends, strict=True):
@@ -95,5 +98,5 @@ class FullTracker(Tracker):
 class RTRL(OnlineRule):
     """See the file."""
 
-    def track(self, layers: Sequence[LocalLayer], batch: int) -> Tracker:
-        return FullTracker(layers, batch)
+    def in_chunks(self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]) -> ChunkLearner:
+        return FullLearner(layers, state)

@@ -1,6 +1,6 @@
 """The traces of a layer in C: how its output depends on its own weights and bias, kept up to date step by step.
 
-They are those of ``training.rules.traces``, made from the Jacobian in the record of the neuron's equations, so that every neuron
+They are those of ``training.rules``, made from the Jacobian in the record of the neuron's equations, so that every neuron
 has them without a line of its own.
 
     S_t = M_t S_{t-1} + d_t z_t            a row of S for each state variable, z_t: what arrives at the synapses; 1: the bias
