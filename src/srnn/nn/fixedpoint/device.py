@@ -8,20 +8,23 @@ float32: the exact model of the float32 C.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import SrnnError
-from ..network.frozen import Array, FrozenLayer, FrozenNetwork, freeze
+from ..network.frozen import Array, FrozenNetwork, freeze
 
 if TYPE_CHECKING:
     from ...data.signals import SignalPath
 
 States = Sequence[Mapping[str, Array]]
 """One mapping a layer: the neuron's variables and ``s``, each (B, size)."""
+Step = Callable[[int, Mapping[str, Array], tuple[Array, Array]], tuple[Sequence[Array], Array]]
+"""A layer's step: its number, the state before it, (what arrives from below, and from the layer itself) -> the variables after
+it, and what is emitted, (B, size) each."""
 
 
 def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNetwork:
@@ -38,33 +41,11 @@ def device_network(network: Any, encoder: SignalPath | None = None) -> FrozenNet
     return replace(frozen, layers=layers, signal=encoder, dtype="float32")
 
 
-def received(layer: FrozenLayer, part: Mapping[str, Array], below: Array) -> tuple[list[Array], dict[str, Array]]:
-    """([what arrives from below, and from the layer itself], what is then under way, by name) at a step at which ``below``
-    (B, inputs) is sent; ``part``: the state before it."""
-    arrives, under_way = {"incoming": below, "arriving": part["s"]}, {}
-    if "incoming" in layer.delays:
-        under_way["incoming"] = sent(part["incoming"], layer.delays["incoming"], below)
-    if "arriving" in layer.delays:
-        under_way["arriving"] = part["arriving"]
-    for name, entries in under_way.items():
-        arrives[name], under_way[name] = entries[:, 0], entries[:, 1:]
-    return [arrives["incoming"], arrives["arriving"]], under_way
-
-
 def sent(under_way: Array, delays: Array, values: Array) -> Array:
     """What is under way (B, depth, N) with one more entry, and each of the values (B, N) in that of its delay."""
     entries = np.concatenate([under_way, np.zeros_like(values)[:, None]], 1)
     entries[:, delays, np.arange(len(delays))] += values
     return entries
-
-
-def after(
-    layer: FrozenLayer, variables: Sequence[Array], emitted: Array, under_way: dict[str, Array]
-) -> dict[str, Array]:
-    """The state after a step that left these variables, emitted that, and began with ``under_way`` (of ``received``)."""
-    if "arriving" in layer.delays:
-        under_way = {**under_way, "arriving": sent(under_way["arriving"], layer.delays["arriving"], emitted)}
-    return dict(zip(layer.neuron.State._fields, (*variables, emitted), strict=True)) | under_way
 
 
 @dataclass(frozen=True)
@@ -79,27 +60,43 @@ class DeviceRun:
     """The state after the last step."""
 
 
-def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -> DeviceRun:
-    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and presynaptic neurons."""
-    x = np.asarray(x, np.float32)
+def run_steps(network: FrozenNetwork, x: Array, state: States | None, step: Step) -> DeviceRun:
+    """x (B, T, inputs), step by step and layer by layer, each by ``step``."""
     now = [dict(part) for part in state] if state is not None else network.initial_state(len(x))
-    rows = [[np.ascontiguousarray(matrix.T) for matrix in layer.matrices()] for layer in network.layers]
-    emitted = [np.empty((*x.shape[:2], layer.size), np.float32) for layer in network.layers]
-    output = np.empty((*x.shape[:2], network.outputs), np.float32)
+    emitted = [np.empty((*x.shape[:2], layer.size), layer.weight_in.dtype) for layer in network.layers]
+    output = np.empty_like(emitted[-1])
     for t in range(x.shape[1]):
-        seen = x[:, t]
+        seen, variables = x[:, t], list[Array]()
         for number, layer in enumerate(network.layers):
             part = now[number]
-            presynaptic, under_way = received(layer, part, seen)
-            current = np.tile(layer.bias, (len(x), 1))
-            for values, matrix in zip(presynaptic, rows[number], strict=False):
-                for j in np.flatnonzero(values.any(0)):
-                    current += values[:, j, None] * matrix[j]
-            variables = [part[name] for name in layer.neuron.variables()]
-            *new, drive = layer.neuron.step(*variables, part["s"], current, *layer.coefficients.values())
-            seen = layer.neuron.emit(drive)
-            now[number] = after(layer, new, seen, under_way)
+            arrives, under_way = {"incoming": seen, "arriving": part["s"]}, {}
+            if "incoming" in layer.delays:
+                under_way["incoming"] = sent(part["incoming"], layer.delays["incoming"], seen)
+            if "arriving" in layer.delays:
+                under_way["arriving"] = part["arriving"]
+            for name, entries in under_way.items():
+                arrives[name], under_way[name] = entries[:, 0], entries[:, 1:]
+            variables, seen = step(number, part, (arrives["incoming"], arrives["arriving"]))
+            if "arriving" in layer.delays:
+                under_way["arriving"] = sent(under_way["arriving"], layer.delays["arriving"], seen)
+            now[number] = dict(zip(layer.neuron.State._fields, (*variables, seen), strict=True)) | under_way
             emitted[number][:, t] = seen
-            if number == len(network.layers) - 1:
-                output[:, t] = new[0] if layer.output == "membrane" else seen
+        output[:, t] = variables[0] if network.layers[-1].output == "membrane" else seen
     return DeviceRun(output, emitted, now)
+
+
+def run_float32(network: FrozenNetwork, x: Array, state: States | None = None) -> DeviceRun:
+    """The float32 C, in numpy and to the bit: x (B, T, inputs). Slow: a loop over steps and presynaptic neurons."""
+    rows = [[np.ascontiguousarray(matrix.T) for matrix in layer.matrices()] for layer in network.layers]
+
+    def step(number: int, part: Mapping[str, Array], presynaptic: tuple[Array, Array]) -> tuple[Sequence[Array], Array]:
+        layer = network.layers[number]
+        current = np.tile(layer.bias, (len(x), 1))
+        for values, matrix in zip(presynaptic, rows[number], strict=False):
+            for j in np.flatnonzero(values.any(0)):
+                current += values[:, j, None] * matrix[j]
+        variables = [part[name] for name in layer.neuron.variables()]
+        *new, drive = layer.neuron.step(*variables, part["s"], current, *layer.coefficients.values())
+        return new, layer.neuron.emit(drive)
+
+    return run_steps(network, np.asarray(x, np.float32), state, step)

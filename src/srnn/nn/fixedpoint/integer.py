@@ -15,6 +15,7 @@ The neuron's own ``step`` runs on ``FixedArray``; see ``fixed.py`` for what + - 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from ...errors import SrnnError
 from ..equations import Algebra, equations
 from ..network.frozen import Array, FrozenLayer, FrozenNetwork
 from ..network.state_format import StateFormat, check_width
-from .device import DeviceRun, States, after, received
+from .device import DeviceRun, States, run_steps
 from .fixed import INT32_MAX, FixedArray
 
 LEVELS = 127
@@ -127,11 +128,7 @@ class IntegerNetwork(FrozenNetwork):
 
     def run(self, x: Array, state: States | None = None) -> IntegerRun:
         """x (B, T, inputs) integers (see ``InputFormat.encode``) -> integers."""
-        x = np.asarray(x)
-        now = [dict(part) for part in state] if state is not None else self.initial_state(len(x))
         saturated = [0]
-        emitted = [np.empty((*x.shape[:2], layer.size), np.int64) for layer in self.layers]
-        output = np.empty((*x.shape[:2], self.outputs), np.int64)
         constants = [
             [
                 FixedArray(value, layer.coefficient_bits[name], layer.bits, saturated)
@@ -139,28 +136,22 @@ class IntegerNetwork(FrozenNetwork):
             ]
             for layer in self.layers
         ]
-        for t in range(x.shape[1]):
-            seen = x[:, t]
-            for number, layer in enumerate(self.layers):
-                part, neuron = now[number], layer.neuron
-                s_bits = 0 if neuron.emission == "spike" else layer.bits
-                variables = [
-                    FixedArray(part[name], bits, layer.bits, saturated).to(layer.bits)
-                    for name, bits in layer.kept_bits.items()
-                ]
-                s = FixedArray(part["s"], s_bits, layer.bits, saturated)
-                presynaptic, under_way = received(layer, part, seen)
-                current = layer.current(*presynaptic, saturated)
-                *new, drive = neuron.step(*variables, s, current, *constants[number])
-                new = [
-                    result.kept(bits, layer.width) for result, bits in zip(new, layer.kept_bits.values(), strict=True)
-                ]
-                seen = neuron.emit(drive.to(layer.bits).values)
-                now[number] = after(layer, [one.values for one in new], seen, under_way)
-                emitted[number][:, t] = seen
-                if number == len(self.layers) - 1:
-                    output[:, t] = new[0].values if layer.output == "membrane" else seen
-        return IntegerRun(output, emitted, now, saturated[0])
+
+        def step(
+            number: int, part: Mapping[str, Array], presynaptic: tuple[Array, Array]
+        ) -> tuple[Sequence[Array], Array]:
+            layer, neuron = self.layers[number], self.layers[number].neuron
+            variables = [
+                FixedArray(part[name], bits, layer.bits, saturated).to(layer.bits)
+                for name, bits in layer.kept_bits.items()
+            ]
+            s = FixedArray(part["s"], 0 if neuron.emission == "spike" else layer.bits, layer.bits, saturated)
+            *new, drive = neuron.step(*variables, s, layer.current(*presynaptic, saturated), *constants[number])
+            kept = zip(new, layer.kept_bits.values(), strict=True)
+            return [one.kept(bits, layer.width).values for one, bits in kept], neuron.emit(drive.to(layer.bits).values)
+
+        run = run_steps(self, np.asarray(x), state, step)
+        return IntegerRun(run.output, run.emitted, run.state, saturated[0])
 
 
 def quantise(
