@@ -15,14 +15,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..data.spikes import Spikes
 from ..errors import SrnnError, nearest
 from .kernels.problem import LayerResult, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
-from .network.inputs import Input, Lengths, call, checked
+from .network.inputs import Input, Lengths, checked
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
@@ -297,15 +297,7 @@ class ClassicalRNN(nn.Module):
         """Valid steps of the hidden layers, (B,): those of the input."""
         return lengths
 
-    def forward(
-        self,
-        x: Input | PackedSequence,
-        state: tuple[CellState, ...] | None = None,
-        lengths: Lengths | None = None,
-        check: bool = False,
-    ) -> tuple[Tensor | PackedSequence, tuple[CellState, ...]]:
-        """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences."""
-        return call(self, x, state, lengths, check)
+    forward = SRNN.forward
 
 
 Network = SRNN | ClassicalRNN

@@ -30,7 +30,6 @@ from ..nn.network import SRNN
 from ..nn.network.srnn import State
 from .compression.masks import present_masks
 from .rules import EProp, OnlineRule, create_rule, local_layers
-from .rules.chunks import Chunk
 from .rules.e_prop import Feedback
 from .rules.local import LocalLayer
 from .trained import Trained
@@ -79,9 +78,11 @@ class Course:
     def __init__(
         self, network: SRNN, layers: list[LocalLayer], rule: OnlineRule | None, first: int, state: State
     ) -> None:
-        self._network, self._below, self._types = network, layers[:first], [type(part) for part in state]
+        self._network, self._types = network, [type(part) for part in state]
         self.state: list[tuple[Tensor, ...]] = [tuple(part) for part in state]
-        self.learner = None if rule is None else rule.in_chunks(layers[first:], self.state[first:])
+        self.learner = None if rule is None else rule.in_chunks(layers, state)
+        if self.learner is not None:  # whose state this is
+            self.learner.first, self.state = first, self.learner.state
 
     def run(self, x: Tensor, lengths: Tensor | None, scored: Callable[[Tensor], Scored] | None, last: bool) -> Tensor:
         """Run steps x (B, T, inputs), and return the outputs (B, T, outputs).
@@ -105,14 +106,8 @@ class Course:
                 leaf = output.detach().requires_grad_()
                 return torch.autograd.grad(scored(leaf).loss, leaf)[0]
 
-        steps = torch.full((len(x),), x.shape[1]) if lengths is None else lengths
-        with torch.no_grad():
-            for number, layer in enumerate(self._below):
-                chunk = Chunk.run(layer, x, self.state[number], steps)
-                x, self.state[number] = chunk.output, chunk.last
         output = self.learner.run(x, error, lengths, last)[-1]
         self.learner.give()
-        self.state[len(self._below) :] = self.learner.state
         return output
 
     def whole_state(self) -> State:
@@ -129,7 +124,7 @@ class Course:
         learner = self.learner
         if learner is None:
             return
-        for number, traces in enumerate(learner.traces):
+        for number, traces in enumerate(learner.traces[learner.first :]):
             layer, last = traces.layer, traces is learner.traces[-1]
             rows = len(layer.neuron.State._fields) + (learner.filtered and not last)
             size, width = layer.weight_in.shape
@@ -153,12 +148,10 @@ class Course:
                 raise ValueError(f"{name} is of another form")
             return loaded
 
-        self.state = [
+        self.state[:] = [
             tuple(part(f"state.{number}", [value.shape for value in values]))
             for number, values in enumerate(self.state)
         ]
-        if self.learner is not None:
-            self.learner.state = self.state[len(self._below) :]
         for name, traces, shapes in self._traces():
             traces[:] = part(name, shapes) if f"{name}.0" in tensors else []
 

@@ -29,6 +29,7 @@ from ..files.conversion import convert
 from ..nn.baselines import CellLayer, DenseLayer, Network
 from ..nn.delays import check_delays, rounded
 from ..nn.network import Layer
+from ..nn.network.state_format import StateFormat
 from .health import Watch
 
 if TYPE_CHECKING:
@@ -204,8 +205,8 @@ def network_tensors(network: Network) -> dict[str, Tensor]:
 
 
 def model_tensors(network: Network) -> dict[str, Tensor]:
-    """``network_tensors`` of a network that is to be used: learned delays are whole steps."""
-    tensors = network_tensors(network)
+    """``network_tensors`` of a network that is to be used: learned delays are whole steps, and it says how states are kept."""
+    tensors = network_tensors(network) | StateFormat.of_network(network).tensors()
     return tensors | {name: rounded(tensor) for name, tensor in tensors.items() if name.endswith(_DELAYS)}
 
 

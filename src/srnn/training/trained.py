@@ -185,12 +185,10 @@ class Trained:
 
     def save(self, path: Path | str) -> Path:
         """Write the model's file, whole or not at all. SrnnError where it cannot be written, or not be read back."""
-        from ..nn.network.state_format import StateFormat
         from .checkpoints import model_tensors, save_checkpoint
 
-        lines = self.check_recipe()
-        tensors = model_tensors(self.network) | StateFormat.of_network(self.network).tensors()
-        save_checkpoint(Path(path), tensors, {"architecture": lines, "model": self.header()})
+        info = {"architecture": self.check_recipe(), "model": self.header()}
+        save_checkpoint(Path(path), model_tensors(self.network), info)
         return Path(path)
 
     @classmethod

@@ -133,7 +133,7 @@ class Compression:
         """The trained network, or its average, as it computes, for the best checkpoint: its weights rounded where the training is
         for int8, and how its states were kept, as a device is to keep them."""
         rounded = {f"network.{name}": weight for name, weight in rounded_weights(network).items()}
-        return model_tensors(network) | rounded | StateFormat.of_network(network).tensors()
+        return model_tensors(network) | rounded
 
     @cached_property
     def _inputs_as(self) -> InputFormat:

@@ -189,6 +189,8 @@ class ChunkLearner:
         self.layers, self.state = layers, [tuple(part) for part in state]
         self.filtered, self.feedback, self.mirrors = filtered, feedback, mirrors
         self.traces = [traces(layer) for layer in layers]
+        self.first = 0
+        """The lowest layer that learns; those below only run."""
 
     def run(
         self, x: Tensor, error: Callable[[Tensor], Tensor], lengths: Tensor | None = None, last: bool = True
@@ -219,15 +221,16 @@ class ChunkLearner:
         """Learn from the chunk that ran last, and move the traces to its end; ``error`` (B, T, outputs)."""
         slope, kept = self.layers[-1].slopes(chunks[-1].states, chunks[-1].currents)
         signals, at_current = [error], error * slope
-        for number in range(len(chunks) - 2, -1, -1):
+        for number in range(len(chunks) - 2, self.first - 1, -1):
             if self.feedback is not None:
                 signals.append(self.layers[number].passed(at_current @ self.feedback[number]))
                 continue
             weights = self.layers[number + 1].weight_in if self.mirrors is None else self.mirrors[number]
             signals.append(self.layers[number].passed(at_current @ weights))
-            if number:
+            if number > self.first:
                 at_current = signals[-1] * self.layers[number].slopes(chunks[number].states, chunks[number].currents)[0]
-        for traces, chunk, signal in zip(self.traces, chunks, reversed(signals), strict=True):
+        learning = zip(self.traces[self.first :], chunks[self.first :], reversed(signals), strict=True)
+        for traces, chunk, signal in learning:
             traces.learn(chunk, signal, kept.mean(-1) if self.filtered and chunk is not chunks[-1] else None, last)
 
     def window(self, x: Tensor | Spikes, lengths: Tensor, last: bool = True) -> tuple[Result, Callable[[Tensor], None]]:
