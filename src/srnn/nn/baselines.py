@@ -23,6 +23,7 @@ from .kernels.problem import LayerResult, valid_steps
 from .network import SRNN, Dropout, Result
 from .network.bidirectional import reverse_time
 from .network.inputs import Input, Lengths, checked
+from .network.srnn import each_layer
 
 Cell = Literal["rnn", "gru", "lstm"]
 CellState = tuple[Tensor, ...]
@@ -216,16 +217,11 @@ class ClassicalRNN(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [hidden] if isinstance(hidden, int) else list(hidden)
-        recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
         if cell not in CELLS:
             raise SrnnError(f"Unknown cell {cell!r}.{nearest(str(cell), CELLS)}")
         if norm not in ("none", "layer"):
             raise SrnnError(f"The norm of a network of torch's cells is 'none' or 'layer', not {norm!r}.")
-        if len(recurrents) != len(sizes):
-            raise SrnnError(
-                f"recurrent has {len(recurrents)} entries for {len(sizes)} hidden layer{'s' * (len(sizes) != 1)}; "
-                "give one for all, or one for each."
-            )
+        recurrents = each_layer("recurrent", recurrent, sizes, bool)
         if not sizes or min(inputs, outputs, *sizes) < 1:
             raise SrnnError(f"A network needs at least one unit per layer, not {inputs}, {sizes}, {outputs}.")
         self.inputs, self.outputs, self.bidirectional = inputs, outputs, bidirectional

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..data.spikes import Spikes
 from ..files.conversion import convert
-from ..nn.network import SRNN, BidirectionalLayer, Layer
+from ..nn.network import SRNN, Layer
 from .clipping import REMEMBERED, WHOLE
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Watch:
         for name, counts in self.fired.items():
             rates = np.array(counts) / max(self.steps, 1)
             reports.setdefault(name, {})["silent"] = float((rates == 0).mean())
-            if _spikes(network, name):
+            if network.get_submodule(name).neuron.emission == "spike":  # type: ignore[union-attr]
                 reports[name]["saturated"] = float((rates > ALWAYS).mean())
         return reports
 
@@ -181,8 +181,3 @@ def _counts(emitted: Tensor | Spikes, places: np.ndarray) -> np.ndarray:
         return Spikes(words[torch.from_numpy(places).to(words.device)][None], emitted.size).totals().numpy()
     rows = emitted.detach().reshape(-1, emitted.shape[2])
     return (rows[torch.from_numpy(places).to(rows.device)] != 0).sum(0).cpu().numpy()
-
-
-def _spikes(network: Any, name: str) -> bool:
-    layer = network.get_submodule(name)
-    return (layer.forward_layer if isinstance(layer, BidirectionalLayer) else layer).neuron.emission == "spike"

@@ -90,7 +90,7 @@ def train(
         Run.check(out, resume)
     reporter.phase("reading the data")
     ready = prepare(recipe, seed=seed, data_dir=data_dir, task=task, device=fabric.device)
-    task, trained, network, optimizer = ready.task, ready.trained, ready.network, ready.optimizer
+    trained, network, optimizer = ready.trained, ready.network, ready.optimizer
     train_set, validation_set, loss = ready.train_set, ready.validation_set, trained.loss
     steps_per_epoch = ready.steps_per_epoch
     total_steps = config.epochs * steps_per_epoch
@@ -338,7 +338,7 @@ def _restore(
     """
     where, reason = f"epoch {state.epoch + 1}, batch {state.step + (not sick)}", diverged or "; ".join(sick.values())
     restores, lr_factor = state.restores + 1, state.lr_factor / 2
-    if restores > ready.recipe.training.max_restores:
+    if restores > ready.trained.recipe.training.max_restores:
         advice = "lower training.optimizer.lr or set training.clip_norm"
         if sick and not diverged:
             raise SrnnError(

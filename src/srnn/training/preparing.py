@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 class Prepared:
     """Data, network and optimiser of one training. Nothing has been written."""
 
-    recipe: Recipe
-    task: Task
     trained: Trained
-    """The network with new weights (or those of ``training.start_from``), on the CPU."""
+    """The network with new weights (or those of ``training.start_from``), on the CPU; its recipe and its task."""
     optimizer: torch.optim.Optimizer
     train_set: Sequences
     validation_set: Sequences
@@ -55,35 +53,35 @@ class Prepared:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return math.ceil(len(self.train_set) / self.recipe.training.batch_size)
+        return math.ceil(len(self.train_set) / self.trained.recipe.training.batch_size)
 
     @property
     def rule(self) -> OnlineRule | None:
         """The learning rule; None: backpropagation through time."""
-        config = self.recipe.training
+        config = self.trained.recipe.training
         return create_rule(config.rule, config.feedback, self.trained.seed, self.feedback.weights)
 
     def measured_start(self) -> list[LayerStart]:
         """Scale the layers that would start silent or saturated; nothing where the recipe keeps the weights as drawn, or has them
         from another run."""
-        config = self.recipe.training
+        config = self.trained.recipe.training
         if config.start == "drawn" or config.start_from is not None:
             return []
         return measured_start(self.network, self.train_set, self.trained.seed)
 
     def measured_again(self, layers: Collection[str]) -> list[LayerStart]:
         """Scale these layers' weights, where they are silent or saturated now; not those that another run has trained."""
-        if not layers or self.recipe.training.start_from is not None:
+        if not layers or self.trained.recipe.training.start_from is not None:
             return []
         return measured_start(self.network, self.train_set, self.trained.seed, layers)
 
     def compression(self) -> Compression:
         """Pruning and rounding as the recipe asks for them. SrnnError for a network that int8 cannot represent."""
-        return Compression(self.network, self.recipe.training, self.train_set)
+        return Compression(self.network, self.trained.recipe.training, self.train_set)
 
     def description(self) -> dict[str, Any]:
         """What will be trained, on what and where, as JSON values; ``progress.header`` shows it to people."""
-        task, config, train, network = self.task, self.recipe.training, self.train_set, self.network
+        task, config, train, network = self.trained.task, self.trained.recipe.training, self.train_set, self.network
         device = torch.device(train.device)
         backend, reason, seconds = self._backend(device)
         return {
@@ -113,8 +111,8 @@ class Prepared:
     def _largest_class(self) -> dict[str, Any]:
         """The class with most labels in the validation split, and their fraction: the accuracy of always saying it."""
         y = self.validation_set.y
-        counts = np.bincount(y[y >= 0], minlength=len(self.task.class_names))
-        name = self.task.class_names[int(counts.argmax())]
+        counts = np.bincount(y[y >= 0], minlength=len(self.trained.task.class_names))
+        name = self.trained.task.class_names[int(counts.argmax())]
         return {"name": name, "fraction": round(float(counts.max() / max(int(counts.sum()), 1)), 4)}
 
     def _backend(self, device: torch.device) -> tuple[str, str, float]:
@@ -141,7 +139,7 @@ class Prepared:
         return names, reasons, seconds
 
     def _network_in_words(self) -> str:
-        config, network = self.recipe.network, self.network
+        config, network = self.trained.recipe.network, self.network
         sizes = "-".join(map(str, (network.inputs, *config.hidden, network.outputs)))
         names = [module.neuron.name for module in network.modules() if isinstance(module, Layer)]
         if config.model == "srnn":
@@ -186,9 +184,8 @@ def prepare(
     feedback = LearnedFeedback(learns, optimizer, seed)
     batches = TrainingBatches(train_set, task, trained.task.signal(), config.augment, seed, config.batch_size)
     validation_set = Sequences(task, "validation", data_dir, device)
-    return Prepared(
-        recipe, task, trained, optimizer, train_set, validation_set, batches, task.origin(data_dir), feedback
-    )
+    origin = task.origin(data_dir)
+    return Prepared(trained, optimizer, train_set, validation_set, batches, origin, feedback)
 
 
 def _path_of(task: Task, train_set: Sequences) -> SignalPath:

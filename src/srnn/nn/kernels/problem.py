@@ -78,23 +78,20 @@ class LayerProblem:
         if self.x.ndim != 3:
             raise SrnnError(f"A layer reads (batch, time, inputs), not {tuple(self.x.shape)}.")
         (batch, _, channels), size = self.x.shape, len(self.weight_in)
-        own, whole = (size,), (batch, size)
-        self._require("weight_in", self.weight_in, (size, channels))
-        self._require("weight_rec", self.weight_rec, (size, size))
-        self._require("bias", self.bias, own)
-        self._require("delays", self.delays, own)
-        for part in self.coefficients:
-            self._require("coefficients", part, own)
-        for part in self.state:
-            self._require("state", part, whole)
-
-    def _require(self, name: str, part: Tensor | None, shape: tuple[int, ...]) -> None:
-        if part is not None and part.shape != shape:
-            (batch, _, channels), size = self.x.shape, len(self.weight_in)
-            raise SrnnError(
-                f"The layer's {name} has the shape {tuple(part.shape)}, not {shape}, as {channels} inputs to {size} "
-                f"neurons have in a batch of {batch}."
-            )
+        for name, shape, *parts in (
+            ("weight_in", (size, channels), self.weight_in),
+            ("weight_rec", (size, size), self.weight_rec),
+            ("bias", (size,), self.bias),
+            ("delays", (size,), self.delays),
+            ("coefficients", (size,), *self.coefficients),
+            ("state", (batch, size), *self.state),
+        ):
+            for part in parts:
+                if part is not None and part.shape != shape:
+                    raise SrnnError(
+                        f"The layer's {name} has the shape {tuple(part.shape)}, not {shape}, as {channels} inputs to {size} "
+                        f"neurons have in a batch of {batch}."
+                    )
 
     @classmethod
     def smallest(

@@ -38,7 +38,7 @@ class BidirectionalLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.forward_layer, self.backward_layer, self.merge, self.late = forward_layer, backward_layer, merge, late
-        self.inputs = forward_layer.inputs
+        self.inputs, self.neuron = forward_layer.inputs, forward_layer.neuron
         self.size = forward_layer.size * (2 if merge == "concat" else 1)
 
     def initial_state(self, batch: int, generator: torch.Generator | None = None) -> tuple[tuple[Tensor, ...], ...]:

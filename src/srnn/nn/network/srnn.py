@@ -32,6 +32,15 @@ State = tuple[Any, ...]
 """One entry a layer, the readout's last; each of the neuron's State type (a pair of them for a bidirectional layer)."""
 
 
+def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[type, ...]) -> list[Any]:
+    """What is given for the hidden layers, by layer: a single one, of type ``one``, is for all. SrnnError for another number."""
+    values = [given] * len(sizes) if isinstance(given, one) else list(given)
+    if len(values) != len(sizes):
+        layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
+        raise SrnnError(f"{what} has {len(values)} entries for {layers}; give one for all, or one for each.")
+    return values
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """All that a run of the network gives."""
@@ -119,18 +128,11 @@ class SRNN(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [hidden] if isinstance(hidden, int) else list(hidden)
-        one_for_all = isinstance(neuron, (str, Mapping, Neuron))
-        neurons = [as_neuron(item) for item in ([neuron] * len(sizes) if one_for_all else neuron)]
-        recurrents = [recurrent] * len(sizes) if isinstance(recurrent, bool) else list(recurrent)
-        alike = delays is None or isinstance(delays, (Delays, Mapping))
-        spans = [Delays.parse(item) for item in ([delays] * len(sizes) if alike else delays)]  # type: ignore[union-attr,list-item]
-        norms: list[Any] = [norm] * len(sizes) if isinstance(norm, (str, Mapping, Norm, type(None))) else list(norm)
-        biases = [bias] * len(sizes) if isinstance(bias, bool) else list(bias)
-        settings = {"neuron": neurons, "recurrent": recurrents, "delays": spans, "norm": norms, "bias": biases}
-        for what, values in settings.items():
-            if len(values) != len(sizes):
-                layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
-                raise SrnnError(f"{what} has {len(values)} entries for {layers}; give one for all, or one for each.")
+        neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron)))
+        recurrents = each_layer("recurrent", recurrent, sizes, bool)
+        spans = map(Delays.parse, each_layer("delays", delays, sizes, (Delays, Mapping, type(None))))
+        norms = each_layer("norm", norm, sizes, (str, Mapping, Norm, type(None)))
+        biases = each_layer("bias", bias, sizes, bool)
         if merge not in ("mean", "concat"):
             raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
         if substeps < 1:
