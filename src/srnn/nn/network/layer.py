@@ -175,7 +175,7 @@ class Layer(nn.Module):
         for name, delays in self.delay_steps.items():
             depth, senders = self.state_shapes[name]
             state[name] = torch.zeros(batch, depth, senders, **like)
-            if name == "arriving":
+            if name == "arriving" and bool(state["s"].any()):
                 kernel = self._kernel(name)
                 sent = taps(delays, depth, self.weight_in) if kernel is None else kernel.detach()
                 state[name] = sent * state["s"][:, None]

@@ -121,7 +121,9 @@ class _Layer:
             return Lines(False, False, 1, *nothing, 1, early, self.padding.empty(0))
         arrived = buffers.zeros(self.words.size, np.uint64)
         sent = self.padding.zeros(self.batch, self.depth, self.sizes.width)
-        return Lines(True, False, self.depth, self.delays, arrived, sent, self.known, early, self.padding.empty(0))
+        return Lines(
+            True, False, self.depth, self.delays, arrived, sent, self.known, early, self.padding.empty(0)
+        )
 
     def sent(self, lines: Lines) -> Tensor | None:
         """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
@@ -355,8 +357,9 @@ def _run(problem: LayerProblem) -> LayerResult:
     if isinstance(x, Spikes):
         watched += [] if x.words.is_inference() else [x.words]
         x, x_words = x.carrier, x.bits().reshape(-1)
-    arrives = [] if p.arriving is None else (p.arriving != 0).any(2).any(0).nonzero().flatten().tolist()
-    known = 1 + arrives[-1] if arrives else 0
+    known = 0
+    if p.arriving is not None and bool(p.arriving.any()):
+        known = 1 + int((p.arriving != 0).any(2).any(0).nonzero().max())
     layer = _Layer(
         neuron=p.neuron,
         surrogate=p.surrogate,
