@@ -121,9 +121,7 @@ class _Layer:
             return Lines(False, False, 1, *nothing, 1, early, self.padding.empty(0))
         arrived = buffers.zeros(self.words.size, np.uint64)
         sent = self.padding.zeros(self.batch, self.depth, self.sizes.width)
-        return Lines(
-            True, False, self.depth, self.delays, arrived, sent, self.known, early, self.padding.empty(0)
-        )
+        return Lines(True, False, self.depth, self.delays, arrived, sent, self.known, early, self.padding.empty(0))
 
     def sent(self, lines: Lines) -> Tensor | None:
         """With delays, what is under way after the last steps: (B, depth, H); with a kernel all, else what the spikes sent."""
