@@ -62,6 +62,7 @@ def test_every_neuron_comes_back_to_the_same_bits(neuron: str, discretisation: A
     found, _ = back(net, tmp_path, discretisation=discretisation, dt=0.004)
     assert same_parameters(net, found.network)
     assert found.network.surrogate == net.surrogate and found.dt == 0.004
+    assert found.discretisation == discretisation
     assert [layer.neuron for layer in found.network.layers] == [layer.neuron for layer in net.layers]
     assert torch.equal(outputs(net, make_input()), outputs(found.network, make_input()))
 

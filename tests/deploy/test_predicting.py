@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     )
     assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time"]) == 0
     assert "0.200 s" in capsys.readouterr().out
+    x = np.random.default_rng(0).random((20, 4), np.float32)
+    np.save(tmp_path / "wide.npy", x)
+    assert main(["predict", str(small), str(tmp_path / "wide.npy"), "--channels", "4,1,2", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["results"]
+    assert told["probabilities"] == pytest.approx(srnn.load(small).predict(x[:, [3, 0, 1]]).probabilities[-1], abs=1e-6)
+    assert main(["predict", str(small), str(tmp_path / "wide.npy"), "--channels", "1,2,5"]) == 2
+    assert "no channel 5" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["predict", str(small), str(tmp_path / "empty")]) == 2
     assert "no recordings" in capsys.readouterr().err

@@ -69,6 +69,13 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def channels(text: str) -> list[int]:
+    """What --channels says, counted from 0."""
+    if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text, re.ASCII):
+        raise SrnnError(f"--channels is a list of numbers from 1 on, such as 2,1, not {text!r}.")
+    return [int(part) - 1 for part in text.split(",")]
+
+
 _MODEL = {
     "metavar": "MODEL", "type": _path,
     "help": "a run folder, written by 'srnn train', a model's file, or a pretrained network ('srnn models')",
@@ -98,6 +105,10 @@ _SHARED: Mapping[str, dict[str, Any]] = {
         "choices": ("auto", "signal", "steps"), "default": "auto", "dest": "form",
         "help": "what comes in: the raw signal, or steps as the network reads them (default: the signal, where it can be encoded "
         "as it was in training)",
+    },
+    "--channels": {
+        "type": channels, "metavar": "N,N",
+        "help": "of a file: which of its channels to read, counted from 1 (1,1 reads one twice)",
     },
     "--epochs": {
         "action": _Setting, "const": "training.epochs", "metavar": "N", "dest": "overrides",

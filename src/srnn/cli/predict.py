@@ -16,7 +16,7 @@ from ..text import one_line, spreadsheet
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
 
-SHARED = ("model", "--input")
+SHARED = ("model", "--input", "--channels")
 DESCRIPTION = """\
 Predict the class of recordings: one line for each file, with its label and the confidence in it.
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         table.writerow(["file", *(["step", "seconds"] if arguments.over_time else []), "label", "confidence"])
     for number, file in enumerate(files, 1):
         try:
-            prediction = predict(model, file, arguments.form)
+            prediction = predict(model, file, arguments.form, arguments.channels)
         except SrnnError as error:
             failed += 1
             print(f"srnn: {one_line(str(error))}", file=sys.stderr, flush=True)

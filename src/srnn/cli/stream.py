@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ..deploy.streaming.decisions import Decision
     from ..deploy.streaming.sources import Source
 
-SHARED = ("model", "--input", "--data-dir")
+SHARED = ("model", "--input", "--channels", "--data-dir")
 DESCRIPTION = """\
 Run a signal through a trained network as it comes, and print decisions as they are made.
 
@@ -48,11 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="samples a block (default: 40 ms, or one without time; of a pipe what has come)",
-    )
-    parser.add_argument(
-        "--channels",
-        metavar="N,N",
-        help="of a file: which of its channels to read, counted from 1 (1,1 reads one twice)",
     )
     parser.add_argument(
         "--words", action="store_true", help="detect words in overlapping windows, by the model's own rule"
@@ -127,15 +121,6 @@ def _check_source_options(arguments: argparse.Namespace) -> None:
         raise SrnnError("--real-time is for files; what comes live has its own pace.")
 
 
-def _chosen(text: str | None) -> list[int] | None:
-    """What --channels says, counted from 0."""
-    if text is None:
-        return None
-    if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text, re.ASCII):
-        raise SrnnError(f"--channels is a list of numbers from 1 on, such as 2,1, not {text!r}.")
-    return [int(part) - 1 for part in text.split(",")]
-
-
 def _check_writable(path: Path) -> None:
     """SrnnError before anything runs, if the file could not be written at the end."""
     folder = path.absolute().parent
@@ -157,7 +142,7 @@ def _open(arguments: argparse.Namespace, decoder: Decoder) -> Source:
     try:
         return open_source(
             arguments.source, signal.channels, signal.rate, block, arguments.format or "csv",
-            int16_scale=signal.int16_scale, at_once=arguments.block is None, chosen=_chosen(arguments.channels),
+            int16_scale=signal.int16_scale, at_once=arguments.block is None, chosen=arguments.channels,
         )  # fmt: skip
     except SrnnError as error:
         if signal.form == "steps" and arguments.form == "auto" and "channel" in str(error):

@@ -173,7 +173,7 @@ def fit_length(samples: Array, length: int) -> Array:
 def check_channels(name: str, count: int, channels: int) -> None:
     """SrnnError unless the numbers are equal."""
     if count != channels:
-        choose = ": choose some of a file's, as by --channels of srnn stream" if count > channels else ""
+        choose = ": choose some of a file's, by --channels of srnn predict and srnn stream" if count > channels else ""
         raise SrnnError(
             f"{name} has {count} channel{'' if count == 1 else 's'}; this network reads {channels}{choose}."
         )

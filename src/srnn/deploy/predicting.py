@@ -9,7 +9,7 @@ the network's own loss. ``streaming`` does the same as the signal comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -92,20 +92,23 @@ class Prediction:
         return f"Prediction({self.label!r}, confidence {self.confidence:.3f}, {len(self.scores)} steps)"
 
 
-def predict(trained: Trained, signal: str | Path | npt.ArrayLike, form: Form = "auto") -> Prediction:
+def predict(
+    trained: Trained, signal: str | Path | npt.ArrayLike, form: Form = "auto", channels: Sequence[int] | None = None
+) -> Prediction:
     """What a trained network says of one recording.
 
     Args:
         signal: a file, or an array (samples, channels), (samples,) for one channel; of encoded steps (steps, inputs).
         form: "signal", "steps", or "auto": the signal where training data went the same way, else steps; an array of as many
             columns as the network has inputs, and the signal has not, is steps.
+        channels: of a file, which of its channels to read, in this order, counted from 0; None: all.
 
     Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
     """
     task = trained.task
     if isinstance(signal, (str, Path)):
         path = task.whole_path(form)
-        name, x = str(signal), read_signal(Path(signal), path.channels, path.rate)
+        name, x = str(signal), read_signal(Path(signal), path.channels, path.rate, channels)
     else:
         name, x = "The signal", _array(signal, task.whole_path(form))
     return predict_steps(trained, task.encode(name, x, form))
