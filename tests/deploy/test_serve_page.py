@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 TOKEN = "a-token-that-nobody-guesses"
 BROWSER = find_browser()
 BEATS = np.stack([np.exp(-(((np.arange(5000) / 250) % 1 - 0.5) ** 2) / 0.001), np.sin(np.arange(5000) / 40)], 1)
-READY = "typeof model === 'object' && model && document.querySelector('#source').options.length > 1"
+READY = "typeof model === 'object' && model && document.querySelector('#source')?.options.length > 1"
 COUNT = "(view ? view.count : 0)"
 INK = """(id => { const c = document.getElementById(id), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
           let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })"""
