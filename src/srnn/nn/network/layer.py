@@ -175,7 +175,7 @@ class Layer(nn.Module):
         for name, delays in self.delay_steps.items():
             depth, senders = self.state_shapes[name]
             state[name] = torch.zeros(batch, depth, senders, **like)
-            if name == "arriving" and bool(state["s"].any()):
+            if name == "arriving" and "s" in initial:
                 kernel = self._kernel(name)
                 sent = taps(delays, depth, self.weight_in) if kernel is None else kernel.detach()
                 state[name] = sent * state["s"][:, None]
@@ -241,8 +241,7 @@ class Layer(nn.Module):
             x, values["incoming"] = delayed_input(x, steps["incoming"], values["incoming"], lengths)
         arriving, kernel, own = values.get("arriving"), self._kernel("arriving"), steps.get("arriving")
         if arriving is not None and own is not None and kernel is None:
-            if arriving.requires_grad or bool(arriving.any()):
-                arriving = arriving * reached(own, arriving.shape[1])
+            arriving = arriving * reached(own, arriving.shape[1])
         elif arriving is not None and kernel is not None:
             arriving, kernel = fitted(arriving, kernel)
         neuron, coefficients = self.dynamics()

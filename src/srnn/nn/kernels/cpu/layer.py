@@ -73,7 +73,7 @@ class _Layer:
     delays: Array | None
     """(H,) int64: by how many steps its own spikes reach it late, if they do."""
     known: int
-    """Steps at which spikes from before the sequence may arrive, if they are delayed and not spread."""
+    """Steps at which anything from before the sequence arrives, with delays."""
     spread: int
     """Or over how many steps each arrives, of delays that are being learned; 0: without a kernel."""
     bf16: bool
@@ -110,12 +110,12 @@ class _Layer:
         return self.spread or (1 if self.delays is None else int(self.delays.max()) + 1)
 
     def lines(self, early: Array, kernel: Tensor | None) -> Lines:
-        """early: (B, depth, W), of the first steps; with delays that are no kernel (B, known, W)."""
+        """early: (B, W), what was emitted last; with delays (B, known, W), of the first steps."""
         nothing = _NO_DELAYS, _NO_WORDS, self.padding.empty(0)
         if kernel is not None:
-            known = self.sizes.steps + self.depth
-            arriving = self.padding.zeros(self.batch, known, self.sizes.width)
-            arriving.reshape(self.batch, known, -1)[:, : self.depth] = early.reshape(self.batch, self.depth, -1)
+            known, width = self.sizes.steps + self.depth, self.sizes.width
+            arriving = self.padding.zeros(self.batch, known, width)
+            arriving.reshape(self.batch, known, width)[:, : self.known] = early.reshape(self.batch, self.known, width)
             return Lines(True, True, self.depth, *nothing, known, arriving, self.padding.rows(kernel, self.depth))
         if self.delays is None:
             return Lines(False, False, 1, *nothing, 1, early, self.padding.empty(0))
@@ -217,8 +217,7 @@ class _Run(torch.autograd.Function):
         parameters = layer.parameters(weight_in, bias, weight_rec, coefficients)
         state = tuple(layer.padding.rows(tensor, layer.batch) for tensor in tensors[n:])
         s_initial = state[-1].copy()
-        known = layer.known if kernel is None else layer.depth
-        rows = s_initial if early is None else layer.padding.rows(early[:, :known], layer.batch * known)
+        rows = s_initial if early is None else layer.padding.rows(early[:, : layer.known], layer.batch * layer.known)
         lines = layer.lines(rows, kernel)
         shape = (layer.batch, sizes.steps, sizes.size)
         spans = -(-sizes.steps // sizes.span) if sizes.kept != Kept.NOTHING else 0
