@@ -292,6 +292,9 @@ def test_phones(mini: Path, tmp_path: Path) -> None:
     energy = split.x.frames[:, :, :].astype(np.float32).sum(2)  # type: ignore[union-attr]
     spoken = split.y[:, :99] > 0
     assert energy[:, :99][spoken].mean() > 3 * energy[:, :99][~spoken].mean()  # labels lie where the sound is
+    late = PhonesTask(label_lag=3).load("validation", tmp_path)
+    np.testing.assert_array_equal(late.y, np.pad(split.y, ((0, 0), (3, 0)), constant_values=-1))
+    np.testing.assert_array_equal(late.x[:2], np.pad(split.x[:2], ((0, 0), (0, 3), (0, 0))))
     task = create_task("phones")
     assert task.kind == "per_step" and task.outputs == 34 and task.class_names[task.silence_class] == "SIL"  # type: ignore[attr-defined]
 

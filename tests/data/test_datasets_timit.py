@@ -81,6 +81,13 @@ def test_frames_have_the_phone_at_their_centre(root: Path) -> None:
     assert (mel.y[:, 50] == -1).all()  # its centre is the sentence's end
 
 
+def test_labels_may_come_later_than_their_frames(root: Path) -> None:
+    split, late = (TIMITTask(label_lag=lag).load("test", root) for lag in (0, 4))
+    np.testing.assert_array_equal(late.y, np.pad(split.y, ((0, 0), (4, 0)), constant_values=-1))
+    assert late.lengths is not None and set(late.lengths) == {53}
+    np.testing.assert_array_equal(late.x, np.pad(split.x, ((0, 0), (0, 4), (0, 0))))
+
+
 def test_folded_classes(root: Path) -> None:
     task = create_task("timit", classes=39)
     split = task.load("test", root)

@@ -125,6 +125,8 @@ def test_the_real_ecg_from_records(data_dir: Path) -> None:
         ("ecg", {"window": 100}, "'window' has no effect with source 'paper_split'"),
         ("ecg", {"label_lag": 10**12}, "label_lag must be at most the 1301 steps of a sequence"),
         ("ecg", {"label_lag": -1}, "label_lag must be an integer of at least 0"),
+        ("phones", {"label_lag": 101}, "label_lag must be an integer from 0 to 100"),
+        ("timit", {"label_lag": 0.5}, "label_lag must be an integer from 0 to 100"),
     ],
 )
 def test_every_mistake_is_one_line(name: Any, options: dict[str, Any], message: str) -> None:

@@ -136,6 +136,11 @@ def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArr
     return x, lengths
 
 
+def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
+    """Labels (N, T) of steps -> (N, T + steps), each so many steps later: a network has then seen as much of what follows."""
+    return np.pad(labels, ((0, 0), (steps, 0)), constant_values=UNLABELLED)
+
+
 def check_fraction(name: str, value: Any) -> None:
     """SrnnError unless ``value`` is a number strictly between 0 and 1."""
     if not is_number(value) or not 0 < value < 1:

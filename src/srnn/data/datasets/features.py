@@ -4,7 +4,7 @@ sound share."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,6 +50,10 @@ class FeatureArray(Inputs):
         if part.ndim != 3:
             raise SrnnError("Take features by a slice, a list of integers or a mask.")
         return FeatureArray(part, self.lengths[index], self.path)
+
+    def longer(self, steps: int) -> FeatureArray:
+        """With so many more steps at the end, of zeros: the training set's mean where features are scaled by it."""
+        return replace(self, frames=np.pad(self.frames, ((0, 0), (0, steps), (0, 0))))
 
     def to_dense(self) -> npt.NDArray[np.float32]:
         dense = np.zeros(self.shape, np.float32)

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole
-from .base import Split, SplitName, check_fraction, check_split, not_found, resolve_data_dir
+from .base import Split, SplitName, check_fraction, check_split, later, not_found, resolve_data_dir
 from .matfile import read_mat
 
 CLASS_NAMES = ("P", "PQ", "QR", "RS", "ST", "TP")
@@ -63,9 +63,7 @@ def load_paper_split(
     everything = Split(x, y, groups=np.char.mod("record-%02d", records))
     everything.validate(str(path), classes=len(CLASS_NAMES), inputs=len(CHANNELS))
     if label_lag:
-        longer = np.pad(x, ((0, 0), (0, label_lag), (0, 0)))
-        later = np.pad(y, ((0, 0), (label_lag, 0)), constant_values=-1)
-        everything = replace(everything, x=longer, y=later)
+        everything = replace(everything, x=np.pad(x, ((0, 0), (0, label_lag), (0, 0))), y=later(y, label_lag))
     whole = validation_blocks == 0  # nothing is held out
     if whole and split == "validation":
         raise SrnnError("validation_blocks is 0: this task holds nothing out for validation; use split train or test.")

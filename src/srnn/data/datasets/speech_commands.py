@@ -30,11 +30,11 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError, check_choice
+from ...errors import SrnnError, check_choice, check_whole
 from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, Kind, register
 from .audio import AUDIO_SUFFIXES, read_audio
-from .base import Split, SplitName, check_split, not_found, resolve_data_dir
+from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
 from .features import AudioTask, load_clips, load_features
 from .files import Item
 from .splitting import place, split_by_group
@@ -252,8 +252,15 @@ class PhonesTask(AudioTask):
     silence_class: ClassVar[int | None] = 0
     """The class that accuracy may leave out: silence."""
 
+    label_lag: int = 0
+    """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("label_lag", self.label_lag, 0, 100)
+
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, 101, inputs), y (N, 101) the phone or -1, groups the speakers.
+        """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the speakers.
 
         The segments are from forced alignment; only recordings that have them are included. The last one or
         two frames of a clip have no label.
@@ -272,7 +279,9 @@ class PhonesTask(AudioTask):
         for row, clip in zip(labels, clips, strict=True):
             for phone, first, count in segments[clip.name]:
                 row[first : first + count] = PHONES.index(phone)
-        return Split(x, labels, groups=np.array([clip.group for clip in clips])).validate(str(folder), len(PHONES))
+        groups = np.array([clip.group for clip in clips])
+        x, labels = x.longer(self.label_lag), later(labels, self.label_lag)
+        return Split(x, labels, groups=groups).validate(str(folder), len(PHONES))
 
 
 Segments = list[tuple[str, int, int]]

@@ -26,11 +26,11 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice
+from ...errors import SrnnError, check_choice, check_whole
 from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import Kind, register
-from .base import Split, SplitName, check_split, not_found, resolve_data_dir
+from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
 from .features import AudioTask, load_features
 from .files import Item
 from .splitting import place
@@ -97,11 +97,14 @@ class TIMITTask(AudioTask):
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
     """standard: the customary development set of 50 speakers. training: 10 % of the training speakers."""
+    label_lag: int = 0
+    """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         folding(self.classes)
         check_choice("validation", self.validation, get_args(Validation))
+        check_whole("label_lag", self.label_lag, 0, 100)
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -113,7 +116,7 @@ class TIMITTask(AudioTask):
         return self.class_names.index("h#" if self.classes == 61 else "sil")
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
-        """x (N, T, inputs), y (N, T) the phone at each frame's centre or -1, lengths, groups the speakers."""
+        """x (N, T, inputs), y (N, T) the phone at the frame's centre or -1, label_lag later, lengths, groups the speakers."""
         check_split(split)
         folder = find_corpus(data_dir)
         number = {
@@ -128,9 +131,8 @@ class TIMITTask(AudioTask):
             centres = front.centre + front.hop * np.arange(length)
             row[:length] = read_phones(find_phones(clip.path), number)(centres)
         groups = np.array([clip.group for clip in clips])
-        return Split(x, labels, np.array(x.lengths), groups).validate(
-            str(folder), self.classes if self.classes == 61 else None
-        )
+        x, labels, lengths = x.longer(self.label_lag), later(labels, self.label_lag), x.lengths + self.label_lag
+        return Split(x, labels, lengths, groups).validate(str(folder), self.classes if self.classes == 61 else None)
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:
