@@ -179,12 +179,14 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
         lines = content[16:header_bytes].decode("ascii", "replace").split("end_head", 1)[0].splitlines()
         fields = {parts[0]: parts[2] for line in lines if len(parts := line.split(None, 2)) == 3}
         coding = fields.get("sample_coding", "pcm")
-        count, channels, rate, width = (
+        count, channels, rate, width = numbers = [
             int(fields.get(name, default))
             for name, default in (
                 ("sample_count", ""), ("channel_count", "1"), ("sample_rate", ""), ("sample_n_bytes", "2"),
             )
-        )  # fmt: skip
+        ]  # fmt: skip
+        if max(numbers) >= 2**32:  # a header may have so many digits that no float or text is made of them
+            raise ValueError("a number that no file can have")
     except ValueError as error:
         raise SrnnError("the SPHERE header is damaged.") from error
     if "shorten" in coding or "shortpack" in coding or "wavpack" in coding:
