@@ -153,6 +153,13 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting 'import'"),
         ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
         ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
+        ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an integer from 1 to 1024"),
+        (
+            {"task__signal": {"kind": "crossing", "crossing": {}, "channels": 2, "smoothing": 10**9 + 1}},
+            "smoothing must be an integer from 0 to 65535",
+        ),
+        ({"task__signal": {"kind": "cochlea", "binning": {"bin_ms": 1e-6}, "rate": 16000}}, "bin_ms must be at least 0.1"),
+        ({"task__signal": {"kind": "speech", "features": {"mels": 10**9}}}, "1000000000 mels are too many"),
         ({"seed": -1}, "seed -1"),
         ({"steps": 0}, "0 steps"),
         ({"inputs": {"largest": 1e9}}, "largest"),
