@@ -135,6 +135,16 @@ def test_a_missing_file(tmp_path: Path) -> None:
         read_audio(tmp_path / "nothing.wav")
 
 
+@pytest.mark.parametrize("fields", [("sample_rate",), ("sample_count", "channel_count"), ("channel_count",)])
+def test_numbers_too_long_for_any_file_are_damage(tmp_path: Path, fields: tuple[str, ...]) -> None:
+    """Python reads 4,300 digits, but makes no float of them, no text of their product, and numpy no shape."""
+    header = {"sample_count": "0", "channel_count": "1", "sample_rate": "16000"} | dict.fromkeys(fields, "9" * 4300)
+    lines = "".join(f"{name} -i {value}\n" for name, value in header.items()) + "end_head\n"
+    path = write(tmp_path / "a.sph", f"NIST_1A\n   16384\n{lines}".ljust(16384).encode())
+    with pytest.raises(SrnnError, match="header is damaged"):
+        read_audio(path, 8000)
+
+
 @given(st.data(), st.sampled_from([riff(tone(0.002).tobytes()), sphere(tone(0.002))]))
 @settings(max_examples=150, deadline=None)
 def test_damaged_bytes_never_end_in_a_traceback(data: st.DataObject, content: bytes) -> None:

@@ -156,6 +156,11 @@ def test_clips_are_cut_or_filled_at_both_ends(size: int) -> None:
     assert abs(float(made[sounding[0]] - 1) - (size - float(made[sounding[-1]]))) <= 1
 
 
+def test_a_clip_is_not_filled_up_without_end() -> None:
+    with pytest.raises(SrnnError, match="a clip has 3 samples, which would become 16000000000 samples; at most"):
+        fit_length(np.ones(3, np.float32), 16 * 10**9)
+
+
 def test_what_is_wrong_is_one_line(root: Path) -> None:
     folder = root / "speech_commands_v0.02"
 

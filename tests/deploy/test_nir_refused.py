@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -202,17 +203,14 @@ def test_small_graphs_of_large_matrices_are_refused(monkeypatch: pytest.MonkeyPa
     large = nir.LIF(ones, ones, ones, ones, ones)
     column, row = nir.Linear(np.ones((101, 1))), nir.Linear(np.ones((1, 101)))
     chain = [("in", "a"), ("a", "b"), ("b", "l"), ("l", "out")]
-    for nodes, edges, shape, words in (
-        ({"l": large}, [("in", "l"), ("l", "out")], (101,), "101 neurons without weights"),
-        (
-            {"a": nir.Scale(ones), "b": nir.Linear(np.eye(101)), "l": large},
-            chain,
-            (101,),
-            "101 neurons without weights",
-        ),
-        ({"a": row, "b": column, "l": large}, chain, (101,), "too large a matrix"),
+    many = {f"l{i}": nir.LIF(*[np.ones(30)] * 5) for i in range(12)}
+    for nodes, edges, shape in (
+        ({"l": large}, [("in", "l"), ("l", "out")], (101,)),
+        ({"a": nir.Scale(ones), "b": nir.Linear(np.eye(101)), "l": large}, chain, (101,)),
+        ({"a": row, "b": column, "l": large}, chain, (101,)),
+        (many, list(pairwise(["in", *many, "out"])), (30,)),  # none too large, but all
     ):
-        with pytest.raises(SrnnError, match=words):
+        with pytest.raises(SrnnError, match="make too large matrices: 10,000 numbers at most"):
             exchange.load(graph_of(nodes, edges, shape), dt=1e-3)
 
 

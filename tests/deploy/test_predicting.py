@@ -15,6 +15,7 @@ import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
+from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -46,6 +47,7 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     np.save(tmp_path / "good.npy", np.ones((20, 3), np.float32))
     np.save(tmp_path / "wide.npy", np.ones((20, 4), np.float32))
     (tmp_path / "nan.csv").write_text("1,2,3\n1,nan,3\n")
+    np.save(tmp_path / "huge.npy", np.full((20, 3), 1e300))  # infinite in float32
     (tmp_path / "notes.md").write_text("not a recording")
     (tmp_path / ".cache").mkdir()  # as training on a folder leaves it there
     np.savez(tmp_path / ".cache" / "scale.npz", mean=np.zeros(3), std=np.ones(3))
@@ -53,7 +55,8 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == "file,label,confidence" and "good.npy" in printed.out.splitlines()[1]
     errors = printed.err.splitlines()
-    assert len(errors) == 2 and all(line.startswith("srnn: ") for line in errors)
+    assert len(errors) == 3 and all(line.startswith("srnn: ") for line in errors)
+    assert "huge.npy: sample 0 is not finite in channel 0 (inf)" in printed.err
     assert "sample 1 is not finite in channel 1" in printed.err and "4 channels; this network reads 3" in printed.err
     assert main(["predict", str(small), str(tmp_path / "good.npy"), "--over-time", "--csv"]) == 0
     rows = capsys.readouterr().out.splitlines()
@@ -74,6 +77,23 @@ def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: py
     (tmp_path / "empty").mkdir()
     assert main(["predict", str(small), str(tmp_path / "empty")]) == 2
     assert "no recordings" in capsys.readouterr().err
+
+
+def test_no_class_is_named_where_the_output_is_not_finite(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a network whose training diverged: the first class was, with "nan%", and JSON that is none."""
+    checkpoint, path, x = read_checkpoint(small), tmp_path / "m.safetensors", tmp_path / "x.npy"
+    bias = "network.readout.bias"
+    save_checkpoint(path, {**checkpoint.tensors, bias: checkpoint.tensors[bias] * float("nan")}, checkpoint.info)
+    np.save(x, np.ones((20, 3), np.float32))
+    for words in ((), ("--json",), ("--csv",), ("--over-time",)):
+        assert main(["predict", str(path), str(x), *words]) == 2
+        printed = capsys.readouterr()
+        assert (
+            "nan" not in printed.out.lower()
+            and "x.npy: the network's output is not finite from step 0 on" in printed.err
+        )
 
 
 def test_what_predict_takes(small: Path) -> None:

@@ -47,6 +47,13 @@ BAD_MESSAGES: list[tuple[Any, str]] = [
     ('{"type": "samples", "samples": [[1, 2, 3]]}', "rows of 2 numbers"),
     ('{"type": "samples", "samples": {"a": 1}}', "rows of numbers"),
     ('{"type": "samples", "samples": [[1], [2, 3]]}', "same length"),
+    # 200 kB of texts, which an array of texts would make 18 GB of, and hold everybody up meanwhile
+    (
+        json.dumps({"type": "samples", "samples": [["x" * 100_000, *[""] * 45_000]]}, separators=(",", ":")),
+        "rows of numbers",
+    ),
+    (json.dumps({"type": "samples", "samples": [[["x" * 100_000, *[""] * 40_000]]]}), "rows of numbers"),
+    ('{"type": "samples", "samples": [[1, 18446744073709551616]]}', "rows of numbers"),
     ("null", "needs a known type"),
 ]
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -201,6 +202,26 @@ def test_an_addresss_connections_are_bounded(models: dict[str, Decoder]) -> None
             assert status(raw) == 200
         one.send(b"")
         two.raw.close()
+
+
+def test_clients_that_do_not_read_a_recording_share_it(models: dict[str, Decoder]) -> None:
+    """Each had a copy: some thousand of them took tens of gigabytes."""
+    from srnn.deploy.serve.app import Recording
+
+    recording = Recording("long", np.arange(4_000_000, dtype=np.float32).reshape(-1, 2), ("ecg",))
+    with serving(models, recordings=[recording]) as running, contextlib.ExitStack() as open_ones:
+        tracemalloc.start()
+        open_ones.callback(tracemalloc.stop)
+        for _ in range(5):
+            raw = open_ones.enter_context(socket.create_connection(("127.0.0.1", running.port), 20))
+            raw.sendall(b"GET /v1/recordings/0 HTTP/1.1\r\n" + HOST + b"\r\n")
+            got = raw.recv(1000).partition(b"\r\n\r\n")
+            assert b"content-length: 16000000" in got[0].lower()
+        assert tracemalloc.get_traced_memory()[1] < 16_000_000
+        body = bytearray(got[2])
+        while len(body) < 16_000_000:
+            body += raw.recv(2**20)
+        assert body == recording.samples.tobytes()
 
 
 def test_answers_that_are_not_read_do_not_hold_a_connection(models: dict[str, Decoder]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.neurons import as_neuron
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
+from srnn.training.recipes import load_recipe
 from srnn.training.runs import Run
 from srnn.training.trained import Trained
 from support.runs import DIGITS, make_run, small_model
@@ -153,6 +156,13 @@ def damaged(small: Path, path: Path, **changes: Any) -> Path:
         ({"task__signal": {"kind": "steps", "channels": 3, "import": "os"}}, "has no setting 'import'"),
         ({"task__signal": {"kind": "speech", "features": {"rate": 10**10}}}, "rate must be"),
         ({"task__signal": {"kind": "window", "width": 3, "white": "x"}}, "white"),
+        ({"task__signal": {"kind": "window", "width": 2**16}}, "A window's width must be an integer from 1 to 1024"),
+        (
+            {"task__signal": {"kind": "crossing", "crossing": {}, "channels": 2, "smoothing": 10**9 + 1}},
+            "smoothing must be an integer from 0 to 65535",
+        ),
+        ({"task__signal": {"kind": "cochlea", "binning": {"bin_ms": 1e-6}, "rate": 16000}}, "bin_ms must be at least 0.1"),
+        ({"task__signal": {"kind": "speech", "features": {"mels": 10**9}}}, "1000000000 mels are too many"),
         ({"seed": -1}, "seed -1"),
         ({"steps": 0}, "0 steps"),
         ({"inputs": {"largest": 1e9}}, "largest"),
@@ -286,6 +296,36 @@ def test_int8_must_know_its_inputs(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="exported as 'c', 'int8', 'onnx' or 'nir'"):
         model.export(tmp_path / "c", "tflite")  # type: ignore[arg-type]
     assert Run.open(run).trained().network is not None and isinstance(model, Trained)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_odd_names_of_classes_and_files_are_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of folders: two spaces, an escape sequence, more than a model's file keeps, and what is not UTF-8."""
+    rng, few = (
+        np.random.default_rng(0),
+        {"training.epochs": 1, "network.backend": "reference", "network.hidden": [3], "training.batch_size": 8},
+    )
+    for number, label in enumerate(("a  b", "esc\x1b[1m", "long" * 55, os.fsdecode(b"gr\xfc\xdfe"))):
+        data, run = tmp_path / f"{number}" / label, tmp_path / f"run{number}"
+        for name in (label, "other"):
+            (data / name).mkdir(parents=True)
+            for item in range(8):
+                np.save(data / name / f"{item}.npy", (name == label) + rng.random((4, 2), np.float32))
+        recipe = load_recipe(str(data), few)
+        if number == 3:  # a recipe is text: that is said before the training
+            with pytest.raises(SrnnError, match="half a character"):
+                train(recipe, run)
+            (tmp_path / "plain").symlink_to(data)
+            recipe = load_recipe(str(tmp_path / "plain"), few)
+        train(recipe, run)
+        assert main(["evaluate", str(run), "--json"]) == 0
+        assert main(["evaluate", str(run), "--json", "--data", str(data)]) == 0
+        found = capsys.readouterr().out
+        assert '"accuracy"' in found
+    odd = tmp_path / os.fsdecode(b"m\xfc.safetensors")
+    srnn.load(run).save(odd)
+    assert srnn.load(odd).name == "m\\udcfc"
+    assert main(["export", "c", str(odd), "--out", str(tmp_path / os.fsdecode(b"c\xfc"))]) == 0
 
 
 def test_other_labelled_data_are_measured_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, require
+from ..text import markdown
 from .show import tell
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _curve(arguments: argparse.Namespace, models: list[Trained], config: Adaptat
     report |= {"model": names, "task": asdict(models[0].recipe.task), "seed": arguments.seed, **asdict(config)}
     table = "\n".join(curve_table(report, list(ways)))
     about = f"""\
-# Adaptation of {names}
+# Adaptation of {markdown(names)}
 
 {len(report["subjects"])} subjects of the {report["split"]} split; {report["left_out"]} more had too few
 labels. {config.optimizer}, rate {config.lr:g}, bound {config.bound:g}; mean and standard deviation over the subjects. All numbers

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ..errors import SrnnError
 from ..files import reading
 from ..text import some
-from .datasets.audio import AUDIO_SUFFIXES, at_rate, read_channels
+from .datasets.audio import AUDIO_SUFFIXES, at_rate, check_samples, read_channels
 
 Array = npt.NDArray[Any]
 TABLE_SUFFIXES = (".csv", ".txt")
@@ -164,6 +164,7 @@ def _check_file(path: Path) -> None:
 
 def fit_length(samples: Array, length: int) -> Array:
     """(N,) -> (length,): a longer clip is cut equally at both ends; a shorter one is padded with silence equally at both."""
+    check_samples(length, samples.nbytes, f"a clip has {len(samples)} samples")
     excess = len(samples) - length
     if excess > 0:
         return samples[excess // 2 : excess // 2 + length]

@@ -22,7 +22,7 @@ import torch
 from ..data.datasets.files import visible_files
 from ..data.recordings import SENSOR_SUFFIXES, check_finite, read_signal
 from ..errors import SrnnError
-from ..measure.analysis.scores import confidences, running_scores
+from ..measure.analysis.scores import check_confidences, confidences, running_scores
 from ..nn.network.inputs import as_numpy
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def predict(
         name, x = str(signal), read_signal(Path(signal), path.channels, path.rate, channels)
     else:
         name, x = "The signal", _array(signal, task.whole_path(form))
-    return predict_steps(trained, task.encode(name, x, form))
+    return predict_steps(trained, task.encode(name, x, form), f"{name}: the network's output")
 
 
-def predict_steps(trained: Trained, steps: Array) -> Prediction:
-    """``predict`` for a network's own input (T, inputs)."""
+def predict_steps(trained: Trained, steps: Array, what: str = "The network's output") -> Prediction:
+    """``predict`` for a network's own input (T, inputs). ``what`` an error calls output that is not finite."""
     network, loss, task = trained.network, trained.recipe.loss, trained.task
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(trained.seed)
@@ -125,9 +125,9 @@ def predict_steps(trained: Trained, steps: Array) -> Prediction:
     per_step = task.kind == "per_step"
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
-    return Prediction(
-        trained.classes, scores, confidences(scores, loss.scoring), per_step, task.step_ms and task.step_ms / 1000
-    )
+    believed = confidences(scores, loss.scoring)
+    check_confidences(believed, np.arange(len(believed)), what)
+    return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000)
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[Path]:

@@ -140,7 +140,7 @@ def append_line(path: Path, line: str) -> None:
 
 def temporary_beside(target: Path) -> Path:
     """A name in the same folder that no other writer has; it begins as ``target``'s, so that one sees whose it is."""
-    name = target.name.encode()[:100].decode(errors="ignore")
+    name = os.fsencode(target.name)[:100].decode(errors="ignore")
     return target.with_name(f".{name}-{os.urandom(6).hex()}.tmp")
 
 

@@ -118,7 +118,10 @@ def _loader() -> Any:
                 raise wrong(f"a number has at most {_LONGEST_NUMBER} characters", node.start_mark)
             value = super().construct_scalar(node)
             if any("\ud800" <= character <= "\udfff" for character in value):
-                raise wrong("a text contains half a character (a lone surrogate)", node.start_mark)
+                raise wrong(
+                    "a text contains half a character (a lone surrogate), as a file's name does that is not UTF-8",
+                    node.start_mark,
+                )
             return value
 
         def construct_yaml_int(self, node: Any) -> int:

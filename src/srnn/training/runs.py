@@ -98,13 +98,17 @@ class Run:
     def start(cls, path: Path, recipe: Recipe, seed: int, about: Mapping[str, Any] = MappingProxyType({})) -> Run:
         """A new run in a new or empty folder; ``about`` it is written into environment.json, too."""
         cls.check(path, resume=False)
+        text = dump_recipe(recipe)
+        parse_recipe(
+            text
+        )  # SrnnError now, and not after the training, for what no recipe can hold: a name that is no text
         try:
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SrnnError(f"Cannot write the output folder {path}: {error.strerror or error}.") from error
         run = cls(path, recipe, seed)
         run.write_json("environment.json", environment(seed) | dict(about))
-        write_atomically(path / "recipe.yaml", dump_recipe(recipe).encode())  # last: with it the folder is a run
+        write_atomically(path / "recipe.yaml", text.encode())  # last: with it the folder is a run
         return run
 
     @classmethod

@@ -102,7 +102,8 @@ class Trained:
     @property
     def name(self) -> str:
         """Of the run or file that it was read from, else of its task."""
-        return self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
+        name = self.task.name if self.folder is None else self.folder.resolve().name.removesuffix(".safetensors")
+        return one_line(name)  # a file's may be no text
 
     def spiking(self, done: str) -> SRNN:
         """The network, if it is an SRNN. SrnnError if not: only such networks are ``done`` ("exported", "streamed")."""

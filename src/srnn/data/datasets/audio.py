@@ -101,7 +101,7 @@ def resampled(samples: npt.NDArray[Any], rate: float, wanted: float, padding: st
     up, down = (above / below).as_integer_ratio() if below else (0, 1)  # a rate so low is counted as none
     if not up:
         raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too large to resample.")
-    _check_samples(samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second")
+    check_samples(samples.size * up // down, 4 * samples.size, f"has {rate:.12g} samples per second")
     if max(up, down) > ODDEST:  # the filter has twenty times as many coefficients
         raise SrnnError(f"has {rate:.12g} samples per second; the ratio to {wanted:.12g} is too complex to resample.")
     return resample_poly(samples, up, down, axis=0, padtype=padding).astype(np.float32)
@@ -179,12 +179,14 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
         lines = content[16:header_bytes].decode("ascii", "replace").split("end_head", 1)[0].splitlines()
         fields = {parts[0]: parts[2] for line in lines if len(parts := line.split(None, 2)) == 3}
         coding = fields.get("sample_coding", "pcm")
-        count, channels, rate, width = (
+        count, channels, rate, width = numbers = [
             int(fields.get(name, default))
             for name, default in (
                 ("sample_count", ""), ("channel_count", "1"), ("sample_rate", ""), ("sample_n_bytes", "2"),
             )
-        )  # fmt: skip
+        ]  # fmt: skip
+        if max(numbers) >= 2**32:  # a header may have so many digits that no float or text is made of them
+            raise ValueError("a number that no file can have")
     except ValueError as error:
         raise SrnnError("the SPHERE header is damaged.") from error
     if "shorten" in coding or "shortpack" in coding or "wavpack" in coding:
@@ -211,7 +213,7 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             promised, rate = file.frames, file.samplerate
-            _check_samples(promised * file.channels, len(content), f"the FLAC file has {len(content)} bytes")
+            check_samples(promised * file.channels, len(content), f"the FLAC file has {len(content)} bytes")
             samples = np.asarray(file.read(dtype="float32", always_2d=True), np.float32)
     except (RuntimeError, ValueError, MemoryError) as error:  # soundfile's errors are RuntimeErrors
         raise SrnnError(f"the FLAC file is damaged: {error}") from error
@@ -220,7 +222,7 @@ def decode_flac(content: bytes) -> tuple[Samples, int]:
     return samples, rate
 
 
-def _check_samples(count: int, size: int, what: str) -> None:
+def check_samples(count: int, size: int, what: str) -> None:
     """SrnnError where so few bytes would expand to more samples (of four bytes) than LIMITS["audio"] allow."""
     maximum = max(_LIMITS.unpacked or 0, (_LIMITS.ratio or 0) * size) // 4
     if count > maximum:

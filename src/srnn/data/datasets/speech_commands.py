@@ -143,7 +143,9 @@ def which_set(name: str) -> SplitName:
     """The split of a recording by the hash of its speaker, as the official lists were made (10 % validation, 10 % test)."""
     speaker = re.sub(r"_nohash_.*$", "", Path(name).name)
     largest = 2**27 - 1
-    percentage = (int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % (largest + 1)) * (100.0 / largest)
+    percentage = (int(hashlib.sha1(speaker.encode(errors="surrogatepass")).hexdigest(), 16) % (largest + 1)) * (
+        100.0 / largest
+    )
     return "validation" if percentage < 10 else "test" if percentage < 20 else "train"
 
 

@@ -52,7 +52,7 @@ def split_items(source: Path, items: Sequence[Item], shares: Shares) -> dict[str
 
 def place(name: str) -> str:
     """A name's place in a fixed pseudo-random order."""
-    return hashlib.sha1(name.encode()).hexdigest()
+    return hashlib.sha1(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def held_out(

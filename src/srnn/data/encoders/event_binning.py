@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from ...errors import SrnnError, check_positive, check_whole
 
+SHORTEST = 0.1
+"""Of a bin, ms: a cochlea's stream gives so many steps for each second of sound."""
+
 
 @dataclass(frozen=True)
 class EventBinning:
@@ -37,8 +40,10 @@ class EventBinning:
 
     def __post_init__(self) -> None:
         check_positive("bin_ms", self.bin_ms)
-        check_whole("steps", self.steps, 1)
-        check_whole("units", self.units, 1)
+        if self.bin_ms < SHORTEST:
+            raise SrnnError(f"bin_ms must be at least {SHORTEST}, not {self.bin_ms!r}.")
+        check_whole("steps", self.steps, 1, 2**20)
+        check_whole("units", self.units, 1, 2**16)
         check_whole("pool", self.pool, 1, self.units)
         if not isinstance(self.mirrored, bool):
             raise SrnnError(f"mirrored must be true or false, not {self.mirrored!r}.")

@@ -56,8 +56,10 @@ class LogMel:
                 f"{self.rate / 2:g} Hz, half the sampling rate."
             )
         check_choice("level", self.level, get_args(LevelName))
-        empty = np.flatnonzero(mel_filters(self.rate, self.window, self.mels, self.low, self.high).sum(1) == 0)
-        if len(empty):
+        if (
+            self.mels > self.window
+            or not mel_filters(self.rate, self.window, self.mels, self.low, self.high).any(1).all()
+        ):
             raise SrnnError(
                 f"{self.mels} mels are too many for a window of {self.window} samples: some would be empty."
             )

@@ -39,6 +39,8 @@ from .base import CALIBRATION, LONGEST_CALIBRATION, Scale, SignalPath
 Array = np.ndarray[Any, Any]
 ORDER = 3
 """Of the smoothing polynomial."""
+WIDEST = 2**16 - 1
+"""Samples of a smoothing window: its polynomial takes memory and time for each."""
 LARGEST_WINDOW = 255  # what the C counts its samples in
 INT32_MAX = 2**31 - 1
 _ONE = 2**12
@@ -69,7 +71,7 @@ class CrossingPath(SignalPath):
     """Seconds over which a running scale is measured (samples, where these are not in time); None: ``scale`` it is."""
 
     def __post_init__(self) -> None:
-        check_whole("smoothing", self.smoothing, 0)
+        check_whole("smoothing", self.smoothing, 0, WIDEST)
         if self.smoothing and (self.smoothing < 5 or self.smoothing % 2 == 0):
             raise SrnnError(f"smoothing must be 0 (none) or an odd number of at least 5, not {self.smoothing}.")
         if self.horizon is not None:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import check_whole
 from ..encoders.sliding_window import sliding_window
 from ..encoders.streaming_window import WindowStream
 from .base import INT16_SCALE, Array, SignalPath
+
+WIDEST = 1024
+"""Pixels in a window, more than an image of MNIST has."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,9 @@ class WindowPath(SignalPath):
     """Pixels at a step: its own and the next width - 1."""
     white: float = 1.0
     """The largest pixel value, white; a network reads 0 to 1."""
+
+    def __post_init__(self) -> None:
+        check_whole("A window's width", self.width, 1, WIDEST)  # a stream ends with as many windows
 
     @property
     def inputs(self) -> int:

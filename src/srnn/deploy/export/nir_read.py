@@ -31,7 +31,7 @@ from ...nn.network import SRNN, FrozenLayer, FrozenNetwork, Readout
 from ...nn.neurons import CubaLIF, Init, Integrator, as_neuron
 from .nir_neurons import NO_MEMORY, OPEN, SETTINGS, Make, Stepping, scaled
 from .nir_report import EXTENSION, FORMAT, Array, Discretisation, Entry, Report, check_stepping
-from .nir_wiring import Wiring, diagonal, flatten, kind_of, size_of
+from .nir_wiring import Wiring, flatten, kind_of, size_of
 from .nir_write import neuron_node
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ class _Reader:
         feed, back = wiring.fed_by(name, before), wiring.fed_by(name, name)
         assert feed is not None  # ``chain`` says so
         matrix, fed_back = matrices[feed], None if back is None else matrices[back]
-        weight = diagonal(np.ones(size), source) if matrix is None else matrix
-        recurrent = diagonal(np.ones(size), source) if back is not None and fed_back is None else fed_back
+        weight = wiring.diagonal(np.ones(size)) if matrix is None else matrix
+        recurrent = wiring.diagonal(np.ones(size)) if back is not None and fed_back is None else fed_back
         bias = np.zeros(size) if np.ndim(bias) == 0 else np.asarray(bias)
         fits = len(weight) == size and weight.shape[1] in fan_in and bias.shape == (size,)
         if not fits or (recurrent is not None and recurrent.shape != (size, size)):

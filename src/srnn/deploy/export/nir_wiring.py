@@ -21,8 +21,8 @@ Matrix = Array | None
 """None: the identity."""
 
 
-_ENTRIES = 2**26
-"""Of a matrix that is multiplied out, or stands for a node that passes its input on: half a gigabyte."""
+_ENTRIES = 2**27
+"""Of all matrices that are multiplied out, or stand for nodes that pass their input on: a gigabyte."""
 
 
 def kind_of(node: Any) -> str:
@@ -59,13 +59,6 @@ def flatten(graph: NIRGraph, source: str, prefix: str = "") -> tuple[dict[str, N
     return nodes, edges
 
 
-def diagonal(values: Array, source: str) -> Array:
-    """(N, N) the matrix of a node without weights of its own. SrnnError for one so large that no layer is meant."""
-    if len(values) ** 2 > _ENTRIES:
-        raise SrnnError(f"{source} has a node of {len(values)} neurons without weights of its own; 8192 can be read.")
-    return np.diag(values)
-
-
 class Wiring:
     """A flat graph, checked: one input, one output, and between them only nodes that can be read.
 
@@ -73,7 +66,7 @@ class Wiring:
     """
 
     def __init__(self, nodes: Mapping[str, NIRNode], edges: list[tuple[str, str]], source: str) -> None:
-        self.nodes, self.source = nodes, source
+        self.nodes, self.source, self._made = nodes, source, 0
         self._before: dict[str, list[str]] = {name: [] for name in nodes}
         for start, end in dict.fromkeys(edges):
             self._before[end].append(start)
@@ -90,6 +83,20 @@ class Wiring:
         shape = np.asarray(nodes[self.input].input_type["input"]).reshape(-1)
         self.channels = {int(np.prod(shape)), *map(int, shape[-1:])}
         """How many channels the input may have: all of its numbers, or (Sinabs counts time steps in) its last axis."""
+
+    def diagonal(self, values: Array) -> Array:
+        """(N, N) the matrix of a node without weights of its own."""
+        self._make(len(values), len(values))
+        return np.diag(values)
+
+    def _make(self, rows: int, columns: int) -> None:
+        """Count a matrix that is made. SrnnError where all become so large that no network is meant: a small file's can."""
+        self._made += rows * columns
+        if self._made > _ENTRIES:
+            raise SrnnError(
+                f"{self.source}: its nodes without weights of their own, and the products of its weights, make too large "
+                f"matrices: {_ENTRIES:,} numbers at most."
+            )
 
     def _only(self, kind: str, names: list[str]) -> str:
         matching = [name for name in names if kind_of(self.nodes[name]) == kind]
@@ -143,11 +150,11 @@ class Wiring:
         if kind_of(node) not in LINEAR:
             return matrices, offset
         scaling = kind_of(node) == "Scale"
-        weight = diagonal(np.asarray(node.scale).reshape(-1), self.source) if scaling else np.asarray(node.weight)
+        weight = self.diagonal(np.asarray(node.scale).reshape(-1)) if scaling else np.asarray(node.weight)
         if weight.ndim != 2:
             raise SrnnError(f"{self.source}: the weights of '{name}' are {weight.ndim}-dimensional, not a matrix.")
-        if any(matrix is not None and len(weight) * matrix.shape[1] > _ENTRIES for matrix in matrices.values()):
-            raise SrnnError(f"{self.source}: the weights before and of '{name}' make too large a matrix.")
+        for matrix in matrices.values():
+            self._make(len(weight), 0 if matrix is None else matrix.shape[1])
         try:
             through: dict[str, Matrix] = {
                 key: weight if matrix is None else weight @ matrix for key, matrix in matrices.items()
@@ -161,7 +168,8 @@ class Wiring:
         size = next((len(matrix) for matrix in (a, b) if matrix is not None), None)
         if size is None:
             raise SrnnError(f"{self.source}: '{name}' is fed twice by the same node.")
-        left, right = (diagonal(np.ones(size), self.source) if matrix is None else matrix for matrix in (a, b))
+        left, right = (self.diagonal(np.ones(size)) if matrix is None else matrix for matrix in (a, b))
+        self._make(*left.shape)
         if left.shape != right.shape:
             raise SrnnError(f"{self.source}: the weights into '{name}' do not fit each other.")
         return left + right

@@ -93,7 +93,7 @@ def create_app(
     async def recording(number: int) -> Response:
         if not 0 <= number < len(recordings):
             raise HTTPException(404, "There is no such recording.")
-        data = np.ascontiguousarray(recordings[number].samples, "<f4").tobytes()
+        data = np.ascontiguousarray(recordings[number].samples, "<f4").reshape(-1).view("u1").data
         return in_pieces(data, 200, "application/octet-stream", HEADERS)
 
     @app.post("/v1/models/{name}/classify")

@@ -112,13 +112,13 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(doing, watching, return_exceptions=True)
 
 
-def in_pieces(content: bytes, status: int, kind: str, headers: Mapping[str, str]) -> Response:
-    """A response that is buffered for its client piece by piece, not as a whole."""
+def in_pieces(content: bytes | memoryview, status: int, kind: str, headers: Mapping[str, str]) -> Response:
+    """A response that is buffered for its client piece by piece, not as a whole; of a view nothing else is copied."""
     if len(content) <= PIECE:
-        return Response(content, status, headers, kind)
+        return Response(bytes(content), status, headers, kind)
 
     async def pieces() -> AsyncIterator[bytes]:
         for first in range(0, len(content), PIECE):
-            yield content[first : first + PIECE]
+            yield bytes(content[first : first + PIECE])
 
     return StreamingResponse(pieces(), status, {**headers, "Content-Length": str(len(content))}, kind)

@@ -107,13 +107,20 @@ def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: 
 
 def read_rows(rows: object, channels: int) -> Array:
     """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
+    lists = rows if isinstance(rows, list) else [rows]
+    flat = [value for row in lists for value in (row if isinstance(row, list) else [row])]
+    if not {*map(type, flat)} <= {
+        int,
+        float,
+    }:  # of texts, numpy gives each the room of the longest: gigabytes of one message
+        raise SrnnError("Samples must be rows of numbers.")
     try:
         x = np.asarray(rows)
     except ValueError as error:
         raise SrnnError("Samples must be a list of rows of the same length.") from error
     if x.size == 0:
         return np.zeros((0, channels), np.float32)
-    if x.dtype.kind not in "iuf":
+    if x.dtype.kind not in "iuf":  # integers beyond 64 bits
         raise SrnnError("Samples must be rows of numbers.")
     x = x[:, None] if x.ndim == 1 and channels == 1 else x
     if x.ndim != 2 or x.shape[1] != channels:

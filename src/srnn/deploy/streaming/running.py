@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SrnnError
+from ...measure.analysis.scores import check_confidences
 from .decisions import Decision, Decisions
 from .decoder import Decoder, Session
 from .sources import Source
@@ -21,9 +21,7 @@ def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
     if not len(known.steps):
         return []
     believed, step_seconds = decoder.probabilities(known.scores), decoder.step_seconds
-    if not np.isfinite(believed).all():
-        step = int(known.steps[~np.isfinite(believed).all(-1)][0])
-        raise SrnnError(f"The network's output is not finite from step {step} on: the samples are too large for it.")
+    check_confidences(believed, known.steps)
     return [
         Decision(
             int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import SrnnError
+
 Scores = npt.NDArray[np.float64]
 PREFIX_LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
 """The losses that make one decision per sequence."""
@@ -82,6 +84,16 @@ def confidences(scores: Scores, loss: str) -> Scores:
     if loss == "ce_spike_count":
         return (scores + 1) / (scores.sum(-1, keepdims=True) + scores.shape[-1])
     return softmax(scores)
+
+
+def check_confidences(believed: Scores, steps: npt.NDArray[np.int64], what: str = "The network's output") -> None:
+    """SrnnError, which names the first such of the ``steps`` (T,), where confidences (T, C) are not finite: no class would be
+    meant."""
+    if not np.isfinite(believed).all():
+        step = int(steps[~np.isfinite(believed).all(-1)][0])
+        raise SrnnError(
+            f"{what} is not finite from step {step} on: the samples are too large for it, or its weights are damaged."
+        )
 
 
 def ratios(parts: npt.NDArray[np.int64], wholes: npt.NDArray[np.int64]) -> list[float | None]:

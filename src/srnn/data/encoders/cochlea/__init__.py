@@ -33,7 +33,7 @@ RATES = (1000, 1_000_000)
 
 def clip_key(seed: int, name: str) -> int:
     """The key of a clip's random numbers, 0 to 2^64 - 1, from the seed and the clip's name alone."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{name}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8], "little")
 
 
