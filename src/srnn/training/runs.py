@@ -99,9 +99,7 @@ class Run:
         """A new run in a new or empty folder; ``about`` it is written into environment.json, too."""
         cls.check(path, resume=False)
         text = dump_recipe(recipe)
-        parse_recipe(
-            text
-        )  # SrnnError now, and not after the training, for what no recipe can hold: a name that is no text
+        parse_recipe(text)  # what no recipe can hold, such as a name that is no text, is refused before the training
         try:
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -109,10 +109,7 @@ def read_rows(rows: object, channels: int) -> Array:
     """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
     lists = rows if isinstance(rows, list) else [rows]
     flat = [value for row in lists for value in (row if isinstance(row, list) else [row])]
-    if not {*map(type, flat)} <= {
-        int,
-        float,
-    }:  # of texts, numpy gives each the room of the longest: gigabytes of one message
+    if not {*map(type, flat)} <= {int, float}:  # numpy would give each text the room of the longest: gigabytes
         raise SrnnError("Samples must be rows of numbers.")
     try:
         x = np.asarray(rows)
