@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.cli.main import main, parse
+from srnn.cli.main import COMMANDS, main, parse
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
@@ -198,11 +198,13 @@ def test_info_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--help"], *([name, "--help"] for name in ("train", "evaluate", "summarise", "recipes", "info"))):
+    """Of each command: first what it does, then how it is called."""
+    for words in (["--help"], *([name, "--help"] for name in COMMANDS)):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 0
-        assert "usage: srnn" in capsys.readouterr().out
+        usage, purpose, *_ = capsys.readouterr().out.split("\n\n")
+        assert usage.startswith("usage: srnn") and purpose[0].isupper(), words
 
 
 @pytest.mark.parametrize("columns", [32, 44, 72, 300])

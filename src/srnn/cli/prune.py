@@ -13,6 +13,8 @@ from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
 DESCRIPTION = """\
+Remove weights or neurons of a trained network, fine-tune what is left, and measure it.
+
   srnn prune RUN --sparsity 0.5 0.8 0.9 --epochs 20 --out DIR              the smallest weights become 0
   srnn prune RUN --what neurons --sparsity 0.25 0.5 --epochs 20 --out DIR  the least used neurons are removed
   srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
