@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from srnn.cli.main import COMMANDS, main, parse
+from srnn.cli.show import show_result
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
@@ -195,6 +196,13 @@ def test_recipes_and_info(capsys: pytest.CaptureFixture[str]) -> None:
 def test_info_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--warm", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["warmed up in"].endswith(" s")
+
+
+def test_a_rate_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a single layer the mean is all there is."""
+    for layers, says in (([0.25], "0.2500 spikes per neuron and step "), ([0.2, 0.3], "(layers: 0.2000, 0.3000)")):
+        show_result({"firing_rate": {"mean": 0.25, "layers": layers}}, "digits", True)
+        assert says in (shown := capsys.readouterr().out) and ("layers" in shown) == (len(layers) > 1)
 
 
 def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
