@@ -28,16 +28,17 @@ class SrnnError(Exception):
         super().__init__(one_line(str(message)))
 
 
-def nearest(name: object, candidates: Iterable[str]) -> str:
+def nearest(name: object, candidates: Iterable[str], command: str = "") -> str:
     """The end of an "unknown name" message, with its leading space.
 
     Args:
         name: what the user wrote (anything; it is compared as text).
         candidates: the names that exist.
+        command: what lists them, where they are too many for a line.
 
     Returns:
         ``" Did you mean 'x'?"`` when one of the candidates is close, otherwise ``" There are: a, b, c."``, or
-        ``" There are none."`` when there is nothing to choose from.
+        with a command ``" See 'srnn recipes'."``, or ``" There are none."`` when there is nothing to choose from.
     """
     names = sorted(set(candidates))
     if not names:
@@ -48,7 +49,7 @@ def nearest(name: object, candidates: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name)[:100].casefold(), list(folded), n=1, cutoff=0.6)
     if close:
         return f" Did you mean {folded[close[0]]!r}?"
-    return f" There are: {', '.join(names)}."
+    return f" See '{command}'." if command else f" There are: {', '.join(names)}."
 
 
 def need(package: str, what: str, extra: str) -> Any:

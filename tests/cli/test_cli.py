@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srnn.cli.main import main, parse
+from srnn.cli.main import COMMANDS, main, parse
+from srnn.cli.show import show_result
 from srnn.data.datasets import Split
 from srnn.data.datasets.digits import DigitsTask
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
@@ -197,12 +198,21 @@ def test_info_compiles_ahead(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["warmed up in"].endswith(" s")
 
 
+def test_a_rate_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a single layer the mean is all there is."""
+    for layers, says in (([0.25], "0.2500 spikes per neuron and step "), ([0.2, 0.3], "(layers: 0.2000, 0.3000)")):
+        show_result({"firing_rate": {"mean": 0.25, "layers": layers}}, "digits", True)
+        assert says in (shown := capsys.readouterr().out) and ("layers" in shown) == (len(layers) > 1)
+
+
 def test_help_texts(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--help"], *([name, "--help"] for name in ("train", "evaluate", "summarise", "recipes", "info"))):
+    """Of each command: first what it does, then how it is called."""
+    for words in (["--help"], *([name, "--help"] for name in COMMANDS)):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 0
-        assert "usage: srnn" in capsys.readouterr().out
+        usage, purpose, *_ = capsys.readouterr().out.split("\n\n")
+        assert usage.startswith("usage: srnn") and purpose[0].isupper(), words
 
 
 @pytest.mark.parametrize("columns", [32, 44, 72, 300])

@@ -43,7 +43,8 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
         "mnist": "there", "ssc": "packed", "shd": "incomplete", "fsdd": "incomplete", "timit": "incomplete",
         "qtdb": "there", "soli": "ask for it", "digits": "built in",
     }  # fmt: skip
-    assert "MNIST" in run(capsys)[1]
+    rows = run(capsys)[1].splitlines()
+    assert "MNIST" in rows[1] and len({row.index(CATALOGUE[row.split()[0]].title) for row in rows}) == 1  # columns
     for name in CATALOGUE:
         code, out, _ = run(capsys, "info", name, "--data-dir", str(tmp_path), "--json")
         assert code == 0 and json.loads(out)["folder"].startswith(str(tmp_path))

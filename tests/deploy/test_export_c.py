@@ -19,6 +19,7 @@ from srnn.cli.main import main
 from srnn.data.encoders import LevelCrossing
 from srnn.data.signals import CrossingPath
 from srnn.deploy.export.c import export_c
+from srnn.deploy.export.c.helpers import folded
 from srnn.deploy.export.c.plan import make_plan
 from srnn.deploy.export.c.translate import FixedC, FixedText, FloatC
 from srnn.nn.arithmetic import absolute, exp, positive_part
@@ -227,6 +228,14 @@ def test_comments_are_whole(format: str, tmp_path: Path) -> None:
         for comment in re.findall(r"^/\* .*?\*/", text, flags=re.DOTALL | re.MULTILINE):
             assert all(line.startswith(" *") and line != " * being" for line in comment.split("\n")[1:]), comment
         assert not re.search(r"^ \* \w+\n \* \w+\n", text, flags=re.MULTILINE)
+
+
+def test_long_lines_are_broken_where_it_reads_well() -> None:
+    """A name stays with its type, the end of a comment with its last word."""
+    first, last = folded(f"void step({'state *state, ' * 7}score scores[OUTPUTS]);").split("\n")
+    assert first.endswith("state *state,") and last == "        score scores[OUTPUTS]);"
+    first, last = folded("/* " + "word " * 22 + "at it */").split("\n")
+    assert not first.endswith("it") and last == " * it */"
 
 
 def test_random_initial_states_become_their_mean() -> None:

@@ -19,14 +19,18 @@ from srnn import SRNN, SrnnError
 from srnn.api import from_network
 from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
+from srnn.data.tasks import create_task
 from srnn.deploy.export.c import export_c
 from srnn.deploy.export.c.decision import c_string
 from srnn.deploy.export.c.plan import Plan, make_plan
 from srnn.deploy.export.c.project import check_name, identifier
+from srnn.deploy.export.model import export
 from srnn.measure.analysis.scores import running_scores
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
+from srnn.training.recipes.schema import Recipe, TaskConfig
+from srnn.training.trained import Trained
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build
 from support.exporting import signal
 
@@ -223,6 +227,26 @@ def test_the_header_says_what_the_inputs_of_a_step_are(name: str, format: Any, w
     header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
     assert f"Inputs of a step: {words}" in header
     assert ("must be finite" in header) == (format == "c")
+
+
+@pytest.mark.parametrize(
+    "name, lag", [("ecg-lookahead-large", "94 steps (376 ms)"), ("ecg-records", "19 steps (76 ms)")]
+)
+def test_the_header_says_how_late_a_class_is(name: str, lag: str, tmp_path: Path) -> None:
+    """Of a network whose labels came later in training, and what this one is called elsewhere."""
+    srnn.load(name).export(tmp_path / "c", name="net")
+    header = re.sub(r"\s*\n \* ", " ", (tmp_path / "c" / "net.h").read_text())
+    about = f"{name}, task ecg, a step each 4 ms, whose class is that of {lag} before, float32"
+    assert header.startswith(f"/* net: {about}")
+
+
+def test_an_export_needs_no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even those of a folder that a recipe names, and that is not here."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("taps.npz", x=np.zeros((30, 5, 2)), y=np.arange(30) % 3)
+    task = create_task("folder", path="taps.npz", scale="none").described()
+    Path("taps.npz").unlink()
+    export(Trained(SRNN(2, [2], 3), task, Recipe(TaskConfig("folder"))), tmp_path / "c")
 
 
 @needs_compiler

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from srnn.data.datasets.catalogue import CATALOGUE
+from srnn.training.pretrained import pretrained_names
+from srnn.training.recipes.reading import shipped_recipes
 from support.pages import ROOT, blocks, commands
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -70,6 +73,18 @@ def test_the_lightning_example_trains(tmp_path: Path, monkeypatch: pytest.Monkey
     assert namespace["trainer"].callback_metrics["loss"] < 0.4
     out, _ = namespace["classifier"].net(namespace["x"])
     assert (out.mean(1).argmax(1) == namespace["y"]).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("command, known", [
+    (r"srnn data (?:info|fetch|verify|prepare)", {*CATALOGUE}),
+    (r"srnn (?:train|check|recipes show)", {*shipped_recipes(), "gestures"}),
+    ("srnn models", {*pretrained_names()}),
+])  # fmt: skip
+def test_what_commands_name_is_there(command: str, known: set[str]) -> None:
+    """Also in those that no test runs, since they need data or hours. A word in capitals stands for another."""
+    for page in PAGES:
+        named = re.findall(rf"\b{command} ([a-z][\w/.-]*)", page.read_text(encoding="utf-8"))
+        assert {one for one in named if Path(one).suffix != ".yaml"} <= known, name(page)
 
 
 def test_every_local_link_leads_somewhere() -> None:

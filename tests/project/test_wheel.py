@@ -86,7 +86,7 @@ def test_wheel_in_a_clean_environment(tmp_path: Path) -> None:
     assert Path(where.strip()).is_relative_to(site)
     srnn = environment / "bin" / "srnn"
     walk_to_a_decision(srnn, tmp_path)
-    walk_a_page(python, "docs/bring-your-own.md", tmp_path / "csv")  # a folder of CSV files to compiled C
+    walk_a_page(python, "docs/tutorials/own-sensor.md", tmp_path / "csv")  # a folder of CSV files to compiled C
     walk_a_page(python, "docs/tutorials/write-a-neuron.md", tmp_path / "neuron")  # equations to a trained network
     assert list((tmp_path / "csv" / "gestures_c").glob("*.c")) and (tmp_path / "neuron" / "drop_c" / "drop.c").is_file()
     assert "paper/ecg" in run(srnn, "recipes", folder=tmp_path)

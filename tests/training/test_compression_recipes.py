@@ -136,6 +136,7 @@ def test_what_prune_and_quantise_write_says_what_was_done(
     assert main(["prune", run, *words]) == 0
     shown = capsys.readouterr().out
     assert all(len(line) <= 80 for line in shown.splitlines() if "│" in line) and "additi…" not in shown
+    assert "│whole " in shown and "│75 % pruned│" in shown
     recipe = Run.open(out / "weights-0.75").recipe
     assert recipe.training.prune == PruneConfig(0.75, "network", 0.0, 0.5)
     assert recipe.training.start_from == str(out / "weights-0.5")

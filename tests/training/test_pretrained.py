@@ -105,6 +105,10 @@ def test_commands_take_names(
     assert list(listed) == NAMES and listed[SMALL]["validation"] == read_card(SMALL).validation
     assert main(["models", SMALL, "--example", "x.npy"]) == 0 and read_card(SMALL).licence in capsys.readouterr().out
     assert (tmp_path / "x.npy").read_bytes() == example(SMALL).read_bytes()
+    for name, says in (("ecg", "% on validation, in int8 "), ("ecg-bidirectional", "% on validation\n")):
+        assert main(["models", name]) == 0
+        shown = capsys.readouterr().out
+        assert says in shown and "on test" not in shown  # nothing of what was not measured
     assert main(["models"]) == 0
     table = " ".join(capsys.readouterr().out.split())
     assert SMALL in table and all(line in table for name in NAMES for line in read_card(name).live_in_words[:1])

@@ -244,6 +244,10 @@ def test_bad_yaml_is_a_clear_error(text: str) -> None:
 def test_unknown_recipe_names_the_nearest_and_files_work(tmp_path: Path) -> None:
     with pytest.raises(SrnnError, match="Did you mean 'paper/ecg'"):
         load_recipe("paper/eccg")
+    with pytest.raises(
+        SrnnError, match=r"^There is no recipe '0', and no file or folder of data. See 'srnn recipes'.$"
+    ):
+        load_recipe("0")
     with pytest.raises(SrnnError, match="no recipe file"):
         load_recipe(str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("digits")))

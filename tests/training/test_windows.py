@@ -139,8 +139,8 @@ def test_one_update_by_all_windows_is_that_of_whole_sequences(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--training.rule=tbptt"], r"training\.window"),
-        (["--training.window=5"], r"training\.window"),
+        (["--training.window=5"], "must be null with the rule bptt, not 5"),
+        (["--training.rule=tbptt"], "must be a number of steps with the rule tbptt"),
         (["--training.rule=tbptt", "--training.window=0"], r"training\.window"),
         (["--training.rule=e-prop", "--training.update=sequence"], r"training\.update"),
         (["--training.rule=tbptt", "--training.window=5", "--network.bidirectional=true"], "bidirectional"),

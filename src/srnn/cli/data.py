@@ -73,9 +73,11 @@ def _list(arguments: argparse.Namespace) -> int:
         for d in CATALOGUE.values()
     ]
 
+    width = max(len(row["name"]) for row in rows)
+
     def show() -> None:
         for row in rows:
-            print(f"{row['name']:<20} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
+            print(f"{row['name']:<{width}} {row['state']:<12} {row['title']}; {row['size']}; {row['licence']}")
 
     return tell(arguments, {"data_sets": rows}, show)
 

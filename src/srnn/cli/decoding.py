@@ -21,8 +21,8 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that ``load_decoder`` reads, besides the run and the input's form."""
     parser.add_argument(
         "--segment", type=float, metavar="S",
-        help="new sequence every S seconds (steps, if not in time); 0: never (default: as long as training sequences were, where "
-        "a sequence has one label)",
+        help="new sequence every S seconds (steps, if not in time); 0: never (default: the median length of "
+        "training sequences, where each has one label)",
     )  # fmt: skip
     parser.add_argument(
         "--exit",

@@ -7,6 +7,8 @@ import argparse
 from .options import Command, add_parts
 
 DESCRIPTION = """\
+Write a trained network for a device, a runtime or another library.
+
   srnn export c runs/digits-s0-20260101-120000 --out digits_c      C99 for a device
   srnn export c RUN --out DIR --format int8                        the same in integers only
 

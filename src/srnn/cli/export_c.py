@@ -124,7 +124,7 @@ def _show(report: dict[str, Any]) -> None:
     print(
         f"flash      {report['flash_bytes']:,} bytes of constants (an LSTM of the same size: {lstm['flash_bytes']:,})"
     )
-    print(f"RAM        {report['ram_bytes']:,} bytes a state (LSTM: {lstm['ram_bytes']:,})")
+    print(f"RAM        {report['ram_bytes']:,} bytes a signal (LSTM: {lstm['ram_bytes']:,})")
     print(
         f"at most    {worst['synaptic_adds']:,} additions and {worst['synaptic_multiplies']:,} multiplications for what is sent "
         f"({worst['synaptic_multiplies_if_input_is_analog']:,} if inputs are analog); {worst['neuron_adds']:,} and "

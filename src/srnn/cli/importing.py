@@ -7,6 +7,8 @@ import argparse
 from .options import Command, add_parts
 
 DESCRIPTION = """\
+Make a run of a network that was trained elsewhere.
+
   srnn import nir net.nir --out runs/theirs                            a network of another library
   srnn import published ecg --weights ecg.npz --out runs/published-ecg   one of the paper's authors
 

@@ -86,8 +86,9 @@ def _show_card(name: str, card: Card) -> None:
         name: card.hears,
         "signal": card.signal,
         "decides": card.decides,
-        card.metric: f"{percent(card.validation)} on validation, in int8 {percent(card.validation_int8)}; "
-        f"{percent(card.test)} on test",
+        card.metric: f"{percent(card.validation)} on validation"
+        + (f", in int8 {percent(card.validation_int8)}" if card.validation_int8 is not None else "")
+        + (f"; {percent(card.test)} on test" if card.test is not None else ""),
         **({"live": "\n".join(card.live_in_words)} if card.live else {}),
         "split": card.split,
         "selected by": card.selected_by,

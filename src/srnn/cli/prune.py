@@ -13,6 +13,8 @@ from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
 DESCRIPTION = """\
+Remove weights or neurons of a trained network, fine-tune what is left, and measure it.
+
   srnn prune RUN --sparsity 0.5 0.8 0.9 --epochs 20 --out DIR              the smallest weights become 0
   srnn prune RUN --what neurons --sparsity 0.25 0.5 --epochs 20 --out DIR  the least used neurons are removed
   srnn prune RUN --what dead --out DIR                                     neurons that never spike are removed, exactly
@@ -49,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.what == "dead") != (not arguments.sparsity):
         raise SrnnError("--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none.")
     from ..progress import reporter_for
-    from ..studies.pruning import prune_run
+    from ..studies.pruning import prune_run, share_name
     from ..training.runs import Run
 
     Run.check(arguments.out, arguments.resume)
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
 
     def show() -> None:
-        show_points([(f"{point.get('pruned', 'dead')}", point) for point in curve["points"]])
+        show_points([(share_name(point), point) for point in curve["points"]])
         print(f"curve: {arguments.out / 'curve.json'}, curve.md, curve.svg")
 
     return tell(arguments, curve, show)

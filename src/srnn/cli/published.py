@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..paper.compat import Replay
 
 DESCRIPTION = """\
+The networks that the paper's authors published: which there are, and whether they compute the same here.
+
   srnn published list                     the networks whose published weights can be loaded
   srnn published verify --task shd --weights shd.npz --golden golden_shd.npz
                                           run one on a recorded input and compare every spike with the authors' own run

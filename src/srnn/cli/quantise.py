@@ -12,6 +12,8 @@ from .tuning import add_tuning_arguments, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
 DESCRIPTION = """\
+Measure a trained network with weights of int8, or fine-tune it with them.
+
   srnn quantise RUN                          accuracy with int8 weights and integer arithmetic, and in float32
   srnn quantise RUN --epochs 20 --out DIR    fine-tune with rounded weights; DIR is a run whose weights int8 represents exactly
   srnn quantise RUN --state-bits 8 [...]     with states of 8 bits (16, 32) between two steps
@@ -45,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         points = quantise_run(arguments.model, arguments.out, options, reporter, written(arguments))
 
     def show() -> None:
-        show_points([(when, points[when]) for when in ("before", "after") if when in points])
+        names = {"before": "as trained", "after": "fine-tuned"}
+        show_points([(names[when], points[when]) for when in names if when in points])
         if arguments.out is not None:
             print(f"written: {arguments.out / 'compression.json'}, compression.md, compression.svg")
 

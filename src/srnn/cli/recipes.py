@@ -8,6 +8,8 @@ from .options import Command, add_parts
 from .show import show_names, tell
 
 DESCRIPTION = """\
+The recipes that the package brings along.
+
   srnn recipes                list the shipped recipes
   srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
   srnn recipes show digits --baseline lstm    its baseline of that name

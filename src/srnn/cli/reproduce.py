@@ -9,7 +9,7 @@ from .show import tell
 
 SHARED = ("--data-dir", "--json")
 DESCRIPTION = """\
-Make tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
+Make the paper's tables (Markdown, CSV, JSON, and here in the terminal) and figures (SVG, PDF, PNG, and their numbers as JSON).
 
   srnn reproduce table1                              from the folder results
   srnn reproduce fig3 fig4 --results sweeps --runs runs/ecg runs/digits

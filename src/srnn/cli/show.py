@@ -135,9 +135,10 @@ def show_result(
 def _rate(value: Mapping[str, Any] | None, spiking: bool) -> str:
     if value is None:
         return "n/a"
-    layers = ", ".join(f"{rate:.4f}" for rate in value["layers"])
+    each = [f"{rate:.4f}" for rate in value["layers"]]
+    layers = f" (layers: {', '.join(each)})" if len(each) > 1 else ""
     unit = "spikes per neuron and step" if spiking else "of outputs are not 0"
-    return f"{value['mean']:.4f} {unit} (layers: {layers})"
+    return f"{value['mean']:.4f} {unit}{layers}"
 
 
 def _text(key: str, value: Any) -> str:

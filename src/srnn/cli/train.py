@@ -137,7 +137,11 @@ def _train(arguments: argparse.Namespace, recipe: Recipe, reporter: Reporter) ->
 def _next(arguments: argparse.Namespace, recipe: Recipe, out: Path) -> list[list[str]]:
     """What can be done with the run, as words after "srnn"."""
     data = given(arguments, "data_dir")
-    commands = [["evaluate", str(out), "--split", "test", *data], ["report", str(out), *data]]
+    commands = [
+        ["evaluate", str(out), "--split", "test", *data],
+        ["report", str(out), *data],
+        ["predict", str(out), "FILE"],
+    ]
     if recipe.network.model == "srnn" and not recipe.network.bidirectional:
         with suppress(SrnnError):  # sound of which each clip is scaled as a whole
             recipe.create_task().live()

@@ -68,6 +68,11 @@ class Task(ABC):
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
 
     @property
+    def lag(self) -> int:
+        """Steps by which labels come later than what they name, so that a network has seen what follows it."""
+        return 0
+
+    @property
     def inputs(self) -> int:
         """Channels of the network's input."""
         return self.signal().inputs
@@ -263,6 +268,13 @@ class DescribedTask(Task):
     """Labelled recordings to use in the place of its own data; see ``datasets.labelled``."""
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or any split is all of them."""
+
+    @property
+    def lag(self) -> int:
+        own = known_tasks().get(self.name, Task)
+        return (
+            0 if own.lag is Task.lag else create_task(self.name, **self.options).lag
+        )  # the task's data may not be here
 
     def signal(self) -> SignalPath:
         return self.path

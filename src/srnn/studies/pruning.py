@@ -153,13 +153,14 @@ def prune_run(
         "command": command, "points": points,
     }  # fmt: skip
     write_json(out / "curve.json", curve)
-    write_curve(out, curve, [(_share_name(point), point) for point in points])
+    write_curve(out, curve, [(share_name(point), point) for point in points])
     return curve
 
 
-def _share_name(point: dict[str, Any]) -> str:
+def share_name(point: dict[str, Any]) -> str:
+    """What was pruned, for people."""
     if "pruned" not in point:
-        return "without dead neurons"
+        return "no dead neurons"
     return f"{100 * point['pruned']:.4g} % pruned" if point["pruned"] else "whole"
 
 

@@ -220,7 +220,7 @@ def load_sweep(name: str) -> Sweep:
     """Load a sweep by its name in the package or by its file's path. SrnnError, which names file and key."""
     path = _HERE / f"{name}.yaml" if name in shipped_sweeps() else Path(name)
     if not path.is_file():
-        raise SrnnError(f"There is no sweep '{name}'.{nearest(name, shipped_sweeps())} A path to a file works too.")
+        raise SrnnError(f"There is no sweep '{name}', and no file.{nearest(name, shipped_sweeps(), 'srnn sweep list')}")
     return parse_sweep(read_yaml(path, "a sweep"), path)
 
 

@@ -13,7 +13,7 @@ from ..signals import CrossingPath
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_fraction
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
-from .qtdb_records import load_records
+from .qtdb_records import PAPER_LABEL_LAG, load_records
 
 HORIZON = 5.0
 """Seconds of the running scale."""
@@ -72,6 +72,10 @@ class ECGTask(Task):
             idle = option.name in held_out if self.source == "records" else option.name not in held_out + both
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
+
+    @property
+    def lag(self) -> int:
+        return self.label_lag + (PAPER_LABEL_LAG if self.source == "paper_split" else 0)
 
     def signal(self) -> CrossingPath:
         """The encoder of the records. How the paper's own arrays were encoded is not known exactly; the default comes closest."""

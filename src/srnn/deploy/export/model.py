@@ -87,6 +87,8 @@ def export_c(
         encoder = encoder.with_std(std)
     step_ms = trained.task.step_ms
     each = "" if step_ms is None else f", a step each {step_ms:g} ms"
+    if step_ms is not None and trained.task.lag:
+        each += f", whose class is that of {trained.task.lag} steps ({trained.task.lag * step_ms:g} ms) before"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as
@@ -101,10 +103,12 @@ def export_c(
                 raise SrnnError(
                     f"{trained.name} does not say how large its states become, which {state_bits} bits must know."
                 )
+    own = identifier(trained.name)
+    other = "" if name in (None, own) else f"{trained.name}, "
     return export_c(
-        device, out, name or identifier(trained.name), format, inputs_as=inputs_as, state_as=state_as,
+        device, out, name or own, format, inputs_as=inputs_as, state_as=state_as,
         decision=trained.decision, scale=_statistics(trained), learn=learn,
-        about=f"{trained.name}, task {trained.task.name}{each}", inputs=signal.step_inputs, layout=layout,
+        about=f"{other}task {trained.task.name}{each}", inputs=signal.step_inputs, layout=layout,
     )  # fmt: skip
 
 

@@ -48,7 +48,9 @@ def recipe_path(name: str) -> Path:
         raise SrnnError(f"{name} is a run; its recipe is {path / 'recipe.yaml'}.")
     if path.suffix in (".yaml", ".yml"):
         raise SrnnError(f"There is no recipe file {name}.")
-    raise SrnnError(f"There is no recipe '{name}'.{nearest(name, shipped_recipes())} A file's path works too.")
+    raise SrnnError(
+        f"There is no recipe '{name}', and no file or folder of data.{nearest(name, shipped_recipes(), 'srnn recipes')}"
+    )
 
 
 def _is_data(name: str) -> bool:

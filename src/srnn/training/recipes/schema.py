@@ -218,8 +218,9 @@ class TrainingConfig:
         require(self.checkpoint_every is None or self.checkpoint_every >= 1, "training.checkpoint_every",
                  "at least 1", self.checkpoint_every)  # fmt: skip
         require(self.window is None or self.window >= 1, "training.window", "at least 1", self.window)
-        require((self.window is None or self.rule != "bptt") and (self.window is not None or self.rule != "tbptt"),
-                 "training.window", "given with the rule tbptt, and null with bptt", self.window)  # fmt: skip
+        require(self.window is None or self.rule != "bptt", "training.window", "null with the rule bptt", self.window)
+        require(self.window is not None or self.rule != "tbptt", "training.window",
+                 "a number of steps with the rule tbptt", self.window)  # fmt: skip
         require(self.update == "window" or self.window is not None, "training.update",
                  "window where training.window is null", self.update)  # fmt: skip
         require(self.fptt.alpha == 0 or (self.window is not None and self.update == "window"), "training.fptt.alpha",

@@ -180,7 +180,8 @@ class DecisionPlan:
         """The body of the loop over the classes."""
         if not self.summed:
             return f"        decision->scores[c] = {value};\n"
-        alone = f"decision->steps <= {self.rule.loss.start}ul"
+        start = self.rule.loss.start
+        alone = f"decision->steps <= {start}ul" if start else "decision->steps == 0"
         if self.bits is not None:
             return (
                 f"        const int32_t x = {value};\n"
@@ -223,8 +224,10 @@ class DecisionPlan:
             total, added, result = f"{classes}.0f", "decision->scores[c]", "(most + 1.0f) / total"
         elif loss.scoring == "ce_mean":
             added = "expf((decision->scores[c] - most) / count)"
-            start = f"{loss.start}ul"
-            count = f"    const float count = decision->steps > {start} ? (float)(decision->steps - {start}) : 1.0f;\n"
+            above, counted = "0", "decision->steps"
+            if loss.start:
+                above, counted = f"{loss.start}ul", f"(decision->steps - {loss.start}ul)"
+            count = f"    const float count = decision->steps > {above} ? (float){counted} : 1.0f;\n"
         return (
             f"float {self.name}_confidence(const {self.name}_decision *decision)\n{{\n"
             f"    const float most = decision->scores[largest(decision->scores)];\n{count}"

@@ -41,7 +41,7 @@ class Ring:
     @property
     def arrived(self) -> str:
         """The local array of what arrives at a step."""
-        return f"arrived_{self.name}"
+        return f"{self.name}_now"
 
     def call(self, function: str, values: str) -> str:
         """A call of "send" (the values of all presynaptic neurons) or "receive" (into ``values``)."""

@@ -54,16 +54,23 @@ static inline int32_t narrow(int32_t a, int shift, int32_t max)
 """
 
 
+_BOUND = re.compile(r"(?<=\w) (?=\*?\w)")
+"""The blank between a type and what has it, and after a keyword."""
+
+
 def folded(text: str) -> str:
-    """C text without very long lines: broken at blanks, the rest indented further, or after the star of a comment."""
+    """C text without very long lines: broken at blanks, the rest indented further, or after the star of a comment. A name stays
+    with its type, and the end of a comment with its last word."""
     lines, comment = [], False
     for line in text.split("\n"):
         comment = comment or line.startswith("/* ")
         if len(line) > _WIDTH:
             indent = " * " if comment else " " * (len(line) - len(line.lstrip()) + 8)
-            lines += textwrap.wrap(
+            line = line.replace(" */", "\0*/") if comment else _BOUND.sub("\0", line)
+            wrapped = textwrap.wrap(
                 line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
             )
+            lines += [part.replace("\0", " ") for part in wrapped]
         else:
             lines.append(line)
         comment = comment and not line.endswith("*/")

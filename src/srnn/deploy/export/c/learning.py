@@ -44,7 +44,7 @@ def check_learning(network: FrozenNetwork, learn: Learn | None, format: str, dec
         )
     if any(layer.delays for layer in network.layers):
         raise SrnnError(
-            "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt."
+            "A network with delays cannot learn in C; export it without --learn, or adapt it with srnn adapt --rule bptt."
         )
     if not decides:
         raise SrnnError("Learning in C needs the loss that the network was trained with: give a decision.")

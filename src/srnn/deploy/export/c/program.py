@@ -215,7 +215,6 @@ static unsigned long steps_read; /* of the sequence */
             scores_only = 1;
 """
         self.end = "" if per_step else "    finish();\n"
-        now = "every || now != label" if per_step else "every"
         finish = """\
 /* The sequence's class, at its end. */
 static void finish(void)
@@ -225,6 +224,11 @@ static void finish(void)
 }
 
 """
+        decided = f"{name}_decide(&decision, scores)"
+        taken = f"    label = {decided};\n    steps_read++;\n    if (every)\n"
+        if per_step:
+            taken = f"    const int now = {decided}, changed = now != label;\n\n"
+            taken += "    label = now;\n    steps_read++;\n    if (every || changed)\n"
         self.functions = f"""\
 /* A line of output, at once. A name cannot end it. */
 static void say(void)
@@ -240,12 +244,7 @@ static void say(void)
 
 static void decide(const {name}_score *scores)
 {{
-    const int now = {name}_decide(&decision, scores), shown = {now};
-
-    label = now;
-    steps_read++;
-    if (shown)
-        say();
+{taken}        say();
 }}
 
 {"" if per_step else finish}"""

@@ -109,7 +109,8 @@ def reader(function: str, ctype: str, base: str, count: str, converted: str = ""
     bounds = f"0, {floats}" if base == "float" else f"1, {whole}_MIN, {whole}_MAX"
     asked, value = f"read_line(values, {count}, {bounds})", f"({ctype})values[i]"
     if converted:
-        asked = f"(raw ? {asked}\n             : read_line(values, {count}, 0, {floats}))"
+        if base != "float":
+            asked = f"(raw ? {asked}\n             : read_line(values, {count}, 0, {floats}))"
         value = f"raw ? {value} : {converted}"
     return f"""\
 static int {function}({ctype} *numbers)
