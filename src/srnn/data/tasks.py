@@ -271,10 +271,9 @@ class DescribedTask(Task):
 
     @property
     def lag(self) -> int:
-        own = known_tasks().get(self.name, Task)
-        return (
-            0 if own.lag is Task.lag else create_task(self.name, **self.options).lag
-        )  # the task's data may not be here
+        if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
+            return 0
+        return create_task(self.name, **self.options).lag
 
     def signal(self) -> SignalPath:
         return self.path

@@ -254,7 +254,7 @@ class PhonesTask(AudioTask):
     silence_class: ClassVar[int | None] = 0
     """The class that accuracy may leave out: silence."""
 
-    label_lag: int = 0
+    label_lag: int = 0  # type: ignore[misc]
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
 
     def __post_init__(self) -> None:

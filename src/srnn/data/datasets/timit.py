@@ -97,7 +97,7 @@ class TIMITTask(AudioTask):
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
     """standard: the customary development set of 50 speakers. training: 10 % of the training speakers."""
-    label_lag: int = 0
+    label_lag: int = 0  # type: ignore[misc]
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
 
     def __post_init__(self) -> None:
