@@ -124,5 +124,7 @@ class NetworkConfig:
                 substeps=self.substeps, encoder=self.encoder, norm=self.norm, init_in=self.init_in, init_rec=self.init_rec,
                 gain_in=self.gain_in, bias=self.bias, backend=self.backend, recompute=self.recompute, generator=generator,
             )  # fmt: skip
+        except SrnnError as error:
+            raise SrnnError(f"Recipe section 'network': {error}") from error
         except (TypeError, ValueError, AttributeError) as error:  # a neuron's or readout's free-form mapping
             raise SrnnError(f"Recipe section 'network' is invalid: {error}") from error
