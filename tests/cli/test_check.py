@@ -118,7 +118,7 @@ def test_the_next_commands_work_as_they_are_printed(
     assert main(["train", *QUICK, "--out", str(out)]) == 0
     printed = capsys.readouterr()
     lines = [shlex.split(line) for line in printed.out.splitlines() if line.startswith("  srnn ")]
-    assert [line[1] for line in lines] == ["evaluate", "report", "stream", "export"]
+    assert [line[1] for line in lines] == ["evaluate", "report", "predict", "stream", "export"]
     assert all(str(out) in line for line in lines)
     assert printed.err.startswith("data      digits: ") and "samples/s" in printed.err
     np.savetxt(tmp_path / "x.csv", np.zeros(64))
@@ -128,4 +128,4 @@ def test_the_next_commands_work_as_they_are_printed(
     capsys.readouterr()
     assert main(["train", *QUICK[:4], "--baseline", "gru", "--out", str(tmp_path / "gru")]) == 0
     lines = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  srnn ")]
-    assert lines == ["evaluate", "report"]
+    assert lines == ["evaluate", "report", "predict"]

@@ -185,7 +185,7 @@ def decode_sphere(content: bytes) -> tuple[Samples, int]:
                 ("sample_count", ""), ("channel_count", "1"), ("sample_rate", ""), ("sample_n_bytes", "2"),
             )
         ]  # fmt: skip
-        if max(numbers) >= 2**32:  # a header may have so many digits that no float or text is made of them
+        if max(numbers) >= 10**100:  # a header may have so many digits that no float or text is made of them
             raise ValueError("a number that no file can have")
     except ValueError as error:
         raise SrnnError("the SPHERE header is damaged.") from error

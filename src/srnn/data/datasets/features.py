@@ -86,7 +86,6 @@ class AudioTask(Task):
     kind: ClassVar[Kind] = "per_sequence"
     step_ms: ClassVar[float | None] = 10.0
     rate: ClassVar[int] = 16000
-    label_lag: ClassVar[int] = 0  # of phones it is an option
 
     features: FeatureKind = SpeechFeatures.kind
     """log_mel (40 bands) or mfcc (12 cepstra and the energy)."""
@@ -111,10 +110,6 @@ class AudioTask(Task):
 
     def signal(self) -> SignalPath:
         return self.sound
-
-    @property
-    def lag(self) -> int:
-        return self.label_lag
 
     @property
     def channel_blocks(self) -> int:  # type: ignore[override]

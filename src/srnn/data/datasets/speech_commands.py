@@ -254,12 +254,16 @@ class PhonesTask(AudioTask):
     silence_class: ClassVar[int | None] = 0
     """The class that accuracy may leave out: silence."""
 
-    label_lag: int = 0  # type: ignore[misc]
+    label_lag: int = 0
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole("label_lag", self.label_lag, 0, 100)
+
+    @property
+    def lag(self) -> int:
+        return self.label_lag
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the speakers.

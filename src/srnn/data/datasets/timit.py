@@ -97,7 +97,7 @@ class TIMITTask(AudioTask):
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
     """standard: the customary development set of 50 speakers. training: 10 % of the training speakers."""
-    label_lag: int = 0  # type: ignore[misc]
+    label_lag: int = 0
     """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
 
     def __post_init__(self) -> None:
@@ -105,6 +105,10 @@ class TIMITTask(AudioTask):
         folding(self.classes)
         check_choice("validation", self.validation, get_args(Validation))
         check_whole("label_lag", self.label_lag, 0, 100)
+
+    @property
+    def lag(self) -> int:
+        return self.label_lag
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
