@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..recordings import fit_length
 from ..signals import SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
-from .base import Split, SplitName, padded
+from .base import Split, SplitName, later, padded
 from .cache import Arrays, cached
 from .files import Item
 from .inputs import Inputs
@@ -115,6 +115,28 @@ class AudioTask(Task):
     def channel_blocks(self) -> int:  # type: ignore[override]
         """The features and each of their derivatives."""
         return 1 + self.derivatives
+
+
+@dataclass(frozen=True)
+class FramesTask(AudioTask):
+    """A task on sound with a label at every frame."""
+
+    kind: ClassVar[Kind] = "per_step"
+
+    label_lag: int = 0
+    """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("label_lag", self.label_lag, 0, 100)
+
+    @property
+    def lag(self) -> int:
+        return self.label_lag
+
+    def late(self, x: FeatureArray, labels: npt.NDArray[np.int64]) -> tuple[FeatureArray, npt.NDArray[np.int64]]:
+        """Features (N, T, C) and labels (N, T) with the lag: both ``label_lag`` steps longer."""
+        return (x.longer(self.label_lag), later(labels, self.label_lag)) if self.label_lag else (x, labels)
 
 
 def load_features(

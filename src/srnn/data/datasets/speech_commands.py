@@ -30,12 +30,12 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from ...errors import SrnnError, check_choice, check_whole
+from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, read_object, reading
-from ..tasks import BACKGROUND, Kind, register
+from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
-from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
-from .features import AudioTask, load_clips, load_features
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
+from .features import AudioTask, FramesTask, load_clips, load_features
 from .files import Item
 from .splitting import place, split_by_group
 
@@ -245,25 +245,13 @@ def _mini(split: SplitName, root: Path) -> list[Item]:
 
 @register
 @dataclass(frozen=True)
-class PhonesTask(AudioTask):
+class PhonesTask(FramesTask):
     """Phones of spoken words, one at every step; labels from forced alignment (Speech Commands mini)."""
 
     name: ClassVar[str] = "phones"
-    kind: ClassVar[Kind] = "per_step"
     class_names: ClassVar[tuple[str, ...]] = PHONES
     silence_class: ClassVar[int | None] = 0
     """The class that accuracy may leave out: silence."""
-
-    label_lag: int = 0
-    """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole("label_lag", self.label_lag, 0, 100)
-
-    @property
-    def lag(self) -> int:
-        return self.label_lag
 
     def load(self, split: SplitName, data_dir: Path | None = None) -> Split:
         """x (N, 101 + label_lag, inputs), y (N, 101 + label_lag) the phone or -1, groups the speakers.
@@ -286,8 +274,7 @@ class PhonesTask(AudioTask):
             for phone, first, count in segments[clip.name]:
                 row[first : first + count] = PHONES.index(phone)
         groups = np.array([clip.group for clip in clips])
-        x, labels = x.longer(self.label_lag), later(labels, self.label_lag)
-        return Split(x, labels, groups=groups).validate(str(folder), len(PHONES))
+        return Split(*self.late(x, labels), groups=groups).validate(str(folder), len(PHONES))
 
 
 Segments = list[tuple[str, int, int]]

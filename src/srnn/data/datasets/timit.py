@@ -26,12 +26,12 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import SrnnError, check_choice, check_whole
+from ...errors import SrnnError, check_choice
 from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
-from ..tasks import Kind, register
-from .base import Split, SplitName, check_split, later, not_found, resolve_data_dir
-from .features import AudioTask, load_features
+from ..tasks import register
+from .base import Split, SplitName, check_split, not_found, resolve_data_dir
+from .features import FramesTask, load_features
 from .files import Item
 from .splitting import place
 
@@ -85,11 +85,10 @@ def class_names(classes: int) -> tuple[str, ...]:
 
 @register
 @dataclass(frozen=True)
-class TIMITTask(AudioTask):
+class TIMITTask(FramesTask):
     """Phones of read sentences (TIMIT), one at every step."""
 
     name: ClassVar[str] = "timit"
-    kind: ClassVar[Kind] = "per_step"
 
     features: FeatureKind = "mfcc"
     """mfcc, the published network's, or log_mel."""
@@ -97,18 +96,11 @@ class TIMITTask(AudioTask):
     """61 phones, or folded to 48 or 39."""
     validation: Validation = "standard"
     """standard: the customary development set of 50 speakers. training: 10 % of the training speakers."""
-    label_lag: int = 0
-    """Steps by which labels are delayed, up to 100; sequences are longer by as many."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         folding(self.classes)
         check_choice("validation", self.validation, get_args(Validation))
-        check_whole("label_lag", self.label_lag, 0, 100)
-
-    @property
-    def lag(self) -> int:
-        return self.label_lag
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -135,8 +127,9 @@ class TIMITTask(AudioTask):
             centres = front.centre + front.hop * np.arange(length)
             row[:length] = read_phones(find_phones(clip.path), number)(centres)
         groups = np.array([clip.group for clip in clips])
-        x, labels, lengths = x.longer(self.label_lag), later(labels, self.label_lag), x.lengths + self.label_lag
-        return Split(x, labels, lengths, groups).validate(str(folder), self.classes if self.classes == 61 else None)
+        return Split(*self.late(x, labels), x.lengths + self.label_lag, groups).validate(
+            str(folder), self.classes if self.classes == 61 else None
+        )
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:
