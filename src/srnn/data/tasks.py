@@ -10,7 +10,7 @@ A task does not define how a network's output is scored: the recipe does. Each t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -23,8 +23,7 @@ import numpy.typing as npt
 from ..errors import SrnnError, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import convert
-from ..text import one_line
-from .datasets.base import Split, SplitName, resolve_data_dir
+from .datasets.base import Split, SplitName, resolve_data_dir, shown
 from .datasets.inputs import Inputs
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
@@ -243,11 +242,6 @@ _PLAIN: Mapping[str, Any] = {
 }
 
 
-def _shown(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of classes as a model's file gives them again: those of folders may hold anything."""
-    return tuple(one_line(name, 200) for name in names)
-
-
 @dataclass(frozen=True, kw_only=True)
 class DescribedTask(Task):
     """Classes, steps and signal path of a task. Its data are looked for only when they are loaded."""
@@ -290,7 +284,7 @@ class DescribedTask(Task):
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
             return load_labelled(split, self.data, self.class_names, self.whole_path(), self.encode, shares, speaker)
         original = create_task(self.name, **self.options)
-        if _shown(original.class_names) != _shown(self.class_names) or original.inputs != self.inputs:
+        if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(
                 f"The data of task '{self.name}' have other classes or inputs now than when this network was trained."
             )
@@ -324,7 +318,7 @@ class DescribedTask(Task):
         with reading(source, "a model's task"):
             plain = {"analog_in_paper": False, **plain}  # the first files of version 1 do not say it
             values = {name: convert(hint, plain[name], name) for name, hint in _PLAIN.items()}
-            classes = values["class_names"] = _shown(values["class_names"])
+            classes = values["class_names"] = shown(values["class_names"])
             if not 1 <= len(classes) <= CLASSES:
                 raise ValueError(f"it has {len(classes)} classes")
             for name in ("unlabelled_class", "silence_class"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError, check_whole, is_number, nearest
+from ...text import one_line
 from .inputs import Inputs
 
 SplitName = Literal["train", "validation", "test"]
@@ -134,6 +135,11 @@ def padded(where: str, sequences: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArr
     for row, sequence in zip(x, sequences, strict=True):
         row[: len(sequence)] = sequence
     return x, lengths
+
+
+def shown(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes as a model's file gives them again: those of folders may hold anything."""
+    return tuple(one_line(name, 200) for name in names)
 
 
 def later(labels: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:

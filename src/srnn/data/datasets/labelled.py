@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import SrnnError
-from ...text import one_line, some
+from ...text import some
 from ..recordings import at_rate, read_signal
 from ..signals import SignalPath
 from .arrays import load_file
-from .base import UNLABELLED, Split, SplitName, padded
+from .base import UNLABELLED, Split, SplitName, padded, shown
 from .files import ARRAY_FILES, list_items
 from .splitting import Shares, split_items
 from .survey import say
@@ -85,8 +85,8 @@ def load_labelled(
 
 def _numbers(source: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
     """The number of each name among the classes."""
-    number = {one_line(name, 200): index for index, name in enumerate(classes)}  # as a model's file gives them
-    names = [one_line(name, 200) for name in names]
+    number = {name: index for index, name in enumerate(shown(classes))}
+    names = shown(names)
     for name in names:
         if name not in number:
             raise SrnnError(
