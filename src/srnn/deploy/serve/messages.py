@@ -108,8 +108,8 @@ def read_samples(data: bytes, channels: int, format: SampleFormat, int16_scale: 
 def read_rows(rows: object, channels: int) -> Array:
     """Rows of numbers -> (samples, channels) float32. SrnnError for anything else."""
     lists = rows if isinstance(rows, list) else [rows]
-    flat = [value for row in lists for value in (row if isinstance(row, list) else [row])]
-    if not {*map(type, flat)} <= {int, float}:  # numpy would give each text the room of the longest: gigabytes
+    types = {type(value) for row in lists for value in (row if isinstance(row, list) else [row])}
+    if not types <= {int, float}:  # numpy would give each text the room of the longest: gigabytes
         raise SrnnError("Samples must be rows of numbers.")
     try:
         x = np.asarray(rows)
