@@ -15,6 +15,8 @@ import srnn
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.encoders import Statistics
+from srnn.deploy.streaming import Decoder
+from srnn.deploy.streaming.running import decisions_of
 from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model
@@ -41,6 +43,23 @@ def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
     session = model.stream()
     final = session.push(np.zeros((30, 3), np.float32)).final
     assert np.flatnonzero(final).tolist() == ([11, 23] if kind == "per_sequence" else [])
+
+
+def test_late_labels_stand_beside_what_they_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6")
+    model, late = srnn.load(run), 19 + 6
+    x = (np.random.default_rng(0).random((60, 4)) < 0.3).astype(np.float32)
+    with torch.no_grad():
+        longer = np.concatenate([x, np.zeros((late, 4), np.float32)])
+        output = model.network.run(torch.from_numpy(longer)[None]).output[0].numpy()
+    found = model.predict(x)
+    assert np.array_equal(found.scores, np.float64(output[late:])) and len(found.labels) == 60
+    decoder = Decoder.of(run, form="steps")
+    session = decoder.open()
+    told = [*decisions_of(decoder, session.push(x[:10])), *decisions_of(decoder, session.push(x[10:]))]
+    assert [one.step for one in told] == list(range(late, 60))  # the steps before name what was before the stream
+    assert [one.seconds for one in told] == [round(step * 0.004, 6) for step in range(60 - late)]
+    assert [one.number for one in told] == found.numbers[: 60 - late].tolist()
 
 
 def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,9 +27,10 @@ Run a signal through a trained network as it comes, and print decisions as they 
   sensor | srnn stream RUN - --json                rows from a pipe; --format float32 or int16 for raw samples
 
 SOURCE is the task's raw signal where its encoder can be streamed (--input signal), else steps as the network reads them
-(--input steps). With --words windows overlap, and a line is printed when a word is detected. The delay of a decision is from
-its step in the signal until it was known: the encoder's, waiting for the block's end, and work. At the end the real-time
-factor (seconds of work a second of signal) and the latency of blocks are stated.
+(--input steps). With --words windows overlap, and a line is printed when a word is detected. A line's time is that of what it
+names in the signal; the delay of a decision is from there until it was known: that of late labels, the encoder's, waiting for
+the block's end, and work. At the end the real-time factor (seconds of work a second of signal) and the latency of blocks are
+stated.
 With --json there is one JSON line for each decision, and one for the summary.
 """
 BLOCK_SECONDS = 0.04

@@ -4,7 +4,8 @@
     predict(trained, signal).labels                  # one per step, where the network labels steps
 
 A recording goes the way that training data went: resampled, cut or filled to the clips' length, encoded as a whole, scored by
-the network's own loss. ``streaming`` does the same as the signal comes.
+the network's own loss. Labels that come late (a task's ``lag``) are those of the steps that they name: after the recording as
+many steps of zeros are read. ``streaming`` does the same as the signal comes.
 """
 
 from __future__ import annotations
@@ -117,11 +118,13 @@ def predict(
 def predict_steps(trained: Trained, steps: Array, what: str = "The network's output") -> Prediction:
     """``predict`` for a network's own input (T, inputs). ``what`` an error calls output that is not finite."""
     network, loss, task = trained.network, trained.recipe.loss, trained.task
+    lag = task.lag
+    steps = np.concatenate([steps, np.zeros((lag, steps.shape[1]), steps.dtype)]) if lag else steps
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(trained.seed)
     with torch.no_grad():
         output = network.run(torch.from_numpy(steps).to(device, dtype)[None], generator=generator).output
-    scores = np.asarray(output[0].cpu().numpy(), np.float64)
+    scores = np.asarray(output[0, lag:].cpu().numpy(), np.float64)
     per_step = task.kind == "per_step"
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]

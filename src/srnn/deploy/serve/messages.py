@@ -140,7 +140,7 @@ def describe(name: str, decoder: Decoder) -> dict[str, Any]:
     return {
         "model": name, "task": decoder.task.name, "kind": decoder.task.kind, "input": signal.what, "form": signal.form,
         "channels": signal.channels, "rate": signal.rate, "step_seconds": decoder.step_seconds, "latency": signal.latency,
-        "classes": list(decoder.classes), "segment_steps": decoder.segment,
+        "label_lag": decoder.lag, "classes": list(decoder.classes), "segment_steps": decoder.segment,
         "hidden": decoder.hidden,
     }  # fmt: skip
 

@@ -16,7 +16,8 @@ class Decisions(NamedTuple):
     """What became known at T steps."""
 
     steps: Array
-    """(T,) their numbers since the stream's start; successive, but for those that an early exit left out."""
+    """(T,) their numbers since the stream's start; successive, but for those that an early exit left out. Where labels come
+    late, a step's class is that of the step ``decoder.lag`` before it."""
     scores: Array
     """(T, classes) float64: class scores, were the sequence to end there."""
     final: Array
@@ -38,7 +39,8 @@ class Decision(NamedTuple):
 
     step: int
     seconds: float | None
-    """When the step was in the signal, from the stream's start; None: steps are not in time."""
+    """When in the signal that was which it names, from the stream's start: the step's time, less the lag of labels that come
+    late; None: steps are not in time."""
     number: int
     """The class."""
     label: str

@@ -17,17 +17,19 @@ from .spotting import Spotter
 
 
 def decisions_of(decoder: Decoder, known: Decisions) -> list[Decision]:
-    """Each step's decision by itself. SrnnError where the network's output is not finite."""
+    """Each step's decision by itself, but for those of the first steps that name what was before the stream: labels may come
+    late. SrnnError where the network's output is not finite."""
     if not len(known.steps):
         return []
-    believed, step_seconds = decoder.probabilities(known.scores), decoder.step_seconds
+    believed, step_seconds, lag = decoder.probabilities(known.scores), decoder.step_seconds, decoder.lag
     check_confidences(believed, known.steps)
     return [
         Decision(
-            int(step), None if step_seconds is None else round(int(step) * step_seconds, 6), int(number),
+            int(step), None if step_seconds is None else round(int(step - lag) * step_seconds, 6), int(number),
             decoder.classes[number], float(row[number]), bool(final), row,
         )
         for step, number, final, row in zip(known.steps, known.winners, known.final, believed, strict=True)
+        if step >= lag
     ]  # fmt: skip
 
 
