@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from .show import tell
@@ -23,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from .._version import __version__
     from ..compiling import has_numba
     from ..errors import SrnnError
     from ..nn.kernels import BACKENDS
@@ -39,9 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     here = environment(seed=0)
     names = ("python", "versions", "platform", "cpu", "cores", "threads", "gpu", "git_commit")
     info: dict[str, Any] = {
-        "srnn": __version__,
         **{name: here[name] for name in names},
-        "backends": list(BACKENDS),
+        "backends": [name for name in BACKENDS if name != "gpu" or find_spec("triton")],
         "cpu backend": cpu_info(),
         "gpu backend": gpu_info(),
         "neurons": list(NEURONS),
