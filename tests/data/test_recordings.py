@@ -68,6 +68,13 @@ def test_a_quoted_name_holds_any_separator(tmp_path: Path, between: str) -> None
     assert np.array_equal(read_recording(tmp_path / "a.csv")[0], ROWS)
 
 
+def test_names_that_count_are_names(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("0,1,2\n3,4,5\n0,1,2\n")  # of pandas, for columns without names
+    assert read_signal(tmp_path / "x.csv", 3, None).tolist() == [[3, 4, 5], [0, 1, 2]]
+    (tmp_path / "x.csv").write_text("0,1\n1,0\n")  # spikes
+    assert read_signal(tmp_path / "x.csv", 2, None).tolist() == [[0, 1], [1, 0]]
+
+
 def test_one_channel_may_be_a_row_of_samples(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(5))
     assert read_signal(tmp_path / "a.npy", 1, None).tolist() == [[0], [1], [2], [3], [4]]

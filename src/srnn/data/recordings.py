@@ -222,6 +222,8 @@ class Rows:
             names, first = first, False
             missing = next((place for place, field in enumerate(fields, 1) if not field.strip()), 0)
             try:
+                if names and len(fields) > 2 and fields == [str(place) for place in range(len(fields))]:
+                    raise ValueError  # how pandas names columns without names
                 row = [float(field) for field in fields]
             except ValueError:
                 if missing and (not names or (missing > 1 and all(map(_is_number, filter(str.strip, fields))))):
