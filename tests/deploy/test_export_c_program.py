@@ -217,7 +217,7 @@ def test_the_header_says_the_rule_and_its_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name, format, words", [
     ("digits", "int8", "its pixel and the next 15, from 0 to 1; where fewer follow, the last 16 of the image. An input x is "
      "given as round(x * 2^14), clamped to int16."),
-    ("smnist-brf", "c", "its pixel and the next 7, divided by 255;"),
+    ("smnist-delays", "c", "its pixel and the next 7, divided by 255;"),
     ("ecg", "int8", "spikes, 0 or 1: lead 1 rises, lead 1 falls, lead 2 rises, lead 2 falls. An input x is given as an "
      "integer, clamped to int8."),
     ("spoken-digits-spikes", "c", "spikes of the cochlea, 0 or 1, in bins of 10 ms."),
