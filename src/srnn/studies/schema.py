@@ -22,7 +22,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ class Sweep:
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not in
-        it."""
+        it, but for the recipes that points name, each as "recipe NAME"."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
             "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,
@@ -208,6 +208,10 @@ class Sweep:
         if self.is_search:
             plain["parameters"] = {key: str(values) for key, values in self.parameters.items()}
             plain["seeds"] = list(self.seeds)
+        axis = self.parameters.get("recipe", [])
+        named = [point["recipe"] for point in self.variants.values() if "recipe" in point]
+        for name in [*named, *(axis if isinstance(axis, list) else [])]:
+            plain[f"recipe {name}"] = replace(self, common={}).recipe_for({"recipe": name}).to_dict()
         return plain
 
 
