@@ -347,6 +347,17 @@ def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
             _queue(_sweep(tmp_path, text), out)
 
 
+def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(tmp_path: Path) -> None:
+    sweep, out = _sweep(tmp_path), tmp_path / "out"
+
+    def edit(_: str) -> None:
+        (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
+
+    assert work(_queue(sweep, out), out, task=TinyTask(), say=edit) == 4
+    hidden = {tuple(Run.open(folder).recipe.network.hidden) for folder in (out / "runs").glob("*/s*")}
+    assert hidden == {tuple(tiny_recipe().network.hidden)}
+
+
 def test_a_recipe_that_a_variant_names_stays_as_it_was(tmp_path: Path) -> None:
     """Seeds that are added later are of the network that the first ones are of."""
     out, one = tmp_path / "out", SWEEP + "  - own: {recipe: own.yaml}\n"

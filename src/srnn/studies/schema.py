@@ -30,7 +30,8 @@ from ..errors import SrnnError, is_number, nearest
 from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..text import brief
-from ..training.recipes import Recipe, load_recipe
+from ..training.recipes import Recipe
+from ..training.recipes.reading import make_recipe, recipe_content
 
 _HERE = Path(__file__).parent / "files"
 _KEYS = (
@@ -106,6 +107,8 @@ class Sweep:
     pruner: Pruner = Pruner()
     optimise: str = "accuracy"
     note: str = ""
+    _read: dict[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
+    """Recipes as they were when they were first asked for: whoever edits a file does not change a sweep that runs."""
 
     @property
     def is_search(self) -> bool:
@@ -163,8 +166,12 @@ class Sweep:
         """The recipe with these settings. SrnnError, which names the key, when they are not valid."""
         overrides = {**self.common, **settings}
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
-        beside = self.folder / name
-        return load_recipe(str(beside) if beside.is_file() else name, overrides, baseline)
+        if name not in self._read:
+            beside = self.folder / name
+            source = str(beside) if beside.is_file() else name
+            self._read[name] = source, recipe_content(source)
+        source, content = self._read[name]
+        return make_recipe(content, source, overrides, baseline)
 
     def check(self) -> None:
         """Build every point's recipe and network once (for a search: both ends of each range), so that mistakes surface before
