@@ -347,6 +347,30 @@ def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
             _queue(_sweep(tmp_path, text), out)
 
 
+def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(tmp_path: Path) -> None:
+    sweep, out = _sweep(tmp_path), tmp_path / "out"
+
+    def edit(_: str) -> None:
+        (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
+
+    assert work(_queue(sweep, out), out, task=TinyTask(), say=edit) == 4
+    hidden = {tuple(Run.open(folder).recipe.network.hidden) for folder in (out / "runs").glob("*/s*")}
+    assert hidden == {tuple(tiny_recipe().network.hidden)}
+
+
+def test_a_recipe_that_a_variant_names_stays_as_it_was(tmp_path: Path) -> None:
+    """Seeds that are added later are of the network that the first ones are of."""
+    out, one = tmp_path / "out", SWEEP + "  - own: {recipe: own.yaml}\n"
+    for name in ("own", "new"):
+        (tmp_path / f"{name}.yaml").write_text(dump_recipe(tiny_recipe()))
+    _queue(_sweep(tmp_path), out).fill()
+    for text in (one, one + "  - new: {recipe: new.yaml}\n", one + "  - new: {recipe: new.yaml}\n"):
+        _queue(_sweep(tmp_path, text), out).fill()
+    (tmp_path / "own.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
+    with pytest.raises(SrnnError, match=r"different sweep 'sweep' \(its recipe own\.yaml differs\)"):
+        _queue(_sweep(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
+
+
 def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
     old = _queue(_sweep(tmp_path), tmp_path / "out")
     grown = _queue(_sweep(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]")), tmp_path / "out")

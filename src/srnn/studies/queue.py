@@ -96,12 +96,15 @@ class Queue:
         """SrnnError for another sweep's study, and for trials that no worker wrote: others may write to a storage too."""
         sweep, theirs = self.sweep, self.study.user_attrs.get("sweep")
         ours = json.loads(json.dumps(sweep.identity()))
-        if theirs is not None and ours != theirs:
-            stored = theirs if isinstance(theirs, dict) else {}
-            key = next((key for key in [*ours, *stored] if ours.get(key) != stored.get(key)), "description")
+        stored = theirs if isinstance(theirs, dict) else {}
+        added = {
+            key for key in ours.keys() ^ stored.keys() if key.startswith("recipe ")
+        }  # with the points that name them
+        differ = [key for key in {**ours, **stored} if key not in added and ours.get(key) != stored.get(key)]
+        if theirs is not None and differ:
             raise SrnnError(
-                f"The storage contains a different sweep '{sweep.name}' (its {key} differs); choose another --out, or another "
-                "name for the file."
+                f"The storage contains a different sweep '{sweep.name}' (its {differ[0]} differs); choose another --out, or "
+                "another name for the file."
             )
         for trial in self.study.get_trials(deepcopy=False):
             attributes = trial.user_attrs
@@ -126,8 +129,8 @@ class Queue:
                 raise SrnnError(
                     f"'{unit.name}' has different settings in the storage and in the file; choose another --out."
                 )
-        if theirs is None:
-            self.study.set_user_attr("sweep", ours)
+        if theirs is None or added:
+            self.study.set_user_attr("sweep", {**stored, **ours})
 
     def _is_result(self, result: Any) -> bool:
         """Whether it has the form of what ``worker.py`` records for a training."""

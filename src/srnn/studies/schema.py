@@ -22,7 +22,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from ..errors import SrnnError, is_number, nearest
 from ..files import LIMITS
 from ..files.yaml_reading import read_yaml
 from ..text import brief
-from ..training.recipes import Recipe, load_recipe
+from ..training.recipes import Recipe
+from ..training.recipes.reading import make_recipe, recipe_content
 
 _HERE = Path(__file__).parent / "files"
 _KEYS = (
@@ -106,6 +107,8 @@ class Sweep:
     pruner: Pruner = Pruner()
     optimise: str = "accuracy"
     note: str = ""
+    _read: dict[str, tuple[str, Any]] = field(default_factory=dict, compare=False, repr=False)
+    """Recipes as they were when they were first asked for: whoever edits a file does not change a sweep that runs."""
 
     @property
     def is_search(self) -> bool:
@@ -163,8 +166,12 @@ class Sweep:
         """The recipe with these settings. SrnnError, which names the key, when they are not valid."""
         overrides = {**self.common, **settings}
         name, baseline = str(overrides.pop("recipe", self.recipe)), overrides.pop("baseline", None)
-        beside = self.folder / name
-        return load_recipe(str(beside) if beside.is_file() else name, overrides, baseline)
+        if name not in self._read:
+            beside = self.folder / name
+            source = str(beside) if beside.is_file() else name
+            self._read[name] = source, recipe_content(source)
+        source, content = self._read[name]
+        return make_recipe(content, source, overrides, baseline)
 
     def check(self) -> None:
         """Build every point's recipe and network once (for a search: both ends of each range), so that mistakes surface before
@@ -200,7 +207,7 @@ class Sweep:
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same when a sweep is resumed. Seeds, points, trials and minutes may be added: they are not in
-        it."""
+        it, but for the recipes that points name, each as "recipe NAME"."""
         plain: dict[str, Any] = {
             "base": self.recipe_for({}).to_dict(), "sampler": self.sampler.name, "sampler_seed": self.sampler.seed,
             "pruner": [self.pruner.name, self.pruner.startup, self.pruner.warmup], "optimise": self.optimise,
@@ -208,6 +215,10 @@ class Sweep:
         if self.is_search:
             plain["parameters"] = {key: str(values) for key, values in self.parameters.items()}
             plain["seeds"] = list(self.seeds)
+        axis = self.parameters.get("recipe", [])
+        named = [point["recipe"] for point in self.variants.values() if "recipe" in point]
+        for name in [*named, *(axis if isinstance(axis, list) else [])]:
+            plain[f"recipe {name}"] = replace(self, common={}).recipe_for({"recipe": name}).to_dict()
         return plain
 
 

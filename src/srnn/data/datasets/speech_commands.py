@@ -59,6 +59,7 @@ Source = Literal["official", "mini"]
 TestSet = Literal["lists", "official"]
 
 _MINI = "speech_commands_mini"
+_OF_THE_TEST_SET = "it should contain the 12 classes' folders of the test set"
 _MINI_SHARES = (0.15, 0.2)
 _LISTS: dict[SplitName, str] = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE_PARTS: dict[SplitName, tuple[float, float]] = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
@@ -123,11 +124,9 @@ def list_clips(split: SplitName, root: Path, which: SpeechCommandsTask) -> list[
     if which.classes != len(KEYWORDS):
         return [_clip(folder, name, _word(name)) for name in _names(folder, split, which.version)]
     if split == "test" and which.test_set == "official":
-        official = root / f"speech_commands_test_set_v0.0{which.version}"
-        return _keyword_folders(
-            official,
-            "get it with 'srnn data fetch speech-commands-test-v2' and 'srnn data prepare speech-commands-test-v2'",
-        )
+        official, fetched = root / f"speech_commands_test_set_v0.0{which.version}", "speech-commands-test-v2"
+        get = f"get it with 'srnn data fetch {fetched}' and 'srnn data prepare {fetched}'"
+        return _keyword_folders(official, get if which.version == 2 else _OF_THE_TEST_SET)
     names = _names(folder, split, which.version)
     wanted = [name for name in names if _word(name) in KEYWORDS]
     count = math.ceil(len(wanted) * _EXTRA)
@@ -230,7 +229,7 @@ def _keyword_folders(folder: Path, how: str) -> list[Item]:
 
 
 def _mini(split: SplitName, root: Path) -> list[Item]:
-    clips = _keyword_folders(root / _MINI, "it should contain the 12 classes' folders of the test set")
+    clips = _keyword_folders(root / _MINI, _OF_THE_TEST_SET)
     of: dict[str, SplitName] = {}
     for part in ([c for c in clips if c.label == SILENCE], [c for c in clips if c.label != SILENCE]):
         for clip in part:

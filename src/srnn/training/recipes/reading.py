@@ -82,9 +82,20 @@ def load_recipe(name: str, overrides: Sequence[str] | Mapping[str, Any] = (), ba
         overrides: words (``["--training.epochs", "5", "--note=x"]``), or values by dotted keys (``{"training.epochs": 5}``).
         baseline: first make the recipe this baseline ("lstm", "relu", ...), to which the overrides then apply.
     """
-    content = (
-        _own_recipe(name) if _is_data(name) else _read(read_text(recipe_path(name), "a recipe", LIMITS["yaml"]), name)
-    )
+    return make_recipe(recipe_content(name), name, overrides, baseline)
+
+
+def recipe_content(name: str) -> Any:
+    """What the file of a recipe says, or the plain recipe of data: all that ``make_recipe`` needs, should the file be edited."""
+    if _is_data(name):
+        return _own_recipe(name)
+    return _read(read_text(recipe_path(name), "a recipe", LIMITS["yaml"]), name)
+
+
+def make_recipe(
+    content: Any, name: str, overrides: Sequence[str] | Mapping[str, Any] = (), baseline: str | None = None
+) -> Recipe:
+    """As ``load_recipe``, of a recipe that has been read."""
     if baseline is None:
         return build(Recipe, apply_overrides(content, overrides), name)
     recipe = as_baseline(build(Recipe, apply_overrides(content, ()), name), baseline)
