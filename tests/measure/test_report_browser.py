@@ -255,6 +255,8 @@ def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
     opened(browser, pages["ecg"][0])
     decided = browser.value("document.querySelector('#time table').textContent")
     assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
+    tracks = browser.value("[...document.querySelectorAll('.track h3')].map(e => e.textContent)")
+    assert "True classof 19 steps (76 ms) before" in tracks
 
 
 def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:
