@@ -126,6 +126,8 @@ def test_an_example_that_the_run_keeps_plays_at_once(
         browser.wait("document.querySelector('#classes-note').textContent.endsWith('named 500 steps later')")
         assert browser.value(f"{RIGHT}('classes')") == 0 and browser.value(f"{INK}('classes')") > 100
         browser.value("model.label_lag = 0")
+        browser.value("['#label', '#bars span'].map(w => document.querySelector(w).textContent = 'a'.repeat(300))[0]")
+        browser.wait("document.documentElement.scrollWidth <= innerWidth")
         browser.key(" ")  # once more
         browser.wait("document.querySelector('#status').textContent === 'running'")
         # Whoever wants no motion starts it; and so does whoever names a recording, which comes first.

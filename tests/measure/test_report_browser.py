@@ -163,6 +163,12 @@ def test_the_slider_moves_through_a_sample(name: str, browser: Browser, pages: d
     assert browser.errors == []
 
 
+def test_a_long_name_is_wrapped(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["digits"][0])
+    browser.value("document.querySelector('.chips span').textContent = 'a'.repeat(300)")
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_play_runs_to_the_end_and_stops(browser: Browser, pages: dict) -> None:
     opened(browser, pages["digits"][0])
     browser.value("document.querySelector('.controls .main').click()")
