@@ -63,9 +63,9 @@ def need(package: str, what: str, extra: str) -> Any:
 
 
 def require(condition: bool, key: str, rule: str, value: object) -> None:
-    """SrnnError, which names the recipe's key and the rule, unless the condition holds."""
+    """SrnnError, which names the key (with a dot: of a recipe) and the rule, unless the condition holds."""
     if not condition:
-        raise SrnnError(f"Recipe key '{key}' must be {rule}, not {brief(value)}.")
+        raise SrnnError(f"{'Recipe key ' if '.' in key else ''}'{key}' must be {rule}, not {brief(value)}.")
 
 
 def is_number(value: object) -> TypeGuard[float]:

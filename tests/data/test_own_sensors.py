@@ -108,7 +108,7 @@ def test_a_scaled_path_is_kept_in_a_model() -> None:
     assert np.array_equal(known.whole([[3, 4]]), [[1, 1.5]])
     with pytest.raises(SrnnError, match="The statistics are of 3 channels, the signal has 2"):
         replace(known, statistics=statistics(3))
-    with pytest.raises(SrnnError, match="needs the statistics of the training set"):
+    with pytest.raises(SrnnError, match="needs the statistics of the training set, which srnn stream reads once"):
         ScaledPath(2).stream()
 
 

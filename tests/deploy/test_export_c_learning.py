@@ -264,6 +264,9 @@ def test_the_command_says_what_learning_costs(tmp_path: Path, capsys: pytest.Cap
         f"{4 * (synapses + readout):,} bytes of RAM for {synapses + readout} parameters and {learning.trace_bytes:,}"
         in said
     )
-    assert f"a step {step['adds']:,} additions and {step['multiplies']:,} multiplications" in said
+    assert (
+        f"a step {step['adds']:,} additions and {step['multiplies']:,} multiplications" in said
+        and "; an update " in said
+    )
     text = (tmp_path / "c" / "m.h").read_text()
     assert f"{learning.trace_bytes} of traces" in text and f"a step {step['adds']} additions" in text

@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SRNN, Init, Neuron, Readout, SrnnError, from_network
+from srnn import SRNN, Init, Neuron, Readout, SrnnError, from_network, load
 from srnn.cli import export_onnx
 from srnn.cli.options import shared
 from srnn.data.encoders.speech import Statistics
@@ -27,12 +27,13 @@ from srnn.nn.loss_config import DecisionRule, LossConfig
 from srnn.nn.losses import Loss
 from srnn.nn.network import BidirectionalLayer, Layer
 from support.networks import NEURONS, make_input, make_net
-from support.runs import make_run
+from support.runs import ECG, make_run
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from srnn.deploy.export import onnx as exported  # noqa: E402  (needs the extra)
+from srnn.deploy.export.model import to_onnx  # noqa: E402
 
 FORMS: tuple[exported.Form, ...] = ("step", "sequence")
 
@@ -368,6 +369,13 @@ def test_the_file_says_how_a_sensors_channels_are_scaled(tmp_path: Path, capsys:
     state = exported.state_arrays(trained.network, trained.network.initial_state(1))
     (scores,) = exported.start(model).run(["scores"], {"x": (raw - mean) / std, **state})
     np.testing.assert_allclose(scores[0], trained.predict(raw[0]).scores[-1], atol=1e-5)
+
+
+def test_the_file_says_how_late_labels_come(tmp_path: Path) -> None:
+    model = load(make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6"))
+    assert {item.key: item.value for item in to_onnx(model).metadata_props}["label_lag"] == "25"
+    model = load(make_run(tmp_path / "digits", recipe="digits"))
+    assert "label_lag" not in {item.key for item in to_onnx(model).metadata_props}
 
 
 def test_a_baseline_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

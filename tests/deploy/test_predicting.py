@@ -62,6 +62,18 @@ def test_late_labels_stand_beside_what_they_name(tmp_path: Path) -> None:
     assert [one.number for one in told] == found.numbers[: 60 - late].tolist()
 
 
+def test_labels_of_other_recordings_stand_beside_what_they_name(tmp_path: Path) -> None:
+    model, late = srnn.load(make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6")), 19 + 6
+    x = (np.random.default_rng(0).random((2, 60, 4)) < 0.3).astype(np.float32)
+    y = np.random.default_rng(1).integers(0, 6, (2, 60))
+    np.savez(tmp_path / "own.npz", x=x, y=y, class_names=model.classes)
+    split = model.task.reading(tmp_path / "own.npz").load(
+        "validation"
+    )  # what evaluate --data and the others measure on
+    assert np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
+    assert (split.y[:, :late] == -1).all() and np.array_equal(split.y[:, late:], y)
+
+
 def test_predict_skips_what_does_not_fit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(tmp_path / "good.npy", np.ones((20, 3), np.float32))
     np.save(tmp_path / "wide.npy", np.ones((20, 4), np.float32))

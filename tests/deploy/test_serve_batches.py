@@ -21,7 +21,7 @@ from srnn.data.encoders import Statistics
 from srnn.deploy.predicting import predict
 from srnn.deploy.serve.batch import classify
 from srnn.deploy.streaming import Decoder
-from support.runs import SPOKEN, make_run
+from support.runs import ECG, SPOKEN, make_run
 from support.serving import LEADS, Service, expected, serving
 
 
@@ -88,6 +88,15 @@ def test_a_sequence_longer_than_those_of_training_is_one_sequence(models: dict[s
         got = classify(Decoder.of(words), sound)
         wanted = words.predict(sound)
         assert not isinstance(wanted, list) and (got["label"], got["steps"]) == (wanted.label, 101)
+
+
+def test_late_labels_of_a_batch_stand_beside_what_they_name(tmp_path: Path) -> None:
+    late = "--task.options={source: records, rule: send_on_delta, scale: running, label_lag: 6}"
+    model = srnn.load(make_run(tmp_path / "ecg", *ECG, late))
+    wanted = predict(model, LEADS)
+    got = classify(Decoder.of(model), LEADS)
+    assert got["classes"] == wanted.numbers.tolist() and got["steps"] == len(LEADS)
+    assert got["class"] == wanted.numbers[-1] and len(set(got["classes"])) > 1
 
 
 NPY = io.BytesIO()

@@ -30,6 +30,8 @@ COUNT = "(view ? view.count : 0)"
 INK = """(id => { const c = document.getElementById(id), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
           let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })"""
 
+RIGHT = INK.replace("getImageData(0, 0, c.width, c.height)", "getImageData(c.width / 2 + 2, 0, c.width / 2, c.height)")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
@@ -118,6 +120,14 @@ def test_an_example_that_the_run_keeps_plays_at_once(
         browser.wait("document.querySelector('#status').textContent === 'the signal ended: 1301 steps'")
         assert browser.value(f"{INK}('spikes')") > 100
         browser.picture(tmp_path / "example.png")
+        browser.value(
+            "dirty = !!(model.label_lag = 500)"
+        )  # half of what is in view: classes stand beside what they name
+        browser.wait("document.querySelector('#classes-note').textContent.endsWith('named 500 steps later')")
+        assert browser.value(f"{RIGHT}('classes')") == 0 and browser.value(f"{INK}('classes')") > 100
+        browser.value("model.label_lag = 0")
+        browser.value("['#label', '#bars span'].map(w => document.querySelector(w).textContent = 'a'.repeat(300))[0]")
+        browser.wait("document.documentElement.scrollWidth <= innerWidth")
         browser.key(" ")  # once more
         browser.wait("document.querySelector('#status').textContent === 'running'")
         # Whoever wants no motion starts it; and so does whoever names a recording, which comes first.

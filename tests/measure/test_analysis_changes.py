@@ -106,6 +106,16 @@ def test_a_decision_at_every_step_has_it(both: str) -> None:
     file = io.StringIO()
     show_analysis(found, Console(file=file, width=120))
     assert "time to decision: steps after each of 60 changes of the true class" in file.getvalue()
+    assert found.change_times.label_lag == 0 and "counted from the label" not in file.getvalue()
+
+
+def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChangingTask, "lag", 19)
+    task, recipe, file = ChangingTask(), tiny_recipe("--loss.name=nll"), io.StringIO()
+    found = analyse(Trained(recipe.build_network(task, 0), task, recipe))
+    assert found.to_dict()["change_times"]["label_lag"] == 19
+    show_analysis(found, Console(file=file, width=120))
+    assert "counted from the label, which comes 19 steps" in file.getvalue()
 
 
 def test_one_decision_a_sequence_has_none() -> None:

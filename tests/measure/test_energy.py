@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SRNN, Init, Neuron
+from srnn import SRNN, Init, Neuron, SrnnError
 from srnn.measure.energy import (
     Activity,
     count,
@@ -63,6 +63,19 @@ def test_accumulates_are_what_spikes_cause(
     assert found.synaptic_acs * x.shape[0] * x.shape[1] == pytest.approx(expected, rel=1e-4)
     assert found.effective_acs == pytest.approx(found.synaptic_acs) and found.effective_macs == 0
     assert energy(net, x)["counts"]["synaptic_acs"] == pytest.approx(found.synaptic_acs, rel=1e-5)
+
+
+def test_what_cannot_be_run_has_no_energy() -> None:
+    net, x = small("lif", 2, [3]), torch.zeros(2, 4, 2)
+    assert (
+        energy(net, x)["firing_rate"]["mean"] == 0
+    )  # all zeros are an input, and a silent network still updates its neurons
+    x[1, 3, 0] = torch.nan
+    with pytest.raises(SrnnError, match="sequence 1, step 3"):
+        energy(net, x)
+    for nothing, lengths in ((x[:0], None), (x[:, :0], None), (x[:1], [0])):
+        with pytest.raises(SrnnError, match="no steps"):
+            energy(net, nothing, lengths)
 
 
 @pytest.mark.parametrize(("direction", "recurrent"), [("one", True), ("one", False), ("mean", True), ("concat", True)])

@@ -163,6 +163,12 @@ def test_the_slider_moves_through_a_sample(name: str, browser: Browser, pages: d
     assert browser.errors == []
 
 
+def test_a_long_name_is_wrapped(browser: Browser, pages: dict) -> None:
+    opened(browser, pages["digits"][0])
+    browser.value("document.querySelector('.chips span').textContent = 'a'.repeat(300)")
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_play_runs_to_the_end_and_stops(browser: Browser, pages: dict) -> None:
     opened(browser, pages["digits"][0])
     browser.value("document.querySelector('.controls .main').click()")
@@ -255,6 +261,8 @@ def test_labelled_steps_come_first(browser: Browser, pages: dict) -> None:
     opened(browser, pages["ecg"][0])
     decided = browser.value("document.querySelector('#time table').textContent")
     assert "Time to decision" in decided and "0.95" in decided and browser.errors == []
+    tracks = browser.value("[...document.querySelectorAll('.track h3')].map(e => e.textContent)")
+    assert "True classof 19 steps (76 ms) before" in tracks
 
 
 def test_a_comparison_marks_the_best(browser: Browser, pages: dict) -> None:

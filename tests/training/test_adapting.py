@@ -180,3 +180,14 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "exists" in capsys.readouterr().err
     assert main(["adapt", str(run), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "new")]) == 2
     assert not (tmp_path / "new").exists()
+    for words, message in (
+        (["--limit", "0"], "'--limit' must be at least 1, not 0."),
+        (["--lr", "nan"], "'lr' must be positive, not nan."),
+        (["--feedback", "random"], "--train all --rule e-prop"),
+        (["--feedback", "random", "--train", "all", "--rule", "bptt"], "--train all --rule e-prop"),
+        ([str(run)], "one without --curve, not 2"),
+    ):
+        capsys.readouterr()
+        assert main(["adapt", str(run), *words, "--data", str(data), "--out", str(tmp_path / "new")]) == 2
+        found = capsys.readouterr().err
+        assert message in found and "Recipe key" not in found and not (tmp_path / "new").exists()

@@ -204,7 +204,7 @@ def test_prune_weights_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     for mask in masks[1:]:
         assert all(not (mask[name] & ~masks[0][name]).any() for name in mask)
     # Resumed, all is there already, and nothing changes.
-    again = prune_run(tiny_run, out, [0.5, 0.8], options=TuningOptions(epochs=2, resume=True))
+    again = prune_run(tiny_run, out, [0.5, 0.8, 0.8], options=TuningOptions(epochs=2, resume=True))
     assert again == curve
 
 
@@ -297,7 +297,14 @@ def test_command_mistakes(tiny_run: Path, tmp_path: Path, capsys: pytest.Capture
         (["prune", used, "--sparsity", "0.5", "--lr-factor", "-1", "--out", out], "learning rate"),
         (["prune", used, "--sparsity", "0.5", "--out", used], "not empty"),
         (["prune", out, "--sparsity", "0.5", "--out", out], "no run"),
+        (["prune", used, "--what", "dead", "--epochs", "5", "--out", out], "without training"),
+        (
+            ["prune", used, "--what", "neurons", "--sparsity", "0.5", "--scope", "network", "--out", out],
+            "--what weights",
+        ),
+        (["prune", used, "--what", "neurons", "--sparsity", "0.5", "--gradual", "0.5", "--out", out], "--what weights"),
         (["quantise", used, "--resume"], "--out"),
+        (["quantise", used, "--epochs", "5"], "--out"),
         (["quantise", used, "--out", used], "not empty"),
     ]
     for words, message in cases:

@@ -70,13 +70,17 @@ def run(arguments: argparse.Namespace) -> int:
     from ..training.runs import open_trained
 
     require(arguments.limit is None or arguments.limit >= 1, "--limit", "at least 1", arguments.limit)
+    hidden = arguments.rule == "e-prop" and (arguments.train == "all" or arguments.curve)
+    if arguments.feedback != "symmetric" and not hidden:
+        raise SrnnError("--feedback is for hidden layers that learn by e-prop: --train all --rule e-prop.")
     if arguments.out.exists():
         raise SrnnError(f"{arguments.out} exists; name a new file.")
     config = Adaptation(arguments.train, arguments.rule, arguments.feedback, arguments.lr, arguments.bound)
     models = [open_trained(path, arguments.data) for path in arguments.models]
     if arguments.curve:
         return _curve(arguments, models, config)
-    require(len(models) == 1, "MODEL", "one without --curve", len(models))
+    if len(models) > 1:
+        raise SrnnError(f"Of models there must be one without --curve, not {len(models)}.")
     trained = models[0]
     adapted, report = adapt(
         trained, arguments.split, config, data_dir=arguments.data_dir, limit=arguments.limit, seed=arguments.seed

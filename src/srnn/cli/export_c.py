@@ -147,7 +147,7 @@ def _show(report: dict[str, Any]) -> None:
     if "learning" in report:
         learning = report["learning"]
         costs = "; ".join(
-            f"a {when} {cost['adds']:,} additions and {cost['multiplies']:,} multiplications"
+            f"{'an' if when == 'update' else 'a'} {when} {cost['adds']:,} additions and {cost['multiplies']:,} multiplications"
             for when, cost in learning["operations"].items()
         )
         print(

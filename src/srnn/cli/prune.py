@@ -9,7 +9,7 @@ from ..errors import SrnnError
 from . import tuning
 from .options import given
 from .show import tell
-from .tuning import add_tuning_arguments, show_points, tuning_options, written
+from .tuning import add_tuning_arguments, is_tuned, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
 DESCRIPTION = """\
@@ -48,8 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if (arguments.what == "dead") != (not arguments.sparsity):
+    if arguments.what == "dead" and (arguments.sparsity or is_tuned(arguments)):
+        raise SrnnError(
+            "--what dead removes all neurons that never spike, without training; leave out --sparsity and --epochs."
+        )
+    if arguments.what != "dead" and not arguments.sparsity:
         raise SrnnError("--sparsity is missing: the fractions to prune, such as 0.5 0.9; only --what dead needs none.")
+    if arguments.what != "weights" and (arguments.scope != "layer" or arguments.gradual):
+        raise SrnnError(f"--scope and --gradual are for --what weights, not {arguments.what}; leave them out.")
     from ..progress import reporter_for
     from ..studies.pruning import prune_run, share_name
     from ..training.runs import Run

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import SrnnError
 from . import tuning
 from .show import tell
-from .tuning import add_tuning_arguments, show_points, tuning_options, written
+from .tuning import add_tuning_arguments, is_tuned, show_points, tuning_options, written
 
 SHARED = tuning.SHARED
 DESCRIPTION = """\
@@ -32,8 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.out is None and arguments.resume:
-        raise SrnnError("--resume needs the run folder to resume: --out DIR.")
+    if arguments.out is None and (arguments.resume or is_tuned(arguments)):
+        raise SrnnError(
+            "--epochs, --lr-factor and --resume are for the run that is fine-tuned; name its folder: --out DIR."
+        )
     from ..progress import reporter_for
     from ..studies.pruning import measure_run, quantise_run
     from ..training.runs import Run

@@ -147,6 +147,9 @@ def _change_times(console: Console, times: ChangeTimes) -> None:
         ], console,
     )  # fmt: skip
     _line(console, "  until the class changes again; confidence at once may still be in the previous class")
+    if times.label_lag:
+        late = "" if times.step_ms is None else f" ({times.label_lag * times.step_ms:g} ms)"
+        _line(console, f"  counted from the label, which comes {times.label_lag} steps{late} after what it names")
     if not times.online:
         _line(console, "  the network is bidirectional: these decisions know the future")
 

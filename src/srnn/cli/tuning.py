@@ -10,15 +10,24 @@ from ..terminal import open_console
 from .options import given
 
 SHARED = ("model", "--state-bits", "--split", "--data", "--data-dir", "--json")
+EPOCHS, LR_FACTOR = 20, 0.5
 
 
 def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of fine-tuning, which 'srnn quantise' has too."""
-    parser.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of fine-tuning (default: 20)")
     parser.add_argument(
-        "--lr-factor", type=float, default=0.5, metavar="F", help="factor on the recipe's learning rate (default: 0.5)"
+        "--epochs", type=int, default=EPOCHS, metavar="N", help=f"epochs of fine-tuning (default: {EPOCHS})"
     )
+    parser.add_argument(
+        "--lr-factor", type=float, default=LR_FACTOR, metavar="F",
+        help=f"factor on the recipe's learning rate (default: {LR_FACTOR})",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="resume what is in --out")
+
+
+def is_tuned(arguments: argparse.Namespace) -> bool:
+    """Whether something was said about fine-tuning."""
+    return (arguments.epochs, arguments.lr_factor) != (EPOCHS, LR_FACTOR)
 
 
 def tuning_options(arguments: argparse.Namespace) -> Any:

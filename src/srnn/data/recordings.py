@@ -155,9 +155,9 @@ def time_unit(title: str) -> float | None:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise SrnnError(f"{path} is a folder. Name a .wav, .csv, .npz or WFDB file.")
+        raise SrnnError(f"{path} is a folder. Name a .wav, .csv, .npy, .npz or WFDB file.")
     if not path.is_file():
-        raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npz or WFDB file.")
+        raise SrnnError(f"{path} was not found. Name a .wav, .csv, .npy, .npz or WFDB file.")
     if path.stat().st_size == 0:
         raise SrnnError(f"{path} is empty (0 bytes).")
 

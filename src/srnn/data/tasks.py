@@ -282,7 +282,8 @@ class DescribedTask(Task):
             # As the task itself does it: of the same files the same ones.
             shares = Shares.of(self.options) if self.hold_out else None
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
-            return load_labelled(split, self.data, self.class_names, self.whole_path(), self.encode, shares, speaker)
+            path = self.whole_path()
+            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, self.lag)
         original = create_task(self.name, **self.options)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(

@@ -131,7 +131,7 @@ def prune_run(
         now, report = _without_dead(now, out, options)
         points.append({**report, "run": str(out / "dead"), **_point(now, options)})
     before = 0.0
-    for share in sorted(shares):
+    for share in sorted({*shares}):
         place = out / f"{what}-{share:g}"
         how = f", scope {scope}" if what == "weights" else ""
         recipe = tuning_recipe(

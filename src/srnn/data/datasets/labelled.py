@@ -14,7 +14,7 @@ from ...text import some
 from ..recordings import at_rate, read_signal
 from ..signals import SignalPath
 from .arrays import load_file
-from .base import UNLABELLED, Split, SplitName, padded, shown
+from .base import UNLABELLED, Split, SplitName, later, padded, shown
 from .files import ARRAY_FILES, list_items
 from .splitting import Shares, split_items
 from .survey import say
@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 def load_labelled(
     split: SplitName, source: Path, classes: Sequence[str], path: SignalPath, encode: Callable[[str, Array], Array],
-    shares: Shares | None = None, speaker: str = "",
+    shares: Shares | None = None, speaker: str = "", lag: int = 0,
 ) -> Split:  # fmt: skip
     """The sequences of a folder, table or file as the task 'folder' reads them, in their order.
 
@@ -36,6 +36,7 @@ def load_labelled(
         shares: how much is held out where the source names no splits, which a RuntimeWarning then says; None: nothing, and any
             split is all of it.
         speaker: as for ``load_arrays``.
+        lag: steps by which the network names things late: labels of steps, which stand at what they name, come so much later.
 
     SrnnError for a label that is not among the classes, and for what does not fit.
     """
@@ -79,6 +80,8 @@ def load_labelled(
         raise SrnnError(
             f"{source} has a label per sample, and this network's steps are not samples; give labels per step."
         )
+    if y.ndim == 2 and lag:
+        y, steps = later(y, lag), [np.pad(one, ((0, lag), (0, 0))) for one in steps]
     x, lengths = padded(str(source), steps)
     return Split(x, y.astype(np.int64), lengths if (lengths != len(x[0])).any() else None, groups)
 

@@ -48,7 +48,9 @@ class ScaledPath(SignalPath):
 
     def _known(self) -> Statistics:
         if self.statistics is None:
-            raise SrnnError("A scaled signal needs the statistics of the training set.")
+            raise SrnnError(
+                "A scaled signal needs the statistics of the training set, which srnn stream reads once, where its data are."
+            )
         return self.statistics
 
     def stream(self) -> ScaleStream:

@@ -94,7 +94,9 @@ class SpeechPath(SoundPath):
 
     def _known(self) -> Statistics:
         if self.statistics is None:
-            raise SrnnError("Sound needs the statistics of the training set.")
+            raise SrnnError(
+                "Sound needs the statistics of the training set, which srnn stream reads once, where its data are."
+            )
         return self.statistics
 
 

@@ -126,9 +126,10 @@ def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> Mod
     from . import onnx
 
     task = trained.task
+    about = {**({"label_lag": task.lag} if task.lag else {}), **input_scale(trained)}
     return onnx.to_model(
         trained.spiking("exported"), form, name=trained.name, decision=trained.decision, step_ms=task.step_ms,
-        metadata={"task": task.name, **{name: json.dumps(values) for name, values in input_scale(trained).items()}},
+        metadata={"task": task.name, **{name: json.dumps(values) for name, values in about.items()}},
     )  # fmt: skip
 
 

@@ -102,8 +102,9 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
     samples = decoder.task.as_clip(samples, decoder.signal)
     session = decoder.open(whole=True)
     parts = [session.push(samples[first : first + TURN]) for first in range(0, len(samples), TURN)]
-    parts.append(session.finish())
-    decisions = Decisions.joined(parts)
+    late = np.zeros((decoder.lag, decoder.stream.inputs), np.float32)  # until what comes late is known
+    parts.append(session.decide_last(np.concatenate([session.encoder.flush(), late])))
+    decisions = Decisions(*(column[decoder.lag :] for column in Decisions.joined(parts)))
     if not len(decisions.steps):
         raise SrnnError("A sequence is too short: it gives no step.")
     believed = decoder.probabilities(decisions.scores[-1:])[0]
@@ -113,7 +114,7 @@ def classify(decoder: Decoder, samples: Array) -> dict[str, Any]:
         "label": decoder.classes[number],
         "probability": round(float(believed[number]), 6),
         "probabilities": np.round(believed, 6).tolist(),
-        "steps": session.steps,
+        "steps": session.steps - decoder.lag,
     }
     if decoder.task.kind == "per_step":
         answer["classes"] = decisions.winners.tolist()

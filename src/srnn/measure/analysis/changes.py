@@ -60,12 +60,18 @@ class ChangeTimes:
         steps: of the longest sequence.
         online: whether every decision uses the past alone.
         confidences: ascending.
+        label_lag: steps by which labels, and so their changes, come after what they name.
     """
 
     def __init__(
-        self, steps: int, step_ms: float | None, online: bool, confidences: tuple[float, ...] = CONFIDENCES
+        self,
+        steps: int,
+        step_ms: float | None,
+        online: bool,
+        confidences: tuple[float, ...] = CONFIDENCES,
+        label_lag: int = 0,
     ) -> None:
-        self.step_ms, self.online, self.confidences = step_ms, online, confidences
+        self.step_ms, self.online, self.confidences, self.label_lag = step_ms, online, confidences, label_lag
         self.changes = 0
         """Number of stretches that began with a change that was seen."""
         self.sure = np.zeros((len(confidences), steps), np.int64)  # stretches by steps since the change
@@ -106,7 +112,7 @@ class ChangeTimes:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "changes": self.changes, "step_ms": self.step_ms, "online": self.online,
+            "changes": self.changes, "step_ms": self.step_ms, "online": self.online, "label_lag": self.label_lag,
             "points": [asdict(point) for point in self.points],
         }  # fmt: skip
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...errors import SrnnError
 from .activity import Activity, ActivityTally, recorded
 from .counting import LayerCounts, LayerShape, count, describe_network, graded, mean_rate, spiking, total
 from .prices import (
@@ -52,7 +53,9 @@ def energy(
     from ...data.batches import Batch
     from ...nn.network.inputs import checked
 
-    x, lengths = checked(network, x, None, lengths)
+    x, lengths = checked(network, x, None, lengths, check=True)  # NaN would be the energy of a network that is silent
+    if not (lengths.sum() if lengths is not None else x.shape[0] * x.shape[1]):
+        raise SrnnError(f"The input {tuple(x.shape)} has no steps, so there is nothing to measure.")
     tally, was_training = ActivityTally(network), network.training
     network.eval()
     try:

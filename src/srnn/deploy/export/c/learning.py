@@ -138,7 +138,8 @@ class Learning:
         name, operations = self.name, self.operations
         what = "the readout" if len(self.layers) == 1 else "the readout and, by e-prop, the hidden layer"
         costs = [
-            f"a {when} {cost['adds']} additions, {cost['multiplies']} multiplications, {cost['exponentials']} calls of expf"
+            f"{'an' if when == 'update' else 'a'} {when} {cost['adds']} additions, {cost['multiplies']} multiplications, "
+            f"{cost['exponentials']} calls of expf"
             for when, cost in operations.items()
         ]
         told, updated = "after each step whose label is known", "whenever something shall become of it"

@@ -122,7 +122,8 @@ function makeTracks(sample, watched, substeps) {
   else if (input.kind === "lines") input.values.forEach((channel, n) => add(input.values.length > 1 ? `Input: channel ${n + 1}` : "Input", `${short(channel.low)} to ${short(channel.high)}`, input.values.length > 3 ? 40 : 60, lines(channel, [0], ["--ink"], 1)));
   else add("Input", `${whole(input.values.columns)} channels; ${heatWords(input.values)}`, rows(input.values.columns), heat(input.values, "--ink", 1));
   if (sample.labels) {
-    add("True class", "", 20, band(sample.labels));
+    const late = DATA.task.label_lag, ms = DATA.task.step_ms;
+    add("True class", late ? `of ${late} steps${ms ? ` (${short(late * ms)} ms)` : ""} before` : "", 20, band(sample.labels));
     add("Decision", DATA.network.bidirectional ? "at each step, bidirectional" : "at each step, from the steps read so far", 20, band(sample.decisions));
   }
   sample.layers.forEach((layer, i) => add(`Layer ${i + 1}`, `${layer.type === "bits" ? "spikes of" : "activity of"} ${layer.columns} ${watched[i].kind} units` + (layer.type === "bits" ? "" : `; ${heatWords(layer)}`), rows(layer.columns),

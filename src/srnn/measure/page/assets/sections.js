@@ -102,7 +102,7 @@ function changeTimes() {
   const wait = (mean, median) => mean == null ? NONE : { text: short(mean), more: [`median ${short(median)}`, inTime(mean, STEP_MS)].filter(Boolean).join("; ") };
   return el("div", { class: "below" }, table("Time to decision", ["confidence", "sure of a class", "steps until then", "then right", "sure and right", "steps until then"], found.points.map(one => [
     String(one.confidence), percent(one.reached, 1), wait(one.mean_steps, one.median_steps), percent(one.accuracy_reached, 1), percent(one.right, 1), wait(one.right_mean_steps, one.right_median_steps)]), "measures"),
-    el("p", { class: "note" }, `Steps after each of ${whole(found.changes)} changes of the true class until any class, and the true class, reaches this confidence before the class changes again. A network that is sure at once may still be sure of the previous class.${found.online ? "" : " The network is bidirectional: these decisions use the future."}`));
+    el("p", { class: "note" }, `Steps after each of ${whole(found.changes)} changes of the true class until any class, and the true class, reaches this confidence before the class changes again. A network that is sure at once may still be sure of the previous class.${found.label_lag ? ` Labels come ${[whole(found.label_lag), inTime(found.label_lag, STEP_MS)].filter(Boolean).join(" steps, ")} after what they name; these steps are counted from the label.` : ""}${found.online ? "" : " The network is bidirectional: these decisions use the future."}`));
 }
 
 function waves() {
