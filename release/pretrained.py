@@ -27,7 +27,7 @@ from srnn.cli.models import nanojoules
 from srnn.data.batches import Sequences
 from srnn.data.datasets.catalogue import find_data_set
 from srnn.data.recordings import read_signal
-from srnn.deploy.predicting import predict_steps
+from srnn.deploy.predicting import predict
 from srnn.deploy.streaming import Decoder, SpottingRule
 from srnn.deploy.streaming.judging import concatenated, judge, listen
 from srnn.files import read_object
@@ -79,7 +79,7 @@ def ship(name: str, folders: list[Path]) -> None:
     with TemporaryDirectory() as place:
         keep_examples(Path(place), model.task, sequences)
         recordings = kept_examples(Path(place))
-        right = (path for path in recordings if model.predict(path).label in path.stem)
+        right = (path for path in recordings if predict(model, path).label in path.stem)
         np.save(FOLDER / f"{name}.npy", np.load(next(right, recordings[0])))
     evaluation, activity = evaluate_activity(model, sequences, "validation")
     costs = energy_report(model.network, activity, load_technology(DEFAULT), analog_in_paper=model.task.analog_in_paper)
@@ -191,7 +191,7 @@ def golden(name: str) -> dict[str, Any]:
         first = torch.Generator().manual_seed(model.seed)
         result = network.run(torch.from_numpy(steps).double()[None], generator=first)
     return {
-        "label": predict_steps(model, steps).label,
+        "label": predict(model, example(name)).label,
         "spikes": [layer.output[0].sum(0).int().tolist() for layer in result.layers[:-1]],
         "outputs": result.output[0, -1].tolist(),
     }

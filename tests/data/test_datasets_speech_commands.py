@@ -301,7 +301,7 @@ def test_phones(mini: Path, tmp_path: Path) -> None:
     spoken = split.y[:, :99] > 0
     assert energy[:, :99][spoken].mean() > 3 * energy[:, :99][~spoken].mean()  # labels lie where the sound is
     late = PhonesTask(label_lag=3).load("validation", tmp_path)
-    assert (PhonesTask().lag, PhonesTask(label_lag=3).lag) == (0, 3)
+    assert (PhonesTask().lag(), PhonesTask(label_lag=3).lag()) == (0, 3)
     np.testing.assert_array_equal(late.y, np.pad(split.y, ((0, 0), (3, 0)), constant_values=-1))
     np.testing.assert_array_equal(late.x[:2], np.pad(split.x[:2], ((0, 0), (0, 3), (0, 0))))
     task = create_task("phones")

@@ -47,13 +47,14 @@ def test_a_stream_and_a_prediction_agree(kind: str, tmp_path: Path) -> None:
 
 def test_late_labels_stand_beside_what_they_name(tmp_path: Path) -> None:
     run = make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6")
-    model, late = srnn.load(run), 19 + 6
+    model, late = srnn.load(run), 6  # besides that of the paper's files, which the labels of their steps have
     x = (np.random.default_rng(0).random((60, 4)) < 0.3).astype(np.float32)
     with torch.no_grad():
         longer = np.concatenate([x, np.zeros((late, 4), np.float32)])
         output = model.network.run(torch.from_numpy(longer)[None]).output[0].numpy()
     found = model.predict(x)
     assert np.array_equal(found.scores, np.float64(output[late:])) and len(found.labels) == 60
+    assert Decoder.of(run, form="signal").lag == 19 + 6
     decoder = Decoder.of(run, form="steps")
     session = decoder.open()
     told = [*decisions_of(decoder, session.push(x[:10])), *decisions_of(decoder, session.push(x[10:]))]
@@ -63,13 +64,12 @@ def test_late_labels_stand_beside_what_they_name(tmp_path: Path) -> None:
 
 
 def test_labels_of_other_recordings_stand_beside_what_they_name(tmp_path: Path) -> None:
-    model, late = srnn.load(make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6")), 19 + 6
+    model, late = srnn.load(make_run(tmp_path / "ecg", *ECG, "--task.options.label_lag=6")), 6
     x = (np.random.default_rng(0).random((2, 60, 4)) < 0.3).astype(np.float32)
     y = np.random.default_rng(1).integers(0, 6, (2, 60))
     np.savez(tmp_path / "own.npz", x=x, y=y, class_names=model.classes)
-    split = model.task.reading(tmp_path / "own.npz").load(
-        "validation"
-    )  # what evaluate --data and the others measure on
+    own = model.task.reading(tmp_path / "own.npz")  # what evaluate --data and the others measure on
+    split = own.load("validation")
     assert np.array_equal(split.x[:, :60], x) and not split.x[:, 60:].any() and split.lengths is None
     assert (split.y[:, :late] == -1).all() and np.array_equal(split.y[:, late:], y)
 

@@ -110,7 +110,7 @@ def test_a_decision_at_every_step_has_it(both: str) -> None:
 
 
 def test_late_labels_are_said_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ChangingTask, "lag", 19)
+    monkeypatch.setattr(ChangingTask, "lag", lambda *_: 19)
     task, recipe, file = ChangingTask(), tiny_recipe("--loss.name=nll"), io.StringIO()
     found = analyse(Trained(recipe.build_network(task, 0), task, recipe))
     assert found.to_dict()["change_times"]["label_lag"] == 19

@@ -66,9 +66,9 @@ class Task(ABC):
         """The class of signals in which there is nothing to be recognised; None: there is none."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
 
-    @property
-    def lag(self) -> int:
-        """Steps by which labels come later than what they name, so that a network has seen what follows it."""
+    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
+        """Steps by which labels come later than what they name, so that a network has seen what follows it: in the signal, or in
+        encoded steps as the task's files have them, whose own labels may be late already."""
         return 0
 
     @property
@@ -263,11 +263,10 @@ class DescribedTask(Task):
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or any split is all of them."""
 
-    @property
-    def lag(self) -> int:
+    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
         if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
             return 0
-        return create_task(self.name, **self.options).lag
+        return create_task(self.name, **self.options).lag(form)
 
     def signal(self) -> SignalPath:
         return self.path
@@ -283,7 +282,8 @@ class DescribedTask(Task):
             shares = Shares.of(self.options) if self.hold_out else None
             speaker = str(self.options.get("speaker", "")) if self.hold_out else ""
             path = self.whole_path()
-            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, self.lag)
+            lag = self.lag(path.form)
+            return load_labelled(split, self.data, self.class_names, path, self.encode, shares, speaker, lag)
         original = create_task(self.name, **self.options)
         if shown(original.class_names) != shown(self.class_names) or original.inputs != self.inputs:
             raise SrnnError(

@@ -4,8 +4,8 @@
     predict(trained, signal).labels                  # one per step, where the network labels steps
 
 A recording goes the way that training data went: resampled, cut or filled to the clips' length, encoded as a whole, scored by
-the network's own loss. Labels that come late (a task's ``lag``) are those of the steps that they name: after the recording as
-many steps of zeros are read. ``streaming`` does the same as the signal comes.
+the network's own loss. Where labels come late (a task's ``lag``), a step has that which names it: after the recording as many
+steps of zeros are read. ``streaming`` does the same as the signal comes.
 """
 
 from __future__ import annotations
@@ -106,20 +106,14 @@ def predict(
 
     Raises SrnnError for a recording that cannot be read, does not fit, or is too short for one step.
     """
-    task = trained.task
+    network, loss, task = trained.network, trained.recipe.loss, trained.task
+    path = task.whole_path(form)
     if isinstance(signal, (str, Path)):
-        path = task.whole_path(form)
         name, x = str(signal), read_signal(Path(signal), path.channels, path.rate, channels)
     else:
-        name, x = "The signal", _array(signal, task.whole_path(form))
-    return predict_steps(trained, task.encode(name, x, form), f"{name}: the network's output")
-
-
-def predict_steps(trained: Trained, steps: Array, what: str = "The network's output") -> Prediction:
-    """``predict`` for a network's own input (T, inputs). ``what`` an error calls output that is not finite."""
-    network, loss, task = trained.network, trained.recipe.loss, trained.task
-    lag = task.lag
-    steps = np.concatenate([steps, np.zeros((lag, steps.shape[1]), steps.dtype)]) if lag else steps
+        name, x = "The signal", _array(signal, path)
+    lag = task.lag(path.form)
+    steps = np.pad(task.encode(name, x, form), ((0, lag), (0, 0)))
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device
     generator = torch.Generator(device).manual_seed(trained.seed)
     with torch.no_grad():
@@ -129,7 +123,7 @@ def predict_steps(trained: Trained, steps: Array, what: str = "The network's out
     if not per_step:
         scores = running_scores(scores[None], loss.scoring, loss.start)[0]
     believed = confidences(scores, loss.scoring)
-    check_confidences(believed, np.arange(len(believed)), what)
+    check_confidences(believed, np.arange(len(believed)), f"{name}: the network's output")
     return Prediction(trained.classes, scores, believed, per_step, task.step_ms and task.step_ms / 1000)
 
 

@@ -73,9 +73,9 @@ class ECGTask(Task):
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
-    @property
-    def lag(self) -> int:
-        return self.label_lag + (PAPER_LABEL_LAG if self.source == "paper_split" else 0)
+    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
+        in_files = PAPER_LABEL_LAG if self.source == "paper_split" and form == "signal" else 0
+        return self.label_lag + in_files
 
     def signal(self) -> CrossingPath:
         """The encoder of the records. How the paper's own arrays were encoded is not known exactly; the default comes closest."""

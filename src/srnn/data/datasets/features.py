@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -130,8 +130,7 @@ class FramesTask(AudioTask):
         super().__post_init__()
         check_whole("label_lag", self.label_lag, 0, 100)
 
-    @property
-    def lag(self) -> int:
+    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
         return self.label_lag
 
     def late(self, x: FeatureArray, labels: npt.NDArray[np.int64]) -> tuple[FeatureArray, npt.NDArray[np.int64]]:

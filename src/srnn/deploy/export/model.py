@@ -87,8 +87,8 @@ def export_c(
         encoder = encoder.with_std(std)
     step_ms = trained.task.step_ms
     each = "" if step_ms is None else f", a step each {step_ms:g} ms"
-    if step_ms is not None and trained.task.lag:
-        each += f", whose class is that of {trained.task.lag} steps ({trained.task.lag * step_ms:g} ms) before"
+    if step_ms is not None and (lag := trained.task.lag()):
+        each += f", whose class is that of {lag} steps ({lag * step_ms:g} ms) before"
     device, state_as = device_network(trained.spiking("exported"), encoder), None
     if format == "int8":
         inputs_as = inputs_as or trained.inputs_as
@@ -126,7 +126,7 @@ def to_onnx(trained: Trained, form: Literal["step", "sequence"] = "step") -> Mod
     from . import onnx
 
     task = trained.task
-    about = {**({"label_lag": task.lag} if task.lag else {}), **input_scale(trained)}
+    about = {**({"label_lag": task.lag()} if task.lag() else {}), **input_scale(trained)}
     return onnx.to_model(
         trained.spiking("exported"), form, name=trained.name, decision=trained.decision, step_ms=task.step_ms,
         metadata={"task": task.name, **{name: json.dumps(values) for name, values in about.items()}},

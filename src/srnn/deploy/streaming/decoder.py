@@ -70,7 +70,7 @@ class Decoder:
         self.stream = Stream(network, generator=torch.Generator().manual_seed(trained.seed))
         self.trained, self.adaptation = trained, learn
         self.task, self.loss, self.signal, self.segment, self.policy = task, loss, signal, segment, policy
-        self.classes, self.lag = task.class_names, task.lag
+        self.classes, self.lag = task.class_names, task.lag(signal.form)
         self.hidden = tuple(int(layer.size) for layer in network.layers)  # type: ignore[arg-type]
         self._initial = self.stream.flat_state()
         settings = [task.name, loss.name, loss.start, repr(signal), segment, policy and policy.to_dict()]

@@ -139,7 +139,7 @@ def analyse(
     if loss.per_step or online:
         curve = Anytime(loss, steps, task.unlabelled_class, task.step_ms, online)
     exits = _exit_counts(loss, steps, options) if exiting else None
-    changes = ChangeTimes(steps, task.step_ms, online, label_lag=task.lag) if loss.per_step else None
+    changes = ChangeTimes(steps, task.step_ms, online, label_lag=task.lag()) if loss.per_step else None
     waves = Delineation(task.step_ms or 1.0, options.tolerance_ms) if has_waves(task) else None
     activity = ActivityTally(network) if isinstance(network, SRNN) else None
     batches = run_batches(network, sequences, seed=trained.seed, batch_size=batch_size, record=recorded(network))

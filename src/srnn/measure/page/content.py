@@ -106,7 +106,7 @@ def describe_task(trained: Trained) -> dict[str, Any]:
         "class_names": list(task.class_names),
         "unlabelled_class": None if task.unlabelled_class is None else task.class_names[task.unlabelled_class],
         "step_ms": task.step_ms,
-        "label_lag": task.lag,
+        "label_lag": task.lag(),
         "start": loss.start,
         "loss": loss.name,
     }
