@@ -204,7 +204,7 @@ def from_network(
     """A model of a network that was trained in a loop of your own.
 
     Args:
-        network: an SRNN.
+        network: an SRNN. The model holds it, no copy, in evaluation mode: ``network.train()`` before training goes on.
         classes: names of its outputs.
         loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
         start: first step that counts.
@@ -219,9 +219,11 @@ def from_network(
     from .data.signals import Steps
     from .data.tasks import DescribedTask
     from .nn.loss_config import LossConfig
+    from .nn.network import freeze
     from .training.recipes.schema import Recipe, TaskConfig
     from .training.recipes.writing import network_config
 
+    freeze(network, "A model")
     path = signal or Steps(network.inputs, step_ms)
     if len(classes) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
