@@ -148,7 +148,10 @@ def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
     both = load(make_run(tmp_path / "both", "--network.bidirectional=true"))
     with pytest.raises(SrnnError, match="Only bptt can train this network: it is bidirectional"):
         Adapter(both)
-    Adapter(both, Adaptation(rule="bptt"))
+    adapter = Adapter(both, Adaptation("all", rule="bptt"))
+    x = torch.ones(1, 9, both.spiking("adapted").inputs)
+    adapter.learn(x, torch.tensor([1]))
+    assert all(bool(parameter.grad.any()) for parameter in adapter.network.readout.parameters())
 
 
 def recordings(folder: Path) -> Path:

@@ -27,6 +27,7 @@ from ..data.spikes import Spikes
 from ..errors import require
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN
+from ..nn.network.inputs import each_part
 from ..nn.network.srnn import State
 from .compression.masks import present_masks
 from .rules import EProp, OnlineRule, create_rule, local_layers
@@ -96,7 +97,7 @@ class Course:
                 result = self._network.run(x, state, lengths=lengths)
                 if scored is not None:
                     scored(result.output).loss.backward()
-            self.state = [tuple(value.detach() for value in part) for part in result.state]
+            self.state = [tuple(part) for part in each_part(result.state, Tensor.detach)]
             return result.output.detach()
 
         def error(output: Tensor) -> Tensor:
@@ -112,7 +113,10 @@ class Course:
 
     def whole_state(self) -> State:
         """The state as ``SRNN.run`` takes it."""
-        return tuple(kind(*part) for kind, part in zip(self._types, self.state, strict=True))
+        return tuple(
+            getattr(kind, "_make", kind)(part)  # type: ignore[call-arg, arg-type]
+            for kind, part in zip(self._types, self.state, strict=True)
+        )
 
     def clear(self) -> None:
         """Forget the traces, not the state."""
