@@ -90,7 +90,7 @@ class Learner:
         ones = torch.ones(len(x), dtype=torch.int64)
         steps, lengths = checked(self._network, x[:, None], None, ones if valid is None else valid.to(torch.int64))
         self._leave_step()
-        self._chunks = self._learner.forward(steps, lengths)
+        self._chunks = self._learner.forward(steps, lengths)  # type: ignore[arg-type]
         output = self._chunks[-1].output[:, 0]
         self._error = torch.zeros_like(output)
         return output
