@@ -249,6 +249,16 @@ def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_
     srnn.from_network(pruned, "ab"), srnn.from_network(normed, "ab")
 
 
+def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:
+    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)", "learned": True})
+    x = np.random.default_rng(0).random((30, 3))
+    model = srnn.from_network(net, "ab")
+    before, scores = {name: value.clone() for name, value in net.state_dict().items()}, model.predict(x).scores
+    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net(torch.rand(2, 9, 3))  # its statistics move
+    assert np.array_equal(model.predict(x).scores, scores)
+
+
 def test_layers_that_share_their_weights_are_written(tmp_path: Path) -> None:
     net = srnn.SRNN(2, [3, 3], 2)
     net.layers[1].weight_rec, net.layers[1].params = net.layers[0].weight_rec, net.layers[0].params
