@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -204,7 +205,7 @@ def from_network(
     """A model of a network that was trained in a loop of your own.
 
     Args:
-        network: an SRNN.
+        network: an SRNN, of which the model holds a copy, in evaluation mode.
         classes: names of its outputs.
         loss: how its outputs become class scores: "nll" labels every step, the others whole sequences (``srnn.nn.losses``).
         start: first step that counts.
@@ -219,9 +220,11 @@ def from_network(
     from .data.signals import Steps
     from .data.tasks import DescribedTask
     from .nn.loss_config import LossConfig
+    from .nn.network import freeze
     from .training.recipes.schema import Recipe, TaskConfig
     from .training.recipes.writing import network_config
 
+    freeze(network, "A model")
     path = signal or Steps(network.inputs, step_ms)
     if len(classes) != network.outputs or path.inputs != network.inputs:
         raise SrnnError(
@@ -235,6 +238,6 @@ def from_network(
     if len({*classes}) != len(classes):
         raise SrnnError(f"Two classes have the same name: {some([str(name) for name in classes])}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
-    model = Model(network.eval(), task, recipe, steps=steps, about=about or {})
+    model = Model(network, task, recipe, steps=steps, about=about or {})
     model.check_recipe()
-    return model
+    return replace(model, network=deepcopy(network).eval())

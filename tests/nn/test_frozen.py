@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parametrizations, parametrize
 
 from srnn import SRNN, SrnnError
 from srnn.nn.baselines import ClassicalRNN
@@ -37,6 +38,17 @@ def test_the_arrays_are_copies_of_the_networks_numbers() -> None:
         for key, value in layer.parameters.items():
             assert (value == before[f"{name}.params.{key}"].numpy()).all()
     assert frozen.directions == layers and (frozen.inputs, frozen.outputs) == (3, 2)
+
+
+def test_parametrized_weights_and_time_constants_are_frozen_as_they_are() -> None:
+    net = network()
+    plain = net.freeze().layers[0]
+    parametrizations.weight_norm(net.layers[0], "weight_in")
+    parametrize.register_parametrization(net.layers[0].params, "tau_mem", torch.nn.Softplus())
+    frozen = net.freeze().layers[0]
+    assert np.allclose(frozen.weight_in, plain.weight_in)
+    assert list(frozen.parameters) == list(plain.parameters)
+    assert np.allclose(frozen.parameters["tau_mem"], np.log1p(np.exp(plain.parameters["tau_mem"])))
 
 
 def test_a_bidirectional_layer_has_both_its_directions() -> None:

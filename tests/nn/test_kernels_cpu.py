@@ -232,6 +232,23 @@ def test_gradients_can_be_taken_again_but_not_of_gradients() -> None:
         torch.autograd.grad(output.sum(), weight, create_graph=True)
 
 
+@pytest.mark.parametrize("neuron", ["alif", "relu"])
+def test_outputs_may_be_changed_in_place(neuron: str) -> None:
+    """As those of any module: here the first steps do not count."""
+    gradients = []
+    for backend in ("reference", "cpu"):
+        problem = replace(
+            make(neuron=neuron, output="membrane", batch=3, size=5), weight_in=make(size=5).weight_in.requires_grad_()
+        )
+        result = run_layer(problem, backend)
+        output = result.output
+        output[:, :20] = 0
+        result.state[0].mul_(2)
+        (output.square().sum() + result.state[0].sum()).backward()
+        gradients.append(problem.weight_in.grad)
+    assert torch.allclose(*gradients, rtol=1e-9) and gradients[0].any()
+
+
 def test_spikes_from_dense() -> None:
     x = (torch.rand(3, 7, 130) < 0.2).float()
     spikes = Spikes.from_dense(x)

@@ -147,6 +147,16 @@ def test_no_label_at_all_is_a_zero_loss_with_zero_gradients(name: str) -> None:
     assert output.grad is not None and not output.grad.any()
 
 
+@pytest.mark.parametrize("name", CE)
+def test_a_sequence_without_steps_leaves_gradients_finite(name: str) -> None:
+    output, _, target = _batch()
+    for label in (-1, 2):
+        leaf = output.clone().requires_grad_()
+        target[1] = label
+        Loss(LossConfig(name), False)(leaf, target, torch.tensor([7, 0, 1, 6, 5])).loss.backward()
+        assert leaf.grad is not None and leaf.grad.isfinite().all() and leaf.grad.any()
+
+
 def test_losses_that_do_not_fit_the_task_are_refused() -> None:
     with pytest.raises(SrnnError, match="use nll"):
         Loss(LossConfig("ce_mean"), per_step=True)

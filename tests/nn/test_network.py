@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -249,11 +250,22 @@ def test_misuse_is_refused_in_one_line() -> None:
         lambda: net.run(torch.zeros(5, 3)),
         lambda: net(x.double()),
         lambda: net(x, state[:1]),
+        lambda: net.double()(x.double(), state),
         lambda: net(torch.zeros(3, 5, 3), state),
         lambda: net(x, lengths=torch.tensor([6, 1])),
         lambda: net(x, lengths=torch.tensor([1.0, 2.0])),
         lambda: net(x, lengths=torch.tensor([1])),
         lambda: SRNN(3, [0], 2),
+        lambda: SRNN(3, [4.0], 2),  # type: ignore[list-item]
+        lambda: SRNN(3, 4.0, 2),  # type: ignore[arg-type]
+        lambda: SRNN("3", 4, 2),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, substeps=1.5),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, neuron=srnn.ALIF),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, recurrent=None),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, norm=5),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, delays=3),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, encoder=3),  # type: ignore[arg-type]
+        lambda: SRNN(3, 4, 2, readout=srnn.Integrator),  # type: ignore[arg-type]
         lambda: SRNN(3, [4, 4], 2, neuron=["alif"]),
         lambda: SRNN(3, [4], 2, readout="integrater"),
         lambda: SRNN(3, [4], 2, readout={"name": "alif", "neurn": {}}),
@@ -264,3 +276,5 @@ def test_misuse_is_refused_in_one_line() -> None:
         with pytest.raises(SrnnError) as error:
             call()
         assert "\n" not in str(error.value)
+    assert [layer.size for layer in SRNN(3, np.array([4, 5]), 2).layers] == [4, 5]  # type: ignore[arg-type]
+    assert SRNN(3, np.int64(4), 2).layers[0].size == 4  # type: ignore[arg-type]

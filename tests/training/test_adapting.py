@@ -134,11 +134,23 @@ def test_gradients_that_are_not_finite_change_nothing(tiny: Trained) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"lr": 0.0}, "lr"), ({"bound": -1.0}, "bound"), ({"feedback": "x"}, "feedback")]
-)
+    ("options", "said"),
+    [
+        ({"lr": 0.0}, "lr must be a number above 0"), ({"bound": -1.0}, "bound"), ({"feedback": "x"}, "feedback"),
+        ({"lr": "fast"}, "lr"), ({"window": 4.5}, "window"), ({"train": "hidden"}, "train cannot be 'hidden'"),
+        ({"rule": "rtrl"}, "rule cannot be 'rtrl'"), ({"optimizer": "adamw"}, "optimizer"),
+    ],
+)  # fmt: skip
 def test_options_that_do_not_fit(options: Any, said: str) -> None:
     with pytest.raises(SrnnError, match=said):
         Adaptation(**options)
+
+
+def test_a_network_of_which_nothing_is_trained_is_refused(tiny: Trained) -> None:
+    tiny.spiking("adapted").readout.requires_grad_(False)
+    with pytest.raises(SrnnError, match="nothing to adapt"):
+        Adapter(tiny)
+    Adapter(tiny, Adaptation("all"))
 
 
 def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
@@ -148,7 +160,10 @@ def test_networks_that_cannot_adapt(tmp_path: Path) -> None:
     both = load(make_run(tmp_path / "both", "--network.bidirectional=true"))
     with pytest.raises(SrnnError, match="Only bptt can train this network: it is bidirectional"):
         Adapter(both)
-    Adapter(both, Adaptation(rule="bptt"))
+    adapter = Adapter(both, Adaptation("all", rule="bptt"))
+    x = torch.ones(1, 9, both.spiking("adapted").inputs)
+    adapter.learn(x, torch.tensor([1]))
+    assert all(bool(parameter.grad.any()) for parameter in adapter.network.readout.parameters())
 
 
 def recordings(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parametrizations, parametrize, prune
 
 import srnn
 from srnn import SrnnError
@@ -219,6 +220,50 @@ def test_networks_of_ones_own(tmp_path: Path) -> None:
         srnn.from_network(srnn.SRNN(2, [3], 2), "ab", loss="ce_spike_count")
     with pytest.raises(SrnnError, match="at least one hidden layer"):
         srnn.from_network(srnn.SRNN(2, [], 2), "ab")
+    with pytest.raises(SrnnError, match=r"A model needs a spiking network \(SRNN\), not a Linear"):
+        srnn.from_network(torch.nn.Linear(2, 2), "ab")  # type: ignore[arg-type]
+    with pytest.raises(SrnnError, match="A model cannot take this network: its weights are bfloat16"):
+        srnn.from_network(srnn.SRNN(2, [3], 2).bfloat16(), "ab")
+
+
+def test_what_torch_adds_to_a_network_is_never_written_to_a_file_that_cannot_be_read() -> None:
+    def small() -> srnn.SRNN:
+        return srnn.SRNN(2, [3], 2)
+
+    normed, spectral, pruned, more = small(), small(), small(), small()
+    parametrizations.weight_norm(normed.layers[0], "weight_in")
+    parametrizations.spectral_norm(spectral.layers[0], "weight_rec")
+    prune.l1_unstructured(pruned.readout, "weight_in", 0.5)
+    more.head = torch.nn.Linear(2, 2)
+    for net, name in (
+        (normed, "layers.0.parametrizations.weight_in.original0"),
+        (spectral, "layers.0.parametrizations.weight_rec.0._u"),
+        (pruned, "readout.weight_in"),
+        (more, "head.bias"),
+    ):
+        with pytest.raises(SrnnError, match=f"cannot describe this network's '{name}'.*permanent") as caught:
+            srnn.from_network(net, "ab")
+        assert "\n" not in str(caught.value)
+    prune.remove(pruned.readout, "weight_in")
+    parametrize.remove_parametrizations(normed.layers[0], "weight_in")
+    srnn.from_network(pruned, "ab"), srnn.from_network(normed, "ab")
+
+
+def test_a_model_of_a_network_is_a_copy_that_further_training_does_not_change() -> None:
+    net = srnn.SRNN(3, [4], 2, norm="batch", delays={"recurrent": "uniform(0, 4)", "learned": True})
+    x = np.random.default_rng(0).random((30, 3))
+    model = srnn.from_network(net, "ab")
+    before, scores = {name: value.clone() for name, value in net.state_dict().items()}, model.predict(x).scores
+    assert net.training and all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    net(torch.rand(2, 9, 3))  # its statistics move
+    assert np.array_equal(model.predict(x).scores, scores)
+
+
+def test_layers_that_share_their_weights_are_written(tmp_path: Path) -> None:
+    net = srnn.SRNN(2, [3, 3], 2)
+    net.layers[1].weight_rec, net.layers[1].params = net.layers[0].weight_rec, net.layers[0].params
+    again = srnn.load(srnn.from_network(net, "ab").save(tmp_path / "m.safetensors")).network
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in again.state_dict().items())
 
 
 def test_a_neuron_of_ones_own_goes_where_any_other_goes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations, prune
 
 from srnn import SRNN, SrnnError
 from srnn.nn.kernels.reference import spike
@@ -229,6 +230,36 @@ def test_a_step_is_learnt_before_its_gradients_are_given() -> None:
 def test_networks_that_cannot_learn_forwards(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SrnnError, match=said):
         Learner(SRNN(3, [4], 2, **options), DRTRL(), 1)
+
+
+@pytest.mark.parametrize("rule", [RTRL(), EProp()])
+def test_weights_that_are_computed_are_refused_not_left_as_they_are(rule: OnlineRule) -> None:
+    normed, pruned = SRNN(3, [4], 2), SRNN(3, [4], 2)
+    parametrizations.weight_norm(normed.layers[0], "weight_in")
+    prune.l1_unstructured(pruned.layers[0], "weight_rec", 0.5)
+    for network in (normed, pruned):
+        with torch.no_grad(), pytest.raises(SrnnError, match="weight_norm, pruning or another parametrization"):
+            Learner(network, rule, 1)
+
+
+def test_steps_and_errors_that_do_not_fit_are_one_line_and_change_nothing() -> None:
+    learners = [Learner(make([5]), DRTRL(), 2) for _ in range(2)]
+    x = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
+    for learner in learners:
+        assert torch.equal(learner.step(x.bool()), Learner(make([5]), DRTRL(), 2).step(x))
+    for refused, said in (
+        (lambda: learners[0].step(x[:1]), r"of 2 sequences.*\(1, 3\)"),
+        (lambda: learners[0].step(x[0]), r"of 2 sequences.*\(3,\)"),
+        (lambda: learners[0].step(x[:, :2]), r"\(2, 1, 2\)"),
+        (lambda: learners[0].step(x.float()), "float32"),
+        (lambda: learners[0].step(x, torch.tensor([True])), "2 integers"),
+        (lambda: learners[0].learn(torch.ones(2, dtype=torch.float64)), r"\(2, 2\), not \(2,\)"),
+    ):
+        with pytest.raises(SrnnError, match=said) as caught:
+            refused()
+        assert "\n" not in str(caught.value)
+    outputs = [learner.step(x) for learner in learners]
+    assert torch.equal(*outputs)
 
 
 def test_rtrl_of_a_large_network_is_refused_before_memory_is_taken() -> None:

@@ -87,7 +87,7 @@ class Loss:
             output = output.softmax(-1)
         steps = self.counted_steps(output, lengths)[:, :, None].to(output.dtype)
         total = (output * steps).sum(1)
-        return total / steps.sum(1) if name == "ce_mean" else total
+        return total / steps.sum(1).clamp(min=1) if name == "ce_mean" else total
 
     def counted_steps(self, output: Tensor, lengths: Tensor | None, begin: int = 0, first: int = 0) -> Tensor:
         """Which steps from ``begin`` on count: (B, T) booleans. A sequence that ends before ``start`` still has its last step.

@@ -24,9 +24,10 @@ from torch import Tensor
 
 from ..data.batches import Sequences
 from ..data.spikes import Spikes
-from ..errors import require
+from ..errors import SrnnError, check_choice, check_positive, check_whole
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN
+from ..nn.network.inputs import each_part
 from ..nn.network.srnn import State
 from .compression.masks import present_masks
 from .rules import EProp, OnlineRule, create_rule, local_layers
@@ -58,10 +59,12 @@ class Adaptation:
     """On a stream, a label reaches back at least so many steps if none came before; memory grows with it."""
 
     def __post_init__(self) -> None:
-        require(0 < self.lr < float("inf"), "lr", "positive", self.lr)
-        require(0 < self.bound < float("inf"), "bound", "positive", self.bound)
-        require(1 <= self.window <= 2**20, "window", "between 1 and 1,048,576", self.window)
-        require(self.optimizer in ("adam", "sgd"), "optimizer", "adam or sgd", self.optimizer)
+        check_choice("train", self.train, ("readout", "all"))
+        check_choice("rule", self.rule, ("e-prop", "d-rtrl", "bptt"))
+        check_positive("lr", self.lr)
+        check_positive("bound", self.bound)
+        check_whole("window", self.window, 1, 2**20)
+        check_choice("optimizer", self.optimizer, ("adam", "sgd"))
         EProp(self.feedback)  # its own check
 
 
@@ -96,7 +99,7 @@ class Course:
                 result = self._network.run(x, state, lengths=lengths)
                 if scored is not None:
                     scored(result.output).loss.backward()
-            self.state = [tuple(value.detach() for value in part) for part in result.state]
+            self.state = [tuple(part) for part in each_part(result.state, Tensor.detach)]
             return result.output.detach()
 
         def error(output: Tensor) -> Tensor:
@@ -112,7 +115,7 @@ class Course:
 
     def whole_state(self) -> State:
         """The state as ``SRNN.run`` takes it."""
-        return tuple(kind(*part) for kind, part in zip(self._types, self.state, strict=True))
+        return tuple(getattr(kind, "_make", kind)(part) for kind, part in zip(self._types, self.state, strict=True))
 
     def clear(self) -> None:
         """Forget the traces, not the state."""
@@ -173,6 +176,8 @@ class Adapter:
         for parameter in self.network.parameters():
             parameter.requires_grad_(id(parameter) in learning)
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        if not self.parameters:
+            raise SrnnError("There is nothing to adapt: no parameter of what should learn requires a gradient.")
         self._initial = [parameter.detach().clone() for parameter in self.parameters]
         kept = {id(self.network.get_parameter(name)): mask for name, mask in present_masks(self.network).items()}
         self._pruned = [(parameter, ~kept[id(parameter)]) for parameter in self.parameters if id(parameter) in kept]

@@ -143,7 +143,8 @@ class TrainingState:
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically. SrnnError when the folder cannot be written."""
     text = json.dumps({"format": FORMAT, **info})
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies: a file has a place for each name, also where layers share a tensor.
+    on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     content = memoryview(tensors_to_bytes(on_cpu, {"srnn": text, "sha256": "0" * 64}))
     at = content.obj.index(_ZEROS)  # type: ignore[attr-defined]
     with whole_file(path) as file:

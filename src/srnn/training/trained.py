@@ -177,10 +177,16 @@ class Trained:
         """The network's architecture, a line a layer. SrnnError unless its recipe builds a network of the same."""
         from .checkpoints import architecture
 
-        lines = architecture(self.network)
-        if architecture(self.recipe.build_network(self.task, self.seed)) != lines:
+        lines, built = architecture(self.network), self.recipe.build_network(self.task, self.seed)
+        if architecture(built) != lines:
             raise SrnnError(
                 "A recipe cannot describe this network (a hidden layer passes on its membrane); use it from Python."
+            )
+        own, others = ({(name, part.shape) for name, part in net.state_dict().items()} for net in (self.network, built))
+        if own != others:
+            raise SrnnError(
+                f"A recipe cannot describe this network's '{min(own ^ others)[0]}'; take off what was added to it, and make "
+                "weight_norm, pruning and other parametrizations permanent (torch.nn.utils)."
             )
         return lines
 

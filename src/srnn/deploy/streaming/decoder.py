@@ -59,6 +59,11 @@ class Decoder:
         learn: Adaptation | None = None,
     ) -> None:  # fmt: skip
         network, task, loss = trained.spiking("streamed"), trained.task, trained.recipe.loss
+        if learn is not None:
+            from ...training.adapting import Adaptation
+
+            if not isinstance(learn, Adaptation):
+                raise SrnnError(f"learn says how a stream learns, such as srnn.Adaptation(); it cannot be {learn!r}.")
         if segment is not None and (isinstance(segment, bool) or not isinstance(segment, int) or segment < 1):
             raise SrnnError(f"A segment is an integer of steps, at least 1, not {segment!r}.")
         if policy is not None and task.kind != "per_sequence":

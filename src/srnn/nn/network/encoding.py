@@ -62,6 +62,8 @@ def as_encoder(spec: str | Mapping[str, Any] | LearnedTernary | None, inputs: in
         if spec.log_threshold.numel() not in (1, inputs):
             raise SrnnError(f"The encoder has {spec.log_threshold.numel()} channels, the network {inputs} inputs.")
         return spec
+    if not isinstance(spec, (str, Mapping)):
+        raise SrnnError(f"A trained encoder is given by its name or a mapping, not by {spec!r}.")
     options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = options.pop("name", None)
     if name != "learned_ternary":

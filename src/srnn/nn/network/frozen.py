@@ -51,6 +51,7 @@ CANNOT: Mapping[str, frozenset[str]] = MappingProxyType(
         "Pruning": frozenset(("encoder",)),  # each point of a curve is measured as int8, too
         "Pruning of neurons": frozenset(("bidirectional", "delays")),
         "Merging": frozenset(("bidirectional", "encoder")),
+        "A model": frozenset(("dtype",)),
     }
 )
 """What uses a frozen network, and which of a network's ``features`` it cannot represent."""
@@ -337,7 +338,7 @@ def _frozen_layer(name: str, layer: Layer | BidirectionalLayer) -> FrozenLayer:
         _array(weight_in),
         None if weight_rec is None else _array(weight_rec),
         None if bias is None else _array(bias),
-        {key: _array(value) for key, value in layer.params.state_dict().items()},
+        {key: _array(getattr(layer.params, key)) for key in layer.neuron.parameters()},
         layer.output,
     )
     delays = {}

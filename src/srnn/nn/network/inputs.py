@@ -83,7 +83,14 @@ def checked(
     if x.ndim != 3 or x.shape[-1] != net.inputs:
         raise SrnnError(f"Expected an input of shape (batch, time, {net.inputs}), got {tuple(x.shape)}.")
     if state is not None:
-        each_part(state, lambda part: part)  # which refuses what is no state
+        dtype = net.readout.weight_in.dtype
+
+        def fitting(part: Tensor) -> Tensor:
+            if part.dtype != dtype:
+                raise SrnnError(f"The state is {part.dtype}, the network {dtype}; convert one of them with .to().")
+            return part
+
+        each_part(state, fitting)  # which refuses what is no state
         if len(state) != len(net.layers) + 1:
             raise SrnnError(f"The state has {len(state)} entries; this network needs {len(net.layers) + 1}.")
     if lengths is None:

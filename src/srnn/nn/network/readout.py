@@ -52,6 +52,8 @@ def as_readout(spec: str | Mapping[str, Any] | Readout | Neuron) -> Readout:
         return Readout(spec, "membrane")
     if isinstance(spec, str):
         spec = {"name": spec}
+    if not isinstance(spec, Mapping):
+        raise SrnnError(f"A readout is given by its name, a neuron, a Readout or a mapping, not by {spec!r}.")
     options = dict(spec)
     name = options.pop("name", "integrator")
     if name not in READOUTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ...data.spikes import Spikes
-from ...errors import SrnnError
+from ...errors import SrnnError, check_whole
 from ..delays import Delays
 from ..kernels.problem import LayerResult
 from ..neurons import Neuron, as_neuron
@@ -33,7 +33,10 @@ State = tuple[Any, ...]
 
 
 def each_layer(what: str, given: Any, sizes: Sequence[int], one: type | tuple[type, ...]) -> list[Any]:
-    """What is given for the hidden layers, by layer: a single one, of type ``one``, is for all. SrnnError for another number."""
+    """What is given for the hidden layers, by layer: a single one, of type ``one``, is for all. SrnnError for another number,
+    or for neither one nor a list."""
+    if not isinstance(given, (Iterable, one)):
+        raise SrnnError(f"{what} cannot be {given!r}; give one for all hidden layers, or a list with one for each.")
     values = [given] * len(sizes) if isinstance(given, one) else list(given)
     if len(values) != len(sizes):
         layers = f"{len(sizes)} hidden layer{'s' * (len(sizes) != 1)}"
@@ -127,7 +130,11 @@ class SRNN(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        sizes = [hidden] if isinstance(hidden, int) else list(hidden)
+        sizes = list(hidden) if isinstance(hidden, Iterable) else [hidden]
+        counts = {"inputs": [inputs], "hidden": sizes, "outputs": [outputs], "substeps": [substeps]}
+        for name, given in counts.items():
+            for count in given:
+                check_whole(name, count, 1)
         neurons = map(as_neuron, each_layer("neuron", neuron, sizes, (str, Mapping, Neuron)))
         recurrents = each_layer("recurrent", recurrent, sizes, bool)
         spans = map(Delays.parse, each_layer("delays", delays, sizes, (Delays, Mapping, type(None))))
@@ -135,8 +142,6 @@ class SRNN(nn.Module):
         biases = each_layer("bias", bias, sizes, bool)
         if merge not in ("mean", "concat"):
             raise SrnnError(f"merge is 'mean' or 'concat', not {merge!r}.")
-        if substeps < 1:
-            raise SrnnError(f"substeps must be at least 1, not {substeps}.")
         self.inputs, self.outputs = inputs, outputs
         self.surrogate, self.readout_spec = as_surrogate(surrogate), as_readout(readout)
         self.bidirectional, self.substeps = bidirectional, substeps
@@ -242,7 +247,8 @@ class SRNN(nn.Module):
     ) -> tuple[Tensor | PackedSequence, State]:
         """x (B, T, inputs) -> (output (B, T, outputs), final state); see ``call`` for (T, inputs) and packed sequences.
 
-        ``check``: refuse an input that is not finite, which names the place; else NaN spreads, as in torch.
+        ``check``: refuse an input that is not finite, which names the place; else NaN spreads as far as the
+        neurons that receive it: they fall silent, and the output may look sound.
         """
         return call(self, x, state, lengths, check)
 

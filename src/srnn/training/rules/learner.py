@@ -23,6 +23,7 @@ from ...data.spikes import Spikes
 from ...errors import SrnnError
 from ...nn.kernels.problem import valid_steps
 from ...nn.network import SRNN, Dropout, Result, has_norm
+from ...nn.network.inputs import checked
 from ...nn.network.layer import Layer
 from .chunks import Chunk, ChunkLearner
 from .local import LocalLayer
@@ -71,6 +72,7 @@ class Learner:
         dropout: Dropout | None = None,
     ) -> None:  # fmt: skip
         start = network.initial_state(batch) if state is None else state
+        self._network, self._batch = network, batch
         self._learner, self._chunks = follow(network, rule, start, dropout), list[Chunk]()
 
     @property
@@ -79,10 +81,16 @@ class Learner:
         return self._learner.state
 
     def step(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are over keep their state."""
+        """x (B, inputs) -> the output (B, outputs). ``valid`` (B,) booleans: sequences that are over keep their state.
+
+        SrnnError, and nothing has changed, for what does not fit the network or the batch.
+        """
+        if x.ndim != 2 or len(x) != self._batch:
+            raise SrnnError(f"A step is of {self._batch} sequences, (batch, inputs), not {tuple(x.shape)}.")
+        ones = torch.ones(len(x), dtype=torch.int64)
+        steps, lengths = checked(self._network, x[:, None], None, ones if valid is None else valid.to(torch.int64))
         self._leave_step()
-        lengths = torch.ones(len(x), dtype=torch.int64) if valid is None else valid.to(torch.int64)
-        self._chunks = self._learner.forward(x[:, None], lengths)
+        self._chunks = self._learner.forward(steps, lengths)  # type: ignore[arg-type]
         output = self._chunks[-1].output[:, 0]
         self._error = torch.zeros_like(output)
         return output
@@ -91,6 +99,8 @@ class Learner:
         """Learn from the last step; ``error`` (B, outputs) is the derivative of the loss by its output."""
         if not self._chunks:
             raise SrnnError("There is no step to learn from: call step first, and give after learn.")
+        if error.shape != self._error.shape:
+            raise SrnnError(f"The error is of the output's shape {tuple(self._error.shape)}, not {tuple(error.shape)}.")
         self._error += error
 
     def _leave_step(self) -> None:

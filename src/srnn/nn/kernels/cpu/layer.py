@@ -244,7 +244,8 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(dense, weight_in, bias, weight_rec, *layer.watched)
         ctx.kinds = _kinds(weight_in, bias, weight_rec) if sizes.kept != Kept.NOTHING else None
         ctx.groups = inputs, parameters._replace(weights=empty, projection=empty), lines, saved, s_initial
-        emitted = torch.from_numpy(out).view(shape) if dense_output else weight_in.new_zeros(()).expand(shape)
+        # A tensor of its own, not a view: torch lets nobody change a view in place that such a function returns.
+        emitted = torch.from_numpy(out.reshape(shape)) if dense_output else weight_in.new_zeros(()).expand(shape)
         return emitted, layer.sent(lines), *(layer.padding.tensor(rows, -1) for rows in state)
 
     @staticmethod
