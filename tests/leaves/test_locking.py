@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,20 @@ def test_who_waits_gets_it(tmp_path: Path) -> None:
         got.set()
         assert (tmp_path / "new" / locking.NAME).exists()
     thread.join()
+
+
+def test_a_folder_that_goes_while_it_is_made_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, make = [True, True], os.mkdir
+
+    def removed_at_once(path: Any, *options: Any) -> None:
+        if there:
+            there.pop()
+            raise FileExistsError(path)  # and when one looks what it is, nothing is there
+        make(path, *options)
+
+    monkeypatch.setattr(os, "mkdir", removed_at_once)
+    with locked(tmp_path / "new"):
+        assert (tmp_path / "new" / locking.NAME).exists() and not there
 
 
 def test_what_stays_empty_is_gone_again_and_bad_names_are_one_line(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_the_command_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "new").exists()
     for words, message in (
         (["--limit", "0"], "'--limit' must be at least 1, not 0."),
-        (["--lr", "nan"], "'lr' must be positive, not nan."),
+        (["--lr", "nan"], "lr must be a number above 0, not nan."),
         (["--feedback", "random"], "--train all --rule e-prop"),
         (["--feedback", "random", "--train", "all", "--rule", "bptt"], "--train all --rule e-prop"),
         ([str(run)], "one without --curve, not 2"),

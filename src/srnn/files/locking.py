@@ -131,10 +131,15 @@ def is_at(handle: int, path: Path) -> bool:
 def _make_and_acquire(folder: Path, until: float) -> int:
     """The open, locked lock file."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            if os.path.lexists(folder) and not os.path.isdir(folder):
+                raise
+            continue  # its holder, who had made it, removed it when one was about to see that it is a folder
         try:
             handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        except FileNotFoundError:  # its holder, who had made it, has just removed the folder
+        except FileNotFoundError:  # the same
             continue
         done = False
         try:
