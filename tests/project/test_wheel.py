@@ -16,8 +16,9 @@ import pytest
 
 from support.pages import ROOT, program
 
-LARGEST = 3_500_000
-"""Bytes: a million of code, and what is not code (pages' assets, recipes, pretrained networks) has to be small."""
+LARGEST = 4_000_000
+"""Bytes: a million of code, not quite three of the fourteen pretrained networks (the largest of 0.8), and what else is not code
+(pages' assets, recipes) has to be small."""
 
 
 def run(*command: Any, folder: Path, **environment: str) -> str:
