@@ -14,41 +14,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srnn import SrnnError
-from srnn.studies import Sweep, load_sweep
+from srnn.studies import load_sweep
 from srnn.studies.queue import MAX_DEATHS, Claim, Lost, Queue
 from srnn.studies.results import write_results
 from srnn.studies.storage import open_storage
 from srnn.studies.worker import work
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
-from srnn.training.recipes import dump_recipe
 from srnn.training.runs import Run
-from support.tiny import TinyTask, tiny_recipe
+from support.sweeps import SWEEP, queue_in, states_of, sweep_in
+from support.tiny import TinyTask
 
 optuna = pytest.importorskip("optuna")
-
-SWEEP = """
-recipe: tiny.yaml
-seeds: [0, 1]
-variants:
-  - a: {}
-  - b: {network.surrogate: linear}
-"""
-
-
-def _sweep(folder: Path, text: str = SWEEP, *overrides: str) -> Sweep:
-    (folder / "tiny.yaml").write_text(dump_recipe(tiny_recipe(*overrides)))
-    (folder / "sweep.yaml").write_text(text)
-    return load_sweep(str(folder / "sweep.yaml"))
-
-
-def _queue(sweep: Sweep, out: Path, patience: float = 60.0) -> Queue:
-    return Queue(sweep, open_storage(None, out), patience)
-
-
-def _states(queue: Queue) -> list[str]:
-    return [status.state for status in queue.status()]
 
 
 def _once(queue: Queue) -> None:
@@ -58,10 +35,10 @@ def _once(queue: Queue) -> None:
 
 
 def test_one_worker_does_all(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path)
+    sweep = sweep_in(tmp_path)
     said: list[str] = []
-    assert work(_queue(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask(), say=said.append) == 4
-    queue = _queue(sweep, tmp_path / "out")
+    assert work(queue_in(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask(), say=said.append) == 4
+    queue = queue_in(sweep, tmp_path / "out")
     _once(queue)
     assert said[0] == "a/s0: begun" and "accuracy" in said[-1]
     content = write_results(sweep, queue.status(), tmp_path / "out")
@@ -139,7 +116,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(
 ) -> None:
     """A killed worker's unit is taken up by another from its last checkpoint, whatever the storage."""
     address = request.getfixturevalue("database") if storage == "postgresql" else None
-    _sweep(tmp_path, SWEEP, "--training.epochs=6", "--training.checkpoint_every=2")
+    sweep_in(tmp_path, SWEEP, "--training.epochs=6", "--training.checkpoint_every=2")
     file, out = tmp_path / f"{uuid.uuid4().hex}.yaml", tmp_path / "out"  # a name that the database has not got
     (tmp_path / "sweep.yaml").rename(file)
     sweep = load_sweep(str(file))
@@ -183,16 +160,16 @@ parameters:
   network.hidden: [[4], [3, 3]]
   training.batch_size: integer(10, 30)
 """
-    sweep = _sweep(tmp_path, text, "--training.epochs=3")
-    queue = _queue(sweep, tmp_path / "out")
+    sweep = sweep_in(tmp_path, text, "--training.epochs=3")
+    queue = queue_in(sweep, tmp_path / "out")
     work(queue, tmp_path / "out", task=TinyTask())
-    states = _states(queue)
+    states = states_of(queue)
     assert "pruned" in states and set(states) == {"done", "pruned"}
     found = [status.settings for status in queue.status()]
     assert all(10 <= s["training.batch_size"] <= 30 and s["network.hidden"] in ([4], [3, 3]) for s in found)
     assert len({s["training.optimizer.lr"] for s in found}) == 6
     # Two workers in turn draw the same points, and a unit that is given back keeps its point.
-    first, second = _queue(sweep, tmp_path / "two"), _queue(sweep, tmp_path / "two")
+    first, second = queue_in(sweep, tmp_path / "two"), queue_in(sweep, tmp_path / "two")
     claims = [one.claim() for one in (first, second, first)]
     assert [claim.settings() for claim in claims if claim] == found[:3]
     assert claims[0] is not None and claims[0].release()
@@ -204,18 +181,18 @@ parameters:
 
 
 def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path: Path) -> None:
-    sweep = _sweep(
+    sweep = sweep_in(
         tmp_path, "recipe: tiny.yaml\nvariants: [{a: {}}, {b: {training.max_restores: 0}}]\n", "--training.epochs=1"
     )
     out = tmp_path / "out"
-    queue = _queue(sweep, out)
+    queue = queue_in(sweep, out)
     work(queue, out, task=TinyTask(poison=float("nan")))
-    assert _states(queue) == ["failed", "failed"]
+    assert states_of(queue) == ["failed", "failed"]
     assert "not finite" in (queue.status()[0].error or "")
     assert work(queue, out, task=TinyTask()) == 0
     queue.fill(retry_failed=True)
     queue.fill(retry_failed=True)
-    assert _states(queue) == ["waiting", "waiting"]
+    assert states_of(queue) == ["waiting", "waiting"]
     claim = queue.claim()
     assert claim is not None and claim.release()  # given back in its second round: it stays asked for
     assert work(queue, out, task=TinyTask()) == 2
@@ -225,7 +202,7 @@ def test_a_failed_training_is_kept_as_failed_and_tried_again_when_asked(tmp_path
 def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path) -> None:
     """It is named as having lost a training, and is not the best, however good the other was."""
     text = "recipe: tiny.yaml\nseeds: [0, 1]\nsampler: random\ntrials: 2\nparameters: {training.batch_size: [4, 5]}\n"
-    queue, out = _queue(_sweep(tmp_path, text, "--training.epochs=2"), tmp_path / "out"), tmp_path / "out"
+    queue, out = queue_in(sweep_in(tmp_path, text, "--training.epochs=2"), tmp_path / "out"), tmp_path / "out"
     first = queue.claim()
     assert first is not None
     first.settings()
@@ -256,36 +233,36 @@ def test_a_point_that_fails_at_its_second_seed_keeps_the_first(tmp_path: Path) -
 def test_a_budget_ends_a_sweep_between_two_trainings_and_may_be_raised(tmp_path: Path) -> None:
     recipe = "recipe: tiny.yaml\nseeds: [0, 1, 2]\n"
     out, small = tmp_path / "out", "--training.epochs=1"
-    queue = _queue(_sweep(tmp_path, recipe + "budget_minutes: 1.0e-9\n", small), out)
+    queue = queue_in(sweep_in(tmp_path, recipe + "budget_minutes: 1.0e-9\n", small), out)
     assert not queue.finished()
     assert work(queue, out, task=TinyTask()) == 1  # what has begun is trained to its end
-    assert _states(queue) == ["done", "waiting", "waiting"] and queue.finished()
+    assert states_of(queue) == ["done", "waiting", "waiting"] and queue.finished()
     content = write_results(queue.sweep, queue.status(), out)
     seconds = content["trainings"][0]["seconds"]
     assert content["minutes"] == pytest.approx(seconds / 60, abs=1e-4) and seconds > 0
     page = (out / "results.md").read_text()
     assert "Still waiting: 2." in page and "of a budget of 1e-09" in page
     assert work(queue, out, task=TinyTask()) == 0
-    more = _queue(_sweep(tmp_path, recipe + "budget_minutes: 100\n", small), out)
+    more = queue_in(sweep_in(tmp_path, recipe + "budget_minutes: 100\n", small), out)
     assert not more.finished() and work(more, out, task=TinyTask()) == 2
     _once(more)
 
 
 def test_what_kills_its_workers_is_given_up(tmp_path: Path) -> None:
-    queue = _queue(_sweep(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out", patience=1e-9)
+    queue = queue_in(sweep_in(tmp_path, "recipe: tiny.yaml\n"), tmp_path / "out", patience=1e-9)
     for _ in range(MAX_DEATHS):
         queue.give_up_dead()
         assert queue.claim() is not None
         queue.give_up_dead()  # has seen it
     assert queue.claim() is None
-    assert _states(queue) == ["failed"] and "died 3 times" in (queue.status()[0].error or "")
+    assert states_of(queue) == ["failed"] and "died 3 times" in (queue.status()[0].error or "")
     queue.fill(retry_failed=True)
     assert queue.claim() is not None
 
 
 def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path, "recipe: tiny.yaml\n")
-    sleeper, other = _queue(sweep, tmp_path / "out"), _queue(sweep, tmp_path / "out", patience=1e-9)
+    sweep = sweep_in(tmp_path, "recipe: tiny.yaml\n")
+    sleeper, other = queue_in(sweep, tmp_path / "out"), queue_in(sweep, tmp_path / "out", patience=1e-9)
     late = sleeper.claim()
     assert late is not None
     late.check()
@@ -305,8 +282,8 @@ def test_a_worker_that_was_taken_for_dead_stops(tmp_path: Path) -> None:
 
 def test_a_sleeper_asks_before_it_goes_on(tmp_path: Path) -> None:
     """A process that was stopped for long does not train a single batch more for a unit that is another's."""
-    sweep = _sweep(tmp_path, "recipe: tiny.yaml\n")
-    sleeper, other = _queue(sweep, tmp_path / "out"), _queue(sweep, tmp_path / "out", patience=1e-9)
+    sweep = sweep_in(tmp_path, "recipe: tiny.yaml\n")
+    sleeper, other = queue_in(sweep, tmp_path / "out"), queue_in(sweep, tmp_path / "out", patience=1e-9)
     late = sleeper.claim()
     other.give_up_dead()
     other.give_up_dead()
@@ -317,8 +294,8 @@ def test_a_sleeper_asks_before_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_worker_gives_its_unit_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = _sweep(tmp_path, "recipe: tiny.yaml\n")
-    queue = _queue(sweep, tmp_path / "out")
+    sweep = sweep_in(tmp_path, "recipe: tiny.yaml\n")
+    queue = queue_in(sweep, tmp_path / "out")
 
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
@@ -327,86 +304,8 @@ def test_an_interrupted_worker_gives_its_unit_back(tmp_path: Path, monkeypatch: 
         patched.setattr("srnn.training.loop.train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             work(queue, tmp_path / "out", task=TinyTask())
-    assert _states(queue) == ["waiting"]
-    assert work(_queue(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask()) == 1
-
-
-def test_a_sweep_may_grow_and_nothing_else(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    _queue(_sweep(tmp_path), out).fill()
-    grown = _queue(_sweep(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]") + "  - c: {network.surrogate: slayer}\n"), out)
-    grown.fill()
-    assert len(_states(grown)) == len(grown.study.trials) == 9
-    for text, message in (
-        (SWEEP, "points and seeds may be added, not removed"),
-        (SWEEP + "optimise: loss\n", "direction|a different sweep|optimise differs"),
-        (SWEEP.replace("linear", "slayer"), "different settings|not removed"),
-        (SWEEP + "set: {training.epochs: 9}\n", "its base differs"),
-    ):
-        with pytest.raises((SrnnError, ValueError), match=message):
-            _queue(_sweep(tmp_path, text), out)
-
-
-def test_a_recipe_that_is_edited_while_a_sweep_runs_changes_none_of_its_trainings(tmp_path: Path) -> None:
-    sweep, out = _sweep(tmp_path), tmp_path / "out"
-
-    def edit(_: str) -> None:
-        (tmp_path / "tiny.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
-
-    assert work(_queue(sweep, out), out, task=TinyTask(), say=edit) == 4
-    hidden = {tuple(Run.open(folder).recipe.network.hidden) for folder in (out / "runs").glob("*/s*")}
-    assert hidden == {tuple(tiny_recipe().network.hidden)}
-
-
-def test_a_recipe_that_a_variant_names_stays_as_it_was(tmp_path: Path) -> None:
-    """Seeds that are added later are of the network that the first ones are of."""
-    out, one = tmp_path / "out", SWEEP + "  - own: {recipe: own.yaml}\n"
-    for name in ("own", "new"):
-        (tmp_path / f"{name}.yaml").write_text(dump_recipe(tiny_recipe()))
-    _queue(_sweep(tmp_path), out).fill()
-    for text in (one, one + "  - new: {recipe: new.yaml}\n", one + "  - new: {recipe: new.yaml}\n"):
-        _queue(_sweep(tmp_path, text), out).fill()
-    (tmp_path / "own.yaml").write_text(dump_recipe(tiny_recipe("--network.hidden=[9]")))
-    with pytest.raises(SrnnError, match=r"different sweep 'sweep' \(its recipe own\.yaml differs\)"):
-        _queue(_sweep(tmp_path, text.replace("[0, 1]", "[0, 1, 2]")), out)
-
-
-def test_a_worker_whose_file_was_shorter_leaves_the_new_units_alone(tmp_path: Path) -> None:
-    old = _queue(_sweep(tmp_path), tmp_path / "out")
-    grown = _queue(_sweep(tmp_path, SWEEP.replace("[0, 1]", "[0, 1, 2]")), tmp_path / "out")
-    grown.fill()
-    while (claim := old.claim()) is not None:
-        assert claim.complete(0.5, {})
-    assert old.finished() and not grown.finished()
-    assert _states(grown) == ["done"] * 4 + ["waiting"] * 2
-
-
-def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    _queue(_sweep(tmp_path), out).fill()
-    with open(out / "journal.log", "ab") as file:
-        file.write(b'{"op_code": 5, "worker_id"')
-    queue = _queue(_sweep(tmp_path), out)
-    assert _states(queue) == ["waiting"] * 4
-    assert queue.claim() is not None
-    for content in ("never a journal\n", "{}\n", "[1]\n", "no line", '{"op_code": 99}\n{}\n'):
-        (out / "journal.log").write_text(content)
-        with pytest.raises(SrnnError, match="is not a sweep journal"):
-            open_storage(None, out)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SrnnError, match="Cannot write"):
-        open_storage(None, tmp_path / "file" / "out")
-
-
-@pytest.mark.slow
-def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("srnn.studies.storage.LOCK_GRACE", 3)
-    out = Path("out")  # relative, as on a command line
-    queue = _queue(_sweep(tmp_path), out)
-    os.symlink(str((out / "journal.log").absolute()), out / "journal.log.lock")
-    queue.fill()
-    assert _states(queue) == ["waiting"] * 4
+    assert states_of(queue) == ["waiting"]
+    assert work(queue_in(sweep, tmp_path / "out"), tmp_path / "out", task=TinyTask()) == 1
 
 
 @settings(max_examples=12, deadline=None)
@@ -416,7 +315,7 @@ def test_whatever_happens_every_unit_is_done_exactly_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list
 ) -> None:
     folder = tmp_path_factory.mktemp("sweep")
-    queue = Queue(_sweep(folder), optuna.storages.InMemoryStorage())
+    queue = Queue(sweep_in(folder), optuna.storages.InMemoryStorage())
     held: dict[int, Claim] = {}
     for what, who in steps:
         if what == "claim" and who not in held:
