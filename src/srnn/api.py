@@ -239,5 +239,5 @@ def from_network(
         raise SrnnError(f"Two classes have the same name: {some([str(name) for name in classes])}.")
     recipe = Recipe(task=TaskConfig(name), network=network_config(network), loss=LossConfig(loss, start))
     model = Model(network, task, recipe, steps=steps, about=about or {})
-    model.check_recipe()
+    model.check_recipe()  # before the copy, which torch cannot make of all that is refused here
     return replace(model, network=deepcopy(network).eval())

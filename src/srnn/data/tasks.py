@@ -28,7 +28,7 @@ from .datasets.inputs import Inputs
 from .datasets.splitting import Shares
 from .encoders.speech import Statistics
 from .recordings import check_finite, fit_length
-from .signals import Form, SignalPath, Steps, describe, restore
+from .signals import Form, PathForm, SignalPath, Steps, describe, restore
 
 Kind = Literal["per_sequence", "per_step"]
 BACKGROUND = "_silence_"
@@ -66,7 +66,7 @@ class Task(ABC):
         """The class of signals in which there is nothing to be recognised; None: there is none."""
         return self.class_names.index(BACKGROUND) if BACKGROUND in self.class_names else None
 
-    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
+    def lag(self, form: PathForm = "signal") -> int:
         """Steps by which labels come later than what they name, so that a network has seen what follows it: in the signal, or in
         encoded steps as the task's files have them, whose own labels may be late already."""
         return 0
@@ -263,7 +263,7 @@ class DescribedTask(Task):
     hold_out: bool = False
     """Where ``data`` name no splits: whether some are held out for validation and testing, or any split is all of them."""
 
-    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
+    def lag(self, form: PathForm = "signal") -> int:
         if known_tasks().get(self.name, Task).lag is Task.lag:  # nor is anything asked of data that are not here
             return 0
         return create_task(self.name, **self.options).lag(form)

@@ -97,9 +97,8 @@ class Queue:
         sweep, theirs = self.sweep, self.study.user_attrs.get("sweep")
         ours = json.loads(json.dumps(sweep.identity()))
         stored = theirs if isinstance(theirs, dict) else {}
-        added = {
-            key for key in ours.keys() ^ stored.keys() if key.startswith("recipe ")
-        }  # with the points that name them
+        # Recipes that points name may be added with the points.
+        added = {key for key in ours.keys() ^ stored.keys() if key.startswith("recipe ")}
         differ = [key for key in {**ours, **stored} if key not in added and ours.get(key) != stored.get(key)]
         if theirs is not None and differ:
             raise SrnnError(

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from ...errors import SrnnError, check_choice, check_whole
 from ..encoders import LevelCrossing
 from ..encoders.level_crossing import Rule
-from ..signals import CrossingPath
+from ..signals import CrossingPath, PathForm
 from ..tasks import Kind, Task, register
 from .base import Split, SplitName, check_fraction
 from .qtdb import CLASS_NAMES, LEADS, SAMPLE_RATE, STEPS, load_paper_split
@@ -65,7 +65,7 @@ class ECGTask(Task):
         self.signal()  # SrnnError for a bad option
         for name, minimum in (("window", 1), ("stride", 1), ("label_lag", 0)):
             check_whole(name, getattr(self, name), minimum)
-        if self.source == "paper_split" and self.label_lag > STEPS:
+        if self.label_lag > STEPS:
             raise SrnnError(f"label_lag must be at most the {STEPS} steps of a sequence, not {self.label_lag}.")
         held_out, both = ("validation_fraction", "validation_blocks"), ("source", "label_lag")
         for option in fields(self):
@@ -73,7 +73,7 @@ class ECGTask(Task):
             if idle and getattr(self, option.name) != option.default:
                 raise SrnnError(f"The ecg option '{option.name}' has no effect with source '{self.source}'; remove it.")
 
-    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
+    def lag(self, form: PathForm = "signal") -> int:
         in_files = PAPER_LABEL_LAG if self.source == "paper_split" and form == "signal" else 0
         return self.label_lag + in_files
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...errors import SrnnError, check_whole
 from ..encoders.speech import FeatureKind, Normalisation, SpeechFeatures, Statistics, rounded
 from ..recordings import fit_length
-from ..signals import SignalPath, SpeechPath
+from ..signals import PathForm, SignalPath, SpeechPath
 from ..tasks import Kind, Task
 from .audio import Samples, read_audio
 from .base import Split, SplitName, later, padded
@@ -130,7 +130,7 @@ class FramesTask(AudioTask):
         super().__post_init__()
         check_whole("label_lag", self.label_lag, 0, 100)
 
-    def lag(self, form: Literal["signal", "steps"] = "signal") -> int:
+    def lag(self, form: PathForm = "signal") -> int:
         return self.label_lag
 
     def late(self, x: FeatureArray, labels: npt.NDArray[np.int64]) -> tuple[FeatureArray, npt.NDArray[np.int64]]:

@@ -14,7 +14,7 @@
 numpy only; nothing here knows a data set or a task.
 """
 
-from .base import Form, SignalPath, Steps
+from .base import Form, PathForm, SignalPath, Steps
 from .crossing import CrossingPath
 from .pixels import WindowPath
 from .scaled import ScaledPath
@@ -25,6 +25,7 @@ __all__ = [
     "CochleaPath",
     "CrossingPath",
     "Form",
+    "PathForm",
     "ScaledPath",
     "SignalPath",
     "SpeechPath",

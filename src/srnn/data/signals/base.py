@@ -15,7 +15,8 @@ from ..encoders.speech import Statistics
 from ..encoders.streaming import PassThrough, StreamEncoder
 
 Array = npt.NDArray[Any]
-Form = Literal["auto", "signal", "steps"]
+PathForm = Literal["signal", "steps"]
+Form = Literal["auto", PathForm]
 Scale = tuple[npt.ArrayLike, npt.ArrayLike]
 """(mean, std) of each channel, in the signal's unit."""
 CALIBRATION = 5.0
@@ -34,7 +35,7 @@ _REFUSALS = {
 class SignalPath(ABC):
     """From a raw signal (samples, channels) to a network's input (steps, inputs). A frozen dataclass of its settings."""
 
-    form: ClassVar[Literal["signal", "steps"]] = "signal"
+    form: ClassVar[PathForm] = "signal"
     """Whether it takes a sensor's signal, or encoded steps."""
     settings: frozenset[str] = frozenset()
     """The settings that ``calibrated`` accepts."""
