@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from srnn.data.augment_config import AugmentConfig
+from srnn.data.batches import Sequences
 from srnn.data.datasets.timit import (
     CORE_TEST,
     DEVELOPMENT,
@@ -17,6 +21,7 @@ from srnn.data.datasets.timit import (
     list_sentences,
     read_phones,
 )
+from srnn.data.raw_augmentation import RawAugmentation
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
 from support.sounds import sphere, tone
@@ -86,6 +91,25 @@ def test_labels_may_come_later_than_their_frames(root: Path) -> None:
     np.testing.assert_array_equal(late.y, np.pad(split.y, ((0, 0), (4, 0)), constant_values=-1))
     assert late.lengths is not None and set(late.lengths) == {53}
     np.testing.assert_array_equal(late.x, np.pad(split.x, ((0, 0), (0, 4), (0, 0))))
+
+
+@pytest.mark.parametrize("late", [0, 4])
+@pytest.mark.parametrize("normalise", ["clip", "training"])
+def test_sound_can_be_changed_before_it_is_encoded(root: Path, late: int, normalise: Any) -> None:
+    """A gain too small for float32 changes nothing, label for label; noise changes the steps that hold sound, and no label."""
+    write_sentence(root / "timit" / "TRAIN" / "DR1" / "FAAA0", "SX2", seconds=0.3, phones="0 4800 h#")
+    task = TIMITTask(label_lag=late, normalise=normalise)
+    sequences = Sequences(task, "train", root)
+    path = task.signal().calibrated(statistics=task.statistics(root))
+    indices = np.arange(len(sequences))
+    known = sequences.take(indices)
+    assert len(set(known.lengths.tolist())) > 1
+    same = RawAugmentation(sequences, path, AugmentConfig(gain=1e-12), None).take(indices, range(len(indices)))
+    assert torch.equal(same.x, known.x) and torch.equal(same.y, known.y) and torch.equal(same.lengths, known.lengths)
+    noisy = RawAugmentation(sequences, path, AugmentConfig(noise=(10, 20)), None).take(indices, range(len(indices)))
+    assert torch.equal(noisy.y, known.y)
+    for ours, theirs, length in zip(noisy.x, known.x, known.lengths.tolist(), strict=True):
+        assert not torch.equal(ours[: length - late], theirs[: length - late]) and not ours[length - late :].any()
 
 
 def test_folded_classes(root: Path) -> None:

@@ -35,7 +35,7 @@ from ...files import LIMITS, read_bytes, read_object, reading
 from ..tasks import BACKGROUND, register
 from .audio import AUDIO_SUFFIXES, read_audio
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .features import AudioTask, FramesTask, load_clips, load_features
+from .features import AudioTask, FramesTask, Sounds, load_clips, load_features
 from .files import Item
 from .splitting import place, split_by_group
 
@@ -273,7 +273,8 @@ class PhonesTask(FramesTask):
             for phone, first, count in segments[clip.name]:
                 row[first : first + count] = PHONES.index(phone)
         groups = np.array([clip.group for clip in clips])
-        return Split(*self.late(x, labels), groups=groups).validate(str(folder), len(PHONES))
+        sounds = Sounds(clips, self.sound.rate, RATE)
+        return Split(*self.late(x, labels), groups=groups, signals=sounds).validate(str(folder), len(PHONES))
 
 
 Segments = list[tuple[str, int, int]]

@@ -31,7 +31,7 @@ from ...files import LIMITS, read_bytes, reading
 from ..encoders.speech import FeatureKind
 from ..tasks import register
 from .base import Split, SplitName, check_split, not_found, resolve_data_dir
-from .features import FramesTask, load_features
+from .features import FramesTask, Sounds, load_features
 from .files import Item
 from .splitting import place
 
@@ -127,9 +127,9 @@ class TIMITTask(FramesTask):
             centres = front.centre + front.hop * np.arange(length)
             row[:length] = read_phones(find_phones(clip.path), number)(centres)
         groups = np.array([clip.group for clip in clips])
-        return Split(*self.late(x, labels), x.lengths + self.label_lag, groups).validate(
-            str(folder), self.classes if self.classes == 61 else None
-        )
+        lengths, sounds = x.lengths + self.label_lag, Sounds(clips, self.sound.rate)
+        classes = self.classes if self.classes == 61 else None
+        return Split(*self.late(x, labels), lengths, groups, sounds).validate(str(folder), classes)
 
 
 def find_corpus(data_dir: Path | None = None) -> Path:
