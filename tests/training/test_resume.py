@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from srnn import SrnnError
+from srnn.data.datasets import Split
 from srnn.training import loop
 from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
@@ -180,6 +184,25 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SrnnError, match="not empty"):
             train(recipe, other, task=TinyTask(), resume=resume)
     assert [item.name for item in other.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("what", ["y", "lengths", "groups"])
+def test_other_data_of_the_same_size_are_refused(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose labels, lengths or speakers differ; nothing in the run's folder changes."""
+    recipe, run, load = tiny_recipe("--training.epochs=1"), tmp_path / "run", TinyTask.load
+    first = train(recipe, run, task=TinyTask())
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    def other(self: TinyTask, split: Any, data_dir: Path | None = None) -> Split:
+        data = load(self, split, data_dir)
+        changed = {"y": (data.y + 1) % 3, "lengths": np.full(len(data), 11), "groups": np.full(len(data), "a")}
+        return replace(data, **{what: changed[what]})
+
+    with monkeypatch.context() as patch, pytest.raises(SrnnError, match="was made with other data"):
+        patch.setattr(TinyTask, "load", other)
+        train(recipe, run, task=TinyTask(), resume=True)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert train(recipe, run, task=TinyTask(), resume=True) == first
 
 
 def test_a_damaged_or_foreign_run_is_a_clear_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,13 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def digest(self) -> str:
+        """Of labels, lengths and groups: what tells these sequences from others, on any machine (features may differ in bits)."""
+        told = hashlib.sha256(repr(self.x.shape).encode())
+        for known in (self.y, self.lengths, self.groups):
+            told.update(b"-" if known is None else np.ascontiguousarray(known).tobytes())
+        return told.hexdigest()
 
     @property
     def typical_length(self) -> int:

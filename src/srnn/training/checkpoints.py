@@ -82,6 +82,8 @@ class TrainingState:
     restores: int = 0
     metrics_size: int = 0
     """Length of metrics.jsonl at this point."""
+    data: str = ""
+    """Digest of the training data's labels (``Sequences.digest``)."""
     mends: bool = False
     """Whether sick layers are mended; not in a run that began before they were looked for, so that it ends as it would have."""
     watch: Watch = field(default_factory=Watch)

@@ -106,12 +106,14 @@ def train(
 
     # 2. Where it starts: from the run's last checkpoint, or from the beginning.
     run = team.open_run(out, recipe, seed, resume)
-    state, gradients = TrainingState(mends=config.mend), Gradients(network, config)
+    data = train_set.digest()
+    state, gradients = TrainingState(mends=config.mend, data=data), Gradients(network, config)
     if run.last.is_file():
         state = _load(run, network, optimizer, histories)
-        if state.step >= steps_per_epoch:
+        if state.data != data or state.step >= steps_per_epoch:
             raise SrnnError(
-                f"The checkpoint {run.last} is after {state.step} batches of an epoch, which has {steps_per_epoch} of this data."
+                f"The checkpoint {run.last} was made with other data: now sequences, labels or speakers are not the same. Resume "
+                "with the data with which training began (--data-dir), or choose another --out."
             )
         run.truncate_metrics(state.metrics_size)
     else:
