@@ -165,6 +165,21 @@ def test_a_channel_that_is_silent_or_constant_does_no_harm() -> None:
     assert (net.layers[0].norm.variance < EPSILON).all()  # type: ignore[union-attr, operator]
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("far", [30.0, 1e3, -1e4])
+def test_a_sensor_far_from_zero_keeps_its_variance_in_float32(far: float, lengths: Tensor | None) -> None:
+    """Pressure around 1000 hPa, say: squares whose sums have no digits left for the deviation."""
+    x = values()
+    x[..., 1] += far
+    x = x.float()
+    rows = x.double().flatten(0, 1) if lengths is None else x.double()[valid_steps(lengths)]
+    sums = second_moments(x, lengths)
+    mean = sums[-1, :-1] / sums[-1, -1]
+    variance = sums.diag()[:-1] / sums[-1, -1] - mean.square()
+    torch.testing.assert_close(mean, rows.mean(0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(variance, rows.var(0, unbiased=False), rtol=1e-5, atol=0)
+
+
 # ---- the input's moments ----------------------------------------------------------------------------------------------------
 
 
