@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
@@ -39,6 +41,22 @@ def brief(value: object) -> str:
 def some(names: Sequence[str], most: int = 10) -> str:
     """The first of many names, as a message lists them."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def plain(value: Any) -> Any:
+    """A value of which JSON can represent all: numbers that are not finite become None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON as every reader knows it: without NaN and Infinity, which Python would write; null is in their place."""
+    return json.dumps(plain(value), allow_nan=False, indent=indent)
 
 
 def markdown(text: str) -> str:

@@ -7,7 +7,9 @@ import io
 import json
 import sys
 from html.parser import HTMLParser
+from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -23,7 +25,7 @@ from srnn.studies import load_sweep
 from srnn.studies.queue import UnitStatus
 from srnn.studies.results import write_results
 from srnn.terminal import open_console, printable_output
-from srnn.text import brief, code, markdown, markdown_table, one_line, printable, spreadsheet
+from srnn.text import brief, code, json_text, markdown, markdown_table, one_line, printable, spreadsheet
 
 HOSTILE = (
     "<script>alert(1)</script>", "[x](javascript:alert(1))", "![x](http://evil/x.png)", "a|b", "`</td>`", "``", "**b**",
@@ -238,3 +240,22 @@ def test_a_page_holds_texts_of_others_as_data(text: str) -> None:
     data = json.loads(made["hostile"][begin : made["hostile"].index("</script", begin)])
     assert data["name"] == data["recipe"] == data["task"]["class_names"][0] == text
     made["hostile"].encode()
+
+
+@given(
+    st.recursive(
+        st.floats() | st.text() | st.integers() | st.none(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
+    )
+)
+def test_json_has_no_numbers_that_only_python_reads(value: Any) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    def nulls(of: Any) -> Any:
+        if isinstance(of, dict):
+            return {key: nulls(item) for key, item in of.items()}
+        return (
+            [nulls(item) for item in of] if isinstance(of, list) else None if of in (nan, inf, -inf) or of != of else of
+        )
+
+    assert json.loads(json_text(value), parse_constant=refuse) == nulls(value)

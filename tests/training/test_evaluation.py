@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from srnn import SRNN, SrnnError
-from srnn.training.evaluation import evaluate
+from srnn.data.batches import Sequences
+from srnn.measure.analysis import analyse
+from srnn.training.evaluation import evaluate, evaluate_sequences
 from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
@@ -130,3 +133,15 @@ def test_data_that_do_not_fit_are_refused() -> None:
         evaluate(replace(trained, task=TinyTask(poison=float("nan"))), "train")
     with pytest.raises(SrnnError, match="shape"):
         evaluate(replace(trained, network=SRNN(4, [3], 3)))
+
+
+@pytest.mark.parametrize("task", [TinyTask(), TinyStepTask()])
+def test_outputs_that_are_not_finite_have_no_accuracy(task: TinyTask) -> None:
+    """The first class would seem to be recognised each time. Training itself sees them by the loss, and goes back."""
+    trained = _setup(task)
+    with torch.no_grad():
+        trained.network.readout.weight_in.fill_(3e38)
+    for measure in (evaluate, partial(analyse, split="validation")):
+        with pytest.raises(SrnnError, match=r"outputs of tiny(_steps)? are not finite"):
+            measure(trained)
+    assert not np.isfinite(evaluate_sequences(trained, Sequences(task, "validation"), "validation", finite=False).loss)

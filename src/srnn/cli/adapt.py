@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError, require
-from ..text import markdown
+from ..text import json_text, markdown
 from .show import tell
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ of a subject are of the same labels, behind the last that is learnt.
 """
     with whole_folder(arguments.out) as folder:
         (folder / "adaptation.md").write_text(about, encoding="utf-8")
-        (folder / "adaptation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        (folder / "adaptation.json").write_text(json_text(report, indent=1) + "\n", encoding="utf-8")
     return tell(arguments, report, lambda: print(f"{table}\n\nwritten: {arguments.out}"))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from ..errors import SrnnError
 from ..measure.energy.page import markdown
 from ..measure.energy.prices import DEFAULT
+from ..text import json_text
 from .options import given
 from .show import tell
 from .show_energy import show_energy
@@ -92,7 +92,7 @@ def _write(arguments: argparse.Namespace, comparison: dict[str, Any]) -> None:
         if str(getattr(arguments, option)) not in ("", DEFAULT, "validation"):
             words += given(arguments, option)
     with locked(arguments.out):
-        write_atomically(arguments.out / "energy.json", (json.dumps(comparison) + "\n").encode())
+        write_atomically(arguments.out / "energy.json", (json_text(comparison) + "\n").encode())
         write_atomically(arguments.out / "energy.md", markdown(comparison, f"srnn energy {' '.join(words)}").encode())
 
 

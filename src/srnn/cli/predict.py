@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
-from ..text import one_line, spreadsheet
+from ..text import json_text, one_line, spreadsheet
 
 if TYPE_CHECKING:
     from ..deploy.predicting import Prediction
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not for_people and sys.stderr.isatty() and len(files) > 1:
             print(f"\r{number} of {len(files)}", end="\n" if number == len(files) else "", file=sys.stderr, flush=True)
     if arguments.json:
-        print(json.dumps({"model": model.name, "results": results}))
+        print(json_text({"model": model.name, "results": results}))
     if failed and for_people and len(files) > 1:
         print(f"{len(files) - failed} of {len(files)} files were read", file=sys.stderr)
     return 2 if failed else 0

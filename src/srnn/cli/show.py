@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..terminal import open_console
+from ..text import json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ _NAMES = {
 def tell(arguments: argparse.Namespace, result: Any, show: Callable[[], object]) -> int:
     """Print a command's result: with --json as one JSON object, else by calling ``show``. Returns the exit code, 0."""
     if arguments.json:
-        print(json.dumps(result))
+        print(json_text(result))
     else:
         show()
     return 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrnnError
+from ..text import json_text
 from .decoding import add_decoder_arguments, load_decoder
 from .stream_view import LiveView, decision_line
 
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         "encoder_latency": decoder.signal.latency, "unlike_training": decoder.signal.unlike_training or None, **timing,
     }  # fmt: skip
     if arguments.json:
-        print(json.dumps({"type": "summary", **summary}))
+        print(json_text({"type": "summary", **summary}))
     else:
         _tell(summary, decoder)
     return 0
@@ -182,7 +182,7 @@ def as_json(decision: Decision) -> dict[str, Any]:
 
 
 def _json_line(decision: Decision) -> str:
-    return json.dumps({"type": "decision", **as_json(decision)})
+    return json_text({"type": "decision", **as_json(decision)})
 
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:

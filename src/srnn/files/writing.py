@@ -11,7 +11,6 @@ that file locked: so what killed writers left is told from what is being written
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import SrnnError
+from ..text import json_text
 from .locking import NAME as LOCK
 from .locking import is_at, try_lock
 
@@ -38,7 +38,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None) -> 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a value as JSON, to be read by people too; as ``write_atomically``."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(path, (json_text(content, indent=2) + "\n").encode())
 
 
 @contextlib.contextmanager

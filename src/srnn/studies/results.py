@@ -18,7 +18,7 @@ from typing import Any
 
 from ..files import locks, read_object, reading, write_atomically
 from ..measure.analysis import recipe_spikes
-from ..text import code, markdown, markdown_table, spreadsheet
+from ..text import code, json_text, markdown, markdown_table, spreadsheet
 from .plots import draw
 from .queue import UnitStatus, minutes
 from .schema import Sweep, shipped_sweeps, short_names
@@ -58,7 +58,7 @@ def write_results(sweep: Sweep, status: Sequence[UnitStatus], out: Path) -> dict
     }
     pictures = draw(sweep, points) if points else {}
     write_atomically(out / "results.csv", _csv(sweep, rows).encode())
-    write_atomically(out / "results.json", (json.dumps(content) + "\n").encode())
+    write_atomically(out / "results.json", (json_text(content) + "\n").encode())
     write_atomically(out / "results.md", _page(content, sweep, list(pictures), _machine(rows, out)).encode())
     for name, picture in pictures.items():
         write_atomically(out / name, picture)

@@ -7,7 +7,6 @@ curves.svg     validation accuracy by epoch, one line per seed
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Any
 from ..errors import SrnnError
 from ..files import locks, read_object, reading, write_atomically
 from ..measure.analysis import recipe_spikes
-from ..text import code, markdown, markdown_table, one_line
+from ..text import code, json_text, markdown, markdown_table, one_line
 from ..training.recipes import Recipe, dump_recipe
 from ..training.runs import Run
 
@@ -121,7 +120,7 @@ def summarise(folders: Sequence[Path], out: Path, title: str, command: str) -> d
         "recipe": runs[-1].recipe.to_dict(),
     }
     write_atomically(out / "recipe.yaml", dump_recipe(runs[-1].recipe).encode())
-    write_atomically(out / "summary.json", (json.dumps(summary) + "\n").encode())
+    write_atomically(out / "summary.json", (json_text(summary) + "\n").encode())
     write_atomically(out / "summary.md", _page(summary).encode())
     _plot(summary, out / "curves.svg")
     return summary

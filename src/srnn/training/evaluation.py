@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data.batches import Batch, Sequences
+from ..errors import SrnnError
 from ..nn.baselines import Network
 from ..nn.kernels import LayerResult
 from ..nn.losses import neuron_rates
@@ -44,17 +46,17 @@ def evaluate(
     Accuracy of a task with a label at every step is over all steps from the loss's ``start``; unlabelled ones count as the
     class that the task names for them (as the paper counts), ``accuracy_labelled`` leaves them out.
     Its seed draws random initial states, in batches of ``batch_size``: the same two give the same numbers.
-    Raises SrnnError for data that are missing or do not fit.
+    Raises SrnnError for data that are missing or do not fit, and where outputs are not finite.
     """
     sequences = Sequences(trained.task, split, data_dir, trained.network.readout.weight_in.device)
     return evaluate_sequences(trained, sequences, split, batch_size=batch_size)
 
 
 def evaluate_sequences(
-    trained: Trained, sequences: Sequences, split: SplitName, *, batch_size: int = 128
+    trained: Trained, sequences: Sequences, split: SplitName, *, batch_size: int = 128, finite: bool = True
 ) -> Evaluation:
-    """``evaluate`` on a split that is already loaded."""
-    tally = Tally(trained)
+    """``evaluate`` on a split that is already loaded. ``finite``: whether outputs that are not are an error."""
+    tally = Tally(trained, finite)
     for batch, result in run_batches(trained.network, sequences, seed=trained.seed, batch_size=batch_size):
         tally.add(batch, result)
     return tally.evaluation(split, len(sequences))
@@ -81,10 +83,10 @@ def run_batches(
 
 
 class Tally:
-    """The counts of an evaluation, accumulated batch by batch."""
+    """The counts of an evaluation, accumulated batch by batch. ``finite``: whether outputs that are not are an SrnnError."""
 
-    def __init__(self, trained: Trained) -> None:
-        self.trained, classes = trained, trained.task.outputs
+    def __init__(self, trained: Trained, finite: bool = True) -> None:
+        self.trained, self.finite, classes = trained, finite, trained.task.outputs
         self.confusion = np.zeros((classes, classes), dtype=np.int64)
         self.unlabelled = np.zeros(classes, dtype=np.int64)
         """Predictions at steps without a label, by class."""
@@ -96,6 +98,10 @@ class Tally:
         """Count one batch."""
         loss, classes = self.trained.loss, self.trained.task.outputs
         scored = loss(result.output, batch.y, batch.lengths)
+        if self.finite and not math.isfinite(scored.loss):
+            raise SrnnError(
+                f"The outputs of {self.trained.name} are not finite: samples are too large for it, or its weights are damaged."
+            )
         self._loss_sum += float(scored.loss) * scored.weight
         self._weight += scored.weight
         self._steps += batch.steps

@@ -216,7 +216,9 @@ def train(
             if not diverged and not (urgent and state.mends):
                 histories.end_epoch()
                 reporter.phase("validating")
-                validation = team.from_first(lambda: evaluate_sequences(averaged, validation_set, "validation"))
+                validation = team.from_first(
+                    lambda: evaluate_sequences(averaged, validation_set, "validation", finite=False)
+                )
                 if not math.isfinite(validation.loss):
                     diverged = f"validation loss {validation.loss:.4g}"
             if diverged or validation is None:

@@ -14,7 +14,6 @@ Nothing in it is pickled; everything but the tensors can be read with a text edi
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -42,7 +41,7 @@ from ..files import (
     write_atomically,
     write_json,
 )
-from ..text import file_name
+from ..text import file_name, json_text
 from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
 from .trained import Trained
@@ -172,7 +171,7 @@ class Run:
 
     def log(self, record: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl, on disk when this returns: the checkpoint that counts it comes later."""
-        append_line(self.metrics, json.dumps(record))
+        append_line(self.metrics, json_text(record))
 
     def epochs(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl that are of an epoch."""

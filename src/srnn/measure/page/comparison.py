@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SrnnError
 from ...files import read_object
+from ...text import plain
 from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, analyse
 from ..energy.subjects import compare_energy
-from .content import describe_network, describe_task, plain, short_names, training
+from .content import describe_network, describe_task, short_names, training
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName

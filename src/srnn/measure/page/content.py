@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...data.batches import Sequences
 from ...errors import SrnnError
 from ...files import read_object
+from ...text import plain
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
 from ...training.runs import Run, open_trained
@@ -155,14 +155,3 @@ def training(run: Run) -> dict[str, Any]:
     return {
         "epochs": epochs, "events": run.events(), "best_epoch": best[-1] if best else None, "result": result,
     }  # fmt: skip
-
-
-def plain(value: Any) -> Any:
-    """Replace what JSON cannot represent: numbers that are not finite become null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
