@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from srnn import SrnnError
+from srnn.cli.main import main
 from srnn.studies.storage import open_storage
 from srnn.studies.worker import work
 from srnn.training.recipes import dump_recipe
@@ -88,6 +89,18 @@ def test_a_journal_that_was_cut_is_mended_and_a_foreign_one_refused(tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_results_of_nothing_are_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over those that lie in the folder, which may have been copied there without the journal."""
+    sweep_in(tmp_path)
+    out = tmp_path / "out"
+    words = ["sweep", str(tmp_path / "sweep.yaml"), "--report", "--out", str(out)]
+    assert main(words) == 2 and not out.exists()
+    out.mkdir()
+    (out / "results.json").write_text("{}")
+    assert main(words) == 2 and (out / "results.json").read_text() == "{}" and not (out / "results.md").exists()
+    assert capsys.readouterr().err.count("Nothing of the sweep 'sweep' has been trained in") == 2
+
+
 def test_a_lock_that_a_dead_worker_left_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("srnn.studies.storage.LOCK_GRACE", 3)

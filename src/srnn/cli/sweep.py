@@ -71,6 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     from ..studies.worker import work
 
     out = arguments.out or Path("runs") / f"sweep-{sweep.name}"
+    where = "with that --storage" if arguments.storage else f"in {out}"
+    nothing = SrnnError(f"Nothing of the sweep '{sweep.name}' has been trained {where}: there are no results to write.")
+    if arguments.report and not arguments.storage and not out.is_dir():
+        raise nothing
     queue = Queue(sweep, open_storage(arguments.storage, out), arguments.patience)
     if arguments.as_worker:
         work(queue, out, data_dir=arguments.data_dir, say=lambda text: print(text, file=sys.stderr, flush=True))
@@ -79,7 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.report:
         queue.fill(arguments.retry_failed)
         code = _work_here(queue, arguments, out)
-    content = write_results(sweep, queue.status(), out)
+    status = queue.status()
+    if arguments.report and all(
+        unit.state == "waiting" for unit in status
+    ):  # results that lie there are from elsewhere
+        raise nothing
+    content = write_results(sweep, status, out)
     counts = ", ".join(f"{count} {state}" for state, count in content["units"].items())
     tell(arguments, content, lambda: print(f"{sweep.title}: {counts}; {out}/results.md"))
     return code or (1 if content["units"].get("failed") else 0)
