@@ -4,7 +4,8 @@ What a user waits for is no step but a trained network. One recipe is trained on
 an epoch's accuracy on validation reaches the goal: with the same data, network, settings and seed, so that what differs is the
 time. "eager" is this project's reference, a Python loop over time that autograd differentiates, as one writes such a network in
 PyTorch. It counts from the call of ``srnn.train``: reading the data, fetching compiled loops (or compiling them), and validation
-are in it. Trainings that an earlier run of the same recipe and goal measured stay, but for those that are measured again.
+are in it. "authors" is the program with which a recipe was published, as its authors wrote it (``benchmarks.authors``). Trainings
+that an earlier run of the same recipe and goal measured stay, but for those that are measured again.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from srnn.api import train
 from srnn.progress import Reporter
 from srnn.text import markdown_table
 
+from .authors import HOME, train_theirs
 from .driver import ROOT
 from .machine import describe
 
-WAYS = {"srnn": "cpu", "eager": "reference"}
-"""Backend of each."""
+WAYS: dict[str, str | None] = {"srnn": "cpu", "eager": "reference", "authors": None}
+"""Backend of each; None: not our program."""
+OTHERS = {"eager": "Eager PyTorch", "authors": "The authors' program"}
+"""What is compared with ours, as the page names it."""
 
 
 class Enough(Exception):
@@ -64,13 +68,18 @@ class Clock(Reporter):
         return bool(self.epochs) and self.epochs[-1]["accuracy"] >= self.goal
 
 
-def measure(recipe: str, goal: float, way: str, seed: int, limit: float, data: Path | None) -> dict[str, Any]:
+def measure(
+    recipe: str, goal: float, way: str, seed: int, limit: float, data: Path | None, checkout: Path | None = None
+) -> dict[str, Any]:
     """One training, up to the goal, the limit or the recipe's last epoch, on torch's threads."""
-    clock, done = Clock(goal, limit), False
+    clock, done, backend = Clock(goal, limit), False, WAYS[way]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            overrides = {"network.backend": WAYS[way]}
-            train(recipe, folder, overrides, seed=seed, data_dir=data, examples=False, reporter=clock)
+            if backend is None:
+                train_theirs(recipe, checkout, seed, data, clock)
+            else:
+                overrides = {"network.backend": backend}
+                train(recipe, folder, overrides, seed=seed, data_dir=data, examples=False, reporter=clock)
             done = True
         except Enough:
             pass
@@ -83,6 +92,31 @@ def measure(recipe: str, goal: float, way: str, seed: int, limit: float, data: P
 def each_batch(record: dict[str, Any]) -> float:
     """Seconds of the processor that a batch takes after the first, with its part of what an epoch needs besides."""
     return (record["processor_s"] - record["first_batch_s"]) / (record["batches"] - 1)
+
+
+def compared(records: list[dict[str, Any]], way: str, who: str) -> list[str]:
+    """How much longer another way takes than ours, in sentences; none where not both were measured."""
+    found, lines = {(record["seed"], record["way"]): record for record in records}, []
+    pairs = [
+        (found[seed, "srnn"], record)
+        for (seed, other), record in found.items()
+        if other == way and (seed, "srnn") in found
+    ]
+    pairs = [(ours, theirs) for ours, theirs in pairs if ours["reached"]]
+    ratios = [theirs["processor_s"] / ours["processor_s"] for ours, theirs in pairs if theirs["reached"]]
+    least = [theirs["processor_s"] / ours["processor_s"] for ours, theirs in pairs if not theirs["reached"]]
+    slower = [
+        each_batch(theirs) / each_batch(ours) for ours, theirs in pairs if min(ours["batches"], theirs["batches"]) > 1
+    ]
+    if ratios:
+        lines.append(f"{who} takes {statistics.median(ratios):.1f} times as long (the median; seeds: {len(ratios)}).")
+    if least and min(least) >= 1:
+        lines.append(f"{who} did not always get there, and was stopped after {min(least):.1f} times as long at least.")
+    if slower:
+        lines.append(
+            f"A batch, without what comes before the first, takes it {statistics.median(slower):.0f} times as long."
+        )
+    return [" ".join(lines), ""] if lines else []
 
 
 def page(results: dict[str, Any]) -> str:
@@ -98,10 +132,12 @@ def page(results: dict[str, Any]) -> str:
             f"{epochs[0]['processor_s']:.1f}" if epochs else "-", f"{statistics.mean(each):.2f}" if each else "-",
             "-" if best is None else f"{best:.2%}",
         ])  # fmt: skip
+    authors = f"; authors: the program with which it was published ({HOME}), as TorchScript"
     lines = [
         f"# Seconds until {results['goal']:.0%} with `{results['recipe']}`", "",
         "Accuracy on validation, looked at after each epoch. srnn: the CPU backend; eager: the same network and settings in "
-        "plain PyTorch, a Python loop over time (this project's reference backend). Seconds of the processor, in which other "
+        "plain PyTorch, a Python loop over time (this project's reference backend)"
+        f"{authors if any(record['way'] == 'authors' for record in records) else ''}. Seconds of the processor, in which other "
         f"work on the machine does not count, of all threads together ({results['threads']}), with reading the data, fetching "
         "compiled loops, and validation; the later epochs' is their mean.", "",
         *markdown_table(
@@ -109,27 +145,7 @@ def page(results: dict[str, Any]) -> str:
             rows,
         ), "",
     ]  # fmt: skip
-    found = {(record["seed"], record["way"]): record for record in records}
-    pairs = [
-        (found[seed, "srnn"], record)
-        for (seed, way), record in found.items()
-        if way == "eager" and (seed, "srnn") in found
-    ]
-    pairs = [(ours, eager) for ours, eager in pairs if ours["reached"]]
-    ratios = [eager["processor_s"] / ours["processor_s"] for ours, eager in pairs if eager["reached"]]
-    least = [eager["processor_s"] / ours["processor_s"] for ours, eager in pairs if not eager["reached"]]
-    if ratios:
-        lines += [f"Eager takes {statistics.median(ratios):.1f} times as long (the median; seeds: {len(ratios)}).", ""]
-    if least and min(least) >= 1:
-        lines += [f"Where eager did not get there it was stopped after {min(least):.1f} times as long at least.", ""]
-    slower = [
-        each_batch(eager) / each_batch(ours) for ours, eager in pairs if min(ours["batches"], eager["batches"]) > 1
-    ]
-    if slower:
-        lines += [
-            f"A batch, without what comes before the first, takes eager {statistics.median(slower):.0f} times as long.",
-            "",
-        ]
+    lines += [line for way, who in OTHERS.items() for line in compared(records, way, who)]
     commands = ", ".join(f"`{command}`" for command in results["commands"])
     return "\n".join([*lines, f"{results['machine']['cpu']}. Made by {commands}.", ""])
 
@@ -141,7 +157,8 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("recipe")
     parser.add_argument("goal", type=float, help="accuracy on validation, as 0.83")
-    parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=[*WAYS])
+    parser.add_argument("--ways", nargs="+", choices=[*WAYS], default=["srnn", "eager"])
+    parser.add_argument("--checkout", type=Path, metavar="FOLDER", help=f"for authors: a clone of {HOME}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
         "--limit", type=float, default=1800.0, help="seconds of the processor a training may take (1800)"
@@ -150,7 +167,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/to-accuracy-RECIPE")
     options = parser.parse_args(words)
-    out = options.out or ROOT / "results" / f"to-accuracy-{Path(options.recipe).stem}"
+    out = options.out or ROOT / "results" / f"to-accuracy-{options.recipe.removeprefix('paper/').replace('/', '-')}"
     path, same = out / "to-accuracy.json", {"recipe": options.recipe, "goal": options.goal, "threads": options.threads}
     earlier = json.loads(path.read_text()) if path.is_file() else {}
     if any(earlier.get(name) != value for name, value in same.items()):
@@ -164,7 +181,9 @@ def main(words: list[str] | None = None) -> int:
     try:
         for seed in options.seeds:
             for way in options.ways:
-                record = measure(options.recipe, options.goal, way, seed, options.limit, options.data_dir)
+                record = measure(
+                    options.recipe, options.goal, way, seed, options.limit, options.data_dir, options.checkout
+                )
                 records[:] = [other for other in records if (other["way"], other["seed"]) != (way, seed)] + [record]
                 records.sort(key=lambda record: (record["seed"], [*WAYS].index(record["way"])))
                 print({name: value for name, value in record.items() if name != "epochs"}, flush=True)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from benchmarks import bf16, ternary, to_accuracy
+from benchmarks import authors, bf16, ternary, to_accuracy
 from benchmarks.__main__ import main
 from benchmarks.report import KINDS
+
+from srnn import SrnnError
+from srnn.data.batches import Sequences
+from srnn.training.recipes import load_recipe
+from support.tiny import TinyStepTask
 
 HEADINGS = {
     "agreement": "## The same function?",
@@ -64,6 +71,57 @@ def test_planes_of_ternary_input_are_measured(tmp_path: Path) -> None:
     records = json.loads((tmp_path / "ternary.json").read_text())["records"]
     assert len(records) == 3 and all(record["same_output"] and record["ratio"] > 0 for record in records)
     assert "| GSC | 8 x 20, 120-300-300-12 | 10% |" in (tmp_path / "ternary.md").read_text()
+
+
+THEIR_NETWORK = """
+import torch
+
+class SimpleResRNN(torch.nn.Module):
+    def __init__(self, input_size: int, output_size: int) -> None:
+        super().__init__()
+        self.out = torch.nn.Linear(input_size, output_size)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.out(x).cumsum(0)[-1:], x
+"""
+THEIR_LOSS = """
+def apply_seq_loss(criterion, outputs, target):
+    return criterion(outputs.log_softmax(2)[0], target)
+"""
+
+
+def test_a_program_of_the_authors_is_timed_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is a clone that is named: here one of the same form, whose network is a sum of the inputs."""
+    for name, text in (
+        ("snn/__init__.py", "from . import models"), ("snn/models.py", THEIR_NETWORK),
+        ("experiments/digits/tools.py", THEIR_LOSS),
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    inputs = load_recipe("digits").create_task().inputs
+    program = authors.Program("digits", {"input_size": inputs, "output_size": 10}, 1.0, 64, 100, 3)
+    monkeypatch.setitem(authors.PROGRAMS, "digits", program)
+    out = tmp_path / "out"
+    words = ["digits", "0.05", "--seeds", "0", "--threads", "1", "--out", str(out), "--ways", "authors"]
+    with pytest.raises(SrnnError, match=r"git clone .* and name the folder with --checkout"):
+        to_accuracy.main(words)
+    words += ["--checkout", str(tmp_path)]
+    assert to_accuracy.main(words) == 0
+    (record,) = json.loads((out / "to-accuracy.json").read_text())["records"]
+    assert record["way"] == "authors" and record["reached"] and record["batches"] == 20
+    assert "authors: the program with which it was published" in (out / "README.md").read_text()
+    assert "snn" not in sys.modules and str(tmp_path) not in sys.path
+    with pytest.raises(SrnnError, match=r"program of the authors' for resonate/ecg-brf, .*, not for ecg"):
+        to_accuracy.main(["ecg", *words[1:]])
+
+
+def test_labels_of_steps_are_as_their_ecg_program_reads_them() -> None:
+    task = TinyStepTask()
+    sequences = Sequences(task, "train")
+    x, target = authors._batch(sequences, np.array([3, 0]), task)
+    assert x.shape == (12, 2, 3) and target.shape == (12, 2, 3) and (target.sum(2) == 1).all()
+    labels = np.where(sequences.y[[3, 0]] < 0, task.unlabelled_class, sequences.y[[3, 0]])
+    assert (target.argmax(2).numpy() == labels.T).all()
 
 
 def test_seconds_to_an_accuracy(tmp_path: Path) -> None:
