@@ -156,8 +156,9 @@ def _dry_run(sweep: Sweep, arguments: argparse.Namespace) -> int:
     def show() -> None:
         limit = f", begun within {sweep.budget_minutes:g} minutes of training" if sweep.budget_minutes else ""
         print(f"{sweep.title}: {sweep.size} trainings of {sweep.recipe}{limit}")
+        unchanged = "chosen by the sampler" if sweep.is_search else "the recipe as it is"
         for unit in units:
-            print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else 'chosen by the sampler'}")
+            print(f"  {unit['unit']}  {json.dumps(unit['settings']) if unit['settings'] else unchanged}")
 
     about = {"name": sweep.name, "title": sweep.title, "budget_minutes": sweep.budget_minutes}
     return tell(arguments, {**about, "units": units}, show)
