@@ -1,4 +1,10 @@
-"""srnn check: what a recipe would train, without training it."""
+"""Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device,
+backend, and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys,
+settings that do not fit. Nothing is trained, compiled or written.
+
+  srnn check paper/ecg
+  srnn check digits --network.hidden "[32, 32]" --json
+"""
 
 from __future__ import annotations
 
@@ -6,14 +12,6 @@ import argparse
 import sys
 
 SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
-DESCRIPTION = """\
-Say what 'srnn train' would train with this recipe: data and where they come from, shapes, classes, parameters, device, backend,
-and whether loops have to be compiled first. Whatever training would refuse is refused: missing data, wrong keys, settings that do
-not fit. Nothing is trained, compiled or written.
-
-  srnn check paper/ecg
-  srnn check digits --network.hidden "[32, 32]" --json
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,8 @@
-"""srnn compare: runs of one task side by side, as a page."""
+"""Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
+against error, and the differences of the recipes. Prints the measures.
+
+  srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,6 @@ from ..terminal import open_console
 from .show import tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
-DESCRIPTION = """\
-Measure trained networks of one task on a split, and write a page: measures with the best marked, overlaid curves, energy
-against error, and the differences of the recipes. Prints the measures.
-
-  srnn compare runs/ecg runs/ecg-lstm runs/ecg-lif --out ecg.html
-"""
 _MEASURES = (
     ("accuracy", "accuracy"), ("firing_rate", "rate"), ("sops_per_step", "SOPs per step"), ("parameters", "parameters"),
     ("energy_fp32", "energy per step, fp32"), ("energy_memory", "with memory"),

@@ -1,4 +1,13 @@
-"""srnn import nir: show the network in a NIR file, and make a run of it for a task."""
+"""Read a network from a NIR file (neuroir.org), ours or another library's.
+
+  srnn import nir net.nir                                 show what is in it
+  srnn import nir net.nir --dt 1e-3                       as its writer stepped it
+  srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
+  srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
+  srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
+
+Our own files name their task and loss, and restore the network to the same bits.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +27,6 @@ if TYPE_CHECKING:
 
 SHARED = ("--json",)
 HELP = "what is in a NIR file; and a run of it"
-DESCRIPTION = """\
-Read a network from a NIR file (neuroir.org), ours or another library's.
-
-  srnn import nir net.nir                                 show what is in it
-  srnn import nir net.nir --dt 1e-3                       as its writer stepped it
-  srnn import nir net.nir --reset-kind soft               as its writer reset it, which NIR cannot say
-  srnn import nir ecg.nir --out runs/ecg-imported         and make a run of it, to evaluate, stream or export
-  srnn import nir net.nir --task shd --out runs/theirs    for a task that the file does not name
-
-Our own files name their task and loss, and restore the network to the same bits.
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,19 @@
-"""srnn train: train a recipe and write a run."""
+"""Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
+
+Every setting of the recipe can be given here by its dotted name:
+  srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
+'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
+continues with the same command and --resume, to the same final weights.
+
+Data of your own, a folder with one of recordings for each class, need no recipe (docs/bring-your-own.md):
+  srnn train gestures/ --task.options.speaker "{speaker}-{index}"
+
+A baseline on the same task, splits and sizes, for comparison:
+  srnn train digits --baseline lstm
+
+Several processes on one machine or more (docs/distributed.md), with the result of one:
+  srnn train paper/shd --devices 4
+"""
 
 from __future__ import annotations
 
@@ -18,23 +33,6 @@ if TYPE_CHECKING:
     from ..training.recipes import Recipe
 
 SHARED = ("--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
-DESCRIPTION = """\
-Train a recipe; write a run folder with the resolved recipe, metrics, checkpoints and result.
-
-Every setting of the recipe can be given here by its dotted name:
-  srnn train digits --epochs 5 --network.hidden "[32, 32]" --network.neuron.beta 0
-'srnn recipes show NAME' prints a recipe with all its settings. A training that was stopped, even by kill -9,
-continues with the same command and --resume, to the same final weights.
-
-Data of your own, a folder with one of recordings for each class, need no recipe (docs/bring-your-own.md):
-  srnn train gestures/ --task.options.speaker "{speaker}-{index}"
-
-A baseline on the same task, splits and sizes, for comparison:
-  srnn train digits --baseline lstm
-
-Several processes on one machine or more (docs/distributed.md), with the result of one:
-  srnn train paper/shd --devices 4
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
