@@ -89,7 +89,7 @@ def measures(name: str, analysis: Analysis, energy: dict[str, Any], run: Run) ->
         "accuracy_labelled": report.get("accuracy_labelled"),
         "accuracy_without_silence": report.get("accuracy_without_silence"),
         "balanced_accuracy": analysis.classes.balanced_accuracy,
-        "settled_steps": None if analysis.anytime is None else analysis.anytime.settled(),
+        "settled_steps": None if analysis.anytime is None else analysis.anytime.settled_steps,
         "exit_accuracy": None if chosen is None else chosen.accuracy,
         "exit_mean_steps": None if chosen is None else chosen.mean_steps,
         "firing_rate": rate if spiking else None,
