@@ -11,15 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-SHARED = ("--baseline", "--epochs", "--device", "--data-dir", "--json")
+SHARED = ("recipe", "--baseline", "--epochs", "--device", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe",
-        metavar="RECIPE",
-        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
-    )
     parser.set_defaults(overrides=[])
 
 

@@ -83,6 +83,9 @@ _MODEL = {
 _SHARED: Mapping[str, dict[str, Any]] = {
     "model": _MODEL,
     "models": {**_MODEL, "nargs": "+"},
+    "recipe": {
+        "metavar": "RECIPE", "help": "name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
+    },
     "runs": {"metavar": "RUN", "type": _path, "nargs": "+", "help": "run folders, written by 'srnn train'"},
     "--baseline": {"metavar": "NAME", "help": "as this baseline: rnn, gru, lstm, bilstm, relu, lif, feedforward"},
     "--no-exit": {

@@ -32,15 +32,10 @@ if TYPE_CHECKING:
     from ..progress import Reporter
     from ..training.recipes import Recipe
 
-SHARED = ("--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
+SHARED = ("recipe", "--baseline", "--seed", "--epochs", "--device", "--data-dir", "--json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe",
-        metavar="RECIPE",
-        help="name of a shipped recipe (digits, paper/ecg), a YAML file, or data of your own",
-    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-sSEED-DATE)")
     parser.add_argument("--resume", action="store_true", help="resume the run in --out")
     parser.add_argument(

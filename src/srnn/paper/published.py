@@ -6,10 +6,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..training.recipes import Recipe
+from ..training.recipes import Recipe
 
 TASKS = {
     "ECG": "ecg", "S-MNIST": "smnist", "PS-MNIST": "psmnist", "SHD": "shd", "SSC": "ssc", "SoLi": "soli", "GSC": "gsc",

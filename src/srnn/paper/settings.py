@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..training.recipes import Recipe
 from .published import published_settings, source
 from .table import Cell, Table
-
-if TYPE_CHECKING:
-    from ..training.recipes import Recipe
 
 _DISTRIBUTION = re.compile(r"normal\(([^,]+), *([^)]+)\)")
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...data.batches import Batch, Sequences
+from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...nn.baselines import Network
 from ...nn.losses import Loss
 from ...nn.network import SRNN, Result
 from ...training.evaluation import Evaluation, Tally, run_batches
+from ...training.trained import Trained
 from ..energy.activity import ActivityTally, recorded
 from .anytime import Anytime, prefixes
 from .changes import ChangeTimes
@@ -23,10 +25,6 @@ from .exits import PATIENCES, EarlyExit, ExitCounts
 from .neurons import SATURATED, Activity, neuron_activity
 from .scores import softmax
 from .time_constants import TimeConstants, time_constants
-
-if TYPE_CHECKING:
-    from ...data.datasets import SplitName
-    from ...training.trained import Trained
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ...errors import SrnnError, nearest
 from ...files import LIMITS, read_text, reading
 from ...text import brief
-
-if TYPE_CHECKING:
-    from .counting import LayerCounts
+from .counting import LayerCounts
 
 Prices = Mapping[str, float]
 """pJ of one, by the name of the count."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...data.datasets import SplitName
 from ...errors import SrnnError
 from ...files import read_object
 from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, analyse
 from ..energy.subjects import compare_energy
 from .content import describe_network, describe_task, plain, short_names, training
-
-if TYPE_CHECKING:
-    from ...data.datasets import SplitName
 
 
 def comparison_content(

@@ -5,7 +5,7 @@ They are spread evenly over the split, ordered by class where a sequence has one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,10 @@ from ...nn.baselines import Network
 from ...nn.kernels import LayerResult, Spikes
 from ...nn.losses import Loss
 from ...nn.network import SRNN, BidirectionalLayer
-from ..analysis import ExitPolicy, prefixes, running_scores
+from ...training.trained import Trained
+from ..analysis import Activity, ExitPolicy, prefixes, running_scores
 from ..analysis.scores import confidences, softmax
 from .packing import pack_activity, pack_bits, pack_levels, pack_numbers
-
-if TYPE_CHECKING:
-    from ...training.trained import Trained
-    from ..analysis import Activity
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""
