@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..terminal import open_console
-from .show import tell
+from .show import show_table, tell
 
 SHARED = ("runs", "--no-exit", "--split", "--data-dir", "--json")
 _MEASURES = (
@@ -36,16 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     content = comparison_content(arguments.runs, arguments.split, data_dir=arguments.data_dir, options=options)
     write_page(content, arguments.out)
 
-    def show() -> None:
-        _show(content)
-        print(f"page: {arguments.out}")
-
-    return tell(arguments, content, show)
+    return tell(arguments, content, lambda: _show(content, arguments.out))
 
 
-def _show(content: dict[str, Any]) -> None:
-    from .show import show_table
-
+def _show(content: dict[str, Any], page: Path) -> None:
     rows, analog = {}, []
     for one in content["runs"]:
         measures = one["measures"]
@@ -62,6 +56,7 @@ def _show(content: dict[str, Any]) -> None:
         open_console().print(
             f"{names}rate: fraction of outputs that are not 0; SOPs: their operations, which multiply."
         )
+    print(f"page: {page}")
 
 
 def _text(key: str, value: Any) -> str:

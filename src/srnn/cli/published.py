@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .options import Command, add_parts
-from .show import show_names, tell
+from .show import show_names, show_table, tell
 
 if TYPE_CHECKING:
     from ..paper.compat import Replay
@@ -61,7 +61,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _show(result: Replay) -> None:
     from ..paper.compat import describe_silent_units
     from ..paper.compat.replay import MEMBRANE_TOLERANCE, OUTPUT_TOLERANCE
-    from .show import show_table
 
     rows = []
     for name, layer in result.layers.items():

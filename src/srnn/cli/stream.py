@@ -170,17 +170,12 @@ def _walk(
     return timing.summary(), count, interrupted
 
 
-def as_json(decision: Decision) -> dict[str, Any]:
-    """A decision as JSON values."""
-    return {
-        "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
+def _json_line(decision: Decision) -> str:
+    return json.dumps({
+        "type": "decision", "step": decision.step, "seconds": decision.seconds, "class": decision.number, "label": decision.label,
         "probability": round(decision.probability, 6), "final": decision.final,
         "delay_ms": None if decision.delay is None else round(1000 * decision.delay, 3),
-    }  # fmt: skip
-
-
-def _json_line(decision: Decision) -> str:
-    return json.dumps({"type": "decision", **as_json(decision)})
+    })  # fmt: skip
 
 
 def _tell(summary: dict[str, Any], decoder: Decoder) -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..training.recipes import Recipe
+from ..training.recipes import Recipe, load_recipe
 
 TASKS = {
     "ECG": "ecg", "S-MNIST": "smnist", "PS-MNIST": "psmnist", "SHD": "shd", "SSC": "ssc", "SoLi": "soli", "GSC": "gsc",
@@ -69,8 +69,6 @@ def _content() -> dict[str, Any]:
 
 @cache
 def _recipe(name: str, baseline: str | None) -> Recipe:
-    from ..training.recipes import load_recipe
-
     return load_recipe(name, [], baseline)
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..training.recipes import Recipe
+from ..data.datasets.qtdb import STEPS
+from ..training.recipes import Recipe, load_recipe
 from .published import published_settings, source
 from .table import Cell, Table
 
@@ -15,8 +16,6 @@ _DISTRIBUTION = re.compile(r"normal\(([^,]+), *([^)]+)\)")
 
 def settings_table() -> Table:
     """Each setting twice: as published, and as the shipped recipe has it; "*" where they differ."""
-    from ..training.recipes import load_recipe
-
     content = published_settings()
     tasks = content["tasks"]
     recipes = [load_recipe(name) for name in content["recipes"]]
@@ -65,7 +64,6 @@ def _setting(recipe: Recipe, name: str) -> str:
 def _length(recipe: Recipe) -> str:
     """Steps of a sequence, where the task's options or its data's layout say so."""
     from ..data.datasets.mnist import PIXELS
-    from ..data.datasets.qtdb import STEPS
 
     task = recipe.create_task()
     fixed = {"ecg": STEPS, "smnist": PIXELS, "psmnist": PIXELS}.get(task.name, getattr(task, "steps", None))

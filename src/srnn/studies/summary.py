@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import SrnnError
 from ..files import locks, read_object, reading, write_atomically
+from ..measure import style
 from ..measure.analysis import recipe_spikes
 from ..text import code, markdown, markdown_table, one_line
 from ..training.recipes import Recipe, dump_recipe
@@ -165,8 +166,6 @@ def _page(summary: dict[str, Any]) -> str:
 
 
 def _plot(summary: dict[str, Any], path: Path) -> None:
-    from ..measure import style
-
     with style.context():
         from matplotlib.figure import Figure
 
