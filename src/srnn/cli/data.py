@@ -1,11 +1,11 @@
 """Each data set has its folder in the data folder (--data-dir, else SRNN_DATA, else ~/.cache/srnn).
 
-srnn data list            the data sets, and which are installed
-srnn data info shd        licence, citation, files, source
-srnn data fetch shd       download it from its official address (resumes after an interruption)
-srnn data verify shd      verify its files by their checksums
-srnn data prepare shd     unpack it and build its caches, so that no training waits for them
-"""
+  srnn data list            the data sets, and which are installed
+  srnn data info shd        licence, citation, files, source
+  srnn data fetch shd       download it from its official address (resumes after an interruption)
+  srnn data verify shd      verify its files by their checksums
+  srnn data prepare shd     unpack it and build its caches, so that no training waits for them
+"""  # fmt: skip
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Versions and devices on this machine. Please include them in bug reports.
 
-srnn info           versions, backends, threads, SIMD width, where compiled code is cached
-srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
-                    start waits for it
-"""
+  srnn info           versions, backends, threads, SIMD width, where compiled code is cached
+  srnn info --warm    also compile the CPU loops now (every neuron, every surrogate, live steps, the cochlea), so that no later
+                      start waits for it
+"""  # fmt: skip
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The recipes that the package brings along.
 
-srnn recipes                list the shipped recipes
-srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
-srnn recipes show digits --baseline lstm    its baseline of that name
-"""
+  srnn recipes                list the shipped recipes
+  srnn recipes show digits    print one as YAML, every setting written out (a starting point for your own)
+  srnn recipes show digits --baseline lstm    its baseline of that name
+"""  # fmt: skip
 
 from __future__ import annotations
 

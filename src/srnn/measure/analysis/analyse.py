@@ -161,7 +161,7 @@ def analyse(
         evaluation,
         ClassReport(tuple(task.class_names), evaluation.confusion, loss.per_step, task.silence_class),
         curve,
-        None if exits is None else early_exit(exits, chooser or exits, split, options.exit_loss),
+        None if exits is None else EarlyExit.chosen_on(chooser or exits, exits, split, options.exit_loss),
         changes,
         waves,
         None if activity is None else neuron_activity(activity, options.saturated_above),
@@ -187,15 +187,6 @@ def exit_counts(
     for batch, result in run_batches(network, sequences, seed=trained.seed, batch_size=batch_size):
         counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())
     return counts
-
-
-def early_exit(on_split: ExitCounts, on_validation: ExitCounts, split: str, allowed_loss: float) -> EarlyExit:
-    """The policy chosen on validation, and its results on the split."""
-    policy = on_validation.choose(allowed_loss, "validation")
-    return EarlyExit(
-        policy, split, on_split.waiting(), on_split.point(policy), on_validation.point(policy),
-        on_split.curve(policy.patience, policy.earliest), on_split.curve(1, policy.start + 1),
-    )  # fmt: skip
 
 
 def _exit_counts(loss: Loss, steps: int, options: AnalysisOptions) -> ExitCounts:
