@@ -172,17 +172,16 @@ def analyse(
 
 def exit_counts(
     trained: Trained,
-    split: SplitName = "validation",
     *,
     data_dir: Path | None = None,
     batch_size: int = 128,
     options: AnalysisOptions | None = None,
 ) -> ExitCounts:
-    """Evaluate every exit policy of the grid on a split."""
+    """Evaluate every exit policy of the grid on validation."""
     if not can_exit(trained):
         raise SrnnError("An exit policy needs one decision per sequence and a network that is not bidirectional.")
     network, loss = trained.network, trained.loss
-    sequences = Sequences(trained.task, split, data_dir, network.readout.weight_in.device)
+    sequences = Sequences(trained.task, "validation", data_dir, network.readout.weight_in.device)
     counts = _exit_counts(loss, sequences.x.shape[1], options or AnalysisOptions())
     for batch, result in run_batches(network, sequences, seed=trained.seed, batch_size=batch_size):
         counts.add(prefixes(loss, result.output, batch.lengths), batch.y.cpu().numpy())

@@ -154,7 +154,7 @@ class Delineation:
         partner = _pair(references, guesses, borders, tolerance)
         for i, reference in enumerate(references):
             guess = guesses[partner[i]] if i in partner else None
-            seen = [border for border in borders if reference.sees(border, length)]
+            seen: list[Border] = [border for border in borders if reference.sees(border, length)]
             found = 0
             for border in seen:  # of the others the guess's border is neither right nor wrong
                 count = report.borders[border]
